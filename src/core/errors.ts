@@ -1,0 +1,105 @@
+/**
+ * Every error that this library throws on purpose. One base class, one subclass a theme; the text is always
+ * `op: what is wrong: expected …, got … (path). Fix.`
+ */
+
+export interface ErrorDetails {
+  /** The function, kernel, layer or file that noticed. */
+  op: string;
+  /** What is wrong, without a full stop. */
+  problem: string;
+  expected?: unknown;
+  received?: unknown;
+  /** Where: a tensor key, a file, a parameter name. */
+  path?: string;
+  /** What the caller can do about it, a whole sentence. */
+  fix?: string;
+  cause?: unknown;
+}
+
+/** Base class: `instanceof PentimentoError` catches all of them. */
+export class PentimentoError extends Error {
+  readonly code: string;
+  readonly op: string;
+  readonly problem: string;
+  readonly expected: unknown;
+  readonly received: unknown;
+  readonly path: string | undefined;
+  readonly fix: string | undefined;
+
+  constructor(code: string, details: ErrorDetails) {
+    super(describe(details), details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.op = details.op;
+    this.problem = details.problem;
+    this.expected = details.expected;
+    this.received = details.received;
+    this.path = details.path;
+    this.fix = details.fix;
+  }
+}
+
+/** Shapes, ranks or sizes that do not fit together. */
+export class ShapeError extends PentimentoError {
+  override readonly name = 'ShapeError';
+  constructor(details: ErrorDetails) {
+    super('shape', details);
+  }
+}
+
+/** An element type that the operation or the file reader does not take. */
+export class DTypeError extends PentimentoError {
+  override readonly name = 'DTypeError';
+  constructor(details: ErrorDetails) {
+    super('dtype', details);
+  }
+}
+
+/** No adapter, a missing feature or limit, a lost or disposed device, two callers at once. */
+export class DeviceError extends PentimentoError {
+  override readonly name = 'DeviceError';
+  constructor(details: ErrorDetails) {
+    super('device', details);
+  }
+}
+
+/** Checkpoints: damaged files, missing, unused or misshapen tensors. */
+export class WeightsError extends PentimentoError {
+  override readonly name = 'WeightsError';
+  constructor(details: ErrorDetails) {
+    super('weights', details);
+  }
+}
+
+/** A WGSL module or pipeline that the device refused. */
+export class ShaderError extends PentimentoError {
+  override readonly name = 'ShaderError';
+  constructor(details: ErrorDetails) {
+    super('shader', details);
+  }
+}
+
+/** Arguments, pictures, prompts, configs or files that make no sense. */
+export class InputError extends PentimentoError {
+  override readonly name = 'InputError';
+  constructor(details: ErrorDetails) {
+    super('input', details);
+  }
+}
+
+function describe(d: ErrorDetails): string {
+  const values = [
+    d.expected === undefined ? '' : `expected ${show(d.expected)}`,
+    d.received === undefined ? '' : `got ${show(d.received)}`,
+  ].filter(Boolean);
+  const head = `${d.op}: ${d.problem}${values.length ? `: ${values.join(', ')}` : ''}${d.path ? ` (${d.path})` : ''}`;
+  return d.fix ? `${head}. ${d.fix}` : head;
+}
+
+/** A short, readable form of any value: shapes as [1, 4], strings as they are, the rest as JSON. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
+  if (typeof value === 'object' && value !== null) return JSON.stringify(value) ?? String(value);
+  return String(value);
+}

@@ -1,0 +1,37 @@
+/** Where checkpoint tensors come from: a safetensors file, several shards, a torch zip, anything with the same face. */
+
+/** Element types as safetensors names them; a source may list others (I64, U8, ...), which no layer can load. */
+export type StoredDType = 'F32' | 'F16' | 'BF16' | (string & {});
+
+export interface StoredTensor {
+  readonly name: string;
+  readonly dtype: StoredDType;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+}
+
+export interface TensorSource {
+  /** For messages: file name or URL. */
+  readonly label: string;
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** Reads bytes [start, start + into.byteLength) of one tensor into `into` (which may be mapped GPU memory). */
+  read(name: string, start: number, into: Uint8Array): Promise<void>;
+  close?(): Promise<void>;
+}
+
+/** Bytes at random offsets: a file, a Blob, a ranged URL, an ArrayBuffer. */
+export interface ByteSource {
+  readonly label: string;
+  readonly byteLength: number;
+  /** Fills `into` with the bytes from `offset` on; throws a WeightsError when the source is shorter. */
+  read(offset: number, into: Uint8Array): Promise<void>;
+  close?(): Promise<void>;
+}
+
+/** A model folder: a directory, a map of Blobs, a base URL. Paths are relative with forward slashes. */
+export interface FolderSource {
+  readonly label: string;
+  has(path: string): Promise<boolean>;
+  text(path: string): Promise<string>;
+  bytes(path: string): Promise<ByteSource>;
+}
