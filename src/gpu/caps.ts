@@ -1,0 +1,60 @@
+/** How f16 values lie in memory on a device: as f16, or two to a u32 where shader-f16 is absent. */
+export type HalfStorage = 'f16' | 'f16-packed';
+
+/** What the engine may rely on: the granted limits and features of one device, as plain data. */
+export interface Caps {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  /** Vulkan in software (lavapipe, SwiftShader): barriers are slow, broadcasts are free. */
+  readonly software: boolean;
+  readonly half: HalfStorage;
+  /** The subgroup size where the device has one fixed size, else 0. */
+  readonly subgroupSize: number;
+  readonly timestamps: boolean;
+  readonly maxBindingBytes: number;
+  readonly maxBufferBytes: number;
+  readonly maxWorkgroupBytes: number;
+  readonly maxInvocations: number;
+  readonly maxStorageBuffers: number;
+  /** Workgroups a dimension. */
+  readonly maxWorkgroups: number;
+  readonly storageAlign: number;
+  readonly uniformAlign: number;
+}
+
+/** Largest binding the engine uses unless told otherwise: WebGPU's default limit. */
+export const DEFAULT_BINDING_BYTES: number = 128 * 2 ** 20;
+
+const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
+
+export interface CapsOptions {
+  /** Upper bound for one storage binding in bytes; default 128 MiB. Tests set it low. */
+  maxBindingBytes?: number | undefined;
+}
+
+/** Reads the capabilities off a granted device. */
+export function readCaps(device: GPUDevice, info: GPUAdapterInfo, options: CapsOptions = {}): Caps {
+  const limits = device.limits;
+  const subgroups = device.features.has('subgroups' as GPUFeatureName);
+  const min = info.subgroupMinSize ?? 0;
+  return {
+    vendor: info.vendor,
+    architecture: info.architecture,
+    device: info.device,
+    description: info.description,
+    software: SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.description}`),
+    half: device.features.has('shader-f16') ? 'f16' : 'f16-packed',
+    subgroupSize: subgroups && min === info.subgroupMaxSize ? min : 0,
+    timestamps: device.features.has('timestamp-query'),
+    maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, options.maxBindingBytes ?? DEFAULT_BINDING_BYTES),
+    maxBufferBytes: limits.maxBufferSize,
+    maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
+    maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
+    maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
+    maxWorkgroups: limits.maxComputeWorkgroupsPerDimension,
+    storageAlign: limits.minStorageBufferOffsetAlignment,
+    uniformAlign: limits.minUniformBufferOffsetAlignment,
+  };
+}

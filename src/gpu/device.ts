@@ -1,0 +1,172 @@
+/**
+ * The device: asking for an adapter, reading what it can do, building pipelines, and saying clearly what is missing.
+ * Buffers and dispatches live in kernels/; this file knows nothing of tensors.
+ */
+import { DeviceError } from '../core/errors.ts';
+import { type Caps, type CapsOptions, readCaps } from './caps.ts';
+import { PipelineCache } from './pipelines.ts';
+
+export interface GpuOptions extends CapsOptions {
+  /** The WebGPU entry point; default `navigator.gpu`. In Node, `pentimento/node` supplies Dawn's. */
+  gpu?: GPU | undefined;
+  /** A device that the caller made and keeps; nothing is requested then and `dispose` leaves it alone. */
+  device?: GPUDevice | undefined;
+  powerPreference?: GPUPowerPreference | undefined;
+  /** Asks for the fallback (software) adapter. */
+  forceFallbackAdapter?: boolean | undefined;
+  /** Only an adapter whose vendor, architecture, device or description contains this text, case ignored. */
+  adapterName?: string | undefined;
+  /** Leaves out optional features: tests run the engine on a bare device by it. */
+  bare?: boolean | undefined;
+}
+
+const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query'];
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupSizeY',
+  'maxStorageBuffersPerShaderStage',
+] as const;
+
+/** A granted WebGPU device with its capabilities and its pipeline cache. */
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly caps: Caps;
+  readonly pipelines: PipelineCache;
+  readonly #owned: boolean;
+  #lost: GPUDeviceLostInfo | undefined;
+  #disposed = false;
+
+  private constructor(device: GPUDevice, caps: Caps, owned: boolean) {
+    this.device = device;
+    this.caps = caps;
+    this.pipelines = new PipelineCache(device);
+    this.#owned = owned;
+    void device.lost.then(info => {
+      this.#lost = info;
+    });
+  }
+
+  /**
+   * Requests an adapter and a device with the adapter's own maxima and every useful optional feature.
+   *
+   * @throws DeviceError without WebGPU, without an adapter, or where no adapter has the name asked for
+   */
+  static async request(options: GpuOptions = {}): Promise<Gpu> {
+    if (options.device) {
+      const info = options.device.adapterInfo;
+      return new Gpu(options.device, readCaps(options.device, info, options), false);
+    }
+    const adapter = await requestAdapter(options);
+    const features = options.bare ? [] : FEATURES.filter(f => adapter.features.has(f as GPUFeatureName));
+    const requiredLimits = options.bare ? {} : Object.fromEntries(LIMITS.map(l => [l, adapter.limits[l]]));
+    try {
+      const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
+      return new Gpu(device, readCaps(device, adapter.info, options), true);
+    } catch (cause) {
+      throw new DeviceError({
+        op: 'Gpu.request',
+        problem: 'the adapter refused a device',
+        received: describeAdapter(adapter.info),
+        fix: 'Update the graphics driver, or choose another adapter by adapterName.',
+        cause,
+      });
+    }
+  }
+
+  /** Throws a DeviceError once the device is lost or disposed. */
+  check(op: string): void {
+    if (this.#disposed) {
+      throw new DeviceError({ op, problem: 'the device was disposed', fix: 'Request a new one with Gpu.request().' });
+    }
+    if (this.#lost) {
+      throw new DeviceError({
+        op,
+        problem: 'the device was lost',
+        received: `${this.#lost.reason}: ${this.#lost.message}`,
+        fix: 'Request a new device and load the models again; a driver reset or a time-out is the usual cause.',
+      });
+    }
+  }
+
+  /** Runs `work` inside validation and out-of-memory scopes; turns what they catch into a DeviceError. */
+  async guarded<T>(op: string, work: () => T | Promise<T>): Promise<T> {
+    this.check(op);
+    this.device.pushErrorScope('out-of-memory');
+    this.device.pushErrorScope('validation');
+    let result: T;
+    let errors: (GPUError | null)[];
+    try {
+      result = await work();
+    } finally {
+      errors = await Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
+    }
+    const error = errors.find(Boolean);
+    if (error) {
+      throw new DeviceError({
+        op,
+        problem: 'the device reported an error',
+        received: error.message,
+        fix: 'If memory ran out: use dtype float16, enableModelCpuOffload, VAE tiling, or a smaller picture.',
+      });
+    }
+    return result;
+  }
+
+  /** Waits until everything submitted so far is done. */
+  async idle(): Promise<void> {
+    this.check('Gpu.idle');
+    await this.device.queue.onSubmittedWorkDone();
+    this.check('Gpu.idle');
+  }
+
+  /** Destroys the device (unless the caller brought it) and everything on it. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#owned) this.device.destroy();
+  }
+}
+
+async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {
+  const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
+  if (!gpu) {
+    throw new DeviceError({
+      op: 'Gpu.request',
+      problem: 'this JavaScript runtime has no WebGPU',
+      received: 'navigator.gpu is undefined',
+      fix: "In Node import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; in a page use a browser with WebGPU over https or localhost.",
+    });
+  }
+  const request: GPURequestAdapterOptions = {};
+  if (options.powerPreference) request.powerPreference = options.powerPreference;
+  if (options.forceFallbackAdapter) request.forceFallbackAdapter = true;
+  const adapter = await gpu.requestAdapter(request);
+  if (!adapter) {
+    throw new DeviceError({
+      op: 'Gpu.request',
+      problem: 'no WebGPU adapter was found',
+      expected: 'a Vulkan, Metal or D3D12 driver',
+      fix: 'On Linux install a Vulkan driver (a software one: Mesa 25 or newer, package mesa-vulkan-drivers; older ones are refused by Dawn) and set XDG_RUNTIME_DIR; in Chrome check chrome://gpu.',
+    });
+  }
+  const name = describeAdapter(adapter.info);
+  if (options.adapterName && !name.toLowerCase().includes(options.adapterName.toLowerCase())) {
+    throw new DeviceError({
+      op: 'Gpu.request',
+      problem: 'the adapter on offer has another name',
+      expected: options.adapterName,
+      received: name,
+      fix: 'Run `pentimento devices` to see the names, or set powerPreference.',
+    });
+  }
+  return adapter;
+}
+
+/** Vendor, architecture, device and description in one line. */
+export function describeAdapter(info: GPUAdapterInfo): string {
+  return [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ') || 'unnamed adapter';
+}

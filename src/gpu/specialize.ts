@@ -1,0 +1,44 @@
+import { ShaderError } from '../core/errors.ts';
+
+/** What replaces the right-hand side of an `alias` or a `const` at the start of a line. */
+export type Values = Readonly<Record<string, string | number | boolean>>;
+
+/**
+ * Sets the head of a WGSL kernel: replaces `alias X = …;` and `const X: T = …;` declarations, appends library
+ * texts, and prefixes `enable f16;` on line 1 where the result speaks of f16, so that line numbers stay the file's own.
+ *
+ * @param kernel name for messages, the stem of the .wgsl file
+ * @param source the whole kernel file; each name in `values` must be declared in it exactly once
+ * @param libs texts appended after the kernel (module-scope order is free in WGSL)
+ * @throws ShaderError where a name is declared never or twice
+ */
+export function specialize(kernel: string, source: string, libs: readonly string[], values: Values): string {
+  let text = source;
+  for (const [name, value] of Object.entries(values)) {
+    const declaration = new RegExp(`^((?:alias ${name}|const ${name}(?:: *[\\w<>]+)?) *= *)[^;]*;`, 'gm');
+    const count = [...text.matchAll(declaration)].length;
+    if (count !== 1) {
+      throw new ShaderError({
+        op: 'specialize',
+        problem: `'${name}' must be declared once by alias or const at the start of a line`,
+        expected: 1,
+        received: count,
+        path: `${kernel}.wgsl`,
+        fix: 'Correct the name in the kernel description or the declaration in the file.',
+      });
+    }
+    text = text.replace(declaration, (_, head: string) => `${head}${literal(value, head)};`);
+  }
+  const whole = [text, ...libs].join('\n');
+  return /\bf16\b/.test(withoutComments(whole)) ? `enable f16; ${whole}` : whole;
+}
+
+function literal(value: string | number | boolean, head: string): string {
+  if (typeof value !== 'number') return String(value);
+  if (head.includes(': u32')) return `${value}u`;
+  return head.includes(': f32') && Number.isInteger(value) ? `${value}.0` : String(value);
+}
+
+function withoutComments(source: string): string {
+  return source.replace(/\/\/.*$/gm, '');
+}

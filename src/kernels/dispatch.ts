@@ -1,0 +1,227 @@
+/**
+ * From kernel calls and buffers to recorded dispatches: splits long calls into ranges of tiles, windows large buffers,
+ * lays all uniform blocks into one buffer, compiles pipelines in parallel and caches bind groups.
+ */
+import { DeviceError, ShapeError } from '../core/errors.ts';
+import { alignUp } from '../core/shape.ts';
+import type { Caps } from '../gpu/caps.ts';
+import type { Gpu } from '../gpu/device.ts';
+import { specialize } from '../gpu/specialize.ts';
+import type { KernelBinding, KernelCall, ParamWord } from './kernel.ts';
+
+/** Part of a GPU buffer, in bytes. `offset` is a multiple of 256. */
+export interface BufferSlice {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly size: number;
+}
+
+interface Range {
+  readonly first: number;
+  readonly end: number;
+}
+
+interface Prepared {
+  readonly label: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly grid: readonly [number, number];
+  readonly flops: number;
+}
+
+interface Pending {
+  readonly call: KernelCall;
+  readonly buffers: Readonly<Record<string, BufferSlice>>;
+  readonly range: Range;
+}
+
+/** Work per dispatch on a GPU before it is split: about 50 ms on a slow one (1 TFLOP/s). Software has no watchdog. */
+const FLOPS_PER_DISPATCH = 5e10;
+const UNIFORM_STEP = 256;
+
+/** A fixed sequence of dispatches: `add` all, `build` once, `encode` as often as wanted. */
+export class DispatchList {
+  readonly #gpu: Gpu;
+  readonly #pending: Pending[] = [];
+  #ready: Prepared[] | undefined;
+  #uniforms: GPUBuffer | undefined;
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** Dispatches after splitting. */
+  get length(): number {
+    return this.#pending.length;
+  }
+
+  /** Bytes of the uniform buffer that `build` creates. */
+  get uniformBytes(): number {
+    return Math.max(1, this.#pending.length) * UNIFORM_STEP;
+  }
+
+  /**
+   * Appends a call on the buffers named as its bindings.
+   *
+   * @param maxTiles splits into ranges of at most this many tiles (tests compare split and unsplit)
+   * @returns the index of its first dispatch
+   */
+  add(call: KernelCall, buffers: Readonly<Record<string, BufferSlice>>, maxTiles: number = Number.POSITIVE_INFINITY): number {
+    const at = this.#pending.length;
+    for (const b of call.bindings) {
+      if (!buffers[b.name]) throw new ShapeError({ op: call.kernel, problem: 'no buffer for a binding', expected: b.name });
+    }
+    for (const range of splitTiles(call, buffers, this.#gpu.caps, maxTiles)) this.#pending.push({ call, buffers, range });
+    return at;
+  }
+
+  /** Compiles, uploads the uniform blocks and creates the bind groups. */
+  async build(): Promise<void> {
+    const { device, pipelines } = this.#gpu;
+    const uniforms = device.createBuffer({
+      label: 'uniforms',
+      size: this.uniformBytes,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      mappedAtCreation: true,
+    });
+    const words = new DataView(uniforms.getMappedRange());
+    const compiled = await Promise.all(
+      this.#pending.map(({ call }) => {
+        const code = specialize(call.kernel, call.source, call.libs, call.values);
+        return pipelines.get(
+          call.kernel,
+          code,
+          call.bindings.map(b => b.access),
+        );
+      }),
+    );
+    this.#ready = this.#pending.map((pending, i) => {
+      const { call, range } = pending;
+      const { pipeline, layout } = compiled[i] as (typeof compiled)[number];
+      const windows = call.bindings.map(b => bindingWindow(b, pending, this.#gpu.caps));
+      writeParams(words, i * UNIFORM_STEP, call, range, windows);
+      const entries = windows.map((w, j): GPUBindGroupEntry => ({ binding: j + 1, resource: w.resource }));
+      const own = { buffer: uniforms, offset: i * UNIFORM_STEP, size: UNIFORM_STEP };
+      return {
+        label: call.kernel,
+        pipeline,
+        group: device.createBindGroup({ layout, entries: [{ binding: 0, resource: own }, ...entries] }),
+        grid: gridOf(range.end - range.first, this.#gpu.caps.maxWorkgroups),
+        flops: (call.cost.flops * (range.end - range.first)) / Math.max(1, call.tiles),
+      };
+    });
+    uniforms.unmap();
+    this.#uniforms = uniforms;
+  }
+
+  /** Records dispatches [from, to) into a compute pass. */
+  encode(pass: GPUComputePassEncoder, from = 0, to: number = this.length): void {
+    if (!this.#ready) throw new DeviceError({ op: 'DispatchList.encode', problem: 'build() has not run' });
+    let current: GPUComputePipeline | undefined;
+    for (let i = from; i < to; i++) {
+      const d = this.#ready[i] as Prepared;
+      if (d.pipeline !== current) {
+        current = d.pipeline;
+        pass.setPipeline(d.pipeline);
+      }
+      pass.setBindGroup(0, d.group);
+      pass.dispatchWorkgroups(d.grid[0], d.grid[1]);
+    }
+  }
+
+  /** Kernel stem and floating-point operations of dispatch `i`. */
+  describe(i: number): { label: string; flops: number } {
+    const d = this.#ready?.[i];
+    return { label: d?.label ?? '', flops: d?.flops ?? 0 };
+  }
+
+  dispose(): void {
+    this.#uniforms?.destroy();
+    this.#ready = undefined;
+    this.#pending.length = 0;
+  }
+}
+
+/** Ranges of tiles such that every window fits one binding and no dispatch is too long. */
+export function splitTiles(
+  call: KernelCall,
+  buffers: Readonly<Record<string, { readonly size: number }>>,
+  caps: Caps,
+  maxTiles: number,
+): Range[] {
+  const budget = caps.software ? Number.POSITIVE_INFINITY : FLOPS_PER_DISPATCH / Math.max(1, call.cost.flops / Math.max(1, call.tiles));
+  const limit = Math.max(1, Math.floor(Math.min(maxTiles, budget, caps.maxWorkgroups ** 2)));
+  const large = call.bindings.filter(b => (buffers[b.name]?.size ?? 0) > caps.maxBindingBytes);
+  const ranges: Range[] = [];
+  for (let first = 0; first < call.tiles; ) {
+    let end = Math.min(call.tiles, first + limit);
+    while (large.some(b => windowBytes(b, first, end, call.kernel, caps) > caps.maxBindingBytes)) {
+      if (end === first + 1) {
+        throw new DeviceError({
+          op: call.kernel,
+          problem: 'one tile needs more than a binding may hold',
+          expected: `at most ${caps.maxBindingBytes} bytes`,
+          received: large.map(b => `${b.name}: ${windowBytes(b, first, end, call.kernel, caps)}`),
+          fix: 'Use a smaller picture, VAE tiling, or an adapter with a larger maxStorageBufferBindingSize.',
+        });
+      }
+      end = first + Math.max(1, Math.floor((end - first) / 2));
+    }
+    ranges.push({ first, end });
+    first = end;
+  }
+  return ranges;
+}
+
+function windowBytes(b: KernelBinding, first: number, end: number, kernel: string, caps: Caps): number {
+  if (!b.window) {
+    throw new DeviceError({
+      op: kernel,
+      problem: `buffer '${b.name}' exceeds one binding and the kernel cannot window it`,
+      expected: `at most ${caps.maxBindingBytes} bytes`,
+      fix: 'Use a smaller picture, VAE tiling, dtype float16, or an adapter with a larger maxStorageBufferBindingSize.',
+    });
+  }
+  const [start, stop] = b.window.range(first, end);
+  return (stop - start) * b.window.elementBytes + UNIFORM_STEP; // the start is aligned down
+}
+
+interface Window {
+  readonly resource: GPUBufferBinding;
+  readonly param: number;
+  readonly base: number;
+}
+
+function bindingWindow(b: KernelBinding, { call, buffers, range }: Pending, caps: Caps): Window {
+  const slice = buffers[b.name] as BufferSlice;
+  const whole = { resource: { buffer: slice.buffer, offset: slice.offset, size: slice.size }, param: -1, base: 0 };
+  if (slice.size <= caps.maxBindingBytes || !b.window) return whole;
+  const [start, end] = b.window.range(range.first, range.end);
+  const from = Math.floor((start * b.window.elementBytes) / UNIFORM_STEP) * UNIFORM_STEP;
+  const to = Math.min(slice.size, alignUp(end * b.window.elementBytes, 16));
+  if (to <= from) throw new ShapeError({ op: call.kernel, problem: `window of '${b.name}' is empty`, received: [start, end] });
+  return {
+    resource: { buffer: slice.buffer, offset: slice.offset + from, size: to - from },
+    param: b.window.param,
+    base: from / b.window.elementBytes,
+  };
+}
+
+function writeParams(view: DataView, at: number, call: KernelCall, range: Range, windows: readonly Window[]): void {
+  const words: ParamWord[] = [range.first, range.end, ...call.params];
+  for (const w of windows) if (w.param >= 0) words[w.param + 2] = w.base;
+  if (words.length * 4 > UNIFORM_STEP) {
+    throw new ShapeError({ op: call.kernel, problem: 'too many uniform words', expected: '<= 64', received: words.length });
+  }
+  words.forEach((word, i) => {
+    if (typeof word === 'number') view.setUint32(at + 4 * i, word, true);
+    else view.setFloat32(at + 4 * i, word.f32, true);
+  });
+}
+
+/** Columns and rows of workgroups for `count` tiles; the kernel numbers them row by row. */
+export function gridOf(count: number, maxWorkgroups: number): readonly [number, number] {
+  if (count <= maxWorkgroups) return [count, 1];
+  const rows = Math.ceil(count / maxWorkgroups);
+  return [Math.ceil(count / rows), rows];
+}

@@ -1,0 +1,58 @@
+/** The library texts that kernels append: storage forms by role, and shared functions. */
+import activation from '../../wgsl/lib/activation.wgsl';
+import inputF16 from '../../wgsl/lib/input-f16.wgsl';
+import inputF16Packed from '../../wgsl/lib/input-f16-packed.wgsl';
+import inputF32 from '../../wgsl/lib/input-f32.wgsl';
+import outputF16 from '../../wgsl/lib/output-f16.wgsl';
+import outputF16Packed from '../../wgsl/lib/output-f16-packed.wgsl';
+import outputF32 from '../../wgsl/lib/output-f32.wgsl';
+import weightBf16Packed from '../../wgsl/lib/weight-bf16-packed.wgsl';
+import weightF16 from '../../wgsl/lib/weight-f16.wgsl';
+import weightF16Packed from '../../wgsl/lib/weight-f16-packed.wgsl';
+import weightF32 from '../../wgsl/lib/weight-f32.wgsl';
+import { DTypeError } from '../core/errors.ts';
+import type { Storage } from './kernel.ts';
+
+const INPUT: Partial<Record<Storage, string>> = { f32: inputF32, f16: inputF16, 'f16-packed': inputF16Packed };
+const OUTPUT: Partial<Record<Storage, string>> = { f32: outputF32, f16: outputF16, 'f16-packed': outputF16Packed };
+const WEIGHT: Partial<Record<Storage, string>> = {
+  f32: weightF32,
+  f16: weightF16,
+  'f16-packed': weightF16Packed,
+  'bf16-packed': weightBf16Packed,
+};
+
+/** Text that defines Input4, Input1 and their loads for one storage form. */
+export function inputLib(storage: Storage): string {
+  return pick('input', INPUT, storage);
+}
+
+/** Text that defines Weight4 and weight_load. */
+export function weightLib(storage: Storage): string {
+  return pick('weight', WEIGHT, storage);
+}
+
+/** Text that defines Output4, output_load and output_store. */
+export function outputLib(storage: Storage): string {
+  return pick('output', OUTPUT, storage);
+}
+
+/** activate(kind, x) and erf4(x). */
+export const activationLib: string = activation;
+
+/** Numbers of the activations in lib/activation.wgsl. */
+export const ACTIVATION = { none: 0, silu: 1, gelu: 2, geluTanh: 3, quickGelu: 4, relu: 5 } as const;
+export type Activation = keyof typeof ACTIVATION;
+
+function pick(role: string, table: Partial<Record<Storage, string>>, storage: Storage): string {
+  const text = table[storage];
+  if (text === undefined) {
+    throw new DTypeError({
+      op: `${role} library`,
+      problem: 'this role has no such storage form',
+      expected: Object.keys(table),
+      received: storage,
+    });
+  }
+  return text;
+}

@@ -1,0 +1,25 @@
+import { create, globals } from 'webgpu';
+import { Gpu, type GpuOptions } from '../../src/gpu/device.ts';
+
+Object.assign(globalThis, globals);
+const flags = ['enable-dawn-features=allow_unsafe_apis'];
+// Dropping what create() returns crashes the process.
+const dawn = create(flags);
+const shared = new Map<string, Promise<Gpu>>();
+
+/** A device for tests, one per set of options and process. A missing adapter fails the test. */
+export function testGpu(options: GpuOptions = {}): Promise<Gpu> {
+  const key = JSON.stringify(options);
+  const known = shared.get(key);
+  if (known) return known;
+  const made = Gpu.request({ gpu: dawn, ...options });
+  shared.set(key, made);
+  return made;
+}
+
+/** A device of its own, for tests that dispose or count. */
+export function freshGpu(options: GpuOptions = {}): Promise<Gpu> {
+  return Gpu.request({ gpu: dawn, ...options });
+}
+
+export { dawn };

@@ -1,0 +1,1 @@
+process.env.XDG_RUNTIME_DIR ??= (await import('node:os')).tmpdir();

@@ -1,0 +1,4 @@
+// output-f32: four neighbouring output values stored as f32.
+alias Output4 = vec4<f32>;
+fn output_load(v: Output4) -> vec4f { return vec4f(v); }
+fn output_store(v: vec4f) -> Output4 { return v; }
