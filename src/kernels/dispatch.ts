@@ -4,17 +4,11 @@
  */
 import { DeviceError, ShapeError } from '../core/errors.ts';
 import { alignUp } from '../core/shape.ts';
+import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { specialize } from '../gpu/specialize.ts';
 import type { KernelBinding, KernelCall, ParamWord } from './kernel.ts';
-
-/** Part of a GPU buffer, in bytes. `offset` is a multiple of 256. */
-export interface BufferSlice {
-  readonly buffer: GPUBuffer;
-  readonly offset: number;
-  readonly size: number;
-}
 
 interface Range {
   readonly first: number;
@@ -37,6 +31,7 @@ interface Pending {
 
 /** Work per dispatch on a GPU before it is split: about 50 ms on a slow one (1 TFLOP/s). Software has no watchdog. */
 const FLOPS_PER_DISPATCH = 5e10;
+const FLOPS_PER_SUBMIT = 2e11;
 const UNIFORM_STEP = 256;
 
 /** A fixed sequence of dispatches: `add` all, `build` once, `encode` as often as wanted. */
@@ -66,12 +61,18 @@ export class DispatchList {
    * @param maxTiles splits into ranges of at most this many tiles (tests compare split and unsplit)
    * @returns the index of its first dispatch
    */
-  add(call: KernelCall, buffers: Readonly<Record<string, BufferSlice>>, maxTiles: number = Number.POSITIVE_INFINITY): number {
+  add(
+    call: KernelCall,
+    buffers: Readonly<Record<string, BufferSlice>>,
+    maxTiles: number = Number.POSITIVE_INFINITY,
+  ): number {
     const at = this.#pending.length;
     for (const b of call.bindings) {
-      if (!buffers[b.name]) throw new ShapeError({ op: call.kernel, problem: 'no buffer for a binding', expected: b.name });
+      if (!buffers[b.name])
+        throw new ShapeError({ op: call.kernel, problem: 'no buffer for a binding', expected: b.name });
     }
-    for (const range of splitTiles(call, buffers, this.#gpu.caps, maxTiles)) this.#pending.push({ call, buffers, range });
+    for (const range of splitTiles(call, buffers, this.#gpu.caps, maxTiles))
+      this.#pending.push({ call, buffers, range });
     return at;
   }
 
@@ -129,6 +130,43 @@ export class DispatchList {
     }
   }
 
+  /**
+   * Encodes and submits everything, in several submissions where the estimated work is long, so that no watchdog barks.
+   * Creates command encoders and nothing else.
+   */
+  submit(): void {
+    const { device, caps } = this.#gpu;
+    const budget = caps.software ? Number.POSITIVE_INFINITY : FLOPS_PER_SUBMIT;
+    for (let from = 0; from < this.length; ) {
+      let to = from;
+      for (let flops = 0; to < this.length && (to === from || flops + this.describe(to).flops <= budget); to++) {
+        flops += this.describe(to).flops;
+      }
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      this.encode(pass, from, to);
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+      from = to;
+    }
+  }
+
+  /** Runs each dispatch alone and waits for it: wall milliseconds by dispatch, for tuning. */
+  async profile(): Promise<{ label: string; flops: number; ms: number }[]> {
+    const rows: { label: string; flops: number; ms: number }[] = [];
+    for (let i = 0; i < this.length; i++) {
+      const start = performance.now();
+      const encoder = this.#gpu.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      this.encode(pass, i, i + 1);
+      pass.end();
+      this.#gpu.device.queue.submit([encoder.finish()]);
+      await this.#gpu.idle();
+      rows.push({ ...this.describe(i), ms: performance.now() - start });
+    }
+    return rows;
+  }
+
   /** Kernel stem and floating-point operations of dispatch `i`. */
   describe(i: number): { label: string; flops: number } {
     const d = this.#ready?.[i];
@@ -149,7 +187,9 @@ export function splitTiles(
   caps: Caps,
   maxTiles: number,
 ): Range[] {
-  const budget = caps.software ? Number.POSITIVE_INFINITY : FLOPS_PER_DISPATCH / Math.max(1, call.cost.flops / Math.max(1, call.tiles));
+  const budget = caps.software
+    ? Number.POSITIVE_INFINITY
+    : FLOPS_PER_DISPATCH / Math.max(1, call.cost.flops / Math.max(1, call.tiles));
   const limit = Math.max(1, Math.floor(Math.min(maxTiles, budget, caps.maxWorkgroups ** 2)));
   const large = call.bindings.filter(b => (buffers[b.name]?.size ?? 0) > caps.maxBindingBytes);
   const ranges: Range[] = [];
@@ -199,7 +239,8 @@ function bindingWindow(b: KernelBinding, { call, buffers, range }: Pending, caps
   const [start, end] = b.window.range(range.first, range.end);
   const from = Math.floor((start * b.window.elementBytes) / UNIFORM_STEP) * UNIFORM_STEP;
   const to = Math.min(slice.size, alignUp(end * b.window.elementBytes, 16));
-  if (to <= from) throw new ShapeError({ op: call.kernel, problem: `window of '${b.name}' is empty`, received: [start, end] });
+  if (to <= from)
+    throw new ShapeError({ op: call.kernel, problem: `window of '${b.name}' is empty`, received: [start, end] });
   return {
     resource: { buffer: slice.buffer, offset: slice.offset + from, size: to - from },
     param: b.window.param,
@@ -211,7 +252,12 @@ function writeParams(view: DataView, at: number, call: KernelCall, range: Range,
   const words: ParamWord[] = [range.first, range.end, ...call.params];
   for (const w of windows) if (w.param >= 0) words[w.param + 2] = w.base;
   if (words.length * 4 > UNIFORM_STEP) {
-    throw new ShapeError({ op: call.kernel, problem: 'too many uniform words', expected: '<= 64', received: words.length });
+    throw new ShapeError({
+      op: call.kernel,
+      problem: 'too many uniform words',
+      expected: '<= 64',
+      received: words.length,
+    });
   }
   words.forEach((word, i) => {
     if (typeof word === 'number') view.setUint32(at + 4 * i, word, true);

@@ -2,6 +2,8 @@
  * The contract of a kernel: plain data that says which WGSL to run, on which buffers, over how many tiles.
  * Kernels know shapes and buffers, not tensors. One file each, beside its wgsl/<stem>.wgsl.
  */
+import { DeviceError } from '../core/errors.ts';
+import type { Caps } from '../gpu/caps.ts';
 import type { Access } from '../gpu/pipelines.ts';
 import type { Values } from '../gpu/specialize.ts';
 
@@ -59,3 +61,18 @@ export interface KernelCall {
 
 /** Which family of variants a device gets: `broadcast` for software Vulkan, `tile` for GPUs. */
 export type Family = 'broadcast' | 'tile';
+
+/** The family for a device; `asked` overrides it where the device can run it. */
+export function chooseFamily(caps: Caps, asked?: Family): Family {
+  const possible = caps.subgroupSize >= 4 && caps.subgroupSize <= 16;
+  if (asked === 'broadcast' && !possible) {
+    throw new DeviceError({
+      op: 'chooseFamily',
+      problem: 'the broadcast kernels need subgroups of one fixed size',
+      expected: '4 to 16 lanes',
+      received: caps.subgroupSize,
+      fix: "Leave the family out, or ask for 'tile'.",
+    });
+  }
+  return asked ?? (caps.software && possible ? 'broadcast' : 'tile');
+}

@@ -1,0 +1,79 @@
+/** Device memory: buffers as slices, uploads, and read-back through one staging buffer a device. */
+import { DeviceError } from '../core/errors.ts';
+import { alignUp } from '../core/shape.ts';
+import type { Gpu } from './device.ts';
+
+/** Part of a GPU buffer, in bytes. `offset` is a multiple of 256. */
+export interface BufferSlice {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Slices start on multiples of this, which every device accepts as a binding offset. */
+export const SLICE_ALIGN = 256;
+
+/** Creates a zeroed storage buffer that can be copied from and to. */
+export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSlice {
+  gpu.check(label);
+  const size = alignUp(Math.max(bytes, 16), 16);
+  if (size > gpu.caps.maxBufferBytes) {
+    throw new DeviceError({
+      op: label,
+      problem: 'a buffer would exceed the device limit maxBufferSize',
+      expected: `at most ${gpu.caps.maxBufferBytes} bytes`,
+      received: size,
+      fix: 'Use a smaller picture, VAE tiling, or dtype float16.',
+    });
+  }
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+  return { buffer: gpu.device.createBuffer({ label, size, usage }), offset: 0, size };
+}
+
+/** Creates a storage buffer whose bytes the host fills before `unmap`: the staging side of an upload. */
+export function createMapped(gpu: Gpu, bytes: number, label: string): { slice: BufferSlice; bytes: Uint8Array; unmap: () => void } {
+  gpu.check(label);
+  const size = alignUp(Math.max(bytes, 16), 16);
+  const buffer = gpu.device.createBuffer({ label, size, usage: GPUBufferUsage.STORAGE, mappedAtCreation: true });
+  return { slice: { buffer, offset: 0, size }, bytes: new Uint8Array(buffer.getMappedRange()), unmap: () => buffer.unmap() };
+}
+
+/** Writes bytes (a multiple of 4) at `offset` of a slice, in queue order. */
+export function writeSlice(gpu: Gpu, slice: BufferSlice, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
+  gpu.check('writeSlice');
+  if (offset + data.byteLength > slice.size) {
+    throw new DeviceError({
+      op: 'writeSlice',
+      problem: 'data is larger than the buffer',
+      expected: slice.size,
+      received: offset + data.byteLength,
+    });
+  }
+  gpu.device.queue.writeBuffer(slice.buffer, slice.offset + offset, data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** Copies a slice to the host after everything submitted before. */
+export async function readSlice(gpu: Gpu, slice: BufferSlice): Promise<ArrayBuffer> {
+  gpu.check('readSlice');
+  const staging = gpu.device.createBuffer({ size: slice.size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+  try {
+    const encoder = gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(slice.buffer, slice.offset, staging, 0, slice.size);
+    gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(GPUMapMode.READ);
+    return staging.getMappedRange().slice(0);
+  } finally {
+    staging.destroy();
+  }
+}
+
+/** Copies whole slices on the device, in queue order. */
+export function copySlice(gpu: Gpu, from: BufferSlice, to: BufferSlice, bytes: number = from.size): void {
+  const encoder = gpu.device.createCommandEncoder();
+  encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, bytes);
+  gpu.device.queue.submit([encoder.finish()]);
+}
+
+export function destroySlice(slice: BufferSlice): void {
+  slice.buffer.destroy();
+}

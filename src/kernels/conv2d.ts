@@ -1,0 +1,86 @@
+import type { Caps } from '../gpu/caps.ts';
+import { ShapeError } from '../core/errors.ts';
+import { type Epilogue, gemm } from './gemm.ts';
+import type { Family, KernelCall, Storage } from './kernel.ts';
+
+export interface Padding {
+  readonly top: number;
+  readonly right: number;
+  readonly bottom: number;
+  readonly left: number;
+}
+
+export interface Conv2dProblem {
+  readonly images: number;
+  readonly height: number;
+  readonly width: number;
+  /** Stored (padded) input and output channels: multiples of 8. */
+  readonly channels: number;
+  readonly outChannels: number;
+  readonly kernel: readonly [height: number, width: number];
+  readonly stride: number;
+  readonly padding: Padding;
+  /** Reads the input as its nearest-neighbour enlargement by 2. */
+  readonly upsample?: boolean;
+  readonly input: Storage;
+  readonly weight: Storage;
+  readonly output: Storage;
+  readonly epilogue?: Epilogue | undefined;
+  readonly family?: Family | undefined;
+}
+
+/** Output height and width of a convolution. @throws ShapeError where the kernel does not fit the padded input */
+export function conv2dSize(p: Pick<Conv2dProblem, 'height' | 'width' | 'kernel' | 'stride' | 'padding' | 'upsample'>): [number, number] {
+  const grow = p.upsample ? 2 : 1;
+  const height = Math.floor((p.height * grow + p.padding.top + p.padding.bottom - p.kernel[0]) / p.stride) + 1;
+  const width = Math.floor((p.width * grow + p.padding.left + p.padding.right - p.kernel[1]) / p.stride) + 1;
+  if (height < 1 || width < 1) {
+    throw new ShapeError({
+      op: 'conv2d',
+      problem: 'the kernel is larger than the padded input',
+      expected: `at least ${p.kernel[0]} x ${p.kernel[1]}`,
+      received: [p.height, p.width],
+      fix: 'Use a larger picture.',
+    });
+  }
+  return [height, width];
+}
+
+/**
+ * Cross-correlation as torch's conv2d: y[n,o,oy,ox] = bias[o] + sum w[o,i,ky,kx] x[n,i,oy*s+ky-top,ox*s+kx-left].
+ * x [N, H, W, C] and y [N, OH, OW, O] channels last, w packed in panels with K = (ky, kx, i). Any kernel size, one stride for
+ * both axes, padding by side. Bindings as gemm.
+ *
+ * @see torch.nn.functional.conv2d
+ */
+export function conv2d(caps: Caps, p: Conv2dProblem): KernelCall {
+  const [outHeight, outWidth] = conv2dSize(p);
+  const rows = p.images * outHeight * outWidth;
+  const pointwise = p.kernel[0] === 1 && p.kernel[1] === 1 && p.stride === 1 && !p.upsample && outHeight === p.height && outWidth === p.width;
+  return gemm(caps, {
+    batch: 1,
+    rows,
+    columns: p.outChannels,
+    k: p.channels,
+    a: { pitch: p.channels, storage: p.input },
+    b: { layout: 'panels', storage: p.weight },
+    y: { pitch: p.outChannels, storage: p.output },
+    epilogue: p.epilogue,
+    family: p.family,
+    conv: pointwise
+      ? undefined
+      : {
+          images: p.images,
+          inHeight: p.height,
+          inWidth: p.width,
+          outHeight,
+          outWidth,
+          kernelHeight: p.kernel[0],
+          kernelWidth: p.kernel[1],
+          stride: p.stride,
+          padTop: p.padding.top,
+          padLeft: p.padding.left,
+          upsample: p.upsample === true,
+        },
+  });
+}

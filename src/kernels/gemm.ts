@@ -1,0 +1,252 @@
+/**
+ * The call that matmul, linear and conv2d share: y = act(A * B + bias) + channelAdd + residual. This file turns one
+ * description into uniform words and picks gemm-broadcast or gemm-tile; what A's rows are is the callers' business.
+ */
+import broadcast from '../../wgsl/gemm-broadcast.wgsl';
+import tile from '../../wgsl/gemm-tile.wgsl';
+import { ShapeError } from '../core/errors.ts';
+import { ceilDiv } from '../core/shape.ts';
+import type { Caps } from '../gpu/caps.ts';
+import {
+  chooseFamily,
+  type Family,
+  float,
+  type KernelBinding,
+  type KernelCall,
+  type Storage,
+  storageBytes,
+} from './kernel.ts';
+import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
+
+/** What happens to a sum before it is stored, in this order: bias (always), activation, channelAdd, residual. */
+export interface Epilogue {
+  readonly activation?: Activation | undefined;
+  /** Adds [images, N], one row for each `rowsPerImage` rows; `pitch` in elements. */
+  readonly channelAdd?: { readonly rowsPerImage: number; readonly pitch: number } | undefined;
+  /** Adds a tensor of y's own layout. */
+  readonly residual?: boolean | undefined;
+  /** Panels alternate value and gate; y = value * gelu(gate). */
+  readonly geglu?: boolean | undefined;
+}
+
+/** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
+export interface ConvGeometry {
+  readonly images: number;
+  readonly inHeight: number;
+  readonly inWidth: number;
+  readonly outHeight: number;
+  readonly outWidth: number;
+  readonly kernelHeight: number;
+  readonly kernelWidth: number;
+  readonly stride: number;
+  readonly padTop: number;
+  readonly padLeft: number;
+  readonly upsample: boolean;
+}
+
+export interface GemmProblem {
+  readonly batch: number;
+  readonly rows: number;
+  /** Columns of y with padding: a multiple of 8. */
+  readonly columns: number;
+  /** Length of the K axis within one tap, with padding: a multiple of 8. */
+  readonly k: number;
+  /** Elements. `batch` is the distance between batches; offset and pitch multiples of 4. */
+  readonly a: { readonly pitch: number; readonly offset?: number; readonly batch?: number; readonly storage: Storage };
+  /**
+   * `panels`: packed weights [N/32][taps * K][32], of which one tap's K may be a part: `kOffset` of `kTotal` (where the rows of A
+   * are the halves of a concatenation). `rows`: a plain matrix [K][pitch] per batch.
+   */
+  readonly b: {
+    readonly layout: 'panels' | 'rows';
+    readonly storage: Storage;
+    readonly pitch?: number;
+    readonly batch?: number;
+    readonly kTotal?: number;
+    readonly kOffset?: number;
+  };
+  readonly y: { readonly pitch: number; readonly offset?: number; readonly batch?: number; readonly storage: Storage };
+  readonly scale?: number | undefined;
+  readonly conv?: ConvGeometry | undefined;
+  readonly epilogue?: Epilogue | undefined;
+  readonly family?: Family | undefined;
+}
+
+/** Panel width of packed weights, in columns. */
+export const PANEL = 32;
+
+/**
+ * Chooses the variant and fills in the call. Bindings: a, b, bias, channel_add, residual, y; where the epilogue has no
+ * channel_add or residual, bind any read-only buffer of the call.
+ *
+ * @throws ShapeError for pitches, offsets or K that are not multiples of 8 (offsets: 4)
+ */
+export function gemm(caps: Caps, problem: GemmProblem): KernelCall {
+  check(problem);
+  const family = chooseFamily(caps, problem.family);
+  const { batch, rows, columns, conv, epilogue = {} } = problem;
+  const lanes = caps.subgroupSize;
+  const geglu = epilogue.geglu === true;
+  const tileRows = family === 'broadcast' ? 8 : 64;
+  const tileColumns = family === 'broadcast' ? lanes * 4 : geglu ? 32 : 64;
+  const rowTiles = ceilDiv(rows, tileRows);
+  const columnTiles = ceilDiv(columns, tileColumns);
+  const taps = conv ? conv.kernelHeight * conv.kernelWidth : 1;
+  const flops = 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps;
+  const libs = [inputLib(problem.a.storage), weightLib(problem.b.storage), outputLib(problem.y.storage), activationLib];
+  return {
+    kernel: family === 'broadcast' ? 'gemm-broadcast' : 'gemm-tile',
+    source: family === 'broadcast' ? broadcast : tile,
+    libs,
+    values: {
+      ...(family === 'broadcast' ? { LANES: lanes } : {}),
+      CONV: conv !== undefined,
+      UPSAMPLE: conv?.upsample === true,
+      GEGLU: geglu,
+      ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
+      CHANNEL_ADD: epilogue.channelAdd !== undefined,
+      RESIDUAL: epilogue.residual === true,
+    },
+    bindings: bindings(problem, tileRows, columnTiles),
+    params: words(problem, rowTiles, columnTiles, taps),
+    tiles: batch * rowTiles * columnTiles,
+    cost: {
+      flops,
+      bytes:
+        batch * rows * problem.k * storageBytes(problem.a.storage) +
+        taps * problem.k * columns * storageBytes(problem.b.storage) * (problem.b.layout === 'rows' ? batch : 1) +
+        batch * rows * columns * storageBytes(problem.y.storage) * (epilogue.residual ? 2 : 1),
+    },
+  };
+}
+
+const A_BASE = 8;
+const Y_BASE = 17;
+
+function words(p: GemmProblem, rowTiles: number, columnTiles: number, taps: number): KernelCall['params'] {
+  const { a, b, y, conv, epilogue = {} } = p;
+  const panels = b.layout === 'panels';
+  const pitch4 = (b.pitch ?? 0) / 4;
+  const channelAdd = epilogue.channelAdd;
+  return [
+    p.rows,
+    rowTiles,
+    columnTiles,
+    p.columns / 4,
+    p.k,
+    a.pitch,
+    a.offset ?? 0,
+    a.batch ?? p.rows * a.pitch,
+    0,
+    panels ? PANEL / 4 : pitch4,
+    panels ? (taps * (b.kTotal ?? p.k) * PANEL) / 4 : 0,
+    panels ? PANEL / 4 : p.columns / 4,
+    panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
+    ((b.kOffset ?? 0) * PANEL) / 4,
+    y.pitch / 4,
+    (y.offset ?? 0) / 4,
+    (y.batch ?? p.rows * y.pitch) / 4,
+    0,
+    channelAdd?.rowsPerImage ?? 1,
+    (channelAdd?.pitch ?? 0) / 4,
+    float(p.scale ?? 1),
+    conv?.kernelWidth ?? 1,
+    conv?.kernelHeight ?? 1,
+    conv?.stride ?? 1,
+    conv?.padTop ?? 0,
+    conv?.padLeft ?? 0,
+    conv?.inWidth ?? 1,
+    conv?.inHeight ?? 1,
+    conv?.outWidth ?? 1,
+    conv?.outHeight ?? 1,
+  ];
+}
+
+function bindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
+  const bytes = storageBytes(p.y.storage);
+  const rowTiles = ceilDiv(p.rows, tileRows);
+  const rowRange = (first: number, end: number): [number, number] => {
+    const line = (tileIndex: number) => {
+      const rowTile = Math.floor(tileIndex / columnTiles);
+      return Math.floor(rowTile / rowTiles) * p.rows + (rowTile % rowTiles) * tileRows;
+    };
+    const last = line(end - 1);
+    return [line(first), Math.min(last + tileRows, (Math.floor(last / p.rows) + 1) * p.rows)];
+  };
+  const yRange = (first: number, end: number): [number, number] => {
+    const [from, to] = rowRange(first, end);
+    return [from * p.y.pitch, to * p.y.pitch];
+  };
+  const aRange = (first: number, end: number): [number, number] => {
+    const [from, to] = rowRange(first, end);
+    const pixels: [number, number] = p.conv ? inputPixels(p.conv, from, to) : [from, to];
+    return [pixels[0] * p.a.pitch, pixels[1] * p.a.pitch];
+  };
+  // Windows move in whole batches of rows that lie back to back; anything else is bound whole.
+  const plainA = p.a.batch === undefined || p.a.batch === p.rows * p.a.pitch;
+  const plainY = p.y.batch === undefined || p.y.batch === p.rows * p.y.pitch;
+  const a: KernelBinding = { name: 'a', access: 'read' };
+  const y: KernelBinding = { name: 'y', access: 'write' };
+  const residual: KernelBinding = { name: 'residual', access: 'read' };
+  const yWindow = { param: Y_BASE, range: yRange, elementBytes: bytes };
+  return [
+    plainA ? { ...a, window: { param: A_BASE, range: aRange, elementBytes: storageBytes(p.a.storage) } } : a,
+    { name: 'b', access: 'read' },
+    { name: 'bias', access: 'read' },
+    { name: 'channel_add', access: 'read' },
+    plainY && p.epilogue?.residual ? { ...residual, window: yWindow } : residual,
+    plainY ? { ...y, window: yWindow } : y,
+  ];
+}
+
+/** Input pixels that output pixels [from, to) of a convolution read, counted over the whole batch. */
+export function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
+  const shift = c.upsample ? 2 : 1;
+  const first = (pixel: number) => {
+    const line = Math.floor(pixel / c.outWidth);
+    const image = Math.floor(line / c.outHeight);
+    const top = Math.floor(Math.max(0, (line % c.outHeight) * c.stride - c.padTop) / shift);
+    return (image * c.inHeight + Math.min(top, c.inHeight - 1)) * c.inWidth;
+  };
+  const lastLine = Math.floor((to - 1) / c.outWidth);
+  const image = Math.floor(lastLine / c.outHeight);
+  const bottom = Math.floor(((lastLine % c.outHeight) * c.stride - c.padTop + c.kernelHeight - 1) / shift);
+  const end = (image * c.inHeight + Math.min(Math.max(bottom, 0) + 1, c.inHeight)) * c.inWidth;
+  return [first(from), Math.max(end, first(from) + c.inWidth)];
+}
+
+function check(p: GemmProblem): void {
+  const eights: Record<string, number> = {
+    k: p.k,
+    columns: p.columns,
+    'y.pitch': p.y.pitch,
+    'b.pitch': p.b.pitch ?? 0,
+  };
+  const fours: Record<string, number> = {
+    'a.pitch': p.a.pitch,
+    'a.offset': p.a.offset ?? 0,
+    'a.batch': p.a.batch ?? 0,
+    'b.batch': p.b.batch ?? 0,
+    'y.offset': p.y.offset ?? 0,
+    'y.batch': p.y.batch ?? 0,
+  };
+  for (const [name, value] of Object.entries(eights)) mustDivide(name, value, 8);
+  for (const [name, value] of Object.entries(fours)) mustDivide(name, value, 4);
+  for (const [name, value] of Object.entries({ batch: p.batch, rows: p.rows, columns: p.columns, k: p.k })) {
+    if (!(Number.isInteger(value) && value > 0)) {
+      throw new ShapeError({ op: 'gemm', problem: 'a size must be a positive integer', received: value, path: name });
+    }
+  }
+}
+
+function mustDivide(name: string, value: number, step: number): void {
+  if (value % step !== 0) {
+    throw new ShapeError({
+      op: 'gemm',
+      problem: `must be a multiple of ${step}`,
+      received: value,
+      path: name,
+      fix: 'Pad the rows.',
+    });
+  }
+}

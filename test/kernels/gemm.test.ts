@@ -1,0 +1,185 @@
+import { describe, expect, it } from 'vitest';
+import { alignUp } from '../../src/core/shape.ts';
+import type { Gpu } from '../../src/gpu/device.ts';
+import { conv2d } from '../../src/kernels/conv2d.ts';
+import { gemm } from '../../src/kernels/gemm.ts';
+import type { Family, Storage } from '../../src/kernels/kernel.ts';
+import * as reference from '../reference/gemm.ts';
+import { expectClose } from '../support/close.ts';
+import { testGpu } from '../support/gpu.ts';
+import { packPanels, padRows, unpadRows } from '../support/pack.ts';
+import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
+import { CONV_CASES, type ConvShape, MATMUL_CASES, type MatmulCase } from './gemm.cases.ts';
+
+const gpu = await testGpu();
+const bare = await testGpu({ bare: true });
+const NOTHING: Operand = { storage: 'f32', values: [0] };
+
+interface Variant {
+  name: string;
+  gpu: Gpu;
+  family: Family;
+  activations: Storage;
+  weights: Storage;
+}
+
+const half = gpu.caps.half;
+const variants: Variant[] = [
+  { name: 'broadcast f32', gpu, family: 'broadcast', activations: 'f32', weights: 'f32' },
+  { name: 'broadcast f32 x half', gpu, family: 'broadcast', activations: 'f32', weights: half },
+  { name: 'broadcast half', gpu, family: 'broadcast', activations: half, weights: half },
+  { name: 'broadcast packed x bfloat16', gpu, family: 'broadcast', activations: 'f16-packed', weights: 'bf16-packed' },
+  { name: 'tile f32', gpu: bare, family: 'tile', activations: 'f32', weights: 'f32' },
+  { name: 'tile packed', gpu: bare, family: 'tile', activations: 'f16-packed', weights: 'f16-packed' },
+  { name: 'tile half', gpu, family: 'tile', activations: half, weights: half },
+];
+
+// f32: sums of up to a few hundred terms of size 1. Half: inputs and outputs are rounded to 11 bits, bfloat16 to 8.
+const tolerance = (v: Variant) => (v.weights === 'bf16-packed' ? 1e-2 : v.activations === 'f32' && v.weights === 'f32' ? 2e-6 : 2e-3);
+
+describe.each(variants)('matmul, $name', variant => {
+  it.each(MATMUL_CASES)('rows $rows, columns $n, k $k, $activation residual $residual channelAdd $channelAdd', async c => {
+    const { a, b, bias, add, extra, expected } = matmulData(c);
+    const columns = alignUp(c.n, 8);
+    const call = gemm(variant.gpu.caps, {
+      batch: 1,
+      rows: c.rows,
+      columns,
+      k: alignUp(c.k, 8),
+      a: { pitch: alignUp(c.k, 8), storage: variant.activations },
+      b: { layout: 'panels', storage: variant.weights },
+      y: { pitch: columns, storage: variant.activations },
+      epilogue: {
+        activation: c.activation,
+        residual: c.residual,
+        channelAdd: c.channelAdd ? { rowsPerImage: c.channelAdd, pitch: columns } : undefined,
+      },
+      family: variant.family,
+    });
+    const operands: Record<string, Operand> = {
+      a: { storage: variant.activations, values: padRows(a, c.rows, c.k) },
+      b: { storage: variant.weights, values: packPanels(b, c.n, c.k) },
+      bias: { storage: 'f32', values: padRows(bias, 1, c.n) },
+      channel_add: add ? { storage: variant.activations, values: padRows(add, add.length / c.n, c.n) } : NOTHING,
+      residual: extra ? { storage: variant.activations, values: padRows(extra, c.rows, c.n) } : NOTHING,
+      y: { storage: variant.activations, size: c.rows * columns },
+    };
+    const whole = (await runKernel(variant.gpu, call, operands)).y;
+    expectClose(unpadRows(whole, c.rows, c.n), expected, tolerance(variant));
+    if (c.rows < 66) {
+      const parts = (await runKernel(variant.gpu, call, operands, 1)).y;
+      expect(parts).toEqual(whole);
+    }
+  });
+});
+
+function matmulData(c: MatmulCase) {
+  const a = randoms(c.rows * c.k, 1);
+  const b = randoms(c.n * c.k, 2);
+  const bias = randoms(c.n, 3);
+  const images = c.channelAdd ? Math.ceil(c.rows / c.channelAdd) : 0;
+  const add = c.channelAdd ? randoms(images * c.n, 4) : undefined;
+  const extra = c.residual ? randoms(c.rows * c.n, 5) : undefined;
+  const product = reference.matmul(a, b, c.rows, c.n, c.k);
+  const expected = product.map((sum, i) => {
+    const row = Math.floor(i / c.n);
+    const y = reference.activate(c.activation ?? 'none', sum + bias[i % c.n]);
+    const image = c.channelAdd ? Math.floor(row / c.channelAdd) : 0;
+    return y + (add?.[image * c.n + (i % c.n)] ?? 0) + (extra?.[i] ?? 0);
+  });
+  return { a, b, bias, add, extra, expected };
+}
+
+describe.each(variants)('conv2d, $name', variant => {
+  it.each(CONV_CASES)('$images x $height x $width x $cin -> $cout, kernel $kernel stride $stride pad $padding up $upsample', async c => {
+    const { call, operands, expected, rows } = convCall(c, variant);
+    const whole = (await runKernel(variant.gpu, call, operands)).y;
+    expectClose(unpadRows(whole, rows, c.cout), expected, tolerance(variant));
+    const parts = (await runKernel(variant.gpu, call, operands, 1)).y;
+    expect(parts).toEqual(whole);
+  });
+});
+
+function convCall(c: ConvShape, variant: Variant) {
+  const x = randoms(c.images * c.height * c.width * c.cin, 1);
+  const w = randoms(c.cout * c.cin * c.kernel ** 2, 2);
+  const { data: expected, height, width } = reference.conv2d(x, w, c);
+  const columns = alignUp(c.cout, 8);
+  const rows = c.images * height * width;
+  const call = conv2d(variant.gpu.caps, {
+    images: c.images,
+    height: c.height,
+    width: c.width,
+    channels: alignUp(c.cin, 8),
+    outChannels: columns,
+    kernel: [c.kernel, c.kernel],
+    stride: c.stride,
+    padding: { top: c.padding[0], left: c.padding[1], bottom: c.padding[2], right: c.padding[3] },
+    upsample: c.upsample === true,
+    input: variant.activations,
+    weight: variant.weights,
+    output: variant.activations,
+    family: variant.family,
+  });
+  const operands: Record<string, Operand> = {
+    a: { storage: variant.activations, values: padRows(x, c.images * c.height * c.width, c.cin) },
+    b: { storage: variant.weights, values: packPanels(w, c.cout, c.cin, c.kernel ** 2) },
+    bias: { storage: 'f32', values: new Float32Array(alignUp(c.cout, 32)) },
+    channel_add: NOTHING,
+    residual: NOTHING,
+    y: { storage: variant.activations, size: rows * columns },
+  };
+  return { call, operands, expected, rows };
+}
+
+describe('geglu', () => {
+  it.each(variants)('$name: value times gelu(gate), from panels that alternate', async variant => {
+    const rows = 11;
+    const n = 40;
+    const k = 24;
+    const a = randoms(rows * k, 1);
+    const w = randoms(2 * n * k, 2);
+    const bias = randoms(2 * n, 3);
+    const product = reference.matmul(a, w, rows, 2 * n, k);
+    const expected = new Float64Array(rows * n);
+    for (let r = 0; r < rows; r++)
+      for (let i = 0; i < n; i++) {
+        const value = product[r * 2 * n + i] + bias[i];
+        expected[r * n + i] = value * reference.activate('gelu', product[r * 2 * n + n + i] + bias[n + i]);
+      }
+    // Panel 2i: values 32i to 32i + 31; panel 2i + 1: their gates; both padded to 64 columns.
+    const order = Array.from({ length: 128 }, (_, j) => {
+      const column = Math.floor(j / 64) * 32 + (j % 32);
+      return column < n ? column + (j % 64 < 32 ? 0 : n) : -1;
+    });
+    const mixed = new Float32Array(128 * k);
+    const mixedBias = new Float32Array(128);
+    order.forEach((from, to) => {
+      if (from < 0) return;
+      mixed.set(w.subarray(from * k, (from + 1) * k), to * k);
+      mixedBias[to] = bias[from];
+    });
+    const call = gemm(variant.gpu.caps, {
+      batch: 1,
+      rows,
+      columns: n,
+      k,
+      a: { pitch: k, storage: variant.activations },
+      b: { layout: 'panels', storage: variant.weights },
+      y: { pitch: n, storage: variant.activations },
+      epilogue: { geglu: true },
+      family: variant.family,
+    });
+    const operands: Record<string, Operand> = {
+      a: { storage: variant.activations, values: a },
+      b: { storage: variant.weights, values: packPanels(mixed, 128, k) },
+      bias: { storage: 'f32', values: mixedBias },
+      channel_add: NOTHING,
+      residual: NOTHING,
+      y: { storage: variant.activations, size: rows * n },
+    };
+    const whole = (await runKernel(variant.gpu, call, operands)).y;
+    expectClose(whole, expected, tolerance(variant));
+    expect((await runKernel(variant.gpu, call, operands, 1)).y).toEqual(whole);
+  });
+});

@@ -1,0 +1,87 @@
+import type { Activation } from '../../src/kernels/libs.ts';
+
+/** erf to double precision, by its series for small and its continued fraction for large arguments. */
+export function erf(x: number): number {
+  const a = Math.abs(x);
+  if (a > 6) return Math.sign(x);
+  if (a < 3) {
+    let term = a;
+    let sum = a;
+    for (let n = 1; n < 200; n++) {
+      term *= (-a * a) / n;
+      sum += term / (2 * n + 1);
+    }
+    return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);
+  }
+  let f = 0;
+  for (let n = 60; n > 0; n--) f = n / 2 / (a + f);
+  return Math.sign(x) * (1 - Math.exp(-a * a) / (a + f) / Math.sqrt(Math.PI));
+}
+
+export function activate(kind: Activation, x: number): number {
+  switch (kind) {
+    case 'silu':
+      return x / (1 + Math.exp(-x));
+    case 'gelu':
+      return 0.5 * x * (1 + erf(x / Math.SQRT2));
+    case 'geluTanh':
+      return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+    case 'quickGelu':
+      return x / (1 + Math.exp(-1.702 * x));
+    case 'relu':
+      return Math.max(x, 0);
+    default:
+      return x;
+  }
+}
+
+/** y[r][n] = sum_k a[r][k] * b[n][k], all unpadded, in f64. */
+export function matmul(a: ArrayLike<number>, b: ArrayLike<number>, rows: number, n: number, k: number): Float64Array {
+  const y = new Float64Array(rows * n);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < n; c++) {
+      let sum = 0;
+      for (let i = 0; i < k; i++) sum += a[r * k + i] * b[c * k + i];
+      y[r * n + c] = sum;
+    }
+  }
+  return y;
+}
+
+export interface ConvCase {
+  images: number;
+  height: number;
+  width: number;
+  cin: number;
+  cout: number;
+  kernel: number;
+  stride: number;
+  /** top, left, bottom, right */
+  padding: [number, number, number, number];
+  upsample?: boolean;
+}
+
+/** x [N, H, W, Cin], w [Cout, Cin, k, k] -> [N, OH, OW, Cout], plain loops in f64. */
+export function conv2d(x: ArrayLike<number>, w: ArrayLike<number>, c: ConvCase): { data: Float64Array; height: number; width: number } {
+  const scale = c.upsample ? 2 : 1;
+  const [top, left, bottom, right] = c.padding;
+  const height = Math.floor((c.height * scale + top + bottom - c.kernel) / c.stride) + 1;
+  const width = Math.floor((c.width * scale + left + right - c.kernel) / c.stride) + 1;
+  const data = new Float64Array(c.images * height * width * c.cout);
+  for (let n = 0; n < c.images; n++)
+    for (let oy = 0; oy < height; oy++)
+      for (let ox = 0; ox < width; ox++)
+        for (let o = 0; o < c.cout; o++) {
+          let sum = 0;
+          for (let ky = 0; ky < c.kernel; ky++)
+            for (let kx = 0; kx < c.kernel; kx++) {
+              const iy = oy * c.stride + ky - top;
+              const ix = ox * c.stride + kx - left;
+              if (iy < 0 || ix < 0 || iy >= c.height * scale || ix >= c.width * scale) continue;
+              const at = ((n * c.height + Math.floor(iy / scale)) * c.width + Math.floor(ix / scale)) * c.cin;
+              for (let i = 0; i < c.cin; i++) sum += x[at + i] * w[((o * c.cin + i) * c.kernel + ky) * c.kernel + kx];
+            }
+          data[((n * height + oy) * width + ox) * c.cout + o] = sum;
+        }
+  return { data, height, width };
+}

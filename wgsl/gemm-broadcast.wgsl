@@ -1,0 +1,180 @@
+// gemm-broadcast: y = act(A * B + bias) + channel_add + residual, the contraction behind linear, matmul and conv2d, for
+// software Vulkan: one subgroup a workgroup, no barrier, no workgroup memory (docs/decisions/0003-two-families.md).
+// Convolution is an implicit GEMM (Chellapilla et al. 2006, without the im2col copy): row = output pixel, and the K axis
+// runs over taps (ky, kx), then input channels.
+//
+//   a            [batch, rows or pixels, a_pitch]    Input     rows of A; for conv the feature map [N, H, W, C]
+//   b            panels [N/32][K][32]                Weight    or plain rows [batch, K, pitch] by k_stride and panel_stride
+//   bias         [N]                                 f32
+//   channel_add  [images, N]                         Output    e.g. the time embedding, one row an image
+//   residual, y  [batch, rows, y_pitch]              Output
+//
+// A workgroup makes ROWS = 8 rows by LANES * 4 columns: each lane keeps 8 x 4 sums. One load brings 8 values of K for a
+// row (a lane each), subgroupBroadcast hands them round, so that 4 gathers feed 8 vec4 FMAs.
+// Tiles: batch x ceil(M/8) x ceil(N/(4 LANES)), columns fastest (the rows of A stay in cache).
+// Traffic: A once per column tile, B once per row tile, y once. Sums in f32, one chain per output in the order of K.
+// GEGLU: panels alternate value and gate (b packed so), y = value * gelu(gate), half as wide.
+// Needs: lib/input, lib/weight, lib/output, lib/activation.
+enable subgroups;
+
+const LANES: u32 = 8;       // the subgroup size: 4 to 16
+const CONV: bool = false;   // rows are pixels
+const UPSAMPLE: bool = false;  // conv reads a map twice as large by nearest neighbour
+const GEGLU: bool = false;
+const ACTIVATION: u32 = 0;  // lib/activation
+const CHANNEL_ADD: bool = false;
+const RESIDUAL: bool = false;
+const STEP: u32 = min(LANES, 8u);
+
+struct Params {
+  first_tile: u32, end_tile: u32,
+  rows: u32,            // of one batch
+  row_tiles: u32,
+  column_tiles: u32,
+  columns4: u32,        // columns of y with padding, in vec4
+  k: u32,               // length of the K axis in one tap: the padded channels
+  a_pitch: u32, a_offset: u32, a_batch: u32, a_base: u32,
+  k_stride: u32, panel_stride: u32, panel_width: u32, b_batch: u32, b_offset: u32,  // vec4
+  y_pitch: u32, y_offset: u32, y_batch: u32, y_base: u32,            // vec4
+  rows_per_image: u32, channel_pitch: u32,                           // vec4
+  scale: f32,
+  taps_x: u32, taps_y: u32, stride: u32, pad_top: u32, pad_left: u32,
+  in_w: u32, in_h: u32, out_w: u32, out_h: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<Input1>;
+@group(0) @binding(2) var<storage, read> b: array<Weight4>;
+@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(4) var<storage, read> channel_add: array<Output4>;
+@group(0) @binding(5) var<storage, read> residual: array<Output4>;
+@group(0) @binding(6) var<storage, read_write> y: array<Output4>;
+
+alias Sums = array<vec4f, 8>;
+
+fn a_at(element: u32) -> f32 {
+  return input_pick(a[input_slot(element)], element);
+}
+
+// One value of K: row i's a is component i of (lo, hi).
+fn accumulate(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, w: vec4f) {
+  (*sums)[0] = fma(vec4f(lo.x), w, (*sums)[0]);
+  (*sums)[1] = fma(vec4f(lo.y), w, (*sums)[1]);
+  (*sums)[2] = fma(vec4f(lo.z), w, (*sums)[2]);
+  (*sums)[3] = fma(vec4f(lo.w), w, (*sums)[3]);
+  (*sums)[4] = fma(vec4f(hi.x), w, (*sums)[4]);
+  (*sums)[5] = fma(vec4f(hi.y), w, (*sums)[5]);
+  (*sums)[6] = fma(vec4f(hi.z), w, (*sums)[6]);
+  (*sums)[7] = fma(vec4f(hi.w), w, (*sums)[7]);
+}
+
+// Element where row `row` of A starts for tap (kx, ky); valid is 0 where the tap falls outside the picture.
+struct RowStart { element: u32, valid: u32 }
+
+fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
+  if (!CONV) {
+    let inside = min(row, p.rows - 1u);
+    return RowStart(batch * p.a_batch + inside * p.a_pitch + p.a_offset - p.a_base, 1u);
+  }
+  let pixel = min(row, p.rows - 1u);
+  let ox = pixel % p.out_w;
+  let line = pixel / p.out_w;
+  let oy = line % p.out_h;
+  let image = line / p.out_h;
+  var ix = ox * p.stride + kx - p.pad_left;  // wraps to a huge number where negative
+  var iy = oy * p.stride + ky - p.pad_top;
+  let grow = select(0u, 1u, UPSAMPLE);
+  let valid = ix < (p.in_w << grow) && iy < (p.in_h << grow);
+  ix = select(0u, ix >> grow, valid);
+  iy = select(min((oy * p.stride) >> grow, p.in_h - 1u), iy >> grow, valid);  // stays inside the bound window
+  return RowStart(((image * p.in_h + iy) * p.in_w + ix) * p.a_pitch + p.a_offset - p.a_base, select(0u, 1u, valid));
+}
+
+fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) {
+  if (row >= p.rows || column >= p.columns4) { return; }
+  var v: vec4f;
+  if (GEGLU) {
+    v = (sum + shift) * activate(2u, gate + gate_shift);
+  } else {
+    v = activate(ACTIVATION, sum * p.scale + shift);
+  }
+  let at = batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base;
+  if (CHANNEL_ADD) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
+  if (RESIDUAL) { v += output_load(residual[at]); }
+  y[at] = output_store(v);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tile = p.first_tile + wid.y * nwg.x + wid.x;
+  if (tile >= p.end_tile) { return; }
+  let column_tile = tile % p.column_tiles;
+  let row_tile = tile / p.column_tiles % p.row_tiles;
+  let batch = tile / p.column_tiles / p.row_tiles;
+  let row0 = row_tile * 8u;
+  let column = column_tile * LANES + lane;  // vec4 columns of y
+
+  // GEGLU: panel 2i holds values, panel 2i + 1 their gates.
+  let clamped = min(column, p.columns4 - 1u);
+  let panel = clamped / p.panel_width;
+  let b_start = p.b_offset + batch * p.b_batch + select(panel, 2u * panel, GEGLU) * p.panel_stride + clamped % p.panel_width;
+
+  var sums: Sums;
+  var gates: Sums;
+  var b_at = b_start;
+  for (var ky = 0u; ky < p.taps_y; ky++) {
+    for (var kx = 0u; kx < p.taps_x; kx++) {
+      // Each lane works out where one row starts (two where the subgroup is smaller than the tile), then all share.
+      let own = row_start(row0 + lane % 8u, batch, kx, ky);
+      let second = row_start(row0 + 4u + lane % 4u, batch, kx, ky);
+      var start: array<u32, 8>;
+      var valid: array<u32, 8>;
+      start[0] = subgroupBroadcast(own.element, 0u); valid[0] = subgroupBroadcast(own.valid, 0u);
+      start[1] = subgroupBroadcast(own.element, 1u); valid[1] = subgroupBroadcast(own.valid, 1u);
+      start[2] = subgroupBroadcast(own.element, 2u); valid[2] = subgroupBroadcast(own.valid, 2u);
+      start[3] = subgroupBroadcast(own.element, 3u); valid[3] = subgroupBroadcast(own.valid, 3u);
+      start[4] = subgroupBroadcast(second.element, 0u); valid[4] = subgroupBroadcast(second.valid, 0u);
+      start[5] = subgroupBroadcast(second.element, 1u); valid[5] = subgroupBroadcast(second.valid, 1u);
+      start[6] = subgroupBroadcast(second.element, 2u); valid[6] = subgroupBroadcast(second.valid, 2u);
+      start[7] = subgroupBroadcast(second.element, 3u); valid[7] = subgroupBroadcast(second.valid, 3u);
+      for (var k0 = 0u; k0 < p.k; k0 += STEP) {
+        let k = k0 + lane % STEP;
+        var lo = vec4f(a_at(start[0] + k), a_at(start[1] + k), a_at(start[2] + k), a_at(start[3] + k));
+        var hi = vec4f(a_at(start[4] + k), a_at(start[5] + k), a_at(start[6] + k), a_at(start[7] + k));
+        if (CONV) {
+          lo = select(vec4f(0.0), lo, vec4u(valid[0], valid[1], valid[2], valid[3]) != vec4u(0u));
+          hi = select(vec4f(0.0), hi, vec4u(valid[4], valid[5], valid[6], valid[7]) != vec4u(0u));
+        }
+        multiply(&sums, lo, hi, b_at);
+        if (GEGLU) { multiply(&gates, lo, hi, b_at + p.panel_stride); }
+        b_at += STEP * p.k_stride;
+      }
+    }
+  }
+
+  let shift_at = select(clamped, clamped + panel * p.panel_width, GEGLU);
+  let shift = bias[shift_at];
+  let gate_shift = bias[select(0u, shift_at + p.panel_width, GEGLU)];
+  store(row0, batch, column, sums[0], gates[0], shift, gate_shift);
+  store(row0 + 1u, batch, column, sums[1], gates[1], shift, gate_shift);
+  store(row0 + 2u, batch, column, sums[2], gates[2], shift, gate_shift);
+  store(row0 + 3u, batch, column, sums[3], gates[3], shift, gate_shift);
+  store(row0 + 4u, batch, column, sums[4], gates[4], shift, gate_shift);
+  store(row0 + 5u, batch, column, sums[5], gates[5], shift, gate_shift);
+  store(row0 + 6u, batch, column, sums[6], gates[6], shift, gate_shift);
+  store(row0 + 7u, batch, column, sums[7], gates[7], shift, gate_shift);
+}
+
+// STEP values of K: lane u holds the rows' values at k0 + u.
+fn multiply(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, at: u32) {
+  accumulate(sums, subgroupBroadcast(lo, 0u), subgroupBroadcast(hi, 0u), weight_load(b[at]));
+  accumulate(sums, subgroupBroadcast(lo, 1u), subgroupBroadcast(hi, 1u), weight_load(b[at + p.k_stride]));
+  accumulate(sums, subgroupBroadcast(lo, 2u), subgroupBroadcast(hi, 2u), weight_load(b[at + 2u * p.k_stride]));
+  accumulate(sums, subgroupBroadcast(lo, 3u), subgroupBroadcast(hi, 3u), weight_load(b[at + 3u * p.k_stride]));
+  if (LANES > 4u) {
+    accumulate(sums, subgroupBroadcast(lo, 4u), subgroupBroadcast(hi, 4u), weight_load(b[at + 4u * p.k_stride]));
+    accumulate(sums, subgroupBroadcast(lo, 5u), subgroupBroadcast(hi, 5u), weight_load(b[at + 5u * p.k_stride]));
+    accumulate(sums, subgroupBroadcast(lo, 6u), subgroupBroadcast(hi, 6u), weight_load(b[at + 6u * p.k_stride]));
+    accumulate(sums, subgroupBroadcast(lo, 7u), subgroupBroadcast(hi, 7u), weight_load(b[at + 7u * p.k_stride]));
+  }
+}
