@@ -1,0 +1,89 @@
+import source from '../../wgsl/pack-weight.wgsl';
+import { DTypeError } from '../core/errors.ts';
+import { ceilDiv } from '../core/shape.ts';
+import { PANEL } from './gemm.ts';
+import type { KernelCall, Storage } from './kernel.ts';
+
+/** Head widths of one side of a projection: `width` in the file, `padded` (a multiple of 8) in memory. */
+export interface HeadSpread {
+  readonly width: number;
+  readonly padded: number;
+}
+
+/** One tensor of a checkpoint on its way into packed form. */
+export interface PackProblem {
+  /** File dtype. */
+  readonly from: 'F32' | 'F16' | 'BF16';
+  readonly to: Storage;
+  readonly layout: 'panels' | 'rows';
+  /** Sizes in the file: [outputs, inputs, taps]. */
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly taps: number;
+  /** Rows [first, end) of outputs that the source buffer holds, from its element 0 on. */
+  readonly rows: readonly [first: number, end: number];
+  /** Padded inputs of one tap (panels) or pitch (rows). */
+  readonly k: number;
+  /** First column, and how many padded columns the tensor spans: multiples of 8. */
+  readonly columnFirst?: number;
+  readonly columns?: number;
+  readonly outHeads?: HeadSpread | undefined;
+  readonly inHeads?: HeadSpread | undefined;
+  readonly geglu?: boolean | undefined;
+}
+
+const SOURCE = { F32: 0, F16: 1, BF16: 2 } as const;
+const TARGET: Record<Storage, number> = { f32: 0, f16: 1, 'f16-packed': 1, 'bf16-packed': 2 };
+
+/**
+ * Moves one tensor into panels [N/32][taps * k][32] or padded rows, converting its element type (f32 to f16 rounds to nearest
+ * even). Padding is not written: the target starts as zeros. Bindings: source, packed (both u32 words).
+ *
+ * @throws DTypeError for conversions that lose range: only bf16 becomes bf16
+ */
+export function packWeight(p: PackProblem): KernelCall {
+  if (p.to === 'bf16-packed' && p.from !== 'BF16') {
+    throw new DTypeError({ op: 'packWeight', problem: 'only BF16 is kept as bfloat16', expected: 'BF16', received: p.from });
+  }
+  const panels = p.layout === 'panels';
+  const columns = p.columns ?? p.outputs;
+  const elements = panels ? columns * p.taps * p.k : (p.rows[1] - p.rows[0]) * p.k;
+  const words = p.to === 'f32' ? elements : ceilDiv(elements, 2);
+  return {
+    kernel: 'pack-weight',
+    source,
+    libs: [],
+    values: { SOURCE: SOURCE[p.from], TARGET: TARGET[p.to], PANELS: panels },
+    bindings: [
+      { name: 'source', access: 'read' },
+      { name: 'packed', access: 'update' },
+    ],
+    params: [
+      words,
+      0,
+      p.rows[0],
+      p.rows[1],
+      p.outputs,
+      p.inputs,
+      p.taps,
+      p.k,
+      p.columnFirst ?? 0,
+      columns,
+      p.outHeads?.width ?? 0,
+      p.outHeads?.padded ?? 0,
+      p.inHeads?.width ?? 0,
+      p.inHeads?.padded ?? 0,
+      p.geglu ? p.outputs / 2 : 0,
+      p.k,
+    ],
+    tiles: ceilDiv(words, 64),
+    cost: { flops: 0, bytes: elements * 6 },
+  };
+}
+
+/** Columns of memory that `outputs` take: heads spread out, or panels of values and gates. A multiple of 8. */
+export function packedColumns(outputs: number, outHeads?: HeadSpread, geglu?: boolean): number {
+  if (geglu) return ceilDiv(outputs / 2, PANEL) * 2 * PANEL;
+  const spread = outHeads ? (outputs / outHeads.width) * outHeads.padded : outputs;
+  return ceilDiv(spread, 8) * 8;
+}
