@@ -1,0 +1,155 @@
+/** Finds the weights of one model in its folder: single file or shards, safetensors or .bin, plain or a variant. */
+import { WeightsError } from '../core/errors.ts';
+import type { FolderSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { isObject } from './json-keys.ts';
+import { openSafetensors } from './safetensors.ts';
+import { openTorchZip } from './torch-zip.ts';
+
+/** Name of the weight files without extension: diffusers' models and transformers' models. */
+export type CheckpointStem = 'diffusion_pytorch_model' | 'model';
+
+export interface CheckpointOptions {
+  /** Such as 'fp16': the part of the file name that tells a second set of weights apart. */
+  readonly variant?: string;
+  /** Takes the plain files where the folder lacks the variant, and says so; without it that is an error. */
+  readonly onMissingVariant?: (message: string) => void;
+}
+
+/**
+ * Opens a model's weights. Safetensors come before .bin, single files before shards.
+ * @param folder the model's own folder (the one that holds config.json)
+ * @param stem name of its weight files
+ * @param options which variant
+ * @returns one view over all shards; `close` closes every file
+ * @throws WeightsError when no file is there (all names that were tried are listed), an index does not agree with its
+ * shards, or a file is damaged
+ * @see diffusers ModelMixin.from_pretrained
+ */
+export async function openCheckpoint(
+  folder: FolderSource,
+  stem: CheckpointStem,
+  options: CheckpointOptions = {},
+): Promise<TensorSource> {
+  const { variant, onMissingVariant } = options;
+  const tried = candidates(stem, variant);
+  let found = await firstPresent(folder, tried);
+  if (found === undefined && variant !== undefined && onMissingVariant) {
+    const plain = candidates(stem, undefined);
+    found = await firstPresent(folder, plain);
+    tried.push(...plain);
+    if (found !== undefined) onMissingVariant(`${folder.label}: no variant "${variant}", ${found} is used`);
+  }
+  if (found === undefined) {
+    throw new WeightsError({
+      op: 'openCheckpoint',
+      problem: variant === undefined ? 'no weights' : `no weights of the variant "${variant}"`,
+      expected: `one of ${tried.join(', ')}`,
+      path: folder.label,
+      fix: variant === undefined ? 'Download the missing file.' : 'Download it, or leave the variant out.',
+    });
+  }
+  return found.endsWith('.json') ? openShards(folder, found) : openFile(folder, found);
+}
+
+/**
+ * Every name under which the weights may lie, in order of preference.
+ * @param stem name without extension
+ * @param variant goes before the extension, in an index also before or after ".index" (older and newer files differ)
+ */
+export function candidates(stem: CheckpointStem, variant: string | undefined): string[] {
+  const bin = stem === 'model' ? 'pytorch_model' : stem;
+  return [`${stem}.safetensors`, `${bin}.bin`].flatMap(file => {
+    const dot = file.lastIndexOf('.');
+    const [name, extension] = [file.slice(0, dot), file.slice(dot + 1)];
+    if (variant === undefined) return [file, `${file}.index.json`];
+    const single = `${name}.${variant}.${extension}`;
+    return [single, `${file}.index.${variant}.json`, `${single}.index.json`, `${file}.${variant}.index.json`];
+  });
+}
+
+async function firstPresent(folder: FolderSource, names: readonly string[]): Promise<string | undefined> {
+  for (const name of names) if (await folder.has(name)) return name;
+  return undefined;
+}
+
+async function openFile(folder: FolderSource, name: string): Promise<TensorSource> {
+  const bytes = await folder.bytes(name);
+  return name.endsWith('.bin') ? openTorchZip(bytes) : openSafetensors(bytes);
+}
+
+async function openShards(folder: FolderSource, index: string): Promise<TensorSource> {
+  const label = `${folder.label}/${index}`;
+  const weightMap = parseIndex(await folder.text(index), label);
+  const shards = new Map<string, TensorSource>();
+  const close = async (): Promise<void> => {
+    await Promise.all([...shards.values()].map(shard => shard.close?.()));
+  };
+  try {
+    for (const file of new Set(weightMap.values())) shards.set(file, await openFile(folder, file));
+    const { tensors, homes } = merge(weightMap, shards, label);
+    return {
+      label,
+      tensors,
+      async read(name, start, into): Promise<void> {
+        const home = homes.get(name);
+        if (!home) throw new WeightsError({ op: 'read', problem: `no tensor "${name}"`, path: label });
+        await home.read(name, start, into);
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function parseIndex(text: string, path: string): Map<string, string> {
+  const fail = (problem: string, received?: unknown): WeightsError =>
+    new WeightsError({ op: 'openCheckpoint', problem, received, path, fix: 'Download the index again.' });
+  let index: unknown;
+  try {
+    index = JSON.parse(text);
+  } catch (cause) {
+    throw fail('the index is not JSON', cause instanceof Error ? cause.message : cause);
+  }
+  const weightMap = isObject(index) ? index['weight_map'] : undefined;
+  if (!isObject(weightMap)) throw fail('the index has no weight_map');
+  const map = new Map<string, string>();
+  for (const [tensor, file] of Object.entries(weightMap)) {
+    // Shards lie beside their index: a name that leads elsewhere is damage or an attack.
+    if (typeof file !== 'string' || !/^[^/\\]+\.(safetensors|bin)$/.test(file)) {
+      throw fail(`the index gives no valid file for "${tensor}"`, file);
+    }
+    map.set(tensor, file);
+  }
+  return map;
+}
+
+interface Merged {
+  readonly tensors: Map<string, StoredTensor>;
+  readonly homes: Map<string, TensorSource>;
+}
+
+/** Index and shards must name the same tensors in the same places; all differences are reported at once. */
+function merge(weightMap: Map<string, string>, shards: Map<string, TensorSource>, path: string): Merged {
+  const merged: Merged = { tensors: new Map(), homes: new Map() };
+  const wrong: string[] = [];
+  for (const [name, file] of weightMap) {
+    const shard = shards.get(file);
+    const tensor = shard?.tensors.get(name);
+    if (!shard || !tensor) {
+      wrong.push(`"${name}" is not in ${file}`);
+      continue;
+    }
+    merged.tensors.set(name, tensor);
+    merged.homes.set(name, shard);
+  }
+  for (const [file, shard] of shards) {
+    for (const name of shard.tensors.keys()) {
+      if (weightMap.get(name) !== file) wrong.push(`"${name}" in ${file} is not in the index`);
+    }
+  }
+  if (wrong.length === 0) return merged;
+  const problem = `index and shards disagree about ${wrong.length} tensors: ${wrong.slice(0, 10).join('; ')}`;
+  throw new WeightsError({ op: 'openCheckpoint', problem, path, fix: 'Download index and shards of one revision.' });
+}

@@ -1,0 +1,150 @@
+/**
+ * The header of a safetensors file: parsing and every check that the format asks for. No bytes of tensors are
+ * touched here; reading and writing files is in safetensors.ts.
+ */
+import { WeightsError } from '../core/errors.ts';
+import type { StoredTensor } from '../core/tensor-source.ts';
+import { findDuplicateKey, isObject } from './json-keys.ts';
+
+/** A longer header is a damaged or hostile file. */
+export const MAX_HEADER_BYTES = 100_000_000;
+
+/** Bits of one element, in the order in which a writer lays the types out (last first). */
+export const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
+  ['BOOL', 8],
+  ['F4', 4],
+  ['F6_E2M3', 6],
+  ['F6_E3M2', 6],
+  ['U8', 8],
+  ['I8', 8],
+  ['F8_E5M2', 8],
+  ['F8_E4M3', 8],
+  ['F8_E8M0', 8],
+  ['F8_E4M3FNUZ', 8],
+  ['F8_E5M2FNUZ', 8],
+  ['I16', 16],
+  ['U16', 16],
+  ['F16', 16],
+  ['BF16', 16],
+  ['I32', 32],
+  ['U32', 32],
+  ['F32', 32],
+  ['C64', 64],
+  ['F64', 64],
+  ['I64', 64],
+  ['U64', 64],
+]);
+
+/** A tensor and where its bytes lie, counted from the end of the header. */
+export interface PlacedTensor extends StoredTensor {
+  readonly begin: number;
+}
+
+export interface SafetensorsHeader {
+  readonly tensors: ReadonlyMap<string, PlacedTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * Parses and checks a header.
+ * @param json the header's bytes, UTF-8, without the length
+ * @param dataBytes how many bytes follow the header in the file
+ * @param path file name or URL for messages
+ * @throws WeightsError on anything that the format forbids
+ * @see safetensors, "Format"
+ */
+export function parseHeader(json: Uint8Array, dataBytes: number, path: string): SafetensorsHeader {
+  const fail = (problem: string, values: { expected?: unknown; received?: unknown } = {}): never => {
+    throw damaged(problem, path, values);
+  };
+  const root = parseJson(json, fail);
+  const { __metadata__: meta, ...entries } = root;
+  const metadata = parseMetadata(meta, fail);
+  const placed = Object.entries(entries).map(([name, entry]) => parseEntry(name, entry, fail));
+  placed.sort((a, b) => a.begin - b.begin || a.byteLength - b.byteLength);
+  let end = 0;
+  for (const t of placed) {
+    if (t.begin !== end) {
+      const what = t.begin < end ? 'overlaps the tensor before it' : 'leaves a gap before it';
+      fail(`tensor "${t.name}" ${what}`, { expected: `begin ${end}`, received: `${t.begin}` });
+    }
+    end = t.begin + t.byteLength;
+  }
+  if (end !== dataBytes) {
+    const what = end > dataBytes ? 'the file is cut short' : 'bytes after the last tensor';
+    fail(what, { expected: `${end} bytes of tensors`, received: `${dataBytes}` });
+  }
+  return { tensors: new Map(placed.map(t => [t.name, t])), metadata };
+}
+
+/** The error of every damaged checkpoint file. */
+export function damaged(
+  problem: string,
+  path: string,
+  values: { expected?: unknown; received?: unknown } = {},
+): WeightsError {
+  return new WeightsError({ op: 'safetensors', problem, ...values, path, fix: 'Download or save the file again.' });
+}
+
+type Fail = (problem: string, values?: { expected?: unknown; received?: unknown }) => never;
+
+function parseJson(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
+  if (bytes[0] !== 0x7b) {
+    fail('the header does not start with "{"', { received: bytes.length ? `byte ${bytes[0]}` : 'nothing' });
+  }
+  let text = '';
+  let root: unknown;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    fail('the header is not UTF-8');
+  }
+  try {
+    root = JSON.parse(text);
+  } catch (cause) {
+    fail('the header is not JSON', { received: cause instanceof Error ? cause.message : cause });
+  }
+  const twice = findDuplicateKey(text);
+  if (twice !== undefined) fail(`the key "${twice}" stands twice in the header`);
+  return isObject(root) ? root : fail('the header is not an object');
+}
+
+function parseMetadata(meta: unknown, fail: Fail): Record<string, string> {
+  if (meta === undefined || meta === null) return {};
+  if (!isObject(meta)) return fail('__metadata__ is not an object', { received: meta });
+  for (const [key, value] of Object.entries(meta)) {
+    if (typeof value !== 'string') fail(`__metadata__ "${key}" is not a string`, { received: value });
+  }
+  return meta as Record<string, string>;
+}
+
+function parseEntry(name: string, entry: unknown, fail: Fail): PlacedTensor {
+  if (!isObject(entry)) return fail(`tensor "${name}" is not an object`, { received: entry });
+  const { dtype, shape, data_offsets: offsets } = entry;
+  const bits = typeof dtype === 'string' ? DTYPE_BITS.get(dtype) : undefined;
+  if (typeof dtype !== 'string' || bits === undefined) {
+    return fail(`tensor "${name}" has an unknown dtype`, { received: dtype });
+  }
+  if (!isCounts(shape)) return fail(`tensor "${name}" has no valid shape`, { received: shape });
+  const [begin, end] = isCounts(offsets) && offsets.length === 2 ? offsets : [];
+  if (begin === undefined || end === undefined || end < begin) {
+    return fail(`tensor "${name}" has no valid data_offsets`, { received: offsets });
+  }
+  let count = 1;
+  for (const size of shape) {
+    count *= size;
+    if (!Number.isSafeInteger(count * bits)) fail(`the size of tensor "${name}" overflows`, { received: shape });
+  }
+  if ((count * bits) % 8 !== 0)
+    fail(`tensor "${name}" does not end on a whole byte`, { received: `${dtype} ${shape}` });
+  const bytes = (count * bits) / 8;
+  if (bytes !== end - begin) {
+    const expected = `${bytes} bytes for ${dtype} [${shape.join(', ')}]`;
+    fail(`tensor "${name}" does not fit its data_offsets`, { expected, received: `${end - begin}` });
+  }
+  return { name, dtype, shape, byteLength: bytes, begin };
+}
+
+function isCounts(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(v => Number.isSafeInteger(v) && v >= 0);
+}

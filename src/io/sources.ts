@@ -1,0 +1,159 @@
+/**
+ * Bytes and folders from memory, Blobs and objects of the caller's own. URLs are in url-source.ts, files and
+ * directories in src/node/files.ts.
+ */
+import { InputError, WeightsError } from '../core/errors.ts';
+import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+
+/** Anything that can hand out bytes at an offset. */
+export interface RangeReader {
+  readonly byteLength: number;
+  /** Bytes [offset, offset + length), exactly that many. */
+  read(offset: number, length: number): Promise<ArrayBuffer | Uint8Array> | ArrayBuffer | Uint8Array;
+  readonly label?: string;
+  close?(): Promise<void>;
+}
+
+/**
+ * Refuses a range beyond the end, with the error that every byte source throws.
+ * @param source whose label and length the message names
+ * @throws WeightsError
+ */
+export function checkBytes(source: { label: string; byteLength: number }, offset: number, length: number): void {
+  if (!Number.isSafeInteger(offset) || offset < 0 || offset + length > source.byteLength) {
+    throw new WeightsError({
+      op: 'read',
+      problem: 'bytes beyond the end',
+      expected: `a range within ${source.byteLength} bytes`,
+      received: `${offset} to ${offset + length}`,
+      path: source.label,
+      fix: 'The file is cut short: download or save it again.',
+    });
+  }
+}
+
+/**
+ * Bytes in memory, not copied.
+ * @param bytes a buffer or a view of one
+ * @param label name for messages
+ */
+export function memorySource(bytes: ArrayBuffer | Uint8Array, label = 'memory'): ByteSource {
+  const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  const self = { label, byteLength: view.byteLength };
+  return {
+    ...self,
+    async read(offset, into): Promise<void> {
+      checkBytes(self, offset, into.byteLength);
+      into.set(view.subarray(offset, offset + into.byteLength));
+    },
+  };
+}
+
+/**
+ * A Blob or File; only the slices that are asked for come into memory.
+ * @param blob the data
+ * @param label name for messages, by default the File's own
+ */
+export function blobSource(blob: Blob, label: string = blobName(blob)): ByteSource {
+  const self = { label, byteLength: blob.size };
+  return {
+    ...self,
+    async read(offset, into): Promise<void> {
+      checkBytes(self, offset, into.byteLength);
+      into.set(new Uint8Array(await blob.slice(offset, offset + into.byteLength).arrayBuffer()));
+    },
+  };
+}
+
+function blobName(blob: Blob): string {
+  return 'name' in blob && typeof blob.name === 'string' ? blob.name : 'Blob';
+}
+
+/**
+ * The caller's own reader: an object with `byteLength` and `read(offset, length)`.
+ * @throws WeightsError from `read` when the object returns another number of bytes than asked for
+ */
+export function readerSource(reader: RangeReader): ByteSource {
+  const self = { label: reader.label ?? 'reader', byteLength: reader.byteLength };
+  if (!Number.isSafeInteger(self.byteLength) || self.byteLength < 0) {
+    throw new InputError({ op: 'readerSource', problem: 'byteLength is no size', received: self.byteLength });
+  }
+  return {
+    ...self,
+    async read(offset, into): Promise<void> {
+      checkBytes(self, offset, into.byteLength);
+      const bytes = await reader.read(offset, into.byteLength);
+      if (bytes.byteLength !== into.byteLength) {
+        throw new WeightsError({
+          op: 'read',
+          problem: 'the reader returned another number of bytes than asked for',
+          expected: into.byteLength,
+          received: bytes.byteLength,
+          path: self.label,
+        });
+      }
+      into.set(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes));
+    },
+    close: async () => reader.close?.(),
+  };
+}
+
+/** What a folder in memory may hold under one path; a string is a text file. */
+export type FileContent = Blob | ArrayBuffer | Uint8Array | string | ByteSource;
+
+/**
+ * A folder held as a map from relative path ("unet/config.json") to content.
+ * @param files Map or plain object
+ * @param label name for messages
+ */
+export function mapFolder(
+  files: ReadonlyMap<string, FileContent> | Readonly<Record<string, FileContent>>,
+  label = 'folder in memory',
+): FolderSource {
+  const entries: [string, FileContent][] = files instanceof Map ? [...files] : Object.entries(files);
+  const content = new Map(entries.map(([path, value]) => [path.replace(/^(\.?\/)+/, ''), value]));
+  const bytes = async (path: string): Promise<ByteSource> => {
+    const value = content.get(path);
+    if (value === undefined) throw missingFile(label, path);
+    const name = `${label}/${path}`;
+    if (typeof value === 'string') return memorySource(new TextEncoder().encode(value), name);
+    if (value instanceof Blob) return blobSource(value, name);
+    return value instanceof ArrayBuffer || value instanceof Uint8Array ? memorySource(value, name) : value;
+  };
+  return {
+    label,
+    has: async path => content.has(path),
+    bytes,
+    text: async path => readText(await bytes(path)),
+  };
+}
+
+/**
+ * The files of a directory picker (`<input type="file" webkitdirectory>`) as a folder; their common first segment is
+ * the folder's name.
+ * @param files the input's FileList
+ * @throws InputError when it is empty
+ */
+export function fileListFolder(files: Iterable<File>): FolderSource {
+  const all = [...files];
+  const [first] = all;
+  if (!first) throw new InputError({ op: 'fileListFolder', problem: 'no files', fix: 'Choose a model folder.' });
+  const root = first.webkitRelativePath?.split('/')[0] || 'files';
+  return mapFolder(new Map(all.map(f => [f.webkitRelativePath?.split('/').slice(1).join('/') || f.name, f])), root);
+}
+
+/** The whole of a small file as UTF-8 text; closes the source. */
+export async function readText(source: ByteSource): Promise<string> {
+  try {
+    const bytes = new Uint8Array(source.byteLength);
+    await source.read(0, bytes);
+    return new TextDecoder().decode(bytes);
+  } finally {
+    await source.close?.();
+  }
+}
+
+/** The error of a folder that lacks a file. */
+export function missingFile(folder: string, path: string, cause?: unknown): WeightsError {
+  return new WeightsError({ op: 'folder', problem: `no file "${path}"`, path: folder, cause });
+}

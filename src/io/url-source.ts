@@ -1,0 +1,170 @@
+/** Files and folders behind HTTP: ranged requests where the server knows them, one whole read where it does not. */
+import { WeightsError } from '../core/errors.ts';
+import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+import { checkBytes, memorySource, missingFile, readText } from './sources.ts';
+
+export interface UrlOptions {
+  /** Request headers, such as an Authorization. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+  /** In place of the global `fetch`. */
+  readonly fetch?: typeof fetch;
+  /** Called when a server ignores Range and the file is read whole; throw here to refuse that. */
+  readonly onWholeRead?: (message: string) => void;
+  /** Largest file to read whole, in bytes; 1 GiB by default. */
+  readonly maxWholeBytes?: number;
+}
+
+const GIB = 2 ** 30;
+
+/**
+ * A file behind a URL, read by HTTP ranges. A server that ignores Range is read once into memory.
+ * @param url absolute, or relative to the page
+ * @param options request settings
+ * @throws WeightsError when the file is absent, its size stays hidden, or it is too large to be read whole
+ */
+export async function urlSource(url: string | URL, options: UrlOptions = {}): Promise<ByteSource> {
+  const label = String(url);
+  const response = await request(label, options, { range: [0, 0] });
+  if (response.status === 200) return wholeFile(response, label, options);
+  await response.body?.cancel();
+  const size = response.status === 416 ? 0 : (totalSize(response) ?? (await sizeByHead(label, options)));
+  const self = { label, byteLength: size };
+  const etag = response.headers.get('etag');
+  return {
+    ...self,
+    async read(offset, into): Promise<void> {
+      checkBytes(self, offset, into.byteLength);
+      if (into.byteLength === 0) return;
+      const part = await request(label, options, { range: [offset, offset + into.byteLength - 1] });
+      if (part.status !== 206 || part.headers.get('etag') !== etag) {
+        await part.body?.cancel();
+        const problem = part.status === 206 ? 'the file changed while it was read' : 'the server stopped giving ranges';
+        throw new WeightsError({ op: 'fetch', problem, received: `status ${part.status}`, path: label });
+      }
+      await fill(part, into, label);
+    },
+  };
+}
+
+/**
+ * A folder behind a base URL.
+ * @param base with or without the last slash; its query is not kept
+ * @param options request settings
+ */
+export function urlFolder(base: string | URL, options: UrlOptions = {}): FolderSource {
+  const label = String(base)
+    .replace(/[?#].*$/, '')
+    .replace(/\/*$/, '/');
+  const resolve = (path: string): string => label + path.split('/').map(encodeURIComponent).join('/');
+  const open = async (path: string): Promise<ByteSource> => urlSource(resolve(path), options);
+  return {
+    label,
+    async has(path): Promise<boolean> {
+      const response = await request(resolve(path), options, { range: [0, 0], absentIsFine: true });
+      await response.body?.cancel();
+      // Development servers answer every unknown path with their start page.
+      return response.status !== 404 && !(response.headers.get('content-type') ?? '').startsWith('text/html');
+    },
+    async text(path): Promise<string> {
+      return readText(await open(path));
+    },
+    bytes: open,
+  };
+}
+
+interface Ask {
+  readonly range?: readonly [number, number];
+  readonly method?: string;
+  readonly absentIsFine?: boolean;
+}
+
+async function request(url: string, options: UrlOptions, ask: Ask): Promise<Response> {
+  const headers: Record<string, string> = { ...options.headers };
+  if (ask.range) headers['Range'] = `bytes=${ask.range[0]}-${ask.range[1]}`;
+  const init: RequestInit = { headers, method: ask.method ?? 'GET' };
+  if (options.signal) init.signal = options.signal;
+  let response: Response;
+  try {
+    response = await (options.fetch ?? fetch)(url, init);
+  } catch (cause) {
+    options.signal?.throwIfAborted();
+    const fix = 'Check the address, the connection and, in a page, that the server allows other origins (CORS).';
+    throw new WeightsError({ op: 'fetch', problem: 'no answer', path: url, fix, cause });
+  }
+  const emptyFile = response.status === 416 && (response.headers.get('content-range') ?? '*/0') === 'bytes */0';
+  if (response.ok || emptyFile || (ask.absentIsFine && response.status === 404)) return response;
+  await response.body?.cancel();
+  if (response.status === 404) throw missingFile(new URL('.', url).href, url.slice(url.lastIndexOf('/') + 1));
+  throw new WeightsError({
+    op: 'fetch',
+    problem: 'the server refuses',
+    received: `status ${response.status} ${response.statusText}`.trim(),
+    path: url,
+  });
+}
+
+/** N of "bytes 0-0/N"; undefined where the header is absent or not shown to other origins. */
+function totalSize(response: Response): number | undefined {
+  const size = /\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1];
+  return size === undefined ? undefined : Number(size);
+}
+
+async function sizeByHead(url: string, options: UrlOptions): Promise<number> {
+  const response = await request(url, options, { method: 'HEAD' });
+  const size = response.headers.get('content-length');
+  if (size !== null && response.headers.get('content-encoding') === null) return Number(size);
+  throw new WeightsError({
+    op: 'fetch',
+    problem: 'the size of the file is hidden',
+    path: url,
+    fix: 'Let the server send "Access-Control-Expose-Headers: Content-Range".',
+  });
+}
+
+async function wholeFile(response: Response, label: string, options: UrlOptions): Promise<ByteSource> {
+  const size = Number(response.headers.get('content-length') ?? 0);
+  const limit = options.maxWholeBytes ?? GIB;
+  try {
+    if (size > limit) {
+      throw new WeightsError({
+        op: 'fetch',
+        problem: 'the server ignores Range and the file is too large to read whole',
+        expected: `at most ${limit} bytes`,
+        received: `${size}`,
+        path: label,
+        fix: 'Serve it with range support, or pass a Blob.',
+      });
+    }
+    options.onWholeRead?.(`${label}: the server ignores Range; the whole file (${size} bytes) is read into memory`);
+  } catch (error) {
+    await response.body?.cancel();
+    throw error;
+  }
+  return memorySource(await response.arrayBuffer(), label);
+}
+
+/** Streams a body into the view, so that a range never stands twice in memory. */
+async function fill(response: Response, into: Uint8Array, label: string): Promise<void> {
+  let at = 0;
+  const reader = response.body?.getReader();
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    const chunk: Uint8Array = part.value;
+    if (at + chunk.length > into.length) {
+      at += chunk.length;
+      await reader?.cancel();
+      break;
+    }
+    into.set(chunk, at);
+    at += chunk.length;
+  }
+  if (at !== into.length) {
+    throw new WeightsError({
+      op: 'fetch',
+      problem: 'the server sent another number of bytes than asked for',
+      expected: into.length,
+      received: at,
+      path: label,
+    });
+  }
+}
