@@ -3,22 +3,22 @@
 /**
  * Reads tag 0x0112 of a TIFF block's first directory.
  * @param tiff an EXIF block, without or with "Exif\0\0" before it
- * @returns 1 to 8; 1 where there is none or the block is damaged
+ * @returns 1 to 8; undefined where there is none or the block is damaged
  */
-export function tiffOrientation(tiff: Uint8Array): number {
+export function tiffOrientation(tiff: Uint8Array): number | undefined {
   const prefixed = String.fromCharCode(...tiff.subarray(0, 6)) === 'Exif\0\0';
   const block = prefixed ? tiff.subarray(6) : tiff;
-  if (block.length < 14) return 1;
+  if (block.length < 14) return undefined;
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
   const little = view.getUint16(0) === 0x4949;
-  if (!little && view.getUint16(0) !== 0x4d4d) return 1;
+  if (!little && view.getUint16(0) !== 0x4d4d) return undefined;
   const directory = view.getUint32(4, little);
-  if (directory + 2 > block.length) return 1;
+  if (directory + 2 > block.length) return undefined;
   const count = view.getUint16(directory, little);
   for (let i = 0, at = directory + 2; i < count && at + 12 <= block.length; i++, at += 12) {
     if (view.getUint16(at, little) === 0x0112) return valid(view.getUint16(at + 8, little));
   }
-  return 1;
+  return undefined;
 }
 
 /**

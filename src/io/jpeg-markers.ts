@@ -8,6 +8,10 @@ export interface JpegInfo {
   /** How the components are meant, by the rules of libjpeg. */
   readonly color: 'grey' | 'ycc' | 'rgb' | 'cmyk' | 'ycck';
   readonly orientation: number;
+  /** Samples of each component in one unit: horizontal, vertical. */
+  readonly sampling: readonly (readonly [number, number])[];
+  /** Where the file says which colour transform it went through (the Adobe segment's last byte). */
+  readonly transformAt: number | undefined;
 }
 
 /**
@@ -20,7 +24,7 @@ export interface JpegInfo {
  */
 export function readJpegInfo(bytes: Uint8Array, path?: string): JpegInfo {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const found: Found = { jfif: false, exif: undefined, xmp: undefined, adobe: undefined };
+  const found: Found = { jfif: false, exif: undefined, xmp: undefined, adobe: undefined, transformAt: undefined };
   let at = 2;
   while (at + 4 <= bytes.length) {
     if (bytes[at] !== 0xff) throw unreadable('the file is damaged', `no marker at byte ${at}`, path);
@@ -38,11 +42,12 @@ export function readJpegInfo(bytes: Uint8Array, path?: string): JpegInfo {
     if (length < 2 || segment.length < length - 2) throw unreadable('the file is cut short', undefined, path);
     if (marker === 0xd9 || marker === 0xda) break;
     if (isFrame(marker)) found.frame = { marker, segment };
-    else readApplication(marker, segment, found);
+    else readApplication(marker, segment, found, at + 4);
     at += 2 + length;
   }
   if (!found.frame) throw unreadable('the file is cut short', 'no frame header', path);
-  return { ...readFrame(found.frame, found, path), orientation: found.exif ?? found.xmp ?? 1 };
+  const { transformAt } = found;
+  return { ...readFrame(found.frame, found, path), orientation: found.exif ?? found.xmp ?? 1, transformAt };
 }
 
 interface Found {
@@ -51,6 +56,7 @@ interface Found {
   xmp: number | undefined;
   /** Colour transform of the Adobe segment: 0 none, 1 YCbCr, 2 YCCK. */
   adobe: number | undefined;
+  transformAt: number | undefined;
   frame?: { marker: number; segment: Uint8Array };
 }
 
@@ -58,21 +64,24 @@ function isFrame(marker: number): boolean {
   return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
 }
 
-function readApplication(marker: number, segment: Uint8Array, found: Found): void {
+function readApplication(marker: number, segment: Uint8Array, found: Found, at: number): void {
   const text = (from: number, to: number): string => String.fromCharCode(...segment.subarray(from, to));
   if (marker === 0xe0 && text(0, 5) === 'JFIF\0') found.jfif = true;
   if (marker === 0xe1 && text(0, 6) === 'Exif\0\0') found.exif ??= tiffOrientation(segment);
   if (marker === 0xe1 && text(0, 28) === 'http://ns.adobe.com/xap/1.0/') {
     found.xmp ??= xmpOrientation(new TextDecoder().decode(segment));
   }
-  if (marker === 0xee && text(0, 5) === 'Adobe' && segment.length >= 12) found.adobe = segment[11];
+  if (marker === 0xee && text(0, 5) === 'Adobe' && segment.length >= 12) {
+    found.adobe = segment[11];
+    found.transformAt = at + 11;
+  }
 }
 
 function readFrame(
   { marker, segment }: { marker: number; segment: Uint8Array },
   found: Found,
   path: string | undefined,
-): Omit<JpegInfo, 'orientation'> {
+): Omit<JpegInfo, 'orientation' | 'transformAt'> {
   if (marker > 0xc2) {
     const kind = marker >= 0xc9 ? 'arithmetic coding' : marker === 0xc3 ? 'lossless coding' : 'differential coding';
     throw unreadable('a kind of JPEG that is not read', kind, path);
@@ -83,8 +92,10 @@ function readFrame(
   if (width === 0 || height === 0 || segment.length < 6 + 3 * components) {
     throw unreadable('the frame header is damaged', `${width} x ${height}`, path);
   }
-  const ids = Array.from({ length: components }, (_, i) => segment[6 + 3 * i] ?? 0);
-  return { width, height, color: colorModel(ids, found, path) };
+  const each = <T>(pick: (id: number, factors: number) => T): T[] =>
+    Array.from({ length: components }, (_, i) => pick(segment[6 + 3 * i] ?? 0, segment[7 + 3 * i] ?? 0));
+  const sampling = each((_, factors): [number, number] => [factors >> 4, factors & 15]);
+  return { width, height, sampling, color: colorModel(each(id => id), found, path) };
 }
 
 function colorModel(ids: readonly number[], { jfif, adobe }: Found, path: string | undefined): JpegInfo['color'] {

@@ -18,6 +18,7 @@ import {
   sniffImage,
 } from '../io/image.ts';
 import { readJpegInfo } from '../io/jpeg-markers.ts';
+import { decodeJpegPixels } from './jpeg.ts';
 
 /** What `loadImage` takes: a path, a URL (http, https, file, data), a Blob or the file's bytes. */
 export type ImageInput = string | URL | Blob | ArrayBuffer | Uint8Array;
@@ -63,7 +64,7 @@ export async function saveImage(path: string, image: RgbImage | GreyImage, quali
     await writeFile(part, bytes);
     await rename(part, path);
   } catch (cause) {
-    await rm(part, { force: true });
+    await rm(part, { force: true }).catch(() => undefined); // the first error tells more
     const problem = 'the picture cannot be written';
     throw new InputError({ op: 'saveImage', problem, received: reason(cause), path, fix: 'Check the folder.', cause });
   }
@@ -139,7 +140,7 @@ function essentialChunks(
     if (at + 12 + length > bytes.length) throw broken('PNG', 'the file is cut short', path);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (at === 8 && (type !== 'IHDR' || length !== 13)) throw broken('PNG', 'no IHDR at the start', path);
-    if (type === 'eXIf') orientation = tiffOrientation(bytes.subarray(at + 8, at + 8 + length));
+    if (type === 'eXIf') orientation = tiffOrientation(bytes.subarray(at + 8, at + 8 + length)) ?? 1;
     if (/^[A-Z]/.test(type)) kept.push(bytes.subarray(at, at + 12 + length)); // critical chunks
     at += 12 + length;
     if (type === 'IEND') break;
@@ -156,11 +157,8 @@ function essentialChunks(
 function decodeJpeg(bytes: Uint8Array, path: string | undefined): RgbImage {
   const info = readJpegInfo(bytes, path);
   checkPixels(info.width, info.height, path);
-  const colorTransform = info.color === 'ycc' || info.color === 'ycck';
   try {
-    const options = { useTArray: true, formatAsRGBA: false, maxResolutionInMP: 200, maxMemoryUsageInMB: 8192 } as const;
-    const { width, height, data } = jpeg.decode(bytes, { ...options, colorTransform });
-    return applyOrientation({ width, height, data }, info.orientation);
+    return applyOrientation(decodeJpegPixels(bytes, info), info.orientation);
   } catch (cause) {
     throw broken('JPEG', cause, path);
   }
