@@ -1,0 +1,56 @@
+import source from '../../wgsl/group-norm-apply.wgsl';
+import { alignUp, ceilDiv, ROW_ALIGN } from '../core/shape.ts';
+import { checkGroupNorm, type GroupNormProblem, groupNormChannels } from './group-norm.ts';
+import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { ACTIVATION, type Activation, activationLib, inputLib, outputLib } from './libs.ts';
+import { type RowRange, rowBinding } from './rows.ts';
+
+const WORKGROUP = 64;
+const BLOCK = 8;
+
+export interface GroupNormApplyProblem extends GroupNormProblem {
+  readonly output: Storage;
+  /** Default none. */
+  readonly activation?: Activation | undefined;
+}
+
+/**
+ * y = act(x * scale + shift). Bindings: x1, x2 (with one source: x1 again), scale_shift, y [N, P, pitch(C)].
+ *
+ * @throws ShapeError for bad sizes, or two sources with channels that are not multiples of 4
+ */
+export function groupNormApply(problem: GroupNormApplyProblem): KernelCall {
+  checkGroupNorm('group-norm-apply', problem);
+  const { images, pixels, sources, storage, output } = problem;
+  const [first, second = first] = sources;
+  const pitch = alignUp(groupNormChannels(sources), ROW_ALIGN);
+  const columns = pitch / 4;
+  const blocks = ceilDiv(pixels, BLOCK);
+  const items = images * blocks * columns;
+  const range: RowRange = (from, to) => {
+    const row = (block: number) => Math.floor(block / blocks) * pixels + Math.min(pixels, (block % blocks) * BLOCK);
+    const last = Math.floor((Math.min(to * WORKGROUP, items) - 1) / columns);
+    return [
+      row(Math.floor((from * WORKGROUP) / columns)),
+      Math.min(row(last) + BLOCK, (Math.floor(last / blocks) + 1) * pixels),
+    ];
+  };
+  return {
+    kernel: 'group-norm-apply',
+    source,
+    libs: [inputLib(storage), outputLib(output), activationLib],
+    values: { TWO: sources.length === 2, ACTIVATION: ACTIVATION[problem.activation ?? 'none'] },
+    bindings: [
+      rowBinding('x1', 'read', { pitch: first.pitch, storage }, 7, range),
+      rowBinding('x2', 'read', { pitch: second.pitch, storage }, 8, range),
+      { name: 'scale_shift', access: 'read' },
+      rowBinding('y', 'write', { pitch, storage: output }, 9, range),
+    ],
+    params: [items, columns, Math.ceil(first.channels / 4), first.pitch / 4, second.pitch / 4, pixels, blocks, 0, 0, 0],
+    tiles: ceilDiv(items, WORKGROUP),
+    cost: {
+      flops: images * pixels * pitch * 2,
+      bytes: images * pixels * pitch * (storageBytes(storage) + storageBytes(output)),
+    },
+  };
+}

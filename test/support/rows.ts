@@ -1,0 +1,94 @@
+import { expect } from 'vitest';
+import { alignUp } from '../../src/core/shape.ts';
+import type { Gpu } from '../../src/gpu/device.ts';
+import type { Family, KernelCall, Storage } from '../../src/kernels/kernel.ts';
+import { expectClose } from './close.ts';
+import { testGpu } from './gpu.ts';
+import { fromHalf, toHalf } from './half.ts';
+import { type Operand, runKernel } from './run-kernel.ts';
+
+/** Pitch of a row of `width` elements. */
+export function pitchOf(width: number): number {
+  return alignUp(width, 8);
+}
+
+/** Rows of `width` values -> rows of `pitch`, zero behind them. */
+export function padRows(values: ArrayLike<number>, width: number, pitch: number = pitchOf(width)): Float32Array {
+  const rows = values.length / width;
+  const padded = new Float32Array(rows * pitch);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < width; c++) padded[r * pitch + c] = values[r * width + c];
+  return padded;
+}
+
+/** Rows of `pitch` -> rows of `width`; fails where padding is not zero. */
+export function unpadRows(padded: ArrayLike<number>, width: number, pitch: number = pitchOf(width)): Float32Array {
+  const rows = padded.length / pitch;
+  const values = new Float32Array(rows * width);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < pitch; c++) {
+      const v = padded[r * pitch + c];
+      if (c < width) values[r * width + c] = v;
+      else expect(v, `padding of row ${r}, lane ${c}`).toBe(0);
+    }
+  }
+  return values;
+}
+
+/** The values that a storage form keeps of `values`. */
+export function stored(values: ArrayLike<number>, storage: Storage): Float32Array {
+  if (storage === 'f32') return Float32Array.from(values);
+  if (storage === 'bf16-packed') {
+    const words = new Uint32Array(Float32Array.from(values).buffer);
+    return new Float32Array(words.map(w => w & 0xffff0000).buffer);
+  }
+  return fromHalf(toHalf(values));
+}
+
+/** Where a kernel is tested: a device, a storage form for activations, a family. */
+export interface Setting {
+  readonly gpu: Gpu;
+  readonly storage: Storage;
+  readonly family: Family | undefined;
+  /** Relative L2 that rounding to the storage form explains: f32 arithmetic, or half an ulp of f16 (2^-12) doubled. */
+  readonly tolerance: number;
+}
+
+/** Names of the settings that every kernel is tested in; `settingOf` makes one. */
+export const SETTINGS = ['f32', 'f16', 'f16 packed'] as const;
+/** For kernels of two families: the packed form runs on a bare device, which has no subgroups. */
+export const FAMILY_SETTINGS = ['f32 broadcast', 'f32 tile', 'f16 broadcast', 'f16 tile', 'f16 packed tile'] as const;
+
+/** The device, storage form and family behind a name of SETTINGS or FAMILY_SETTINGS. */
+export async function settingOf(name: (typeof SETTINGS | typeof FAMILY_SETTINGS)[number]): Promise<Setting> {
+  const gpu = await testGpu(name.includes('packed') ? { bare: true } : {});
+  const storage = name.startsWith('f32') ? 'f32' : gpu.caps.half;
+  const family = name.includes('broadcast') ? 'broadcast' : name.includes('tile') ? 'tile' : undefined;
+  return { gpu, storage, family, tolerance: storage === 'f32' ? 2e-6 : 5e-4 };
+}
+
+/** Runs a call unsplit and in ranges of `maxTiles`; both must give the same bits. Returns the unsplit results. */
+export async function runBothWays(
+  gpu: Gpu,
+  call: KernelCall,
+  operands: Record<string, Operand>,
+  maxTiles = 1,
+): Promise<Record<string, Float32Array>> {
+  const whole = await runKernel(gpu, call, operands);
+  const split = await runKernel(gpu, call, operands, maxTiles);
+  for (const [name, values] of Object.entries(whole)) {
+    const a = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const b = new Uint8Array(split[name].buffer, split[name].byteOffset, split[name].byteLength);
+    expect(Buffer.compare(a, b), `${call.kernel}: '${name}' differs between split and unsplit`).toBe(0);
+  }
+  return whole;
+}
+
+/** `expectClose` on padded rows: padding zero, values close. */
+export function expectRows(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  width: number,
+  tolerance: number,
+): void {
+  expectClose(unpadRows(actual, width), expected, tolerance);
+}

@@ -1,0 +1,72 @@
+// group-norm-finalize: merges the slabs' statistics of a group and turns them into one scale and shift a channel; second
+// of three calls. Variant for software Vulkan: one subgroup per group, no barrier.
+// scale = weight / sqrt(var + eps), shift = bias - mean * scale, so that y = x * scale + shift.
+// Wu & He 2018, Group Normalization, https://arxiv.org/abs/1803.08494
+//
+//   partials     [N, slabs, 3, pitch]  f32  of group-norm-stats
+//   weight, bias [C]                   f32
+//   scale_shift  [N, 2, pitch]         f32  row 0 scale, row 1 shift, padding zero
+//
+// Tiles: one per (image, group). Means are taken relative to the group's first shift; differences between slabs and
+// channels enter as sum of w * (mean_i - mean)^2, in a second pass.
+// Traffic: partials twice. Sums in f32, lane by lane, then subgroupAdd.
+// Needs: nothing.
+enable subgroups;
+
+const LANES: u32 = 8;
+
+struct Params {
+  first_tile: u32, end_tile: u32,
+  groups: u32, group_channels: u32, channels: u32, pitch: u32,
+  pixels: u32, slab_pixels: u32, slabs: u32,
+  eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> partials: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> scale_shift: array<f32>;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tile = p.first_tile + wid.y * nwg.x + wid.x;
+  if (tile >= p.end_tile) { return; }
+  let image = tile / p.groups;
+  let first = tile % p.groups * p.group_channels;
+  let start = image * p.slabs * 3u * p.pitch + first;
+  let items = p.slabs * p.group_channels;
+  let origin = partials[start];
+
+  var sum = 0.0;
+  var squares = 0.0;
+  for (var i = lane; i < items; i += LANES) {
+    let slab = i / p.group_channels;
+    let at = start + slab * 3u * p.pitch + i % p.group_channels;
+    sum += f32(min(p.slab_pixels, p.pixels - slab * p.slab_pixels)) * (partials[at] - origin + partials[at + p.pitch]);
+    squares += partials[at + 2u * p.pitch];
+  }
+  let total = f32(p.pixels * p.group_channels);
+  let offset = subgroupAdd(sum) / total;
+  for (var i = lane; i < items; i += LANES) {
+    let slab = i / p.group_channels;
+    let at = start + slab * 3u * p.pitch + i % p.group_channels;
+    let delta = partials[at] - origin + partials[at + p.pitch] - offset;
+    squares += f32(min(p.slab_pixels, p.pixels - slab * p.slab_pixels)) * delta * delta;
+  }
+  let rstd = 1.0 / sqrt(subgroupAdd(squares) / total + p.eps);
+  let mean = origin + offset;
+
+  let row = image * 2u * p.pitch;
+  for (var c = first + lane; c < first + p.group_channels; c += LANES) {
+    let scale = weight[c] * rstd;
+    scale_shift[row + c] = scale;
+    scale_shift[row + p.pitch + c] = bias[c] - mean * scale;
+  }
+  if (first + p.group_channels == p.channels) {
+    for (var c = p.channels + lane; c < p.pitch; c += LANES) {
+      scale_shift[row + c] = 0.0;
+      scale_shift[row + p.pitch + c] = 0.0;
+    }
+  }
+}
