@@ -1,0 +1,306 @@
+/**
+ * Configs of the three networks of Stable Diffusion 1.x and 2.x: read from the config.json of each model folder, or
+ * taken from the constants here, which hold Stable Diffusion 2.1's values. A field that a file leaves out has the
+ * default of the class that wrote the file (diffusers 0.34, transformers 4.57), never 2.1's.
+ */
+import { ConfigReader } from '../config-reader.ts';
+
+/** One resolution of the UNet: what its down block and its up block share. */
+export interface UNetLevel {
+  /** Width of the feature maps. */
+  readonly channels: number;
+  /** Residual blocks on the way down; the way up has one more. */
+  readonly layers: number;
+  readonly heads: number;
+  /** Width of the text embeddings that cross-attention reads. */
+  readonly contextWidth: number;
+  /** Transformer blocks behind each residual block on the way down; 0 where that block has no attention. */
+  readonly downDepth: number;
+  /** The same on the way up. */
+  readonly upDepth: number;
+}
+
+/** Config of UNet2DConditionModel. */
+export interface UNetConfig {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  /** Latent [height, width] that the model was trained on. */
+  readonly sampleSize: readonly [number, number];
+  /** Highest resolution first. */
+  readonly levels: readonly UNetLevel[];
+  readonly midDepth: number;
+  /** Width T of the time embedding. */
+  readonly timeWidth: number;
+  /** Cosines before sines. */
+  readonly flipSinToCos: boolean;
+  readonly freqShift: number;
+  /** The network sees 2x - 1. */
+  readonly centerInputSample: boolean;
+  readonly normGroups: number;
+  readonly normEps: number;
+  readonly downsamplePadding: number;
+  readonly convInKernel: number;
+  readonly convOutKernel: number;
+}
+
+/** Config of AutoencoderKL. */
+export interface VaeConfig {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly latentChannels: number;
+  /** Highest resolution first; each further level halves the sides. */
+  readonly channels: readonly number[];
+  /** Residual blocks of an encoder level; a decoder level has one more. */
+  readonly layers: number;
+  readonly normGroups: number;
+  readonly midAttention: boolean;
+  readonly quantConv: boolean;
+  readonly postQuantConv: boolean;
+  /** Picture side in pixels that the model was trained on, the tile of tiled runs. */
+  readonly sampleSize: number;
+  /** The UNet works on latents multiplied by this. */
+  readonly scalingFactor: number;
+}
+
+/** Config of CLIPTextModel. */
+export interface ClipTextConfig {
+  readonly vocabulary: number;
+  readonly width: number;
+  readonly hiddenWidth: number;
+  readonly layers: number;
+  readonly heads: number;
+  /** Longest input in tokens. */
+  readonly positions: number;
+  readonly activation: 'gelu' | 'quick_gelu';
+  readonly normEps: number;
+}
+
+/** Stable Diffusion 2.1's UNet: 865,910,724 parameters. */
+export const SD21_UNET: UNetConfig = {
+  inChannels: 4,
+  outChannels: 4,
+  sampleSize: [96, 96],
+  levels: [
+    { channels: 320, layers: 2, heads: 5, contextWidth: 1024, downDepth: 1, upDepth: 1 },
+    { channels: 640, layers: 2, heads: 10, contextWidth: 1024, downDepth: 1, upDepth: 1 },
+    { channels: 1280, layers: 2, heads: 20, contextWidth: 1024, downDepth: 1, upDepth: 1 },
+    { channels: 1280, layers: 2, heads: 20, contextWidth: 1024, downDepth: 0, upDepth: 0 },
+  ],
+  midDepth: 1,
+  timeWidth: 1280,
+  flipSinToCos: true,
+  freqShift: 0,
+  centerInputSample: false,
+  normGroups: 32,
+  normEps: 1e-5,
+  downsamplePadding: 1,
+  convInKernel: 3,
+  convOutKernel: 3,
+};
+
+/** Stable Diffusion 2.1's autoencoder: 83,653,863 parameters. */
+export const SD21_VAE: VaeConfig = {
+  inChannels: 3,
+  outChannels: 3,
+  latentChannels: 4,
+  channels: [128, 256, 512, 512],
+  layers: 2,
+  normGroups: 32,
+  midAttention: true,
+  quantConv: true,
+  postQuantConv: true,
+  sampleSize: 768,
+  scalingFactor: 0.18215,
+};
+
+/** Stable Diffusion 2.1's text encoder, OpenCLIP ViT-H/14 without its last layer: 340,387,840 parameters. */
+export const SD21_CLIP_TEXT: ClipTextConfig = {
+  vocabulary: 49408,
+  width: 1024,
+  hiddenWidth: 4096,
+  layers: 23,
+  heads: 16,
+  positions: 77,
+  activation: 'gelu',
+  normEps: 1e-5,
+};
+
+const UNET_CHANNELS = [320, 640, 1280, 1280];
+const DOWN_TYPES = ['CrossAttnDownBlock2D', 'DownBlock2D'] as const;
+const UP_TYPES = ['CrossAttnUpBlock2D', 'UpBlock2D'] as const;
+
+/**
+ * Reads unet/config.json.
+ * @param json the parsed file
+ * @param path its name, for messages
+ * @throws InputError naming field, value and path where the file asks for something that is not built
+ * @see diffusers UNet2DConditionModel
+ */
+export function parseUNetConfig(json: unknown, path: string): UNetConfig {
+  const c = new ConfigReader('UNetConfig', json, path);
+  refuseOtherUNets(c);
+  const channels = c.counts('block_out_channels', UNET_CHANNELS);
+  const config: UNetConfig = {
+    inChannels: c.count('in_channels', 4),
+    outChannels: c.count('out_channels', 4),
+    sampleSize: sides(c, 'sample_size', 64),
+    ...unetLevels(c, channels),
+    timeWidth: c.countOrNull('time_embedding_dim') ?? 4 * (channels[0] ?? 0),
+    flipSinToCos: c.boolean('flip_sin_to_cos', true),
+    freqShift: c.number('freq_shift', 0),
+    centerInputSample: c.boolean('center_input_sample', false),
+    normGroups: groups(c, channels),
+    normEps: c.number('norm_eps', 1e-5),
+    downsamplePadding: c.count('downsample_padding', 1, 0),
+    convInKernel: oddCount(c, 'conv_in_kernel'),
+    convOutKernel: oddCount(c, 'conv_out_kernel'),
+  };
+  c.finish();
+  return config;
+}
+
+/** Fields whose other values select blocks and embeddings of other model families. */
+function refuseOtherUNets(c: ConfigReader): void {
+  c.only('_class_name', 'UNet2DConditionModel');
+  c.only('act_fn', 'silu', 'swish');
+  c.only('mid_block_type', 'UNetMidBlock2DCrossAttn');
+  c.only('mid_block_scale_factor', 1);
+  c.only('time_embedding_type', 'positional');
+  c.only('attention_type', 'default');
+  c.only('resnet_time_scale_shift', 'default');
+  c.only('resnet_out_scale_factor', 1);
+  for (const name of ['only_cross_attention', 'mid_block_only_cross_attention', 'dual_cross_attention']) {
+    c.only(name, false, null);
+  }
+  for (const name of ['resnet_skip_time_act', 'class_embeddings_concat']) c.only(name, false, null);
+  for (const name of ['class_embed_type', 'num_class_embeds', 'addition_embed_type', 'cross_attention_norm']) {
+    c.only(name, null);
+  }
+  for (const name of ['encoder_hid_dim', 'encoder_hid_dim_type', 'time_cond_proj_dim']) c.only(name, null);
+  for (const name of ['time_embedding_act_fn', 'timestep_post_act']) c.only(name, null);
+  // Linear and 1x1 convolution hold the same numbers, scores are f32 always, the rest belongs to what is refused above.
+  c.without('use_linear_projection', 'upcast_attention', 'dropout', 'addition_embed_type_num_heads');
+  c.without('addition_time_embed_dim', 'projection_class_embeddings_input_dim');
+}
+
+function unetLevels(c: ConfigReader, channels: readonly number[]): Pick<UNetConfig, 'levels' | 'midDepth'> {
+  const n = channels.length;
+  const down = c.words('down_block_types', DOWN_TYPES, [DOWN_TYPES[0], DOWN_TYPES[0], DOWN_TYPES[0], DOWN_TYPES[1]]);
+  const up = c.words('up_block_types', UP_TYPES, [UP_TYPES[1], UP_TYPES[0], UP_TYPES[0], UP_TYPES[0]]);
+  if (down.length !== n) c.refuse('down_block_types', down, `${n} entries, as block_out_channels has`);
+  if (up.length !== n) c.refuse('up_block_types', up, `${n} entries, as block_out_channels has`);
+  const layers = c.perLevel('layers_per_block', n, 2);
+  const widths = c.perLevel('cross_attention_dim', n, 1280);
+  const depths = c.perLevel('transformer_layers_per_block', n, 1);
+  const upDepths = c.raw('reverse_transformer_layers_per_block')
+    ? [...c.perLevel('reverse_transformer_layers_per_block', n, 1)].reverse()
+    : depths;
+  // What is called the head's width holds the number of heads, in every published file.
+  const named = c.raw('num_attention_heads') == null ? 'attention_head_dim' : 'num_attention_heads';
+  c.without('attention_head_dim');
+  const heads = c.perLevel(named, n, 8);
+  const levels = channels.map((width, i): UNetLevel => {
+    const level = { channels: width, layers: at(layers, i), heads: at(heads, i), contextWidth: at(widths, i) };
+    if (width % level.heads !== 0) c.refuse(named, heads, `a divisor of ${width} channels at level ${i}`);
+    return {
+      ...level,
+      downDepth: down[i] === 'DownBlock2D' ? 0 : at(depths, i),
+      upDepth: up[n - 1 - i] === 'UpBlock2D' ? 0 : at(upDepths, i),
+    };
+  });
+  return { levels, midDepth: at(depths, n - 1) };
+}
+
+/**
+ * Reads vae/config.json.
+ * @param json the parsed file
+ * @param path its name, for messages
+ * @throws InputError naming field, value and path where the file asks for something that is not built
+ * @see diffusers AutoencoderKL
+ */
+export function parseVaeConfig(json: unknown, path: string): VaeConfig {
+  const c = new ConfigReader('VaeConfig', json, path);
+  c.only('_class_name', 'AutoencoderKL');
+  c.only('act_fn', 'silu', 'swish');
+  for (const name of ['shift_factor', 'latents_mean', 'latents_std']) c.only(name, null);
+  // Arithmetic is f32 whatever the storage.
+  c.without('force_upcast');
+  const channels = c.counts('block_out_channels', [64]);
+  const down = c.words('down_block_types', ['DownEncoderBlock2D'], ['DownEncoderBlock2D']);
+  const up = c.words('up_block_types', ['UpDecoderBlock2D'], ['UpDecoderBlock2D']);
+  const blocks = `${channels.length} entries, as block_out_channels has`;
+  if (down.length !== channels.length) c.refuse('down_block_types', down, blocks);
+  if (up.length !== channels.length) c.refuse('up_block_types', up, blocks);
+  const scalingFactor = c.number('scaling_factor', SD21_VAE.scalingFactor);
+  if (scalingFactor <= 0) c.refuse('scaling_factor', scalingFactor, 'a number > 0');
+  const config: VaeConfig = {
+    inChannels: c.count('in_channels', 3),
+    outChannels: c.count('out_channels', 3),
+    latentChannels: c.count('latent_channels', 4),
+    channels,
+    layers: c.count('layers_per_block', 1),
+    normGroups: groups(c, channels),
+    midAttention: c.boolean('mid_block_add_attention', true),
+    quantConv: c.boolean('use_quant_conv', true),
+    postQuantConv: c.boolean('use_post_quant_conv', true),
+    sampleSize: sides(c, 'sample_size', 32)[0],
+    scalingFactor,
+  };
+  c.finish();
+  return config;
+}
+
+/**
+ * How many pixels stand behind one latent side.
+ * @returns 2^(levels - 1): 8 for Stable Diffusion
+ */
+export function vaeScaleFactor(config: VaeConfig): number {
+  return 2 ** (config.channels.length - 1);
+}
+
+/**
+ * Reads text_encoder/config.json. Fields beyond the ones below are generic settings of transformers without effect.
+ * @param json the parsed file
+ * @param path its name, for messages
+ * @throws InputError naming field, value and path where the file asks for something that is not built
+ * @see transformers CLIPTextConfig
+ */
+export function parseClipTextConfig(json: unknown, path: string): ClipTextConfig {
+  const c = new ConfigReader('ClipTextConfig', json, path);
+  c.only('model_type', 'clip_text_model');
+  c.only('use_attention_mask', false, null);
+  const config: ClipTextConfig = {
+    vocabulary: c.count('vocab_size', 49408),
+    width: c.count('hidden_size', 512),
+    hiddenWidth: c.count('intermediate_size', 2048),
+    layers: c.count('num_hidden_layers', 12),
+    heads: c.count('num_attention_heads', 8),
+    positions: c.count('max_position_embeddings', 77),
+    activation: c.oneOf('hidden_act', ['gelu', 'quick_gelu'], 'quick_gelu'),
+    normEps: c.number('layer_norm_eps', 1e-5),
+  };
+  if (config.width % config.heads !== 0) {
+    c.refuse('num_attention_heads', config.heads, `a divisor of hidden_size ${config.width}`);
+  }
+  return config;
+}
+
+function groups(c: ConfigReader, channels: readonly number[]): number {
+  const count = c.count('norm_num_groups', 32);
+  const odd = channels.find(width => width % count !== 0);
+  return odd === undefined ? count : c.refuse('norm_num_groups', count, `a divisor of ${odd} channels`);
+}
+
+function oddCount(c: ConfigReader, name: string): number {
+  const size = c.count(name, 3);
+  return size % 2 === 1 ? size : c.refuse(name, size, 'an odd number');
+}
+
+function sides(c: ConfigReader, name: string, fallback: number): readonly [number, number] {
+  const [height, width] = c.perLevel(name, 2, fallback);
+  return [height ?? fallback, width ?? fallback];
+}
+
+function at(list: readonly number[], i: number): number {
+  return list[i] ?? 0;
+}
