@@ -22,6 +22,7 @@ const CONV: bool = false;   // rows are pixels
 const UPSAMPLE: bool = false;  // conv reads a map twice as large by nearest neighbour
 const GEGLU: bool = false;
 const ACTIVATION: u32 = 0;  // lib/activation
+const BIAS: bool = true;
 const CHANNEL_ADD: bool = false;
 const RESIDUAL: bool = false;
 const STEP: u32 = min(LANES, 8u);
@@ -69,6 +70,11 @@ fn accumulate(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, w: vec4f) {
 }
 
 // Element where row `row` of A starts for tap (kx, ky); valid is 0 where the tap falls outside the picture.
+fn bias_at(column: u32) -> vec4f {
+  if (!BIAS) { return vec4f(0.0); }
+  return bias[column];
+}
+
 struct RowStart { element: u32, valid: u32 }
 
 fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
@@ -153,8 +159,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   }
 
   let shift_at = select(clamped, clamped + panel * p.panel_width, GEGLU);
-  let shift = bias[shift_at];
-  let gate_shift = bias[select(0u, shift_at + p.panel_width, GEGLU)];
+  let shift = bias_at(shift_at);
+  let gate_shift = bias_at(select(0u, shift_at + p.panel_width, GEGLU));
   store(row0, batch, column, sums[0], gates[0], shift, gate_shift);
   store(row0 + 1u, batch, column, sums[1], gates[1], shift, gate_shift);
   store(row0 + 2u, batch, column, sums[2], gates[2], shift, gate_shift);

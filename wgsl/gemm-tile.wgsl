@@ -20,6 +20,7 @@ const CONV: bool = false;   // rows are pixels
 const UPSAMPLE: bool = false;  // conv reads a map twice as large by nearest neighbour
 const GEGLU: bool = false;
 const ACTIVATION: u32 = 0;  // lib/activation
+const BIAS: bool = true;
 const CHANNEL_ADD: bool = false;
 const RESIDUAL: bool = false;
 const DEPTH: u32 = 16;      // values of K in workgroup memory
@@ -50,6 +51,11 @@ struct Params {
 
 var<workgroup> a_tile: array<vec4f, 256>;  // [DEPTH][64 rows / 4]
 var<workgroup> b_tile: array<vec4f, 256>;  // [DEPTH][64 columns / 4]
+
+fn bias_at(column: u32) -> vec4f {
+  if (!BIAS) { return vec4f(0.0); }
+  return bias[column];
+}
 
 struct RowStart { element: u32, valid: bool }
 
@@ -158,7 +164,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let row = row0 + ty * 8u;
   if (GEGLU) {
     // Gates travel through workgroup memory, four rows at a time.
-    let shift = bias[column_tile * 16u + tx];
+    let shift = bias_at(column_tile * 16u + tx);
     for (var half = 0u; half < 2u; half++) {
       workgroupBarrier();
       if (tx >= 8u) {
@@ -173,7 +179,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       }
     }
   } else if (own_column < p.columns4) {
-    let shift = bias[own_column];
+    let shift = bias_at(own_column);
     for (var i = 0u; i < 8u; i++) {
       finish(row + i, batch, own_column, activate(ACTIVATION, sums[i] * p.scale + shift));
     }

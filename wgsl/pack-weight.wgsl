@@ -1,7 +1,7 @@
 // pack-weight: rearranges one checkpoint tensor, as its file holds it, into the form that kernels read.
 //
 //   source   raw little-endian values [out, in, taps]         u32 words of SOURCE values, row-major as torch stores them
-//   packed   panels [N/32][taps * k][32]  or  rows [out][pitch]   u32 words of TARGET values, zero where nothing is written
+//   packed   panels [N/32][taps * k][32], or rows [row_first, row_end) x [pitch]: u32 words of TARGET values, zero at first
 //
 // Panels: column n holds output o, K index tap * k + i holds input i of that tap. Heads of odd width are spread out: head h,
 // element e lies at h * padded + e, on the output side, the input side, or both. GEGLU alternates panels of values and gates.
@@ -104,7 +104,7 @@ fn place(index: u32) -> Place {
   if (!PANELS) {
     let row = p.row_first + index / p.pitch;
     let i = index % p.pitch;
-    return Place(select(NONE, row, row < p.row_end && i < p.inputs), i, 0u, row * p.pitch + i);
+    return Place(select(NONE, row, row < p.row_end && i < p.inputs), i, 0u, index);
   }
   let column = p.column_first + index % p.columns;
   let k = index / p.columns;

@@ -18,8 +18,10 @@ import {
 } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 
-/** What happens to a sum before it is stored, in this order: bias (always), activation, channelAdd, residual. */
+/** What happens to a sum before it is stored, in this order: bias, activation, channelAdd, residual. */
 export interface Epilogue {
+  /** Adds one value a column; default true. */
+  readonly bias?: boolean | undefined;
   readonly activation?: Activation | undefined;
   /** Adds [images, N], one row for each `rowsPerImage` rows; `pitch` in elements. */
   readonly channelAdd?: { readonly rowsPerImage: number; readonly pitch: number } | undefined;
@@ -76,8 +78,8 @@ export interface GemmProblem {
 export const PANEL = 32;
 
 /**
- * Chooses the variant and fills in the call. Bindings: a, b, bias, channel_add, residual, y; where the epilogue has no
- * channel_add or residual, bind any read-only buffer of the call.
+ * Chooses the variant and fills in the call. Bindings: a, b, bias, channel_add, residual, y; what the epilogue
+ * leaves out must still be bound: to any small read-only buffer of the call, such as b.
  *
  * @throws ShapeError for pitches, offsets or K that are not multiples of 8 (offsets: 4)
  */
@@ -104,6 +106,7 @@ export function gemm(caps: Caps, problem: GemmProblem): KernelCall {
       UPSAMPLE: conv?.upsample === true,
       GEGLU: geglu,
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
+      BIAS: epilogue.bias !== false,
       CHANNEL_ADD: epilogue.channelAdd !== undefined,
       RESIDUAL: epilogue.residual === true,
     },

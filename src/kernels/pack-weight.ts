@@ -37,7 +37,8 @@ const TARGET: Record<Storage, number> = { f32: 0, f16: 1, 'f16-packed': 1, 'bf16
 
 /**
  * Moves one tensor into panels [N/32][taps * k][32] or padded rows, converting its element type (f32 to f16 rounds to nearest
- * even). Padding is not written: the target starts as zeros. Bindings: source, packed (both u32 words).
+ * even). Padding is not written: the target starts as zeros. Bindings (u32 words): source, packed; for rows, packed starts
+ * at the first row of `rows`, so that tables larger than a binding are filled piece by piece.
  *
  * @throws DTypeError for conversions that lose range: only bf16 becomes bf16
  */

@@ -1,0 +1,98 @@
+import { alignUp, ROW_ALIGN } from '../core/shape.ts';
+import { attention, type AttentionMasks, linear, type Parameter, type Tensor } from '../tensor/ops.ts';
+import { Module } from './module.ts';
+import type { Weights } from './weights.ts';
+
+export interface AttentionOptions {
+  /** Width of x, of the result, and of q, k and v unless `headWidth` says otherwise. */
+  readonly query: number;
+  /** Width of the context for cross-attention; without it attention is to x itself. */
+  readonly context?: number | undefined;
+  readonly heads: number;
+  /** Default query / heads. */
+  readonly headWidth?: number | undefined;
+  /** Biases of q, k, v; default false. */
+  readonly bias?: boolean | undefined;
+  /** Bias of the output projection; default true. */
+  readonly outBias?: boolean | undefined;
+  /** Factor of the scores; default headWidth^-0.5. */
+  readonly scale?: number | undefined;
+  readonly names?: { readonly q: string; readonly k: string; readonly v: string; readonly out: string } | undefined;
+}
+
+const DIFFUSERS_NAMES = { q: 'to_q', k: 'to_k', v: 'to_v', out: 'to_out.0' };
+
+/** Keys and values of a context, side by side: [N, S, 2 * heads * padded head width]. */
+export interface KeyValues {
+  readonly tensor: Tensor;
+}
+
+/**
+ * softmax(scale q k^T + masks) v by heads, with its projections. Scores and softmax in f32 and never stored. Heads are padded
+ * to multiples of 8 in memory; q, k and v (or k and v) come from one matrix product.
+ *
+ * @see Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; Dao et al. 2022, https://arxiv.org/abs/2205.14135; diffusers Attention
+ */
+export class Attention extends Module {
+  readonly heads: number;
+  readonly headWidth: number;
+  readonly scale: number;
+  readonly #query: Parameter;
+  readonly #queryBias: Parameter | undefined;
+  readonly #keyValue: Parameter | undefined;
+  readonly #keyValueBias: Parameter | undefined;
+  readonly #out: Parameter;
+  readonly #outBias: Parameter | undefined;
+  readonly #width: number;
+
+  constructor(w: Weights, o: AttentionOptions) {
+    super(w);
+    const names = o.names ?? DIFFUSERS_NAMES;
+    this.heads = o.heads;
+    this.headWidth = o.headWidth ?? o.query / o.heads;
+    this.scale = o.scale ?? this.headWidth ** -0.5;
+    this.#width = o.query;
+    const inner = this.heads * this.headWidth;
+    const heads = { width: this.headWidth, padded: alignUp(this.headWidth, ROW_ALIGN) };
+    const part = (name: string, inputs: number) => ({ from: w.at(name), outputs: inner, inputs, outHeads: heads });
+    const key = part(names.k, o.context ?? o.query);
+    const value = part(names.v, o.context ?? o.query);
+    const query = part(names.q, o.query);
+    const bias = (parts: ReturnType<typeof part>[]) => (o.bias ? w.vector(parts.map(p => ({ ...p, inputs: 1 }))) : undefined);
+    const first = o.context === undefined ? [query, key, value] : [query];
+    this.#query = w.matrix(first);
+    this.#queryBias = bias(first);
+    this.#keyValue = o.context === undefined ? undefined : w.matrix([key, value]);
+    this.#keyValueBias = o.context === undefined ? undefined : bias([key, value]);
+    const out = { from: w.at(names.out), outputs: o.query, inputs: inner };
+    this.#out = w.matrix([{ ...out, inHeads: heads }]);
+    this.#outBias = o.outBias === false ? undefined : w.vector([{ ...out, inputs: 1 }]);
+  }
+
+  /** Width of q, k or v in memory: heads times padded head width. */
+  get inner(): number {
+    return this.heads * alignUp(this.headWidth, ROW_ALIGN);
+  }
+
+  /** Projects a context [N, S, Dc] once, for any number of forwards. */
+  keyValues(context: Tensor): KeyValues {
+    const { weight, bias } = this.#cross();
+    return { tensor: linear(context, 2 * this.inner, { weight, bias }) };
+  }
+
+  /** x [N, L, D] -> [N, L, D]; cross-attention takes the key-values of its context. */
+  forward(x: Tensor, context?: KeyValues, masks: AttentionMasks = {}): Tensor {
+    const { inner } = this;
+    const options = { weight: this.#query, bias: this.#queryBias };
+    const q = linear(x, this.#keyValue ? inner : 3 * inner, options);
+    const kv = this.#keyValue ? (context as KeyValues).tensor : q;
+    const from = this.#keyValue ? 0 : inner;
+    const heads = { heads: this.heads, headWidth: inner / this.heads, scale: this.scale };
+    const mixed = attention({ tensor: q, offset: 0 }, { tensor: kv, offset: from }, { tensor: kv, offset: from + inner }, heads, masks);
+    return linear(mixed, this.#width, { weight: this.#out, bias: this.#outBias });
+  }
+
+  #cross(): { weight: Parameter; bias: Parameter | undefined } {
+    return { weight: this.#keyValue ?? this.#query, bias: this.#keyValueBias };
+  }
+}

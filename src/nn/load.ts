@@ -1,0 +1,58 @@
+import { DeviceError } from '../core/errors.ts';
+import type { TensorSource } from '../core/tensor-source.ts';
+import type { Gpu } from '../tensor/gpu.ts';
+import { allocate, type Piece, type Request, release, upload } from '../tensor/upload.ts';
+
+export type { Piece, Request };
+
+export interface LoadOptions {
+  /** float32 keeps the file's own precision; float16 stores matrices as halves. Default float32. */
+  readonly dtype?: 'float32' | 'float16' | undefined;
+  /** Called after each read with the bytes so far and in all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A model's weights on a device: read-only slabs that parameters point into. */
+export class LoadedWeights {
+  readonly gpu: Gpu;
+  /** Device bytes. */
+  readonly bytes: number;
+  readonly #slabs: ReturnType<typeof allocate>;
+  readonly #requests: readonly Request[];
+  #disposed = false;
+
+  private constructor(gpu: Gpu, slabs: ReturnType<typeof allocate>, requests: readonly Request[]) {
+    this.gpu = gpu;
+    this.#slabs = slabs;
+    this.#requests = requests;
+    this.bytes = slabs.reduce((sum, s) => sum + s.size, 0);
+  }
+
+  /** Allocates, reads and packs; frees everything again where that fails. */
+  static async load(gpu: Gpu, source: TensorSource, requests: readonly Request[], options: LoadOptions): Promise<LoadedWeights> {
+    if (requests.some(r => r.parameter.loaded)) {
+      throw new DeviceError({ op: 'load', problem: 'these weights are on a device already', path: source.label, fix: 'Dispose them first.' });
+    }
+    const slabs = allocate(gpu, requests, options.dtype ?? 'float32', source.label);
+    try {
+      await gpu.guarded(`load ${source.label}`, () =>
+        upload(gpu, source, requests, (done, total) => {
+          options.signal?.throwIfAborted();
+          options.onProgress?.(done, total);
+        }),
+      );
+    } catch (error) {
+      release(slabs, requests);
+      throw error;
+    }
+    return new LoadedWeights(gpu, slabs, requests);
+  }
+
+  /** Frees the device memory. The model can be loaded again. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    release(this.#slabs, this.#requests);
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * Binding a checkpoint to a model: a cursor moves through the names, layers ask for tensors with their shapes, `load` reports
+ * everything that does not fit at once and then streams the rest to the device. The checkpoint's own names stand in the models.
+ */
+import { WeightsError } from '../core/errors.ts';
+import { alignUp, ROW_ALIGN, type Shape, sameShape } from '../core/shape.ts';
+import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { type HeadSpread, packedColumns } from '../tensor/packing.ts';
+import { Parameter } from '../tensor/parameter.ts';
+import type { Gpu } from '../tensor/gpu.ts';
+import { type LoadOptions, LoadedWeights, type Piece, type Request } from './load.ts';
+
+/** One tensor of a checkpoint as part of a packed matrix or vector. */
+export interface Part {
+  readonly from: Weights;
+  /** Default 'weight' for matrices, 'bias' for vectors. */
+  readonly name?: string;
+  readonly outputs: number;
+  /** 1 for vectors. */
+  readonly inputs: number;
+  /** Kernel height and width of a convolution. */
+  readonly kernel?: readonly [number, number];
+  readonly outHeads?: HeadSpread | undefined;
+  readonly inHeads?: HeadSpread | undefined;
+  readonly geglu?: boolean | undefined;
+}
+
+interface Registry {
+  readonly source: TensorSource;
+  readonly requests: Request[];
+  readonly problems: string[];
+  readonly used: Set<string>;
+  readonly ignored: RegExp[];
+}
+
+/** A place in a checkpoint. */
+export class Weights {
+  /** Full key of this place, segments joined by dots; empty at the root. */
+  readonly path: string;
+  readonly #registry: Registry;
+
+  private constructor(registry: Registry, path: string) {
+    this.#registry = registry;
+    this.path = path;
+  }
+
+  /** The root of a checkpoint. */
+  static open(source: TensorSource): Weights {
+    return new Weights({ source, requests: [], problems: [], used: new Set(), ignored: [] }, '');
+  }
+
+  /** Moves down by a segment (`'down_blocks'`, 0, `'to_out.0'`). */
+  at(segment: string | number): Weights {
+    return new Weights(this.#registry, this.path ? `${this.path}.${segment}` : String(segment));
+  }
+
+  /** Whether a tensor with this name, or any name that starts with it and a dot, lies under the cursor. */
+  has(name: string): boolean {
+    const key = this.#key(name);
+    const { tensors } = this.#registry.source;
+    return tensors.has(key) || [...tensors.keys()].some(k => k.startsWith(`${key}.`));
+  }
+
+  /** Shape of a tensor under the cursor as the file gives it, undefined where it is missing. */
+  shape(name: string): Shape | undefined {
+    return this.#registry.source.tensors.get(this.#key(name))?.shape;
+  }
+
+  /** Keys that match (from the root) may stay unused: buffers of old files, heads nobody asks for. */
+  ignore(pattern: RegExp): void {
+    this.#registry.ignored.push(pattern);
+  }
+
+  /** A matrix [out, in] or kernel [out, in, kh, kw] in panels; several parts lie side by side on the output axis. */
+  matrix(parts: readonly Part[]): Parameter {
+    const [first] = parts as [Part];
+    const taps = first.kernel ? first.kernel[0] * first.kernel[1] : 1;
+    const k = paddedInputs(first);
+    const columns = parts.reduce((sum, p) => sum + packedColumns(p.outputs, p.outHeads, p.geglu), 0);
+    const parameter = new Parameter(this.path, 'panels', columns, k, taps);
+    return this.#request(parameter, parts, 'weight');
+  }
+
+  /** Biases and norm scales [out], spread like the matrix they belong to; f32 on the device. */
+  vector(parts: readonly Part[]): Parameter {
+    const columns = parts.reduce((sum, p) => sum + packedColumns(p.outputs, p.outHeads, p.geglu), 0);
+    return this.#request(new Parameter(this.path, 'vector', columns, 1, 1), parts, 'bias');
+  }
+
+  /** An embedding table [count, width] in padded rows. */
+  table(name: string, count: number, width: number): Parameter {
+    const parameter = new Parameter(this.path, 'rows', count, alignUp(width, ROW_ALIGN), 1);
+    return this.#request(parameter, [{ from: this, name, outputs: count, inputs: width }], name);
+  }
+
+  /**
+   * Checks that everything asked for is there with its shape and that nothing is left over, then streams the weights to the device.
+   *
+   * @throws WeightsError that lists all missing, unused and misshapen tensors by full key
+   */
+  async load(gpu: Gpu, options: LoadOptions = {}): Promise<LoadedWeights> {
+    this.#report();
+    return LoadedWeights.load(gpu, this.#registry.source, this.#registry.requests, options);
+  }
+
+  #request(parameter: Parameter, parts: readonly Part[], fallback: string): Parameter {
+    const pieces: Piece[] = [];
+    let columnFirst = 0;
+    for (const part of parts) {
+      const columns = parameter.layout === 'rows' ? part.outputs : packedColumns(part.outputs, part.outHeads, part.geglu);
+      const stored = part.from.#take(part.name ?? fallback, part, parameter.layout === 'vector');
+      const taps = part.kernel ? part.kernel[0] * part.kernel[1] : 1;
+      if (stored) pieces.push({ ...part, stored, taps, columns, columnFirst });
+      columnFirst += columns;
+    }
+    this.#registry.requests.push({ parameter, pieces });
+    return parameter;
+  }
+
+  /** Finds a tensor and checks its shape; notes a problem instead of throwing, so that `load` can tell all at once. */
+  #take(name: string, part: Part, vector: boolean): StoredTensor | undefined {
+    const key = this.#key(name);
+    const { source, used, problems } = this.#registry;
+    const stored = source.tensors.get(key);
+    if (!stored) {
+      problems.push(`missing: ${key}`);
+      return undefined;
+    }
+    used.add(key);
+    const plain: Shape = vector ? [part.outputs] : [part.outputs, part.inputs];
+    const accepted: Shape[] = part.kernel ? [[...plain, ...part.kernel]] : vector ? [plain] : [plain, [...plain, 1, 1]];
+    if (!accepted.some(shape => sameShape(shape, stored.shape))) {
+      problems.push(`wrong shape: ${key} is [${stored.shape.join(', ')}], expected [${accepted[0]?.join(', ')}]`);
+    } else if (!['F32', 'F16', 'BF16'].includes(stored.dtype)) {
+      problems.push(`wrong dtype: ${key} is ${stored.dtype}, expected F32, F16 or BF16`);
+    }
+    return stored;
+  }
+
+  #report(): void {
+    const { source, used, ignored, problems } = this.#registry;
+    const unused = [...source.tensors.keys()].filter(key => !used.has(key) && !ignored.some(pattern => pattern.test(key)));
+    const all = [...problems, ...unused.map(key => `unused: ${key}`)];
+    if (all.length === 0) return;
+    throw new WeightsError({
+      op: 'Weights.load',
+      problem: `the checkpoint does not fit the model:\n  ${all.join('\n  ')}\n`,
+      path: source.label,
+      fix: 'Check that config.json and the weights belong together.',
+    });
+  }
+
+  #key(name: string): string {
+    return this.path ? `${this.path}.${name}` : name;
+  }
+}
+
+function paddedInputs(part: Part): number {
+  const spread = part.inHeads ? (part.inputs / part.inHeads.width) * part.inHeads.padded : part.inputs;
+  return alignUp(spread, ROW_ALIGN);
+}

@@ -1,0 +1,71 @@
+import { BYTES, type DType } from '../core/dtype.ts';
+import { DeviceError } from '../core/errors.ts';
+import type { Shape } from '../core/shape.ts';
+import { type BufferSlice, copySlice, createStorage, destroySlice, readSlice, writeSlice } from '../gpu/buffer.ts';
+import type { Gpu } from '../gpu/device.ts';
+import { decode, encode, fromMemory, layoutOf, toMemory } from './layout.ts';
+
+/** A tensor with memory of its own on the device: what goes into plans and comes out of them. */
+export class DeviceTensor {
+  readonly gpu: Gpu;
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly slice: BufferSlice;
+  #disposed = false;
+
+  private constructor(gpu: Gpu, shape: Shape, dtype: DType, slice: BufferSlice) {
+    this.gpu = gpu;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.slice = slice;
+  }
+
+  /** Allocates zeros. `label` names the buffer in GPU tools. */
+  static create(gpu: Gpu, shape: Shape, dtype: DType = 'float32', label: string = 'tensor'): DeviceTensor {
+    const { rows, pitch } = layoutOf(shape);
+    return new DeviceTensor(gpu, shape, dtype, createStorage(gpu, rows * pitch * BYTES[dtype], label));
+  }
+
+  /** Allocates and writes `data`, in torch's order. */
+  static from(gpu: Gpu, data: ArrayLike<number>, shape: Shape, dtype: DType = 'float32', label: string = 'tensor'): DeviceTensor {
+    const tensor = DeviceTensor.create(gpu, shape, dtype, label);
+    tensor.write(data);
+    return tensor;
+  }
+
+  /** Bytes of device memory. */
+  get bytes(): number {
+    return this.slice.size;
+  }
+
+  /** Replaces the values, given in torch's order ([N, C, H, W] row-major), after everything submitted before. */
+  write(data: ArrayLike<number>): void {
+    this.#check('DeviceTensor.write');
+    writeSlice(this.gpu, this.slice, encode(toMemory(data, this.shape), this.dtype));
+  }
+
+  /** Copies the values to the host, in torch's order. */
+  async read(): Promise<Float32Array<ArrayBuffer>> {
+    this.#check('DeviceTensor.read');
+    return fromMemory(decode(await readSlice(this.gpu, this.slice), this.dtype), this.shape);
+  }
+
+  /** Copies another tensor of the same shape and dtype on the device. */
+  copyFrom(other: DeviceTensor): void {
+    this.#check('DeviceTensor.copyFrom');
+    copySlice(this.gpu, other.slice, this.slice);
+  }
+
+  /** Frees the memory; using the tensor afterwards throws. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    destroySlice(this.slice);
+  }
+
+  #check(op: string): void {
+    if (this.#disposed) {
+      throw new DeviceError({ op, problem: 'the tensor was disposed', received: this.shape, fix: 'Keep it until its last use.' });
+    }
+  }
+}

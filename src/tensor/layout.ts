@@ -1,0 +1,78 @@
+/** How logical shapes lie in memory: channels last, rows padded to a multiple of 8 elements with zeros. */
+import { Float16Array } from '@petamoriken/float16';
+import type { DType } from '../core/dtype.ts';
+import { ShapeError } from '../core/errors.ts';
+import { alignUp, dim, ROW_ALIGN, type Shape, sizeOf } from '../core/shape.ts';
+
+/** Rows of `width` elements, `pitch` apart. */
+export interface Layout {
+  readonly rows: number;
+  readonly width: number;
+  readonly pitch: number;
+}
+
+/** [N, C, H, W] lies as rows (n, y, x) of C; anything else as rows of its last dimension. */
+export function layoutOf(shape: Shape): Layout {
+  if (shape.length === 0 || shape.some(size => !Number.isInteger(size) || size < 1)) {
+    throw new ShapeError({ op: 'tensor', problem: 'sizes must be positive integers', received: shape });
+  }
+  const width = shape.length === 4 ? dim(shape, 1) : dim(shape, -1);
+  return { rows: sizeOf(shape) / width, width, pitch: alignUp(width, ROW_ALIGN) };
+}
+
+/** Values in torch's order ([N, C, H, W] row-major) -> padded rows in memory order. */
+export function toMemory(data: ArrayLike<number>, shape: Shape): Float32Array<ArrayBuffer> {
+  const { rows, width, pitch } = layoutOf(shape);
+  if (data.length !== rows * width) {
+    throw new ShapeError({ op: 'tensor.write', problem: 'wrong number of values', expected: shape, received: data.length });
+  }
+  const out = new Float32Array(rows * pitch);
+  const plane = shape.length === 4 ? dim(shape, 2) * dim(shape, 3) : 1;
+  for (let r = 0; r < rows; r++) {
+    const from = Math.floor(r / plane) * width * plane + (r % plane);
+    for (let c = 0; c < width; c++) out[r * pitch + c] = data[from + c * plane] as number;
+  }
+  return out;
+}
+
+/** The inverse of toMemory; padding is dropped. */
+export function fromMemory(memory: ArrayLike<number>, shape: Shape): Float32Array<ArrayBuffer> {
+  const { rows, width, pitch } = layoutOf(shape);
+  const out = new Float32Array(rows * width);
+  const plane = shape.length === 4 ? dim(shape, 2) * dim(shape, 3) : 1;
+  for (let r = 0; r < rows; r++) {
+    const to = Math.floor(r / plane) * width * plane + (r % plane);
+    for (let c = 0; c < width; c++) out[to + c * plane] = memory[r * pitch + c] as number;
+  }
+  return out;
+}
+
+/** Padded rows as bytes of a dtype (float16 rounds to nearest even). */
+export function encode(memory: Float32Array<ArrayBuffer>, dtype: DType): ArrayBufferView<ArrayBuffer> {
+  switch (dtype) {
+    case 'float32':
+      return memory;
+    case 'float16': {
+      const half = new Float16Array(memory);
+      return new Uint16Array(half.buffer as ArrayBuffer);
+    }
+    case 'int32':
+      return Int32Array.from(memory);
+    case 'uint32':
+      return Uint32Array.from(memory);
+  }
+}
+
+/** Bytes of a dtype as numbers. */
+export function decode(bytes: ArrayBuffer, dtype: DType): ArrayLike<number> {
+  switch (dtype) {
+    case 'float32':
+      return new Float32Array(bytes);
+    case 'float16':
+      return new Float16Array(bytes);
+    case 'int32':
+      return new Int32Array(bytes);
+    case 'uint32':
+      return new Uint32Array(bytes);
+  }
+}

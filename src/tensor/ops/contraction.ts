@@ -1,0 +1,194 @@
+/** Linear layers, matrix products and convolutions as recorded nodes: all are one gemm with an epilogue that fusion fills. */
+import type { DType } from '../../core/dtype.ts';
+import { ShapeError } from '../../core/errors.ts';
+import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
+import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
+import { type Epilogue, gemm } from '../../kernels/gemm.ts';
+import type { Activation } from '../../kernels/libs.ts';
+import type { Lowering, Node } from '../graph.ts';
+import type { Parameter } from '../parameter.ts';
+import type { Tensor } from '../tensor.ts';
+import { BinaryNode } from './binary.ts';
+import { UnaryNode } from './unary.ts';
+import { UpsampleNode } from './upsample.ts';
+
+export interface ContractionOptions {
+  readonly weight: Parameter;
+  readonly bias?: Parameter | undefined;
+  readonly conv?: { readonly kernel: readonly [number, number]; readonly stride: number; readonly padding: Padding } | undefined;
+  readonly geglu?: boolean | undefined;
+}
+
+/** y = act(x W + b) + channelAdd + residual; x rows or, with `conv`, pixels. */
+export class ContractionNode implements Node {
+  readonly kind = 'contraction';
+  output: Tensor;
+  #x: Tensor;
+  #upsample = false;
+  #activation: Activation = 'none';
+  #channelAdd: Tensor | undefined;
+  #residual: Tensor | undefined;
+  readonly #options: ContractionOptions;
+
+  constructor(x: Tensor, output: Tensor, options: ContractionOptions) {
+    this.#x = x;
+    this.output = output;
+    this.#options = options;
+  }
+
+  inputs(): readonly Tensor[] {
+    const sources = this.#sources();
+    return [...sources, this.#channelAdd, this.#residual].filter(t => t !== undefined);
+  }
+
+  absorb(consumer: Node): boolean {
+    if (consumer instanceof UnaryNode) return this.#absorbActivation(consumer);
+    if (consumer instanceof BinaryNode) return this.#absorbAdd(consumer);
+    return false;
+  }
+
+  swallow(producer: Node): boolean {
+    if (!this.#options.conv || this.#upsample || !(producer instanceof UpsampleNode) || !producer.doubles) return false;
+    if (this.#options.conv.stride !== 1) return false;
+    this.#x = producer.x;
+    this.#upsample = true;
+    return true;
+  }
+
+  #absorbActivation(consumer: UnaryNode): boolean {
+    const { activation } = consumer;
+    if (!activation || this.#activation !== 'none' || this.#channelAdd || this.#residual || this.#options.geglu) return false;
+    if (consumer.output.dtype !== this.output.dtype) return false;
+    this.#activation = activation;
+    this.output = consumer.output;
+    return true;
+  }
+
+  #absorbAdd(consumer: BinaryNode): boolean {
+    const other = consumer.otherAddend(this.output);
+    if (!other || this.#residual || consumer.output.dtype !== this.output.dtype || other.dtype !== this.output.dtype) return false;
+    if (other.rowOffset !== 0) return false;
+    if (other.rows === this.output.rows) {
+      this.#residual = other;
+    } else if (!this.#channelAdd && this.output.shape.length === 4 && other.rows === this.output.dim(0)) {
+      this.#channelAdd = other;
+    } else {
+      return false;
+    }
+    this.output = consumer.output;
+    return true;
+  }
+
+  /** The parts of a concatenation where the gemm can read them one after the other, else x itself. */
+  #sources(): readonly Tensor[] {
+    const { parts } = this.#x;
+    const pointwise = !this.#options.conv || isPointwise(this.#options.conv);
+    const aligned = parts?.every(p => p.width % ROW_ALIGN === 0 && p.dtype === this.#x.dtype);
+    return parts && aligned && pointwise && !this.#options.geglu && this.#activation === 'none' ? parts : [this.#x];
+  }
+
+  lower(l: Lowering): void {
+    const { weight, bias, geglu } = this.#options;
+    const sources = this.#sources();
+    let kOffset = 0;
+    let sum = this.#residual;
+    for (const [i, x] of sources.entries()) {
+      const last = i === sources.length - 1;
+      const output = last ? this.output : l.temporary(this.output.shape, this.output.dtype);
+      const epilogue: Epilogue = {
+        bias: i === 0 && bias !== undefined,
+        activation: this.#activation,
+        residual: sum !== undefined,
+        channelAdd: last && this.#channelAdd ? { rowsPerImage: output.rows / output.dim(0), pitch: this.#channelAdd.pitch } : undefined,
+        geglu,
+      };
+      // Operands that the epilogue leaves out are bound to the weight, which fits any binding.
+      const buffers = {
+        a: x,
+        b: weight,
+        bias: (i === 0 ? bias : undefined) ?? weight,
+        channel_add: (last ? this.#channelAdd : undefined) ?? weight,
+        residual: sum ?? weight,
+        y: output,
+      };
+      l.emit(this.#call(l, x, output, kOffset, epilogue), buffers);
+      kOffset += x.pitch;
+      sum = output;
+    }
+  }
+
+  #call(l: Lowering, x: Tensor, output: Tensor, kOffset: number, epilogue: Epilogue) {
+    const { weight, conv } = this.#options;
+    const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
+    const y = { pitch: output.pitch, storage: l.storage(output.dtype) };
+    if (conv && !isPointwise(conv)) {
+      return conv2d(l.caps, { ...this.#geometry(conv), input: a.storage, weight: weight.storage, output: y.storage, epilogue });
+    }
+    return gemm(l.caps, {
+      batch: 1,
+      rows: output.rows,
+      columns: output.pitch,
+      k: x.pitch,
+      a,
+      b: { layout: 'panels', storage: weight.storage, kTotal: weight.k, kOffset },
+      y,
+      epilogue,
+    });
+  }
+
+  #geometry(conv: NonNullable<ContractionOptions['conv']>): Omit<Conv2dProblem, 'input' | 'weight' | 'output'> {
+    return {
+      images: this.#x.dim(0),
+      height: this.#x.dim(2),
+      width: this.#x.dim(3),
+      channels: this.#x.pitch,
+      outChannels: this.output.pitch,
+      kernel: conv.kernel,
+      stride: conv.stride,
+      padding: conv.padding,
+      upsample: this.#upsample,
+    };
+  }
+}
+
+function isPointwise(conv: NonNullable<ContractionOptions['conv']>): boolean {
+  const { top, right, bottom, left } = conv.padding;
+  return conv.kernel[0] === 1 && conv.kernel[1] === 1 && conv.stride === 1 && top + right + bottom + left === 0;
+}
+
+/** x [..., in] -> [..., out], where W and b are packed weights; `columns` are the true outputs. */
+export function linear(x: Tensor, columns: number, options: ContractionOptions, dtype: DType = x.graph.dtype): Tensor {
+  if (options.weight.k !== x.pitch) {
+    throw new ShapeError({
+      op: 'linear',
+      problem: 'x has another number of channels than the weight',
+      expected: `${options.weight.k} (padded)`,
+      received: `[${x.shape}]`,
+      path: options.weight.path,
+    });
+  }
+  const shape = x.shape.length === 4 ? [x.dim(0), columns, x.dim(2), x.dim(3)] : [...x.shape.slice(0, -1), columns];
+  return x.graph.push(new ContractionNode(x, x.graph.allocate(shape, dtype), options));
+}
+
+/** x [N, C, H, W] -> [N, O, OH, OW]. */
+export function convolution(x: Tensor, channels: number, options: ContractionOptions & { conv: NonNullable<ContractionOptions['conv']> }): Tensor {
+  const { weight, conv } = options;
+  if (x.shape.length !== 4 || weight.k !== x.pitch) {
+    throw new ShapeError({
+      op: 'conv2d',
+      problem: 'x is not a map with the channels that the weight takes',
+      expected: `[N, ${weight.k} padded, H, W]`,
+      received: `[${x.shape}]`,
+      path: weight.path,
+    });
+  }
+  const size = conv2dSize({ height: x.dim(2), width: x.dim(3), ...conv });
+  const output = x.graph.allocate([x.dim(0), channels, ...size], x.graph.dtype);
+  return x.graph.push(new ContractionNode(x, output, options));
+}
+
+/** Width padded as rows are. */
+export function paddedWidth(width: number): number {
+  return alignUp(width, ROW_ALIGN);
+}

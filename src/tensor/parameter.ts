@@ -1,0 +1,55 @@
+import type { BufferSlice } from '../gpu/buffer.ts';
+import { DeviceError } from '../core/errors.ts';
+import type { Storage } from '../kernels/kernel.ts';
+
+/**
+ * A weight that kernels read: `panels` [columns/32][taps * k][32], `rows` [columns][k] (embedding tables), or `vector`
+ * [columns] f32. Filled when the checkpoint loads; until then it is a promise of a shape.
+ */
+export class Parameter {
+  readonly path: string;
+  readonly layout: 'panels' | 'rows' | 'vector';
+  /** Padded outputs, or rows of a table. */
+  readonly columns: number;
+  /** Padded inputs of one tap, or the pitch of a table. */
+  readonly k: number;
+  readonly taps: number;
+  #memory: { slice: BufferSlice; storage: Storage } | undefined;
+
+  constructor(path: string, layout: Parameter['layout'], columns: number, k: number, taps: number) {
+    this.path = path;
+    this.layout = layout;
+    this.columns = columns;
+    this.k = k;
+    this.taps = taps;
+  }
+
+  get slice(): BufferSlice {
+    return this.#loaded().slice;
+  }
+
+  get storage(): Storage {
+    return this.#loaded().storage;
+  }
+
+  get loaded(): boolean {
+    return this.#memory !== undefined;
+  }
+
+  /** Gives the weight its memory (undefined takes it away, when a model is unloaded). */
+  place(memory: { slice: BufferSlice; storage: Storage } | undefined): void {
+    this.#memory = memory;
+  }
+
+  #loaded(): { slice: BufferSlice; storage: Storage } {
+    if (!this.#memory) {
+      throw new DeviceError({
+        op: 'Parameter',
+        problem: 'the weights are not on the device',
+        path: this.path,
+        fix: 'Call load() on the model before compiling a plan.',
+      });
+    }
+    return this.#memory;
+  }
+}

@@ -1,0 +1,173 @@
+/** Streams checkpoint bytes into mapped staging memory and packs them on the device; bounded memory on both sides. */
+import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { type BufferSlice, createMapped, createStorage, destroySlice, SLICE_ALIGN } from '../gpu/buffer.ts';
+import type { Gpu } from '../gpu/device.ts';
+import { alignUp, ceilDiv } from '../core/shape.ts';
+import { DispatchList } from '../kernels/dispatch.ts';
+import { PANEL } from '../kernels/gemm.ts';
+import { type Storage, storageBytes } from '../kernels/kernel.ts';
+import { type HeadSpread, packWeight } from '../kernels/pack-weight.ts';
+import type { Parameter } from './parameter.ts';
+
+/** One checkpoint tensor and its place in a parameter. */
+export interface Piece {
+  readonly stored: StoredTensor;
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly taps: number;
+  readonly columnFirst: number;
+  readonly columns: number;
+  readonly outHeads?: HeadSpread | undefined;
+  readonly inHeads?: HeadSpread | undefined;
+  readonly geglu?: boolean | undefined;
+}
+
+/** A parameter and the tensors that fill it. */
+export interface Request {
+  readonly parameter: Parameter;
+  readonly pieces: readonly Piece[];
+}
+
+/** Bytes read ahead of one packing step: bounds the host and staging memory of an upload. */
+const STAGING_BYTES = 32 * 2 ** 20;
+/** Weights of one buffer. */
+const SLAB_BYTES = 256 * 2 ** 20;
+
+type FileDType = 'F32' | 'F16' | 'BF16';
+const FILE_BYTES: Record<FileDType, number> = { F32: 4, F16: 2, BF16: 2 };
+
+/** How a parameter is stored: vectors as f32, the rest in the file's own precision, or as halves when asked. */
+export function parameterStorage(request: Request, gpu: Gpu, dtype: 'float32' | 'float16'): Storage {
+  if (request.parameter.layout === 'vector') return 'f32';
+  if (dtype === 'float16') return gpu.caps.half;
+  const kinds = new Set(request.pieces.map(p => p.stored.dtype));
+  if (kinds.size > 1 || kinds.has('F32')) return 'f32';
+  return kinds.has('BF16') ? 'bf16-packed' : gpu.caps.half;
+}
+
+/** Places all parameters into slabs. @returns the slabs, zeroed */
+export function allocate(gpu: Gpu, requests: readonly Request[], dtype: 'float32' | 'float16', label: string): BufferSlice[] {
+  const sized = requests.map(request => {
+    const storage = parameterStorage(request, gpu, dtype);
+    return { request, storage, bytes: alignUp(elementsOf(request.parameter) * storageBytes(storage), SLICE_ALIGN) };
+  });
+  const slabs: { bytes: number; members: { request: Request; storage: Storage; offset: number; bytes: number }[] }[] = [];
+  const limit = Math.min(SLAB_BYTES, gpu.caps.maxBufferBytes);
+  for (const { request, storage, bytes } of sized) {
+    let slab = slabs.at(-1);
+    if (!slab || slab.bytes + bytes > limit) slabs.push((slab = { bytes: 0, members: [] }));
+    slab.members.push({ request, storage, offset: slab.bytes, bytes });
+    slab.bytes += bytes;
+  }
+  const buffers: BufferSlice[] = [];
+  try {
+    for (const slab of slabs) {
+      const memory = createStorage(gpu, slab.bytes, `${label} weights ${buffers.length}`);
+      buffers.push(memory);
+      for (const m of slab.members) {
+        m.request.parameter.place({ slice: { buffer: memory.buffer, offset: m.offset, size: m.bytes }, storage: m.storage });
+      }
+    }
+  } catch (error) {
+    buffers.forEach(destroySlice);
+    throw error;
+  }
+  return buffers;
+}
+
+function elementsOf(p: Parameter): number {
+  return p.layout === 'rows' ? p.columns * p.k : alignUp(p.columns, PANEL) * p.k * p.taps;
+}
+
+interface Chunk {
+  readonly parameter: Parameter;
+  readonly piece: Piece;
+  readonly rows: readonly [number, number];
+  readonly bytes: number;
+  /** Where in the staging buffer. */
+  offset: number;
+}
+
+/** Reads every piece and packs it. @param progress called with the bytes read so far and in all */
+export async function upload(
+  gpu: Gpu,
+  source: TensorSource,
+  requests: readonly Request[],
+  progress?: (done: number, total: number) => void,
+): Promise<void> {
+  const order = new Map([...source.tensors.keys()].map((name, i) => [name, i]));
+  const chunks = requests
+    .flatMap(request => request.pieces.flatMap(piece => chunksOf(request.parameter, piece)))
+    .sort((a, b) => (order.get(a.piece.stored.name) ?? 0) - (order.get(b.piece.stored.name) ?? 0) || a.rows[0] - b.rows[0]);
+  const total = chunks.reduce((sum, c) => sum + c.bytes, 0);
+  let done = 0;
+  for (let at = 0; at < chunks.length; ) {
+    const batch: Chunk[] = [];
+    let size = 0;
+    for (let c = chunks[at]; c && (batch.length === 0 || size + c.bytes <= STAGING_BYTES); c = chunks[++at]) {
+      c.offset = size;
+      batch.push(c);
+      size += alignUp(c.bytes, SLICE_ALIGN);
+    }
+    await packBatch(gpu, source, batch, size);
+    done += batch.reduce((sum, c) => sum + c.bytes, 0);
+    progress?.(done, total);
+  }
+}
+
+async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[], bytes: number): Promise<void> {
+  const staging = createMapped(gpu, bytes, 'weight staging');
+  const list = new DispatchList(gpu);
+  try {
+    for (const c of batch) {
+      const rowBytes = c.piece.inputs * c.piece.taps * FILE_BYTES[c.piece.stored.dtype as FileDType];
+      await source.read(c.piece.stored.name, c.rows[0] * rowBytes, staging.bytes.subarray(c.offset, c.offset + c.bytes));
+    }
+    staging.unmap();
+    for (const c of batch) {
+      const { parameter, piece } = c;
+      const call = packWeight({
+        ...piece,
+        from: piece.stored.dtype as FileDType,
+        to: parameter.storage,
+        layout: parameter.layout === 'rows' ? 'rows' : 'panels',
+        rows: c.rows,
+        k: parameter.k,
+      });
+      const window = { buffer: staging.slice.buffer, offset: c.offset, size: alignUp(c.bytes, SLICE_ALIGN) };
+      const size = Math.min(window.size, staging.slice.size - c.offset);
+      list.add(call, { source: { ...window, size }, packed: packedWindow(c) });
+    }
+    await list.build();
+    list.submit();
+    await gpu.idle();
+  } finally {
+    list.dispose();
+    destroySlice(staging.slice);
+  }
+}
+
+/** Where a chunk lands: its own rows of a table, or the whole matrix. */
+function packedWindow({ parameter, rows }: Chunk): BufferSlice {
+  if (parameter.layout !== 'rows') return parameter.slice;
+  const rowBytes = parameter.k * storageBytes(parameter.storage);
+  const { buffer, offset } = parameter.slice;
+  return { buffer, offset: offset + rows[0] * rowBytes, size: alignUp((rows[1] - rows[0]) * rowBytes, 4) };
+}
+
+/** Rows of a tensor in reads of at most STAGING_BYTES; tensors with heads or gates are never cut. */
+function chunksOf(parameter: Parameter, piece: Piece): Chunk[] {
+  const rowBytes = piece.inputs * piece.taps * FILE_BYTES[piece.stored.dtype as FileDType];
+  const whole = piece.outHeads !== undefined || piece.geglu === true;
+  const step = whole ? piece.outputs : Math.max(PANEL, Math.floor(STAGING_BYTES / rowBytes / PANEL) * PANEL);
+  return Array.from({ length: ceilDiv(piece.outputs, step) }, (_, i): Chunk => {
+    const rows = [i * step, Math.min(piece.outputs, (i + 1) * step)] as const;
+    return { parameter, piece, rows, bytes: (rows[1] - rows[0]) * rowBytes, offset: 0 };
+  });
+}
+
+/** Frees slabs and takes the parameters' memory away. */
+export function release(slabs: readonly BufferSlice[], requests: readonly Request[]): void {
+  for (const { parameter } of requests) parameter.place(undefined);
+  slabs.forEach(destroySlice);
+}
