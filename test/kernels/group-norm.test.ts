@@ -171,16 +171,22 @@ describe('group norm', () => {
     const sources = [{ channels: 10, pitch: 16 }] as const;
     expect(() =>
       groupNormFinalize(caps, { images: 1, pixels: 4, sources, groups: 4, eps: 1e-5 }),
-    ).toThrowErrorMatchingInlineSnapshot(`[ShapeError: group-norm-finalize: groups must divide the channels: expected a divisor of 10, got 4]`);
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: group-norm-finalize: groups must divide the channels: expected a divisor of 10, got 4]`,
+    );
     const pair = [
       { channels: 10, pitch: 16 },
       { channels: 8, pitch: 8 },
     ] as const;
     expect(() =>
       groupNormApply({ images: 1, pixels: 4, sources: pair, storage: 'f32', output: 'f32' }),
-    ).toThrowErrorMatchingInlineSnapshot(`[ShapeError: group-norm-apply: two sources need channels in multiples of 4: got 10 (sources[0].channels). Concatenate them first.]`);
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: group-norm-apply: two sources need channels in multiples of 4: got 10 (sources[0].channels). Concatenate them first.]`,
+    );
     expect(() =>
       groupNormStats(caps, { images: 1, pixels: 4, sources: [{ channels: 10, pitch: 10 }], storage: 'f32' }),
-    ).toThrowErrorMatchingInlineSnapshot(`[ShapeError: group-norm-stats: a row of 10 needs a pitch that holds it: expected a multiple of 8, at least 10, got 10 (sources[0].pitch). Pad the rows to multiples of 8 elements.]`);
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: group-norm-stats: a row of 10 needs a pitch that holds it: expected a multiple of 8, at least 10, got 10 (sources[0].pitch). Pad the rows to multiples of 8 elements.]`,
+    );
   });
 });
