@@ -95,7 +95,16 @@ function readFrame(
   const each = <T>(pick: (id: number, factors: number) => T): T[] =>
     Array.from({ length: components }, (_, i) => pick(segment[6 + 3 * i] ?? 0, segment[7 + 3 * i] ?? 0));
   const sampling = each((_, factors): [number, number] => [factors >> 4, factors & 15]);
-  return { width, height, sampling, color: colorModel(each(id => id), found, path) };
+  return {
+    width,
+    height,
+    sampling,
+    color: colorModel(
+      each(id => id),
+      found,
+      path,
+    ),
+  };
 }
 
 function colorModel(ids: readonly number[], { jfif, adobe }: Found, path: string | undefined): JpegInfo['color'] {

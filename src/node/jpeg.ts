@@ -72,7 +72,9 @@ function upsample(plane: Plane, dx: number, dy: number, width: number, height: n
     }
     const row = out.subarray(y * width, (y + 1) * width);
     if (smooth && dx === 2) widen(line, row, mix ? 4 : 2, mix ? [8, 7] : [1, 2]);
-    else for (let x = 0; x < width; x++) row[x] = ((line[Math.floor(x / dx)] ?? 0) + (mix ? 1 + (y % 2) : 0)) >> (mix ? 2 : 0);
+    else
+      for (let x = 0; x < width; x++)
+        row[x] = ((line[Math.floor(x / dx)] ?? 0) + (mix ? 1 + (y % 2) : 0)) >> (mix ? 2 : 0);
   }
   return out;
 }

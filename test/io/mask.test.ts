@@ -67,13 +67,28 @@ describe('preprocessMask', () => {
   });
 
   it('refuses what is no mask', () => {
-    const mask = (data: number[], shape: number[]): (() => unknown) => () => preprocessMask({ data, shape });
-    expect(mask([0, 255], [1, 2])).toThrowErrorMatchingInlineSnapshot(`[InputError: preprocessMask: a mask value outside [0, 1]: got 255. Divide bytes by 255.]`);
-    expect(mask([0, -0.1], [1, 2])).toThrowErrorMatchingInlineSnapshot(`[InputError: preprocessMask: a mask value outside [0, 1]: got -0.10000000149011612. Divide bytes by 255.]`);
-    expect(mask([0, Number.NaN], [1, 2])).toThrowErrorMatchingInlineSnapshot(`[InputError: preprocessMask: a mask value outside [0, 1]: got NaN. Divide bytes by 255.]`);
-    expect(mask([0, 1], [1, 2, 1, 1])).toThrowErrorMatchingInlineSnapshot(`[InputError: preprocessMask: a mask has one channel: expected [B, 1, H, W], got [1, 2, 1, 1]]`);
-    expect(mask([0, 1], [2])).toThrowErrorMatchingInlineSnapshot(`[ShapeError: preprocessMask: not a mask: expected 2 to 4 axes, got [2]]`);
-    expect(mask([0, 1], [2, 1, 1])).toThrowErrorMatchingInlineSnapshot(`[InputError: preprocessMask: masks and prompts differ in number: expected 1 or 1, got 2]`);
+    const mask =
+      (data: number[], shape: number[]): (() => unknown) =>
+      () =>
+        preprocessMask({ data, shape });
+    expect(mask([0, 255], [1, 2])).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: preprocessMask: a mask value outside [0, 1]: got 255. Divide bytes by 255.]`,
+    );
+    expect(mask([0, -0.1], [1, 2])).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: preprocessMask: a mask value outside [0, 1]: got -0.10000000149011612. Divide bytes by 255.]`,
+    );
+    expect(mask([0, Number.NaN], [1, 2])).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: preprocessMask: a mask value outside [0, 1]: got NaN. Divide bytes by 255.]`,
+    );
+    expect(mask([0, 1], [1, 2, 1, 1])).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: preprocessMask: a mask has one channel: expected [B, 1, H, W], got [1, 2, 1, 1]]`,
+    );
+    expect(mask([0, 1], [2])).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: preprocessMask: not a mask: expected 2 to 4 axes, got [2]]`,
+    );
+    expect(mask([0, 1], [2, 1, 1])).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: preprocessMask: masks and prompts differ in number: expected 1 or 1, got 2]`,
+    );
     expect(() => preprocessMask([grey(1, 1), { data: [1], shape: [1, 1] }] as never)).toThrow(/mixture/);
   });
 });
@@ -89,9 +104,16 @@ describe('maskToImage', () => {
 
   it('gives one picture a mask, and refuses several where one is asked for', () => {
     const masks = { data: [0, 1, 1, 0], shape: [2, 1, 1, 2] };
-    expect(maskToImages(masks).map(m => [...m.data])).toEqual([[0, 255], [255, 0]]);
-    expect(() => maskToImage(masks)).toThrowErrorMatchingInlineSnapshot(`[InputError: maskToImage: not one mask: got [2, 1, 1, 2]. Use maskToImages for a batch.]`);
-    expect(() => maskToImage({ data: [1], shape: [1, 1] }, 0)).toThrowErrorMatchingInlineSnapshot(`[InputError: maskToImages: not a mask and a whole scale: got [[1, 1], 0]]`);
+    expect(maskToImages(masks).map(m => [...m.data])).toEqual([
+      [0, 255],
+      [255, 0],
+    ]);
+    expect(() => maskToImage(masks)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: maskToImage: not one mask: got [2, 1, 1, 2]. Use maskToImages for a batch.]`,
+    );
+    expect(() => maskToImage({ data: [1], shape: [1, 1] }, 0)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: maskToImages: not a mask and a whole scale: got [[1, 1], 0]]`,
+    );
   });
 });
 
@@ -101,7 +123,9 @@ describe('dilate and gaussianBlur', () => {
   });
 
   it('blurs as a reference in float64 does', () => {
-    expect(difference(gaussianBlur(pillowGrey('mask.png'), 2).data, pillowGrey('mask-blur2.png').data).worst).toBeLessThanOrEqual(1);
+    expect(
+      difference(gaussianBlur(pillowGrey('mask.png'), 2).data, pillowGrey('mask-blur2.png').data).worst,
+    ).toBeLessThanOrEqual(1);
   });
 
   it('dilates and blurs each map of a batch by itself', () => {
@@ -122,14 +146,22 @@ describe('dilate and gaussianBlur', () => {
 
   it('refuse sizes that make no sense', () => {
     const map = ndarray(Float32Array.of(1), [1, 1]);
-    expect(() => dilateMap(map, 1.5)).toThrowErrorMatchingInlineSnapshot(`[InputError: dilate: the radius is no whole number >= 0: got 1.5]`);
-    expect(() => blurMap(map, -1)).toThrowErrorMatchingInlineSnapshot(`[InputError: blur: sigma is no number >= 0: got -1]`);
+    expect(() => dilateMap(map, 1.5)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: dilate: the radius is no whole number >= 0: got 1.5]`,
+    );
+    expect(() => blurMap(map, -1)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: blur: sigma is no number >= 0: got -1]`,
+    );
   });
 });
 
 describe('pasteBack', () => {
   it('gives the bytes of Pillow Image.composite', () => {
-    const done = pasteBack(pillowImage('paste-original.png'), pillowImage('paste-edited.png'), pillowGrey('mask-blur2.png'));
+    const done = pasteBack(
+      pillowImage('paste-original.png'),
+      pillowImage('paste-edited.png'),
+      pillowGrey('mask-blur2.png'),
+    );
     expect(done).toEqual(pillowImage('paste-result.png'));
   });
 

@@ -6,8 +6,7 @@ import { rgbToGrey } from '../../src/io/image.ts';
 import { decodeImage } from '../../src/node/images.ts';
 
 /** The folder that scripts/golden/pillow.py wrote. */
-export const pillowPath = (name: string): string =>
-  fileURLToPath(new URL(`../golden/pillow/${name}`, import.meta.url));
+export const pillowPath = (name: string): string => fileURLToPath(new URL(`../golden/pillow/${name}`, import.meta.url));
 
 export const pillowBytes = (name: string): Uint8Array => new Uint8Array(readFileSync(pillowPath(name)));
 

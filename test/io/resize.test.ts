@@ -26,16 +26,27 @@ describe('resize', () => {
 
   it('refuses sides that are no pixel counts, and data of another length', () => {
     const image = { width: 1, height: 1, data: Uint8Array.of(1, 2, 3) };
-    expect(() => resize(image, 0, 4)).toThrowErrorMatchingInlineSnapshot(`[InputError: resize: sides must be positive whole: got 0 x 4]`);
-    expect(() => resize(image, 2.5, 4)).toThrowErrorMatchingInlineSnapshot(`[InputError: resize: sides must be positive whole: got 2.5 x 4]`);
-    expect(() => resize({ ...image, data: new Uint8Array(4) }, 2, 2)).toThrowErrorMatchingInlineSnapshot(`[InputError: resize: the data of a 1 x 1 picture has another length: expected 3 bytes, got 4. This looks like RGBA: convert it with rgbaToRgb first.]`);
-    expect(() => resize({ ...image, data: new Uint8Array(2) }, 2, 2)).toThrowErrorMatchingInlineSnapshot(`[InputError: resize: the data of a 1 x 1 picture has another length: expected 3 bytes, got 2. Pass width * height * 3 bytes, R G B.]`);
+    expect(() => resize(image, 0, 4)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: resize: sides must be positive whole: got 0 x 4]`,
+    );
+    expect(() => resize(image, 2.5, 4)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: resize: sides must be positive whole: got 2.5 x 4]`,
+    );
+    expect(() => resize({ ...image, data: new Uint8Array(4) }, 2, 2)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: resize: the data of a 1 x 1 picture has another length: expected 3 bytes, got 4. This looks like RGBA: convert it with rgbaToRgb first.]`,
+    );
+    expect(() => resize({ ...image, data: new Uint8Array(2) }, 2, 2)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: resize: the data of a 1 x 1 picture has another length: expected 3 bytes, got 2. Pass width * height * 3 bytes, R G B.]`,
+    );
   });
 });
 
 describe('resizeNearest', () => {
   it.each(pillow.nearest)('takes the indices of torch from $in to $out', c => {
-    const row = ndarray(Float32Array.from({ length: c.in }, (_, i) => i), [1, 1, c.in]);
+    const row = ndarray(
+      Float32Array.from({ length: c.in }, (_, i) => i),
+      [1, 1, c.in],
+    );
     expect([...resizeNearest(row, 1, c.out).data]).toEqual(c.index);
     const column = ndarray(row.data, [1, c.in, 1]);
     expect([...resizeNearest(column, c.out, 1).data]).toEqual(c.index);
@@ -43,6 +54,9 @@ describe('resizeNearest', () => {
 
   it('resizes every plane of a batch by itself', () => {
     const array = ndarray(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8), [2, 1, 2, 2]);
-    expect(resizeNearest(array, 1, 4)).toMatchObject({ data: Float32Array.of(1, 1, 2, 2, 5, 5, 6, 6), shape: [2, 1, 1, 4] });
+    expect(resizeNearest(array, 1, 4)).toMatchObject({
+      data: Float32Array.of(1, 1, 2, 2, 5, 5, 6, 6),
+      shape: [2, 1, 1, 4],
+    });
   });
 });

@@ -41,10 +41,16 @@ describe('decodeImage of PNG', () => {
     renamed[12] = 0x4a;
     const bomb = png.slice();
     bomb.set([0, 1, 0, 0, 0, 1, 0, 0], 16);
-    expect(() => decodeImage(png.subarray(0, 100), 'a.png')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadImage: the PNG is damaged: got the file is cut short (a.png). Download or save it again.]`);
+    expect(() => decodeImage(png.subarray(0, 100), 'a.png')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadImage: the PNG is damaged: got the file is cut short (a.png). Download or save it again.]`,
+    );
     expect(() => decodeImage(flipped, 'a.png')).toThrow(/^loadImage: the PNG is damaged: got /);
-    expect(() => decodeImage(renamed, 'a.png')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadImage: the PNG is damaged: got no IHDR at the start (a.png). Download or save it again.]`);
-    expect(() => decodeImage(bomb, 'a.png')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadImage: the picture is too large: expected at most 178956970 pixels, got 65536 x 65536 (a.png). Make it smaller first.]`);
+    expect(() => decodeImage(renamed, 'a.png')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadImage: the PNG is damaged: got no IHDR at the start (a.png). Download or save it again.]`,
+    );
+    expect(() => decodeImage(bomb, 'a.png')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadImage: the picture is too large: expected at most 178956970 pixels, got 65536 x 65536 (a.png). Make it smaller first.]`,
+    );
   });
 });
 
@@ -64,10 +70,18 @@ describe('decodeImage of JPEG', () => {
       copy[at] = value;
       return copy;
     };
-    expect(() => decodeImage(changed(frame + 1, 0xc9), 'a.jpg')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadImage: a kind of JPEG that is not read: got arithmetic coding (a.jpg). Save it again as an ordinary JPEG or PNG.]`);
-    expect(() => decodeImage(changed(frame + 1, 0xc3), 'a.jpg')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadImage: a kind of JPEG that is not read: got lossless coding (a.jpg). Save it again as an ordinary JPEG or PNG.]`);
-    expect(() => decodeImage(changed(frame + 4, 12), 'a.jpg')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadImage: a kind of JPEG that is not read: got 12 bits a sample (a.jpg). Save it again as an ordinary JPEG or PNG.]`);
-    expect(() => decodeImage(jpeg.subarray(0, frame + 3), 'a.jpg')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadImage: the file is cut short: got no frame header (a.jpg). Save it again as an ordinary JPEG or PNG.]`);
+    expect(() => decodeImage(changed(frame + 1, 0xc9), 'a.jpg')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadImage: a kind of JPEG that is not read: got arithmetic coding (a.jpg). Save it again as an ordinary JPEG or PNG.]`,
+    );
+    expect(() => decodeImage(changed(frame + 1, 0xc3), 'a.jpg')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadImage: a kind of JPEG that is not read: got lossless coding (a.jpg). Save it again as an ordinary JPEG or PNG.]`,
+    );
+    expect(() => decodeImage(changed(frame + 4, 12), 'a.jpg')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadImage: a kind of JPEG that is not read: got 12 bits a sample (a.jpg). Save it again as an ordinary JPEG or PNG.]`,
+    );
+    expect(() => decodeImage(jpeg.subarray(0, frame + 3), 'a.jpg')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadImage: the file is cut short: got no frame header (a.jpg). Save it again as an ordinary JPEG or PNG.]`,
+    );
     expect(() => decodeImage(jpeg.subarray(0, jpeg.length - 300), 'a.jpg')).toThrow(/the JPEG is (damaged|cut short)/);
   });
 
@@ -76,7 +90,9 @@ describe('decodeImage of JPEG', () => {
     const adobe = jpeg.findIndex((v, i) => v === 0xff && jpeg[i + 1] === 0xee);
     const length = 2 + (jpeg[adobe + 2] ?? 0) * 256 + (jpeg[adobe + 3] ?? 0);
     const without = new Uint8Array([...jpeg.subarray(0, adobe), ...jpeg.subarray(adobe + length)]);
-    expect(() => decodeImage(without, 'a.jpg')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadImage: a kind of JPEG that is not read: got CMYK that does not say whether it is inverted (a.jpg). Save it again as an ordinary JPEG or PNG.]`);
+    expect(() => decodeImage(without, 'a.jpg')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadImage: a kind of JPEG that is not read: got CMYK that does not say whether it is inverted (a.jpg). Save it again as an ordinary JPEG or PNG.]`,
+    );
   });
 
   it('takes the orientation from XMP where EXIF has none', () => {
@@ -117,7 +133,15 @@ describe('loadImage', () => {
     const path = pillowPath('rgb.png');
     const data = `data:image/png;base64,${Buffer.from(bytes).toString('base64')}`;
     const copy = Uint8Array.from(bytes);
-    for (const input of [path, pathToFileURL(path), String(pathToFileURL(path)), data, new Blob([copy]), bytes, copy.buffer]) {
+    for (const input of [
+      path,
+      pathToFileURL(path),
+      String(pathToFileURL(path)),
+      data,
+      new Blob([copy]),
+      bytes,
+      copy.buffer,
+    ]) {
       expect(await loadImage(input)).toEqual(expected);
     }
   });
@@ -139,7 +163,9 @@ describe('loadImage', () => {
   });
 
   it('names a path that does not exist', async () => {
-    await expect(loadImage('no/such.png')).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: loadImage: no readable file: got ENOENT (no/such.png). Check the path.]`);
+    await expect(loadImage('no/such.png')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadImage: no readable file: got ENOENT (no/such.png). Check the path.]`,
+    );
   });
 });
 
@@ -167,7 +193,9 @@ describe('encodePng and saveImage', () => {
     await saveImage(join(folder, 'a.jpg'), image);
     expect((await readdir(folder)).sort()).toEqual(['a.PNG', 'a.jpg']);
     expect(decodeImage(new Uint8Array(await readFile(join(folder, 'a.PNG'))))).toEqual(image);
-    await expect(saveImage(join(folder, 'a.webp'), image)).rejects.toThrow(/expected \.png, \.jpg or \.jpeg, got \.webp/);
+    await expect(saveImage(join(folder, 'a.webp'), image)).rejects.toThrow(
+      /expected \.png, \.jpg or \.jpeg, got \.webp/,
+    );
     await expect(saveImage(join(folder, 'none', 'a.png'), image)).rejects.toThrow(/cannot be written: got ENOENT/);
     await writeFile(join(folder, 'plain'), '');
     await expect(saveImage(join(folder, 'plain', 'a.png'), image)).rejects.toThrow(/cannot be written: got ENOTDIR/);
@@ -175,6 +203,8 @@ describe('encodePng and saveImage', () => {
   });
 
   it('refuse a picture whose data has another length', () => {
-    expect(() => encodePng({ width: 2, height: 2, data: new Uint8Array(16) })).toThrowErrorMatchingInlineSnapshot(`[InputError: encodePng: the data of a 2 x 2 picture has another length: expected 12 bytes, got 16. This looks like RGBA: convert it with rgbaToRgb first.]`);
+    expect(() => encodePng({ width: 2, height: 2, data: new Uint8Array(16) })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: encodePng: the data of a 2 x 2 picture has another length: expected 12 bytes, got 16. This looks like RGBA: convert it with rgbaToRgb first.]`,
+    );
   });
 });
