@@ -96,61 +96,107 @@ describe('openSafetensors', () => {
 
   it('refuses reads beyond a tensor and of unknown tensors', async () => {
     const source = await open(file({ a: f32(0), b: f32(4) }, 8));
-    await expect(source.read('a', 2, new Uint8Array(3))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: read: bytes beyond the end of tensor "a": expected a range within 4 bytes, got 2 to 5 (x.safetensors)]`);
+    await expect(source.read('a', 2, new Uint8Array(3))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: read: bytes beyond the end of tensor "a": expected a range within 4 bytes, got 2 to 5 (x.safetensors)]`,
+    );
     await expect(source.read('a', -1, new Uint8Array(1))).rejects.toThrow(/beyond the end/);
-    await expect(source.read('c', 0, new Uint8Array(1))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: read: no tensor "c" (x.safetensors)]`);
+    await expect(source.read('c', 0, new Uint8Array(1))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: read: no tensor "c" (x.safetensors)]`,
+    );
   });
 
   it('refuses a damaged frame: too short, header too long, header beyond the end', async () => {
-    await expect(open(new Uint8Array(7))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: too short for a header: expected at least 8 bytes, got 7 (x.safetensors). Download or save the file again.]`);
-    await expect(open(file('{}', 0, 100_000_001n))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: the header is too long: expected at most 100000000 bytes, got 100000001 (x.safetensors). Download or save the file again.]`);
+    await expect(open(new Uint8Array(7))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: too short for a header: expected at least 8 bytes, got 7 (x.safetensors). Download or save the file again.]`,
+    );
+    await expect(open(file('{}', 0, 100_000_001n))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: the header is too long: expected at most 100000000 bytes, got 100000001 (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file('{}', 0, 2n ** 64n - 1n))).rejects.toThrow(/the header is too long/);
-    await expect(open(file('{}', 0, 3n))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: the header is longer than the file: expected 11 bytes, got 10 (x.safetensors). Download or save the file again.]`);
+    await expect(open(file('{}', 0, 3n))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: the header is longer than the file: expected 11 bytes, got 10 (x.safetensors). Download or save the file again.]`,
+    );
   });
 
   it('refuses headers that are no JSON object', async () => {
-    await expect(open(file(''))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: the header does not start with "{": got nothing (x.safetensors). Download or save the file again.]`);
-    await expect(open(file('[]'))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: the header does not start with "{": got byte 91 (x.safetensors). Download or save the file again.]`);
-    await expect(open(file(' {}'))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: the header does not start with "{": got byte 32 (x.safetensors). Download or save the file again.]`);
+    await expect(open(file(''))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: the header does not start with "{": got nothing (x.safetensors). Download or save the file again.]`,
+    );
+    await expect(open(file('[]'))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: the header does not start with "{": got byte 91 (x.safetensors). Download or save the file again.]`,
+    );
+    await expect(open(file(' {}'))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: the header does not start with "{": got byte 32 (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file('{"a":'))).rejects.toThrow(/^safetensors: the header is not JSON: got /);
     await expect(open(file('{}\0\0'))).rejects.toThrow(/the header is not JSON/);
-    await expect(open(file(Uint8Array.of(0x7b, 0xff, 0x7d)))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: the header is not UTF-8 (x.safetensors). Download or save the file again.]`);
+    await expect(open(file(Uint8Array.of(0x7b, 0xff, 0x7d)))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: the header is not UTF-8 (x.safetensors). Download or save the file again.]`,
+    );
     const pair = JSON.stringify(f32(0));
-    await expect(open(file(`{"a":${pair},"\\u0061":${pair}}`, 4))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: the key "a" stands twice in the header (x.safetensors). Download or save the file again.]`);
+    await expect(open(file(`{"a":${pair},"\\u0061":${pair}}`, 4))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: the key "a" stands twice in the header (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file('{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4))).rejects.toThrow(
       /"dtype" stands twice/,
     );
-    await expect(open(file({ __metadata__: { k: 1 }, a: f32(0) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: __metadata__ "k" is not a string: got 1 (x.safetensors). Download or save the file again.]`);
-    await expect(open(file({ __metadata__: 'x' }))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: __metadata__ is not an object: got x (x.safetensors). Download or save the file again.]`);
+    await expect(open(file({ __metadata__: { k: 1 }, a: f32(0) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: __metadata__ "k" is not a string: got 1 (x.safetensors). Download or save the file again.]`,
+    );
+    await expect(open(file({ __metadata__: 'x' }))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: __metadata__ is not an object: got x (x.safetensors). Download or save the file again.]`,
+    );
   });
 
   it('refuses tensors without sense: dtype, shape, offsets, sizes', async () => {
-    await expect(open(file({ a: f32(0, { dtype: 'Q9' }) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: tensor "a" has an unknown dtype: got Q9 (x.safetensors). Download or save the file again.]`);
+    await expect(open(file({ a: f32(0, { dtype: 'Q9' }) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: tensor "a" has an unknown dtype: got Q9 (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file({ a: f32(0, { dtype: 3 }) }, 4))).rejects.toThrow(/unknown dtype: got 3/);
-    await expect(open(file({ a: 'F32' }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: tensor "a" is not an object: got F32 (x.safetensors). Download or save the file again.]`);
-    await expect(open(file({ a: f32(0, { shape: [-1] }) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: tensor "a" has no valid shape: got [-1] (x.safetensors). Download or save the file again.]`);
+    await expect(open(file({ a: 'F32' }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: tensor "a" is not an object: got F32 (x.safetensors). Download or save the file again.]`,
+    );
+    await expect(open(file({ a: f32(0, { shape: [-1] }) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: tensor "a" has no valid shape: got [-1] (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file({ a: f32(0, { shape: [0.5] }) }, 4))).rejects.toThrow(/no valid shape/);
     await expect(open(file({ a: f32(0, { shape: undefined }) }, 4))).rejects.toThrow(/no valid shape/);
-    await expect(open(file({ a: f32(0, { data_offsets: [4, 0] }) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: tensor "a" has no valid data_offsets: got [4, 0] (x.safetensors). Download or save the file again.]`);
+    await expect(open(file({ a: f32(0, { data_offsets: [4, 0] }) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: tensor "a" has no valid data_offsets: got [4, 0] (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file({ a: f32(0, { data_offsets: [0, 2, 4] }) }, 4))).rejects.toThrow(/no valid data_offsets/);
-    await expect(open(file({ a: f32(0, { shape: [2] }) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: tensor "a" does not fit its data_offsets: expected 8 bytes for F32 [2], got 4 (x.safetensors). Download or save the file again.]`);
+    await expect(open(file({ a: f32(0, { shape: [2] }) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: tensor "a" does not fit its data_offsets: expected 8 bytes for F32 [2], got 4 (x.safetensors). Download or save the file again.]`,
+    );
     await expect(
       open(file({ a: f32(0, { shape: [2 ** 40, 2 ** 40] }) }, 4)),
-    ).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: the size of tensor "a" overflows: got [1099511627776, 1099511627776] (x.safetensors). Download or save the file again.]`);
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: the size of tensor "a" overflows: got [1099511627776, 1099511627776] (x.safetensors). Download or save the file again.]`,
+    );
     const zero = { dtype: 'F32', shape: [2 ** 50, 2 ** 50, 0], data_offsets: [0, 0] };
     await expect(open(file({ a: zero }))).rejects.toThrow(/overflows/);
     await expect(
       open(file({ a: { dtype: 'F4', shape: [3], data_offsets: [0, 2] } }, 2)),
-    ).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: tensor "a" does not end on a whole byte: got F4 3 (x.safetensors). Download or save the file again.]`);
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: tensor "a" does not end on a whole byte: got F4 3 (x.safetensors). Download or save the file again.]`,
+    );
   });
 
   it('refuses overlaps, gaps, and another number of bytes than the tensors need', async () => {
-    await expect(open(file({ a: f32(0), b: f32(2) }, 6))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: tensor "b" overlaps the tensor before it: expected begin 4, got 2 (x.safetensors). Download or save the file again.]`);
+    await expect(open(file({ a: f32(0), b: f32(2) }, 6))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: tensor "b" overlaps the tensor before it: expected begin 4, got 2 (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file({ a: f32(0), b: f32(0) }, 4))).rejects.toThrow(/"b" overlaps/);
-    await expect(open(file({ a: f32(0), b: f32(5) }, 9))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: tensor "b" leaves a gap before it: expected begin 4, got 5 (x.safetensors). Download or save the file again.]`);
+    await expect(open(file({ a: f32(0), b: f32(5) }, 9))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: tensor "b" leaves a gap before it: expected begin 4, got 5 (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file({ a: f32(1) }, 5))).rejects.toThrow(/"a" leaves a gap/);
-    await expect(open(file({ a: f32(0) }, 3))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: the file is cut short: expected 4 bytes of tensors, got 3 (x.safetensors). Download or save the file again.]`);
-    await expect(open(file({ a: f32(0) }, 5))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: bytes after the last tensor: expected 4 bytes of tensors, got 5 (x.safetensors). Download or save the file again.]`);
+    await expect(open(file({ a: f32(0) }, 3))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: the file is cut short: expected 4 bytes of tensors, got 3 (x.safetensors). Download or save the file again.]`,
+    );
+    await expect(open(file({ a: f32(0) }, 5))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: bytes after the last tensor: expected 4 bytes of tensors, got 5 (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file({}, 1))).rejects.toThrow(/bytes after the last tensor/);
   });
 });
@@ -180,8 +226,12 @@ describe('writeSafetensors', () => {
 
   it('refuses unknown dtypes, sizes that do not fit, and the reserved name', () => {
     const data = new Float32Array(2);
-    expect(() => writeSafetensors({ a: { dtype: 'X', shape: [2], data } })).toThrowErrorMatchingInlineSnapshot(`[InputError: writeSafetensors: unknown dtype: got X (a)]`);
-    expect(() => writeSafetensors({ a: { dtype: 'F32', shape: [3], data } })).toThrowErrorMatchingInlineSnapshot(`[InputError: writeSafetensors: data does not fit the shape: expected 12 bytes for F32 [3], got 8 (a)]`);
+    expect(() => writeSafetensors({ a: { dtype: 'X', shape: [2], data } })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: writeSafetensors: unknown dtype: got X (a)]`,
+    );
+    expect(() => writeSafetensors({ a: { dtype: 'F32', shape: [3], data } })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: writeSafetensors: data does not fit the shape: expected 12 bytes for F32 [3], got 8 (a)]`,
+    );
     expect(() =>
       writeSafetensors({ __metadata__: { dtype: 'F32', shape: [2], data } }),
     ).toThrowErrorMatchingInlineSnapshot(`[InputError: writeSafetensors: a tensor cannot be called __metadata__]`);

@@ -144,19 +144,33 @@ describe('openTorchZip', () => {
   });
 
   it('refuses files of another format with the remedy', async () => {
-    await expect(open('old-format.bin')).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: torch: a checkpoint in the format before torch 1.6: expected a zip file, got bytes 128 2 138 10 (old-format.bin). Load it in Python with torch.load(path, weights_only=True) and save it again with torch.save or safetensors.]`);
+    await expect(open('old-format.bin')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: torch: a checkpoint in the format before torch 1.6: expected a zip file, got bytes 128 2 138 10 (old-format.bin). Load it in Python with torch.load(path, weights_only=True) and save it again with torch.save or safetensors.]`,
+    );
     await expect(
       open('x.bin', new TextEncoder().encode('version https://git-lfs')),
-    ).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: torch: not a file that torch.save wrote: expected a zip file, got bytes 118 101 114 115 (x.bin). Download the file again; a text file of a few lines is a Git LFS pointer.]`);
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: torch: not a file that torch.save wrote: expected a zip file, got bytes 118 101 114 115 (x.bin). Download the file again; a text file of a few lines is a Git LFS pointer.]`,
+    );
     await expect(open('x.bin', new Uint8Array())).rejects.toThrow(/not a file that torch.save wrote/);
   });
 
   it('refuses what holds no tensors, or not all that it names', async () => {
-    await expect(open('bare-tensor.bin')).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: torch: the checkpoint is not a dict of tensors (bare-tensor.bin). Save the weights as safetensors, or download the file again.]`);
-    await expect(open('no-tensors.bin')).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: torch: the checkpoint holds no tensors at the top or under "state_dict": got [a] (no-tensors.bin). Save the weights as safetensors, or download the file again.]`);
-    await expect(open('missing-storage.bin')).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: torch: storage 1 is missing (missing-storage.bin). Save the weights as safetensors, or download the file again.]`);
-    await expect(open('big-endian.bin')).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: torch: the byte order is not little-endian: got big (big-endian.bin). Save the weights as safetensors, or download the file again.]`);
-    await expect(open('compressed.bin')).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: zip: the entry "module/data.pkl" is compressed (compressed.bin). Save it with torch.save, which stores its entries.]`);
+    await expect(open('bare-tensor.bin')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: torch: the checkpoint is not a dict of tensors (bare-tensor.bin). Save the weights as safetensors, or download the file again.]`,
+    );
+    await expect(open('no-tensors.bin')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: torch: the checkpoint holds no tensors at the top or under "state_dict": got [a] (no-tensors.bin). Save the weights as safetensors, or download the file again.]`,
+    );
+    await expect(open('missing-storage.bin')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: torch: storage 1 is missing (missing-storage.bin). Save the weights as safetensors, or download the file again.]`,
+    );
+    await expect(open('big-endian.bin')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: torch: the byte order is not little-endian: got big (big-endian.bin). Save the weights as safetensors, or download the file again.]`,
+    );
+    await expect(open('compressed.bin')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: zip: the entry "module/data.pkl" is compressed (compressed.bin). Save it with torch.save, which stores its entries.]`,
+    );
   });
 
   it('refuses every file that is cut short, and closes it', async () => {
