@@ -1,0 +1,85 @@
+import source from '../../wgsl/elementwise-binary.wgsl';
+import { ShapeError } from '../core/errors.ts';
+import { ceilDiv } from '../core/shape.ts';
+import { float, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { inputLib, outputLib, weightLib } from './libs.ts';
+import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
+
+export type BinaryOperation = 'add' | 'subtract' | 'multiply' | 'divide';
+const OPERATION: Readonly<Record<BinaryOperation, number>> = { add: 0, subtract: 0, multiply: 1, divide: 2 };
+
+/** Which row of b meets row r of a: row `floor(r / divide) % rows`. */
+export interface Broadcast {
+  /** Rows that b has. */
+  readonly rows: number;
+  /** Neighbouring rows of a that share a row of b: H * W for [N, 1, C]. Default 1. */
+  readonly divide?: number | undefined;
+  /** Lane 0 of b's row stands for the whole row: [N, 1, 1]. */
+  readonly scalar?: boolean | undefined;
+}
+
+export interface ElementwiseBinaryProblem {
+  readonly operation: BinaryOperation;
+  readonly rows: number;
+  /** True length of a row of a and y. */
+  readonly width: number;
+  readonly a: { readonly pitch: number; readonly storage: Storage };
+  /** Also bf16-packed. Same shape as a unless `broadcast` is given. */
+  readonly b: { readonly pitch: number; readonly storage: Storage; readonly broadcast?: Broadcast | undefined };
+  readonly y: { readonly pitch: number; readonly storage: Storage };
+  /** Default 1. */
+  readonly alpha?: number | undefined;
+  /** For add and subtract only; default 1. */
+  readonly beta?: number | undefined;
+}
+
+/**
+ * y = alpha * a ± beta * b, alpha * a * b or alpha * a / b. Bindings: a, b, y.
+ *
+ * @throws ShapeError for bad sizes or pitches, and for a broadcast that does not come out even
+ */
+export function elementwiseBinary(problem: ElementwiseBinaryProblem): KernelCall {
+  const { rows, width, a, b, y, operation } = problem;
+  const op = 'elementwise-binary';
+  const { rows: bRows, divide = 1, scalar = false } = b.broadcast ?? { rows };
+  requireSizes(op, { rows, width, 'b.broadcast.rows': bRows, 'b.broadcast.divide': divide });
+  requirePitch(op, 'a', { width, pitch: a.pitch });
+  requirePitch(op, 'b', { width: scalar ? 1 : width, pitch: b.pitch });
+  requirePitch(op, 'y', { width, pitch: y.pitch });
+  if (rows % (bRows * divide) !== 0) {
+    throw new ShapeError({
+      op,
+      problem: 'the rows of b must repeat a whole number of times',
+      expected: `a divisor of ${rows} rows`,
+      received: `${bRows} rows for ${divide} each`,
+    });
+  }
+  const columns = y.pitch / 4;
+  const count = rows * columns;
+  const range = flatRows(rows, columns);
+  const beta = (problem.beta ?? 1) * (operation === 'subtract' ? -1 : 1);
+  const sameRows = bRows === rows && divide === 1;
+  return {
+    kernel: op,
+    source,
+    libs: [inputLib(a.storage), weightLib(b.storage), outputLib(y.storage)],
+    values: { OPERATION: OPERATION[operation], SCALAR: scalar },
+    bindings: [
+      rowBinding('a', 'read', a, 9, range),
+      sameRows ? rowBinding('b', 'read', b, 10, range) : { name: 'b', access: 'read' },
+      rowBinding('y', 'write', y, 11, range),
+    ],
+    params: [
+      ...[count, width, a.pitch / 4, b.pitch / 4, columns, divide, bRows],
+      ...[problem.alpha ?? 1, beta].map(float),
+      ...[0, 0, 0],
+    ],
+    tiles: ceilDiv(count, FLAT_TILE),
+    cost: {
+      flops: rows * width * 3,
+      bytes:
+        rows * (a.pitch * storageBytes(a.storage) + y.pitch * storageBytes(y.storage)) +
+        bRows * b.pitch * storageBytes(b.storage),
+    },
+  };
+}

@@ -1,0 +1,106 @@
+import source from '../../wgsl/elementwise-unary.wgsl';
+import { ceilDiv } from '../core/shape.ts';
+import { float, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { ACTIVATION, type Activation, activationLib, inputLib, outputLib } from './libs.ts';
+import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
+
+/** Numbers of the functions in elementwise-unary.wgsl. */
+export const UNARY_FUNCTION: Readonly<Record<UnaryFunction, number>> = {
+  ...ACTIVATION,
+  exp: 16,
+  log: 17,
+  sqrt: 18,
+  square: 19,
+  sin: 20,
+  cos: 21,
+  tanh: 22,
+  sigmoid: 23,
+  abs: 24,
+  reciprocal: 25,
+};
+export type UnaryFunction =
+  | Activation
+  | 'exp'
+  | 'log'
+  | 'sqrt'
+  | 'square'
+  | 'sin'
+  | 'cos'
+  | 'tanh'
+  | 'sigmoid'
+  | 'abs'
+  | 'reciprocal';
+
+export interface ElementwiseUnaryProblem {
+  readonly rows: number;
+  /** True length of a row. */
+  readonly width: number;
+  readonly x: { readonly pitch: number; readonly storage: Storage };
+  readonly y: { readonly pitch: number; readonly storage: Storage };
+  /** Default none. */
+  readonly function?: UnaryFunction | undefined;
+  /** Default 1. */
+  readonly alpha?: number | undefined;
+  /** Default 0. */
+  readonly beta?: number | undefined;
+  /** Bounds of the result; none by default. */
+  readonly clamp?: readonly [low: number, high: number] | undefined;
+}
+
+/**
+ * y = clamp(f(alpha * x + beta), low, high). Bindings: x [rows, pitch], y [rows, pitch]; the pitches may differ.
+ *
+ * @throws ShapeError for bad sizes or pitches
+ */
+export function elementwiseUnary(problem: ElementwiseUnaryProblem): KernelCall {
+  const { rows, width, x, y } = problem;
+  requireSizes('elementwise-unary', { rows, width });
+  requirePitch('elementwise-unary', 'x', { width, pitch: x.pitch });
+  requirePitch('elementwise-unary', 'y', { width, pitch: y.pitch });
+  const columns = y.pitch / 4;
+  const count = rows * columns;
+  const range = flatRows(rows, columns);
+  const [low, high] = problem.clamp ?? [0, 0];
+  return {
+    kernel: 'elementwise-unary',
+    source,
+    libs: [inputLib(x.storage), outputLib(y.storage), activationLib],
+    values: { FUNCTION: UNARY_FUNCTION[problem.function ?? 'none'], CLAMP: problem.clamp !== undefined },
+    bindings: [rowBinding('x', 'read', x, 8, range), rowBinding('y', 'write', y, 9, range)],
+    params: [
+      ...[count, width, x.pitch / 4, columns],
+      ...[problem.alpha ?? 1, problem.beta ?? 0, low, high].map(float),
+      ...[0, 0],
+    ],
+    tiles: ceilDiv(count, FLAT_TILE),
+    cost: {
+      flops: rows * width * 4,
+      bytes: rows * (x.pitch * storageBytes(x.storage) + y.pitch * storageBytes(y.storage)),
+    },
+  };
+}
+
+export interface PixelsToRgbProblem {
+  readonly images: number;
+  /** H * W. */
+  readonly pixels: number;
+  readonly storage: Storage;
+}
+
+/**
+ * A decoded picture in [-1, 1] as colours in [0, 1]: y = clamp(x / 2 + 1/2, 0, 1).
+ * Bindings: x [N, H*W, 8] of 3 channels, y the same in f32.
+ *
+ * @throws ShapeError for bad sizes
+ */
+export function pixelsToRgb({ images, pixels, storage }: PixelsToRgbProblem): KernelCall {
+  return elementwiseUnary({
+    rows: images * pixels,
+    width: 3,
+    x: { pitch: 8, storage },
+    y: { pitch: 8, storage: 'f32' },
+    alpha: 0.5,
+    beta: 0.5,
+    clamp: [0, 1],
+  });
+}
