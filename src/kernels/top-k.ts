@@ -1,0 +1,5 @@
+import type { Storage } from './kernel.ts';
+
+export interface TopKProblem {
+  readonly storage: Storage;
+}
