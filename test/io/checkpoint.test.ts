@@ -99,7 +99,9 @@ describe('openCheckpoint', () => {
 
   it('refuses an absent variant, or takes the plain file and says so when asked to', async () => {
     const files = { 'model.safetensors': file(['a', 32]) };
-    await expect(open(files, 'model', { variant: 'fp16' })).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: openCheckpoint: no weights of the variant "fp16": expected one of model.fp16.safetensors, model.safetensors.index.fp16.json, model.fp16.safetensors.index.json, model.safetensors.fp16.index.json, pytorch_model.fp16.bin, pytorch_model.bin.index.fp16.json, pytorch_model.fp16.bin.index.json, pytorch_model.bin.fp16.index.json (dir). Download it, or leave the variant out.]`);
+    await expect(open(files, 'model', { variant: 'fp16' })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: openCheckpoint: no weights of the variant "fp16": expected one of model.fp16.safetensors, model.safetensors.index.fp16.json, model.fp16.safetensors.index.json, model.safetensors.fp16.index.json, pytorch_model.fp16.bin, pytorch_model.bin.index.fp16.json, pytorch_model.fp16.bin.index.json, pytorch_model.bin.fp16.index.json (dir). Download it, or leave the variant out.]`,
+    );
     const messages: string[] = [];
     const source = await open(files, 'model', { variant: 'fp16', onMissingVariant: (m: string) => messages.push(m) });
     expect([await value(source, 'a'), messages]).toEqual([32, ['dir: no variant "fp16", model.safetensors is used']]);
@@ -109,7 +111,9 @@ describe('openCheckpoint', () => {
   });
 
   it('names everything that it looked for', async () => {
-    await expect(open({})).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: openCheckpoint: no weights: expected one of model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json (dir). Download the missing file.]`);
+    await expect(open({})).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: openCheckpoint: no weights: expected one of model.safetensors, model.safetensors.index.json, pytorch_model.bin, pytorch_model.bin.index.json (dir). Download the missing file.]`,
+    );
   });
 });
 
@@ -140,20 +144,26 @@ describe('openCheckpoint on shards', () => {
       [one]: tracked(shards[one]!, log, 'one'),
       [two]: tracked(shards[two]!, log, 'two'),
     };
-    await expect(open(files)).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: openCheckpoint: index and shards disagree about 4 tensors: "c" is not in model-00001-of-00002.safetensors; "d" is not in model-00002-of-00002.safetensors; "b" in model-00001-of-00002.safetensors is not in the index; "c" in model-00002-of-00002.safetensors is not in the index (dir/model.safetensors.index.json). Download index and shards of one revision.]`);
+    await expect(open(files)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: openCheckpoint: index and shards disagree about 4 tensors: "c" is not in model-00001-of-00002.safetensors; "d" is not in model-00002-of-00002.safetensors; "b" in model-00001-of-00002.safetensors is not in the index; "c" in model-00002-of-00002.safetensors is not in the index (dir/model.safetensors.index.json). Download index and shards of one revision.]`,
+    );
     expect(log.sort()).toEqual(['one', 'two']);
   });
 
   it('names a missing shard and closes the others', async () => {
     const log: string[] = [];
     const files = { [index]: indexOf({ a: one, b: one, c: two }), [one]: tracked(shards[one]!, log, 'one') };
-    await expect(open(files)).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: folder: no file "model-00002-of-00002.safetensors" (dir)]`);
+    await expect(open(files)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: folder: no file "model-00002-of-00002.safetensors" (dir)]`,
+    );
     expect(log).toEqual(['one']);
   });
 
   it('refuses indices without sense, and shards outside the folder', async () => {
     await expect(open({ [index]: '{' })).rejects.toThrow(/^openCheckpoint: the index is not JSON: got /);
-    await expect(open({ [index]: '{}' })).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: openCheckpoint: the index has no weight_map (dir/model.safetensors.index.json). Download the index again.]`);
+    await expect(open({ [index]: '{}' })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: openCheckpoint: the index has no weight_map (dir/model.safetensors.index.json). Download the index again.]`,
+    );
     for (const bad of ['../x.safetensors', '/etc/x.safetensors', 'a\\b.safetensors', 'x.txt', 3]) {
       await expect(open({ [index]: indexOf({ a: bad }) })).rejects.toThrow(/gives no valid file for "a": got/);
     }

@@ -41,16 +41,20 @@ describe.each(sources)('bytes of %s', (_, make) => {
 
 describe('readerSource', () => {
   it('closes the caller’s object, and names it', async () => {
-    let closed = false;
-    const source = readerSource(reader({ label: 'mine', close: async () => void (closed = true) }));
+    let closed = 0;
+    const source = readerSource(reader({ label: 'mine', close: async () => void closed++ }));
     await source.close?.();
-    expect([source.label, closed]).toEqual(['mine', true]);
+    expect([source.label, closed]).toEqual(['mine', 1]);
   });
 
   it('refuses a reader that returns too little, or has no size', async () => {
     const short = readerSource(reader({ read: () => new Uint8Array(1) }));
-    await expect(short.read(0, new Uint8Array(2))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: read: the reader returned another number of bytes than asked for: expected 2, got 1 (reader)]`);
-    expect(() => readerSource(reader({ byteLength: undefined }))).toThrowErrorMatchingInlineSnapshot(`[InputError: readerSource: byteLength is no size]`);
+    await expect(short.read(0, new Uint8Array(2))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: read: the reader returned another number of bytes than asked for: expected 2, got 1 (reader)]`,
+    );
+    expect(() => readerSource(reader({ byteLength: undefined }))).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: readerSource: byteLength is no size]`,
+    );
   });
 });
 
@@ -74,7 +78,9 @@ describe('mapFolder', () => {
   });
 
   it('names a file that is not there', async () => {
-    await expect(folder.text('x.json')).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: folder: no file "x.json" (model)]`);
+    await expect(folder.text('x.json')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: folder: no file "x.json" (model)]`,
+    );
   });
 });
 
@@ -86,6 +92,8 @@ describe('fileListFolder', () => {
     expect(folder.label).toBe('sd');
     expect(await folder.text('vae/config.json')).toBe('hi');
     expect(await folder.has('model_index.json')).toBe(true);
-    expect(() => fileListFolder([])).toThrowErrorMatchingInlineSnapshot(`[InputError: fileListFolder: no files. Choose a model folder.]`);
+    expect(() => fileListFolder([])).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: fileListFolder: no files. Choose a model folder.]`,
+    );
   });
 });

@@ -59,7 +59,9 @@ describe('fileSource', () => {
   });
 
   it('names what is no file', async () => {
-    await expect(fileSource('no/such/file')).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: open: no such file or directory (no/such/file). Check the path.]`);
+    await expect(fileSource('no/such/file')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: open: no such file or directory (no/such/file). Check the path.]`,
+    );
     await expect(fileSource(root)).rejects.toThrow(/^open: not a file \(/);
     expect(await openHandles()).toBe(0);
   });
@@ -93,7 +95,9 @@ describe('directory', () => {
   });
 
   it('names what is no directory', async () => {
-    await expect(directory('no/such/folder')).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: open: no such file or directory (no/such/folder). Check the path.]`);
+    await expect(directory('no/such/folder')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: open: no such file or directory (no/such/folder). Check the path.]`,
+    );
     await expect(directory(join(root, 'ten'))).rejects.toThrow(
       /^open: not a directory \(.*\)\. Name the model folder\./,
     );
