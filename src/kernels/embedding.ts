@@ -1,12 +1,101 @@
-import type { Storage } from './kernel.ts';
+import source from '../../wgsl/embedding.wgsl';
+import { ShapeError } from '../core/errors.ts';
+import { ceilDiv } from '../core/shape.ts';
+import { SLICE_ALIGN } from '../gpu/buffer.ts';
+import type { Caps } from '../gpu/caps.ts';
+import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { outputLib, weightLib } from './libs.ts';
+import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
-/** Rows of a table by number; the table may be bound in windows of whole rows. */
+/** A table [rows, pitch]; also bf16-packed. */
+export interface EmbeddingTable {
+  readonly rows: number;
+  readonly pitch: number;
+  readonly storage: Storage;
+}
+
+/** Part of a table that fits one binding, in rows and in bytes. */
+export interface EmbeddingWindow {
+  readonly first: number;
+  readonly rows: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
 export interface EmbeddingProblem {
-  /** ids is [items, idsPitch] u32, of which the first `length` of each row count. */
+  /** Rows of ids: N of [N, idsPitch]. */
   readonly items: number;
+  /** Ids that count in each row: L. */
   readonly length: number;
   readonly idsPitch: number;
-  readonly pitch: number;
-  readonly table: { readonly rows: number; readonly first: number; readonly count: number; readonly storage: Storage };
+  /** True length of a row of the table and of y. */
+  readonly width: number;
+  readonly table: EmbeddingTable;
+  /** Rows of the table that are bound; default all. */
+  readonly window?: Pick<EmbeddingWindow, 'first' | 'rows'> | undefined;
+  /** Also write zeros where the whole table lacks the id: for one call of a series. Default true for the window at row 0. */
+  readonly clear?: boolean | undefined;
   readonly output: Storage;
+}
+
+/** Windows that cover the table, one where it fits a binding. Their offsets are multiples of 256 bytes. */
+export function embeddingWindows(caps: Caps, table: EmbeddingTable): EmbeddingWindow[] {
+  const rowBytes = table.pitch * storageBytes(table.storage);
+  let step = 1; // rows after which an offset is a multiple of SLICE_ALIGN again
+  while ((step * rowBytes) % SLICE_ALIGN !== 0) step *= 2;
+  const fitting = Math.floor(caps.maxBindingBytes / rowBytes);
+  const most = fitting >= table.rows ? table.rows : Math.max(step, fitting - (fitting % step));
+  return Array.from({ length: ceilDiv(table.rows, most) }, (_, i) => {
+    const first = i * most;
+    const rows = Math.min(most, table.rows - first);
+    return { first, rows, offset: first * rowBytes, size: rows * rowBytes };
+  });
+}
+
+/**
+ * y[n * L + l] = table[ids[n, l]] for the ids inside the bound window; a series of calls over `embeddingWindows` covers
+ * the table. Ids beyond the table give zeros. Bindings: ids [N, idsPitch] u32, table (the window), y [N * L, pitch].
+ *
+ * @throws ShapeError for bad sizes or pitches, and for a window outside the table
+ * @see torch.nn.functional.embedding
+ */
+export function embedding(problem: EmbeddingProblem): KernelCall {
+  const { items, length, idsPitch, width, table, output } = problem;
+  const window = problem.window ?? { first: 0, rows: table.rows };
+  const clear = problem.clear ?? window.first === 0;
+  requireSizes('embedding', { items, length, 'table.rows': table.rows, 'window.rows': window.rows });
+  requirePitch('embedding', 'table', { width, pitch: table.pitch });
+  requirePitch('embedding', 'ids', { width: length, pitch: idsPitch });
+  if (!(window.first >= 0 && window.first + window.rows <= table.rows)) {
+    throw new ShapeError({
+      op: 'embedding',
+      problem: 'the window leaves the table',
+      expected: `within ${table.rows} rows`,
+      received: [window.first, window.first + window.rows],
+      fix: 'Take the windows of embeddingWindows.',
+    });
+  }
+  const columns = table.pitch / 4;
+  const count = items * length * columns;
+  return {
+    kernel: 'embedding',
+    source,
+    libs: [weightLib(table.storage), outputLib(output)],
+    values: {},
+    bindings: [
+      { name: 'ids', access: 'read' },
+      { name: 'table', access: 'read' },
+      // A window of several leaves rows of the others alone.
+      rowBinding(
+        'y',
+        clear && window.rows === table.rows ? 'write' : 'update',
+        { pitch: table.pitch, storage: output },
+        8,
+        flatRows(items * length, columns),
+      ),
+    ],
+    params: [count, columns, length, idsPitch, window.first, window.rows, table.rows, clear ? 1 : 0, 0],
+    tiles: ceilDiv(count, FLAT_TILE),
+    cost: { flops: 0, bytes: items * length * table.pitch * (storageBytes(table.storage) + storageBytes(output)) },
+  };
 }
