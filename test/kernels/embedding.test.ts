@@ -70,17 +70,17 @@ describe('embedding', () => {
     const ids = someIds(90, 803);
     const windows = embeddingWindows(gpu.caps, table);
     expect(windows.map(w => [w.first, w.rows, w.offset % 256])).toEqual([
-      [0, 40, 0],
-      [40, 40, 0],
-      [80, 21, 0],
+      [0, 208, 0],
+      [208, 208, 0],
+      [416, 85, 0],
     ]);
-    let y: Float32Array = new Float32Array(90 * 24).fill(7);
+    let y: Float32Array = new Float32Array(360 * 24).fill(7);
     for (const window of windows) {
-      const call = embedding({ items: 9, length: 10, idsPitch: 16, width: 20, table, window, output: f32 });
+      const call = embedding({ items: 9, length: 40, idsPitch: 40, width: 20, table, window, output: f32 });
       expect(call.bindings[2]?.access).toBe('update');
       const part = padded.slice(window.offset / 4, (window.offset + window.size) / 4);
       ({ y } = await runBothWays(gpu, call, {
-        ids: { words: padIds(ids, 10) },
+        ids: { words: padIds(ids, 40) },
         table: { storage: f32, values: part },
         y: { storage: f32, values: y },
       }));
