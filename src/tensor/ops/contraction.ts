@@ -70,7 +70,7 @@ export class ContractionNode implements Node {
     if (other.rowOffset !== 0) return false;
     if (other.rows === this.output.rows) {
       this.#residual = other;
-    } else if (!this.#channelAdd && this.output.shape.length === 4 && other.rows === this.output.dim(0)) {
+    } else if (!this.#channelAdd && this.output.shape.length === 4 && [1, this.output.dim(0)].includes(other.rows)) {
       this.#channelAdd = other;
     } else {
       return false;
@@ -89,6 +89,7 @@ export class ContractionNode implements Node {
 
   lower(l: Lowering): void {
     const { weight, bias, geglu } = this.#options;
+    const channelAdd = this.#channelAdd;
     const sources = this.#sources();
     let kOffset = 0;
     let sum = this.#residual;
@@ -99,7 +100,7 @@ export class ContractionNode implements Node {
         bias: i === 0 && bias !== undefined,
         activation: this.#activation,
         residual: sum !== undefined,
-        channelAdd: last && this.#channelAdd ? { rowsPerImage: output.rows / output.dim(0), pitch: this.#channelAdd.pitch } : undefined,
+        channelAdd: last && channelAdd ? { rowsPerImage: output.rows / channelAdd.rows, pitch: channelAdd.pitch } : undefined,
         geglu,
       };
       // Operands that the epilogue leaves out are bound to the weight, which fits any binding.
@@ -107,7 +108,7 @@ export class ContractionNode implements Node {
         a: x,
         b: weight,
         bias: (i === 0 ? bias : undefined) ?? weight,
-        channel_add: (last ? this.#channelAdd : undefined) ?? weight,
+        channel_add: (last ? channelAdd : undefined) ?? weight,
         residual: sum ?? weight,
         y: output,
       };

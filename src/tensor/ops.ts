@@ -1,0 +1,13 @@
+/** What layers may use of the tensor layer: tensors, parameters and the functions that record operations. */
+
+export type { Padding } from '../kernels/conv2d.ts';
+export { type AttentionMasks, attention, type HeadRows, type Heads } from './ops/attention.ts';
+export { binary } from './ops/binary.ts';
+export { convolution, linear } from './ops/contraction.ts';
+export { concat } from './ops/copy.ts';
+export { embed } from './ops/embedding.ts';
+export { groupNorm, layerNorm, rmsNorm, softmax } from './ops/norm.ts';
+export { unary } from './ops/unary.ts';
+export { upsample } from './ops/upsample.ts';
+export { Parameter } from './parameter.ts';
+export { Tensor } from './tensor.ts';

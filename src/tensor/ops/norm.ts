@@ -1,0 +1,136 @@
+/** Normalisations as recorded nodes. */
+import type { DType } from '../../core/dtype.ts';
+import { groupNormApply } from '../../kernels/group-norm-apply.ts';
+import { groupNormFinalize } from '../../kernels/group-norm-finalize.ts';
+import { groupNormStats } from '../../kernels/group-norm-stats.ts';
+import { type GroupNormProblem, groupNormSizes } from '../../kernels/group-norm.ts';
+import { layerNorm as layerNormCall, rmsNorm as rmsNormCall } from '../../kernels/layer-norm.ts';
+import type { Activation } from '../../kernels/libs.ts';
+import { softmax as softmaxCall } from '../../kernels/softmax.ts';
+import type { Lowering, Node } from '../graph.ts';
+import type { Parameter } from '../parameter.ts';
+import type { Tensor } from '../tensor.ts';
+import { UnaryNode } from './unary.ts';
+
+export interface GroupNormOptions {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  readonly groups: number;
+  readonly eps: number;
+}
+
+/** Statistics, one scale and shift a channel, application; reads both halves of a concatenation in place. */
+class GroupNormNode implements Node {
+  readonly kind = 'group-norm';
+  output: Tensor;
+  #activation: Activation = 'none';
+  readonly #x: Tensor;
+  readonly #options: GroupNormOptions;
+
+  constructor(x: Tensor, options: GroupNormOptions) {
+    this.#x = x;
+    this.#options = options;
+    this.output = x.graph.allocate(x.shape, x.graph.dtype);
+  }
+
+  inputs(): readonly Tensor[] {
+    return this.#sources();
+  }
+
+  absorb(consumer: Node): boolean {
+    if (!(consumer instanceof UnaryNode) || !consumer.activation || this.#activation !== 'none') return false;
+    if (consumer.output.dtype !== this.output.dtype) return false;
+    this.#activation = consumer.activation;
+    this.output = consumer.output;
+    return true;
+  }
+
+  #sources(): readonly Tensor[] {
+    const { parts } = this.#x;
+    const fits = parts?.length === 2 && parts.every(p => p.width % 4 === 0 && p.dtype === this.#x.dtype);
+    return parts && fits ? parts : [this.#x];
+  }
+
+  lower(l: Lowering): void {
+    const images = this.#x.dim(0);
+    const sources = this.#sources();
+    const [first, second = first] = sources as [Tensor, Tensor?];
+    const problem = {
+      images,
+      pixels: this.#x.rows / images,
+      sources: sources.map(s => ({ channels: s.width, pitch: s.pitch })),
+      storage: l.storage(this.#x.dtype),
+    } as unknown as GroupNormProblem;
+    const sizes = groupNormSizes(l.caps, problem);
+    const partials = l.temporary([sizes.partials / 8, 8], 'float32');
+    const scaleShift = l.temporary([sizes.scaleShift / 8, 8], 'float32');
+    const { weight, bias, groups, eps } = this.#options;
+    const x = { x1: first, x2: second };
+    l.emit(groupNormStats(l.caps, problem), { ...x, partials });
+    l.emit(groupNormFinalize(l.caps, { ...problem, groups, eps }), { partials, weight, bias, scale_shift: scaleShift });
+    const apply = groupNormApply({ ...problem, output: l.storage(this.output.dtype), activation: this.#activation });
+    l.emit(apply, { ...x, scale_shift: scaleShift, y: this.output });
+  }
+}
+
+/** x [N, C, H, W] -> the same shape in the graph's dtype. */
+export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
+  return x.graph.push(new GroupNormNode(x, options));
+}
+
+type RowKind = 'layer-norm' | 'rms-norm' | 'softmax';
+
+interface RowOptions {
+  readonly weight?: Parameter;
+  readonly bias?: Parameter;
+  readonly eps?: number;
+  readonly scale?: number;
+}
+
+/** A kernel that works on each row by itself. */
+class RowNode implements Node {
+  readonly kind: RowKind;
+  readonly output: Tensor;
+  readonly #x: Tensor;
+  readonly #options: RowOptions;
+
+  constructor(kind: RowKind, x: Tensor, dtype: DType, options: RowOptions) {
+    this.kind = kind;
+    this.#x = x;
+    this.#options = options;
+    this.output = x.graph.allocate(x.shape, dtype);
+  }
+
+  inputs(): readonly Tensor[] {
+    return [this.#x];
+  }
+
+  lower(l: Lowering): void {
+    const { weight, bias = weight, eps = 0, scale = 1 } = this.#options;
+    const x = { pitch: this.#x.pitch, storage: l.storage(this.#x.dtype) };
+    const y = { pitch: this.output.pitch, storage: l.storage(this.output.dtype) };
+    const rows = { rows: this.#x.rows, width: this.#x.width, x, y };
+    const buffers = { x: this.#x, y: this.output };
+    if (!weight || !bias) {
+      l.emit(softmaxCall(l.caps, { ...rows, scale }), buffers);
+    } else {
+      const call = this.kind === 'rms-norm' ? rmsNormCall : layerNormCall;
+      l.emit(call(l.caps, { ...rows, eps }), { ...buffers, weight, bias });
+    }
+  }
+}
+
+/** x [..., D] -> the same shape; dtype defaults to the graph's. */
+export function layerNorm(x: Tensor, o: { weight: Parameter; bias: Parameter; eps: number }, dtype: DType = x.graph.dtype): Tensor {
+  return x.graph.push(new RowNode('layer-norm', x, dtype, o));
+}
+
+/** x [..., D] -> the same shape; dtype defaults to the graph's. */
+export function rmsNorm(x: Tensor, o: { weight: Parameter; eps: number }, dtype: DType = x.graph.dtype): Tensor {
+  return x.graph.push(new RowNode('rms-norm', x, dtype, o));
+}
+
+/** exp(scale * x) / sum over the channels of each row. */
+export function softmax(x: Tensor, scale = 1): Tensor {
+  return x.graph.push(new RowNode('softmax', x, x.dtype, { scale }));
+}
