@@ -1,0 +1,171 @@
+/**
+ * The device in Node: Dawn from the optional package `webgpu`, loaded when it is asked for. What a device can do is
+ * read in src/gpu; this file knows which packages and drivers must be there, and says so when they are not.
+ */
+import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { DeviceError } from '../core/errors.ts';
+import { describeAdapter, Gpu, type GpuOptions } from '../gpu/device.ts';
+
+/** What `requestGpu` takes beside the options of `Gpu.request`. */
+export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device'> {
+  /** Further flags for Dawn, such as 'backend=null'. */
+  dawnFlags?: readonly string[] | undefined;
+}
+
+/** One adapter that Dawn sees, and what it offers. */
+export interface AdapterDescription {
+  readonly name: string;
+  readonly backend: string;
+  readonly info: GPUAdapterInfo;
+  readonly features: readonly string[];
+  readonly limits: GPUSupportedLimits;
+}
+
+interface Dawn {
+  create(flags: string[]): GPU;
+  readonly globals: object;
+}
+
+const FLAGS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
+const ICD_FOLDERS = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d'];
+
+/** Dawn's entry points by their flags. The process crashes once an object that `create` returned is collected. */
+const instances = new Map<string, GPU>();
+
+/**
+ * Requests a device from Dawn, with every feature that the engine can use.
+ * @param options as for `Gpu.request`; `adapterName` picks an adapter by any part of its name
+ * @returns a device; `dispose` it, or the process stays alive
+ * @throws DeviceError when the package `webgpu` or a Vulkan, Metal or D3D12 driver is missing, or the driver is too old
+ */
+export async function requestGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
+  const { dawnFlags = [], ...rest } = options;
+  const named = rest.adapterName === undefined ? [] : [`adapter=${await fullName(rest.adapterName)}`];
+  const gpu = await dawn([...named, ...dawnFlags]);
+  const { adapterName: _, ...request } = rest;
+  try {
+    return await Gpu.request({ ...request, gpu: bound(gpu) });
+  } catch (error) {
+    throw error instanceof DeviceError && /no WebGPU adapter/.test(error.problem) ? noAdapter(error) : error;
+  }
+}
+
+/**
+ * Every adapter that Dawn can use on this machine.
+ * @throws DeviceError when there is none, or no package `webgpu`
+ */
+export async function listAdapters(): Promise<AdapterDescription[]> {
+  const found: AdapterDescription[] = [];
+  for (const { backend, name } of await adapterNames()) {
+    const adapter = await (await dawn([`backend=${backend}`, `adapter=${name}`])).requestAdapter();
+    if (!adapter) continue;
+    const features = [...adapter.features].sort();
+    found.push({ name, backend, info: adapter.info, features, limits: adapter.limits });
+  }
+  if (found.length === 0) throw noAdapter();
+  return found;
+}
+
+/** Dawn's flag is case-sensitive and matches Dawn's own names only; users see and type the longer descriptions too. */
+async function fullName(asked: string): Promise<string> {
+  const names = await adapterNames();
+  if (names.length === 0) throw noAdapter();
+  const wanted = asked.toLowerCase();
+  for (const { backend, name } of names) {
+    if (name.toLowerCase().includes(wanted)) return name;
+    const adapter = await (await dawn([`backend=${backend}`, `adapter=${name}`])).requestAdapter();
+    if (adapter && describeAdapter(adapter.info).toLowerCase().includes(wanted)) return name;
+  }
+  throw new DeviceError({
+    op: 'requestGpu',
+    problem: 'no adapter has this name',
+    expected: `part of ${names.map(n => `'${n.name}'`).join(' or ')}`,
+    received: `'${asked}'`,
+    fix: 'Run `pentimento devices` to see the adapters.',
+  });
+}
+
+/** Dawn lists its adapters in the message with which it refuses a name that no adapter has. */
+async function adapterNames(): Promise<{ backend: string; name: string }[]> {
+  const gpu = await dawn(['adapter=\u0001 no adapter is called so']);
+  const text = await gpu.requestAdapter().then(
+    () => '',
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  return [...text.matchAll(/backend: '([^']*)', name: '([^']*)'/g)]
+    .map(([, backend = '', name = '']) => ({ backend, name }))
+    .filter(({ backend }) => backend !== 'null');
+}
+
+async function dawn(flags: readonly string[]): Promise<GPU> {
+  const key = flags.join('\n');
+  const known = instances.get(key);
+  if (known) return known;
+  const { create, globals } = await load();
+  Object.assign(globalThis, globals);
+  // Mesa complains on stderr without it.
+  process.env['XDG_RUNTIME_DIR'] ??= tmpdir();
+  const gpu = create([...FLAGS, ...flags]);
+  instances.set(key, gpu);
+  return gpu;
+}
+
+async function load(): Promise<Dawn> {
+  const name = 'webgpu'; // through a variable: bundlers must not look for an optional package
+  try {
+    return (await import(/* @vite-ignore */ name)) as Dawn;
+  } catch (cause) {
+    const absent = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND';
+    throw new DeviceError({
+      op: 'requestGpu',
+      problem: absent ? "the package 'webgpu' is not installed" : "the package 'webgpu' cannot be loaded",
+      received: absent ? undefined : cause instanceof Error ? cause.message.split('\n')[0] : cause,
+      fix: absent
+        ? 'Run: npm install webgpu'
+        : 'It has binaries for Linux and Windows (x64, arm64) and macOS: check that yours is among them, then reinstall it.',
+      cause,
+    });
+  }
+}
+
+/** `Gpu.request` calls `requestAdapter` on what it is given; Dawn's refusals arrive as exceptions there. */
+function bound(gpu: GPU): GPU {
+  return Object.assign(Object.create(gpu) as GPU, {
+    requestAdapter: (options?: GPURequestAdapterOptions): Promise<GPUAdapter | null> =>
+      gpu.requestAdapter(options).catch((cause: unknown) => {
+        throw noAdapter(cause);
+      }),
+  });
+}
+
+function noAdapter(cause?: unknown): DeviceError {
+  const drivers = process.platform === 'linux' ? vulkanDrivers() : undefined;
+  const none = drivers?.length === 0;
+  return new DeviceError({
+    op: 'requestGpu',
+    problem: none ? 'no Vulkan driver is installed' : 'no graphics driver on this machine can run WebGPU',
+    expected: 'a Vulkan 1.1, Metal or D3D12 driver that Dawn accepts',
+    received: none
+      ? undefined
+      : drivers && `drivers that are too old, or whose device is out of reach: ${drivers.join(', ')}`,
+    fix:
+      process.platform === 'linux'
+        ? "Install a driver for the graphics card, or the software driver of Mesa 25 or newer (Debian and Ubuntu: package mesa-vulkan-drivers; on Debian 12 from bookworm-backports, which the repository's scripts/setup-debian.sh does)."
+        : 'Update the graphics driver.',
+    cause,
+  });
+}
+
+/** Names of the Vulkan drivers that are installed, as their manifests are called. */
+function vulkanDrivers(): string[] {
+  const asked = process.env['VK_DRIVER_FILES'] ?? process.env['VK_ICD_FILENAMES'];
+  if (asked) return asked.split(':');
+  return ICD_FOLDERS.flatMap(folder => {
+    try {
+      return readdirSync(folder).filter(file => file.endsWith('.json'));
+    } catch {
+      return []; // no such folder
+    }
+  });
+}
