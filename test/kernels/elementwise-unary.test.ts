@@ -1,10 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  elementwiseUnary,
-  pixelsToRgb,
-  UNARY_FUNCTION,
-  type UnaryFunction,
-} from '../../src/kernels/elementwise-unary.ts';
+import { elementwiseUnary, UNARY_FUNCTION, type UnaryFunction } from '../../src/kernels/elementwise-unary.ts';
+import { pixelsToRgb } from '../../src/kernels/pixels-to-rgb.ts';
 import { functions } from '../reference/elementwise.ts';
 import { testGpu } from '../support/gpu.ts';
 import { expectRows, padRows, pitchOf, runBothWays, SETTINGS, settingOf, stored, unpadRows } from '../support/rows.ts';
