@@ -1,5 +1,51 @@
-import type { Storage } from './kernel.ts';
+import source from '../../wgsl/mask-map.wgsl';
+import { ceilDiv } from '../core/shape.ts';
+import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { inputLib } from './libs.ts';
+import { requirePitch, requireSizes } from './rows.ts';
+import { stepLib } from './step.ts';
 
 export interface MaskMapProblem {
-  readonly storage: Storage;
+  /** N: maps. */
+  readonly maps: number;
+  /** Images in each block of the prediction that go into one map, next to each other; default 1. */
+  readonly perMap?: number | undefined;
+  /** H * W. */
+  readonly pixels: number;
+  readonly channels: number;
+  readonly prediction: { readonly pitch: number; readonly storage: Storage };
+  /** Four blocks a, b, c, d of maps * perMap images with S = a + g (b - a), T = c + g (d - c); else two, S and T. */
+  readonly guided: boolean;
+}
+
+const WORKGROUP = 64;
+
+/**
+ * map += mapWeight * (sum over perMap of the mean over channels of |T - S|); with `mapFirst` it is set, not added to.
+ * Bindings: prediction, step, map f32 [N, P, 8] in lane 0.
+ *
+ * @throws ShapeError for bad sizes or pitch
+ * @see StableDiffusionDiffEditPipeline.generate_mask of diffusers; Couairon et al. 2022, https://arxiv.org/abs/2210.11427
+ */
+export function maskMap({ maps, perMap = 1, pixels, channels, prediction, guided }: MaskMapProblem): KernelCall {
+  requireSizes('mask-map', { maps, perMap, pixels });
+  requirePitch('mask-map', 'prediction', { width: channels, pitch: prediction.pitch });
+  const block = maps * perMap * pixels * prediction.pitch;
+  return {
+    kernel: 'mask-map',
+    source,
+    libs: [inputLib(prediction.storage), stepLib],
+    values: { GUIDED: guided },
+    bindings: [
+      { name: 'prediction', access: 'read' },
+      { name: 'step', access: 'read' },
+      { name: 'map', access: 'update' },
+    ],
+    params: [maps * pixels, pixels, perMap, channels, prediction.pitch / 4, block / 4],
+    tiles: ceilDiv(maps * pixels, WORKGROUP),
+    cost: {
+      flops: maps * perMap * pixels * channels * 8,
+      bytes: block * (guided ? 4 : 2) * storageBytes(prediction.storage) + maps * pixels * 64,
+    },
+  };
 }

@@ -1,5 +1,52 @@
-import type { Storage } from './kernel.ts';
+import source from '../../wgsl/mask-threshold.wgsl';
+import { InputError } from '../core/errors.ts';
+import { float, type KernelCall } from './kernel.ts';
+import { requireSizes } from './rows.ts';
 
 export interface MaskThresholdProblem {
-  readonly storage: Storage;
+  /** N: maps and masks. */
+  readonly images: number;
+  /** H * W. */
+  readonly pixels: number;
+  /** cut = ratio * mean; positive. */
+  readonly ratio: number;
+  /** The mean is that of the whole batch, as diffusers has it, or of each map alone. */
+  readonly mean: 'batch' | 'image';
+  /** The mask is 1 above it; default 0.5. */
+  readonly threshold?: number | undefined;
+  /** Writes clamp(map, 0, cut) / cut instead of 0 and 1. */
+  readonly continuous?: boolean | undefined;
+}
+
+/**
+ * cut = ratio * mean(map), m = clamp(map, 0, cut) / cut, mask = m > threshold (1 where m is no number).
+ * Bindings: map f32 [N, P, 8] in lane 0, mask likewise.
+ *
+ * @throws ShapeError for bad sizes, InputError for a ratio that is not positive
+ * @see StableDiffusionDiffEditPipeline.generate_mask of diffusers
+ */
+export function maskThreshold(problem: MaskThresholdProblem): KernelCall {
+  const { images, pixels, ratio, mean, threshold = 0.5, continuous = false } = problem;
+  requireSizes('mask-threshold', { images, pixels });
+  if (!(ratio > 0)) {
+    throw new InputError({
+      op: 'mask-threshold',
+      problem: 'the ratio must be positive',
+      received: ratio,
+      path: 'ratio',
+    });
+  }
+  return {
+    kernel: 'mask-threshold',
+    source,
+    libs: [],
+    values: {},
+    bindings: [
+      { name: 'map', access: 'read' },
+      { name: 'mask', access: 'write' },
+    ],
+    params: [images, pixels, mean === 'image' ? 1 : 0, continuous ? 1 : 0, float(ratio), float(threshold)],
+    tiles: images,
+    cost: { flops: images * pixels * 4, bytes: images * pixels * 32 * (mean === 'image' ? 3 : images + 2) },
+  };
 }
