@@ -19,12 +19,8 @@ enable subgroups;
 
 const LANES: u32 = 8;       // the subgroup size: 4 to 16
 const CONV: bool = false;   // rows are pixels
-const UPSAMPLE: bool = false;  // conv reads a map twice as large by nearest neighbour
-const GEGLU: bool = false;
 const ACTIVATION: u32 = 0;  // lib/activation
-const BIAS: bool = true;
-const CHANNEL_ADD: bool = false;
-const RESIDUAL: bool = false;
+const GEGLU: bool = false;  // panels alternate value and gate
 const STEP: u32 = min(LANES, 8u);
 
 struct Params {
@@ -41,6 +37,8 @@ struct Params {
   scale: f32,
   taps_x: u32, taps_y: u32, stride: u32, pad_top: u32, pad_left: u32,
   in_w: u32, in_h: u32, out_w: u32, out_h: u32,
+  grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
+  has_bias: u32, has_channel_add: u32, has_residual: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -71,7 +69,7 @@ fn accumulate(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, w: vec4f) {
 
 // Element where row `row` of A starts for tap (kx, ky); valid is 0 where the tap falls outside the picture.
 fn bias_at(column: u32) -> vec4f {
-  if (!BIAS) { return vec4f(0.0); }
+  if (p.has_bias == 0u) { return vec4f(0.0); }
   return bias[column];
 }
 
@@ -89,10 +87,9 @@ fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
   let image = line / p.out_h;
   var ix = ox * p.stride + kx - p.pad_left;  // wraps to a huge number where negative
   var iy = oy * p.stride + ky - p.pad_top;
-  let grow = select(0u, 1u, UPSAMPLE);
-  let valid = ix < (p.in_w << grow) && iy < (p.in_h << grow);
-  ix = select(0u, ix >> grow, valid);
-  iy = select(min((oy * p.stride) >> grow, p.in_h - 1u), iy >> grow, valid);  // stays inside the bound window
+  let valid = ix < (p.in_w << p.grow) && iy < (p.in_h << p.grow);
+  ix = select(0u, ix >> p.grow, valid);
+  iy = select(min((oy * p.stride) >> p.grow, p.in_h - 1u), iy >> p.grow, valid);  // stays inside the bound window
   return RowStart(((image * p.in_h + iy) * p.in_w + ix) * p.a_pitch + p.a_offset - p.a_base, select(0u, 1u, valid));
 }
 
@@ -105,8 +102,8 @@ fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4
     v = activate(ACTIVATION, sum * p.scale + shift);
   }
   let at = batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base;
-  if (CHANNEL_ADD) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
-  if (RESIDUAL) { v += output_load(residual[at]); }
+  if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
+  if (p.has_residual != 0u) { v += output_load(residual[at]); }
   y[at] = output_store(v);
 }
 

@@ -17,12 +17,8 @@
 // Needs: lib/input, lib/weight, lib/output, lib/activation.
 
 const CONV: bool = false;   // rows are pixels
-const UPSAMPLE: bool = false;  // conv reads a map twice as large by nearest neighbour
-const GEGLU: bool = false;
 const ACTIVATION: u32 = 0;  // lib/activation
-const BIAS: bool = true;
-const CHANNEL_ADD: bool = false;
-const RESIDUAL: bool = false;
+const GEGLU: bool = false;  // panels alternate value and gate
 const DEPTH: u32 = 16;      // values of K in workgroup memory
 
 struct Params {
@@ -39,6 +35,8 @@ struct Params {
   scale: f32,
   taps_x: u32, taps_y: u32, stride: u32, pad_top: u32, pad_left: u32,
   in_w: u32, in_h: u32, out_w: u32, out_h: u32,
+  grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
+  has_bias: u32, has_channel_add: u32, has_residual: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -53,7 +51,7 @@ var<workgroup> a_tile: array<vec4f, 256>;  // [DEPTH][64 rows / 4]
 var<workgroup> b_tile: array<vec4f, 256>;  // [DEPTH][64 columns / 4]
 
 fn bias_at(column: u32) -> vec4f {
-  if (!BIAS) { return vec4f(0.0); }
+  if (p.has_bias == 0u) { return vec4f(0.0); }
   return bias[column];
 }
 
@@ -69,9 +67,8 @@ fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
   let image = line / p.out_h;
   let ix = ox * p.stride + kx - p.pad_left;  // wraps to a huge number where negative
   let iy = oy * p.stride + ky - p.pad_top;
-  let grow = select(0u, 1u, UPSAMPLE);
-  let valid = row < p.rows && ix < (p.in_w << grow) && iy < (p.in_h << grow);
-  let pixel = (image * p.in_h + (iy >> grow)) * p.in_w + (ix >> grow);
+  let valid = row < p.rows && ix < (p.in_w << p.grow) && iy < (p.in_h << p.grow);
+  let pixel = (image * p.in_h + (iy >> p.grow)) * p.in_w + (ix >> p.grow);
   return RowStart(pixel * p.a_pitch + p.a_offset - p.a_base, valid);
 }
 
@@ -92,8 +89,8 @@ fn finish(row: u32, batch: u32, column: u32, v0: vec4f) {
   if (row >= p.rows || column >= p.columns4) { return; }
   var v = v0;
   let at = batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base;
-  if (CHANNEL_ADD) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
-  if (RESIDUAL) { v += output_load(residual[at]); }
+  if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
+  if (p.has_residual != 0u) { v += output_load(residual[at]); }
   y[at] = output_store(v);
 }
 

@@ -31,11 +31,19 @@ export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSli
 }
 
 /** Creates a storage buffer whose bytes the host fills before `unmap`: the staging side of an upload. */
-export function createMapped(gpu: Gpu, bytes: number, label: string): { slice: BufferSlice; bytes: Uint8Array; unmap: () => void } {
+export function createMapped(
+  gpu: Gpu,
+  bytes: number,
+  label: string,
+): { slice: BufferSlice; bytes: Uint8Array; unmap: () => void } {
   gpu.check(label);
   const size = alignUp(Math.max(bytes, 16), 16);
   const buffer = gpu.device.createBuffer({ label, size, usage: GPUBufferUsage.STORAGE, mappedAtCreation: true });
-  return { slice: { buffer, offset: 0, size }, bytes: new Uint8Array(buffer.getMappedRange()), unmap: () => buffer.unmap() };
+  return {
+    slice: { buffer, offset: 0, size },
+    bytes: new Uint8Array(buffer.getMappedRange()),
+    unmap: () => buffer.unmap(),
+  };
 }
 
 /** Writes bytes (a multiple of 4) at `offset` of a slice, in queue order. */
@@ -55,7 +63,10 @@ export function writeSlice(gpu: Gpu, slice: BufferSlice, data: ArrayBufferView<A
 /** Copies a slice to the host after everything submitted before. */
 export async function readSlice(gpu: Gpu, slice: BufferSlice): Promise<ArrayBuffer> {
   gpu.check('readSlice');
-  const staging = gpu.device.createBuffer({ size: slice.size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+  const staging = gpu.device.createBuffer({
+    size: slice.size,
+    usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+  });
   try {
     const encoder = gpu.device.createCommandEncoder();
     encoder.copyBufferToBuffer(slice.buffer, slice.offset, staging, 0, slice.size);

@@ -103,12 +103,8 @@ export function gemm(caps: Caps, problem: GemmProblem): KernelCall {
     values: {
       ...(family === 'broadcast' ? { LANES: lanes } : {}),
       CONV: conv !== undefined,
-      UPSAMPLE: conv?.upsample === true,
       GEGLU: geglu,
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
-      BIAS: epilogue.bias !== false,
-      CHANNEL_ADD: epilogue.channelAdd !== undefined,
-      RESIDUAL: epilogue.residual === true,
     },
     bindings: bindings(problem, tileRows, columnTiles),
     params: words(problem, rowTiles, columnTiles, taps),
@@ -162,6 +158,10 @@ function words(p: GemmProblem, rowTiles: number, columnTiles: number, taps: numb
     conv?.inHeight ?? 1,
     conv?.outWidth ?? 1,
     conv?.outHeight ?? 1,
+    conv?.upsample ? 1 : 0,
+    epilogue.bias === false ? 0 : 1,
+    channelAdd ? 1 : 0,
+    epilogue.residual ? 1 : 0,
   ];
 }
 

@@ -1,5 +1,5 @@
 import { alignUp, ROW_ALIGN } from '../core/shape.ts';
-import { attention, type AttentionMasks, linear, type Parameter, type Tensor } from '../tensor/ops.ts';
+import { type AttentionMasks, attention, linear, type Parameter, type Tensor } from '../tensor/ops.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 
@@ -58,7 +58,8 @@ export class Attention extends Module {
     const key = part(names.k, o.context ?? o.query);
     const value = part(names.v, o.context ?? o.query);
     const query = part(names.q, o.query);
-    const bias = (parts: ReturnType<typeof part>[]) => (o.bias ? w.vector(parts.map(p => ({ ...p, inputs: 1 }))) : undefined);
+    const bias = (parts: ReturnType<typeof part>[]) =>
+      o.bias ? w.vector(parts.map(p => ({ ...p, inputs: 1 }))) : undefined;
     const first = o.context === undefined ? [query, key, value] : [query];
     this.#query = w.matrix(first);
     this.#queryBias = bias(first);
@@ -88,7 +89,13 @@ export class Attention extends Module {
     const kv = this.#keyValue ? (context as KeyValues).tensor : q;
     const from = this.#keyValue ? 0 : inner;
     const heads = { heads: this.heads, headWidth: inner / this.heads, scale: this.scale };
-    const mixed = attention({ tensor: q, offset: 0 }, { tensor: kv, offset: from }, { tensor: kv, offset: from + inner }, heads, masks);
+    const mixed = attention(
+      { tensor: q, offset: 0 },
+      { tensor: kv, offset: from },
+      { tensor: kv, offset: from + inner },
+      heads,
+      masks,
+    );
     return linear(mixed, this.#width, { weight: this.#out, bias: this.#outBias });
   }
 

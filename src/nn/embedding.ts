@@ -1,5 +1,5 @@
 import type { DType } from '../core/dtype.ts';
-import { embed, type Parameter, type Tensor } from '../tensor/ops.ts';
+import { embed, type Graph, type Parameter, type Tensor } from '../tensor/ops.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 
@@ -24,5 +24,15 @@ export class Embedding extends Module {
   /** ids uint32 [N, L] -> [N, L, D]; ids beyond the table give zeros. */
   forward(ids: Tensor, dtype?: DType): Tensor {
     return embed(ids, { table: this.table, count: this.count, width: this.width }, dtype);
+  }
+
+  /** Rows [start, start + count) of the table, as for positions -> [1, count, D] */
+  rows(graph: Graph, start: number, count: number): Tensor {
+    const ids = graph.constant(
+      Array.from({ length: count }, (_, i) => start + i),
+      [1, count],
+      'uint32',
+    );
+    return this.forward(ids);
   }
 }

@@ -30,9 +30,19 @@ export class LoadedWeights {
   }
 
   /** Allocates, reads and packs; frees everything again where that fails. */
-  static async load(gpu: Gpu, source: TensorSource, requests: readonly Request[], options: LoadOptions): Promise<LoadedWeights> {
+  static async load(
+    gpu: Gpu,
+    source: TensorSource,
+    requests: readonly Request[],
+    options: LoadOptions,
+  ): Promise<LoadedWeights> {
     if (requests.some(r => r.parameter.loaded)) {
-      throw new DeviceError({ op: 'load', problem: 'these weights are on a device already', path: source.label, fix: 'Dispose them first.' });
+      throw new DeviceError({
+        op: 'load',
+        problem: 'these weights are on a device already',
+        path: source.label,
+        fix: 'Dispose them first.',
+      });
     }
     const slabs = allocate(gpu, requests, options.dtype ?? 'float32', source.label);
     try {

@@ -5,10 +5,10 @@
 import { WeightsError } from '../core/errors.ts';
 import { alignUp, ROW_ALIGN, type Shape, sameShape } from '../core/shape.ts';
 import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import type { Gpu } from '../tensor/gpu.ts';
 import { type HeadSpread, packedColumns } from '../tensor/packing.ts';
 import { Parameter } from '../tensor/parameter.ts';
-import type { Gpu } from '../tensor/gpu.ts';
-import { type LoadOptions, LoadedWeights, type Piece, type Request } from './load.ts';
+import { LoadedWeights, type LoadOptions, type Piece, type Request } from './load.ts';
 
 /** One tensor of a checkpoint as part of a packed matrix or vector. */
 export interface Part {
@@ -107,7 +107,8 @@ export class Weights {
     const pieces: Piece[] = [];
     let columnFirst = 0;
     for (const part of parts) {
-      const columns = parameter.layout === 'rows' ? part.outputs : packedColumns(part.outputs, part.outHeads, part.geglu);
+      const columns =
+        parameter.layout === 'rows' ? part.outputs : packedColumns(part.outputs, part.outHeads, part.geglu);
       const stored = part.from.#take(part.name ?? fallback, part, parameter.layout === 'vector');
       const taps = part.kernel ? part.kernel[0] * part.kernel[1] : 1;
       if (stored) pieces.push({ ...part, stored, taps, columns, columnFirst });
@@ -139,7 +140,9 @@ export class Weights {
 
   #report(): void {
     const { source, used, ignored, problems } = this.#registry;
-    const unused = [...source.tensors.keys()].filter(key => !used.has(key) && !ignored.some(pattern => pattern.test(key)));
+    const unused = [...source.tensors.keys()].filter(
+      key => !used.has(key) && !ignored.some(pattern => pattern.test(key)),
+    );
     const all = [...problems, ...unused.map(key => `unused: ${key}`)];
     if (all.length === 0) return;
     throw new WeightsError({

@@ -1,6 +1,6 @@
 import { BYTES, type DType } from '../core/dtype.ts';
-import { DeviceError } from '../core/errors.ts';
-import type { Shape } from '../core/shape.ts';
+import { DeviceError, ShapeError } from '../core/errors.ts';
+import { dim, type Shape, sameShape } from '../core/shape.ts';
 import { type BufferSlice, copySlice, createStorage, destroySlice, readSlice, writeSlice } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { decode, encode, fromMemory, layoutOf, toMemory } from './layout.ts';
@@ -27,7 +27,13 @@ export class DeviceTensor {
   }
 
   /** Allocates and writes `data`, in torch's order. */
-  static from(gpu: Gpu, data: ArrayLike<number>, shape: Shape, dtype: DType = 'float32', label: string = 'tensor'): DeviceTensor {
+  static from(
+    gpu: Gpu,
+    data: ArrayLike<number>,
+    shape: Shape,
+    dtype: DType = 'float32',
+    label: string = 'tensor',
+  ): DeviceTensor {
     const tensor = DeviceTensor.create(gpu, shape, dtype, label);
     tensor.write(data);
     return tensor;
@@ -56,6 +62,29 @@ export class DeviceTensor {
     copySlice(this.gpu, other.slice, this.slice);
   }
 
+  /**
+   * Copies `count` entries of the first dimension of another tensor, from entry `from` on, to entry `to` on.
+   *
+   * @throws ShapeError where the other dimensions or the dtype differ, or a range ends outside
+   */
+  copyRows(other: DeviceTensor, range: { readonly from?: number; readonly to?: number; readonly count?: number } = {}): void {
+    this.#check('DeviceTensor.copyRows');
+    const { from = 0, to = 0, count = dim(other.shape, 0) - from } = range;
+    const fits = sameShape(this.shape.slice(1), other.shape.slice(1)) && this.dtype === other.dtype;
+    if (!fits || from < 0 || to < 0 || from + count > dim(other.shape, 0) || to + count > dim(this.shape, 0)) {
+      throw new ShapeError({
+        op: 'DeviceTensor.copyRows',
+        problem: 'the entries do not fit',
+        expected: `${this.dtype} [${this.shape}], ${count} from ${to} on`,
+        received: `${other.dtype} [${other.shape}], from ${from} on`,
+      });
+    }
+    const { rows, pitch } = layoutOf(this.shape);
+    const bytes = (rows / dim(this.shape, 0)) * pitch * BYTES[this.dtype];
+    const at = (slice: BufferSlice, entry: number) => ({ ...slice, offset: slice.offset + entry * bytes, size: count * bytes });
+    copySlice(this.gpu, at(other.slice, from), at(this.slice, to));
+  }
+
   /** Frees the memory; using the tensor afterwards throws. */
   dispose(): void {
     if (this.#disposed) return;
@@ -65,7 +94,12 @@ export class DeviceTensor {
 
   #check(op: string): void {
     if (this.#disposed) {
-      throw new DeviceError({ op, problem: 'the tensor was disposed', received: this.shape, fix: 'Keep it until its last use.' });
+      throw new DeviceError({
+        op,
+        problem: 'the tensor was disposed',
+        received: this.shape,
+        fix: 'Keep it until its last use.',
+      });
     }
   }
 }

@@ -4,13 +4,13 @@
  */
 import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/errors.ts';
-import { sameShape, type Shape } from '../core/shape.ts';
+import { type Shape, sameShape } from '../core/shape.ts';
+import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { KernelCall, Storage } from '../kernels/kernel.ts';
-import type { DeviceTensor } from './device-tensor.ts';
+import { DeviceTensor } from './device-tensor.ts';
 import { type Layout, layoutOf } from './layout.ts';
-import type { Parameter } from './parameter.ts';
 import { Plan, type PlanOptions } from './plan.ts';
 import { Tensor } from './tensor.ts';
 
@@ -22,6 +22,11 @@ export interface Value {
   readonly device: DeviceTensor | undefined;
 }
 
+/** Memory with a place already: a Parameter, or part of one. */
+export interface Placed {
+  readonly slice: BufferSlice;
+}
+
 /** What a node may do when it is turned into kernel calls. */
 export interface Lowering {
   readonly caps: Caps;
@@ -29,7 +34,7 @@ export interface Lowering {
   /** Memory for this node's own use. */
   temporary(shape: Shape, dtype: DType): Tensor;
   /** Appends a call; buffers by binding name. */
-  emit(call: KernelCall, buffers: Readonly<Record<string, Tensor | Parameter>>): void;
+  emit(call: KernelCall, buffers: Readonly<Record<string, Tensor | Placed>>): void;
 }
 
 /** One recorded operation. */
@@ -57,6 +62,8 @@ export class Graph {
   readonly dtype: 'float32' | 'float16';
   readonly nodes: Node[] = [];
   readonly stores: { tensor: Tensor; target: DeviceTensor }[] = [];
+  /** Tensors with fixed values that the plan takes over and frees. */
+  readonly constants: DeviceTensor[] = [];
   readonly #inputs = new Map<DeviceTensor, Tensor>();
   #ids = 0;
 
@@ -73,6 +80,13 @@ export class Graph {
     const tensor = new Tensor(this, value, device.shape);
     this.#inputs.set(device, tensor);
     return tensor;
+  }
+
+  /** Fixed values, in torch's order, uploaded now; they belong to the plan. */
+  constant(data: ArrayLike<number>, shape: Shape, dtype: DType = 'float32'): Tensor {
+    const device = DeviceTensor.from(this.gpu, data, shape, dtype, 'constant');
+    this.constants.push(device);
+    return this.input(device);
   }
 
   /** Fresh planned memory for a node's result. */

@@ -24,7 +24,12 @@ export function layoutOf(shape: Shape): Layout {
 export function toMemory(data: ArrayLike<number>, shape: Shape): Float32Array<ArrayBuffer> {
   const { rows, width, pitch } = layoutOf(shape);
   if (data.length !== rows * width) {
-    throw new ShapeError({ op: 'tensor.write', problem: 'wrong number of values', expected: shape, received: data.length });
+    throw new ShapeError({
+      op: 'tensor.write',
+      problem: 'wrong number of values',
+      expected: shape,
+      received: data.length,
+    });
   }
   const out = new Float32Array(rows * pitch);
   const plane = shape.length === 4 ? dim(shape, 2) * dim(shape, 3) : 1;

@@ -30,7 +30,9 @@ export function planMemory(intervals: readonly Interval[], align: number, maxAre
   const arenaOf = colour(intervals, maxArena);
   const placements: Placement[] = new Array(intervals.length);
   const arenaBytes: number[] = new Array(Math.max(0, ...arenaOf.map(a => a + 1))).fill(0);
-  const order = intervals.map((_, i) => i).sort((a, b) => (intervals[b]?.size ?? 0) - (intervals[a]?.size ?? 0) || a - b);
+  const order = intervals
+    .map((_, i) => i)
+    .sort((a, b) => (intervals[b]?.size ?? 0) - (intervals[a]?.size ?? 0) || a - b);
   const placed: number[] = [];
   for (const i of order) {
     const own = intervals[i] as Interval;

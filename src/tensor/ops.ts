@@ -1,6 +1,7 @@
 /** What layers may use of the tensor layer: tensors, parameters and the functions that record operations. */
 
 export type { Padding } from '../kernels/conv2d.ts';
+export type { Graph } from './graph.ts';
 export { type AttentionMasks, attention, type HeadRows, type Heads } from './ops/attention.ts';
 export { binary } from './ops/binary.ts';
 export { convolution, linear } from './ops/contraction.ts';

@@ -1,5 +1,5 @@
-import type { BufferSlice } from '../gpu/buffer.ts';
 import { DeviceError } from '../core/errors.ts';
+import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Storage } from '../kernels/kernel.ts';
 
 /**

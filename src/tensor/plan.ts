@@ -8,11 +8,11 @@ import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN } from '../g
 import type { Gpu } from '../gpu/device.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
 import type { KernelCall, Storage } from '../kernels/kernel.ts';
+import type { DeviceTensor } from './device-tensor.ts';
 import { rewrite } from './fuse.ts';
-import type { Graph, Lowering, Value } from './graph.ts';
+import type { Graph, Lowering, Placed, Value } from './graph.ts';
 import { type Interval, planMemory } from './memory.ts';
 import { copyRows } from './ops/copy.ts';
-import { Parameter } from './parameter.ts';
 import { storageOf } from './storage.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -23,7 +23,7 @@ export interface PlanOptions {
   readonly label?: string | undefined;
 }
 
-type Operand = Tensor | Parameter;
+type Operand = Tensor | Placed;
 
 interface Step {
   readonly call: KernelCall;
@@ -34,20 +34,23 @@ interface Step {
 export class Plan {
   readonly gpu: Gpu;
   readonly label: string;
-  /** Device bytes that the plan itself holds: arenas and uniforms. Known before the first run. */
+  /** Device bytes that the plan itself holds: arenas, uniforms and constants. Known before the first run. */
   readonly peakBytes: number;
   /** Multiply-adds counted twice, for one run. */
   readonly flops: number;
   readonly #list: DispatchList;
   readonly #arenas: readonly BufferSlice[];
+  readonly #constants: readonly DeviceTensor[];
   #disposed = false;
 
-  private constructor(gpu: Gpu, label: string, list: DispatchList, arenas: readonly BufferSlice[], flops: number) {
-    this.gpu = gpu;
+  private constructor(graph: Graph, label: string, list: DispatchList, arenas: readonly BufferSlice[], flops: number) {
+    this.gpu = graph.gpu;
+    this.#constants = graph.constants;
     this.label = label;
     this.#list = list;
     this.#arenas = arenas;
-    this.peakBytes = arenas.reduce((sum, a) => sum + a.size, list.uniformBytes);
+    const constants = graph.constants.reduce((sum, c) => sum + c.bytes, 0);
+    this.peakBytes = arenas.reduce((sum, a) => sum + a.size, list.uniformBytes + constants);
     this.flops = flops;
   }
 
@@ -67,7 +70,7 @@ export class Plan {
     const arenas: BufferSlice[] = [];
     const list = new DispatchList(gpu);
     const sliceOf = (operand: Operand): BufferSlice => {
-      if (operand instanceof Parameter) return operand.slice;
+      if (!('value' in operand)) return operand.slice;
       const { value } = operand;
       const rowBytes = value.layout.pitch * BYTES[value.dtype];
       const size = operand.rows * rowBytes;
@@ -79,19 +82,24 @@ export class Plan {
     };
     try {
       await gpu.guarded(`Plan.compile ${label}`, async () => {
-        for (const [i, bytes] of memory.arenaBytes.entries()) arenas.push(createStorage(gpu, bytes, `${label} arena ${i}`));
+        for (const [i, bytes] of memory.arenaBytes.entries())
+          arenas.push(createStorage(gpu, bytes, `${label} arena ${i}`));
         for (const { call, buffers } of steps) {
-          list.add(call, Object.fromEntries(Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)])));
+          list.add(
+            call,
+            Object.fromEntries(Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)])),
+          );
         }
         await list.build();
       });
     } catch (error) {
       list.dispose();
       arenas.forEach(destroySlice);
+      for (const constant of graph.constants) constant.dispose();
       throw error;
     }
     const flops = steps.reduce((sum, s) => sum + s.call.cost.flops, 0);
-    return new Plan(gpu, label, list, arenas, flops);
+    return new Plan(graph, label, list, arenas, flops);
   }
 
   /** Submits one replay. Creates no buffer, bind group or pipeline and maps nothing; returns before the device is done. */
@@ -106,12 +114,13 @@ export class Plan {
     return this.#list.profile();
   }
 
-  /** Frees arenas and uniforms. Weights and DeviceTensors stay. */
+  /** Frees arenas, uniforms and constants. Weights and DeviceTensors stay. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#list.dispose();
     this.#arenas.forEach(destroySlice);
+    for (const constant of this.#constants) constant.dispose();
   }
 
   #check(): void {
@@ -147,15 +156,23 @@ function homesOf(graph: Graph): Map<Value, BufferSlice> {
   const read = new Set(graph.nodes.flatMap(n => n.inputs().map(t => t.value.device)));
   for (const { tensor, target } of graph.stores) {
     const whole = tensor.rowOffset === 0 && tensor.rows === tensor.value.layout.rows;
-    if (!tensor.value.device && whole && !read.has(target) && !homes.has(tensor.value)) homes.set(tensor.value, target.slice);
+    if (!tensor.value.device && whole && !read.has(target) && !homes.has(tensor.value))
+      homes.set(tensor.value, target.slice);
   }
-  const values = [...graph.nodes.flatMap(n => n.inputs()), ...graph.stores.map(s => s.tensor), ...graph.stores.map(s => graph.input(s.target))];
+  const values = [
+    ...graph.nodes.flatMap(n => n.inputs()),
+    ...graph.stores.map(s => s.tensor),
+    ...graph.stores.map(s => graph.input(s.target)),
+  ];
   for (const { value } of values) if (value.device) homes.set(value, value.device.slice);
   return homes;
 }
 
 /** When each planned value is written first and read last, and which values must not share an arena. */
-function lifetimes(steps: readonly Step[], homes: ReadonlyMap<Value, BufferSlice>): { intervals: Interval[]; index: Map<Value, number> } {
+function lifetimes(
+  steps: readonly Step[],
+  homes: ReadonlyMap<Value, BufferSlice>,
+): { intervals: Interval[]; index: Map<Value, number> } {
   const index = new Map<Value, number>();
   const spans: { first: number; last: number; size: number; apart: Set<number> }[] = [];
   const touch = (value: Value, step: number): number => {
@@ -173,7 +190,7 @@ function lifetimes(steps: readonly Step[], homes: ReadonlyMap<Value, BufferSlice
     const writes: number[] = [];
     for (const b of call.bindings) {
       const operand = buffers[b.name];
-      if (!operand || operand instanceof Parameter || homes.has(operand.value) || operand.value.device) continue;
+      if (!operand || !('value' in operand) || homes.has(operand.value) || operand.value.device) continue;
       (b.access === 'read' ? reads : writes).push(touch(operand.value, step));
     }
     for (const w of writes) for (const r of reads) if (r !== w) spans[w]?.apart.add(r);

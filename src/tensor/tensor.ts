@@ -1,6 +1,6 @@
 import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/errors.ts';
-import { dim, sameShape, type Shape, sizeOf } from '../core/shape.ts';
+import { dim, type Shape, sameShape, sizeOf } from '../core/shape.ts';
 import type { Graph, Node, Value } from './graph.ts';
 import { layoutOf } from './layout.ts';
 import { binary } from './ops/binary.ts';
@@ -93,7 +93,12 @@ export class Tensor {
         fix: 'Reshape only leading dimensions; use tokens() and image() between maps and tokens.',
       });
     }
-    return new Tensor(this.graph, this.value, shape, this.rowOffset, this.parts);
+    return this.view(shape, this.rowOffset, this.parts);
+  }
+
+  /** Another look at the same memory; the caller vouches that it fits. */
+  view(shape: Shape, rowOffset: number, parts?: readonly Tensor[]): Tensor {
+    return new Tensor(this.graph, this.value, shape, rowOffset, parts);
   }
 
   /** [N, C, H, W] -> [N, H * W, C], free. */
@@ -109,7 +114,12 @@ export class Tensor {
   /** Entries [start, end) of a dimension: 0 (a free view where memory alignment allows, else a copy) or the channels (a copy). */
   slice(axis: number, start: number, end: number): Tensor {
     if (!(start >= 0 && end > start && end <= this.dim(axis))) {
-      throw new ShapeError({ op: 'slice', problem: 'range outside the dimension', expected: `within 0..${this.dim(axis)}`, received: [start, end] });
+      throw new ShapeError({
+        op: 'slice',
+        problem: 'range outside the dimension',
+        expected: `within 0..${this.dim(axis)}`,
+        received: [start, end],
+      });
     }
     if (axis === 0) return sliceRows(this, start, end);
     return copyChannels(this, start, end);

@@ -1,8 +1,9 @@
 /** Streams checkpoint bytes into mapped staging memory and packs them on the device; bounded memory on both sides. */
+
+import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { type BufferSlice, createMapped, createStorage, destroySlice, SLICE_ALIGN } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
-import { alignUp, ceilDiv } from '../core/shape.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
 import { PANEL } from '../kernels/gemm.ts';
 import { type Storage, storageBytes } from '../kernels/kernel.ts';
@@ -46,16 +47,25 @@ export function parameterStorage(request: Request, gpu: Gpu, dtype: 'float32' | 
 }
 
 /** Places all parameters into slabs. @returns the slabs, zeroed */
-export function allocate(gpu: Gpu, requests: readonly Request[], dtype: 'float32' | 'float16', label: string): BufferSlice[] {
+export function allocate(
+  gpu: Gpu,
+  requests: readonly Request[],
+  dtype: 'float32' | 'float16',
+  label: string,
+): BufferSlice[] {
   const sized = requests.map(request => {
     const storage = parameterStorage(request, gpu, dtype);
     return { request, storage, bytes: alignUp(elementsOf(request.parameter) * storageBytes(storage), SLICE_ALIGN) };
   });
-  const slabs: { bytes: number; members: { request: Request; storage: Storage; offset: number; bytes: number }[] }[] = [];
+  const slabs: { bytes: number; members: { request: Request; storage: Storage; offset: number; bytes: number }[] }[] =
+    [];
   const limit = Math.min(SLAB_BYTES, gpu.caps.maxBufferBytes);
   for (const { request, storage, bytes } of sized) {
     let slab = slabs.at(-1);
-    if (!slab || slab.bytes + bytes > limit) slabs.push((slab = { bytes: 0, members: [] }));
+    if (!slab || slab.bytes + bytes > limit) {
+      slab = { bytes: 0, members: [] };
+      slabs.push(slab);
+    }
     slab.members.push({ request, storage, offset: slab.bytes, bytes });
     slab.bytes += bytes;
   }
@@ -65,7 +75,10 @@ export function allocate(gpu: Gpu, requests: readonly Request[], dtype: 'float32
       const memory = createStorage(gpu, slab.bytes, `${label} weights ${buffers.length}`);
       buffers.push(memory);
       for (const m of slab.members) {
-        m.request.parameter.place({ slice: { buffer: memory.buffer, offset: m.offset, size: m.bytes }, storage: m.storage });
+        m.request.parameter.place({
+          slice: { buffer: memory.buffer, offset: m.offset, size: m.bytes },
+          storage: m.storage,
+        });
       }
     }
   } catch (error) {
@@ -98,7 +111,9 @@ export async function upload(
   const order = new Map([...source.tensors.keys()].map((name, i) => [name, i]));
   const chunks = requests
     .flatMap(request => request.pieces.flatMap(piece => chunksOf(request.parameter, piece)))
-    .sort((a, b) => (order.get(a.piece.stored.name) ?? 0) - (order.get(b.piece.stored.name) ?? 0) || a.rows[0] - b.rows[0]);
+    .sort(
+      (a, b) => (order.get(a.piece.stored.name) ?? 0) - (order.get(b.piece.stored.name) ?? 0) || a.rows[0] - b.rows[0],
+    );
   const total = chunks.reduce((sum, c) => sum + c.bytes, 0);
   let done = 0;
   for (let at = 0; at < chunks.length; ) {
@@ -121,7 +136,11 @@ async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[]
   try {
     for (const c of batch) {
       const rowBytes = c.piece.inputs * c.piece.taps * FILE_BYTES[c.piece.stored.dtype as FileDType];
-      await source.read(c.piece.stored.name, c.rows[0] * rowBytes, staging.bytes.subarray(c.offset, c.offset + c.bytes));
+      await source.read(
+        c.piece.stored.name,
+        c.rows[0] * rowBytes,
+        staging.bytes.subarray(c.offset, c.offset + c.bytes),
+      );
     }
     staging.unmap();
     for (const c of batch) {

@@ -15,7 +15,9 @@ import { UpsampleNode } from './upsample.ts';
 export interface ContractionOptions {
   readonly weight: Parameter;
   readonly bias?: Parameter | undefined;
-  readonly conv?: { readonly kernel: readonly [number, number]; readonly stride: number; readonly padding: Padding } | undefined;
+  readonly conv?:
+    | { readonly kernel: readonly [number, number]; readonly stride: number; readonly padding: Padding }
+    | undefined;
   readonly geglu?: boolean | undefined;
 }
 
@@ -57,7 +59,8 @@ export class ContractionNode implements Node {
 
   #absorbActivation(consumer: UnaryNode): boolean {
     const { activation } = consumer;
-    if (!activation || this.#activation !== 'none' || this.#channelAdd || this.#residual || this.#options.geglu) return false;
+    if (!activation || this.#activation !== 'none' || this.#channelAdd || this.#residual || this.#options.geglu)
+      return false;
     if (consumer.output.dtype !== this.output.dtype) return false;
     this.#activation = activation;
     this.output = consumer.output;
@@ -66,7 +69,8 @@ export class ContractionNode implements Node {
 
   #absorbAdd(consumer: BinaryNode): boolean {
     const other = consumer.otherAddend(this.output);
-    if (!other || this.#residual || consumer.output.dtype !== this.output.dtype || other.dtype !== this.output.dtype) return false;
+    if (!other || this.#residual || consumer.output.dtype !== this.output.dtype || other.dtype !== this.output.dtype)
+      return false;
     if (other.rowOffset !== 0) return false;
     if (other.rows === this.output.rows) {
       this.#residual = other;
@@ -100,7 +104,8 @@ export class ContractionNode implements Node {
         bias: i === 0 && bias !== undefined,
         activation: this.#activation,
         residual: sum !== undefined,
-        channelAdd: last && channelAdd ? { rowsPerImage: output.rows / channelAdd.rows, pitch: channelAdd.pitch } : undefined,
+        channelAdd:
+          last && channelAdd ? { rowsPerImage: output.rows / channelAdd.rows, pitch: channelAdd.pitch } : undefined,
         geglu,
       };
       // Operands that the epilogue leaves out are bound to the weight, which fits any binding.
@@ -123,7 +128,13 @@ export class ContractionNode implements Node {
     const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
     const y = { pitch: output.pitch, storage: l.storage(output.dtype) };
     if (conv && !isPointwise(conv)) {
-      return conv2d(l.caps, { ...this.#geometry(conv), input: a.storage, weight: weight.storage, output: y.storage, epilogue });
+      return conv2d(l.caps, {
+        ...this.#geometry(conv),
+        input: a.storage,
+        weight: weight.storage,
+        output: y.storage,
+        epilogue,
+      });
     }
     return gemm(l.caps, {
       batch: 1,
@@ -173,7 +184,11 @@ export function linear(x: Tensor, columns: number, options: ContractionOptions, 
 }
 
 /** x [N, C, H, W] -> [N, O, OH, OW]. */
-export function convolution(x: Tensor, channels: number, options: ContractionOptions & { conv: NonNullable<ContractionOptions['conv']> }): Tensor {
+export function convolution(
+  x: Tensor,
+  channels: number,
+  options: ContractionOptions & { conv: NonNullable<ContractionOptions['conv']> },
+): Tensor {
   const { weight, conv } = options;
   if (x.shape.length !== 4 || weight.k !== x.pitch) {
     throw new ShapeError({

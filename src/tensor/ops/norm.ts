@@ -1,9 +1,9 @@
 /** Normalisations as recorded nodes. */
 import type { DType } from '../../core/dtype.ts';
+import { type GroupNormProblem, groupNormSizes } from '../../kernels/group-norm.ts';
 import { groupNormApply } from '../../kernels/group-norm-apply.ts';
 import { groupNormFinalize } from '../../kernels/group-norm-finalize.ts';
 import { groupNormStats } from '../../kernels/group-norm-stats.ts';
-import { type GroupNormProblem, groupNormSizes } from '../../kernels/group-norm.ts';
 import { layerNorm as layerNormCall, rmsNorm as rmsNormCall } from '../../kernels/layer-norm.ts';
 import type { Activation } from '../../kernels/libs.ts';
 import { softmax as softmaxCall } from '../../kernels/softmax.ts';
@@ -121,7 +121,11 @@ class RowNode implements Node {
 }
 
 /** x [..., D] -> the same shape; dtype defaults to the graph's. */
-export function layerNorm(x: Tensor, o: { weight: Parameter; bias: Parameter; eps: number }, dtype: DType = x.graph.dtype): Tensor {
+export function layerNorm(
+  x: Tensor,
+  o: { weight: Parameter; bias: Parameter; eps: number },
+  dtype: DType = x.graph.dtype,
+): Tensor {
   return x.graph.push(new RowNode('layer-norm', x, dtype, o));
 }
 

@@ -1,0 +1,128 @@
+/** Slices, concatenations and repetitions that cannot be views, as recorded nodes. */
+import { BYTES } from '../../core/dtype.ts';
+import { ShapeError } from '../../core/errors.ts';
+import { SLICE_ALIGN } from '../../gpu/buffer.ts';
+import { type CopyProblem, copy } from '../../kernels/copy.ts';
+import type { Lowering, Node } from '../graph.ts';
+import type { Tensor } from '../tensor.ts';
+
+type Placing = Pick<CopyProblem, 'itemRows' | 'source' | 'target' | 'repeat'> & {
+  /** First channel of the source. */
+  readonly channel?: number;
+};
+
+/** One or two sources into (part of) a target. */
+class CopyNode implements Node {
+  readonly kind = 'copy';
+  readonly output: Tensor;
+  readonly #sources: readonly Tensor[];
+  readonly #rows: number;
+  readonly #placing: Placing;
+
+  constructor(sources: readonly Tensor[], output: Tensor, rows: number, placing: Placing = {}) {
+    this.#sources = sources;
+    this.output = output;
+    this.#rows = rows;
+    this.#placing = placing;
+  }
+
+  inputs(): readonly Tensor[] {
+    return this.#sources;
+  }
+
+  lower(l: Lowering): void {
+    const { channel = 0, ...placing } = this.#placing;
+    const [first, second] = this.#sources as [Tensor, Tensor?];
+    const one = { channels: Math.min(first.width, this.output.width), pitch: first.pitch, first: channel };
+    const call = copy({
+      ...placing,
+      rows: this.#rows,
+      sources: second ? [one, { channels: second.width, pitch: second.pitch }] : [one],
+      storage: l.storage(first.dtype),
+      y: { pitch: this.output.pitch, storage: l.storage(this.output.dtype) },
+    });
+    l.emit(call, { x1: first, x2: second ?? first, y: this.output });
+  }
+}
+
+/** Writes several items of rows into one tensor, one call each. */
+class StackNode implements Node {
+  readonly kind = 'stack';
+  readonly output: Tensor;
+  readonly #parts: readonly Tensor[];
+
+  constructor(parts: readonly Tensor[], output: Tensor) {
+    this.#parts = parts;
+    this.output = output;
+  }
+
+  inputs(): readonly Tensor[] {
+    return this.#parts;
+  }
+
+  lower(l: Lowering): void {
+    let first = 0;
+    for (const part of this.#parts) {
+      new CopyNode([part], this.output, part.rows, { target: { first } }).lower(l);
+      first += part.rows;
+    }
+  }
+}
+
+/** A node that copies `from` into `to`, which has the same rows and channels. */
+export function copyRows(from: Tensor, to: Tensor): Node {
+  return new CopyNode([from], to, from.rows);
+}
+
+/** Entries [start, end) of dimension 0: a view where its first byte is aligned, else a copy. */
+export function sliceRows(x: Tensor, start: number, end: number): Tensor {
+  const itemRows = x.rows / x.dim(0);
+  const shape = [end - start, ...x.shape.slice(1)];
+  const offset = x.rowOffset + start * itemRows;
+  if ((offset * x.pitch * BYTES[x.dtype]) % SLICE_ALIGN === 0) return x.view(shape, offset);
+  const output = x.graph.allocate(shape, x.dtype);
+  return x.graph.push(new CopyNode([x], output, output.rows, { source: { first: start * itemRows } }));
+}
+
+/** Channels [start, end). */
+export function copyChannels(x: Tensor, start: number, end: number): Tensor {
+  const axis = x.shape.length === 4 ? 1 : x.shape.length - 1;
+  const output = x.graph.allocate(x.shape.with(axis, end - start), x.dtype);
+  return x.graph.push(new CopyNode([x], output, x.rows, { channel: start }));
+}
+
+/** Dimension 0 repeated. */
+export function repeatBatch(x: Tensor, times: number, order: 'consecutive' | 'interleaved'): Tensor {
+  const output = x.graph.allocate([x.dim(0) * times, ...x.shape.slice(1)], x.dtype);
+  const itemRows = x.rows / x.dim(0);
+  return x.graph.push(new CopyNode([x], output, output.rows, { itemRows, repeat: { items: x.dim(0), order } }));
+}
+
+/**
+ * Concatenates on dimension 0, or on the channels (dimension 1 of maps, the last of tokens). On channels the parts are
+ * remembered, and consumers that can read several sources do so; the copy is dropped when all can.
+ *
+ * @throws ShapeError where the other dimensions differ
+ */
+export function concat(parts: readonly Tensor[], axis: number): Tensor {
+  const [first, ...rest] = parts as [Tensor, ...Tensor[]];
+  const channels = first.shape.length === 4 ? 1 : first.shape.length - 1;
+  const same = rest.every(
+    p => p.dtype === first.dtype && p.shape.every((size, i) => i === axis || size === first.dim(i)),
+  );
+  if (!same || (axis !== 0 && axis !== channels)) {
+    throw new ShapeError({
+      op: 'concat',
+      problem: 'tensors join on dimension 0 or the channels, and agree in the others',
+      expected: first.shape,
+      received: rest.map(p => p.shape),
+    });
+  }
+  if (rest.length === 0) return first;
+  const total = parts.reduce((sum, p) => sum + p.dim(axis), 0);
+  const output = first.graph.allocate(first.shape.with(axis, total), first.dtype);
+  if (axis === 0) return first.graph.push(new StackNode(parts, output));
+  if (rest.length > 1) return concat([concat(parts.slice(0, -1), axis), parts.at(-1) as Tensor], axis);
+  first.graph.push(new CopyNode(parts, output, first.rows));
+  return output.view(output.shape, 0, parts);
+}

@@ -1,0 +1,170 @@
+/**
+ * The arithmetic around the denoiser as recorded nodes with effects on DeviceTensors: one step of a sampler, the map of
+ * differences, its threshold. What changes from step to step lies in a small DeviceTensor that the host rewrites.
+ */
+import { ShapeError } from '../../core/errors.ts';
+import { guidedNoise as guidedNoiseCall } from '../../kernels/guided-noise.ts';
+import { guidedStep as guidedStepCall } from '../../kernels/guided-step.ts';
+import { historyStore } from '../../kernels/history-store.ts';
+import type { KernelCall } from '../../kernels/kernel.ts';
+import { maskMap as maskMapCall } from '../../kernels/mask-map.ts';
+import { maskThreshold as maskThresholdCall } from '../../kernels/mask-threshold.ts';
+import { packStep, STEP_BYTES, type StepValues } from '../../kernels/step.ts';
+import type { Lowering, Node } from '../graph.ts';
+import type { Tensor } from '../tensor.ts';
+
+export type { StepValues };
+
+/** Shape of the DeviceTensor (float32) that holds a step's numbers. */
+export const STEP_SHAPE: readonly [number, number] = [1, STEP_BYTES / 4];
+
+/** What to write into that DeviceTensor. */
+export function stepValues(values: StepValues): Float32Array {
+  return new Float32Array(packStep(values));
+}
+
+/** A call on tensors, run for its effect. */
+class EffectNode implements Node {
+  readonly kind = 'effect';
+  readonly output = undefined;
+  readonly #buffers: Readonly<Record<string, Tensor>>;
+  readonly #call: (l: Lowering) => KernelCall;
+
+  constructor(buffers: Readonly<Record<string, Tensor>>, call: (l: Lowering) => KernelCall) {
+    this.#buffers = buffers;
+    this.#call = call;
+  }
+
+  inputs(): readonly Tensor[] {
+    return Object.values(this.#buffers);
+  }
+
+  lower(l: Lowering): void {
+    l.emit(this.#call(l), this.#buffers);
+  }
+}
+
+export interface GuidedStep {
+  /** [2N, C, H, W], the unconditional half first, or [N, C, H, W]. */
+  readonly prediction: Tensor;
+  /** f32 [N, C, H, W], changed in place. */
+  readonly x: Tensor;
+  /** f32, STEP_SHAPE. */
+  readonly step: Tensor;
+  /** f32 [N, C, H, W], times sigma. */
+  readonly noise?: Tensor | undefined;
+  /** Keeps the reference where the mask is 0. */
+  readonly blend?:
+    | {
+        /** f32 [M, 1, H, W] */
+        readonly mask: Tensor;
+        /** Mask of image n: n % M, or floor(n * M / N). */
+        readonly order: 'tiled' | 'consecutive';
+        /** f32 [T * R, C, H, W]; image n meets floor(n * R / N) of the step's reference index. */
+        readonly reference: Tensor;
+        readonly frames: number;
+      }
+    | undefined;
+  /** f32 [T * N, C, H, W]: receives x at the step's history index. */
+  readonly history?: Tensor | undefined;
+}
+
+/**
+ * Records guidance, one step of a linear sampler and the masked blend, in place:
+ * e = u + g (c - u); x0 and eps from x and e; x' = a x0 + b eps + sigma noise; x' = x' m + reference (1 - m).
+ * @see diffusers DDIMScheduler.step, StableDiffusionDiffEditPipeline
+ */
+export function guidedStep(o: GuidedStep): void {
+  const { prediction, x, step, noise, blend, history } = o;
+  const images = x.dim(0);
+  const guided = guidedOf('guidedStep', prediction, images);
+  const buffers = {
+    prediction,
+    x,
+    step,
+    noise: noise ?? step,
+    mask: blend?.mask ?? step,
+    reference: blend?.reference ?? step,
+  };
+  const node = new EffectNode(buffers, l =>
+    guidedStepCall({
+      images,
+      pixels: x.dim(2) * x.dim(3),
+      channels: x.dim(1),
+      storage: l.storage(prediction.dtype),
+      guided,
+      noise: noise !== undefined,
+      blend: blend && {
+        masks: blend.mask.dim(0),
+        order: blend.order,
+        references: blend.reference.dim(0) / blend.frames,
+        frames: blend.frames,
+      },
+    }),
+  );
+  x.graph.effect(node);
+  if (!history) return;
+  const store = { rows: x.rows, pitch: x.pitch, entries: history.dim(0) / images };
+  x.graph.effect(new EffectNode({ x, step, history }, () => historyStore(store)));
+}
+
+/** Records e = u + g (c - u) into `into`, f32 [N, C, H, W]; prediction [2N, C, H, W], step as for guidedStep. */
+export function guidedNoise(prediction: Tensor, step: Tensor, into: Tensor): void {
+  const images = into.dim(0);
+  guidedOf('guidedNoise', prediction, images);
+  const node = new EffectNode({ prediction, step, e: into }, l =>
+    guidedNoiseCall({
+      images,
+      pixels: into.dim(2) * into.dim(3),
+      channels: into.dim(1),
+      storage: l.storage(prediction.dtype),
+    }),
+  );
+  into.graph.effect(node);
+}
+
+/**
+ * Records map += mapWeight * mean over channels of |T - S|.
+ * @param prediction blocks [a, b, c, d] of N images with S = a + g (b - a), T = c + g (d - c); or [S, T]
+ * @param step f32, STEP_SHAPE: guidance, mapWeight, mapFirst
+ * @param map f32 [N, 1, H, W], changed in place
+ */
+export function maskMap(prediction: Tensor, step: Tensor, map: Tensor): void {
+  const maps = map.dim(0);
+  const blocks = prediction.dim(0) / maps;
+  if (blocks !== 4 && blocks !== 2) {
+    throw new ShapeError({ op: 'maskMap', problem: 'not two or four blocks', expected: [4 * maps, 2 * maps], received: prediction.shape });
+  }
+  const node = new EffectNode({ prediction, step, map }, l =>
+    maskMapCall({
+      maps,
+      pixels: map.dim(2) * map.dim(3),
+      channels: prediction.dim(1),
+      prediction: { pitch: prediction.pitch, storage: l.storage(prediction.dtype) },
+      guided: blocks === 4,
+    }),
+  );
+  map.graph.effect(node);
+}
+
+/** How a map becomes a mask. */
+export interface ThresholdOptions {
+  readonly ratio: number;
+  readonly mean: 'batch' | 'image';
+  readonly threshold?: number | undefined;
+  readonly continuous?: boolean | undefined;
+}
+
+/** Records mask = clamp(map, 0, cut) / cut > threshold, cut = ratio * mean(map), from f32 [N, 1, H, W] into the same. */
+export function maskThreshold(map: Tensor, mask: Tensor, options: ThresholdOptions): void {
+  const node = new EffectNode({ map, mask }, () =>
+    maskThresholdCall({ images: map.dim(0), pixels: map.dim(2) * map.dim(3), ...options }),
+  );
+  map.graph.effect(node);
+}
+
+function guidedOf(op: string, prediction: Tensor, images: number): boolean {
+  const times = prediction.dim(0) / images;
+  if (times === 1 || times === 2) return times === 2;
+  throw new ShapeError({ op, problem: 'the prediction has another batch', expected: [images, 2 * images], received: prediction.shape });
+}

@@ -1,0 +1,54 @@
+/** Rows of a table by number, as a recorded node; tables larger than a binding are read window by window. */
+import type { DType } from '../../core/dtype.ts';
+import { embedding, embeddingWindows } from '../../kernels/embedding.ts';
+import type { Lowering, Node } from '../graph.ts';
+import type { Parameter } from '../parameter.ts';
+import type { Tensor } from '../tensor.ts';
+
+export interface EmbeddingOptions {
+  readonly table: Parameter;
+  readonly count: number;
+  readonly width: number;
+}
+
+class EmbeddingNode implements Node {
+  readonly kind = 'embedding';
+  readonly output: Tensor;
+  readonly #ids: Tensor;
+  readonly #options: EmbeddingOptions;
+
+  constructor(ids: Tensor, options: EmbeddingOptions, dtype: DType) {
+    this.#ids = ids;
+    this.#options = options;
+    this.output = ids.graph.allocate([...ids.shape, options.width], dtype);
+  }
+
+  inputs(): readonly Tensor[] {
+    return [this.#ids];
+  }
+
+  lower(l: Lowering): void {
+    const { table, count, width } = this.#options;
+    const rows = { rows: count, pitch: table.k, storage: table.storage };
+    const ids = this.#ids;
+    for (const window of embeddingWindows(l.caps, rows)) {
+      const call = embedding({
+        items: ids.rows,
+        length: ids.width,
+        idsPitch: ids.pitch,
+        width,
+        table: rows,
+        window,
+        output: l.storage(this.output.dtype),
+      });
+      const { buffer, offset } = table.slice;
+      const bound = { slice: { buffer, offset: offset + window.offset, size: window.size } };
+      l.emit(call, { ids, table: bound, y: this.output });
+    }
+  }
+}
+
+/** ids uint32 [N, L] -> [N, L, width] in `dtype`, the graph's by default; ids beyond the table give zeros. */
+export function embed(ids: Tensor, options: EmbeddingOptions, dtype: DType = ids.graph.dtype): Tensor {
+  return ids.graph.push(new EmbeddingNode(ids, options, dtype));
+}
