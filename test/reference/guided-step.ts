@@ -1,0 +1,49 @@
+import type { GuidedStepValues } from '../../src/kernels/guided-step.ts';
+
+/** Coefficients of which none is left out. */
+export type StepNumbers = { [K in keyof GuidedStepValues]-?: number };
+
+/** Latents [N, P, C] without padding; predictions [N or 2N, P, C]. */
+export interface GuidedStepReference {
+  images: number;
+  pixels: number;
+  channels: number;
+  values: StepNumbers;
+  prediction: ArrayLike<number>;
+  x: ArrayLike<number>;
+  guided: boolean;
+  noise?: ArrayLike<number> | undefined;
+  /** masks [M, P], reference [T, R, P, C]. */
+  blend?:
+    | { mask: ArrayLike<number>; masks: number; tiled: boolean; reference: ArrayLike<number>; references: number }
+    | undefined;
+}
+
+/** e = u + guidance * (c - u). */
+export function guidedNoise(prediction: ArrayLike<number>, guidance: number): Float64Array {
+  const count = prediction.length / 2;
+  return Float64Array.from({ length: count }, (_, i) => {
+    const u = prediction[i];
+    return u + guidance * (prediction[count + i] - u);
+  });
+}
+
+/** One step in f64. */
+export function guidedStep(r: GuidedStepReference): Float64Array {
+  const { values: v, x, blend } = r;
+  const e = r.guided ? guidedNoise(r.prediction, v.guidance) : r.prediction;
+  const size = r.pixels * r.channels;
+  return Float64Array.from({ length: r.images * size }, (_, i) => {
+    let x0 = v.x0X * x[i] + v.x0E * e[i];
+    if (v.clip > 0) x0 = Math.min(v.clip, Math.max(-v.clip, x0));
+    const eps = v.epsX * x[i] + v.epsE * e[i];
+    const out = v.outX0 * x0 + v.outEps * eps + (r.noise ? v.sigma * r.noise[i] : 0);
+    if (!blend) return out;
+    const image = Math.floor(i / size);
+    const pixel = Math.floor((i % size) / r.channels);
+    const mask = blend.tiled ? image % blend.masks : Math.floor((image * blend.masks) / r.images);
+    const m = blend.mask[mask * r.pixels + pixel];
+    const reference = v.frame * blend.references + Math.floor((image * blend.references) / r.images);
+    return out * m + blend.reference[reference * size + (i % size)] * (1 - m);
+  });
+}
