@@ -1,36 +1,4 @@
-/** The arithmetic of guidance, DDIM steps, posterior draws and DiffEdit masks on dense arrays [N, P, C], in f64. */
-
-/** u + g * (c - u) for [u, c] of n values each. */
-export function guide(prediction: ArrayLike<number>, g: number): Float64Array {
-  const n = prediction.length / 2;
-  return Float64Array.from({ length: n }, (_, i) => prediction[i] + g * (prediction[n + i] - prediction[i]));
-}
-
-export interface StepCoefficients {
-  x0FromX: number;
-  x0FromNoise: number;
-  epsFromX: number;
-  epsFromNoise: number;
-  outFromX0: number;
-  outFromEps: number;
-  sigma: number;
-  clip: number;
-}
-
-/** One step from x with prediction e; `noise` where sigma counts. */
-export function ddimStep(
-  x: ArrayLike<number>,
-  e: ArrayLike<number>,
-  s: StepCoefficients,
-  noise?: ArrayLike<number>,
-): Float64Array {
-  return Float64Array.from({ length: x.length }, (_, i) => {
-    let x0 = s.x0FromX * x[i] + s.x0FromNoise * e[i];
-    if (s.clip > 0) x0 = Math.min(Math.max(x0, -s.clip), s.clip);
-    const eps = s.epsFromX * x[i] + s.epsFromNoise * e[i];
-    return s.outFromX0 * x0 + s.outFromEps * eps + (noise ? s.sigma * noise[i] : 0);
-  });
-}
+/** The arithmetic of posterior draws and DiffEdit masks on dense arrays [N, P, C], in f64. */
 
 /** scaling * (mean + std * noise) for moments [N, P, 2C] and noise [N * repeat, P, C]. */
 export function posterior(
