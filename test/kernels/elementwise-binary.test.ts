@@ -166,6 +166,8 @@ describe('elementwise binary', () => {
         b: { ...side, broadcast: { rows: 3, divide: 3 } },
         y: side,
       }),
-    ).toThrowErrorMatchingInlineSnapshot(`[ShapeError: elementwise-binary: the rows of b must repeat a whole number of times: expected a divisor of 10 rows, got 3 rows for 3 each]`);
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: elementwise-binary: the rows of b must repeat a whole number of times: expected a divisor of 10 rows, got 3 rows for 3 each]`,
+    );
   });
 });

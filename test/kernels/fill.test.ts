@@ -32,6 +32,8 @@ describe('fill', () => {
   });
 
   it('refuses a pitch that does not hold the row', () => {
-    expect(() => fill({ rows: 1, width: 9, pitch: 12, storage: 'f32' })).toThrowErrorMatchingInlineSnapshot(`[ShapeError: fill: a row of 9 needs a pitch that holds it: expected a multiple of 8, at least 9, got 12 (y.pitch). Pad the rows to multiples of 8 elements.]`);
+    expect(() => fill({ rows: 1, width: 9, pitch: 12, storage: 'f32' })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: fill: a row of 9 needs a pitch that holds it: expected a multiple of 8, at least 9, got 12 (y.pitch). Pad the rows to multiples of 8 elements.]`,
+    );
   });
 });

@@ -38,6 +38,8 @@ describe('geglu', () => {
 
   it('refuses a pitch that does not hold both halves', () => {
     const y = { pitch: 8, storage: 'f32' as const };
-    expect(() => geglu({ rows: 1, width: 8, x: y, y })).toThrowErrorMatchingInlineSnapshot(`[ShapeError: geglu: a row of 16 needs a pitch that holds it: expected a multiple of 8, at least 16, got 8 (x.pitch). Pad the rows to multiples of 8 elements.]`);
+    expect(() => geglu({ rows: 1, width: 8, x: y, y })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: geglu: a row of 16 needs a pitch that holds it: expected a multiple of 8, at least 16, got 8 (x.pitch). Pad the rows to multiples of 8 elements.]`,
+    );
   });
 });

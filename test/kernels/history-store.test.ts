@@ -34,6 +34,8 @@ describe('history store and the step buffer', () => {
   });
 
   it('refuses a pitch that is no multiple of 8', () => {
-    expect(() => historyStore({ rows: 1, pitch: 6, entries: 1 })).toThrowErrorMatchingInlineSnapshot(`[ShapeError: history-store: a row of 6 needs a pitch that holds it: expected a multiple of 8, at least 6, got 6 (x.pitch). Pad the rows to multiples of 8 elements.]`);
+    expect(() => historyStore({ rows: 1, pitch: 6, entries: 1 })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: history-store: a row of 6 needs a pitch that holds it: expected a multiple of 8, at least 6, got 6 (x.pitch). Pad the rows to multiples of 8 elements.]`,
+    );
   });
 });

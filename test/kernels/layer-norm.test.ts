@@ -93,9 +93,11 @@ describe('layer norm and rms norm', () => {
     const side = { pitch: 8, storage: 'f32' as const };
     expect(() =>
       layerNorm(caps, { rows: 1, width: 9, eps: 1e-5, x: side, y: side }),
-    ).toThrowErrorMatchingInlineSnapshot(`[ShapeError: layer-norm: a row of 9 needs a pitch that holds it: expected a multiple of 8, at least 9, got 8 (x.pitch). Pad the rows to multiples of 8 elements.]`);
-    expect(() =>
-      rmsNorm(caps, { rows: 0, width: 8, eps: 1e-5, x: side, y: side }),
-    ).toThrowErrorMatchingInlineSnapshot(`[ShapeError: rms-norm: a size must be a positive integer: got 0 (rows)]`);
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: layer-norm: a row of 9 needs a pitch that holds it: expected a multiple of 8, at least 9, got 8 (x.pitch). Pad the rows to multiples of 8 elements.]`,
+    );
+    expect(() => rmsNorm(caps, { rows: 0, width: 8, eps: 1e-5, x: side, y: side })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: rms-norm: a size must be a positive integer: got 0 (rows)]`,
+    );
   });
 });

@@ -90,7 +90,9 @@ describe('mask threshold', () => {
   });
 
   it('refuses a ratio of zero', () => {
-    expect(() => maskThreshold({ ...problem(1, 4), ratio: 0 })).toThrowErrorMatchingInlineSnapshot(`[InputError: mask-threshold: the ratio must be positive: got 0 (ratio)]`);
+    expect(() => maskThreshold({ ...problem(1, 4), ratio: 0 })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: mask-threshold: the ratio must be positive: got 0 (ratio)]`,
+    );
   });
 });
 
@@ -130,7 +132,11 @@ describe('mask morphology', () => {
   it('refuses a radius or sigma of zero', () => {
     expect(() =>
       maskMorphology({ images, height, width, kind: 'dilate', radius: 0 }),
-    ).toThrowErrorMatchingInlineSnapshot(`[ShapeError: mask-morphology: a size must be a positive integer: got 0 (radius)]`);
-    expect(() => maskBlur({ images, height, width, sigma: 0 })).toThrowErrorMatchingInlineSnapshot(`[InputError: mask-morphology: sigma must be positive: got 0 (sigma)]`);
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: mask-morphology: a size must be a positive integer: got 0 (radius)]`,
+    );
+    expect(() => maskBlur({ images, height, width, sigma: 0 })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: mask-morphology: sigma must be positive: got 0 (sigma)]`,
+    );
   });
 });

@@ -64,7 +64,11 @@ describe('posterior sample and added noise', () => {
 
   it('refuses moments that do not hold both halves', () => {
     const moments = { pitch: 8, storage: 'f32' as const };
-    expect(() => posteriorSample({ images: 1, pixels: 1, channels: 5, moments })).toThrowErrorMatchingInlineSnapshot(`[ShapeError: posterior-sample: a row of 10 needs a pitch that holds it: expected a multiple of 8, at least 10, got 8 (moments.pitch). Pad the rows to multiples of 8 elements.]`);
-    expect(() => addNoise({ images: 0, pixels: 1, pitch: 8, output: 'f32' })).toThrowErrorMatchingInlineSnapshot(`[ShapeError: add-noise: a size must be a positive integer: got 0 (images)]`);
+    expect(() => posteriorSample({ images: 1, pixels: 1, channels: 5, moments })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: posterior-sample: a row of 10 needs a pitch that holds it: expected a multiple of 8, at least 10, got 8 (moments.pitch). Pad the rows to multiples of 8 elements.]`,
+    );
+    expect(() => addNoise({ images: 0, pixels: 1, pitch: 8, output: 'f32' })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: add-noise: a size must be a positive integer: got 0 (images)]`,
+    );
   });
 });

@@ -74,6 +74,8 @@ describe('softmax', () => {
   it('refuses a pitch that does not hold the row', async () => {
     const { caps } = await testGpu();
     const side = { pitch: 8, storage: 'f32' as const };
-    expect(() => softmax(caps, { rows: 1, width: 9, x: side, y: side })).toThrowErrorMatchingInlineSnapshot(`[ShapeError: softmax: a row of 9 needs a pitch that holds it: expected a multiple of 8, at least 9, got 8 (x.pitch). Pad the rows to multiples of 8 elements.]`);
+    expect(() => softmax(caps, { rows: 1, width: 9, x: side, y: side })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: softmax: a row of 9 needs a pitch that holds it: expected a multiple of 8, at least 9, got 8 (x.pitch). Pad the rows to multiples of 8 elements.]`,
+    );
   });
 });

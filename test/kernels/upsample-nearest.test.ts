@@ -53,6 +53,8 @@ describe('upsample nearest', () => {
   it('refuses an empty picture', () => {
     expect(() =>
       upsampleNearest(problem({ n: 1, h: 0, w: 1, h2: 1, w2: 1, c: 1 }, 'f32')),
-    ).toThrowErrorMatchingInlineSnapshot(`[ShapeError: upsample-nearest: a size must be a positive integer: got 0 (inHeight)]`);
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: upsample-nearest: a size must be a positive integer: got 0 (inHeight)]`,
+    );
   });
 });
