@@ -1,0 +1,71 @@
+/** What the commands share: where they write, how they end, how a result is printed. */
+import { InputError, PentimentoError, ShapeError, WeightsError } from '../core/errors.ts';
+import { type Loaded, loadPipeline } from './model.ts';
+import type { ModelOptions } from './options.ts';
+import { createProgress, type Progress } from './progress.ts';
+
+/** The world outside: streams, and the signal that Ctrl-C fires. */
+export interface Outside {
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly signal: AbortSignal;
+}
+
+/** Exit codes: done, failed, wrong usage or input, interrupted. */
+export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+
+/** What a command prints: files one a line, or everything as JSON. */
+export interface Result {
+  readonly files: Readonly<Record<string, string>>;
+  readonly [key: string]: unknown;
+}
+
+/** Runs `work` with a loaded pipeline and disposes it, whatever happens. */
+export async function withPipeline(
+  o: ModelOptions,
+  outside: Outside,
+  work: (loaded: Loaded, progress: Progress, seed: number) => Promise<Result>,
+): Promise<void> {
+  const progress = createProgress(outside.stderr);
+  const seed = o.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+  let loaded: Loaded | undefined;
+  try {
+    loaded = await loadPipeline(o, progress, outside.signal);
+    const result = await work(loaded, progress, seed);
+    progress.stop();
+    const { model, device } = loaded;
+    print(outside, o.json === true, { ...result, model, device, dtype: o.dtype, seed });
+  } finally {
+    progress.stop();
+    loaded?.dispose();
+  }
+}
+
+/** Data to stdout: JSON, or the paths of the files. */
+export function print(outside: Outside, json: boolean, result: Result): void {
+  outside.stdout.write(
+    json
+      ? `${JSON.stringify(result, null, 2)}\n`
+      : Object.values(result.files)
+          .map(file => `${file}\n`)
+          .join(''),
+  );
+}
+
+/** One line for an error, with its remedy; the exit code that goes with it. */
+export function explain(error: unknown, outside: Outside): { code: number; line: string } {
+  if (outside.signal.aborted) return { code: EXIT.interrupted, line: 'interrupted, nothing was written' };
+  if (error instanceof PentimentoError) {
+    const input = error instanceof InputError || error instanceof ShapeError || error instanceof WeightsError;
+    return { code: input ? EXIT.usage : EXIT.failed, line: oneLine(error.message) };
+  }
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return {
+    code: EXIT.failed,
+    line: `${oneLine(message)} (this is a defect: run again with --debug and report what it prints)`,
+  };
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' | ');
+}

@@ -1,0 +1,173 @@
+/** `pentimento edit`: mask, inversion and edit of one picture. */
+import { Command } from 'commander';
+import { InputError } from '../core/errors.ts';
+import type { NdArray } from '../core/ndarray.ts';
+import type { GreyImage, RgbImage } from '../io/image.ts';
+import { maskToImage, sideBySide } from '../io/mask.ts';
+import { loadImage } from '../node/images.ts';
+import type { RunOutput } from '../pipeline/types.ts';
+import { type Outside, type Result, withPipeline } from './command.ts';
+import { readLatents } from './latents.ts';
+import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
+import {
+  addInvertOptions,
+  addMaskOptions,
+  addModelOptions,
+  addSizeOptions,
+  addStepOptions,
+  addStrengthOption,
+  type InvertOptions,
+  integer,
+  type MaskOptions,
+  type ModelOptions,
+  number,
+  type Size,
+  type SizeOptions,
+  type StepOptions,
+} from './options.ts';
+import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
+import { fitMask, fitPicture, workingSize } from './pictures.ts';
+
+interface EditOptions extends ModelOptions, SizeOptions, MaskOptions, InvertOptions, StepOptions {
+  readonly output: string;
+  readonly mask?: string;
+  readonly latents?: string;
+  readonly pasteBack?: boolean;
+  readonly inpaintStrength: number;
+  readonly negativePrompt?: string;
+  readonly numImagesPerPrompt: number;
+  readonly eta: number;
+  readonly clipSkip?: number;
+}
+
+interface Inputs {
+  readonly picture: RgbImage;
+  readonly fitted: RgbImage;
+  readonly size: Size;
+  readonly maskImage: GreyImage | undefined;
+  readonly imageLatents: NdArray | undefined;
+}
+
+/** The command with all its options. */
+export function editCommand(outside: Outside): Command {
+  const command = new Command('edit')
+    .description('Edit a picture: find what differs between two prompts, and repaint only that.')
+    .argument('<image>', 'PNG or JPEG, or its address')
+    .option('-o, --output <file>', 'PNG or JPEG to write; mask and side-by-side sheet go beside it', 'edited.png')
+    .option('--paste-back', 'write the picture at its own size with only the masked region changed, with a soft edge')
+    .option('--mask <file>', 'use this mask instead of finding one; white is what changes')
+    .option('--latents <file>', 'use what `pentimento invert` wrote instead of inverting');
+  addMaskOptions(command);
+  addInvertOptions(command);
+  addStepOptions(command);
+  addStrengthOption(command)
+    .optionsGroup('Edit:')
+    .option('--negative-prompt <text>', 'what it shall not show (default: the source prompt)')
+    .option('--num-images-per-prompt <n>', 'pictures to make', integer(1), 1)
+    .option('--eta <x>', 'share of fresh noise a step, 0 to 1', number(0, 1), 0)
+    .option('--clip-skip <n>', 'last layers of the text encoder to skip', integer(1));
+  addSizeOptions(command);
+  addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
+  return command.action((image: string, o: EditOptions) => edit(image, o, outside));
+}
+
+async function edit(image: string, o: EditOptions, outside: Outside): Promise<void> {
+  checkOutput(o.output, ['.png', '.jpg', '.jpeg']);
+  const picture = await loadImage(image);
+  const mask = o.mask === undefined ? undefined : await loadImage(o.mask);
+  await withPipeline(o, outside, async (loaded, progress, seed) => {
+    const inputs = await prepare(picture, mask, o, loaded);
+    const start = performance.now();
+    const output = await loaded.pipe.run({
+      ...runOptions(o),
+      image: inputs.fitted,
+      maskImage: inputs.maskImage,
+      imageLatents: inputs.imageLatents,
+      ...(o.pasteBack ? { pasteBack: { image: picture } } : {}),
+      seed,
+      signal: outside.signal,
+      onProgress: progress.report,
+    });
+    const { files, named } = await render(output, inputs, o, loaded);
+    outside.signal.throwIfAborted();
+    await writeAll(files);
+    return {
+      command: 'edit',
+      image,
+      files: named,
+      ...(output.mask === undefined ? {} : { masked: shareOf(output.mask.mask) }),
+      timingsMs: { ...rounded(output.timings), total: Math.round(performance.now() - start) },
+    } satisfies Result;
+  });
+}
+
+async function prepare(
+  picture: RgbImage,
+  mask: RgbImage | undefined,
+  o: EditOptions,
+  { pipe, fingerprint }: Loaded,
+): Promise<Inputs> {
+  const size = workingSize(picture, pipe, o);
+  const { numInferenceSteps, inpaintStrength } = o;
+  const needed = { fingerprint, numInferenceSteps, inpaintStrength, ...size };
+  return {
+    picture,
+    size,
+    fitted: fitPicture(picture, size),
+    maskImage: mask === undefined ? undefined : fitMask(mask, picture, size, pipe.vaeScaleFactor, o.mask ?? ''),
+    imageLatents: o.latents === undefined ? undefined : await readLatents(o.latents, needed),
+  };
+}
+
+/** What goes to `run` under its own name. */
+function runOptions(o: EditOptions) {
+  const { numInferenceSteps, guidanceScale, maskGuidanceScale, invertGuidanceScale, inpaintStrength } = o;
+  const {
+    sourcePrompt,
+    targetPrompt,
+    sourceNegativePrompt,
+    targetNegativePrompt,
+    negativePrompt,
+    invertNegativePrompt,
+  } = o;
+  const { numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur } = o;
+  const { lambdaAutoCorr, lambdaKl, numRegSteps, numAutoCorrRolls, numImagesPerPrompt, eta, clipSkip } = o;
+  return {
+    ...{ numInferenceSteps, guidanceScale, maskGuidanceScale, invertGuidanceScale, inpaintStrength },
+    ...{ sourcePrompt, targetPrompt, sourceNegativePrompt, targetNegativePrompt, negativePrompt, invertNegativePrompt },
+    ...{ numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur },
+    ...{ lambdaAutoCorr, lambdaKl, numRegSteps, numAutoCorrRolls, numImagesPerPrompt, eta, clipSkip },
+  };
+}
+
+async function render(output: RunOutput, inputs: Inputs, o: EditOptions, { pipe }: Loaded) {
+  if (!Array.isArray(output.images)) throw new InputError({ op: 'edit', problem: 'the pipeline returned no pictures' });
+  const images: RgbImage[] = output.images;
+  const factor = pipe.vaeScaleFactor;
+  const found = output.mask === undefined ? undefined : maskToImage(output.mask.mask, factor);
+  const files: OutputFile[] = [];
+  const named: Record<string, string> = {};
+  const add = (key: string, path: string, image: RgbImage | GreyImage): void => {
+    files.push(encodeFor(path, image));
+    named[key] = path;
+  };
+  for (const [i, image] of images.entries()) {
+    const number = images.length === 1 ? '' : `${i + 1}`;
+    add(`image${number}`, number === '' ? o.output : besides(o.output, number), image);
+  }
+  if (found) add('mask', besides(o.output, 'mask', '.png'), found);
+  const middle = found ?? inputs.maskImage;
+  const before = o.pasteBack ? inputs.picture : inputs.fitted;
+  add('sheet', besides(o.output, 'sheet', '.png'), sideBySide([before, ...(middle ? [middle] : []), ...images]));
+  return { files, named };
+}
+
+/** Share of the picture that the mask covers, 0 to 1. */
+export function shareOf(mask: NdArray): number {
+  return Number((mask.data.reduce((sum, v) => sum + v, 0) / mask.data.length).toFixed(4));
+}
+
+/** Milliseconds without fractions. */
+export function rounded(timings: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(timings).map(([phase, ms]) => [phase, Math.round(ms)]));
+}

@@ -1,0 +1,100 @@
+/** `pentimento invert`: the latents of every inversion step, for later edits with `--latents`. */
+import { Command } from 'commander';
+import { loadImage } from '../node/images.ts';
+import type { InversionOutput } from '../pipeline/types.ts';
+import { Generator } from '../schedulers/index.ts';
+import { type Outside, withPipeline } from './command.ts';
+import { encodeLatents, stepsIn } from './latents.ts';
+import { EMBEDDED_KNOWS } from './model.ts';
+import {
+  addInvertOptions,
+  addModelOptions,
+  addSizeOptions,
+  addStepOptions,
+  addStrengthOption,
+  type InvertOptions,
+  type ModelOptions,
+  type SizeOptions,
+  type StepOptions,
+} from './options.ts';
+import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
+import { fitPicture, workingSize } from './pictures.ts';
+
+interface Options extends ModelOptions, SizeOptions, InvertOptions, StepOptions {
+  readonly output: string;
+  readonly prompt: string;
+  readonly inpaintStrength: number;
+  readonly decodeLatents?: boolean;
+}
+
+/** The command with all its options. */
+export function invertCommand(outside: Outside): Command {
+  const command = new Command('invert')
+    .description('Invert a picture into noise, and keep the latents of every step for edits with --latents.')
+    .argument('<image>', 'PNG or JPEG, or its address')
+    .option('-o, --output <file>', 'safetensors file to write', 'latents.safetensors')
+    .option('--decode-latents', 'also write what every step looks like')
+    .optionsGroup('Prompts:')
+    .requiredOption('--source, --prompt <text>', 'what the picture shows');
+  addInvertOptions(command);
+  addStepOptions(command);
+  addStrengthOption(command);
+  addSizeOptions(command);
+  addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
+  return command.action((image: string, o: Options) => invert(image, o, outside));
+}
+
+async function invert(image: string, o: Options, outside: Outside): Promise<void> {
+  checkOutput(o.output, ['.safetensors']);
+  const picture = await loadImage(image);
+  await withPipeline(o, outside, async ({ pipe, model, fingerprint }, progress, seed) => {
+    const size = workingSize(picture, pipe, o);
+    const start = performance.now();
+    const { prompt, numInferenceSteps, inpaintStrength, lambdaAutoCorr, lambdaKl, numRegSteps, numAutoCorrRolls } = o;
+    const guidanceScale = o.invertGuidanceScale ?? o.guidanceScale;
+    const inverted = await pipe.invert({
+      ...{
+        prompt,
+        numInferenceSteps,
+        inpaintStrength,
+        guidanceScale,
+        lambdaAutoCorr,
+        lambdaKl,
+        numRegSteps,
+        numAutoCorrRolls,
+      },
+      negativePrompt: o.invertNegativePrompt,
+      image: fitPicture(picture, size),
+      decodeLatents: o.decodeLatents === true,
+      generator: new Generator(seed),
+      signal: outside.signal,
+      onProgress: progress.report,
+    });
+    const settings = {
+      model,
+      fingerprint,
+      prompt,
+      negativePrompt: o.invertNegativePrompt ?? '',
+      numInferenceSteps,
+      inpaintStrength,
+      guidanceScale,
+      seed,
+      ...size,
+    };
+    const latents = { path: o.output, bytes: encodeLatents(inverted.latents, settings) };
+    const steps = stepPictures(inverted, o.output);
+    outside.signal.throwIfAborted();
+    await writeAll([latents, ...steps]);
+    const files = { latents: o.output, ...Object.fromEntries(steps.map((file, i) => [`step${i + 1}`, file.path])) };
+    const total = Math.round(performance.now() - start);
+    return { command: 'invert', image, files, settings, steps: stepsIn(inverted.latents), timingsMs: { total } };
+  });
+}
+
+function stepPictures(inverted: InversionOutput, output: string): OutputFile[] {
+  if (!Array.isArray(inverted.images)) return [];
+  const digits = String(inverted.images.length).length;
+  return inverted.images.map((image, i) =>
+    encodeFor(besides(output, `step-${String(i + 1).padStart(digits, '0')}`, '.png'), image),
+  );
+}

@@ -1,0 +1,109 @@
+/** Inverted latents in a safetensors file, with the settings that made them; read back only where they fit. */
+import { InputError } from '../core/errors.ts';
+import { type NdArray, ndarray } from '../core/ndarray.ts';
+import { dim } from '../core/shape.ts';
+import { openSafetensors, writeSafetensors } from '../io/safetensors.ts';
+import { fileSource } from '../node/files.ts';
+
+/** What made the latents. */
+export interface LatentSettings {
+  readonly model: string;
+  readonly fingerprint: string;
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  readonly numInferenceSteps: number;
+  readonly inpaintStrength: number;
+  readonly guidanceScale: number;
+  readonly seed: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** What an edit needs them to be. */
+export type Needed = Pick<LatentSettings, 'fingerprint' | 'numInferenceSteps' | 'inpaintStrength' | 'width' | 'height'>;
+
+const FORMAT = 'pentimento.latents';
+
+/**
+ * @param latents [B, T, 4, H, W]
+ * @returns the file
+ */
+export function encodeLatents(latents: NdArray, settings: LatentSettings): Uint8Array {
+  const metadata = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, String(value)]));
+  return writeSafetensors(
+    { latents: { dtype: 'F32', shape: latents.shape, data: latents.data } },
+    { format: FORMAT, ...metadata },
+  );
+}
+
+/**
+ * Reads latents that `pentimento invert` wrote.
+ * @param path of the file
+ * @param needed settings of the edit that takes them
+ * @throws InputError when they were made by another model or with other settings; WeightsError for a damaged file
+ */
+export async function readLatents(path: string, needed: Needed): Promise<NdArray> {
+  const file = await openSafetensors(await fileSource(path));
+  try {
+    const { metadata } = file;
+    const stored = file.tensors.get('latents');
+    if (metadata['format'] !== FORMAT || stored?.dtype !== 'F32' || stored.shape.length !== 5) {
+      throw new InputError({
+        op: 'latents',
+        problem: 'the file holds no inverted latents',
+        path,
+        fix: 'Make it with `pentimento invert`.',
+      });
+    }
+    for (const [key, wanted] of Object.entries(needed)) {
+      if (metadata[key] !== String(wanted)) throw mismatch(path, key, wanted, metadata);
+    }
+    const data = new Float32Array(stored.byteLength / 4);
+    await file.read('latents', 0, new Uint8Array(data.buffer));
+    return ndarray(data, stored.shape);
+  } finally {
+    await file.close?.();
+  }
+}
+
+const OPTIONS: Readonly<Record<string, string>> = {
+  numInferenceSteps: '--num-inference-steps',
+  inpaintStrength: '--inpaint-strength',
+};
+
+function mismatch(path: string, key: string, wanted: unknown, metadata: Readonly<Record<string, string>>): InputError {
+  if (key === 'fingerprint') {
+    const received = metadata['model'] ?? 'unknown';
+    return new InputError({
+      op: 'latents',
+      problem: 'another model made these latents',
+      received,
+      path,
+      fix: 'Name that model with --model, or invert again.',
+    });
+  }
+  if (key === 'width' || key === 'height') {
+    return new InputError({
+      op: 'latents',
+      problem: 'the latents have another size',
+      expected: `${key} ${wanted}`,
+      received: `${metadata['width']}x${metadata['height']}`,
+      path,
+      fix: `Pass --size ${metadata['width']}x${metadata['height']}, or invert again.`,
+    });
+  }
+  const option = OPTIONS[key] ?? key;
+  return new InputError({
+    op: 'latents',
+    problem: `the latents were made with another ${option}`,
+    expected: String(wanted),
+    received: metadata[key] ?? 'none',
+    path,
+    fix: `Pass ${option} ${metadata[key]}, or invert again.`,
+  });
+}
+
+/** Number of steps that the latents cover. */
+export function stepsIn(latents: NdArray): number {
+  return dim(latents.shape, 1);
+}

@@ -1,0 +1,70 @@
+/** `pentimento mask`: only the mask of an edit. */
+import { Command } from 'commander';
+import { maskToImage } from '../io/mask.ts';
+import { loadImage } from '../node/images.ts';
+import { Generator } from '../schedulers/index.ts';
+import { type Outside, withPipeline } from './command.ts';
+import { shareOf } from './edit.ts';
+import { EMBEDDED_KNOWS } from './model.ts';
+import {
+  addMaskOptions,
+  addModelOptions,
+  addSizeOptions,
+  addStepOptions,
+  type MaskOptions,
+  type ModelOptions,
+  type SizeOptions,
+  type StepOptions,
+} from './options.ts';
+import { checkOutput, encodeFor, writeAll } from './output.ts';
+import { fitPicture, workingSize } from './pictures.ts';
+
+interface Options extends ModelOptions, SizeOptions, MaskOptions, StepOptions {
+  readonly output: string;
+}
+
+/** The command with all its options. */
+export function maskCommand(outside: Outside): Command {
+  const command = new Command('mask')
+    .description(
+      'Find where two prompts want different pictures, and write that as a mask: white is what would change.',
+    )
+    .argument('<image>', 'PNG or JPEG, or its address')
+    .option('-o, --output <file>', 'PNG to write', 'mask.png');
+  addMaskOptions(command);
+  addStepOptions(command);
+  addSizeOptions(command);
+  addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
+  return command.action((image: string, o: Options) => mask(image, o, outside));
+}
+
+async function mask(image: string, o: Options, outside: Outside): Promise<void> {
+  checkOutput(o.output, ['.png']);
+  const picture = await loadImage(image);
+  await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
+    const size = workingSize(picture, pipe, o);
+    const start = performance.now();
+    const { maskGuidanceScale, guidanceScale, ...rest } = o;
+    const found = await pipe.generateMask({
+      ...maskArgs(rest),
+      image: fitPicture(picture, size),
+      guidanceScale: maskGuidanceScale ?? guidanceScale,
+      generator: new Generator(seed),
+      signal: outside.signal,
+      onProgress: progress.report,
+    });
+    outside.signal.throwIfAborted();
+    await writeAll([encodeFor(o.output, maskToImage(found.mask, pipe.vaeScaleFactor))]);
+    const total = Math.round(performance.now() - start);
+    return { command: 'mask', image, files: { mask: o.output }, masked: shareOf(found.mask), timingsMs: { total } };
+  });
+}
+
+function maskArgs(o: Omit<Options, 'guidanceScale'>) {
+  const { sourcePrompt, targetPrompt, sourceNegativePrompt, targetNegativePrompt, numInferenceSteps } = o;
+  const { numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur } = o;
+  return {
+    ...{ sourcePrompt, targetPrompt, sourceNegativePrompt, targetNegativePrompt, numInferenceSteps },
+    ...{ numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur },
+  };
+}

@@ -1,0 +1,145 @@
+/** From `--model` and the device options to a loaded pipeline. */
+import { createHash } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { InputError } from '../core/errors.ts';
+import type { FolderSource } from '../core/tensor-source.ts';
+import type { Gpu } from '../gpu/device.ts';
+import { candidates } from '../io/checkpoint.ts';
+import { requestGpu } from '../node/device.ts';
+import { directory } from '../node/files.ts';
+import { fetchModel, isRepoId } from '../node/hub.ts';
+import { DiffEditPipeline } from '../pipeline/diffedit.ts';
+import type { ModelOptions } from './options.ts';
+import type { Progress } from './progress.ts';
+
+/** A pipeline, and what the results say about it. */
+export interface Loaded {
+  readonly pipe: DiffEditPipeline;
+  /** Folder or Hub id. */
+  readonly model: string;
+  /** Adapter. */
+  readonly device: string;
+  /** Of configs and weights: latents carry it, so that another model's are refused. */
+  readonly fingerprint: string;
+  dispose(): void;
+}
+
+/** What the embedded model knows; help texts and first runs say it. */
+export const EMBEDDED_KNOWS =
+  'The embedded model knows fruit (apples, pears, oranges, lemons, peaches, strawberries, tomatoes) in bowls, in baskets and on plates, and nothing else; for other pictures name a model with --model.';
+
+/**
+ * Loads the model and takes a device.
+ * @throws InputError when there is no such model; DeviceError without a device; WeightsError for a damaged folder
+ */
+export async function loadPipeline(o: ModelOptions, progress: Progress, signal: AbortSignal): Promise<Loaded> {
+  const { folder, model } = await findModel(o, progress, signal);
+  if (!(await folder.has('model_index.json'))) {
+    throw new InputError({
+      op: 'model',
+      problem: 'the folder is not a diffusers model',
+      expected: 'a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/',
+      path: folder.label,
+      fix: 'Name the folder that holds model_index.json, or a Hub id such as stabilityai/stable-diffusion-2-1-base.',
+    });
+  }
+  const gpu = await requestGpu({ adapterName: o.device });
+  try {
+    const pipe = await DiffEditPipeline.fromPretrained(folder, {
+      gpu,
+      dtype: o.dtype,
+      ...(o.variant === undefined ? {} : { variant: o.variant }),
+      mendQuirks: o.mendQuirks === true,
+      onProgress: progress.report,
+      signal,
+    });
+    if (o.enableModelCpuOffload) pipe.enableModelCpuOffload();
+    if (o.enableVaeSlicing) pipe.enableVaeSlicing();
+    if (o.enableVaeTiling) pipe.enableVaeTiling();
+    const dispose = (): void => {
+      pipe.dispose();
+      gpu.dispose();
+    };
+    return { pipe, model, device: adapterName(gpu), fingerprint: await fingerprintOf(folder, o.variant), dispose };
+  } catch (error) {
+    gpu.dispose();
+    throw error;
+  }
+}
+
+/** The adapter in words. */
+export function adapterName(gpu: Gpu): string {
+  return gpu.caps.description || gpu.caps.device || 'unnamed adapter';
+}
+
+async function findModel(
+  o: ModelOptions,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<{ folder: FolderSource; model: string }> {
+  const asked = o.model;
+  if (asked === undefined) {
+    progress.note(`Using the embedded model. ${EMBEDDED_KNOWS}`);
+    return { folder: await directory(embeddedModel()), model: 'orchard (embedded)' };
+  }
+  if (existsSync(asked) && statSync(asked).isDirectory()) return { folder: await directory(asked), model: asked };
+  if (!existsSync(asked) && isRepoId(asked)) {
+    const onProgress = (e: { bytes: number; of: number }): void => progress.bytes('download', e.bytes, e.of);
+    const path = await fetchModel(asked, { ...o, signal, onProgress });
+    progress.stop();
+    return { folder: await directory(path), model: asked };
+  }
+  throw new InputError({
+    op: 'model',
+    problem: existsSync(asked) ? 'not a folder' : 'no such folder',
+    path: asked,
+    fix: 'Give --model a diffusers folder of Stable Diffusion 1.x or 2.x, or a Hub id (owner/name).',
+  });
+}
+
+/**
+ * The folder of the embedded model, in the repository that this file belongs to.
+ * @throws InputError in the npm package, which does not carry it
+ */
+export function embeddedModel(): string {
+  for (let at = dirname(fileURLToPath(import.meta.url)); dirname(at) !== at; at = dirname(at)) {
+    if (!existsSync(join(at, 'package.json'))) continue;
+    const folder = join(at, 'models', 'orchard', 'stable-diffusion');
+    if (existsSync(folder)) return folder;
+    break;
+  }
+  throw new InputError({
+    op: 'model',
+    problem: 'the embedded model comes with the repository, not with the npm package',
+    fix: 'Clone the repository and run it there, or name a Stable Diffusion 1.x or 2.x folder or Hub id: --model stabilityai/stable-diffusion-2-1-base',
+  });
+}
+
+/** SHA-256 over the configs and up to 1 MiB from the end of the UNet's weights, shortened. */
+async function fingerprintOf(folder: FolderSource, variant: string | undefined): Promise<string> {
+  const hash = createHash('sha256');
+  for (const file of [
+    'scheduler/scheduler_config.json',
+    'text_encoder/config.json',
+    'unet/config.json',
+    'vae/config.json',
+  ]) {
+    if (await folder.has(file)) hash.update(await folder.text(file));
+  }
+  const names = [
+    ...(variant === undefined ? [] : candidates('diffusion_pytorch_model', variant)),
+    ...candidates('diffusion_pytorch_model', undefined),
+  ];
+  for (const name of names) {
+    if (!(await folder.has(`unet/${name}`))) continue;
+    const weights = await folder.bytes(`unet/${name}`);
+    const tail = new Uint8Array(Math.min(weights.byteLength, 2 ** 20));
+    await weights.read(weights.byteLength - tail.length, tail);
+    await weights.close?.();
+    hash.update(tail);
+    break;
+  }
+  return hash.digest('hex').slice(0, 16);
+}

@@ -1,0 +1,77 @@
+/** Files that a command writes: named and checked before the work, written after it, all of them or none. */
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, extname } from 'node:path';
+import { InputError } from '../core/errors.ts';
+import type { GreyImage, RgbImage } from '../io/image.ts';
+import { encodeJpeg, encodePng } from '../node/images.ts';
+
+/** A file to be written. */
+export interface OutputFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Refuses a path that cannot be written, before the work begins.
+ * @param path to be written later; its folder may be missing, and is made then
+ * @param extensions that are understood
+ * @throws InputError
+ */
+export function checkOutput(path: string, extensions: readonly string[]): void {
+  const extension = extname(path).toLowerCase();
+  const fail = (problem: string, fix: string, received?: string): never => {
+    throw new InputError({ op: 'output', problem, received, path, fix });
+  };
+  if (!extensions.includes(extension)) {
+    fail(
+      'the name does not say how to write the file',
+      `Let it end in ${extensions.join(' or ')}.`,
+      extension || 'no extension',
+    );
+  }
+  if (existsSync(path) && statSync(path).isDirectory()) fail('a folder has this name', 'Name a file.');
+  let folder = dirname(path);
+  while (!existsSync(folder)) folder = dirname(folder);
+  if (!statSync(folder).isDirectory()) fail('the folder is a file', 'Name another folder.', folder);
+  try {
+    accessSync(folder, constants.W_OK);
+  } catch {
+    fail('no permission to write into the folder', 'Name another folder.', folder);
+  }
+}
+
+/** `dir/name.png` with something before the extension: `dir/name.mask.png`. */
+export function besides(path: string, addition: string, extension: string = extname(path)): string {
+  return `${path.slice(0, path.length - extname(path).length)}.${addition}${extension}`;
+}
+
+/** The picture as the path's extension says. */
+export function encodeFor(path: string, image: RgbImage | GreyImage): OutputFile {
+  return { path, bytes: extname(path).toLowerCase() === '.png' ? encodePng(image) : encodeJpeg(image) };
+}
+
+/**
+ * Writes all files under temporary names, then renames them: an error or a break leaves none half written.
+ * @throws InputError when a file cannot be written
+ */
+export async function writeAll(files: readonly OutputFile[]): Promise<void> {
+  const part = (file: OutputFile): string => `${file.path}.${process.pid}.part`;
+  try {
+    for (const file of files) {
+      await mkdir(dirname(file.path), { recursive: true });
+      await writeFile(part(file), file.bytes);
+    }
+    for (const file of files) await rename(part(file), file.path);
+  } catch (cause) {
+    await Promise.all(files.map(file => rm(part(file), { force: true })));
+    const received = cause instanceof Error ? cause.message : cause;
+    throw new InputError({
+      op: 'output',
+      problem: 'the result cannot be written',
+      received,
+      fix: 'Name another folder.',
+      cause,
+    });
+  }
+}

@@ -1,0 +1,58 @@
+/** The command line as a function: arguments in, exit code out. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { EXIT, explain, type Outside } from './command.ts';
+import { devicesCommand } from './devices.ts';
+import { editCommand } from './edit.ts';
+import { invertCommand } from './invert.ts';
+import { maskCommand } from './mask.ts';
+import { EMBEDDED_KNOWS } from './model.ts';
+
+/**
+ * Runs one command.
+ * @param args without node and script
+ * @returns the exit code: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted
+ */
+export async function runCommand(args: readonly string[], outside: Outside): Promise<number> {
+  const program = createProgram(outside);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return EXIT.done;
+  } catch (error) {
+    // commander has printed its own errors.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    const { code, line } = explain(error, outside);
+    outside.stderr.write(`${code === EXIT.interrupted ? '' : 'error: '}${line}\n`);
+    if (program.opts<{ debug?: boolean }>().debug && error instanceof Error) outside.stderr.write(`${error.stack}\n`);
+    return code;
+  }
+}
+
+/** The program with its commands; also what documents the options. */
+export function createProgram(outside: Outside): Command {
+  const program = new Command('pentimento')
+    .description('Edit pictures by text with Stable Diffusion on WebGPU: DiffEdit finds the mask by itself.')
+    .version(version())
+    .option('--debug', 'print where an error comes from')
+    .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
+  for (const command of [editCommand, maskCommand, invertCommand, devicesCommand]) program.addCommand(command(outside));
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({
+      writeOut: text => outside.stdout.write(text),
+      writeErr: text => outside.stderr.write(text),
+      getOutHelpWidth: () => outside.stdout.columns ?? 100,
+    });
+  }
+  return program;
+}
+
+function version(): string {
+  for (let at = new URL('.', import.meta.url); at.pathname !== '/'; at = new URL('..', at)) {
+    try {
+      return String(JSON.parse(readFileSync(new URL('package.json', at), 'utf8')).version);
+    } catch {
+      // not the package's own folder
+    }
+  }
+  return 'unknown';
+}

@@ -1,0 +1,99 @@
+/** Progress on stderr: bars with the time left on a terminal, one line a phase elsewhere. */
+import cliProgress from 'cli-progress';
+import type { Phase, ProgressEvent } from '../pipeline/types.ts';
+
+/** Where a command tells how far it is. */
+export interface Progress {
+  /** Takes the pipeline's events. */
+  readonly report: (event: ProgressEvent) => void;
+  /** Bytes of a download. */
+  bytes(label: string, done: number, of: number): void;
+  /** A line of text. */
+  note(line: string): void;
+  /** Ends the bar that is shown. */
+  stop(): void;
+}
+
+const NAMES: Readonly<Record<Phase, string>> = {
+  load: 'loading weights',
+  text: 'reading prompts',
+  encode: 'encoding picture',
+  mask: 'finding mask',
+  invert: 'inverting',
+  edit: 'editing',
+  decode: 'decoding',
+};
+
+/** @param stream stderr, or what stands for it */
+export function createProgress(stream: NodeJS.WriteStream): Progress {
+  return stream.isTTY ? new Bars(stream) : new Lines(stream);
+}
+
+class Bars implements Progress {
+  readonly #stream: NodeJS.WriteStream;
+  #bar: cliProgress.SingleBar | undefined;
+  #label = '';
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  readonly report = (e: ProgressEvent): void => {
+    if (e.phase === 'load') this.bytes(NAMES.load, e.step, e.of);
+    else this.#show(NAMES[e.phase], e.step, e.of, '{value}/{total}');
+  };
+
+  bytes(label: string, done: number, of: number): void {
+    const mib = (n: number): number => Math.round(n / 2 ** 20);
+    this.#show(label, mib(done), Math.max(1, mib(of)), '{value}/{total} MiB');
+  }
+
+  note(line: string): void {
+    this.stop();
+    this.#stream.write(`${line}\n`);
+  }
+
+  stop(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+    this.#label = '';
+  }
+
+  #show(label: string, value: number, total: number, count: string): void {
+    if (label !== this.#label) {
+      this.stop();
+      this.#label = label;
+      const format = `${label.padEnd(16)} {bar} ${count} | {duration_formatted}, {eta_formatted} left`;
+      const options = { format, stream: this.#stream, hideCursor: true, barsize: 24, etaBuffer: 5 };
+      this.#bar = new cliProgress.SingleBar(options, cliProgress.Presets.shades_classic);
+      this.#bar.start(total, 0);
+    }
+    this.#bar?.setTotal(total);
+    this.#bar?.update(value);
+    if (value >= total) this.stop();
+  }
+}
+
+class Lines implements Progress {
+  readonly #stream: NodeJS.WriteStream;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  readonly report = (e: ProgressEvent): void => {
+    if (e.step < e.of) return;
+    const steps = e.phase === 'load' ? `${Math.round(e.of / 2 ** 20)} MiB` : e.of === 1 ? '' : `${e.of} steps`;
+    this.note(`${NAMES[e.phase]}: ${[steps, `${(e.ms / 1000).toFixed(1)} s`].filter(Boolean).join(', ')}`);
+  };
+
+  bytes(label: string, done: number, of: number): void {
+    if (done >= of) this.note(`${label}: ${Math.round(of / 2 ** 20)} MiB`);
+  }
+
+  note(line: string): void {
+    this.#stream.write(`${line}\n`);
+  }
+
+  stop(): void {}
+}
