@@ -2,11 +2,11 @@
 // Ho & Salimans 2022, Classifier-Free Diffusion Guidance, https://arxiv.org/abs/2207.12598
 //
 //   prediction  [2N, P, pitch]  Input  the N unconditional ones first
-//   step        [32]            f32    guidance in element 0
+//   step        Step                   guidance
 //   e           [N, P, pitch]   f32    padding zero, as in the prediction
 //
 // One invocation per vec4 of e. Tiles: WORKGROUP of them. Traffic: both once. Arithmetic in f32.
-// Needs: lib/input.
+// Needs: lib/input, lib/step.
 
 const WORKGROUP: u32 = 64;
 
@@ -17,7 +17,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> prediction: array<Input4>;
-@group(0) @binding(2) var<storage, read> step_values: array<f32>;
+@group(0) @binding(2) var<storage, read> step: Step;
 @group(0) @binding(3) var<storage, read_write> e: array<vec4f>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -27,5 +27,5 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let i = tile * WORKGROUP + lane;
   if (i >= p.count) { return; }
   let u = input_load(prediction[i]);
-  e[i] = u + step_values[0] * (input_load(prediction[p.count + i]) - u);
+  e[i] = u + step.guidance * (input_load(prediction[p.count + i]) - u);
 }

@@ -10,20 +10,18 @@
 //
 //   prediction  [N or 2N, P, pitch]  Input  where GUIDED the N unconditional ones first
 //   x           [N, P, pitch]        f32    in place; padding zero
-//   step        [32]                 f32    guidance, x0_x, x0_e, eps_x, eps_e, out_x0, out_eps, sigma, clip, frame
+//   step        Step                        the coefficients, and reference, the frame to blend with
 //   noise       [N, P, pitch]        f32    where NOISE
 //   mask        [M, P, 8]            f32    where BLEND, in lane 0; mask of image n: n % M where mask_tiled, else n * M / N
-//   reference   [T, R, P, pitch]     f32    where BLEND, at frame; image n meets reference n * R / N
-//   history     [T', N, P, pitch]    f32    where HISTORY, receives x' at frame; else any buffer of its own
+//   reference   [T, R, P, pitch]     f32    where BLEND, at that frame; image n meets image n * R / N
 //
 // One invocation per vec4 of x. Tiles: WORKGROUP of them. Traffic: every operand once, x twice. Arithmetic in f32.
-// Needs: lib/input.
+// Needs: lib/input, lib/step.
 
 const WORKGROUP: u32 = 64;
 const GUIDED: bool = true;
 const NOISE: bool = false;
 const BLEND: bool = false;
-const HISTORY: bool = false;
 
 struct Params {
   first_tile: u32, end_tile: u32,
@@ -31,26 +29,21 @@ struct Params {
   columns: u32,  // vec4s of a row
   pixels: u32, channels: u32,
   images: u32, masks: u32, mask_tiled: u32, references: u32,
-  reference_frames: u32, history_frames: u32,
+  frames: u32,   // T
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> prediction: array<Input4>;
 @group(0) @binding(2) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> step_values: array<f32>;
+@group(0) @binding(3) var<storage, read> step: Step;
 @group(0) @binding(4) var<storage, read> noise: array<vec4f>;
 @group(0) @binding(5) var<storage, read> mask: array<vec4f>;
 @group(0) @binding(6) var<storage, read> reference: array<vec4f>;
-@group(0) @binding(7) var<storage, read_write> history: array<vec4f>;
-
-fn frame(frames: u32) -> u32 {
-  return min(u32(step_values[9]), frames - 1u);
-}
 
 fn guided(i: u32) -> vec4f {
   if (!GUIDED) { return input_load(prediction[i]); }
   let u = input_load(prediction[i]);
-  return u + step_values[0] * (input_load(prediction[p.count + i]) - u);
+  return u + step.guidance * (input_load(prediction[p.count + i]) - u);
 }
 
 fn blended(value: vec4f, i: u32) -> vec4f {
@@ -58,7 +51,7 @@ fn blended(value: vec4f, i: u32) -> vec4f {
   let image = i / image_size;
   let mask_image = select(image * p.masks / p.images, image % p.masks, p.mask_tiled == 1u);
   let m = mask[2u * (mask_image * p.pixels + i % image_size / p.columns)].x;
-  let reference_image = frame(p.reference_frames) * p.references + image * p.references / p.images;
+  let reference_image = min(step.reference, p.frames - 1u) * p.references + image * p.references / p.images;
   return value * m + reference[reference_image * image_size + i % image_size] * (1.0 - m);
 }
 
@@ -70,15 +63,12 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   if (i >= p.count) { return; }
   let e = guided(i);
   let old = x[i];
-  var x0 = step_values[1] * old + step_values[2] * e;
-  let clip = step_values[8];
-  if (clip > 0.0) { x0 = clamp(x0, vec4f(-clip), vec4f(clip)); }
-  let eps = step_values[3] * old + step_values[4] * e;
-  var value = step_values[5] * x0 + step_values[6] * eps;
-  if (NOISE) { value += step_values[7] * noise[i]; }
+  var x0 = step.x0_x * old + step.x0_e * e;
+  if (step.clip > 0.0) { x0 = clamp(x0, vec4f(-step.clip), vec4f(step.clip)); }
+  let eps = step.eps_x * old + step.eps_e * e;
+  var value = step.out_x0 * x0 + step.out_eps * eps;
+  if (NOISE) { value += step.sigma * noise[i]; }
   if (BLEND) { value = blended(value, i); }
   let channel = vec4u(4u * (i % p.columns)) + vec4u(0u, 1u, 2u, 3u);
-  value = select(vec4f(0.0), value, channel < vec4u(p.channels));
-  x[i] = value;
-  if (HISTORY) { history[frame(p.history_frames) * p.count + i] = value; }
+  x[i] = select(vec4f(0.0), value, channel < vec4u(p.channels));
 }

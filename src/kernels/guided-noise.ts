@@ -3,6 +3,7 @@ import { alignUp, ceilDiv, ROW_ALIGN } from '../core/shape.ts';
 import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib } from './libs.ts';
 import { requireSizes } from './rows.ts';
+import { stepLib } from './step.ts';
 
 const WORKGROUP = 64;
 
@@ -17,7 +18,7 @@ export interface GuidedNoiseProblem {
 
 /**
  * e = u + guidance * (c - u) in f32, for those who change the prediction before they step.
- * Bindings: prediction [2N, P, pitch], step [32], e [N, P, pitch] f32.
+ * Bindings: prediction [2N, P, pitch], step, e [N, P, pitch] f32.
  *
  * @throws ShapeError for sizes that are no positive integers
  */
@@ -27,7 +28,7 @@ export function guidedNoise({ images, pixels, channels, storage }: GuidedNoisePr
   return {
     kernel: 'guided-noise',
     source,
-    libs: [inputLib(storage)],
+    libs: [inputLib(storage), stepLib],
     values: {},
     bindings: [
       { name: 'prediction', access: 'read' },

@@ -8,12 +8,11 @@ export interface GuidedStepCase {
   noise?: boolean;
   clip?: number;
   blend?: { masks: number; order: 'tiled' | 'consecutive'; references: number };
-  history?: boolean;
 }
 
 export const guidedStepCases: GuidedStepCase[] = [
   { name: 'one pixel without guidance', images: 1, pixels: 1, channels: 4, guided: false },
-  { name: 'guidance and a history', images: 2, pixels: 31, channels: 4, guided: true, history: true },
+  { name: 'guidance', images: 2, pixels: 31, channels: 4, guided: true },
   { name: 'noise and clipping', images: 1, pixels: 33, channels: 4, guided: true, noise: true, clip: 0.5 },
   {
     name: 'two masks in turn, two references for two images each',
@@ -40,6 +39,5 @@ export const guidedStepCases: GuidedStepCase[] = [
     noise: true,
     clip: 1,
     blend: { masks: 1, order: 'tiled', references: 2 },
-    history: true,
   },
 ];

@@ -1,13 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { guidedNoise } from '../../src/kernels/guided-noise.ts';
-import { guidedStep, guidedStepValues } from '../../src/kernels/guided-step.ts';
+import { guidedStep } from '../../src/kernels/guided-step.ts';
+import { packStep, type StepValues } from '../../src/kernels/step.ts';
 import { guidedNoise as noiseReference, guidedStep as reference } from '../reference/guided-step.ts';
-import { expectRows, padRows, pitchOf, runBothWays, SETTINGS, settingOf, stored } from '../support/rows.ts';
+import { expectRows, padRows, runBothWays, SETTINGS, settingOf, stored } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 import { guidedStepCases } from './guided-step.cases.ts';
 
 const FRAMES = 3;
-const VALUES = { guidance: 3.5, x0X: 1.2, x0E: -0.7, epsX: 0.1, epsE: 0.9, outX0: 0.8, outEps: 0.55, sigma: 0.3 };
+const VALUES = {
+  ...{ guidance: 3.5, x0FromX: 1.2, x0FromNoise: -0.7, epsFromX: 0.1, epsFromNoise: 0.9 },
+  ...{ outFromX0: 0.8, outFromEps: 0.55, sigma: 0.3 },
+};
+const step = (values: StepValues) => ({ words: new Uint32Array(packStep(values)) });
 const f32 = (values: ArrayLike<number>) => ({ storage: 'f32' as const, values });
 
 describe('guided-step', () => {
@@ -17,7 +22,7 @@ describe('guided-step', () => {
         const { gpu, storage } = await settingOf(name);
         const { images, pixels, channels, guided, blend } = c;
         const size = pixels * channels;
-        const values = { ...VALUES, clip: c.clip ?? 0, frame: 1 };
+        const values = { ...VALUES, clip: c.clip ?? 0, referenceIndex: 1 };
         const prediction = stored(randoms((guided ? 2 : 1) * images * size, 1), storage);
         const x = randoms(images * size, 2);
         const noise = randoms(images * size, 3);
@@ -26,17 +31,14 @@ describe('guided-step', () => {
         const call = guidedStep({
           ...{ images, pixels, channels, storage, guided, noise: c.noise },
           blend: blend && { ...blend, frames: FRAMES },
-          history: c.history ? { frames: FRAMES } : undefined,
         });
-        const count = images * pixels * pitchOf(channels);
         const result = await runBothWays(gpu, call, {
           prediction: { storage, values: padRows(prediction, channels) },
           x: f32(padRows(x, channels)),
-          step: f32(guidedStepValues(values)),
+          step: step(values),
           noise: f32(padRows(noise, channels)),
           mask: f32(padRows(mask, 1)),
           reference: f32(padRows(frames, channels)),
-          history: f32(new Float32Array(FRAMES * count).fill(7)),
         });
         const expected = reference({
           ...{ images, pixels, channels, values, prediction, x, guided },
@@ -44,9 +46,6 @@ describe('guided-step', () => {
           blend: blend && { ...blend, mask, tiled: blend.order === 'tiled', reference: frames },
         });
         expectRows(result.x, expected, channels, 2e-6);
-        const history = new Float32Array(FRAMES * count).fill(7);
-        if (c.history) history.set(result.x, values.frame * count);
-        expect(result.history).toEqual(history);
       });
     }
 
@@ -55,7 +54,7 @@ describe('guided-step', () => {
       const prediction = stored(randoms(2 * 3 * 23 * 4, 6), storage);
       const { e } = await runBothWays(gpu, guidedNoise({ images: 3, pixels: 23, channels: 4, storage }), {
         prediction: { storage, values: padRows(prediction, 4) },
-        step: f32(guidedStepValues(VALUES)),
+        step: step(VALUES),
         e: { storage: 'f32', size: 3 * 23 * 8 },
       });
       expectRows(e, noiseReference(prediction, VALUES.guidance), 4, 1e-6);
@@ -72,11 +71,10 @@ describe('guided-step', () => {
       const result = await runBothWays(gpu, call, {
         prediction: f32(padRows(prediction, 4)),
         x: f32(padRows(x, 4)),
-        step: f32(guidedStepValues(VALUES)),
+        step: step(VALUES),
         noise: f32(x),
         mask: f32(padRows(new Float32Array(8).fill(m), 1)),
         reference: f32(padRows(frames, 4)),
-        history: f32(new Float32Array(4)),
       });
       return result.x;
     };
@@ -84,21 +82,17 @@ describe('guided-step', () => {
     expect(await run(true, 1)).toEqual(await run(false, 1));
   });
 
-  it('stays within the frames whatever the step says', async () => {
+  it('takes the last frame where the step names one beyond it', async () => {
     const { gpu } = await settingOf('f32');
-    const problem = { images: 1, pixels: 2, channels: 4, storage: 'f32' as const, guided: false };
-    const x = padRows(randoms(8, 2), 4);
-    const { history } = await runBothWays(gpu, guidedStep({ ...problem, history: { frames: 2 } }), {
-      prediction: f32(x),
-      x: f32(x),
-      // x' = x, so that the second run of the comparison starts from the same.
-      step: f32(guidedStepValues({ ...VALUES, x0X: 1, x0E: 0, epsX: 0, epsE: 0, outX0: 1, frame: 1e9 })),
-      noise: f32(x),
-      mask: f32(x),
-      reference: f32(x),
-      history: f32(new Float32Array(32)),
+    const blend = { masks: 1, order: 'tiled' as const, references: 1, frames: 2 };
+    const call = guidedStep({ images: 1, pixels: 2, channels: 4, storage: 'f32', guided: false, blend });
+    const frames = padRows(randoms(16, 2), 4);
+    const zero = f32(new Float32Array(16));
+    const { x } = await runBothWays(gpu, call, {
+      ...{ prediction: zero, x: zero, noise: zero, mask: zero, reference: f32(frames) },
+      step: step({ ...VALUES, referenceIndex: 1e9 }),
     });
-    expect(history).toEqual(Float32Array.of(...new Float32Array(16), ...x));
+    expect(x).toEqual(frames.slice(16));
   });
 
   it('refuses masks that do not serve the images evenly, and no images', () => {

@@ -1,7 +1,9 @@
-import type { GuidedStepValues } from '../../src/kernels/guided-step.ts';
+import type { StepValues } from '../../src/kernels/step.ts';
 
-/** Coefficients of which none is left out. */
-export type StepNumbers = { [K in keyof GuidedStepValues]-?: number };
+/** The numbers of a step that guided-step reads. */
+export type StepNumbers = {
+  [K in Exclude<keyof StepValues, 'noisedX' | 'noisedNoise' | 'mapWeight' | 'mapFirst' | 'historyIndex'>]-?: number;
+};
 
 /** Latents [N, P, C] without padding; predictions [N or 2N, P, C]. */
 export interface GuidedStepReference {
@@ -34,16 +36,16 @@ export function guidedStep(r: GuidedStepReference): Float64Array {
   const e = r.guided ? guidedNoise(r.prediction, v.guidance) : r.prediction;
   const size = r.pixels * r.channels;
   return Float64Array.from({ length: r.images * size }, (_, i) => {
-    let x0 = v.x0X * x[i] + v.x0E * e[i];
+    let x0 = v.x0FromX * x[i] + v.x0FromNoise * e[i];
     if (v.clip > 0) x0 = Math.min(v.clip, Math.max(-v.clip, x0));
-    const eps = v.epsX * x[i] + v.epsE * e[i];
-    const out = v.outX0 * x0 + v.outEps * eps + (r.noise ? v.sigma * r.noise[i] : 0);
+    const eps = v.epsFromX * x[i] + v.epsFromNoise * e[i];
+    const out = v.outFromX0 * x0 + v.outFromEps * eps + (r.noise ? v.sigma * r.noise[i] : 0);
     if (!blend) return out;
     const image = Math.floor(i / size);
     const pixel = Math.floor((i % size) / r.channels);
     const mask = blend.tiled ? image % blend.masks : Math.floor((image * blend.masks) / r.images);
     const m = blend.mask[mask * r.pixels + pixel];
-    const reference = v.frame * blend.references + Math.floor((image * blend.references) / r.images);
+    const reference = v.referenceIndex * blend.references + Math.floor((image * blend.references) / r.images);
     return out * m + blend.reference[reference * size + (i % size)] * (1 - m);
   });
 }
