@@ -1,7 +1,7 @@
 // elementwise-binary: y = alpha * a + beta * b, or alpha * a * b, or alpha * a / b, with b repeated over rows.
 //
 //   a  [rows, a_pitch]    Input
-//   b  [b_rows, b_pitch]  Weight  row of b = row / b_divide % b_modulo; its lane 0 stands for the whole row where SCALAR
+//   b  [b_rows, b_pitch]  Weight  row of b = row / b_divide % b_modulo where BROADCAST, else row; its lane 0 stands for the whole row where SCALAR
 //   y  [rows, y_pitch]    Output  padding zero
 //
 // Tiles: WORKGROUP * EACH neighbouring vec4s of y. Traffic: a and y once, b once or from the cache. Arithmetic in f32.
@@ -10,6 +10,7 @@
 const WORKGROUP: u32 = 256;
 const EACH: u32 = 4;
 const OPERATION: u32 = 0;  // 0 add, 1 multiply, 2 divide
+const BROADCAST: bool = true;
 const SCALAR: bool = false;
 
 struct Params {
@@ -39,12 +40,14 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     var v = vec4f(0.0);
     if (4u * column < p.width) {
       let left = p.alpha * input_load(a[row * p.a_pitch + column - p.a_base]);
-      let b_row = row / p.b_divide % p.b_modulo * p.b_pitch - p.b_base;
+      var b_row = row;
+      if (BROADCAST) { b_row = row / p.b_divide % p.b_modulo; }
+      let b_start = b_row * p.b_pitch - p.b_base;
       var right: vec4f;
       if (SCALAR) {
-        right = vec4f(weight_load(b[b_row]).x);
+        right = vec4f(weight_load(b[b_start]).x);
       } else {
-        right = weight_load(b[b_row + column]);
+        right = weight_load(b[b_start + column]);
       }
       switch OPERATION {
         case 1u: { v = left * right; }

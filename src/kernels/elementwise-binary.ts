@@ -63,7 +63,7 @@ export function elementwiseBinary(problem: ElementwiseBinaryProblem): KernelCall
     kernel: op,
     source,
     libs: [inputLib(a.storage), weightLib(b.storage), outputLib(y.storage)],
-    values: { OPERATION: OPERATION[operation], SCALAR: scalar },
+    values: { OPERATION: OPERATION[operation], BROADCAST: !sameRows, SCALAR: scalar },
     bindings: [
       rowBinding('a', 'read', a, 9, range),
       sameRows ? rowBinding('b', 'read', b, 10, range) : { name: 'b', access: 'read' },
