@@ -178,7 +178,7 @@ function bindings(p: GemmProblem, tileRows: number, columnTiles: number): Kernel
   };
   const yRange = (first: number, end: number): [number, number] => {
     const [from, to] = rowRange(first, end);
-    return [from * p.y.pitch, to * p.y.pitch];
+    return [(from * p.y.pitch) / 4, (to * p.y.pitch) / 4]; // y_base counts vec4s
   };
   const aRange = (first: number, end: number): [number, number] => {
     const [from, to] = rowRange(first, end);
@@ -191,7 +191,7 @@ function bindings(p: GemmProblem, tileRows: number, columnTiles: number): Kernel
   const a: KernelBinding = { name: 'a', access: 'read' };
   const y: KernelBinding = { name: 'y', access: 'write' };
   const residual: KernelBinding = { name: 'residual', access: 'read' };
-  const yWindow = { param: Y_BASE, range: yRange, elementBytes: bytes };
+  const yWindow = { param: Y_BASE, range: yRange, elementBytes: 4 * bytes };
   return [
     plainA ? { ...a, window: { param: A_BASE, range: aRange, elementBytes: storageBytes(p.a.storage) } } : a,
     { name: 'b', access: 'read' },
