@@ -30,6 +30,7 @@ import { GroupNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { type Tensor, unary } from '../../tensor/ops.ts';
 import { counted } from '../counted.ts';
+import { checkText, checkUNetInputs } from './checks.ts';
 import type { UNetConfig, UNetLevel } from './config.ts';
 import { type TransformerConfig, UNetBlock, type UNetBlockConfig, UNetMidBlock } from './unet-blocks.ts';
 
@@ -105,8 +106,10 @@ export class UNet2DConditionModel extends Module {
    * Keys and values of all cross-attentions, the same at every step of a prompt.
    * @param text embeddings [N, S, Dc]
    * @returns one entry for each transformer block, in the order of `forward`
+   * @throws ShapeError where the embeddings have another width
    */
   context(text: Tensor): KeyValues[] {
+    checkText(this.config, text);
     const blocks = [...this.downBlocks, this.midBlock.attention, ...this.upBlocks];
     return blocks.flatMap(block => block.context(text));
   }
@@ -117,10 +120,10 @@ export class UNet2DConditionModel extends Module {
    * @param timeFeatures `timestepFeatures` of one timestep for all [1, C0] or of one for each [N, C0]
    * @param context of a batch of N, from `context`
    * @returns [N, Cout, H, W]
-   * @throws InputError where the context has another number of entries
+   * @throws ShapeError where shapes do not belong together, InputError where the context is another model's
    */
   forward(sample: Tensor, timeFeatures: Tensor, context: readonly KeyValues[]): Tensor {
-    this.#check(context);
+    checkUNetInputs(this.config, sample, timeFeatures, context);
     const text = [...context]; // each cross-attention takes the first
     const images = dim(sample.shape, 0) / dim(timeFeatures.shape, 0);
     const time = silu(this.timeEmbedding.forward(timeFeatures)).repeat(images); // [N, T]
@@ -130,14 +133,6 @@ export class UNet2DConditionModel extends Module {
     h = this.midBlock.forward(h, time, text);
     for (const block of this.upBlocks) h = block.forward(h, time, text, skips);
     return this.convOut.forward(silu(this.normOut.forward(h)));
-  }
-
-  #check(context: readonly KeyValues[]): void {
-    const { levels, midDepth } = this.config;
-    const expected = levels.reduce((sum, l) => sum + l.layers * l.downDepth + (l.layers + 1) * l.upDepth, midDepth);
-    if (context.length === expected) return;
-    const fix = 'Make it by context() of the same model.';
-    throw new InputError({ op: 'unet', problem: 'wrong number of contexts', expected, received: context.length, fix });
   }
 }
 

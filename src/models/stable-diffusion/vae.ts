@@ -25,6 +25,7 @@ import { GroupNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
+import { checkMap } from './checks.ts';
 import type { VaeConfig } from './config.ts';
 import { Downsample, ResnetBlock, Upsample } from './unet-blocks.ts';
 
@@ -192,8 +193,10 @@ export class AutoencoderKL extends Module {
    * @param x pictures [N, 3, H, W] in [-1, 1]
    * @returns moments [N, 2 * latent channels, H / f, W / f]: the mean in the first half of the channels, the logarithm
    * of the variance in the second; neither clamped nor multiplied by the scaling factor
+   * @throws ShapeError where the pictures have other channels
    */
   encode(x: Tensor): Tensor {
+    checkMap('vae.encode', x, this.config.inChannels);
     const moments = this.encoder.forward(x);
     return this.quantConv?.forward(moments) ?? moments;
   }
@@ -202,8 +205,10 @@ export class AutoencoderKL extends Module {
    * Picture of latents.
    * @param z latents [N, latent channels, h, w], already divided by the scaling factor
    * @returns pictures [N, 3, f * h, f * w], about in [-1, 1], not clamped
+   * @throws ShapeError where the latents have other channels
    */
   decode(z: Tensor): Tensor {
+    checkMap('vae.decode', z, this.config.latentChannels);
     return this.decoder.forward(this.postQuantConv?.forward(z) ?? z);
   }
 }

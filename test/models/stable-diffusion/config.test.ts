@@ -114,6 +114,17 @@ test('reads files of either generation', () => {
   expect(text.map(config => config.activation)).toEqual(['quick_gelu', 'gelu']);
 });
 
+test('reads the embedded model', () => {
+  const model = (path: string) => {
+    return JSON.parse(
+      readFileSync(new URL(`../../../models/orchard/stable-diffusion/${path}/config.json`, import.meta.url), 'utf8'),
+    );
+  };
+  expect(parseUNetConfig(model('unet'), 'c').levels.map(level => level.heads)).toEqual([2, 4, 6]);
+  expect(parseVaeConfig(model('vae'), 'c').scalingFactor).toBe(0.51063);
+  expect(parseClipTextConfig(model('text_encoder'), 'c').layers).toBe(4);
+});
+
 test('takes numbers for each level and turns the way up around', () => {
   const config = unet({
     layers_per_block: [1, 2, 3, 4],

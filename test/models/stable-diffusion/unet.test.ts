@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { SD21_UNET } from '../../../src/models/stable-diffusion/config.ts';
 import { timestepFeatures } from '../../../src/models/stable-diffusion/unet.ts';
 import { silu } from '../../../src/nn/functional.ts';
+import { GroupNorm, LayerNorm } from '../../../src/nn/norm.ts';
 import { DeviceTensor } from '../../../src/tensor/device-tensor.ts';
 import { Graph } from '../../../src/tensor/graph.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
@@ -9,7 +10,7 @@ import { expectClose, maxError } from '../../support/close.ts';
 import { type GoldenTensor, loadGolden } from '../../support/golden.ts';
 import { testGpu } from '../../support/gpu.ts';
 import { loadPart, modes } from '../../support/stable-diffusion.ts';
-import { asGolden, evaluate, expectAllClose, tap } from '../../support/taps.ts';
+import { asGolden, evaluate, expectAllClose, modulesOf, tap } from '../../support/taps.ts';
 
 /** Activation functions are modules in the reference; at their first call they follow these. */
 const activations: Record<string, string> = {
@@ -86,20 +87,40 @@ test('time features are the reference’s to the last bits', async () => {
   expect(maxError(timestepFeatures(times, odd), golden.tensor('features.odd').data)).toBeLessThan(7e-5);
 });
 
-test('one context serves any number of predictions, and none but its own model', async () => {
+test('one context serves any number of predictions', async () => {
+  const { model, weights, sample, time, text } = await small();
+  const context = model.context(text);
+  model.forward(sample, time, context);
+  expect(model.forward(sample, time, context).shape).toEqual([2, 4, 8, 8]);
+  weights.dispose();
+});
+
+test('refuses inputs that do not belong together or to the model', async () => {
+  const { model, weights, sample, time, text, zeros } = await small();
+  const context = model.context(text);
+  expect(() => model.context(zeros([2, 3, 41]))).toThrowErrorMatchingInlineSnapshot(`[ShapeError: unet: text embeddings of another shape: expected [N, S, 48], got [2, 3, 41]. Use the text encoder of the same folder.]`);
+  expect(() => model.forward(zeros([2, 3, 8, 8]), time, context)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: unet: not a map with the channels that the model takes: expected [N, 4, H, W], got [2, 3, 8, 8]]`);
+  expect(() => model.forward(zeros([6, 4, 8, 8]), time, context)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: unet: time features of another shape: expected [1, 32] or [6, 32], got [2, 32]. Make them by timestepFeatures().]`);
+  expect(() => model.forward(sample, zeros([2, 31]), context)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: unet: time features of another shape: expected [1, 32] or [2, 32], got [2, 31]. Make them by timestepFeatures().]`);
+  expect(() => model.forward(sample, time, context.slice(1))).toThrowErrorMatchingInlineSnapshot(`[InputError: unet: wrong number of contexts: expected 7, got 6. Make it by context() of the same model.]`);
+  weights.dispose();
+});
+
+test('every norm has the reference’s epsilon, which numbers of this size hardly show', async () => {
+  const { model, weights } = await small();
+  const norms = modulesOf(model).filter(m => m instanceof GroupNorm || m instanceof LayerNorm);
+  for (const norm of norms) expect(norm.eps, norm.path).toBe(/attentions\.\d+\.norm$/.test(norm.path) ? 1e-6 : 1e-5);
+  expect(norms).toHaveLength(2 * 11 + 7 + 3 * 7 + 1);
+  weights.dispose();
+});
+
+async function small() {
   const gpu = await testGpu();
   const { model, weights } = await loadPart(gpu, 'sd1/model', 'unet');
   const graph = new Graph(gpu);
-  const context = model.context(graph.input(DeviceTensor.create(gpu, [1, 3, 48])));
-  const sample = graph.input(DeviceTensor.create(gpu, [1, 4, 8, 8]));
-  const time = graph.input(DeviceTensor.create(gpu, [1, 32]));
-  model.forward(sample, time, context);
-  expect(model.forward(sample, time, context).shape).toEqual([1, 4, 8, 8]);
-  expect(() => model.forward(sample, time, context.slice(1))).toThrowErrorMatchingInlineSnapshot(
-    `[InputError: unet: wrong number of contexts: expected 7, got 6. Make it by context() of the same model.]`,
-  );
-  weights.dispose();
-});
+  const zeros = (shape: number[]) => graph.input(DeviceTensor.create(gpu, shape));
+  return { model, weights, zeros, sample: zeros([2, 4, 8, 8]), time: zeros([2, 32]), text: zeros([2, 3, 48]) };
+}
 
 async function predict(
   folder: string,

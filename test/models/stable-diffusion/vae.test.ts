@@ -11,6 +11,7 @@ import {
   type TileSizes,
 } from '../../../src/models/stable-diffusion/vae-tiling.ts';
 import { silu } from '../../../src/nn/functional.ts';
+import { GroupNorm } from '../../../src/nn/norm.ts';
 import { DeviceTensor } from '../../../src/tensor/device-tensor.ts';
 import { Graph } from '../../../src/tensor/graph.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
@@ -19,7 +20,7 @@ import { expectClose } from '../../support/close.ts';
 import { type Golden, loadGolden } from '../../support/golden.ts';
 import { testGpu } from '../../support/gpu.ts';
 import { loadPart, modes } from '../../support/stable-diffusion.ts';
-import { evaluate, expectAllClose, tap } from '../../support/taps.ts';
+import { evaluate, expectAllClose, modulesOf, tap } from '../../support/taps.ts';
 
 const activations: Record<string, string> = {
   'vae.encoder.conv_act': 'encoder.conv_norm_out',
@@ -117,6 +118,17 @@ test('a batch gives what its images give one at a time', async () => {
   const single = [];
   for (const slice of slices) single.push(...(await run('sd-variants', slice, 'encode')));
   expectClose(single, await run('sd-variants', { data: data, shape }, 'encode'), 1e-5);
+});
+
+test('refuses pictures and latents with other channels: padding would hide a fourth', async () => {
+  const gpu = await testGpu();
+  const { model, weights } = await loadPart(gpu, 'sd1/model', 'vae');
+  const zeros = (shape: number[]) => new Graph(gpu).input(DeviceTensor.create(gpu, shape));
+  expect(() => model.encode(zeros([1, 4, 8, 8]))).toThrowErrorMatchingInlineSnapshot(`[ShapeError: vae.encode: not a map with the channels that the model takes: expected [N, 3, H, W], got [1, 4, 8, 8]]`);
+  expect(() => model.decode(zeros([1, 3, 8, 8]))).toThrowErrorMatchingInlineSnapshot(`[ShapeError: vae.decode: not a map with the channels that the model takes: expected [N, 4, H, W], got [1, 3, 8, 8]]`);
+  const norms = modulesOf(model).filter(m => m instanceof GroupNorm);
+  expect(new Set(norms.map(norm => norm.eps))).toEqual(new Set([1e-6]));
+  weights.dispose();
 });
 
 /** The golden picture as [1, 3, H, W] in [-1, 1]. */
