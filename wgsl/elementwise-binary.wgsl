@@ -1,7 +1,8 @@
 // elementwise-binary: y = alpha * a + beta * b, or alpha * a * b, or alpha * a / b, with b repeated over rows.
 //
 //   a  [rows, a_pitch]    Input
-//   b  [b_rows, b_pitch]  Weight  row of b = row / b_divide % b_modulo where BROADCAST, else row; its lane 0 stands for the whole row where SCALAR
+//   b  [b_rows, b_pitch]  Weight  row of b = row / b_divide % b_modulo where BROADCAST, else row;
+//                                 its lane 0 stands for the whole row where SCALAR
 //   y  [rows, y_pitch]    Output  padding zero
 //
 // Tiles: WORKGROUP * EACH neighbouring vec4s of y. Traffic: a and y once, b once or from the cache. Arithmetic in f32.
