@@ -1,30 +1,22 @@
 import { defineConfig } from 'tsdown';
 
-const shared = {
-  format: 'esm' as const,
+/** One graph for all entries, so that each class exists once however many of them a program imports. */
+export default defineConfig({
+  entry: {
+    index: 'src/index.ts',
+    node: 'src/node/index.ts',
+    kernels: 'src/kernels/index.ts',
+    safetensors: 'src/io/safetensors.ts',
+    schedulers: 'src/schedulers/index.ts',
+    cli: 'src/cli/main.ts',
+    bench: 'bench/main.ts',
+  },
+  format: 'esm',
   target: 'es2022',
-  loader: { '.wgsl': 'text' as const },
+  platform: 'neutral',
+  external: [/^node:/],
+  loader: { '.wgsl': 'text' },
   fixedExtension: false,
   hash: false,
-};
-
-export default defineConfig([
-  {
-    ...shared,
-    entry: {
-      index: 'src/index.ts',
-      kernels: 'src/kernels/index.ts',
-      safetensors: 'src/io/safetensors.ts',
-      schedulers: 'src/schedulers/index.ts',
-    },
-    platform: 'neutral',
-    dts: { tsconfig: 'tsconfig.json' },
-  },
-  {
-    ...shared,
-    entry: { node: 'src/node/index.ts', cli: 'src/cli/main.ts', bench: 'bench/main.ts' },
-    platform: 'node',
-    clean: false,
-    dts: false,
-  },
-]);
+  dts: { tsconfig: 'test/tsconfig.json' },
+});

@@ -1,8 +1,7 @@
 /** From `--model` and the device options to a loaded pipeline. */
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
@@ -12,6 +11,7 @@ import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit.ts';
 import type { ModelOptions } from './options.ts';
+import { packageRoot } from './package-root.ts';
 import type { Progress } from './progress.ts';
 
 /** A pipeline, and what the results say about it. */
@@ -104,12 +104,8 @@ async function findModel(
  * @throws InputError in the npm package, which does not carry it
  */
 export function embeddedModel(): string {
-  for (let at = dirname(fileURLToPath(import.meta.url)); dirname(at) !== at; at = dirname(at)) {
-    if (!existsSync(join(at, 'package.json'))) continue;
-    const folder = join(at, 'models', 'orchard', 'stable-diffusion');
-    if (existsSync(folder)) return folder;
-    break;
-  }
+  const folder = join(packageRoot(), 'models', 'orchard', 'stable-diffusion');
+  if (existsSync(folder)) return folder;
   throw new InputError({
     op: 'model',
     problem: 'the embedded model comes with the repository, not with the npm package',

@@ -1,5 +1,4 @@
 /** The command line as a function: arguments in, exit code out. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EXIT, explain, type Outside } from './command.ts';
 import { devicesCommand } from './devices.ts';
@@ -7,6 +6,7 @@ import { editCommand } from './edit.ts';
 import { invertCommand } from './invert.ts';
 import { maskCommand } from './mask.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
+import { packageVersion } from './package-root.ts';
 
 /**
  * Runs one command.
@@ -32,7 +32,7 @@ export async function runCommand(args: readonly string[], outside: Outside): Pro
 export function createProgram(outside: Outside): Command {
   const program = new Command('pentimento')
     .description('Edit pictures by text with Stable Diffusion on WebGPU: DiffEdit finds the mask by itself.')
-    .version(version())
+    .version(packageVersion())
     .option('--debug', 'print where an error comes from')
     .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
   for (const command of [editCommand, maskCommand, invertCommand, devicesCommand]) program.addCommand(command(outside));
@@ -44,15 +44,4 @@ export function createProgram(outside: Outside): Command {
     });
   }
   return program;
-}
-
-function version(): string {
-  for (let at = new URL('.', import.meta.url); at.pathname !== '/'; at = new URL('..', at)) {
-    try {
-      return String(JSON.parse(readFileSync(new URL('package.json', at), 'utf8')).version);
-    } catch {
-      // not the package's own folder
-    }
-  }
-  return 'unknown';
 }

@@ -1,0 +1,50 @@
+// npm test: sets up, then runs the tests on the machine's own adapter, then those that compute again on SwiftShader, which
+// has other subgroups and no f16. Ends with `N passed, N failed`.
+//
+//   npm test -- test/io          only these files, on the machine's own adapter
+//   npm run test:full            every recorded edit, not only one
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { ROOT, setup } from './setup.mjs';
+
+const SWIFTSHADER = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json'];
+/** What computes on a device; the rest does not depend on the adapter. */
+const ON_DEVICES = ['test/kernels', 'test/tensor', 'test/nn', 'test/models', 'test/pipeline'];
+
+const asked = process.argv.slice(2).filter(arg => arg !== '--full');
+const full = process.argv.includes('--full');
+setup({ build: true, browser: true });
+
+const scratch = mkdtempSync(join(tmpdir(), 'pentimento-test-'));
+const runs = [vitest('own', asked, {})];
+const second = SWIFTSHADER.find(path => existsSync(path));
+if (asked.length === 0) {
+  if (second) runs.push(vitest('swiftshader', ON_DEVICES, { VK_DRIVER_FILES: second }));
+  else runs.push({ passed: 0, failed: 1, note: 'SwiftShader is missing: it comes with Debian\'s package chromium' });
+}
+rmSync(scratch, { recursive: true });
+
+for (const { note } of runs) if (note) process.stdout.write(`${note}\n`);
+const sum = key => runs.reduce((total, run) => total + run[key], 0);
+process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed\n`);
+process.exit(sum('failed') === 0 ? 0 : 1);
+
+function vitest(name, files, env) {
+  process.stdout.write(`\n== ${name === 'own' ? "the machine's own adapter" : 'SwiftShader'}\n`);
+  const report = join(scratch, `${name}.json`);
+  const script = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
+  const args = [script, 'run', ...files, '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
+  const { status } = spawnSync(process.execPath, args, {
+    cwd: ROOT,
+    stdio: 'inherit',
+    env: { ...process.env, ...env, ...(full ? { PENTIMENTO_FULL: '1' } : {}) },
+  });
+  if (!existsSync(report)) return { passed: 0, failed: 1, note: `${name}: the tests did not run to the end` };
+  const { numPassedTests: passed, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(report, 'utf8'));
+  // A file that cannot be imported has no tests to fail; so has an error outside of tests.
+  const failed = Math.max(numFailedTests, numFailedTestSuites > 0 || status !== 0 ? 1 : 0);
+  return { passed, failed };
+}
