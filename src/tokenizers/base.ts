@@ -3,7 +3,7 @@ import { InputError } from '../core/errors.ts';
 import type { DecodeOptions, EncodeOptions, Encoding, Padding, TextTokenizer } from './types.ts';
 
 /** What an `encode` call does where its options are silent. */
-export interface EncodeDefaults {
+interface EncodeDefaults {
   readonly truncation: boolean;
   readonly padding: Padding;
 }
@@ -144,6 +144,6 @@ const CLEAN_UP: readonly (readonly [string, string])[] = [
  * @returns the same text as people write it
  * @see transformers' `clean_up_tokenization_spaces`
  */
-export function cleanUp(text: string): string {
+function cleanUp(text: string): string {
   return CLEAN_UP.reduce((result, [from, to]) => result.replaceAll(from, to), text);
 }

@@ -23,7 +23,7 @@ export class BertTokenizer extends BaseTokenizer {
   protected readonly cleanUpByDefault: boolean;
   private readonly engine: PackageEngine;
 
-  private constructor(engine: PackageEngine, special: SpecialTokens, files: TokenizerFiles) {
+  private constructor(engine: PackageEngine, special: SpecialTokens, files: TokenizerFiles, fromWords: boolean) {
     super();
     this.engine = engine;
     const idOf = (role: keyof typeof ROLES): number => {
@@ -36,7 +36,9 @@ export class BertTokenizer extends BaseTokenizer {
     this.startId = idOf('cls');
     this.endId = idOf('sep');
     this.modelMaxLength = maxLengthOf(special.config, Number.POSITIVE_INFINITY);
-    this.cleanUpByDefault = special.config['clean_up_tokenization_spaces'] === true;
+    const cleanUp = special.config['clean_up_tokenization_spaces'];
+    // The class that reads vocab.txt cleans up unless told otherwise, the one that reads tokenizer.json does not.
+    this.cleanUpByDefault = typeof cleanUp === 'boolean' ? cleanUp : fromWords;
   }
 
   /**
@@ -51,7 +53,7 @@ export class BertTokenizer extends BaseTokenizer {
     const special = await readSpecialTokens(files, ROLES);
     if (await files.has('tokenizer.json')) {
       const json = withConfig(await files.json('tokenizer.json'), special.config);
-      return new BertTokenizer(new PackageEngine(json, files, 'tokenizer.json'), special, files);
+      return new BertTokenizer(new PackageEngine(json, files, 'tokenizer.json'), special, files, false);
     }
     if (!(await files.has('vocab.txt'))) throw files.missing('vocab.txt or tokenizer.json');
     const words = (await files.text('vocab.txt')).split(/\r?\n/);
@@ -77,7 +79,7 @@ export class BertTokenizer extends BaseTokenizer {
       },
       special.config,
     );
-    return new BertTokenizer(new PackageEngine(json, files, 'vocab.txt'), special, files);
+    return new BertTokenizer(new PackageEngine(json, files, 'vocab.txt'), special, files, true);
   }
 
   override tokenId(token: string): number | undefined {

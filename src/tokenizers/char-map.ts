@@ -2,7 +2,7 @@
 import { InputError } from '../core/errors.ts';
 
 /** One entry that a text starts with. */
-export interface CharMapMatch {
+interface CharMapMatch {
   /** Bytes of the text that it covers. */
   readonly length: number;
   readonly replacement: string;

@@ -64,7 +64,7 @@ export class ClipTokenizer extends BaseTokenizer {
    */
   static async fromFolder(folder: FolderSource, path = 'tokenizer'): Promise<ClipTokenizer> {
     const files = new TokenizerFiles(OP, folder, path);
-    const special = await readSpecialTokens(files, { bos: START, eos: END, unk: END, pad: END });
+    const special = await readSpecialTokens(files, { bos: START, eos: END, unk: END, pad: END }, ['bos', 'eos', 'unk']);
     if ((await files.has('vocab.json')) && (await files.has('merges.txt'))) {
       const vocab = checkVocab(await files.json('vocab.json'), 'vocab.json', files);
       const merges = parseMerges(await files.text('merges.txt'), files);
@@ -86,7 +86,11 @@ export class ClipTokenizer extends BaseTokenizer {
     for (const name of names) {
       const token = addedToken(name, false);
       if (!token) {
-        throw new InputError({ op: `${OP}.addTokens`, problem: 'a token without characters', received: names });
+        throw new InputError({
+          op: `${OP}.addTokens`,
+          problem: 'a token without characters',
+          received: JSON.stringify(names),
+        });
       }
       if (this.tokenId(name) === undefined && !this.ownTokens.some(own => own.content === name)) {
         this.ownTokens.push(token);
@@ -170,7 +174,7 @@ function checkVocab(vocab: JsonObject, name: string, files: TokenizerFiles): Rea
     if (typeof id === 'number' && Number.isInteger(id) && id >= 0) continue;
     throw files.damaged(name, `no vocabulary: the id of ${JSON.stringify(token)} is wrong`, {
       expected: 'an integer from 0',
-      received: id,
+      received: JSON.stringify(id),
     });
   }
   return vocab as Readonly<Record<string, number>>;

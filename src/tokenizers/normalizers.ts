@@ -1,17 +1,5 @@
-/**
- * Normalisation steps that must agree with the tokenizers of the published models to the character, and that take the
- * place of the package's own steps of the same name.
- */
-import type { Tokenizer } from '@huggingface/tokenizers';
-import {
-  BertNormalizer,
-  LowercaseNormalizer,
-  Normalizer,
-  PrecompiledNormalizer,
-  SequenceNormalizer,
-} from '@huggingface/tokenizers';
-import { InputError } from '../core/errors.ts';
-import { CharMap } from './char-map.ts';
+/** Text normalisation that must agree with the tokenizers of the published models to the character. */
+import type { CharMap } from './char-map.ts';
 
 /**
  * Lower case, each code point for itself: a capital sigma at the end of a word becomes σ, not ς.
@@ -76,85 +64,12 @@ export function bertText(text: string, settings: BertTextSettings): string {
   return settings.lowerCase ? lowerCase(result) : result;
 }
 
-class ExactLowercase extends Normalizer {
-  override normalize(text: string): string {
-    return lowerCase(text);
-  }
+/** The text without white space at its start; JavaScript's own takes U+FEFF for space and U+0085 for none. */
+export function trimStart(text: string): string {
+  return text.replace(/^\p{White_Space}+/u, '');
 }
 
-class ExactCharMap extends Normalizer {
-  private readonly map: CharMap;
-
-  constructor(config: Normalizer['config'], map: CharMap) {
-    super(config);
-    this.map = map;
-  }
-
-  override normalize(text: string): string {
-    return mapGraphemes(text, this.map);
-  }
-}
-
-class ExactBert extends Normalizer {
-  private readonly settings: BertTextSettings;
-
-  constructor(config: Normalizer['config'], settings: BertTextSettings) {
-    super(config);
-    this.settings = settings;
-  }
-
-  override normalize(text: string): string {
-    return bertText(text, this.settings);
-  }
-}
-
-/**
- * Puts the exact steps in the place of the package's approximate ones.
- * @param tokenizer changed in place
- * @param path file that configured it, for messages
- * @returns the same tokenizer
- * @throws InputError for a character map that is damaged
- */
-export function withExactNormalizers(tokenizer: Tokenizer, path: string): Tokenizer {
-  tokenizer.normalizer = exact(tokenizer.normalizer, path);
-  return tokenizer;
-}
-
-function exact(normalizer: Normalizer | null, path: string): Normalizer | null {
-  if (normalizer instanceof SequenceNormalizer) {
-    normalizer.normalizers = normalizer.normalizers.map(step => exact(step, path));
-    return normalizer;
-  }
-  if (normalizer instanceof LowercaseNormalizer) return new ExactLowercase(normalizer.config);
-  if (normalizer instanceof PrecompiledNormalizer) {
-    const { config } = normalizer;
-    if (config.type !== 'Precompiled') return normalizer;
-    return new ExactCharMap(config, new CharMap(fromBase64(config.precompiled_charsmap, path), path));
-  }
-  if (normalizer instanceof BertNormalizer && normalizer.config.type === 'BertNormalizer') {
-    const { config } = normalizer;
-    const lower = config.lowercase ?? true;
-    return new ExactBert(config, {
-      cleanText: config.clean_text ?? true,
-      spaceChinese: config.handle_chinese_chars ?? true,
-      // Not set, or null: accents go where case goes.
-      stripAccents: config.strip_accents ?? lower,
-      lowerCase: lower,
-    });
-  }
-  return normalizer;
-}
-
-function fromBase64(text: string, path: string): Uint8Array {
-  try {
-    return Uint8Array.from(atob(text), character => character.charCodeAt(0));
-  } catch (cause) {
-    throw new InputError({
-      op: 'CharMap',
-      problem: 'precompiled_charsmap is not base64',
-      path,
-      cause,
-      fix: 'Download the tokenizer again.',
-    });
-  }
+/** The text without white space at its end. */
+export function trimEnd(text: string): string {
+  return text.replace(/\p{White_Space}+$/u, '');
 }

@@ -1,7 +1,11 @@
 /** The splitting and joining of `@huggingface/tokenizers`, behind a face that deals in ids and throws typed errors. */
 import { Tokenizer } from '@huggingface/tokenizers';
+import { InputError } from '../core/errors.ts';
+import { withExactSteps } from './exact-steps.ts';
 import type { JsonObject, TokenizerFiles } from './files.ts';
-import { withExactNormalizers } from './normalizers.ts';
+import { isObject } from './files.ts';
+import { addedToken } from './special-tokens.ts';
+import { TokenSplitter } from './token-splitter.ts';
 
 /** A tokenizer.json, read or made up from other files. */
 export class PackageEngine {
@@ -9,7 +13,8 @@ export class PackageEngine {
   /** Knows no added token: reads special tokens in a text as characters. */
   private plain: Tokenizer | undefined;
   private readonly specialIds: ReadonlySet<number>;
-  private readonly build: (withAdded: boolean) => Tokenizer;
+  private readonly splitter: TokenSplitter;
+  private readonly build: (added: readonly JsonObject[]) => Tokenizer;
 
   /**
    * @param json contents of a tokenizer.json
@@ -18,27 +23,31 @@ export class PackageEngine {
    * @throws InputError where the package cannot take it
    */
   constructor(json: JsonObject, files: TokenizerFiles, name: string) {
-    this.build = withAdded => {
-      const added = withAdded ? json['added_tokens'] : [];
+    this.build = added => {
       try {
-        const complete = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, ...json };
-        const tokenizer = new Tokenizer({ ...complete, added_tokens: added ?? [] }, {});
-        return withExactNormalizers(tokenizer, `${files.label}/${name}`);
+        const complete = { normalizer: null, pre_tokenizer: null, decoder: null, ...json, post_processor: null };
+        const tokenizer = new Tokenizer({ ...complete, added_tokens: added }, {});
+        return withExactSteps(tokenizer, `${files.label}/${name}`);
       } catch (cause) {
+        if (cause instanceof InputError) throw cause;
         throw files.damaged(name, 'no tokenizer that can be built', { cause, received: messageOf(cause) });
       }
     };
-    this.whole = this.build(true);
+    const listed = json['added_tokens'];
+    const added = Array.isArray(listed) ? listed.filter(isObject) : [];
+    // White space beside tokens is taken before the package sees the text: its own idea of white space differs.
+    this.whole = this.build(added.map(token => (isEager(token) ? { ...token, lstrip: false, rstrip: false } : token)));
+    this.splitter = new TokenSplitter(added.filter(isEager).flatMap(token => addedToken(token, false) ?? []));
     this.specialIds = new Set(
       [...this.whole.get_added_tokens_decoder().values()].filter(token => token.special).map(token => token.id),
     );
   }
 
-  /** Ids of a text, without the marks of the post-processor. */
+  /** Ids of a text, without marks. */
   textIds(text: string, splitSpecialTokens: boolean): number[] {
-    if (splitSpecialTokens) this.plain ??= this.build(false);
-    const tokenizer = (splitSpecialTokens ? this.plain : undefined) ?? this.whole;
-    return tokenizer.encode(text, { add_special_tokens: false }).ids;
+    if (!splitSpecialTokens) return this.whole.encode(this.splitter.split(text).join('')).ids;
+    this.plain ??= this.build([]);
+    return this.plain.encode(text).ids;
   }
 
   /** Text of the ids that the vocabulary knows. */
@@ -58,6 +67,11 @@ export class PackageEngine {
   tokenId(token: string): number | undefined {
     return this.whole.token_to_id(token);
   }
+}
+
+/** Whether a token takes white space along, in the text as it was given. */
+function isEager(token: JsonObject): boolean {
+  return token['normalized'] !== true && (token['lstrip'] === true || token['rstrip'] === true);
 }
 
 function messageOf(cause: unknown): string {

@@ -1,5 +1,7 @@
 /** What the slow T5 class of transformers puts around the SentencePiece library: special tokens and extra ids. */
+import { trimEnd, trimStart } from './normalizers.ts';
 import type { NumberedToken } from './special-tokens.ts';
+import { TokenSplitter } from './token-splitter.ts';
 import { SPACE, type Unigram } from './unigram.ts';
 
 /** A SentencePiece model and the tokens that stand beside its pieces. */
@@ -9,7 +11,7 @@ export class SentencePieceEngine {
   private readonly byContent: ReadonlyMap<string, NumberedToken>;
   private readonly byId: ReadonlyMap<number, NumberedToken>;
   private readonly legacy: boolean;
-  private readonly pattern: RegExp;
+  private readonly splitter: TokenSplitter;
 
   /**
    * @param unigram pieces
@@ -23,20 +25,20 @@ export class SentencePieceEngine {
     this.legacy = legacy;
     this.byContent = new Map(tokens.map(token => [token.content, token]));
     this.byId = new Map(tokens.map(token => [token.id, token]));
-    const longestFirst = [...this.byContent.keys()].sort((a, b) => b.length - a.length);
-    this.pattern = new RegExp(`(${longestFirst.map(escapePattern).join('|')})`, 'u');
+    this.splitter = new TokenSplitter(tokens);
   }
 
   /** Ids of a text; with `splitSpecialTokens` those of the SentencePiece library itself. */
   textIds(text: string, splitSpecialTokens: boolean): number[] {
     if (splitSpecialTokens) return this.unigram.encode(text);
     const prefixed = this.legacy || text === '' ? text : SPACE + text.replaceAll(SPACE, ' ');
-    return this.sections(prefixed).flatMap(section => this.sectionIds(section));
+    return this.splitter.split(prefixed).flatMap(section => this.sectionIds(section));
   }
 
   /** Text of ids; extra ids as they are spelled, unless special tokens are skipped. */
   join(ids: readonly number[], skipSpecialTokens: boolean): string {
-    if (skipSpecialTokens) return this.unigram.decode(ids.filter(id => !this.byId.get(id)?.special)).trim();
+    if (skipSpecialTokens)
+      return trimStart(trimEnd(this.unigram.decode(ids.filter(id => !this.byId.get(id)?.special))));
     let text = '';
     let run: number[] = [];
     for (const id of ids) {
@@ -55,26 +57,10 @@ export class SentencePieceEngine {
     return this.byContent.get(token)?.id ?? this.unigram.pieceId(token);
   }
 
-  /** Cuts special tokens out; they swallow the white space beside them where their settings say so. */
-  private sections(text: string): string[] {
-    const parts = text.split(this.pattern);
-    return parts.map((part, i) => {
-      if (i % 2 === 1) return part;
-      const before = this.byContent.get(parts[i - 1] ?? '');
-      const after = this.byContent.get(parts[i + 1] ?? '');
-      const left = before?.rstrip ? part.trimStart() : part;
-      return after?.lstrip ? left.trimEnd() : left;
-    });
-  }
-
   private sectionIds(section: string): number[] {
     const token = this.byContent.get(section);
     if (token) return [token.id];
     if (this.legacy) return this.unigram.encode(section);
     return this.unigram.encode(section, section.startsWith(' ') || section.startsWith(SPACE) ? 'kept' : 'bare');
   }
-}
-
-function escapePattern(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, character => (character === '-' ? '\\x2d' : `\\${character}`));
 }

@@ -4,7 +4,7 @@ import { InputError } from '../core/errors.ts';
 /** What a piece is for; the numbers are those of the file. */
 export const PIECE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-export interface Piece {
+interface Piece {
   readonly text: string;
   /** Log probability, an f32. */
   readonly score: number;

@@ -3,7 +3,7 @@ import type { JsonObject, TokenizerFiles } from './files.ts';
 import { isObject } from './files.ts';
 
 /** The parts that a special token can play. */
-export type Role = 'bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'cls' | 'mask';
+type Role = 'bos' | 'eos' | 'unk' | 'sep' | 'pad' | 'cls' | 'mask';
 
 /** A token that is cut out of the text before the model's own splitting. */
 export interface AddedToken {
@@ -38,12 +38,14 @@ const ROLES: readonly Role[] = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'
  * so Stable Diffusion 2.x pads with "!", whatever its tokenizer_config.json says.
  * @param files the folder
  * @param defaults tokens of the model's class, for roles that no file names
+ * @param normalized roles whose tokens, where a file gives no settings for them, are sought after normalisation
  * @returns config, role of each token, and how to find each in a text
  * @see transformers `PreTrainedTokenizerBase._from_pretrained`
  */
 export async function readSpecialTokens(
   files: TokenizerFiles,
   defaults: Partial<Record<Role, string>>,
+  normalized: readonly Role[] = [],
 ): Promise<SpecialTokens> {
   const config = await files.jsonIfThere('tokenizer_config.json');
   const listed = config['added_tokens_decoder'];
@@ -57,7 +59,8 @@ export async function readSpecialTokens(
   const roles: Partial<Record<Role, string>> = {};
   for (const role of ROLES) {
     const key = `${role}_token`;
-    const token = addedToken(map[key] ?? config[key] ?? defaults[role], true);
+    const settings = map[key] ?? config[key] ?? defaults[role];
+    const token = addedToken(settings, true, typeof settings === 'string' && normalized.includes(role));
     if (!token) continue;
     roles[role] = token.content;
     // The first place that names a token decides how it is found.
@@ -94,7 +97,7 @@ export function numberTokens(
 }
 
 /** A token from a string or a settings object of the JSON files; undefined for anything else. */
-export function addedToken(settings: unknown, special: boolean): AddedToken | undefined {
+export function addedToken(settings: unknown, special: boolean, normalized?: boolean): AddedToken | undefined {
   const given: JsonObject = isObject(settings) ? settings : { content: settings };
   const content = given['content'];
   if (typeof content !== 'string' || content === '') return undefined;
@@ -107,7 +110,7 @@ export function addedToken(settings: unknown, special: boolean): AddedToken | un
     content,
     lstrip: flag('lstrip', false),
     rstrip: flag('rstrip', false),
-    normalized: flag('normalized', !isSpecial),
+    normalized: flag('normalized', normalized || !isSpecial),
     single_word: flag('single_word', false),
     special: isSpecial,
   };

@@ -17,7 +17,7 @@ interface Node {
  * How a text begins: `'prefix'` drops white space and puts ▁ before it, where the model says so; `'bare'` drops white
  * space; `'kept'` leaves white space (as one ▁).
  */
-export type TextStart = 'prefix' | 'bare' | 'kept';
+type TextStart = 'prefix' | 'bare' | 'kept';
 
 /**
  * One SentencePiece model.

@@ -1,16 +1,55 @@
 import { describe, expect, it } from 'vitest';
 import { BertTokenizer } from '../../src/tokenizers/bert.ts';
-import { goldenFolder, goldenJson, type TokenizerCase, title, without } from './golden.ts';
+import { agrees, goldenFolder, goldenJson, type TokenizerCase, title, withJson, without } from './golden.ts';
 
 const cases = goldenJson<TokenizerCase[]>('tokenizers/bert/cases.json');
+const words = without(goldenFolder('bert'), 'tokenizer.json');
+
+const fromJson = await BertTokenizer.fromFolder(goldenFolder('bert'));
+const fromWords = await BertTokenizer.fromFolder(words);
 
 describe.each([
-  ['tokenizer.json', await BertTokenizer.fromFolder(goldenFolder('bert'))],
-  ['vocab.txt', await BertTokenizer.fromFolder(without(goldenFolder('bert'), 'tokenizer.json'))],
+  ['tokenizer.json', fromJson],
+  ['vocab.txt', fromWords],
 ])('with %s', (_file, bert) => {
   it.each(cases.map(row => [title(row.text), row] as const))('encodes and decodes %s', (_, row) => {
     expect(bert.encode(row.text).ids).toEqual(row.ids);
-    expect(bert.decode(row.ids, { skipSpecialTokens: true })).toBe(row.decoded);
+    expect(bert.decode(row.ids, { skipSpecialTokens: true, cleanUp: false })).toBe(row.decoded);
+  });
+});
+
+describe('against transformers', () => {
+  it('agrees on seeded texts with tokenizer.json', () => agrees(fromJson, 'bert'));
+  it('agrees on seeded texts with vocab.txt', () => agrees(fromWords, 'bert, vocab.txt'));
+});
+
+describe('settings', () => {
+  it('keeps case, accents and Chinese words where the config says so', async () => {
+    const cased = withJson(words, 'tokenizer_config.json', json => ({
+      ...json,
+      do_lower_case: false,
+      tokenize_chinese_chars: false,
+    }));
+    agrees(await BertTokenizer.fromFolder(cased), 'bert, cased');
+  });
+
+  it('reads a vocab.txt with Windows line ends', async () => {
+    const windows = { ...words, text: async (name: string) => (await words.text(name)).replaceAll('\n', '\r\n') };
+    expect((await BertTokenizer.fromFolder(windows)).encode('a bowl').ids).toEqual([101, 142, 244, 102]);
+  });
+
+  it.each([
+    [true, "don't"],
+    [false, "don ' t"],
+  ])('cleans up or not as the config says: %s', async (clean, text) => {
+    const settled = withJson(words, 'tokenizer_config.json', json => ({
+      ...json,
+      clean_up_tokenization_spaces: clean,
+    }));
+    const bert = await BertTokenizer.fromFolder(settled);
+    const { ids } = bert.encode("don't");
+    expect(bert.decode(ids, { skipSpecialTokens: true })).toBe(text);
+    expect(bert.decode(ids, { skipSpecialTokens: true, cleanUp: !clean })).not.toBe(text);
   });
 });
 
@@ -21,10 +60,17 @@ interface Captions {
 describe('the embedded caption model', async () => {
   const bert = await BertTokenizer.fromFolder(goldenFolder('orchard-blip'));
   const rows = Object.entries(goldenJson<Captions>('orchard/text.json').captions);
+
   it.each(rows)('reads the captions of %s', (_, captions) => {
     for (const { ids, text } of Object.values(captions)) {
       expect(bert.decode(ids, { skipSpecialTokens: true })).toBe(text);
+      // The decoder starts with an id of its own instead of [CLS].
       expect(bert.encode(text).ids.slice(1)).toEqual(ids.slice(1));
     }
+  });
+
+  it('leaves ids beyond the vocabulary out', () => {
+    expect(bert.decode([221, 104, 99999])).toBe('a');
+    expect(bert.decode([221])).toBe('');
   });
 });
