@@ -1,9 +1,9 @@
 // top-k: the k largest values of each row with their columns, in descending order; of equal values the lower column first.
 // With k = 1 this is argmax, the first maximum.
 //
-//   x       [rows, pitch]  Input
-//   ids     [rows, k]      u32   columns, not padded: the layout that embedding reads
-//   values  [rows, k]      f32   not padded
+//   x       [rows, pitch]              Input
+//   ids     [rows / group, out_pitch]  u32   columns; the k of each of `group` neighbouring rows side by side, zeros behind
+//   values  [rows / group, out_pitch]  f32   likewise
 //
 // Tiles: one row a workgroup. Each invocation keeps the best of its own columns (lane, lane + WORKGROUP, ... in vec4s);
 // the best of all is written, and only the invocation that gave it looks through its columns again for its next one.
@@ -17,6 +17,7 @@ struct Params {
   first_tile: u32, end_tile: u32,
   width: u32, pitch: u32,  // pitch in vec4
   k: u32,
+  group: u32, out_pitch: u32,
   x_base: u32,             // vec4
 }
 
@@ -55,6 +56,13 @@ fn search(row: u32, lane: u32, last: Candidate) -> Candidate {
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = p.first_tile + wid.y * nwg.x + wid.x;
   if (row >= p.end_tile) { return; }
+  let start = row / p.group * p.out_pitch + row % p.group * p.k;
+  if (row % p.group + 1u == p.group) {
+    for (var i = start + p.k + lane; i < (row / p.group + 1u) * p.out_pitch; i += WORKGROUP) {
+      ids[i] = 0u;
+      values[i] = 0.0;
+    }
+  }
   var own = search(row, lane, Candidate(0.0, NONE));
   for (var i = 0u; i < p.k; i++) {
     lane_best[lane] = own;
@@ -74,8 +82,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       if (before(other, winner)) { winner = other; }
     }
     if (lane == 0u) {
-      ids[row * p.k + i] = select(winner.id, 0u, winner.id == NONE);  // a row of NaN
-      values[row * p.k + i] = winner.value;
+      ids[start + i] = select(winner.id, 0u, winner.id == NONE);  // a row of NaN
+      values[start + i] = winner.value;
     }
     if (winner.id != NONE && winner.id == own.id) { own = search(row, lane, winner); }
   }

@@ -3,6 +3,8 @@ import { topK } from './top-k.ts';
 
 export interface ArgmaxProblem {
   readonly rows: number;
+  /** Rows of one sequence, whose ids lie side by side: L of [N, L, V]. Default all rows. */
+  readonly length?: number | undefined;
   /** True length of a row. */
   readonly width: number;
   readonly pitch: number;
@@ -10,11 +12,12 @@ export interface ArgmaxProblem {
 }
 
 /**
- * The column of each row's first maximum. Bindings: x [rows, pitch], ids u32 [rows], values f32 [rows] (the maxima).
+ * The column of each row's first maximum. Bindings: x [rows, pitch], ids u32 [N, pitch(L)], which embedding reads, and values f32
+ * [N, pitch(L)], the maxima; padding zero.
  *
  * @throws ShapeError for bad sizes or pitch
  * @see torch.argmax
  */
-export function argmax(problem: ArgmaxProblem): KernelCall {
-  return topK({ ...problem, k: 1 });
+export function argmax({ length, ...problem }: ArgmaxProblem): KernelCall {
+  return topK({ ...problem, k: 1, group: length ?? problem.rows });
 }

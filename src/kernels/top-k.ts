@@ -1,5 +1,6 @@
 import source from '../../wgsl/top-k.wgsl';
 import { ShapeError } from '../core/errors.ts';
+import { alignUp, ROW_ALIGN } from '../core/shape.ts';
 import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib } from './libs.ts';
 import { requirePitch, requireSizes, rowBinding } from './rows.ts';
@@ -12,19 +13,21 @@ export interface TopKProblem {
   readonly storage: Storage;
   /** 1 to 64, at most `width`. */
   readonly k: number;
+  /** Neighbouring rows whose results lie side by side in one row; default 1. */
+  readonly group?: number | undefined;
 }
 
 const MOST = 64;
 
 /**
  * The k largest values of each row and their columns, largest first, of equal values the lower column first.
- * Bindings: x [rows, pitch], ids u32 [rows, k], values f32 [rows, k]; the last two without padding.
+ * Bindings: x [rows, pitch], ids u32 [rows / group, pitch(group * k)], values f32 likewise; padding zero.
  *
- * @throws ShapeError for bad sizes or pitch, and for k outside 1 to 64 or above the width
+ * @throws ShapeError for bad sizes or pitch, for k outside 1 to 64 or above the width, and rows that are no whole groups
  * @see torch.topk (which leaves the order of equal values open)
  */
-export function topK({ rows, width, pitch, storage, k }: TopKProblem): KernelCall {
-  requireSizes('top-k', { rows, width, k });
+export function topK({ rows, width, pitch, storage, k, group = 1 }: TopKProblem): KernelCall {
+  requireSizes('top-k', { rows, width, k, group });
   requirePitch('top-k', 'x', { width, pitch });
   if (k > Math.min(MOST, width)) {
     throw new ShapeError({
@@ -34,17 +37,25 @@ export function topK({ rows, width, pitch, storage, k }: TopKProblem): KernelCal
       received: k,
     });
   }
+  if (rows % group !== 0) {
+    throw new ShapeError({
+      op: 'top-k',
+      problem: 'the rows must be whole groups',
+      expected: `a multiple of ${group}`,
+      received: rows,
+    });
+  }
   return {
     kernel: 'top-k',
     source,
     libs: [inputLib(storage)],
     values: {},
     bindings: [
-      rowBinding('x', 'read', { pitch, storage }, 3, (first, end) => [first, end]),
+      rowBinding('x', 'read', { pitch, storage }, 5, (first, end) => [first, end]),
       { name: 'ids', access: 'write' },
       { name: 'values', access: 'write' },
     ],
-    params: [width, pitch / 4, k, 0],
+    params: [width, pitch / 4, k, group, alignUp(group * k, ROW_ALIGN), 0],
     tiles: rows,
     cost: { flops: rows * width, bytes: rows * (pitch * storageBytes(storage) + 8 * k) },
   };

@@ -3,12 +3,13 @@ import { argmax } from '../../src/kernels/argmax.ts';
 import { topK } from '../../src/kernels/top-k.ts';
 import { topKIds } from '../reference/top-k.ts';
 import { testGpu } from '../support/gpu.ts';
-import { padRows, pitchOf, runBothWays, SETTINGS, settingOf } from '../support/rows.ts';
+import { padRows, pitchOf, runBothWays, SETTINGS, settingOf, unpadRows } from '../support/rows.ts';
 import { type Operand, randoms } from '../support/run-kernel.ts';
 import { topKCases } from './top-k.cases.ts';
 
 function operands(x: Operand, rows: number, k: number): Record<string, Operand> {
-  return { x, ids: { words: new Uint32Array(rows * k) }, values: { storage: 'f32', size: rows * k } };
+  const size = rows * pitchOf(k);
+  return { x, ids: { words: new Uint32Array(size).fill(7) }, values: { storage: 'f32', size } };
 }
 
 describe('top-k and argmax', () => {
@@ -24,8 +25,8 @@ describe('top-k and argmax', () => {
           operands({ storage, values: padRows(x, width) }, rows, k),
         );
         const expected = topKIds(x, width, k);
-        expect([...ids]).toEqual(expected);
-        expect([...values]).toEqual(expected.map((id, i) => x[Math.floor(i / k) * width + id]));
+        expect([...unpadRows(ids, k)]).toEqual(expected);
+        expect([...unpadRows(values, k)]).toEqual(expected.map((id, i) => x[Math.floor(i / k) * width + id]));
       });
     }
   }
@@ -37,10 +38,10 @@ describe('top-k and argmax', () => {
     const { ids, values } = await runBothWays(
       gpu,
       argmax({ rows: 4, width: 3, pitch: 8, storage: 'f32' }),
-      operands({ storage: 'f32', values: padRows(x, 3) }, 4, 1),
+      operands({ storage: 'f32', values: padRows(x, 3) }, 1, 4),
     );
-    expect([...ids]).toEqual([0, 1, 2, 0]);
-    expect([...values].slice(0, 3)).toEqual([low, 7, 3]);
+    expect([...unpadRows(ids, 4)]).toEqual([0, 1, 2, 0]);
+    expect([...unpadRows(values, 4)].slice(0, 3)).toEqual([low, 7, 3]);
   });
 
   it('windows rows that exceed a binding', async () => {
@@ -48,17 +49,20 @@ describe('top-k and argmax', () => {
     const x = randoms(20 * 300, 6);
     const { ids } = await runBothWays(
       gpu,
-      argmax({ rows: 20, width: 300, pitch: 304, storage: 'f32' }),
-      operands({ storage: 'f32', values: padRows(x, 300) }, 20, 1),
+      argmax({ rows: 20, length: 10, width: 300, pitch: 304, storage: 'f32' }),
+      operands({ storage: 'f32', values: padRows(x, 300) }, 2, 10),
       1000,
     );
-    expect([...ids]).toEqual(topKIds(x, 300, 1));
+    expect([...unpadRows(ids, 10)]).toEqual(topKIds(x, 300, 1));
   });
 
-  it('refuses more than 64, and more than there are', () => {
+  it('refuses more than 64, more than there are, and part of a group', () => {
     const problem = { rows: 1, width: 100, pitch: 104, storage: 'f32' as const };
     expect(() => topK({ ...problem, k: 65 })).toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: top-k: k is too large: expected at most 64, got 65]`,
+    );
+    expect(() => argmax({ ...problem, rows: 5, length: 2 })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: top-k: the rows must be whole groups: expected a multiple of 2, got 5]`,
     );
     expect(() => topK({ ...problem, width: 9, k: 10 })).toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: top-k: k is too large: expected at most 9, got 10]`,
