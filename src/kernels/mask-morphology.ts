@@ -39,17 +39,19 @@ export function maskMorphology(problem: MaskMorphologyProblem): KernelCall {
 }
 
 /**
- * Gaussian blur by two calls, along x and along y; the second takes the first's y as its x. Edges repeat.
+ * Gaussian blur by two calls, along x and along y; the second takes the first's y as its x. Edges repeat, weights end at
+ * four deviations.
  * Bindings of both: x f32 [N, H * W, 8] in lane 0, y likewise.
  *
  * @throws ShapeError for bad sizes, InputError for a sigma that is not positive
+ * @see scipy.ndimage.gaussian_filter(mode="nearest")
  */
 export function maskBlur(problem: MaskBlurProblem): [alongX: KernelCall, alongY: KernelCall] {
   const { sigma } = problem;
   if (!(sigma > 0)) {
     throw new InputError({ op: 'mask-morphology', problem: 'sigma must be positive', received: sigma, path: 'sigma' });
   }
-  const radius = Math.ceil(3 * sigma);
+  const radius = Math.floor(4 * sigma + 0.5);
   const along = (axis: 'x' | 'y') => call(problem, axis, radius, false, sigma, 2 * radius + 1);
   return [along('x'), along('y')];
 }

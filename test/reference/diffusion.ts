@@ -74,9 +74,9 @@ export function morphology(
   });
 }
 
-/** Gaussian blur on both axes at once, weights to three deviations on each axis, edges repeated. */
+/** Gaussian blur on both axes at once, weights to four deviations on each axis, edges repeated. */
 export function blur(x: ArrayLike<number>, h: number, w: number, sigma: number): Float64Array {
-  const r = Math.ceil(3 * sigma);
+  const r = Math.floor(4 * sigma + 0.5);
   const inside = (v: number, size: number) => Math.min(Math.max(v, 0), size - 1);
   return Float64Array.from({ length: x.length }, (_, i) => {
     const origin = Math.floor(i / (h * w)) * h * w;
