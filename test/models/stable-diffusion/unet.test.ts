@@ -98,11 +98,21 @@ test('one context serves any number of predictions', async () => {
 test('refuses inputs that do not belong together or to the model', async () => {
   const { model, weights, sample, time, text, zeros } = await small();
   const context = model.context(text);
-  expect(() => model.context(zeros([2, 3, 41]))).toThrowErrorMatchingInlineSnapshot(`[ShapeError: unet: text embeddings of another shape: expected [N, S, 48], got [2, 3, 41]. Use the text encoder of the same folder.]`);
-  expect(() => model.forward(zeros([2, 3, 8, 8]), time, context)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: unet: not a map with the channels that the model takes: expected [N, 4, H, W], got [2, 3, 8, 8]]`);
-  expect(() => model.forward(zeros([6, 4, 8, 8]), time, context)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: unet: time features of another shape: expected [1, 32] or [6, 32], got [2, 32]. Make them by timestepFeatures().]`);
-  expect(() => model.forward(sample, zeros([2, 31]), context)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: unet: time features of another shape: expected [1, 32] or [2, 32], got [2, 31]. Make them by timestepFeatures().]`);
-  expect(() => model.forward(sample, time, context.slice(1))).toThrowErrorMatchingInlineSnapshot(`[InputError: unet: wrong number of contexts: expected 7, got 6. Make it by context() of the same model.]`);
+  expect(() => model.context(zeros([2, 3, 41]))).toThrowErrorMatchingInlineSnapshot(
+    `[ShapeError: unet: text embeddings of another shape: expected [N, S, 48], got [2, 3, 41]. Use the text encoder of the same folder.]`,
+  );
+  expect(() => model.forward(zeros([2, 3, 8, 8]), time, context)).toThrowErrorMatchingInlineSnapshot(
+    `[ShapeError: unet: not a map with the channels that the model takes: expected [N, 4, H, W], got [2, 3, 8, 8]]`,
+  );
+  expect(() => model.forward(zeros([6, 4, 8, 8]), time, context)).toThrowErrorMatchingInlineSnapshot(
+    `[ShapeError: unet: time features of another shape: expected [1, 32] or [6, 32], got [2, 32]. Make them by timestepFeatures().]`,
+  );
+  expect(() => model.forward(sample, zeros([2, 31]), context)).toThrowErrorMatchingInlineSnapshot(
+    `[ShapeError: unet: time features of another shape: expected [1, 32] or [2, 32], got [2, 31]. Make them by timestepFeatures().]`,
+  );
+  expect(() => model.forward(sample, time, context.slice(1))).toThrowErrorMatchingInlineSnapshot(
+    `[InputError: unet: wrong number of contexts: expected 7, got 6. Make it by context() of the same model.]`,
+  );
   weights.dispose();
 });
 

@@ -124,8 +124,12 @@ test('refuses pictures and latents with other channels: padding would hide a fou
   const gpu = await testGpu();
   const { model, weights } = await loadPart(gpu, 'sd1/model', 'vae');
   const zeros = (shape: number[]) => new Graph(gpu).input(DeviceTensor.create(gpu, shape));
-  expect(() => model.encode(zeros([1, 4, 8, 8]))).toThrowErrorMatchingInlineSnapshot(`[ShapeError: vae.encode: not a map with the channels that the model takes: expected [N, 3, H, W], got [1, 4, 8, 8]]`);
-  expect(() => model.decode(zeros([1, 3, 8, 8]))).toThrowErrorMatchingInlineSnapshot(`[ShapeError: vae.decode: not a map with the channels that the model takes: expected [N, 4, H, W], got [1, 3, 8, 8]]`);
+  expect(() => model.encode(zeros([1, 4, 8, 8]))).toThrowErrorMatchingInlineSnapshot(
+    `[ShapeError: vae.encode: not a map with the channels that the model takes: expected [N, 3, H, W], got [1, 4, 8, 8]]`,
+  );
+  expect(() => model.decode(zeros([1, 3, 8, 8]))).toThrowErrorMatchingInlineSnapshot(
+    `[ShapeError: vae.decode: not a map with the channels that the model takes: expected [N, 4, H, W], got [1, 3, 8, 8]]`,
+  );
   const norms = modulesOf(model).filter(m => m instanceof GroupNorm);
   expect(new Set(norms.map(norm => norm.eps))).toEqual(new Set([1e-6]));
   weights.dispose();
