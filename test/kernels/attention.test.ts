@@ -1,0 +1,190 @@
+import { describe, expect, it } from 'vitest';
+import { type AttentionProblem, attention, attentionTiles } from '../../src/kernels/attention.ts';
+import { expectClose } from '../support/close.ts';
+import { testGpu } from '../support/gpu.ts';
+import { FAMILY_SETTINGS, runBothWays, settingOf } from '../support/rows.ts';
+import { randoms } from '../support/run-kernel.ts';
+import { ATTENTION_CASES, type AttentionRun, attentionRun } from './attention.cases.ts';
+
+/** Heads of `width` out of padded rows; fails where a padding lane is not zero. */
+function readHeads(out: ArrayLike<number>, run: AttentionRun, heads: number, width: number): Float32Array {
+  const { pitch, headWidth } = run.layout;
+  const rows = out.length / pitch;
+  const values: number[] = [];
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < pitch; c++) {
+      const inHead = c < heads * headWidth && c % headWidth < width;
+      if (inHead) values.push(out[r * pitch + c]);
+      else expect(out[r * pitch + c], `padding of row ${r}, column ${c}`).toBe(0);
+    }
+  }
+  return Float32Array.from(values);
+}
+
+describe('attention', () => {
+  for (const name of FAMILY_SETTINGS) {
+    for (const c of ATTENTION_CASES) {
+      it(`${name}: ${c.name}`, async () => {
+        const { gpu, storage, family, tolerance } = await settingOf(name);
+        const run = attentionRun(gpu, c, storage, family);
+        const { out } = await runBothWays(gpu, run.call, run.operands, 3);
+        expectClose(readHeads(out, run, c.heads, c.width), run.expected(), tolerance);
+      });
+    }
+  }
+
+  for (const width of [68, 160, 512]) {
+    it(`tiles as hardware gets them, a head of ${width}`, async () => {
+      const gpu = await testGpu();
+      const c = { name: '', batch: 1, heads: 1, queries: 5, keys: 33, width };
+      const hardware = { caps: { ...gpu.caps, software: false } } as typeof gpu;
+      const run = attentionRun(hardware, c, 'f32', 'tile');
+      const { out } = await runBothWays(gpu, run.call, run.operands);
+      expectClose(readHeads(out, run, 1, width), run.expected(), 2e-6);
+    });
+  }
+});
+
+describe('attention at its edges', () => {
+  const bare = { batch: 2, heads: 1, queries: 2, keys: 20, headWidth: 8, scale: 1 };
+  const side = { pitch: 8, storage: 'f32' as const };
+  const plain: AttentionProblem = { ...bare, q: side, k: side, v: side, out: side };
+  const f32 = (values: ArrayLike<number>) => ({ storage: 'f32' as const, values });
+
+  async function runPlain(problem: AttentionProblem, mask: Float32Array, lengths = [20, 0], values = randoms(320, 3)) {
+    const gpu = await testGpu();
+    return runBothWays(gpu, attention(gpu.caps, problem), {
+      q: f32(randoms(32, 1)),
+      k: f32(randoms(320, 2)),
+      v: f32(values),
+      bias: f32(new Float32Array(4)),
+      key_mask: f32(mask),
+      lengths: { words: Uint32Array.from(lengths) },
+      out: { storage: 'f32', size: 32 },
+    });
+  }
+
+  for (const family of ['broadcast', 'tile'] as const) {
+    it(`${family}: a key count of 0 gives zeros`, async () => {
+      const problem = { ...plain, family, dynamicLength: true };
+      const { out } = await runPlain(problem, new Float32Array(4), [0, 0]);
+      expect([...out]).toEqual(new Array(32).fill(0));
+    });
+
+    it(`${family}: a row whose every key is masked averages the values and stays finite`, async () => {
+      for (const lowest of [Number.NEGATIVE_INFINITY, -3.4028234663852886e38]) {
+        const mask = new Float32Array(40).fill(lowest, 0, 20);
+        const values = randoms(320, 3);
+        const { out } = await runPlain({ ...plain, family, keyMask: { pitch: 20 } }, mask, [20, 0], values);
+        const mean = Array.from({ length: 8 }, (_, c) => {
+          let sum = 0;
+          for (let j = 0; j < 20; j++) sum += values[j * 8 + c] / 20;
+          return sum;
+        });
+        expectClose(out.subarray(0, 8), mean, 1e-6);
+        expect(out.every(Number.isFinite)).toBe(true);
+      }
+    });
+
+    it(`${family}: rows behind the key count may hold anything, NaN too`, async () => {
+      const values = randoms(320, 3);
+      values.fill(Number.NaN, 5 * 8, 20 * 8);
+      values.fill(Number.NaN, 25 * 8, 40 * 8);
+      const { out } = await runPlain({ ...plain, family, dynamicLength: true }, new Float32Array(4), [5, 0], values);
+      expect(out.every(Number.isFinite)).toBe(true);
+    });
+
+    it(`${family}: scores of a hundred thousand keep their softmax`, async () => {
+      const { out } = await runPlain({ ...plain, family, scale: 1e5 }, new Float32Array(4));
+      const q = randoms(32, 1);
+      const k = randoms(320, 2);
+      const v = randoms(320, 3);
+      const best = Array.from({ length: 20 }, (_, j) => q.subarray(0, 8).reduce((s, x, c) => s + x * k[j * 8 + c], 0));
+      const winner = best.indexOf(Math.max(...best));
+      expectClose(out.subarray(0, 8), v.subarray(winner * 8, winner * 8 + 8), 1e-6);
+    });
+
+    it(`${family}: equal keys average the values`, async () => {
+      const { out } = await runPlain({ ...plain, family, scale: 0 }, new Float32Array(4));
+      const v = randoms(320, 3);
+      const mean = Array.from({ length: 8 }, (_, c) => {
+        let sum = 0;
+        for (let j = 0; j < 20; j++) sum += v[160 + j * 8 + c] / 20;
+        return sum;
+      });
+      expectClose(out.subarray(16, 24), mean, 1e-6);
+    });
+  }
+
+  it('cuts heads into the fewest blocks and slices', () => {
+    const lavapipe = { software: true, subgroupSize: 8 };
+    const widths = [4, 32, 40, 64, 128, 160, 512];
+    const cuts = (family: 'broadcast' | 'tile', caps: typeof lavapipe) =>
+      widths.map(w => Object.values(attentionTiles(family, caps, 64, w)).join());
+    expect(cuts('broadcast', lavapipe)).toEqual(['8,1,1', '8,1,1', '8,2,1', '8,2,1', '8,4,1', '8,5,1', '8,4,4']);
+    expect(cuts('tile', { software: false, subgroupSize: 0 })).toEqual([
+      '64,1,1',
+      '64,1,1',
+      '64,1,1',
+      '64,1,1',
+      '64,2,1',
+      '64,3,1',
+      '64,4,2',
+    ]);
+    expect(cuts('tile', lavapipe).at(-1)).toBe('64,1,8');
+    expect(attentionTiles('broadcast', lavapipe, 1, 64).rows).toBe(1);
+  });
+
+  it('counts two multiply-adds a score and column', async () => {
+    const { caps } = await testGpu();
+    expect(attention(caps, plain).cost).toEqual({
+      flops: 4 * 2 * 2 * 20 * 8,
+      bytes: 4 * (2 * 2 * 2 * 8 + 2 * 2 * 20 * 8),
+    });
+  });
+
+  it('refuses problems that do not fit, by the name of the field', async () => {
+    const { caps } = await testGpu();
+    const refusal = (change: Partial<AttentionProblem>) => {
+      try {
+        attention(caps, { ...plain, ...change });
+      } catch (error) {
+        return String(error);
+      }
+      return 'accepted';
+    };
+    expect([
+      refusal({ keys: 0 }),
+      refusal({ headWidth: 6 }),
+      refusal({ q: { pitch: 6, storage: 'f32' } }),
+      refusal({ v: { pitch: 16, offset: 2, storage: 'f32' } }),
+      refusal({ out: { pitch: 8, offset: 4, storage: 'f32' } }),
+      refusal({ v: { pitch: 8, storage: 'f16' } }),
+      refusal({ kvBatch: 3 }),
+      refusal({ kvPitchRows: 19 }),
+      refusal({ queryStart: -1 }),
+      refusal({ scale: Number.NaN }),
+      refusal({ bias: { heads: 2, pitch: 20, headPitch: 40 } }),
+      refusal({ bias: { heads: 1, pitch: 19, headPitch: 40 } }),
+      refusal({ bias: { heads: 1, pitch: 20, headPitch: 39 } }),
+      refusal({ keyMask: { pitch: 19 } }),
+    ]).toMatchInlineSnapshot(`
+      [
+        "ShapeError: attention: a size must be a positive integer: got 0 (keys). Correct the sizes of the call.",
+        "ShapeError: attention: must be a multiple of 4: got 6 (headWidth). Pad each head with zero columns.",
+        "ShapeError: attention: must be a positive multiple of 4: got 6 (q.pitch). Pad the rows.",
+        "ShapeError: attention: must be a multiple of 4: got 2 (v.offset). Start the heads on a whole vec4.",
+        "ShapeError: attention: its 1 heads of 8 end at 12, past the row: got 8 (out.pitch). Widen the rows.",
+        "DTypeError: attention: keys and values must have one storage form: expected f32, got f16 (v.storage). Convert one of them.",
+        "ShapeError: attention: must divide the batch 2: got 3 (kvBatch). Repeat the keys, or leave kvBatch out.",
+        "ShapeError: attention: must hold 20 keys: got 19 (kvPitchRows). Enlarge the cache.",
+        "ShapeError: attention: must be an integer from 0 on: got -1 (queryStart). Correct the sizes of the call.",
+        "ShapeError: attention: must be finite: got NaN (scale). Correct the sizes of the call.",
+        "ShapeError: attention: must be 1 or 1: got 2 (bias.heads). Correct the sizes of the call.",
+        "ShapeError: attention: must be an integer and hold 20 keys: got 19 (bias.pitch). Correct the sizes of the call.",
+        "ShapeError: attention: must be an integer and hold 2 rows of 20: got 39 (bias.headPitch). Correct the sizes of the call.",
+        "ShapeError: attention: must be an integer and hold 20 keys: got 19 (keyMask.pitch). Correct the sizes of the call.",
+      ]
+    `);
+  });
+});
