@@ -99,7 +99,7 @@ export class Weights {
    * @throws WeightsError that lists all missing, unused and misshapen tensors by full key
    */
   async load(gpu: Gpu, options: LoadOptions = {}): Promise<LoadedWeights> {
-    this.#report();
+    this.check();
     return LoadedWeights.load(gpu, this.#registry.source, this.#registry.requests, options);
   }
 
@@ -138,7 +138,12 @@ export class Weights {
     return stored;
   }
 
-  #report(): void {
+  /**
+   * The checks of `load` alone, once the model is built.
+   *
+   * @throws WeightsError that lists all missing, unused and misshapen tensors by full key
+   */
+  check(): void {
     const { source, used, ignored, problems } = this.#registry;
     const unused = [...source.tensors.keys()].filter(
       key => !used.has(key) && !ignored.some(pattern => pattern.test(key)),

@@ -1,0 +1,116 @@
+/** Pictures to latents and back through the VAE: one by one, a few at a time, or by tiles. */
+import type { NdArray } from '../core/ndarray.ts';
+import { dim, sizeOf } from '../core/shape.ts';
+import {
+  type AutoencoderKL,
+  blendTiles,
+  cutTile,
+  decoderTiling,
+  encoderTiling,
+  type TileSizes,
+  type Tiling,
+  tileSizes,
+  vaeScaleFactor,
+} from '../models/stable-diffusion/index.ts';
+import { concatenate } from '../io/preprocess.ts';
+import type { Component } from './components.ts';
+import { asArray, type Session } from './session.ts';
+
+/** Pictures decoded at once unless slicing is on. */
+const DECODE_BATCH = 4;
+
+/** The VAE with its slicing and tiling switches. */
+export class Autoencoder {
+  readonly component: Component<AutoencoderKL>;
+  /** Pixels behind one latent side. */
+  readonly factor: number;
+  /** One picture at a time. */
+  slicing = false;
+  /** Sides of tiles; undefined: no tiling. */
+  tiling: TileSizes | undefined;
+
+  constructor(component: Component<AutoencoderKL>) {
+    this.component = component;
+    this.factor = vaeScaleFactor(component.model.config);
+  }
+
+  get scalingFactor(): number {
+    return this.component.model.config.scalingFactor;
+  }
+
+  /** The tile that the model was trained on. */
+  get defaultTile(): TileSizes {
+    return tileSizes(this.component.model.config);
+  }
+
+  /**
+   * What the encoder says about pictures, each encoded once.
+   * @param pictures [N, 3, H, W] in [-1, 1]
+   * @returns moments [N, 2 * latent channels, h, w]: means, then logarithms of variances
+   */
+  async encode(session: Session, pictures: NdArray): Promise<NdArray> {
+    const count = dim(pictures.shape, 0);
+    const report = session.phase('encode', count);
+    const moments: NdArray[] = [];
+    for (let i = 0; i < count; i++) {
+      const picture = rowsOf(pictures, i, i + 1);
+      const tiles = this.tiling && encoderTiling(dim(picture.shape, 2), dim(picture.shape, 3), this.tiling);
+      moments.push(await this.#byTiles(session, picture, tiles, 'encode'));
+      report.done(i + 1);
+    }
+    return concatenate(moments, 'encode');
+  }
+
+  /**
+   * Pictures of latents.
+   * @param latents [N, latent channels, h, w] as the UNet has them
+   * @returns [N, 3, H, W], about in [-1, 1]
+   */
+  async decode(session: Session, latents: NdArray): Promise<NdArray> {
+    const count = dim(latents.shape, 0);
+    const report = session.phase('decode', count);
+    const pictures: NdArray[] = [];
+    const step = this.slicing ? 1 : DECODE_BATCH;
+    for (let i = 0; i < count; i += step) {
+      const end = Math.min(count, i + step);
+      const part = rowsOf(latents, i, end);
+      const tiles = this.tiling && decoderTiling(dim(part.shape, 2), dim(part.shape, 3), this.tiling);
+      pictures.push(await this.#byTiles(session, part, tiles, 'decode'));
+      report.done(end);
+    }
+    return concatenate(pictures, 'decode');
+  }
+
+  async #byTiles(session: Session, x: NdArray, tiling: Tiling | undefined, way: 'encode' | 'decode'): Promise<NdArray> {
+    if (!tiling) return this.#run(session, x, way);
+    const results: NdArray[][] = [];
+    for (const row of tiling.rows) {
+      const done: NdArray[] = [];
+      for (const tile of row) done.push(await this.#run(session, cutTile(x, tile), way));
+      results.push(done);
+    }
+    return blendTiles(results, tiling);
+  }
+
+  async #run(session: Session, x: NdArray, way: 'encode' | 'decode'): Promise<NdArray> {
+    session.check();
+    const { model } = this.component;
+    const program = await session.program(this.component, `${way} ${x.shape.join('x')}`, 2, (graph, scope) => {
+      const input = scope.tensor(x.shape, 'float32', `${way} input`);
+      const tensor = graph.input(input);
+      const y = way === 'encode' ? model.encode(tensor) : model.decode(tensor.scale(1 / this.scalingFactor));
+      const output = scope.tensor(y.shape, y.dtype, `${way} output`);
+      graph.store(y, output);
+      return { input, output };
+    });
+    program.io.input.write(x.data);
+    program.plan.run();
+    return asArray(await program.io.output.read(), program.io.output.shape);
+  }
+}
+
+/** Entries [start, end) of the first axis, not copied. */
+export function rowsOf(array: NdArray, start: number, end: number): NdArray {
+  const size = sizeOf(array.shape.slice(1));
+  return { data: array.data.subarray(start * size, end * size), shape: [end - start, ...array.shape.slice(1)] };
+}

@@ -1,0 +1,341 @@
+/**
+ * DiffEdit: find what two prompts disagree about, invert the picture, edit under the mask.
+ * Couairon et al. 2022, https://arxiv.org/abs/2210.11427. Reference: diffusers 0.34.0, StableDiffusionDiffEditPipeline.
+ * The phases themselves are in mask-phase, invert-phase and edit-phase; docs/parity.md lists what differs.
+ */
+import { DeviceError, InputError } from '../core/errors.ts';
+import type { NdArray } from '../core/ndarray.ts';
+import type { FolderSource } from '../core/tensor-source.ts';
+import { Gpu } from '../gpu/device.ts';
+import type { TileSizes } from '../models/stable-diffusion/index.ts';
+import type { DDIMInverseScheduler, DDIMScheduler } from '../schedulers/index.ts';
+import { Autoencoder } from './autoencoder.ts';
+import { checkPrompts, promptNames } from './checks.ts';
+import { editCall, invertCall, maskCall, runCall } from './calls.ts';
+import { Component, Memory } from './components.ts';
+import { Denoiser } from './denoiser.ts';
+import { type OpenedFolder, type OpenedModel, openFolder } from './open.ts';
+import type { Parts } from './parts.ts';
+import { repeatRows } from './picture.ts';
+import { Session } from './session.ts';
+import { TextEncoder } from './text.ts';
+import type {
+  CommonArgs,
+  EditArgs,
+  EditOutput,
+  GenerateMaskArgs,
+  InversionOutput,
+  InvertArgs,
+  MaskOutput,
+  ProgressEvent,
+  Prompt,
+  RunArgs,
+  RunOutput,
+  StepEvent,
+} from './types.ts';
+
+/** Options of `fromPretrained`. */
+export interface PretrainedOptions {
+  /** A device from Gpu.request() or requestGpu() of pentimento/node; by default a new one, which dispose() then frees. */
+  readonly gpu?: Gpu | undefined;
+  /** Of activations, and, for float16, of weights; float32 keeps weights in the file's own precision. Default float32. */
+  readonly dtype?: 'float32' | 'float16' | undefined;
+  /** Such as 'fp16': takes the files of that name. */
+  readonly variant?: string | undefined;
+  readonly scheduler?: DDIMScheduler | undefined;
+  readonly inverseScheduler?: DDIMInverseScheduler | undefined;
+  /** Told of loading, and of every call that brings no listener of its own. */
+  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of cut prompts, corrected configs and the like; default console.warn. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  /** Mends the original's slips Q1, Q3, Q4 and Q12 (docs/parity.md) instead of repeating them. Default false. */
+  readonly mendQuirks?: boolean | undefined;
+  /** Leaves the weights in the files until they are needed, one network at a time; see enableModelCpuOffload. */
+  readonly modelCpuOffload?: boolean | undefined;
+  /** There is none: anything but null is refused. */
+  readonly safetyChecker?: null | undefined;
+}
+
+/** Edits pictures with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a device. */
+export class DiffEditPipeline {
+  readonly gpu: Gpu;
+  readonly dtype: 'float32' | 'float16';
+  readonly scheduler: DDIMScheduler;
+  readonly inverseScheduler: DDIMInverseScheduler;
+  /** Pixels behind one latent side. */
+  readonly vaeScaleFactor: number;
+  /** The size in pixels that the model was trained on. */
+  readonly defaultSize: { readonly width: number; readonly height: number };
+  readonly #parts: Parts;
+  readonly #components: readonly Component<unknown>[];
+  readonly #memory: Memory;
+  readonly #options: PretrainedOptions;
+  readonly #opened: OpenedFolder;
+  readonly #ownsGpu: boolean;
+  #offload: boolean;
+  #busy: string | undefined;
+  #disposed = false;
+
+  private constructor(gpu: Gpu, opened: OpenedFolder, options: PretrainedOptions) {
+    const dtype = options.dtype ?? 'float32';
+    const memory = new Memory();
+    const component = <M>(name: string, from: OpenedModel<M>): Component<M> => new Component(name, from.model, from.weights, { gpu, memory, dtype });
+    const [text, unet, vae] = [component('text encoder', opened.text), component('unet', opened.unet), component('vae', opened.vae)];
+    const warn = warner(options);
+    this.gpu = gpu;
+    this.dtype = dtype;
+    this.#memory = memory;
+    this.#options = options;
+    this.#opened = opened;
+    this.#ownsGpu = options.gpu === undefined;
+    this.#offload = options.modelCpuOffload ?? false;
+    this.#components = [text, unet, vae];
+    this.#parts = {
+      text: new TextEncoder(text, opened.tokenizer, warn),
+      vae: new Autoencoder(vae),
+      denoiser: new Denoiser(unet),
+      ...opened.schedulers,
+      mendQuirks: options.mendQuirks ?? false,
+      warn,
+    };
+    this.scheduler = opened.schedulers.scheduler;
+    this.inverseScheduler = opened.schedulers.inverseScheduler;
+    this.vaeScaleFactor = this.#parts.vae.factor;
+    const [height, width] = opened.unet.model.config.sampleSize;
+    this.defaultSize = { width: width * this.vaeScaleFactor, height: height * this.vaeScaleFactor };
+  }
+
+  /**
+   * Reads a model folder in diffusers' layout and, unless offloading is asked for, brings its weights to the device.
+   * @param source a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
+   * @throws InputError for a folder that is no Stable Diffusion 1.x or 2.x; WeightsError listing every missing, unused and
+   * misshapen tensor; DeviceError without a device or memory; the signal's reason
+   */
+  static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
+    const op = 'DiffEditPipeline.fromPretrained';
+    if (options.safetyChecker != null) throw refusal(op, 'a safety checker', 'safetyChecker');
+    if (options.dtype !== undefined && options.dtype !== 'float32' && options.dtype !== 'float16') {
+      throw new InputError({ op, problem: 'unknown dtype', expected: 'float32 or float16', received: options.dtype, path: 'dtype' });
+    }
+    options.signal?.throwIfAborted();
+    const { variant, scheduler, inverseScheduler } = options;
+    const opened = await openFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
+    let pipeline: DiffEditPipeline | undefined;
+    try {
+      pipeline = new DiffEditPipeline(options.gpu ?? (await Gpu.request()), opened, options);
+      if (!options.modelCpuOffload) await pipeline.#load(options);
+      return pipeline;
+    } catch (error) {
+      if (pipeline) pipeline.dispose();
+      else await closeAll(opened);
+      throw error;
+    }
+  }
+
+  /** Device bytes held now: weights, plans, tensors. */
+  get bytes(): number {
+    return this.#memory.bytes;
+  }
+
+  /** The most device bytes that were ever held at once. */
+  get peakBytes(): number {
+    return this.#memory.peak;
+  }
+
+  /**
+   * Finds what changes between two prompts.
+   * @throws InputError or ShapeError for arguments that make no sense; DeviceError while another call runs; the signal's reason
+   * @see diffusers StableDiffusionDiffEditPipeline.generate_mask
+   */
+  generateMask(args: GenerateMaskArgs): Promise<MaskOutput> {
+    return drain(this.#call('generateMask', args, session => maskCall(session, this.#parts, args)));
+  }
+
+  /**
+   * Runs the picture backwards to noise.
+   * @throws as generateMask
+   * @see diffusers StableDiffusionDiffEditPipeline.invert
+   */
+  invert(args: InvertArgs): Promise<InversionOutput> {
+    return drain(this.invertSteps(args));
+  }
+
+  /** `invert` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
+  invertSteps(args: InvertArgs): AsyncGenerator<StepEvent, InversionOutput> {
+    return this.#call('invert', args, session => invertCall(session, this.#parts, args));
+  }
+
+  /**
+   * Denoises under the prompt where the mask is set.
+   * @throws as generateMask
+   * @see diffusers StableDiffusionDiffEditPipeline.__call__
+   */
+  edit(args: EditArgs): Promise<EditOutput> {
+    return drain(this.editSteps(args));
+  }
+
+  /** `edit` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
+  editSteps(args: EditArgs): AsyncGenerator<StepEvent, EditOutput> {
+    return this.#call('edit', args, session => editCall(session, this.#parts, args));
+  }
+
+  /**
+   * All three phases; prompts and picture are encoded once, the inverted latents stay on the device.
+   * @throws as generateMask
+   */
+  run(args: RunArgs): Promise<RunOutput> {
+    return drain(this.runSteps(args));
+  }
+
+  /** `run` step by step: yields after each step of each phase, returns its result. Leaving the loop early frees everything. */
+  runSteps(args: RunArgs): AsyncGenerator<StepEvent, RunOutput> {
+    return this.#call('run', args, session => runCall(session, this.#parts, args));
+  }
+
+  /**
+   * Embeddings of prompts, as the other methods take them.
+   * @returns [B * numImagesPerPrompt, L, D] each
+   * @see diffusers StableDiffusionDiffEditPipeline.encode_prompt
+   */
+  encodePrompt(
+    prompt: Prompt,
+    options: CommonArgs & { readonly negativePrompt?: Prompt | undefined; readonly numImagesPerPrompt?: number; readonly clipSkip?: number } = {},
+  ): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> {
+    const op = 'encodePrompt';
+    const { numImagesPerPrompt = 1, clipSkip, negativePrompt } = options;
+    const parts = this.#parts;
+    return drain(
+      this.#call(op, options, async function* (session) {
+        const args = { prompt, negativePrompt };
+        checkPrompts(op, args, promptNames(''));
+        const { positive, negative } = await parts.text.encode(session, args, { op, guided: true, clipSkip });
+        const many = (embeds: NdArray): NdArray => repeatRows(embeds, numImagesPerPrompt);
+        return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
+      }),
+    );
+  }
+
+  /** Keeps one network on the device at a time, for the length of its work; weights stream from their files again. */
+  enableModelCpuOffload(): void {
+    this.#idle('enableModelCpuOffload');
+    this.#offload = true;
+    for (const component of this.#components) component.unload();
+  }
+
+  /** Decodes pictures one at a time: less memory, the same numbers. */
+  enableVaeSlicing(): void {
+    this.#parts.vae.slicing = true;
+  }
+
+  disableVaeSlicing(): void {
+    this.#parts.vae.slicing = false;
+  }
+
+  /**
+   * Encodes and decodes pictures larger than a tile by overlapping tiles: bounded memory, other numbers.
+   * @param sizes default: the size that the VAE was trained on, a quarter of overlap
+   * @see diffusers AutoencoderKL.enable_tiling
+   */
+  enableVaeTiling(sizes: Partial<TileSizes> = {}): void {
+    this.#parts.vae.tiling = { ...this.#parts.vae.defaultTile, ...sizes };
+  }
+
+  disableVaeTiling(): void {
+    this.#parts.vae.tiling = undefined;
+  }
+
+  /** Not built. @throws InputError always */
+  enableFreeU(): never {
+    throw refusal('enableFreeU', 'FreeU', 'enableFreeU');
+  }
+
+  /** Not built. @throws InputError always */
+  loadIpAdapter(): never {
+    throw refusal('loadIpAdapter', 'IP-Adapter', 'loadIpAdapter');
+  }
+
+  /** Not built. @throws InputError always */
+  loadLoraWeights(): never {
+    throw refusal('loadLoraWeights', 'LoRA', 'loadLoraWeights');
+  }
+
+  /** Not built. @throws InputError always */
+  loadTextualInversion(): never {
+    throw refusal('loadTextualInversion', 'textual inversion', 'loadTextualInversion');
+  }
+
+  /** Frees everything on the device and closes the files. A call that runs ends with an error. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const component of this.#components) component.unload();
+    void closeAll(this.#opened);
+    if (this.#ownsGpu) this.gpu.dispose();
+  }
+
+  async #load(options: PretrainedOptions): Promise<void> {
+    const start = performance.now();
+    const sizes = [this.#opened.text, this.#opened.unet, this.#opened.vae].map(({ source }) => [...source.tensors.values()].reduce((sum, t) => sum + t.byteLength, 0));
+    const of = sizes.reduce((a, b) => a + b, 0);
+    let before = 0;
+    for (const [i, component] of this.#components.entries()) {
+      const report = (done: number): void => {
+        options.onProgress?.({ phase: 'load', step: before + done, of, ms: performance.now() - start, bytes: this.#memory.bytes });
+      };
+      await component.load({ signal: options.signal, onProgress: report });
+      before += sizes[i] as number;
+      report(0);
+    }
+  }
+
+  #idle(op: string): void {
+    this.gpu.check(op);
+    if (this.#disposed) {
+      throw new DeviceError({ op, problem: 'the pipeline was disposed', fix: 'Open it again with fromPretrained().' });
+    }
+    if (this.#busy) {
+      throw new DeviceError({
+        op,
+        problem: 'the pipeline is busy',
+        expected: 'one call at a time',
+        received: `${this.#busy} is still running`,
+        fix: 'Await the other call, abort it by its signal, or open a second pipeline on the same device.',
+      });
+    }
+  }
+
+  /** Runs a call with a session of its own, and frees what it allocated however it ends. */
+  async *#call<T>(op: string, args: CommonArgs, work: (session: Session) => AsyncGenerator<StepEvent, T>): AsyncGenerator<StepEvent, T> {
+    this.#idle(op);
+    this.#busy = op;
+    const home = { gpu: this.gpu, memory: this.#memory, dtype: this.dtype, offload: this.#offload, components: this.#components };
+    const session = new Session(home, { signal: args.signal, onProgress: args.onProgress ?? this.#options.onProgress });
+    try {
+      session.check();
+      return yield* work(session);
+    } finally {
+      session.close();
+      this.#busy = undefined;
+    }
+  }
+}
+
+async function drain<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
+  for (;;) {
+    const next = await steps.next();
+    if (next.done) return next.value;
+  }
+}
+
+async function closeAll({ text, unet, vae }: OpenedFolder): Promise<void> {
+  await Promise.all([text, unet, vae].map(({ source }) => source.close?.()));
+}
+
+function warner(options: PretrainedOptions): (message: string) => void {
+  return options.onWarning ?? (message => console.warn(message));
+}
+
+function refusal(op: string, what: string, path: string): InputError {
+  return new InputError({ op, problem: `${what} is not built`, path, fix: 'docs/parity.md lists what this pipeline has and what it refuses.' });
+}

@@ -1,0 +1,191 @@
+/** From the picture towards its noise, every step kept: DiffEdit's second phase. */
+import { InputError } from '../core/errors.ts';
+import type { NdArray } from '../core/ndarray.ts';
+import { dim, sizeOf } from '../core/shape.ts';
+import { type DDIMInverseScheduler, type Generator, regularise } from '../schedulers/index.ts';
+import type { DeviceTensor } from '../tensor/device-tensor.ts';
+import { checkCount, checkNumber, checkPrompts, checkStrength, promptNames, stepsOf } from './checks.ts';
+import { embeddingRows } from './denoiser.ts';
+import { runSteps, stepValuesOf } from './loop.ts';
+import type { Parts } from './parts.ts';
+import { drawLatents, type EncodedPictures } from './picture.ts';
+import { asArray, type Session } from './session.ts';
+import type { Embeddings } from './text.ts';
+import type { Generators, InvertArgs, StepEvent } from './types.ts';
+
+type Defaulted =
+  | 'numInferenceSteps'
+  | 'inpaintStrength'
+  | 'guidanceScale'
+  | 'callbackSteps'
+  | 'lambdaAutoCorr'
+  | 'lambdaKl'
+  | 'numRegSteps'
+  | 'numAutoCorrRolls';
+
+/** Arguments with the defaults filled in. */
+export type InvertSettings = InvertArgs & { readonly [K in Defaulted]-?: number };
+
+/**
+ * Fills in the defaults and checks everything that needs no model.
+ * @throws InputError or ShapeError
+ */
+export function invertSettings(op: string, a: InvertArgs): InvertSettings {
+  const s = {
+    ...a,
+    numInferenceSteps: a.numInferenceSteps ?? 50,
+    inpaintStrength: a.inpaintStrength ?? 0.8,
+    guidanceScale: a.guidanceScale ?? 7.5,
+    callbackSteps: a.callbackSteps ?? 1,
+    lambdaAutoCorr: a.lambdaAutoCorr ?? 20,
+    lambdaKl: a.lambdaKl ?? 20,
+    numRegSteps: a.numRegSteps ?? 0,
+    numAutoCorrRolls: a.numAutoCorrRolls ?? 5,
+  };
+  checkStrength(op, s.inpaintStrength, 'inpaintStrength');
+  checkCount(op, s.callbackSteps, 'callbackSteps');
+  checkPrompts(op, s, promptNames(''));
+  checkNumber(op, s.guidanceScale, 'guidanceScale');
+  checkCount(op, s.numRegSteps, 'numRegSteps', 0);
+  checkCount(op, s.numAutoCorrRolls, 'numAutoCorrRolls');
+  for (const name of ['lambdaAutoCorr', 'lambdaKl'] as const) checkNumber(op, s[name], name);
+  return s;
+}
+
+/** The timesteps of an inversion, ascending. */
+export function invertTimesteps(op: string, scheduler: DDIMInverseScheduler, s: InvertSettings): readonly number[] {
+  scheduler.setTimesteps(s.numInferenceSteps);
+  const { timesteps } = scheduler;
+  return timesteps.slice(0, stepsOf(op, timesteps.length, s.inpaintStrength, 'inpaintStrength'));
+}
+
+export interface InvertInputs {
+  readonly settings: InvertSettings;
+  readonly timesteps: readonly number[];
+  readonly embeddings: Embeddings;
+  readonly pictures: EncodedPictures;
+  readonly generator: Generators;
+}
+
+/** Latents of all steps on the device, noisiest first. */
+export interface History {
+  /** f32 [T * B, 4, h, w] */
+  readonly tensor: DeviceTensor;
+  readonly frames: number;
+  readonly batch: number;
+  /** [B, 4, h, w]: the latents that the inversion started from. */
+  readonly clean?: NdArray;
+}
+
+/**
+ * DDIM backwards.
+ * @see diffusers StableDiffusionDiffEditPipeline.invert
+ */
+export async function* invertPhase(session: Session, parts: Parts, inputs: InvertInputs): AsyncGenerator<StepEvent, History> {
+  const { settings: s, timesteps, embeddings, pictures, generator } = inputs;
+  const batch = dim(embeddings.positive.shape, 0);
+  const clean = drawLatents('invert', pictures, batch, { repeat: 1, generator, scaling: parts.vae.scalingFactor });
+  const frames = timesteps.length;
+  const tensor = session.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
+  const history = { tensor, frames, batch, clean };
+  if (s.numRegSteps > 0) yield* regularised(session, parts, inputs, history);
+  else yield* plain(session, parts, inputs, history);
+  return history;
+}
+
+async function* plain(session: Session, parts: Parts, inputs: InvertInputs, to: History & { clean: NdArray }): AsyncGenerator<StepEvent, void> {
+  const { settings: s, timesteps } = inputs;
+  const { denoiser, inverseScheduler } = parts;
+  const size = sizeFor(to.clean, s.guidanceScale);
+  const shape = { ...size, noise: false, history: to.frames };
+  const { io, plan } = await denoiser.step(session, shape, promptRows(inputs.embeddings));
+  io.latents.write(to.clean.data);
+  yield* runSteps(session, {
+    ...s,
+    phase: 'invert',
+    timesteps,
+    submit: i => {
+      const t = timesteps[i] as number;
+      const values = stepValuesOf(inverseScheduler.stepCoefficients(t), s.guidanceScale);
+      denoiser.set(io, t, { ...values, historyIndex: to.frames - 1 - i });
+      plan.run();
+    },
+    latents: async () => asArray(await io.latents.read(), io.latents.shape),
+  });
+  if (io.history) to.tensor.copyFrom(io.history);
+}
+
+/** Every prediction is pushed towards white noise on the host before its step. */
+async function* regularised(session: Session, parts: Parts, inputs: InvertInputs, to: History & { clean: NdArray }): AsyncGenerator<StepEvent, void> {
+  const { settings: s, timesteps, generator } = inputs;
+  const { denoiser, inverseScheduler } = parts;
+  const rolls = oneGenerator(generator);
+  const size = sizeFor(to.clean, s.guidanceScale);
+  const { io, plan } = await denoiser.noise(session, size, promptRows(inputs.embeddings));
+  const all = new Float32Array(sizeOf(to.tensor.shape));
+  let x = to.clean;
+  yield* runSteps(session, {
+    ...s,
+    phase: 'invert',
+    timesteps,
+    submit: async i => {
+      const t = timesteps[i] as number;
+      io.latents.write(x.data);
+      denoiser.set(io, t, { guidance: s.guidanceScale });
+      plan.run();
+      const predicted = asArray(await io.output.read(), x.shape);
+      const e = regularise(predicted, x, {
+        numRegSteps: s.numRegSteps,
+        lambdaAutoCorr: s.lambdaAutoCorr,
+        lambdaKl: s.lambdaKl,
+        numAutoCorrRolls: s.numAutoCorrRolls,
+        epsilon: inverseScheduler.getEpsilonCoefficients(t),
+        guided: size.guided,
+        draw: bound => rolls.randint(bound),
+      });
+      x = inverseScheduler.step(e, t, x).prevSample;
+      all.set(x.data, (to.frames - 1 - i) * x.data.length);
+    },
+    latents: async () => x,
+  });
+  to.tensor.write(all);
+}
+
+function oneGenerator(generator: Generators): Generator {
+  if (!Array.isArray(generator)) return generator as Generator;
+  if (generator.length === 1) return generator[0] as Generator;
+  throw new InputError({
+    op: 'invert',
+    problem: 'regularisation draws from one generator',
+    expected: 1,
+    received: generator.length,
+    path: 'generator',
+    fix: 'Pass one generator for the whole batch.',
+  });
+}
+
+/** Rows for the UNet: the unconditional half first. */
+export function promptRows({ positive, negative }: Embeddings, times = 1): NdArray[] {
+  return [...(negative ? embeddingRows(negative, times) : []), ...embeddingRows(positive, times)];
+}
+
+function sizeFor(latents: NdArray, guidanceScale: number): { images: number; height: number; width: number; guided: boolean } {
+  const [images, , height, width] = latents.shape as [number, number, number, number];
+  return { images, height, width, guided: guidanceScale > 1 };
+}
+
+/** The history on the host: [B, T, 4, h, w], noisiest first. */
+export async function readHistory({ tensor, frames, batch }: History): Promise<NdArray> {
+  const data = await tensor.read();
+  const item = tensor.shape.slice(1);
+  return asArray(swapFirst(data, frames, batch, sizeOf(item)), [batch, frames, ...item]);
+}
+
+/** [a, b, size] -> [b, a, size] */
+export function swapFirst(data: Float32Array, a: number, b: number, size: number): Float32Array {
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < a; i++) {
+    for (let j = 0; j < b; j++) out.set(data.subarray((i * b + j) * size, (i * b + j + 1) * size), (j * a + i) * size);
+  }
+  return out;
+}

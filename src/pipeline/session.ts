@@ -1,0 +1,127 @@
+/** One call on a pipeline: its signal, its progress, its tensors, and the right to the device. */
+import type { NdArray } from '../core/ndarray.ts';
+import type { Gpu } from '../gpu/device.ts';
+import { Graph } from '../tensor/graph.ts';
+import type { Plan } from '../tensor/plan.ts';
+import { type Component, type Memory, type Program, Scope } from './components.ts';
+import type { Phase, ProgressEvent } from './types.ts';
+
+export interface SessionHome {
+  readonly gpu: Gpu;
+  readonly memory: Memory;
+  readonly dtype: 'float32' | 'float16';
+  /** Only one component on the device at a time. */
+  readonly offload: boolean;
+  readonly components: readonly Component<unknown>[];
+}
+
+export interface SessionOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+}
+
+/** Reports the pieces of one phase. */
+export interface PhaseReport {
+  /** `step` pieces are done. */
+  done(step: number, timestep?: number): void;
+}
+
+/** What every phase of a call needs. `close` frees whatever the call allocated. */
+export class Session {
+  readonly home: SessionHome;
+  /** Tensors of this call. */
+  readonly scope: Scope;
+  /** Milliseconds spent in each phase so far. */
+  readonly timings: Partial<Record<Phase, number>> = {};
+  readonly #options: SessionOptions;
+  #current: { name: Phase; start: number } | undefined;
+
+  constructor(home: SessionHome, options: SessionOptions) {
+    this.home = home;
+    this.#options = options;
+    this.scope = new Scope(home.gpu, home.memory);
+  }
+
+  /** Throws the signal's reason once the caller has given up. */
+  check(): void {
+    this.#options.signal?.throwIfAborted();
+  }
+
+  /** Begins a phase; the one before ends. */
+  phase(name: Phase, of: number): PhaseReport {
+    this.check();
+    this.endPhase();
+    const start = performance.now();
+    this.#current = { name, start };
+    return {
+      done: (step, timestep) => {
+        const ms = performance.now() - start;
+        this.#options.onProgress?.({ phase: name, step, of, ms, bytes: this.home.memory.bytes, ...(timestep === undefined ? {} : { timestep }) });
+      },
+    };
+  }
+
+  /** Ends the current phase, for its timing. */
+  endPhase(): void {
+    if (!this.#current) return;
+    const { name, start } = this.#current;
+    this.timings[name] = (this.timings[name] ?? 0) + performance.now() - start;
+    this.#current = undefined;
+  }
+
+  /** Brings a component to the device; with offload the others leave it first. */
+  async use(component: Component<unknown>): Promise<void> {
+    this.check();
+    for (const other of this.home.components) {
+      if (other === component) continue;
+      // Plans hold activations: never more than one network's at a time.
+      if (this.home.offload) other.unload();
+      else other.rest();
+    }
+    if (component.loaded) return;
+    const before = this.#current?.name;
+    let told: PhaseReport | undefined;
+    let of = 0;
+    await component.load({
+      signal: this.#options.signal,
+      onProgress: (done, total) => {
+        if (total !== of) told = this.phase('load', (of = total));
+        told?.done(done);
+      },
+    });
+    this.endPhase();
+    // Loading is not the phase's own time.
+    if (before) this.#current = { name: before, start: performance.now() };
+  }
+
+  /** A compiled program of a component that is then on the device. */
+  async program<T>(
+    component: Component<unknown>,
+    key: string,
+    keep: number,
+    record: (graph: Graph, scope: Scope) => T,
+  ): Promise<Program<T>> {
+    await this.use(component);
+    const { gpu, dtype, offload } = this.home;
+    return component.program(key, offload ? 1 : keep, record, () => new Graph(gpu, { dtype }));
+  }
+
+  /** A plan for one use; the caller disposes it. */
+  async once(label: string, record: (graph: Graph) => void): Promise<Plan> {
+    const graph = new Graph(this.home.gpu, { dtype: this.home.dtype });
+    record(graph);
+    return graph.compile({ label });
+  }
+
+  /** Ends the last phase and frees the call's tensors; with offload everything leaves the device. */
+  close(): void {
+    this.endPhase();
+    this.scope.dispose();
+    if (this.home.offload) for (const component of this.home.components) component.unload();
+  }
+}
+
+/** Values on the host as an NdArray. */
+export function asArray(data: Float32Array, shape: readonly number[]): NdArray {
+  return { data, shape };
+}
