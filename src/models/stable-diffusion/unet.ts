@@ -39,7 +39,7 @@ import { type TransformerConfig, UNetBlock, type UNetBlockConfig, UNetMidBlock }
  * [cos(t f_0), ..., cos(t f_h-1), sin(t f_0), ..., sin(t f_h-1)], sines first where the config does not flip them.
  * @param timesteps any real numbers
  * @returns [timesteps, C0], C0 the width of the first level; an odd C0 ends in a zero. Arguments are rounded to f32
- * as the reference rounds them: at t = 999 that moves a sine by up to 3e-5.
+ * as the reference rounds them: at t = 999 that moves a sine by up to 6e-5.
  * @see Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.5; diffusers get_timestep_embedding
  */
 export function timestepFeatures(timesteps: readonly number[], config: UNetConfig): Float32Array {
