@@ -4,10 +4,13 @@
  */
 import { InputError } from '../core/errors.ts';
 
+const STABLE_DIFFUSION = 'Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.';
+
 /** One config.json under examination; remembers which fields were asked for. */
 export class ConfigReader {
   readonly op: string;
   readonly path: string;
+  private readonly fix: string;
   private readonly json: Readonly<Record<string, unknown>>;
   private readonly seen = new Set<string>();
 
@@ -15,11 +18,13 @@ export class ConfigReader {
    * @param op name for messages, such as 'UNetConfig'
    * @param json the parsed file
    * @param path of the file, for messages
+   * @param fix what to do about a field that is refused, for messages
    * @throws InputError when the file holds no JSON object
    */
-  constructor(op: string, json: unknown, path: string) {
+  constructor(op: string, json: unknown, path: string, fix: string = STABLE_DIFFUSION) {
     this.op = op;
     this.path = path;
+    this.fix = fix;
     if (typeof json !== 'object' || json === null || Array.isArray(json)) {
       throw new InputError({ op, problem: 'not a config', expected: 'a JSON object', received: json, path });
     }
@@ -121,7 +126,7 @@ export class ConfigReader {
       expected,
       received: JSON.stringify(received),
       path: this.path,
-      fix: 'Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.',
+      fix: this.fix,
     });
   }
 }

@@ -129,7 +129,7 @@ export class Weights {
     }
     used.add(key);
     const plain: Shape = vector ? [part.outputs] : [part.outputs, part.inputs];
-    const accepted: Shape[] = part.kernel ? [[...plain, ...part.kernel]] : vector ? [plain] : [plain, [...plain, 1, 1]];
+    const accepted: Shape[] = part.kernel ? [[...plain, ...part.kernel]] : vector ? [plain] : looksOf(plain);
     if (!accepted.some(shape => sameShape(shape, stored.shape))) {
       problems.push(`wrong shape: ${key} is [${stored.shape.join(', ')}], expected [${accepted[0]?.join(', ')}]`);
     } else if (!['F32', 'F16', 'BF16'].includes(stored.dtype)) {
@@ -161,6 +161,11 @@ export class Weights {
   #key(name: string): string {
     return this.path ? `${this.path}.${name}` : name;
   }
+}
+
+/** A matrix, also as the kernel of a 1x1 convolution, or as a table with a batch axis of 1 (position embeddings of vision models). */
+function looksOf(plain: Shape): Shape[] {
+  return [plain, [...plain, 1, 1], [1, ...plain]];
 }
 
 function paddedInputs(part: Part): number {
