@@ -76,13 +76,16 @@ class Bars implements Progress {
 
 class Lines implements Progress {
   readonly #stream: NodeJS.WriteStream;
+  #last = '';
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
   }
 
   readonly report = (e: ProgressEvent): void => {
-    if (e.step < e.of) return;
+    const key = `${e.phase} ${e.of}`; // a phase may tell of its end twice
+    if (e.step < e.of || key === this.#last) return;
+    this.#last = key;
     const steps = e.phase === 'load' ? `${Math.round(e.of / 2 ** 20)} MiB` : e.of === 1 ? '' : `${e.of} steps`;
     this.note(`${NAMES[e.phase]}: ${[steps, `${(e.ms / 1000).toFixed(1)} s`].filter(Boolean).join(', ')}`);
   };
