@@ -24,10 +24,7 @@ enable subgroups;
 const LANES: u32 = 8;          // the subgroup size: 4 to 16
 const BLOCKS: u32 = 2;         // vec4 columns that a lane owns: 1 to 5
 const SINGLE: bool = false;    // one query a batch: only row 0 is summed
-const CAUSAL: bool = false;
-const BIAS: bool = false;
-const KEY_MASK: bool = false;
-const DYNAMIC: bool = false;   // lengths holds the key count and the first query's position
+const ADDITIVE: bool = false;  // a bias or a mask, or both
 const ROWS: u32 = min(LANES, 8u);  // queries of a tile
 
 const LOG2_E: f32 = 1.4426950408889634;
@@ -45,6 +42,9 @@ struct Params {
   out_pitch: u32, out_offset: u32,
   kv_rows: u32, kv_divide: u32, kv_batches: u32,
   query_start: u32,
+  causal: u32,                                  // 1: a query sees no later key
+  dynamic: u32,                                 // 1: lengths stands for keys and query_start
+  has_bias: u32, has_mask: u32,                 // 0: something else is bound there
   bias_head: u32, bias_pitch: u32, mask_pitch: u32,  // elements
   scale: f32,
 }
@@ -132,7 +132,7 @@ fn settle(all: ptr<function, array<vec4f, 8 * BLOCKS>>, o: ptr<function, Rows>, 
 fn complete(s: Eight, base: u32, steps: u32, bias_at: u32, mask: f32) -> Eight {
   var lo = s.lo * p.scale;
   var hi = s.hi * p.scale;
-  if (BIAS || KEY_MASK) {
+  if (ADDITIVE) {
     lo += vec4f(additive(bias_at + min(base, steps), subgroupBroadcast(mask, 0u)),
                 additive(bias_at + min(base + 1u, steps), subgroupBroadcast(mask, 1u)),
                 additive(bias_at + min(base + 2u, steps), subgroupBroadcast(mask, 2u)),
@@ -147,10 +147,14 @@ fn complete(s: Eight, base: u32, steps: u32, bias_at: u32, mask: f32) -> Eight {
   return Eight(lo, hi);
 }
 
+fn mask_of(at: u32) -> f32 {
+  if (!ADDITIVE) { return 0.0; }
+  return select(0.0, key_mask[select(0u, at, p.has_mask == 1u)], p.has_mask == 1u);
+}
+
 fn additive(bias_at: u32, mask: f32) -> f32 {
-  var sum = mask;
-  if (BIAS) { sum += bias[bias_at]; }
-  return max(sum, LOWEST) * LOG2_E;
+  let given = select(0.0, bias[select(0u, bias_at, p.has_bias == 1u)], p.has_bias == 1u);
+  return max(given + mask, LOWEST) * LOG2_E;
 }
 
 // Keeps x where key base + 0 .. 7 of the step is below `visible`, and puts `other` elsewhere.
@@ -198,10 +202,10 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let batch = tile / p.slices / p.row_tiles / p.heads;
   let kv_row = batch / p.kv_divide % p.kv_batches * p.kv_rows;
 
-  let start = select(p.query_start, lengths[1], DYNAMIC);
-  var count = select(p.keys, min(p.keys, lengths[0]), DYNAMIC);
+  let start = select(p.query_start, lengths[1], p.dynamic == 1u);
+  var count = select(p.keys, min(p.keys, lengths[0]), p.dynamic == 1u);
   let position = start + row0 + lane % ROWS;  // of the lane's query
-  if (CAUSAL) { count = min(count, start + row0 + ROWS); }
+  if (p.causal == 1u) { count = min(count, start + row0 + ROWS); }
 
   let row = min(row0 + lane % ROWS, p.queries - 1u);
   let q_at = (batch * p.queries + row) * p.q_pitch + p.q_offset + head * p.head4;
@@ -230,14 +234,12 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       add_scores(&s, query, weight_load(k[near_row + c]));
       add_scores(&t, query, weight_load(k[far_row + c]));
     }
-    let near_mask = select(0.0, key_mask[select(0u, mask_at + near, KEY_MASK)], KEY_MASK);
-    let far_mask = select(0.0, key_mask[select(0u, mask_at + far, KEY_MASK)], KEY_MASK);
-    s = complete(s, 0u, steps, bias_at + key0, near_mask);
-    t = complete(t, ROWS, steps, bias_at + key0, far_mask);
+    s = complete(s, 0u, steps, bias_at + key0, mask_of(mask_at + near));
+    t = complete(t, ROWS, steps, bias_at + key0, mask_of(mask_at + far));
 
     // Keys 0 .. visible - 1 of this step count for the lane's query.
     var visible = steps + 1u;
-    if (CAUSAL) { visible = min(visible, max(position + 1u, key0) - key0); }
+    if (p.causal == 1u) { visible = min(visible, max(position + 1u, key0) - key0); }
     s = keep(s, 0u, visible, HIDDEN);
     t = keep(t, ROWS, visible, HIDDEN);
     let grown = max(largest, max(largest_of(s), largest_of(t)));

@@ -22,10 +22,7 @@
 // Needs: lib/input, lib/weight, lib/output.
 
 const BLOCKS: u32 = 1;         // vec4 columns that a thread owns: 1 to 4
-const CAUSAL: bool = false;
-const BIAS: bool = false;
-const KEY_MASK: bool = false;
-const DYNAMIC: bool = false;   // lengths holds the key count and the first query's position
+const ADDITIVE: bool = false;  // a bias or a mask, or both
 
 const ROWS: u32 = 64;          // queries of a tile
 const KEYS: u32 = 32;          // keys of a step
@@ -46,6 +43,9 @@ struct Params {
   out_pitch: u32, out_offset: u32,
   kv_rows: u32, kv_divide: u32, kv_batches: u32,
   query_start: u32,
+  causal: u32,                                  // 1: a query sees no later key
+  dynamic: u32,                                 // 1: lengths stands for keys and query_start
+  has_bias: u32, has_mask: u32,                 // 0: something else is bound there
   bias_head: u32, bias_pitch: u32, mask_pitch: u32,  // elements
   scale: f32,
 }
@@ -145,18 +145,21 @@ fn make_scores(at: Place, key0: u32) {
 // Scaled scores of one slot with bias and mask in powers of two, HIDDEN where the query does not see the key.
 fn complete(at: Place, sums: vec4f, row: u32, key0: u32) -> vec4f {
   let key = vec4u(key0, key0 + 8u, key0 + 16u, key0 + 24u);
-  let end = select(at.count, min(at.count, at.start + row + 1u), CAUSAL);
+  let end = select(at.count, min(at.count, at.start + row + 1u), p.causal == 1u);
   let safe = min(key, vec4u(at.count - 1u));
   var extra = vec4f(0.0);
-  if (BIAS) {
-    let line = at.bias_at + min(row, p.queries - 1u) * p.bias_pitch;
-    extra += vec4f(bias[line + safe.x], bias[line + safe.y], bias[line + safe.z], bias[line + safe.w]);
+  if (ADDITIVE) {
+    if (p.has_bias == 1u) {
+      let line = at.bias_at + min(row, p.queries - 1u) * p.bias_pitch;
+      extra += vec4f(bias[line + safe.x], bias[line + safe.y], bias[line + safe.z], bias[line + safe.w]);
+    }
+    if (p.has_mask == 1u) {
+      let line = at.mask_at;
+      extra += vec4f(key_mask[line + safe.x], key_mask[line + safe.y], key_mask[line + safe.z], key_mask[line + safe.w]);
+    }
+    extra = max(extra, vec4f(LOWEST)) * LOG2_E;
   }
-  if (KEY_MASK) {
-    let line = at.mask_at;
-    extra += vec4f(key_mask[line + safe.x], key_mask[line + safe.y], key_mask[line + safe.z], key_mask[line + safe.w]);
-  }
-  return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), max(extra, vec4f(LOWEST)) * LOG2_E), key < vec4u(end));
+  return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), extra), key < vec4u(end));
 }
 
 // Running maximum and half the running sum of one query; two threads share a row.
@@ -168,7 +171,7 @@ fn make_weights(at: Place, key0: u32, before: Statistics) -> Statistics {
   let row = at.thread / 2u;
   let half = at.thread % 2u * 4u;
   var four = vec4f(before.largest);
-  for (var i = 0u; i < 4u; i++) {
+  for (var i = half; i < half + 4u; i++) {
     let slot = half + (i + row) % 4u;
     let s = complete(at, weights[row * 8u + slot], at.row0 + row, key0 + slot);
     weights[row * 8u + slot] = s;
@@ -179,7 +182,7 @@ fn make_weights(at: Place, key0: u32, before: Statistics) -> Statistics {
   let largest = max(stage[at.thread].x, stage[at.thread ^ 1u].x);
   let factor = exp2(before.largest - largest);
   var sum = vec4f(0.0);
-  for (var i = 0u; i < 4u; i++) {
+  for (var i = half; i < half + 4u; i++) {
     let slot = row * 8u + half + (i + row) % 4u;
     let s = weights[slot];
     let w = select(vec4f(0.0), exp2(s - largest), s > vec4f(SEEN));
@@ -217,8 +220,7 @@ fn add_values(o: ptr<function, Rows>, at: Place, key: u32, slot: u32, block: u32
 }
 
 // Finished queries of one block into the array that the store loop indexes.
-fn settle(all: ptr<function, array<vec4f, 8 * BLOCKS>>, o: ptr<function, Rows>, row: u32, block: u32) {
-  rescale(o, row);
+fn settle(all: ptr<function, array<vec4f, 8 * BLOCKS>>, o: ptr<function, Rows>, block: u32) {
   (*all)[8u * block] = (*o)[0];
   (*all)[8u * block + 1u] = (*o)[1];
   (*all)[8u * block + 2u] = (*o)[2];
@@ -240,9 +242,9 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let kv_row = batch / p.kv_divide % p.kv_batches * p.kv_rows;
   let column0 = head * p.head4;
 
-  let start = select(p.query_start, lengths[1], DYNAMIC);
-  var count = select(p.keys, min(p.keys, lengths[0]), DYNAMIC);
-  if (CAUSAL) { count = min(count, start + min(row0 + ROWS, p.queries)); }
+  let start = select(p.query_start, lengths[1], p.dynamic == 1u);
+  var count = select(p.keys, min(p.keys, lengths[0]), p.dynamic == 1u);
+  if (p.causal == 1u) { count = min(count, start + min(row0 + ROWS, p.queries)); }
   let at = Place(
     thread, row0, start, count,
     batch * p.queries * p.q_pitch + p.q_offset + column0,
@@ -286,16 +288,17 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let out_at = batch * p.queries * p.out_pitch + p.out_offset + column0;
   // One store site in a loop keeps the code short. Zeros follow the last head.
   var all: array<vec4f, 8 * BLOCKS>;
-  settle(&all, &o0, row, 0u);
-  if (BLOCKS > 1u) { settle(&all, &o1, row, 1u); }
-  if (BLOCKS > 2u) { settle(&all, &o2, row, 2u); }
-  if (BLOCKS > 3u) { settle(&all, &o3, row, 3u); }
+  settle(&all, &o0, 0u);
+  if (BLOCKS > 1u) { settle(&all, &o1, 1u); }
+  if (BLOCKS > 2u) { settle(&all, &o2, 2u); }
+  if (BLOCKS > 3u) { settle(&all, &o3, 3u); }
   let closing = head == p.heads - 1u && slice == p.slices - 1u;
   let end = select(min(p.head4, at.column0 + 16u * BLOCKS), p.out_pitch - p.out_offset - column0, closing);
   for (var i = 0u; row0 + row + i < p.queries && i < 8u; i++) {
     var slot = i;
     for (var c = at.column0 + thread % 16u; c < end; c += 16u) {
-      out[out_at + (row0 + row + i) * p.out_pitch + c] = output_store(select(vec4f(0.0), all[min(slot, 8u * BLOCKS - 1u)], c < p.head4));
+      let value = all[min(slot, 8u * BLOCKS - 1u)] * factors[row + i];
+      out[out_at + (row0 + row + i) * p.out_pitch + c] = output_store(select(vec4f(0.0), value, c < p.head4));
       slot += 8u;
     }
   }

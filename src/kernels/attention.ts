@@ -43,10 +43,7 @@ export function attention(caps: Caps, problem: AttentionProblem): KernelCall {
     values: {
       ...(family === 'broadcast' ? { LANES: caps.subgroupSize, SINGLE: queries === 1 } : {}),
       BLOCKS: plan.blocks,
-      CAUSAL: problem.causal === true,
-      BIAS: problem.bias !== undefined,
-      KEY_MASK: problem.keyMask !== undefined,
-      DYNAMIC: problem.dynamicLength === true,
+      ADDITIVE: problem.bias !== undefined || problem.keyMask !== undefined,
     },
     bindings: [
       ...(['q', 'k', 'v', 'bias', 'key_mask', 'lengths'] as const).map(name => ({ name, access: 'read' as const })),
@@ -99,6 +96,10 @@ function words(p: AttentionProblem, rowTiles: number, slices: number): KernelCal
     p.kvRepeat === 'interleaved' ? 1 : batch / kvBatch,
     kvBatch,
     p.queryStart ?? 0,
+    p.causal ? 1 : 0,
+    p.dynamicLength ? 1 : 0,
+    p.bias ? 1 : 0,
+    p.keyMask ? 1 : 0,
     p.bias && p.bias.heads > 1 ? p.bias.headPitch : 0,
     p.bias?.pitch ?? 0,
     p.keyMask?.pitch ?? 0,
