@@ -39,6 +39,7 @@ struct Params {
   in_w: u32, in_h: u32, out_w: u32, out_h: u32,
   grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
   has_bias: u32, has_channel_add: u32, has_residual: u32,
+  tile_rows: u32,       // 8: not a constant, so that the loop over finished rows stays a loop
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -94,7 +95,7 @@ fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
 }
 
 fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) {
-  if (row >= p.rows || column >= p.columns4) { return; }
+  if (column >= p.columns4) { return; }
   var v: vec4f;
   if (GEGLU) {
     v = (sum + shift) * activate(2u, gate + gate_shift);
@@ -158,14 +159,12 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let shift_at = select(clamped, clamped + panel * p.panel_width, GEGLU);
   let shift = bias_at(shift_at);
   let gate_shift = bias_at(select(0u, shift_at + p.panel_width, GEGLU));
-  store(row0, batch, column, sums[0], gates[0], shift, gate_shift);
-  store(row0 + 1u, batch, column, sums[1], gates[1], shift, gate_shift);
-  store(row0 + 2u, batch, column, sums[2], gates[2], shift, gate_shift);
-  store(row0 + 3u, batch, column, sums[3], gates[3], shift, gate_shift);
-  store(row0 + 4u, batch, column, sums[4], gates[4], shift, gate_shift);
-  store(row0 + 5u, batch, column, sums[5], gates[5], shift, gate_shift);
-  store(row0 + 6u, batch, column, sums[6], gates[6], shift, gate_shift);
-  store(row0 + 7u, batch, column, sums[7], gates[7], shift, gate_shift);
+  // A loop of unknown length over copies: unrolled eight times, the loads and stores below cost a compiler seconds.
+  var values = sums;
+  var value_gates = gates;
+  for (var i = 0u; i < p.tile_rows && row0 + i < p.rows; i++) {
+    store(row0 + i, batch, column, values[i], value_gates[i], shift, gate_shift);
+  }
 }
 
 // STEP values of K: lane u holds the rows' values at k0 + u.

@@ -162,6 +162,7 @@ function words(p: GemmProblem, rowTiles: number, columnTiles: number, taps: numb
     epilogue.bias === false ? 0 : 1,
     channelAdd ? 1 : 0,
     epilogue.residual ? 1 : 0,
+    8,
   ];
 }
 
