@@ -1,0 +1,167 @@
+import { f16round } from '@petamoriken/float16';
+import { InputError, ShapeError } from '../core/errors.ts';
+import { type NdArray, ndarray } from '../core/ndarray.ts';
+import { sameShape } from '../core/shape.ts';
+import { cumulativeAlphas, makeBetas } from './betas.ts';
+import type { DDIMInverseFields, SchedulerConfig } from './config.ts';
+import { type Mix, predictionMixes, type StepCoefficients } from './update.ts';
+
+const f32 = Math.fround;
+
+/** Weights of x_t = sample * x0 + noise * n. */
+export interface NoiseMix {
+  readonly sample: number;
+  readonly noise: number;
+}
+
+/** Tables, config and noising that DDIMScheduler and DDIMInverseScheduler have in common. */
+export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
+  /** Model evaluations per step. */
+  readonly order = 1;
+  /** Deviation of the noise that sampling starts from. */
+  readonly initNoiseSigma = 1;
+  /** All settings; frozen. Change them with `fromConfig(config, overrides)`. */
+  readonly config: SchedulerConfig<F>;
+  /** [T] variance added at each timestep. */
+  readonly betas: Float32Array;
+  /** [T] signal level acp of each timestep, equal to torch's bit for bit. */
+  readonly alphasCumprod: Float32Array;
+  /** Timesteps in the order of use; all T before setTimesteps(). */
+  timesteps: readonly number[];
+  /** N, or null before setTimesteps(). */
+  numInferenceSteps: number | null = null;
+
+  constructor(config: SchedulerConfig<F>, timesteps: readonly number[]) {
+    this.config = config;
+    this.betas = makeBetas(config);
+    this.alphasCumprod = cumulativeAlphas(this.betas);
+    this.timesteps = timesteps;
+  }
+
+  /** Chooses the timesteps of a run of N steps. */
+  abstract setTimesteps(numInferenceSteps: number): void;
+
+  /** The numbers of the step at one of `timesteps`; eta counts for DDIMScheduler only. */
+  abstract stepCoefficients(timestep: number, options?: { readonly eta?: number }): StepCoefficients;
+
+  /** Number of training timesteps T. */
+  get length(): number {
+    return this.config.numTrainTimesteps;
+  }
+
+  /** The scheduler_config.json form, for JSON.stringify. */
+  toJSON(): Record<string, unknown> {
+    return this.config.toJSON();
+  }
+
+  /**
+   * The sample as the model wants it: unchanged for these schedulers.
+   * @param sample any value
+   * @returns the same value
+   */
+  scaleModelInput<T>(sample: T): T {
+    return sample;
+  }
+
+  /**
+   * Weights that bring a clean sample to a timestep's noise level: sqrt(acp), sqrt(1 - acp).
+   * @param timestep 0 to T - 1
+   * @param dtype 'float16' rounds acp, then each root, to half precision as diffusers does for half-precision samples
+   * @returns both weights
+   * @throws InputError when the timestep is outside the table
+   */
+  addNoiseCoefficients(timestep: number, dtype: 'float32' | 'float16' = 'float32'): NoiseMix {
+    const round = dtype === 'float16' ? f16round : f32;
+    const alpha = round(this.levelAt(timestep));
+    return { sample: round(Math.sqrt(alpha)), noise: round(Math.sqrt(round(1 - alpha))) };
+  }
+
+  /**
+   * Clean samples brought to a noise level: sqrt(acp) x0 + sqrt(1 - acp) n.
+   * @param sample x0, batch first
+   * @param noise n, the same shape
+   * @param timesteps one timestep for all, or one for each item of the batch
+   * @returns the noisy samples, float32
+   * @throws ShapeError when shapes or counts differ; InputError for a timestep outside the table
+   * @see diffusers add_noise
+   */
+  addNoise(sample: NdArray, noise: NdArray, timesteps: number | readonly number[]): NdArray {
+    return this.combine('addNoise', sample, noise, timesteps, m => m);
+  }
+
+  /**
+   * The v that a v-prediction model should give: sqrt(acp) n - sqrt(1 - acp) x0.
+   * @param sample x0, batch first
+   * @param noise n, the same shape
+   * @param timesteps one timestep for all, or one for each item of the batch
+   * @returns v, float32
+   * @throws ShapeError when shapes or counts differ; InputError for a timestep outside the table
+   * @see diffusers get_velocity
+   */
+  getVelocity(sample: NdArray, noise: NdArray, timesteps: number | readonly number[]): NdArray {
+    return this.combine('getVelocity', sample, noise, timesteps, m => ({ sample: -m.noise, noise: m.sample }));
+  }
+
+  /**
+   * How the noise follows from sample and model output at a timestep's own level: eps = sample * x + output * e.
+   * @param timestep 0 to T - 1
+   * @returns both weights
+   * @throws InputError when the timestep is outside the table, or for an unknown prediction type
+   * @see get_epsilon of diffusers' DiffEdit pipeline
+   */
+  getEpsilonCoefficients(timestep: number): Mix {
+    return predictionMixes(this.config.predictionType, this.levelAt(timestep)).noise;
+  }
+
+  /** acp at a timestep, checked. */
+  protected levelAt(timestep: number): number {
+    const level = Number.isInteger(timestep) ? this.alphasCumprod[timestep] : undefined;
+    if (level !== undefined && timestep < this.length) return level;
+    throw new InputError({
+      op: 'Scheduler',
+      problem: 'the schedule has no such timestep',
+      expected: `a whole number from 0 to ${this.length - 1}`,
+      received: timestep,
+      path: 'timestep',
+      fix: 'Take one of `timesteps`; a steps_offset above 0 can push the last one past the end when N equals T.',
+    });
+  }
+
+  /** Training timesteps per inference step, whatever the spacing. */
+  protected stride(): number {
+    if (this.numInferenceSteps !== null) return Math.floor(this.length / this.numInferenceSteps);
+    throw new InputError({
+      op: 'step',
+      problem: 'the number of inference steps is not set',
+      fix: 'Call setTimesteps(numInferenceSteps) first.',
+    });
+  }
+
+  private combine(
+    op: string,
+    sample: NdArray,
+    noise: NdArray,
+    timesteps: number | readonly number[],
+    weights: (mix: NoiseMix) => NoiseMix,
+  ): NdArray {
+    ndarray(sample.data, sample.shape);
+    ndarray(noise.data, noise.shape);
+    const batch = sample.shape[0] ?? 1;
+    const steps = typeof timesteps === 'number' ? [timesteps] : timesteps;
+    if (!sameShape(sample.shape, noise.shape) || (steps.length !== 1 && steps.length !== batch)) {
+      throw new ShapeError({
+        op,
+        problem: 'sample, noise and timesteps do not belong together',
+        expected: `noise ${JSON.stringify(sample.shape)} and 1 or ${batch} timesteps`,
+        received: `noise ${JSON.stringify(noise.shape)} and ${steps.length}`,
+      });
+    }
+    const mixes = steps.map(step => weights(this.addNoiseCoefficients(step)));
+    const size = sample.data.length / batch;
+    const out = sample.data.map((value, i) => {
+      const mix = mixes[mixes.length === 1 ? 0 : Math.floor(i / size)] ?? { sample: 0, noise: 0 };
+      return f32(mix.sample * value) + f32(mix.noise * (noise.data[i] ?? 0));
+    });
+    return ndarray(out, sample.shape);
+  }
+}

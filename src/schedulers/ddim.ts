@@ -1,0 +1,163 @@
+import { InputError, ShapeError } from '../core/errors.ts';
+import type { NdArray } from '../core/ndarray.ts';
+import { sameShape } from '../core/shape.ts';
+import { DiffusionScheduler } from './base.ts';
+import {
+  configFrom,
+  configFromFields,
+  DDIM,
+  type DDIMFields,
+  type FieldsInput,
+  type FromConfigOptions,
+  type SchedulerConfig,
+  type SchedulerJson,
+} from './config.ts';
+import { Generator, randnBatch } from './generator.ts';
+import { spreadTimesteps } from './timesteps.ts';
+import { applyStep, completeCoefficients, type StepCoefficients, type StepResult, sqrt32 } from './update.ts';
+
+const f32 = Math.fround;
+
+/** Choices of one DDIM step. */
+export interface StepOptions {
+  /** Share of fresh noise: 0 deterministic DDIM, 1 as much as DDPM. >= 0, default 0. */
+  readonly eta?: number;
+  /** Derives the noise again from the clipped clean sample. Default false. */
+  readonly useClippedModelOutput?: boolean;
+  /** Source of the fresh noise for eta > 0: one, or one for each item of the batch. Fresh entropy where absent. */
+  readonly generator?: Generator | readonly Generator[];
+  /** The fresh noise itself, the sample's shape; instead of a generator. */
+  readonly varianceNoise?: NdArray;
+}
+
+/**
+ * Denoising diffusion implicit models: steps from timestep t to t - floor(T / N), deterministic for eta = 0.
+ * @see Song et al. 2021, https://arxiv.org/abs/2010.02502; diffusers DDIMScheduler
+ */
+export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
+  /** Signal level after the last step: 1, or acp[0]. */
+  readonly finalAlphaCumprod: number;
+
+  /**
+   * @param fields settings, or another scheduler's config; the rest by default
+   * @throws InputError when a value has the wrong type, or for an unknown beta schedule
+   */
+  constructor(fields: Partial<DDIMFields> | SchedulerConfig = {}) {
+    const config = 'stored' in fields ? configFrom(DDIM, fields) : configFromFields(DDIM, fields);
+    super(
+      config,
+      Array.from({ length: config.numTrainTimesteps }, (_, i) => config.numTrainTimesteps - 1 - i),
+    );
+    this.finalAlphaCumprod = config.setAlphaToOne ? 1 : this.levelAt(0);
+  }
+
+  /**
+   * A scheduler with the settings of another scheduler's config, or of a parsed scheduler_config.json.
+   * @param source `other.config`, or JSON
+   * @param overrides settings that win over the source's
+   * @param options where warnings go
+   * @returns a new scheduler
+   * @throws InputError when the source is no object or a value has the wrong type
+   * @see configFrom for the rules
+   */
+  static fromConfig(
+    source: SchedulerConfig | SchedulerJson,
+    overrides: FieldsInput<DDIMFields> = {},
+    options: FromConfigOptions = {},
+  ): DDIMScheduler {
+    return new DDIMScheduler(configFrom(DDIM, source, overrides, options));
+  }
+
+  /**
+   * Chooses the timesteps of a run, descending.
+   * @param numInferenceSteps N, 1 to T
+   * @throws InputError when N is outside that range, or for an unknown spacing
+   */
+  setTimesteps(numInferenceSteps: number): void {
+    const ascending = spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing', 'linspace']);
+    this.timesteps = ascending.reverse();
+    this.numInferenceSteps = numInferenceSteps;
+  }
+
+  /**
+   * Variance of a DDPM step between two timesteps: (1 - a') / (1 - a) * (1 - a / a').
+   * @param timestep t, 0 to T - 1
+   * @param prevTimestep the earlier timestep; below 0 for the final level
+   * @returns the variance, rounded to float32
+   * @throws InputError when a timestep is outside the table
+   */
+  variance(timestep: number, prevTimestep: number): number {
+    const alpha = this.levelAt(timestep);
+    const alphaPrev = this.levelBefore(prevTimestep);
+    return f32(f32(f32(1 - alphaPrev) / f32(1 - alpha)) * f32(1 - f32(alpha / alphaPrev)));
+  }
+
+  /**
+   * The numbers of the step that starts at a timestep, for a kernel of one's own.
+   * @param timestep t, one of `timesteps`
+   * @param options eta >= 0
+   * @returns the coefficients; `linear` is null with clipping or thresholding
+   * @throws InputError before setTimesteps(), outside the table, for an unknown prediction type or a bad eta
+   */
+  stepCoefficients(timestep: number, options: Pick<StepOptions, 'eta'> = {}): StepCoefficients {
+    const { eta = 0 } = options;
+    if (!(eta >= 0 && eta < Number.POSITIVE_INFINITY)) {
+      throw new InputError({ op: 'step', problem: 'eta is not a number >= 0', received: eta, path: 'eta' });
+    }
+    const prevTimestep = timestep - this.stride();
+    const { thresholding, dynamicThresholdingRatio, sampleMaxValue, clipSample, clipSampleRange } = this.config;
+    return completeCoefficients({
+      predictionType: this.config.predictionType,
+      alphaT: this.levelAt(timestep),
+      alphaPrev: this.levelBefore(prevTimestep),
+      sigma: f32(f32(eta) * sqrt32(this.variance(timestep, prevTimestep))),
+      clip: clipSample && !thresholding ? clipSampleRange : null,
+      threshold: thresholding ? { ratio: dynamicThresholdingRatio, maxValue: sampleMaxValue } : null,
+    });
+  }
+
+  /**
+   * One denoising step: x0 = (x - sqrt(1-a) e) / sqrt(a); x' = sqrt(a') x0 + sqrt(1 - a' - sigma²) e + sigma n.
+   * @param modelOutput e, v or x0 (see predictionType), batch first
+   * @param timestep t, one of `timesteps`
+   * @param sample x at level t, the same shape
+   * @param options eta and where its noise comes from
+   * @returns x' and x0, float32
+   * @throws ShapeError when shapes differ; InputError as stepCoefficients(), or for a generator beside varianceNoise
+   */
+  step(modelOutput: NdArray, timestep: number, sample: NdArray, options: StepOptions = {}): StepResult {
+    const coefficients = this.stepCoefficients(timestep, options);
+    const { eta = 0, useClippedModelOutput = false } = options;
+    const noise = eta > 0 ? freshNoise(sample, options) : undefined;
+    return applyStep(coefficients, modelOutput, sample, { useClippedModelOutput, ...(noise ? { noise } : {}) });
+  }
+
+  private levelBefore(timestep: number): number {
+    return timestep < 0 ? this.finalAlphaCumprod : this.levelAt(timestep);
+  }
+}
+
+function freshNoise(sample: NdArray, { generator, varianceNoise }: StepOptions): Float32Array {
+  if (varianceNoise && generator) {
+    throw new InputError({
+      op: 'step',
+      problem: 'both generator and varianceNoise are given',
+      expected: 'one of them',
+      received: 'two sources of noise',
+      fix: 'Leave one out.',
+    });
+  }
+  if (varianceNoise && !sameShape(varianceNoise.shape, sample.shape)) {
+    throw new ShapeError({
+      op: 'step',
+      problem: 'varianceNoise has another shape than the sample',
+      expected: sample.shape,
+      received: varianceNoise.shape,
+    });
+  }
+  if (varianceNoise) return varianceNoise.data;
+  if (generator) return randnBatch(sample.shape, generator);
+  const entropy = new Generator();
+  entropy.seed();
+  return entropy.randn(sample.shape);
+}
