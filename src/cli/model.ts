@@ -52,10 +52,11 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       dtype: o.dtype,
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       mendQuirks: o.mendQuirks === true,
+      modelCpuOffload: o.enableModelCpuOffload === true,
+      onWarning: progress.note,
       onProgress: progress.report,
       signal,
     });
-    if (o.enableModelCpuOffload) pipe.enableModelCpuOffload();
     if (o.enableVaeSlicing) pipe.enableVaeSlicing();
     if (o.enableVaeTiling) pipe.enableVaeTiling();
     const dispose = (): void => {

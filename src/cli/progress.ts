@@ -9,7 +9,7 @@ export interface Progress {
   /** Bytes of a download. */
   bytes(label: string, done: number, of: number): void;
   /** A line of text. */
-  note(line: string): void;
+  readonly note: (line: string) => void;
   /** Ends the bar that is shown. */
   stop(): void;
 }
@@ -48,10 +48,10 @@ class Bars implements Progress {
     this.#show(label, mib(done), Math.max(1, mib(of)), '{value}/{total} MiB');
   }
 
-  note(line: string): void {
+  readonly note = (line: string): void => {
     this.stop();
     this.#stream.write(`${line}\n`);
-  }
+  };
 
   stop(): void {
     this.#bar?.stop();
@@ -94,9 +94,9 @@ class Lines implements Progress {
     if (done >= of) this.note(`${label}: ${Math.round(of / 2 ** 20)} MiB`);
   }
 
-  note(line: string): void {
+  readonly note = (line: string): void => {
     this.#stream.write(`${line}\n`);
-  }
+  };
 
   stop(): void {}
 }

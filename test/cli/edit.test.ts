@@ -1,0 +1,233 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { rgbToGrey } from '../../src/io/image.ts';
+import { resize } from '../../src/io/resize.ts';
+import { loadImage, saveImage } from '../../src/node/images.ts';
+import { pentimento } from '../support/command.ts';
+import { readEdits, recordedMask, recordedPicture } from '../support/edits.ts';
+
+const SAMPLES = 'models/orchard/samples';
+const APPLES = `${SAMPLES}/apples-bowl.png`;
+const PROMPTS = ['--source', 'a bowl of apples', '--target', 'a bowl of pears'];
+const QUICK = ['--num-inference-steps', '10', '--num-maps-per-mask', '2', '--seed', '0'];
+const TINY = ['--num-inference-steps', '4', '--num-maps-per-mask', '1', '--seed', '0'];
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'pentimento-edit-'));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+const at = (name: string) => join(root, name);
+
+async function run(...args: string[]) {
+  const { code, stdout, stderr } = await pentimento(args);
+  expect(stderr).not.toMatch(/^error/m);
+  expect(code).toBe(0);
+  return JSON.parse(stdout);
+}
+
+/** Mean and largest difference of two pictures in steps of 1/255. */
+async function difference(path: string, recorded: Uint8Array | Uint8ClampedArray) {
+  const { data } = await loadImage(path);
+  expect(data.length).toBe(recorded.length);
+  const errors = Array.from(data, (v, i) => Math.abs(v - recorded[i]));
+  return { mean: errors.reduce((a, b) => a + b, 0) / errors.length, most: Math.max(...errors) };
+}
+
+/** The mask as latents see it, from the squares of the picture. */
+async function latentMask(path: string) {
+  const mask = rgbToGrey(await loadImage(path));
+  return Array.from(resize(mask, mask.width / 8, mask.height / 8, 'box').data);
+}
+
+describe('edit', () => {
+  it('makes the recorded picture and mask from a seed, and a sheet beside them', async () => {
+    const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, '-o', at('deep/out.png'), '--json');
+    expect(result.files).toEqual({
+      image: at('deep/out.png'),
+      mask: at('deep/out.mask.png'),
+      sheet: at('deep/out.sheet.png'),
+    });
+    expect(await readdir(at('deep'))).toHaveLength(3);
+    expect((await difference(result.files.image, await recordedPicture('quick'))).mean).toBeLessThanOrEqual(1);
+    expect(await latentMask(result.files.mask)).toEqual(await recordedMask('quick'));
+    const sheet = await loadImage(result.files.sheet);
+    expect([sheet.width, sheet.height]).toEqual([3 * 128 + 4 * 8, 128 + 2 * 8]);
+    expect(result).toMatchObject({ command: 'edit', seed: 0, dtype: 'float32', model: 'orchard (embedded)' });
+    expect(result.timingsMs.total).toBeGreaterThan(0);
+  });
+
+  it('makes the same from the mask and latents that mask and invert wrote', async () => {
+    const mask = await run('mask', APPLES, ...PROMPTS, ...QUICK, '-o', at('mask.png'), '--json');
+    expect(await latentMask(at('mask.png'))).toEqual(await recordedMask('quick'));
+    expect(mask.masked).toBeGreaterThan(0);
+    const steps = ['--num-inference-steps', '10', '--seed', '0'];
+    const inverted = await run(
+      'invert',
+      APPLES,
+      '--prompt',
+      'a bowl of apples',
+      ...steps,
+      '-o',
+      at('x.safetensors'),
+      '--json',
+    );
+    expect(inverted.steps).toBe(8);
+    const reuse = ['--mask', at('mask.png'), '--latents', at('x.safetensors')];
+    const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, ...reuse, '-o', at('out.png'), '--json');
+    expect((await difference(at('out.png'), await recordedPicture('quick'))).mean).toBeLessThanOrEqual(1);
+    expect(Object.keys(result.timingsMs)).not.toContain('mask');
+    expect(Object.keys(result.timingsMs)).not.toContain('invert');
+    expect(result.files).toEqual({ image: at('out.png'), sheet: at('out.sheet.png') });
+  });
+
+  it('refuses latents that were made with other settings', async () => {
+    await run(
+      'invert',
+      APPLES,
+      '--prompt',
+      'a bowl of apples',
+      '--num-inference-steps',
+      '4',
+      '--seed',
+      '0',
+      '-o',
+      at('x.safetensors'),
+      '--json',
+    );
+    const line = async (...more: string[]) => {
+      const { code, stderr } = await pentimento([
+        'edit',
+        APPLES,
+        ...PROMPTS,
+        '--latents',
+        at('x.safetensors'),
+        '-o',
+        at('out.png'),
+        ...more,
+      ]);
+      expect(code).toBe(2);
+      return /^error: .*/m.exec(stderr)?.[0].replaceAll(root, 'DIR');
+    };
+    expect(await line()).toMatchInlineSnapshot(
+      `"error: latents: the latents were made with another --num-inference-steps: expected 50, got 4 (DIR/x.safetensors). Pass --num-inference-steps 4, or invert again."`,
+    );
+    expect(await line('--num-inference-steps', '4', '--inpaint-strength', '0.5')).toMatchInlineSnapshot(
+      `"error: latents: the latents were made with another --inpaint-strength: expected 0.5, got 0.8 (DIR/x.safetensors). Pass --inpaint-strength 0.8, or invert again."`,
+    );
+    expect(await line('--num-inference-steps', '4', '--size', '64x64')).toMatchInlineSnapshot(
+      `"error: latents: the latents have another size: expected width 64, got 128x128 (DIR/x.safetensors). Pass --size 128x128, or invert again."`,
+    );
+    expect(await readdir(root)).toEqual(['x.safetensors']);
+  });
+
+  it('pastes the changed region into a picture of any size and leaves the rest as it was', async () => {
+    const market = `${SAMPLES}/market.jpg`;
+    const result = await run('edit', market, ...PROMPTS, ...TINY, '--paste-back', '-o', at('out.png'), '--json');
+    const [before, after, mask] = await Promise.all([
+      loadImage(market),
+      loadImage(at('out.png')),
+      loadImage(at('out.mask.png')),
+    ]);
+    expect([after.width, after.height]).toEqual([before.width, before.height]);
+    expect([mask.width, mask.height]).toEqual([128, 128]);
+    const changed = before.data.filter((v, i) => v !== after.data[i]).length / before.data.length;
+    expect(changed).toBeGreaterThan(0);
+    expect(changed).toBeLessThan(Math.min(1, result.masked + 0.5));
+    // The corner farthest from the mask.
+    const last = before.data.length;
+    const corners = [0, 3 * (before.width - 1), last - 3 * before.width, last - 3];
+    expect(corners.some(c => before.data.subarray(c, c + 3).every((v, i) => v === after.data[c + i]))).toBe(true);
+  });
+
+  it("works at the picture's own size when asked to, cut down to what the VAE can halve", async () => {
+    const small = resize(await loadImage(APPLES), 71, 66);
+    await saveImage(at('small.png'), small);
+    await run('edit', at('small.png'), ...PROMPTS, ...TINY, '--keep-size', '-o', at('out.jpg'), '--json');
+    const after = await loadImage(at('out.jpg'));
+    expect([after.width, after.height]).toEqual([64, 64]);
+  });
+
+  it('prints the files that it wrote, one a line, and how far it is on stderr', async () => {
+    const { code, stdout, stderr } = await pentimento(['edit', APPLES, ...PROMPTS, ...TINY, '-o', at('out.png')]);
+    expect(code).toBe(0);
+    expect(stdout).toBe(`${at('out.png')}\n${at('out.mask.png')}\n${at('out.sheet.png')}\n`);
+    for (const line of [
+      /^Using the embedded model\. .* knows fruit/m,
+      /^inverting: 3 steps, [\d.]+ s$/m,
+      /^editing: 3 steps/m,
+    ]) {
+      expect(stderr).toMatch(line);
+    }
+  });
+
+  it('stops at Ctrl-C with code 130 and leaves no file', async () => {
+    const controller = new AbortController();
+    const onStderr = (text: string) => {
+      if (text.includes('encoding picture')) controller.abort();
+    };
+    const { code, stdout, stderr } = await pentimento(['edit', APPLES, ...PROMPTS, ...TINY, '-o', at('out.png')], {
+      signal: controller.signal,
+      onStderr,
+    });
+    expect(code).toBe(130);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/interrupted, nothing was written\n$/);
+    expect(await readdir(root)).toEqual([]);
+  });
+});
+
+describe('invert', () => {
+  it('keeps its settings beside the latents', async () => {
+    const result = await run(
+      'invert',
+      APPLES,
+      '--source',
+      'a bowl of apples',
+      ...['--num-inference-steps', '4'],
+      '--seed',
+      '7',
+      '--decode-latents',
+      '-o',
+      at('x.safetensors'),
+      '--json',
+    );
+    const bytes = await readFile(at('x.safetensors'));
+    const header = JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0))));
+    expect(header.latents).toMatchObject({ dtype: 'F32', shape: [1, 3, 4, 16, 16] });
+    expect(header.__metadata__).toEqual({
+      ...Object.fromEntries(Object.entries(result.settings).map(([key, value]) => [key, String(value)])),
+      format: 'pentimento.latents',
+    });
+    expect(header.__metadata__).toMatchObject({
+      seed: '7',
+      numInferenceSteps: '4',
+      inpaintStrength: '0.8',
+      prompt: 'a bowl of apples',
+    });
+    expect((await readdir(root)).sort()).toEqual(['x.safetensors', 'x.step-1.png', 'x.step-2.png', 'x.step-3.png']);
+  });
+});
+
+// Everything at its default, 50 steps and 10 maps, as the peer recorded it. One here, all of them in the full run.
+const edits = readEdits().filter(e => !e.steps);
+describe.each(process.env.PENTIMENTO_FULL ? edits : edits.filter(e => e.name === 'apples-to-pears-gentle'))(
+  '$name by default settings',
+  e => {
+    it('makes the recorded picture and mask', async () => {
+      const guidance = e.guidance
+        ? ['--guidance-scale', `${e.guidance}`, '--invert-guidance-scale', `${e.invert_guidance}`]
+        : [];
+      const prompts = ['--source', e.source, '--target', e.target, '--seed', `${e.seed}`];
+      await run('edit', `${SAMPLES}/${e.image}`, ...prompts, ...guidance, '-o', at('out.png'), '--json');
+      expect((await difference(at('out.png'), await recordedPicture(e.name))).mean).toBeLessThanOrEqual(1);
+      const [got, wanted] = [await latentMask(at('out.mask.png')), await recordedMask(e.name)];
+      // Pixels at the threshold may fall to either side.
+      expect(got.filter((v, i) => v !== wanted[i]).length).toBeLessThanOrEqual(1);
+    });
+  },
+  600_000,
+);

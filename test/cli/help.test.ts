@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { pentimento } from '../support/command.ts';
+
+describe('help', () => {
+  it('lists the commands and says what the embedded model knows', async () => {
+    const { code, stdout, stderr } = await pentimento(['--help']);
+    expect(code).toBe(0);
+    expect(stderr).toBe('');
+    for (const command of ['edit', 'mask', 'invert', 'devices']) expect(stdout).toContain(`\n  ${command} `);
+    expect(stdout.replaceAll(/\s+/g, ' ')).toContain('The embedded model knows fruit');
+  });
+
+  it("names every option of edit with diffusers' defaults", async () => {
+    const { code, stdout } = await pentimento(['edit', '--help']);
+    expect(code).toBe(0);
+    const defaults = {
+      'num-inference-steps': 50,
+      'guidance-scale': 7.5,
+      'num-maps-per-mask': 10,
+      'mask-encode-strength': 0.5,
+      'mask-thresholding-ratio': 3,
+      'inpaint-strength': 0.8,
+      'lambda-auto-corr': 20,
+      'lambda-kl': 20,
+      'num-reg-steps': 0,
+      'num-auto-corr-rolls': 5,
+      'num-images-per-prompt': 1,
+      eta: 0,
+    };
+    const text = stdout.replaceAll(/\s+/g, ' ');
+    for (const [option, value] of Object.entries(defaults)) {
+      expect(text).toMatch(new RegExp(`--${option} <[nx]>[^<]*\\(default: ${value}\\)`));
+    }
+    const rest = [
+      'source-negative-prompt',
+      'target-negative-prompt',
+      'negative-prompt',
+      'mask-guidance-scale',
+      'invert-guidance-scale',
+      'clip-skip',
+    ];
+    const extras = [
+      'seed',
+      'dtype',
+      'device',
+      'json',
+      'size',
+      'keep-size',
+      'paste-back',
+      'mask',
+      'latents',
+      'model',
+      'variant',
+      'revision',
+    ];
+    const memory = ['enable-model-cpu-offload', 'enable-vae-slicing', 'enable-vae-tiling'];
+    for (const option of [...rest, ...extras, ...memory]) expect(text).toContain(`--${option} `);
+    expect(text).toContain('name a model with --model');
+  });
+
+  it.each(['mask', 'invert'])('%s says what the embedded model knows', async command => {
+    const { stdout } = await pentimento([command, '--help']);
+    expect(stdout.replaceAll(/\s+/g, ' ')).toContain('The embedded model knows fruit');
+  });
+
+  it('prints the version of the package', async () => {
+    const { code, stdout } = await pentimento(['--version']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe('devices', () => {
+  it('prints adapters as text and as JSON', async () => {
+    const { code, stdout } = await pentimento(['devices']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/bindings up to \d+ MiB/);
+    const json = JSON.parse((await pentimento(['devices', '--json'])).stdout);
+    expect(stdout).toContain(json.adapters[0].name);
+    expect(json.adapters[0].limits.maxStorageBufferBindingSize).toBeGreaterThan(0);
+  });
+});

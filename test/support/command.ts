@@ -1,0 +1,29 @@
+import { PassThrough } from 'node:stream';
+import { runCommand } from '../../src/cli/program.ts';
+
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command line in this process; `onStderr` may abort when a line appears. */
+export async function pentimento(
+  args: readonly string[],
+  options: { signal?: AbortSignal; onStderr?: (text: string) => void } = {},
+): Promise<Finished> {
+  const text = { stdout: '', stderr: '' };
+  const stream = (name: 'stdout' | 'stderr') => {
+    const through = new PassThrough();
+    through.on('data', chunk => {
+      text[name] += chunk;
+      if (name === 'stderr') options.onStderr?.(text.stderr);
+    });
+    return through as unknown as NodeJS.WriteStream;
+  };
+  const signal = options.signal ?? new AbortController().signal;
+  const outside = { stdout: stream('stdout'), stderr: stream('stderr'), signal };
+  const code = await runCommand(args, outside);
+  await new Promise(setImmediate);
+  return { code, ...text };
+}

@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs';
+import { rgbToGrey } from '../../src/io/image.ts';
+import { loadImage } from '../../src/node/images.ts';
+
+/** Edits with the embedded model as the peer made them: settings in golden.json, pictures and latent masks as PNG. */
+export interface RecordedEdit {
+  readonly name: string;
+  readonly image: string;
+  readonly source: string;
+  readonly target: string;
+  readonly seed: number;
+  readonly steps?: number;
+  readonly maps?: number;
+  readonly guidance?: number;
+  readonly invert_guidance?: number;
+}
+
+const FOLDER = new URL('../golden/orchard/edits/', import.meta.url);
+
+export function readEdits(): RecordedEdit[] {
+  return JSON.parse(readFileSync(new URL('golden.json', FOLDER), 'utf8')).edits;
+}
+
+export async function recordedPicture(name: string): Promise<Uint8Array | Uint8ClampedArray> {
+  return (await loadImage(new URL(`${name}.png`, FOLDER))).data;
+}
+
+export async function recordedMask(name: string): Promise<number[]> {
+  return Array.from(rgbToGrey(await loadImage(new URL(`${name}.mask.png`, FOLDER))).data);
+}
