@@ -1,22 +1,24 @@
 import { defineConfig } from 'tsdown';
 
+const ENTRIES = {
+  index: 'src/index.ts',
+  node: 'src/node/index.ts',
+  kernels: 'src/kernels/index.ts',
+  safetensors: 'src/io/safetensors.ts',
+  schedulers: 'src/schedulers/index.ts',
+};
+
 /** One graph for all entries, so that each class exists once however many of them a program imports. */
 export default defineConfig({
-  entry: {
-    index: 'src/index.ts',
-    node: 'src/node/index.ts',
-    kernels: 'src/kernels/index.ts',
-    safetensors: 'src/io/safetensors.ts',
-    schedulers: 'src/schedulers/index.ts',
-    cli: 'src/cli/main.ts',
-    bench: 'bench/main.ts',
-  },
+  entry: { ...ENTRIES, cli: 'src/cli/main.ts', bench: 'bench/main.ts' },
   format: 'esm',
   target: 'es2022',
   platform: 'neutral',
-  external: [/^node:/],
+  deps: { neverBundle: [/^node:/] },
   loader: { '.wgsl': 'text' },
   fixedExtension: false,
   hash: false,
-  dts: { tsconfig: 'test/tsconfig.json' },
+  // Public types speak of GPUDevice and the like, which no TypeScript library declares yet.
+  banner: { dts: '/// <reference types="@webgpu/types" />' },
+  dts: { tsconfig: 'test/tsconfig.json', entry: Object.values(ENTRIES) },
 });

@@ -1,0 +1,24 @@
+/**
+ * pentimento: DiffEdit with Stable Diffusion 1.x and 2.x on WebGPU. This entry runs in pages and in Node; files, Dawn and
+ * downloads are in `pentimento/node`, single kernels in `pentimento/kernels`.
+ */
+
+export type { DType } from './core/dtype.ts';
+export * from './core/errors.ts';
+export { type Layout, type NdArray, ndarray } from './core/ndarray.ts';
+export type { ByteSource, FolderSource, StoredTensor, TensorSource } from './core/tensor-source.ts';
+export type { Caps, CapsOptions } from './gpu/caps.ts';
+export { Gpu, type GpuOptions } from './gpu/device.ts';
+export { encodeImage, type ImageInput, loadImage, toCanvas } from './io/image-page.ts';
+export * from './io/index.ts';
+export * from './models/stable-diffusion/index.ts';
+export { LoadedWeights, type LoadOptions } from './nn/load.ts';
+export { Weights } from './nn/weights.ts';
+export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit.ts';
+export * from './pipeline/types.ts';
+export * from './schedulers/index.ts';
+export { DeviceTensor } from './tensor/device-tensor.ts';
+export { Graph } from './tensor/graph.ts';
+export { Plan, type PlanOptions } from './tensor/plan.ts';
+export { Tensor } from './tensor/tensor.ts';
+export * from './tokenizers/index.ts';
