@@ -1,0 +1,13 @@
+/** The two networks of BLIP's captioner, and the arithmetic of its position embeddings. */
+export {
+  BLIP_BASE,
+  type BlipActivation,
+  type BlipConfig,
+  type BlipTextConfig,
+  type BlipVisionConfig,
+  parseBlipConfig,
+} from './config.ts';
+export { BlipModel } from './model.ts';
+export { type Grid, interpolatePositions } from './positions.ts';
+export { BlipTextDecoder, type BlipTextPlace } from './text.ts';
+export { BlipVisionModel, patchGrid } from './vision.ts';

@@ -1,0 +1,181 @@
+/**
+ * BLIP's text decoder, a BERT (LayerNorm last) whose every layer also looks at the picture.
+ *
+ * Devlin et al. 2018, BERT, https://arxiv.org/abs/1810.04805; Li et al. 2022, BLIP, https://arxiv.org/abs/2201.12086, section 3.1.
+ * Reference: transformers 4.57.6, models/blip/modeling_blip_text.py.
+ *
+ * Shapes through the base model, S = 577 rows of the picture:
+ *
+ *   ids               [N, L]
+ *   embeddings        [N, L, 768]      token + position, behind a LayerNorm; no token types
+ *   layers 0..11      [N, L, 768]      12 heads of 64 over the text, then over the picture; feed-forward width 3072
+ *   predictions       [N, L, 30524]    logits, always f32
+ */
+import { InputError } from '../../core/errors.ts';
+import { dim } from '../../core/shape.ts';
+import { Attention, type KeyValues } from '../../nn/attention.ts';
+import { Embedding } from '../../nn/embedding.ts';
+import { Linear } from '../../nn/linear.ts';
+import { Module } from '../../nn/module.ts';
+import { LayerNorm } from '../../nn/norm.ts';
+import type { Weights } from '../../nn/weights.ts';
+import { type AttentionMasks, linear, type Parameter, type Tensor } from '../../tensor/ops.ts';
+import { counted } from '../counted.ts';
+import { activation } from './activation.ts';
+import type { BlipTextConfig } from './config.ts';
+
+/** LN(token + position). */
+export class BlipTextEmbeddings extends Module {
+  readonly word: Embedding;
+  readonly position: Embedding;
+  readonly norm: LayerNorm;
+
+  constructor(w: Weights, c: BlipTextConfig) {
+    super(w);
+    this.word = new Embedding(w.at('word_embeddings'), { count: c.vocabulary, width: c.width });
+    this.position = new Embedding(w.at('position_embeddings'), { count: c.positions, width: c.width });
+    this.norm = new LayerNorm(w.at('LayerNorm'), { width: c.width, eps: c.normEps });
+  }
+
+  /** ids [N, L], positions uint32 [1, L] (default 0 to L - 1) -> [N, L, D] */
+  forward(ids: Tensor, positions?: Tensor): Tensor {
+    const where = positions ? this.position.forward(positions) : this.position.rows(ids.graph, 0, dim(ids.shape, 1));
+    return this.norm.forward(this.word.forward(ids).add(where));
+  }
+}
+
+/** LN(attention(x) + x), over the text or over the picture. */
+export class BlipTextAttention extends Module {
+  readonly attention: Attention;
+  readonly norm: LayerNorm;
+
+  constructor(w: Weights, c: BlipTextConfig, context?: number) {
+    super(w);
+    const names = { q: 'self.query', k: 'self.key', v: 'self.value', out: 'output.dense' };
+    this.attention = new Attention(w, { query: c.width, context, heads: c.heads, bias: true, outBias: true, names });
+    this.norm = new LayerNorm(w.at('output.LayerNorm'), { width: c.width, eps: c.normEps });
+  }
+
+  /** x [N, L, D] -> [N, L, D] */
+  forward(x: Tensor, context?: KeyValues, masks?: AttentionMasks): Tensor {
+    return this.norm.forward(this.attention.forward(x, context, masks).add(x));
+  }
+}
+
+/** The text, then the picture, then a feed-forward network; a LayerNorm behind each. */
+export class BlipTextLayer extends Module {
+  readonly attention: BlipTextAttention;
+  readonly crossAttention: BlipTextAttention;
+  readonly intermediate: Linear;
+  readonly output: Linear;
+  readonly norm: LayerNorm;
+  readonly activation: (x: Tensor) => Tensor;
+
+  constructor(w: Weights, c: BlipTextConfig, pictureWidth: number) {
+    super(w);
+    this.attention = new BlipTextAttention(w.at('attention'), c);
+    this.crossAttention = new BlipTextAttention(w.at('crossattention'), c, pictureWidth);
+    this.intermediate = new Linear(w.at('intermediate.dense'), { in: c.width, out: c.hiddenWidth });
+    this.output = new Linear(w.at('output.dense'), { in: c.hiddenWidth, out: c.width });
+    this.norm = new LayerNorm(w.at('output.LayerNorm'), { width: c.width, eps: c.normEps });
+    this.activation = activation(c.activation);
+  }
+
+  /** x [N, L, D], picture: this layer's keys and values -> [N, L, D] */
+  forward(x: Tensor, picture: KeyValues, masks: AttentionMasks): Tensor {
+    const h = this.crossAttention.forward(this.attention.forward(x, undefined, masks), picture);
+    return this.norm.forward(this.output.forward(this.activation(this.intermediate.forward(h))).add(h));
+  }
+}
+
+/**
+ * Logits: a dense layer, a LayerNorm, and a matrix of its own or, where the file holds none, the token embeddings. The bias
+ * goes by two names; a file holds either or both.
+ */
+export class BlipTextHead extends Module {
+  readonly dense: Linear;
+  readonly norm: LayerNorm;
+  readonly decoder: Parameter;
+  readonly bias: Parameter;
+  readonly activation: (x: Tensor) => Tensor;
+  readonly vocabulary: number;
+
+  constructor(w: Weights, c: BlipTextConfig, embeddings: Weights) {
+    super(w);
+    this.dense = new Linear(w.at('transform.dense'), { in: c.width, out: c.width });
+    this.norm = new LayerNorm(w.at('transform.LayerNorm'), { width: c.width, eps: c.normEps });
+    const sizes = { outputs: c.vocabulary, inputs: c.width };
+    const from = w.has('decoder.weight') ? w.at('decoder') : embeddings.at('word_embeddings');
+    this.decoder = w.matrix([{ ...sizes, from }]);
+    const name = w.has('decoder.bias') ? 'decoder.bias' : 'bias';
+    this.bias = w.vector([{ ...sizes, inputs: 1, from: w, name }]);
+    w.ignore(/(^|\.)cls\.predictions\.bias$/);
+    this.activation = activation(c.activation);
+    this.vocabulary = c.vocabulary;
+  }
+
+  /** x [N, L, D] -> float32 [N, L, V] */
+  forward(x: Tensor): Tensor {
+    const h = this.norm.forward(this.activation(this.dense.forward(x)));
+    return linear(h, this.vocabulary, { weight: this.decoder, bias: this.bias }, 'float32');
+  }
+}
+
+/** Where the tokens of a call stand, and which of them count. */
+export interface BlipTextPlace {
+  /** f32 [N, L]: 0 for tokens, a large negative number for padding; default no padding. */
+  readonly keyMask?: Tensor | undefined;
+}
+
+/** Token ids and a picture to logits of the next token. */
+export class BlipTextDecoder extends Module {
+  readonly config: BlipTextConfig;
+  readonly embeddings: BlipTextEmbeddings;
+  readonly layers: readonly BlipTextLayer[];
+  readonly head: BlipTextHead;
+
+  constructor(w: Weights, config: BlipTextConfig, pictureWidth: number) {
+    super(w);
+    const bert = w.at('bert');
+    // Files of older writers hold the numbers 0 to 511.
+    w.ignore(/(^|\.)embeddings\.position_ids$/);
+    this.config = config;
+    this.embeddings = new BlipTextEmbeddings(bert.at('embeddings'), config);
+    this.layers = counted(config.layers, i => new BlipTextLayer(bert.at('encoder.layer').at(i), config, pictureWidth));
+    this.head = new BlipTextHead(w.at('cls.predictions'), config, bert.at('embeddings'));
+  }
+
+  /** picture [N, S, Dv] -> the keys and values of every layer, computed once for all steps */
+  context(picture: Tensor): KeyValues[] {
+    return this.layers.map(layer => layer.crossAttention.attention.keyValues(picture));
+  }
+
+  /**
+   * Logits of whole rows of tokens; a token sees itself and what stands before it.
+   * @param ids uint32 [N, L], L at most the config's positions
+   * @param picture what context() returned; its batch divides N
+   * @param place padding
+   * @returns float32 [N, L, V]
+   * @throws InputError for rows that are too long and for another model's context
+   */
+  forward(ids: Tensor, picture: readonly KeyValues[], place: BlipTextPlace = {}): Tensor {
+    this.#check(dim(ids.shape, 1), picture);
+    const masks = { causal: true, keyMask: place.keyMask };
+    let h = this.embeddings.forward(ids);
+    for (const [i, layer] of this.layers.entries()) h = layer.forward(h, picture[i] as KeyValues, masks);
+    return this.head.forward(h);
+  }
+
+  #check(length: number, picture: readonly KeyValues[]): void {
+    const op = 'blipText';
+    const { positions } = this.config;
+    if (length > positions) {
+      const expected = `at most ${positions}`;
+      throw new InputError({ op, problem: 'too many tokens', expected, received: length, fix: 'Truncate the ids.' });
+    }
+    if (picture.length === this.layers.length) return;
+    const [expected, received] = [this.layers.length, picture.length];
+    const fix = 'Make it by context() of the same model.';
+    throw new InputError({ op, problem: 'the context of another model', expected, received, fix });
+  }
+}
