@@ -1,6 +1,7 @@
 /** Pictures to latents and back through the VAE: one by one, a few at a time, or by tiles. */
 import type { NdArray } from '../core/ndarray.ts';
 import { dim, sizeOf } from '../core/shape.ts';
+import { concatenate } from '../io/preprocess.ts';
 import {
   type AutoencoderKL,
   blendTiles,
@@ -12,7 +13,6 @@ import {
   tileSizes,
   vaeScaleFactor,
 } from '../models/stable-diffusion/index.ts';
-import { concatenate } from '../io/preprocess.ts';
 import type { Component } from './components.ts';
 import { asArray, type Session } from './session.ts';
 

@@ -5,7 +5,16 @@ import { dim } from '../core/shape.ts';
 import type { RgbImage } from '../io/image.ts';
 import { Generator } from '../schedulers/index.ts';
 import { batchOf, checkCrossAttention, promptNames, sourceOf, targetOf } from './checks.ts';
-import { type EditInputs, type EditSettings, editPhase, editSettings, editTimesteps, maskOrder, prepareLatents, prepareMask } from './edit-phase.ts';
+import {
+  type EditInputs,
+  type EditSettings,
+  editPhase,
+  editSettings,
+  editTimesteps,
+  maskOrder,
+  prepareLatents,
+  prepareMask,
+} from './edit-phase.ts';
 import { type History, invertPhase, invertSettings, invertTimesteps, readHistory } from './invert-phase.ts';
 import { maskPhase, maskSettings, maskTimestep } from './mask-phase.ts';
 import { outputTypeOf, pasteAll, toOutput } from './output.ts';
@@ -13,7 +22,19 @@ import type { Parts } from './parts.ts';
 import { encodePictures, preparePictures } from './picture.ts';
 import type { Session } from './session.ts';
 import type { EncodeOptions } from './text.ts';
-import type { CommonArgs, EditArgs, EditOutput, GenerateMaskArgs, Generators, InversionOutput, InvertArgs, MaskOutput, RunArgs, RunOutput, StepEvent } from './types.ts';
+import type {
+  CommonArgs,
+  EditArgs,
+  EditOutput,
+  GenerateMaskArgs,
+  Generators,
+  InversionOutput,
+  InvertArgs,
+  MaskOutput,
+  RunArgs,
+  RunOutput,
+  StepEvent,
+} from './types.ts';
 
 type Steps<T> = AsyncGenerator<StepEvent, T>;
 
@@ -42,7 +63,14 @@ export async function* maskCall(session: Session, parts: Parts, args: GenerateMa
     { args: sourceOf(args), options: encoding(op, 'source', g) },
   ]);
   const pictures = await encodePictures(session, image, parts.vae);
-  return yield* maskPhase(session, parts, { settings, timestep, source, target, pictures, generator: generatorOf(args) });
+  return yield* maskPhase(session, parts, {
+    settings,
+    timestep,
+    source,
+    target,
+    pictures,
+    generator: generatorOf(args),
+  });
 }
 
 /** `invert` */
@@ -54,11 +82,20 @@ export async function* invertCall(session: Session, parts: Parts, args: InvertAr
   const image = preparePictures(op, args.image, parts.vae, parts.warn);
   const embeddings = await parts.text.encode(session, args, encoding(op, '', settings.guidanceScale));
   const pictures = await encodePictures(session, image, parts.vae);
-  const history = yield* invertPhase(session, parts, { settings, timesteps, embeddings, pictures, generator: generatorOf(args) });
+  const history = yield* invertPhase(session, parts, {
+    settings,
+    timesteps,
+    embeddings,
+    pictures,
+    generator: generatorOf(args),
+  });
   const latents = await readHistory(history);
   if (!args.decodeLatents) return { latents };
   const type = (args.outputType ?? 'pil') === 'pil' ? 'pil' : 'np';
-  const flat = { data: latents.data, shape: [dim(latents.shape, 0) * dim(latents.shape, 1), ...latents.shape.slice(2)] };
+  const flat = {
+    data: latents.data,
+    shape: [dim(latents.shape, 0) * dim(latents.shape, 1), ...latents.shape.slice(2)],
+  };
   return { latents, images: await toOutput(session, parts, flat, type) };
 }
 
@@ -101,16 +138,27 @@ export async function* runCall(session: Session, parts: Parts, args: RunArgs): S
     v ? { args: v.settings, options: encoding(op, 'source', v.settings.guidanceScale) } : none,
   ]);
   const pictures = plan.image && (await encodePictures(session, plan.image, parts.vae));
-  const found = m && pictures && (yield* maskPhase(session, parts, { ...m, source, target, pictures, generator: plan.generator() }));
+  const found =
+    m &&
+    pictures &&
+    (yield* maskPhase(session, parts, { ...m, source, target, pictures, generator: plan.generator() }));
   const batch = batchOf(e);
   const mask = prepareMask(op, args.maskImage ?? found?.mask, batch);
   const frames = plan.timesteps.length;
   const size = [parts.denoiser.channels, ...mask.shape.slice(2)];
   let latents: NdArray | History;
-  if (v && pictures) latents = yield* invertPhase(session, parts, { ...v, embeddings: inverted, pictures, generator: plan.generator() });
+  if (v && pictures)
+    latents = yield* invertPhase(session, parts, { ...v, embeddings: inverted, pictures, generator: plan.generator() });
   else latents = prepareLatents(op, args.imageLatents, { size, batch, frames });
   const known = args.returnLatents && 'tensor' in latents ? { latents: await readHistory(latents) } : {};
-  const inputs = { settings: e, timesteps: plan.timesteps, embeddings: edited, mask, latents, generator: plan.generator() };
+  const inputs = {
+    settings: e,
+    timesteps: plan.timesteps,
+    embeddings: edited,
+    mask,
+    latents,
+    generator: plan.generator(),
+  };
   const images = yield* editAndDecode(session, parts, inputs);
   session.endPhase();
   return { ...(found ? { mask: found } : {}), ...known, images, timings: { ...session.timings } };
@@ -130,7 +178,12 @@ interface RunPlan {
 function planRun(op: string, parts: Parts, args: RunArgs): RunPlan {
   const { seed } = args;
   if (seed !== undefined && args.generator !== undefined) {
-    throw new InputError({ op, problem: 'seed and generator were both given', expected: 'one of the two', fix: 'Leave the generator out: each phase draws from a fresh one with the seed.' });
+    throw new InputError({
+      op,
+      problem: 'seed and generator were both given',
+      expected: 'one of the two',
+      fix: 'Leave the generator out: each phase draws from a fresh one with the seed.',
+    });
   }
   const source = { prompt: args.sourcePrompt, promptEmbeds: args.sourcePromptEmbeds };
   const target = { prompt: args.targetPrompt, promptEmbeds: args.targetPromptEmbeds };
@@ -138,10 +191,19 @@ function planRun(op: string, parts: Parts, args: RunArgs): RunPlan {
   const negative = ownNegative
     ? { negativePrompt: args.negativePrompt, negativePromptEmbeds: args.negativePromptEmbeds }
     : { negativePrompt: args.sourcePrompt, negativePromptEmbeds: args.sourcePromptEmbeds };
-  const image = args.maskImage != null && args.imageLatents != null ? undefined : preparePictures(op, args.image, parts.vae, parts.warn);
+  const image =
+    args.maskImage != null && args.imageLatents != null
+      ? undefined
+      : preparePictures(op, args.image, parts.vae, parts.warn);
   const maskArgs = { ...args, guidanceScale: args.maskGuidanceScale ?? args.guidanceScale, outputType: 'pil' as const };
   const mask = args.maskImage == null ? maskSettings(op, maskArgs) : undefined;
-  const invertArgs: InvertArgs = { ...args, ...source, negativePrompt: args.invertNegativePrompt, negativePromptEmbeds: undefined, guidanceScale: args.invertGuidanceScale ?? args.guidanceScale };
+  const invertArgs: InvertArgs = {
+    ...args,
+    ...source,
+    negativePrompt: args.invertNegativePrompt,
+    negativePromptEmbeds: undefined,
+    guidanceScale: args.invertGuidanceScale ?? args.guidanceScale,
+  };
   const invert = args.imageLatents == null ? invertSettings(op, invertArgs) : undefined;
   const edit = editSettings(op, { ...args, ...target, ...negative });
   const shared = generatorOf(args);

@@ -65,7 +65,12 @@ export function checkPrompts(op: string, args: PromptArgs, names: PromptNames): 
 }
 
 function both(op: string, one: string, other: string): InputError {
-  return new InputError({ op, problem: `${one} and ${other} were both given`, expected: 'one of the two', fix: `Leave ${other} out.` });
+  return new InputError({
+    op,
+    problem: `${one} and ${other} were both given`,
+    expected: 'one of the two',
+    fix: `Leave ${other} out.`,
+  });
 }
 
 function checkText(op: string, value: unknown, path: string): void {
@@ -75,7 +80,9 @@ function checkText(op: string, value: unknown, path: string): void {
     op,
     problem: 'not a prompt',
     expected: 'a string, or a list of strings with at least one',
-    received: Array.isArray(value) ? `a list of ${value.length ? [...new Set(value.map(v => typeof v))].join(' and ') : 'nothing'}` : typeof value,
+    received: Array.isArray(value)
+      ? `a list of ${value.length ? [...new Set(value.map(v => typeof v))].join(' and ') : 'nothing'}`
+      : typeof value,
     path,
   });
 }
@@ -131,7 +138,13 @@ export function negativesOf(op: string, args: PromptArgs, names: PromptNames): r
 /** @throws InputError outside [0, 1] */
 export function checkStrength(op: string, value: unknown, path: string): void {
   if (typeof value === 'number' && value >= 0 && value <= 1) return;
-  throw new InputError({ op, problem: 'strength out of range', expected: 'a number from 0 to 1', received: value, path });
+  throw new InputError({
+    op,
+    problem: 'strength out of range',
+    expected: 'a number from 0 to 1',
+    received: value,
+    path,
+  });
 }
 
 /** @throws InputError for anything but a whole number of at least `least` */
@@ -141,10 +154,22 @@ export function checkCount(op: string, value: unknown, path: string, least: numb
 }
 
 /** @throws InputError for anything but a finite number, or one outside the bounds */
-export function checkNumber(op: string, value: unknown, path: string, least: number = Number.NEGATIVE_INFINITY, most: number = Number.POSITIVE_INFINITY): void {
+export function checkNumber(
+  op: string,
+  value: unknown,
+  path: string,
+  least: number = Number.NEGATIVE_INFINITY,
+  most: number = Number.POSITIVE_INFINITY,
+): void {
   if (typeof value === 'number' && Number.isFinite(value) && value >= least && value <= most) return;
   const [low, high] = [Number.isFinite(least) ? ` >= ${least}` : '', Number.isFinite(most) ? ` <= ${most}` : ''];
-  throw new InputError({ op, problem: 'not a number in range', expected: `a finite number${low}${high}`, received: value, path });
+  throw new InputError({
+    op,
+    problem: 'not a number in range',
+    expected: `a finite number${low}${high}`,
+    received: value,
+    path,
+  });
 }
 
 /**
@@ -186,7 +211,13 @@ export function checkMaskArgs(op: string, a: GenerateMaskArgs): void {
   checkPrompts(op, sourceOf(a), promptNames('source'));
   checkCount(op, a.numMapsPerMask, 'numMapsPerMask');
   if (!(typeof a.maskThresholdingRatio === 'number' && a.maskThresholdingRatio > 0)) {
-    throw new InputError({ op, problem: 'not a ratio', expected: 'a number > 0', received: a.maskThresholdingRatio, path: 'maskThresholdingRatio' });
+    throw new InputError({
+      op,
+      problem: 'not a ratio',
+      expected: 'a number > 0',
+      received: a.maskThresholdingRatio,
+      path: 'maskThresholdingRatio',
+    });
   }
   checkNumber(op, a.guidanceScale, 'guidanceScale');
   if (a.threshold !== undefined) checkNumber(op, a.threshold, 'threshold', 0, 1);

@@ -1,8 +1,9 @@
 /**
  * The networks and what they occupy: weights that stream in and out, compiled plans, tensors. One place counts the device bytes.
  */
-import { DeviceError } from '../core/errors.ts';
+
 import type { DType } from '../core/dtype.ts';
+import { DeviceError } from '../core/errors.ts';
 import type { Shape } from '../core/shape.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { LoadedWeights } from '../nn/load.ts';
@@ -46,7 +47,8 @@ export class Scope {
 
   /** A tensor of zeros. */
   tensor(shape: Shape, dtype: DType = 'float32', label: string = 'tensor'): DeviceTensor {
-    if (this.#disposed) throw new DeviceError({ op: 'Scope.tensor', problem: 'the scope was disposed', received: label });
+    if (this.#disposed)
+      throw new DeviceError({ op: 'Scope.tensor', problem: 'the scope was disposed', received: label });
     const tensor = DeviceTensor.create(this.gpu, shape, dtype, label);
     this.#tensors.add(tensor);
     this.memory.add(tensor.bytes);
@@ -108,7 +110,12 @@ export class Component<M> {
   readonly #attached = new Set<{ dispose(): void }>();
   #loaded: LoadedWeights | undefined;
 
-  constructor(name: string, model: M, weights: Weights, home: { gpu: Gpu; memory: Memory; dtype: 'float32' | 'float16' }) {
+  constructor(
+    name: string,
+    model: M,
+    weights: Weights,
+    home: { gpu: Gpu; memory: Memory; dtype: 'float32' | 'float16' },
+  ) {
     this.name = name;
     this.model = model;
     this.#weights = weights;
@@ -132,7 +139,12 @@ export class Component<M> {
    * The compiled program under `key`; where there is none, `record` writes it down first. Only the `keep` latest are kept.
    * @param record records into the graph; gets a scope for the tensors that go in and come out
    */
-  async program<T>(key: string, keep: number, record: (graph: Graph, scope: Scope) => T, newGraph: () => Graph): Promise<Program<T>> {
+  async program<T>(
+    key: string,
+    keep: number,
+    record: (graph: Graph, scope: Scope) => T,
+    newGraph: () => Graph,
+  ): Promise<Program<T>> {
     const known = this.#programs.get(key) as Program<T> | undefined;
     if (known) {
       this.#programs.delete(key);

@@ -71,7 +71,14 @@ export interface DenoiserSize {
 }
 
 export interface StepShape extends DenoiserSize {
-  readonly blend?: { readonly masks: number; readonly order: 'tiled' | 'consecutive'; readonly references: number; readonly frames: number } | undefined;
+  readonly blend?:
+    | {
+        readonly masks: number;
+        readonly order: 'tiled' | 'consecutive';
+        readonly references: number;
+        readonly frames: number;
+      }
+    | undefined;
   readonly noise: boolean;
   /** Frames of the history. */
   readonly history?: number | undefined;
@@ -94,23 +101,38 @@ export class Denoiser {
   async step(session: Session, s: StepShape, rows: readonly NdArray[]): Promise<Program<StepInputs>> {
     const contexts = await this.#contextsOf(session, rows);
     const shape = [s.images, this.channels, s.height, s.width] as const;
-    const program = await session.program(this.component, `step ${keyOf(s, rows)}`, KEEP, (graph, scope): StepInputs => {
-      const io = this.#inputs(scope, shape, contexts);
-      const { blend } = s;
-      const mask = blend && scope.tensor([blend.masks, 1, s.height, s.width], 'float32', 'mask');
-      const reference = blend && scope.tensor([blend.frames * blend.references, ...shape.slice(1)], 'float32', 'reference');
-      const noise = s.noise ? scope.tensor(shape, 'float32', 'noise') : undefined;
-      const history = s.history ? scope.tensor([s.history * s.images, ...shape.slice(1)], 'float32', 'history') : undefined;
-      guidedStep({
-        prediction: this.#predict(graph, io, s.guided ? 2 : 1),
-        x: graph.input(io.latents),
-        step: graph.input(io.step),
-        noise: noise && graph.input(noise),
-        blend: blend && mask && reference && { mask: graph.input(mask), order: blend.order, reference: graph.input(reference), frames: blend.frames },
-        history: history && graph.input(history),
-      });
-      return { ...io, mask, reference, noise, history };
-    });
+    const program = await session.program(
+      this.component,
+      `step ${keyOf(s, rows)}`,
+      KEEP,
+      (graph, scope): StepInputs => {
+        const io = this.#inputs(scope, shape, contexts);
+        const { blend } = s;
+        const mask = blend && scope.tensor([blend.masks, 1, s.height, s.width], 'float32', 'mask');
+        const reference =
+          blend && scope.tensor([blend.frames * blend.references, ...shape.slice(1)], 'float32', 'reference');
+        const noise = s.noise ? scope.tensor(shape, 'float32', 'noise') : undefined;
+        const history = s.history
+          ? scope.tensor([s.history * s.images, ...shape.slice(1)], 'float32', 'history')
+          : undefined;
+        guidedStep({
+          prediction: this.#predict(graph, io, s.guided ? 2 : 1),
+          x: graph.input(io.latents),
+          step: graph.input(io.step),
+          noise: noise && graph.input(noise),
+          blend: blend &&
+            mask &&
+            reference && {
+              mask: graph.input(mask),
+              order: blend.order,
+              reference: graph.input(reference),
+              frames: blend.frames,
+            },
+          history: history && graph.input(history),
+        });
+        return { ...io, mask, reference, noise, history };
+      },
+    );
     fill(program.io, contexts);
     return program;
   }
@@ -119,14 +141,19 @@ export class Denoiser {
   async noise(session: Session, s: DenoiserSize, rows: readonly NdArray[]): Promise<Program<NoiseInputs>> {
     const contexts = await this.#contextsOf(session, rows);
     const shape = [s.images, this.channels, s.height, s.width];
-    const program = await session.program(this.component, `noise ${keyOf(s, rows)}`, KEEP, (graph, scope): NoiseInputs => {
-      const io = this.#inputs(scope, shape, contexts);
-      const output = scope.tensor(shape, 'float32', 'prediction');
-      const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
-      if (s.guided) guidedNoise(prediction, graph.input(io.step), graph.input(output));
-      else graph.store(prediction.cast('float32'), output);
-      return { ...io, output };
-    });
+    const program = await session.program(
+      this.component,
+      `noise ${keyOf(s, rows)}`,
+      KEEP,
+      (graph, scope): NoiseInputs => {
+        const io = this.#inputs(scope, shape, contexts);
+        const output = scope.tensor(shape, 'float32', 'prediction');
+        const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
+        if (s.guided) guidedNoise(prediction, graph.input(io.step), graph.input(output));
+        else graph.store(prediction.cast('float32'), output);
+        return { ...io, output };
+      },
+    );
     fill(program.io, contexts);
     return program;
   }
@@ -183,7 +210,9 @@ export class Denoiser {
   }
 
   #known(row: NdArray): PromptContext | undefined {
-    const at = this.#contexts.findIndex(c => sameShape(c.embeds.shape, row.shape) && sameValues(c.embeds.data, row.data));
+    const at = this.#contexts.findIndex(
+      c => sameShape(c.embeds.shape, row.shape) && sameValues(c.embeds.data, row.data),
+    );
     const known = this.#contexts[at];
     if (known) this.#contexts.push(...this.#contexts.splice(at, 1)); // now the latest
     return known;
@@ -236,7 +265,17 @@ function fill(io: UNetInputs, contexts: readonly PromptContext[]): void {
 
 function keyOf(s: DenoiserSize & Partial<StepShape>, rows: readonly NdArray[]): string {
   const { images, height, width, guided, blend, noise, history } = s;
-  return JSON.stringify({ images, height, width, guided, length: dim(rows[0]?.shape ?? [], 1), rows: rows.length, blend, noise, history });
+  return JSON.stringify({
+    images,
+    height,
+    width,
+    guided,
+    length: dim(rows[0]?.shape ?? [], 1),
+    rows: rows.length,
+    blend,
+    noise,
+    history,
+  });
 }
 
 function sameValues(a: Float32Array, b: Float32Array): boolean {
@@ -245,5 +284,7 @@ function sameValues(a: Float32Array, b: Float32Array): boolean {
 
 /** The rows of embeddings [B, L, D], each one `times` times consecutively. */
 export function embeddingRows(embeds: NdArray, times = 1): NdArray[] {
-  return Array.from({ length: dim(embeds.shape, 0) * times }, (_, i) => rowsOf(embeds, Math.floor(i / times), Math.floor(i / times) + 1));
+  return Array.from({ length: dim(embeds.shape, 0) * times }, (_, i) =>
+    rowsOf(embeds, Math.floor(i / times), Math.floor(i / times) + 1),
+  );
 }

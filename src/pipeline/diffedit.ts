@@ -10,8 +10,8 @@ import { Gpu } from '../gpu/device.ts';
 import type { TileSizes } from '../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../schedulers/index.ts';
 import { Autoencoder } from './autoencoder.ts';
-import { checkPrompts, promptNames } from './checks.ts';
 import { editCall, invertCall, maskCall, runCall } from './calls.ts';
+import { checkPrompts, promptNames } from './checks.ts';
 import { Component, Memory } from './components.ts';
 import { Denoiser } from './denoiser.ts';
 import { type OpenedFolder, type OpenedModel, openFolder } from './open.ts';
@@ -80,8 +80,13 @@ export class DiffEditPipeline {
   private constructor(gpu: Gpu, opened: OpenedFolder, options: PretrainedOptions) {
     const dtype = options.dtype ?? 'float32';
     const memory = new Memory();
-    const component = <M>(name: string, from: OpenedModel<M>): Component<M> => new Component(name, from.model, from.weights, { gpu, memory, dtype });
-    const [text, unet, vae] = [component('text encoder', opened.text), component('unet', opened.unet), component('vae', opened.vae)];
+    const component = <M>(name: string, from: OpenedModel<M>): Component<M> =>
+      new Component(name, from.model, from.weights, { gpu, memory, dtype });
+    const [text, unet, vae] = [
+      component('text encoder', opened.text),
+      component('unet', opened.unet),
+      component('vae', opened.vae),
+    ];
     const warn = warner(options);
     this.gpu = gpu;
     this.dtype = dtype;
@@ -116,7 +121,13 @@ export class DiffEditPipeline {
     const op = 'DiffEditPipeline.fromPretrained';
     if (options.safetyChecker != null) throw refusal(op, 'a safety checker', 'safetyChecker');
     if (options.dtype !== undefined && options.dtype !== 'float32' && options.dtype !== 'float16') {
-      throw new InputError({ op, problem: 'unknown dtype', expected: 'float32 or float16', received: options.dtype, path: 'dtype' });
+      throw new InputError({
+        op,
+        problem: 'unknown dtype',
+        expected: 'float32 or float16',
+        received: options.dtype,
+        path: 'dtype',
+      });
     }
     options.signal?.throwIfAborted();
     const { variant, scheduler, inverseScheduler } = options;
@@ -200,7 +211,11 @@ export class DiffEditPipeline {
    */
   encodePrompt(
     prompt: Prompt,
-    options: CommonArgs & { readonly negativePrompt?: Prompt | undefined; readonly numImagesPerPrompt?: number; readonly clipSkip?: number } = {},
+    options: CommonArgs & {
+      readonly negativePrompt?: Prompt | undefined;
+      readonly numImagesPerPrompt?: number;
+      readonly clipSkip?: number;
+    } = {},
   ): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> {
     const op = 'encodePrompt';
     const { numImagesPerPrompt = 1, clipSkip, negativePrompt } = options;
@@ -276,12 +291,20 @@ export class DiffEditPipeline {
 
   async #load(options: PretrainedOptions): Promise<void> {
     const start = performance.now();
-    const sizes = [this.#opened.text, this.#opened.unet, this.#opened.vae].map(({ source }) => [...source.tensors.values()].reduce((sum, t) => sum + t.byteLength, 0));
+    const sizes = [this.#opened.text, this.#opened.unet, this.#opened.vae].map(({ source }) =>
+      [...source.tensors.values()].reduce((sum, t) => sum + t.byteLength, 0),
+    );
     const of = sizes.reduce((a, b) => a + b, 0);
     let before = 0;
     for (const [i, component] of this.#components.entries()) {
       const report = (done: number): void => {
-        options.onProgress?.({ phase: 'load', step: before + done, of, ms: performance.now() - start, bytes: this.#memory.bytes });
+        options.onProgress?.({
+          phase: 'load',
+          step: before + done,
+          of,
+          ms: performance.now() - start,
+          bytes: this.#memory.bytes,
+        });
       };
       await component.load({ signal: options.signal, onProgress: report });
       before += sizes[i] as number;
@@ -306,10 +329,21 @@ export class DiffEditPipeline {
   }
 
   /** Runs a call with a session of its own, and frees what it allocated however it ends. */
-  async *#call<T>(op: string, args: CommonArgs, work: (session: Session) => AsyncGenerator<StepEvent, T>): AsyncGenerator<StepEvent, T> {
+  async *#call<T>(
+    op: string,
+    args: CommonArgs,
+    work: (session: Session) => AsyncGenerator<StepEvent, T>,
+  ): AsyncGenerator<StepEvent, T> {
     this.#idle(op);
     this.#busy = op;
-    const home = { gpu: this.gpu, memory: this.#memory, dtype: this.dtype, offload: this.#offload, components: this.#components };
+    const home = {
+      gpu: this.gpu,
+      memory: this.#memory,
+      dtype: this.dtype,
+      offload: this.#offload,
+      components: this.#components,
+      disposed: () => this.#disposed,
+    };
     const session = new Session(home, { signal: args.signal, onProgress: args.onProgress ?? this.#options.onProgress });
     try {
       session.check();
@@ -337,5 +371,10 @@ function warner(options: PretrainedOptions): (message: string) => void {
 }
 
 function refusal(op: string, what: string, path: string): InputError {
-  return new InputError({ op, problem: `${what} is not built`, path, fix: 'docs/parity.md lists what this pipeline has and what it refuses.' });
+  return new InputError({
+    op,
+    problem: `${what} is not built`,
+    path,
+    fix: 'docs/parity.md lists what this pipeline has and what it refuses.',
+  });
 }

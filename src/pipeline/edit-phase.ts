@@ -5,8 +5,8 @@ import { dim, type Shape, sizeOf } from '../core/shape.ts';
 import { type MaskInput, type NumericArray, preprocessMask } from '../io/mask.ts';
 import { concatenate } from '../io/preprocess.ts';
 import { type DDIMScheduler, randnBatch } from '../schedulers/index.ts';
-import { checkCount, checkNumber, checkPrompts, checkStrength, promptNames, stepsOf } from './checks.ts';
 import { rowsOf } from './autoencoder.ts';
+import { checkCount, checkNumber, checkPrompts, checkStrength, promptNames, stepsOf } from './checks.ts';
 import type { DenoiserSize, StepInputs } from './denoiser.ts';
 import { type History, promptRows, swapFirst } from './invert-phase.ts';
 import { runSteps, stepValuesOf } from './loop.ts';
@@ -16,7 +16,13 @@ import { asArray, type Session } from './session.ts';
 import type { Embeddings } from './text.ts';
 import type { EditArgs, Generators, StepEvent } from './types.ts';
 
-type Defaulted = 'inpaintStrength' | 'numInferenceSteps' | 'guidanceScale' | 'numImagesPerPrompt' | 'eta' | 'callbackSteps';
+type Defaulted =
+  | 'inpaintStrength'
+  | 'numInferenceSteps'
+  | 'guidanceScale'
+  | 'numImagesPerPrompt'
+  | 'eta'
+  | 'callbackSteps';
 
 /** Arguments with the defaults filled in. */
 export type EditSettings = Omit<EditArgs, 'maskImage' | 'imageLatents'> & { readonly [K in Defaulted]-?: number };
@@ -44,7 +50,13 @@ export function editSettings(op: string, a: Omit<EditArgs, 'maskImage' | 'imageL
   if (s.clipSkip !== undefined) checkCount(op, s.clipSkip, 'clipSkip', 0);
   if (s.pasteBack?.blur !== undefined) checkNumber(op, s.pasteBack.blur, 'pasteBack.blur', 0);
   if (s.pasteBack && (s.outputType ?? 'pil') !== 'pil') {
-    throw new InputError({ op, problem: 'pasteBack makes pictures', expected: "outputType 'pil'", received: s.outputType, path: 'pasteBack' });
+    throw new InputError({
+      op,
+      problem: 'pasteBack makes pictures',
+      expected: "outputType 'pil'",
+      received: s.outputType,
+      path: 'pasteBack',
+    });
   }
   return s;
 }
@@ -63,7 +75,13 @@ export function editTimesteps(op: string, scheduler: DDIMScheduler, s: EditSetti
  */
 export function prepareMask(op: string, mask: MaskInput | null | undefined, batch: number): NdArray {
   if (mask != null) return preprocessMask(mask, batch);
-  throw new InputError({ op, problem: 'no mask', received: String(mask), path: 'maskImage', fix: 'Make one with generateMask(), or pass a picture of latent size: white is what changes.' });
+  throw new InputError({
+    op,
+    problem: 'no mask',
+    received: String(mask),
+    path: 'maskImage',
+    fix: 'Make one with generateMask(), or pass a picture of latent size: white is what changes.',
+  });
 }
 
 /**
@@ -78,7 +96,13 @@ export function prepareLatents(
   o: { readonly size: Shape; readonly batch: number; readonly frames: number },
 ): NdArray {
   if (latents == null) {
-    throw new InputError({ op, problem: 'no inverted latents', received: String(latents), path: 'imageLatents', fix: 'Make them with invert().' });
+    throw new InputError({
+      op,
+      problem: 'no inverted latents',
+      received: String(latents),
+      path: 'imageLatents',
+      fix: 'Make them with invert().',
+    });
   }
   const list = (Array.isArray(latents) ? latents : [latents]) as readonly NumericArray[];
   const arrays = list.map(({ data, shape }) => asArray(Float32Array.from(data), shape));
@@ -125,7 +149,11 @@ export interface EditInputs {
  * @returns [B * k, 4, h, w]
  * @see diffusers StableDiffusionDiffEditPipeline.__call__
  */
-export async function* editPhase(session: Session, parts: Parts, inputs: EditInputs): AsyncGenerator<StepEvent, NdArray> {
+export async function* editPhase(
+  session: Session,
+  parts: Parts,
+  inputs: EditInputs,
+): AsyncGenerator<StepEvent, NdArray> {
   const { settings: s, timesteps, embeddings, mask, latents } = inputs;
   const k = s.numImagesPerPrompt;
   const batch = dim(mask.shape, 0);
@@ -136,9 +164,15 @@ export async function* editPhase(session: Session, parts: Parts, inputs: EditInp
   const rows = promptRows(embeddings, k);
   const size = { images: batch * k, height, width, guided: s.guidanceScale > 1 };
   const history = 'tensor' in latents ? latents : toDevice(session, latents);
-  if (parts.scheduler.config.thresholding) return yield* onHost(session, parts, { ...inputs, latents: history }, { size, rows });
+  if (parts.scheduler.config.thresholding)
+    return yield* onHost(session, parts, { ...inputs, latents: history }, { size, rows });
   // Mended, the blend ends with one frame more: the clean latents.
-  const blend = { masks: batch, order: maskOrder(parts), references: batch, frames: frames + (parts.mendQuirks ? 1 : 0) };
+  const blend = {
+    masks: batch,
+    order: maskOrder(parts),
+    references: batch,
+    frames: frames + (parts.mendQuirks ? 1 : 0),
+  };
   const { io, plan } = await parts.denoiser.step(session, { ...size, noise: eta, blend }, rows);
   fillReference(session, io, history, parts.mendQuirks);
   io.mask?.write(mask.data);

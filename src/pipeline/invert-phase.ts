@@ -81,7 +81,11 @@ export interface History {
  * DDIM backwards.
  * @see diffusers StableDiffusionDiffEditPipeline.invert
  */
-export async function* invertPhase(session: Session, parts: Parts, inputs: InvertInputs): AsyncGenerator<StepEvent, History> {
+export async function* invertPhase(
+  session: Session,
+  parts: Parts,
+  inputs: InvertInputs,
+): AsyncGenerator<StepEvent, History> {
   const { settings: s, timesteps, embeddings, pictures, generator } = inputs;
   const batch = dim(embeddings.positive.shape, 0);
   const clean = drawLatents('invert', pictures, batch, { repeat: 1, generator, scaling: parts.vae.scalingFactor });
@@ -93,7 +97,12 @@ export async function* invertPhase(session: Session, parts: Parts, inputs: Inver
   return history;
 }
 
-async function* plain(session: Session, parts: Parts, inputs: InvertInputs, to: History & { clean: NdArray }): AsyncGenerator<StepEvent, void> {
+async function* plain(
+  session: Session,
+  parts: Parts,
+  inputs: InvertInputs,
+  to: History & { clean: NdArray },
+): AsyncGenerator<StepEvent, void> {
   const { settings: s, timesteps } = inputs;
   const { denoiser, inverseScheduler } = parts;
   const size = sizeFor(to.clean, s.guidanceScale);
@@ -116,7 +125,12 @@ async function* plain(session: Session, parts: Parts, inputs: InvertInputs, to: 
 }
 
 /** Every prediction is pushed towards white noise on the host before its step. */
-async function* regularised(session: Session, parts: Parts, inputs: InvertInputs, to: History & { clean: NdArray }): AsyncGenerator<StepEvent, void> {
+async function* regularised(
+  session: Session,
+  parts: Parts,
+  inputs: InvertInputs,
+  to: History & { clean: NdArray },
+): AsyncGenerator<StepEvent, void> {
   const { settings: s, timesteps, generator } = inputs;
   const { denoiser, inverseScheduler } = parts;
   const rolls = oneGenerator(generator);
@@ -169,7 +183,10 @@ export function promptRows({ positive, negative }: Embeddings, times = 1): NdArr
   return [...(negative ? embeddingRows(negative, times) : []), ...embeddingRows(positive, times)];
 }
 
-function sizeFor(latents: NdArray, guidanceScale: number): { images: number; height: number; width: number; guided: boolean } {
+function sizeFor(
+  latents: NdArray,
+  guidanceScale: number,
+): { images: number; height: number; width: number; guided: boolean } {
   const [images, , height, width] = latents.shape as [number, number, number, number];
   return { images, height, width, guided: guidanceScale > 1 };
 }

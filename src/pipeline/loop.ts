@@ -1,7 +1,7 @@
-import type { NdArray } from '../core/ndarray.ts';
 import { InputError } from '../core/errors.ts';
-import type { StepValues } from '../tensor/ops/diffusion.ts';
+import type { NdArray } from '../core/ndarray.ts';
 import type { StepCoefficients } from '../schedulers/index.ts';
+import type { StepValues } from '../tensor/ops/diffusion.ts';
 import type { Session } from './session.ts';
 import type { StepCallback, StepEvent } from './types.ts';
 

@@ -14,7 +14,12 @@ import { asArray, type Session } from './session.ts';
 import type { Embeddings } from './text.ts';
 import type { GenerateMaskArgs, Generators, MaskOutput, StepEvent } from './types.ts';
 
-type Defaulted = 'numMapsPerMask' | 'maskEncodeStrength' | 'maskThresholdingRatio' | 'numInferenceSteps' | 'guidanceScale';
+type Defaulted =
+  | 'numMapsPerMask'
+  | 'maskEncodeStrength'
+  | 'maskThresholdingRatio'
+  | 'numInferenceSteps'
+  | 'guidanceScale';
 
 /** Arguments with the defaults filled in. */
 export type MaskSettings = GenerateMaskArgs & { readonly [K in Defaulted]-?: number };
@@ -40,7 +45,9 @@ export function maskSettings(op: string, a: GenerateMaskArgs): MaskSettings {
 export function maskTimestep(op: string, scheduler: DDIMScheduler, s: MaskSettings): number {
   scheduler.setTimesteps(s.numInferenceSteps);
   const { timesteps } = scheduler;
-  return timesteps[timesteps.length - stepsOf(op, timesteps.length, s.maskEncodeStrength, 'maskEncodeStrength')] as number;
+  return timesteps[
+    timesteps.length - stepsOf(op, timesteps.length, s.maskEncodeStrength, 'maskEncodeStrength')
+  ] as number;
 }
 
 export interface MaskInputs {
@@ -56,7 +63,11 @@ export interface MaskInputs {
  * One UNet batch a map: all blocks of prompts on the same noisy latents.
  * @see diffusers StableDiffusionDiffEditPipeline.generate_mask
  */
-export async function* maskPhase(session: Session, parts: Parts, inputs: MaskInputs): AsyncGenerator<StepEvent, MaskOutput> {
+export async function* maskPhase(
+  session: Session,
+  parts: Parts,
+  inputs: MaskInputs,
+): AsyncGenerator<StepEvent, MaskOutput> {
   const { settings: s, timestep, source, target, pictures, generator } = inputs;
   const batch = dim(target.positive.shape, 0);
   const maps = s.numMapsPerMask;

@@ -2,7 +2,14 @@
 import { InputError, WeightsError } from '../core/errors.ts';
 import type { FolderSource, TensorSource } from '../core/tensor-source.ts';
 import { type CheckpointStem, openCheckpoint } from '../io/checkpoint.ts';
-import { AutoencoderKL, ClipTextModel, parseClipTextConfig, parseUNetConfig, parseVaeConfig, UNet2DConditionModel } from '../models/stable-diffusion/index.ts';
+import {
+  AutoencoderKL,
+  ClipTextModel,
+  parseClipTextConfig,
+  parseUNetConfig,
+  parseVaeConfig,
+  UNet2DConditionModel,
+} from '../models/stable-diffusion/index.ts';
 import type { Module } from '../nn/module.ts';
 import { Weights } from '../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../schedulers/index.ts';
@@ -39,7 +46,11 @@ export interface OpenOptions {
 export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<OpenedFolder> {
   await checkIndex(folder, o.warn);
   const missing: string[] = [];
-  const open = async <M extends Module>(name: string, stem: CheckpointStem, make: (w: Weights, json: unknown, path: string) => M): Promise<OpenedModel<M>> => {
+  const open = async <M extends Module>(
+    name: string,
+    stem: CheckpointStem,
+    make: (w: Weights, json: unknown, path: string) => M,
+  ): Promise<OpenedModel<M>> => {
     const path = `${name}/config.json`;
     const json = await readJson(folder, path);
     const source = await openCheckpoint(inside(folder, name), stem, {
@@ -54,9 +65,21 @@ export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<
   };
   const opened: TensorSource[] = [];
   try {
-    const text = await open('text_encoder', 'model', (w, json, path) => new ClipTextModel(w, parseClipTextConfig(json, path)));
-    const unet = await open('unet', 'diffusion_pytorch_model', (w, json, path) => new UNet2DConditionModel(w, parseUNetConfig(json, path)));
-    const vae = await open('vae', 'diffusion_pytorch_model', (w, json, path) => new AutoencoderKL(w, parseVaeConfig(json, path)));
+    const text = await open(
+      'text_encoder',
+      'model',
+      (w, json, path) => new ClipTextModel(w, parseClipTextConfig(json, path)),
+    );
+    const unet = await open(
+      'unet',
+      'diffusion_pytorch_model',
+      (w, json, path) => new UNet2DConditionModel(w, parseUNetConfig(json, path)),
+    );
+    const vae = await open(
+      'vae',
+      'diffusion_pytorch_model',
+      (w, json, path) => new AutoencoderKL(w, parseVaeConfig(json, path)),
+    );
     checkVariant(folder, o, missing, opened.length);
     checkFit(folder, text.model, unet.model, vae.model);
     const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
@@ -78,14 +101,30 @@ async function checkIndex(folder: FolderSource, warn: (message: string) => void)
     const entry = index[name];
     const received = Array.isArray(entry) ? entry[1] : entry;
     if ((classes as readonly unknown[]).includes(received)) continue;
-    throw new InputError({ op: OP, problem: `unsupported ${name}`, expected: classes.join(' or '), received: JSON.stringify(received), path: `${folder.label}/model_index.json`, fix: 'Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.' });
+    throw new InputError({
+      op: OP,
+      problem: `unsupported ${name}`,
+      expected: classes.join(' or '),
+      received: JSON.stringify(received),
+      path: `${folder.label}/model_index.json`,
+      fix: 'Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.',
+    });
   }
   if (index['text_encoder_2'] !== undefined) {
-    throw new InputError({ op: OP, problem: 'unsupported text_encoder_2', expected: 'one text encoder', received: 'two', path: `${folder.label}/model_index.json`, fix: 'Stable Diffusion XL and later are not built; use a 1.x or 2.x folder.' });
+    throw new InputError({
+      op: OP,
+      problem: 'unsupported text_encoder_2',
+      expected: 'one text encoder',
+      received: 'two',
+      path: `${folder.label}/model_index.json`,
+      fix: 'Stable Diffusion XL and later are not built; use a 1.x or 2.x folder.',
+    });
   }
   const checker = index['safety_checker'];
   if (Array.isArray(checker) && checker[1] != null) {
-    warn(`${folder.label} lists a safety checker (${String(checker[1])}), which is not built: results are not checked.`);
+    warn(
+      `${folder.label} lists a safety checker (${String(checker[1])}), which is not built: results are not checked.`,
+    );
   }
 }
 
@@ -95,7 +134,12 @@ function checkVariant(folder: FolderSource, o: OpenOptions, missing: readonly st
     for (const message of missing) o.warn(message);
     return;
   }
-  throw new WeightsError({ op: OP, problem: `no network has the variant "${o.variant}"`, path: folder.label, fix: 'Leave the variant out, or download its files.' });
+  throw new WeightsError({
+    op: OP,
+    problem: `no network has the variant "${o.variant}"`,
+    path: folder.label,
+    fix: 'Leave the variant out, or download its files.',
+  });
 }
 
 /** The three networks must speak of the same widths. */
@@ -104,11 +148,22 @@ function checkFit(folder: FolderSource, text: ClipTextModel, unet: UNet2DConditi
   const fit = [
     ['unet in_channels', latentChannels, unet.config.inChannels],
     ['unet out_channels', latentChannels, unet.config.outChannels],
-    ...unet.config.levels.map((level): [string, number, number] => ['unet cross_attention_dim', text.config.width, level.contextWidth]),
+    ...unet.config.levels.map((level): [string, number, number] => [
+      'unet cross_attention_dim',
+      text.config.width,
+      level.contextWidth,
+    ]),
   ] as const;
   for (const [name, expected, received] of fit) {
     if (expected === received) continue;
-    throw new InputError({ op: OP, problem: `${name} does not fit the other networks`, expected, received, path: `${folder.label}/unet/config.json`, fix: 'Use a text-to-image folder; inpainting, depth and upscaling models take other inputs.' });
+    throw new InputError({
+      op: OP,
+      problem: `${name} does not fit the other networks`,
+      expected,
+      received,
+      path: `${folder.label}/unet/config.json`,
+      fix: 'Use a text-to-image folder; inpainting, depth and upscaling models take other inputs.',
+    });
   }
 }
 
@@ -120,9 +175,19 @@ async function openSchedulers(folder: FolderSource, o: OpenOptions): Promise<Ope
   ];
   for (const [path, value, kind] of given) {
     if (value === undefined || value instanceof kind) continue;
-    throw new InputError({ op: OP, problem: 'not a scheduler that is built', expected: kind.name, received: typeof value, path, fix: `Make one with ${kind.name}.fromConfig(other.config).` });
+    throw new InputError({
+      op: OP,
+      problem: 'not a scheduler that is built',
+      expected: kind.name,
+      received: typeof value,
+      path,
+      fix: `Make one with ${kind.name}.fromConfig(other.config).`,
+    });
   }
-  const json = o.scheduler && o.inverseScheduler ? {} : ((await readJson(folder, 'scheduler/scheduler_config.json')) as SchedulerJson);
+  const json =
+    o.scheduler && o.inverseScheduler
+      ? {}
+      : ((await readJson(folder, 'scheduler/scheduler_config.json')) as SchedulerJson);
   const wanted = o.scheduler ?? DDIMScheduler.fromConfig(json, {}, { onWarning });
   const scheduler = withOffset(wanted, o.warn);
   // Made from the folder both get the offset; one that was made by hand keeps its own, as in diffusers.
@@ -141,7 +206,12 @@ function withOffset(scheduler: DDIMScheduler, warn: (message: string) => void): 
 async function readJson(folder: FolderSource, path: string): Promise<Record<string, unknown>> {
   const where = `${folder.label}/${path}`;
   if (!(await folder.has(path))) {
-    throw new InputError({ op: OP, problem: `${path} is missing`, path: folder.label, fix: 'Pass a folder in diffusers\' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.' });
+    throw new InputError({
+      op: OP,
+      problem: `${path} is missing`,
+      path: folder.label,
+      fix: "Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.",
+    });
   }
   try {
     const value: unknown = JSON.parse(await folder.text(path));

@@ -19,7 +19,12 @@ export function outputTypeOf(type: OutputType | undefined, warn: (message: strin
 }
 
 /** Latents [N, 4, h, w] as the output type says. */
-export async function toOutput(session: Session, parts: Parts, latents: NdArray, type: OutputType): Promise<RgbImage[] | NdArray> {
+export async function toOutput(
+  session: Session,
+  parts: Parts,
+  latents: NdArray,
+  type: OutputType,
+): Promise<RgbImage[] | NdArray> {
   if (type === 'latent') return latents;
   const pictures = await parts.vae.decode(session, latents);
   return postprocessImage(pictures, type) as RgbImage[] | NdArray;

@@ -19,9 +19,21 @@ export interface EncodedPictures {
  * Checks pictures and brings them to [N, 3, H, W] in [-1, 1]; [N, 4, h, w] arrays pass as latents.
  * @throws InputError or ShapeError
  */
-export function preparePictures(op: string, image: PictureInput, vae: Autoencoder, onWarning: (m: string) => void): NdArray {
+export function preparePictures(
+  op: string,
+  image: PictureInput,
+  vae: Autoencoder,
+  onWarning: (m: string) => void,
+): NdArray {
   if (image === undefined || image === null) {
-    throw new InputError({ op, problem: 'no picture', expected: 'an image, an array, or a list of either', received: String(image), path: 'image', fix: 'Pass what loadImage returns.' });
+    throw new InputError({
+      op,
+      problem: 'no picture',
+      expected: 'an image, an array, or a list of either',
+      received: String(image),
+      path: 'image',
+      fix: 'Pass what loadImage returns.',
+    });
   }
   const pictures = preprocessImage(image, { factor: vae.factor, onWarning });
   const { inChannels, latentChannels } = vae.component.model.config;
@@ -49,7 +61,12 @@ export async function encodePictures(session: Session, pictures: NdArray, vae: A
  * @throws InputError where the pictures do not divide the prompts, or generators the rows
  * @see diffusers StableDiffusionDiffEditPipeline.prepare_image_latents
  */
-export function drawLatents(op: string, from: EncodedPictures, batch: number, o: { repeat: number; generator: Generators; scaling: number }): NdArray {
+export function drawLatents(
+  op: string,
+  from: EncodedPictures,
+  batch: number,
+  o: { repeat: number; generator: Generators; scaling: number },
+): NdArray {
   const { repeat, generator, scaling } = o;
   const pictures = dim(from.values.shape, 0);
   checkGenerators(op, generator, batch * repeat);

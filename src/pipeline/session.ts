@@ -1,4 +1,5 @@
 /** One call on a pipeline: its signal, its progress, its tensors, and the right to the device. */
+import { DeviceError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { Graph } from '../tensor/graph.ts';
@@ -13,6 +14,8 @@ export interface SessionHome {
   /** Only one component on the device at a time. */
   readonly offload: boolean;
   readonly components: readonly Component<unknown>[];
+  /** Whether the pipeline was disposed. */
+  readonly disposed: () => boolean;
 }
 
 export interface SessionOptions {
@@ -42,9 +45,15 @@ export class Session {
     this.scope = new Scope(home.gpu, home.memory);
   }
 
-  /** Throws the signal's reason once the caller has given up. */
+  /** Throws the signal's reason once the caller has given up, and a DeviceError once the pipeline was disposed. */
   check(): void {
     this.#options.signal?.throwIfAborted();
+    if (!this.home.disposed()) return;
+    throw new DeviceError({
+      op: 'DiffEditPipeline',
+      problem: 'the pipeline was disposed during a call',
+      fix: 'Abort the call by its signal and await it first.',
+    });
   }
 
   /** Begins a phase; the one before ends. */
@@ -56,7 +65,14 @@ export class Session {
     return {
       done: (step, timestep) => {
         const ms = performance.now() - start;
-        this.#options.onProgress?.({ phase: name, step, of, ms, bytes: this.home.memory.bytes, ...(timestep === undefined ? {} : { timestep }) });
+        this.#options.onProgress?.({
+          phase: name,
+          step,
+          of,
+          ms,
+          bytes: this.home.memory.bytes,
+          ...(timestep === undefined ? {} : { timestep }),
+        });
       },
     };
   }
@@ -81,12 +97,11 @@ export class Session {
     if (component.loaded) return;
     const before = this.#current?.name;
     let told: PhaseReport | undefined;
-    let of = 0;
     await component.load({
       signal: this.#options.signal,
       onProgress: (done, total) => {
-        if (total !== of) told = this.phase('load', (of = total));
-        told?.done(done);
+        told ??= this.phase('load', total);
+        told.done(done);
       },
     });
     this.endPhase();

@@ -1,8 +1,8 @@
 /** Prompts to embeddings: every distinct row of ids goes through the text encoder once, then comes from a cache on the host. */
 import { InputError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
-import type { ClipTextModel } from '../models/stable-diffusion/index.ts';
 import { concatenate } from '../io/preprocess.ts';
+import type { ClipTextModel } from '../models/stable-diffusion/index.ts';
 import type { ClipTokenizer } from '../tokenizers/index.ts';
 import { batchOf, negativesOf, type PromptArgs, type PromptNames, promptNames } from './checks.ts';
 import type { Component } from './components.ts';
@@ -56,7 +56,10 @@ export class TextEncoder {
   }
 
   /** The same for several prompts, with one pass of the text encoder for each clipSkip. */
-  async encodeAll<const J extends readonly EncodeJob[]>(session: Session, jobs: J): Promise<{ [K in keyof J]: Embeddings }> {
+  async encodeAll<const J extends readonly EncodeJob[]>(
+    session: Session,
+    jobs: J,
+  ): Promise<{ [K in keyof J]: Embeddings }> {
     const wanted = jobs.map(({ args, options: o }) => {
       const names = o.names ?? promptNames('');
       const own = o.guided && args.negativePromptEmbeds == null ? negativesOf(o.op, args, names) : undefined;
@@ -85,7 +88,8 @@ export class TextEncoder {
   #check(o: EncodeOptions, positive: NdArray, negative: NdArray | undefined, batch: number): void {
     const { width } = this.component.model.config;
     for (const embeds of [positive, negative]) {
-      if (!embeds || (embeds.shape[0] === batch && embeds.shape[1] === positive.shape[1] && embeds.shape[2] === width)) continue;
+      if (!embeds || (embeds.shape[0] === batch && embeds.shape[1] === positive.shape[1] && embeds.shape[2] === width))
+        continue;
       throw new InputError({
         op: o.op,
         problem: 'embeddings do not fit the model or each other',
@@ -109,7 +113,9 @@ export class TextEncoder {
     const keys = texts.map(({ text, clipSkip }) => {
       const { ids, overflowText } = this.tokenizer.encode(this.tokenizer.expandTokens(text));
       if (overflowText) {
-        this.#warn(`The text encoder takes ${this.tokenizer.modelMaxLength} tokens; the rest of a prompt is cut off: "${overflowText}"`);
+        this.#warn(
+          `The text encoder takes ${this.tokenizer.modelMaxLength} tokens; the rest of a prompt is cut off: "${overflowText}"`,
+        );
       }
       return { key: `${clipSkip}:${ids.join()}`, ids, clipSkip };
     });
@@ -127,7 +133,8 @@ export class TextEncoder {
         this.#rows.set(k.key, rows[i] as Float32Array);
       });
     }
-    for (const key of [...this.#rows.keys()].slice(0, Math.max(0, this.#rows.size - REMEMBERED))) this.#rows.delete(key);
+    for (const key of [...this.#rows.keys()].slice(0, Math.max(0, this.#rows.size - REMEMBERED)))
+      this.#rows.delete(key);
     return keys.map(({ key }) => found.get(key) as Float32Array);
   }
 

@@ -3,8 +3,8 @@
  * same defaults; what diffusers lacks is marked "extra".
  */
 import type { NdArray } from '../core/ndarray.ts';
-import type { MaskInput, NumericArray } from '../io/mask.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
+import type { MaskInput, NumericArray } from '../io/mask.ts';
 import type { OutputType } from '../io/postprocess.ts';
 import type { PictureInput } from '../io/preprocess.ts';
 import type { Generator } from '../schedulers/index.ts';
@@ -200,7 +200,10 @@ type Shared = 'image' | 'signal' | 'onProgress' | 'generator' | 'crossAttentionK
 export interface RunArgs
   extends CommonArgs,
     Omit<GenerateMaskArgs, Shared | 'outputType'>,
-    Omit<InvertArgs, Shared | 'prompt' | 'negativePrompt' | 'promptEmbeds' | 'negativePromptEmbeds' | 'decodeLatents' | 'outputType'>,
+    Omit<
+      InvertArgs,
+      Shared | 'prompt' | 'negativePrompt' | 'promptEmbeds' | 'negativePromptEmbeds' | 'decodeLatents' | 'outputType'
+    >,
     Omit<EditArgs, Shared | 'prompt' | 'promptEmbeds' | 'maskImage' | 'imageLatents' | 'latents'> {
   readonly image: PictureInput;
   /** Of the edit; by default the source prompt, as the published guide does. */

@@ -67,7 +67,10 @@ export class DeviceTensor {
    *
    * @throws ShapeError where the other dimensions or the dtype differ, or a range ends outside
    */
-  copyRows(other: DeviceTensor, range: { readonly from?: number; readonly to?: number; readonly count?: number } = {}): void {
+  copyRows(
+    other: DeviceTensor,
+    range: { readonly from?: number; readonly to?: number; readonly count?: number } = {},
+  ): void {
     this.#check('DeviceTensor.copyRows');
     const { from = 0, to = 0, count = dim(other.shape, 0) - from } = range;
     const fits = sameShape(this.shape.slice(1), other.shape.slice(1)) && this.dtype === other.dtype;
@@ -81,7 +84,11 @@ export class DeviceTensor {
     }
     const { rows, pitch } = layoutOf(this.shape);
     const bytes = (rows / dim(this.shape, 0)) * pitch * BYTES[this.dtype];
-    const at = (slice: BufferSlice, entry: number) => ({ ...slice, offset: slice.offset + entry * bytes, size: count * bytes });
+    const at = (slice: BufferSlice, entry: number) => ({
+      ...slice,
+      offset: slice.offset + entry * bytes,
+      size: count * bytes,
+    });
     copySlice(this.gpu, at(other.slice, from), at(this.slice, to));
   }
 

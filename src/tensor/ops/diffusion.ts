@@ -133,7 +133,12 @@ export function maskMap(prediction: Tensor, step: Tensor, map: Tensor): void {
   const maps = map.dim(0);
   const blocks = prediction.dim(0) / maps;
   if (blocks !== 4 && blocks !== 2) {
-    throw new ShapeError({ op: 'maskMap', problem: 'not two or four blocks', expected: [4 * maps, 2 * maps], received: prediction.shape });
+    throw new ShapeError({
+      op: 'maskMap',
+      problem: 'not two or four blocks',
+      expected: [4 * maps, 2 * maps],
+      received: prediction.shape,
+    });
   }
   const node = new EffectNode({ prediction, step, map }, l =>
     maskMapCall({
@@ -166,5 +171,10 @@ export function maskThreshold(map: Tensor, mask: Tensor, options: ThresholdOptio
 function guidedOf(op: string, prediction: Tensor, images: number): boolean {
   const times = prediction.dim(0) / images;
   if (times === 1 || times === 2) return times === 2;
-  throw new ShapeError({ op, problem: 'the prediction has another batch', expected: [images, 2 * images], received: prediction.shape });
+  throw new ShapeError({
+    op,
+    problem: 'the prediction has another batch',
+    expected: [images, 2 * images],
+    received: prediction.shape,
+  });
 }
