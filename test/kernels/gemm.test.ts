@@ -38,7 +38,10 @@ const variants: Variant[] = [
 const tolerance = (v: Variant) => (v.weights === 'bf16-packed' ? 1e-2 : v.activations === 'f32' && v.weights === 'f32' ? 2e-6 : 2e-3);
 
 describe.each(variants)('matmul, $name', variant => {
-  it.each(MATMUL_CASES)('rows $rows, columns $n, k $k, $activation residual $residual channelAdd $channelAdd', async c => {
+  // Each activation is a pipeline of its own, and compiling costs seconds: other storage forms try one.
+  const plain = variant.activations === 'f32' && variant.weights === 'f32';
+  const cases = MATMUL_CASES.filter(c => plain || !c.activation || c.activation === 'silu');
+  it.each(cases)('rows $rows, columns $n, k $k, $activation residual $residual channelAdd $channelAdd', async c => {
     const { a, b, bias, add, extra, expected } = matmulData(c);
     const columns = alignUp(c.n, 8);
     const call = gemm(variant.gpu.caps, {
