@@ -10,8 +10,8 @@ const EDITS = [
   { picture: 'apples-bowl.png', source: 'a bowl of apples', target: 'a bowl of pears', output: 'apples-to-pears.png', seed: 0 },
   { picture: 'pears-basket.png', source: 'a basket of pears', target: 'a bowl of pears', output: 'basket-to-bowl.png', seed: 3 },
 ];
-// At guidance 7.5, the pipeline's default, the inversion drifts and colours with it.
-const GENTLE = ['--guidance-scale', '2.5', '--invert-guidance-scale', '1', '--paste-back'];
+// At guidance 7.5, the pipeline's default, the inversion drifts and colours with it. A mask one latent wider leaves no rim.
+const GENTLE = ['--guidance-scale', '2.5', '--invert-guidance-scale', '1', '--dilate', '1', '--paste-back'];
 const PHASES = ['load', 'text', 'encode', 'mask', 'invert', 'edit', 'decode', 'total'];
 
 for (const { picture, source, target, output, seed } of EDITS) {
