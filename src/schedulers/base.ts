@@ -154,6 +154,7 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
         problem: 'sample, noise and timesteps do not belong together',
         expected: `noise ${JSON.stringify(sample.shape)} and 1 or ${batch} timesteps`,
         received: `noise ${JSON.stringify(noise.shape)} and ${steps.length}`,
+        fix: 'Give one timestep for all, or one for each item of the batch.',
       });
     }
     const mixes = steps.map(step => weights(this.addNoiseCoefficients(step)));

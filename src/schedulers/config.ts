@@ -256,12 +256,14 @@ function checkField(className: string, key: string, value: unknown, byDefault: u
     expected: byDefault === null ? 'a list of numbers or null' : `a ${typeof byDefault}`,
     received: value === null || typeof value !== 'object' ? String(value) : value,
     path: key,
+    fix: 'Correct the field, or leave it out to get its default.',
   });
 }
 
 function checkLengths(className: string, { numTrainTimesteps, stepsOffset, trainedBetas }: DDIMInverseFields): void {
   const complain = (path: string, expected: string, received: number): never => {
-    throw new InputError({ op: className, problem: 'a config field is out of range', expected, received, path });
+    const fix = 'Correct the field, or leave it out to get its default.';
+    throw new InputError({ op: className, problem: 'a config field is out of range', expected, received, path, fix });
   };
   if (!Number.isInteger(numTrainTimesteps) || numTrainTimesteps < 1) {
     complain('num_train_timesteps', 'a whole number >= 1', numTrainTimesteps);

@@ -102,7 +102,13 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
   stepCoefficients(timestep: number, options: Pick<StepOptions, 'eta'> = {}): StepCoefficients {
     const { eta = 0 } = options;
     if (!(eta >= 0 && eta < Number.POSITIVE_INFINITY)) {
-      throw new InputError({ op: 'step', problem: 'eta is not a number >= 0', received: eta, path: 'eta' });
+      throw new InputError({
+        op: 'step',
+        problem: 'eta is not a number >= 0',
+        received: eta,
+        path: 'eta',
+        fix: '0 is deterministic DDIM, 1 has the noise of DDPM.',
+      });
     }
     const prevTimestep = timestep - this.stride();
     const { thresholding, dynamicThresholdingRatio, sampleMaxValue, clipSample, clipSampleRange } = this.config;
@@ -153,6 +159,7 @@ function freshNoise(sample: NdArray, { generator, varianceNoise }: StepOptions):
       problem: 'varianceNoise has another shape than the sample',
       expected: sample.shape,
       received: varianceNoise.shape,
+      fix: 'Draw one value for each value of the sample.',
     });
   }
   if (varianceNoise) return varianceNoise.data;

@@ -149,6 +149,7 @@ export class Generator {
         problem: 'rows and vocabulary do not fit the weights',
         expected: `${rows} x ${vocabulary} values, at least one`,
         received: `${probabilities.length}`,
+        fix: 'Pass one row of weights after the other, all of one length.',
       });
     }
     for (let row = 0; row < rows; row++)
@@ -271,7 +272,12 @@ function normalsInPlace(block: Float32Array): void {
 function countOf(op: string, shape: number | Shape): number {
   const count = typeof shape === 'number' ? shape : sizeOf(shape);
   if (!Number.isSafeInteger(count) || count < 0) {
-    throw new InputError({ op, problem: 'this is no count and no shape', received: shape });
+    throw new InputError({
+      op,
+      problem: 'this is no count and no shape',
+      received: shape,
+      fix: 'Give a whole number >= 0, or a list of them.',
+    });
   }
   return count;
 }
@@ -299,5 +305,6 @@ function checkWeights(weights: Float32Array, row: number): void {
     expected: 'finite weights >= 0, one of them above 0',
     received: bad ?? 0,
     path: `row ${row}`,
+    fix: 'Pass the softmax of finite logits.',
   });
 }

@@ -25,7 +25,12 @@ export function maskFromMap(map: NdArray, options: MaskOptions = {}): Uint8Array
   const { ratio = 3, perImage = false } = options;
   ndarray(map.data, map.shape);
   if (map.shape.length !== 3) {
-    throw new ShapeError({ op: 'maskFromMap', problem: 'the map is not [B, H, W]', received: map.shape });
+    throw new ShapeError({
+      op: 'maskFromMap',
+      problem: 'the map is not [B, H, W]',
+      received: map.shape,
+      fix: 'Average channels and draws first; one picture is [1, H, W].',
+    });
   }
   const pixels = dim(map.shape, 1) * dim(map.shape, 2);
   if (!(ratio > 0)) {

@@ -54,6 +54,7 @@ export function autoCorrelationGradient(epsilon: Float32Array, shape: Shape, dra
       op: 'autoCorrelationGradient',
       problem: 'the noise is not [B, C, H, W] with at least two rows',
       received: shape,
+      fix: 'Pass latents, at least 2 high.',
     });
   }
   const size = height * width;
@@ -138,7 +139,12 @@ function addPooledGradient(gradient: Float64Array, { height, width }: Plane, poo
 export function klGradient(epsilon: Float32Array): Float32Array {
   const count = epsilon.length;
   if (count < 2) {
-    throw new ShapeError({ op: 'klGradient', problem: 'a variance needs at least two values', received: count });
+    throw new ShapeError({
+      op: 'klGradient',
+      problem: 'a variance needs at least two values',
+      received: count,
+      fix: 'Pass the noise of a whole picture.',
+    });
   }
   const mean = epsilon.reduce((sum, value) => sum + value, 0) / count;
   const variance = epsilon.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (count - 1);
@@ -169,6 +175,7 @@ export function regularise(modelOutput: NdArray, sample: NdArray, options: Regul
       problem: 'model output and sample differ in shape',
       expected: sample.shape,
       received: modelOutput.shape,
+      fix: 'Combine the two halves of guidance first.',
     });
   }
   const copies = options.guided && epsilon.sample !== 0 ? 2 : 1;
@@ -218,5 +225,6 @@ function checkCount(path: string, value: number, least: number): void {
     expected: `a whole number >= ${least}`,
     received: value,
     path,
+    fix: `Give ${least} or more; leave it out for the default.`,
   });
 }
