@@ -1,0 +1,34 @@
+/** Small checkpoint tensors as numbers on the host. */
+import { Float16Array } from '@petamoriken/float16';
+import { WeightsError } from '../core/errors.ts';
+import { type NdArray, ndarray } from '../core/ndarray.ts';
+import type { TensorSource } from '../core/tensor-source.ts';
+
+/**
+ * Reads one tensor whole.
+ * @param source a checkpoint
+ * @param name full key of a F32, F16 or BF16 tensor
+ * @returns its values and its shape
+ * @throws WeightsError for a tensor that is missing or of another type
+ */
+export async function readFloats(source: TensorSource, name: string): Promise<NdArray> {
+  const stored = source.tensors.get(name);
+  if (!stored) throw new WeightsError({ op: 'readFloats', problem: `no tensor "${name}"`, path: source.label });
+  const bytes = new Uint8Array(stored.byteLength);
+  await source.read(name, 0, bytes);
+  const { buffer } = bytes;
+  if (stored.dtype === 'F32') return ndarray(new Float32Array(buffer), stored.shape);
+  if (stored.dtype === 'F16') return ndarray(Float32Array.from(new Float16Array(buffer)), stored.shape);
+  if (stored.dtype === 'BF16') {
+    const words = Uint32Array.from(new Uint16Array(buffer), half => half << 16);
+    return ndarray(new Float32Array(words.buffer), stored.shape);
+  }
+  const path = `${source.label}: ${name}`;
+  throw new WeightsError({
+    op: 'readFloats',
+    problem: 'not floats',
+    expected: 'F32, F16 or BF16',
+    received: stored.dtype,
+    path,
+  });
+}
