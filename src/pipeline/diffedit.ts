@@ -18,7 +18,7 @@ import { type OpenedFolder, type OpenedModel, openFolder } from './open.ts';
 import type { Parts } from './parts.ts';
 import { repeatRows } from './picture.ts';
 import { Session } from './session.ts';
-import { TextEncoder } from './text.ts';
+import { PromptEncoder } from './text.ts';
 import type {
   CommonArgs,
   EditArgs,
@@ -97,7 +97,7 @@ export class DiffEditPipeline {
     this.#offload = options.modelCpuOffload ?? false;
     this.#components = [text, unet, vae];
     this.#parts = {
-      text: new TextEncoder(text, opened.tokenizer, warn),
+      text: new PromptEncoder(text, opened.tokenizer, warn),
       vae: new Autoencoder(vae),
       denoiser: new Denoiser(unet),
       ...opened.schedulers,

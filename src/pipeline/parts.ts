@@ -1,11 +1,11 @@
 import type { DDIMInverseScheduler, DDIMScheduler } from '../schedulers/index.ts';
 import type { Autoencoder } from './autoencoder.ts';
 import type { Denoiser } from './denoiser.ts';
-import type { TextEncoder } from './text.ts';
+import type { PromptEncoder } from './text.ts';
 
 /** What the phases work with. */
 export interface Parts {
-  readonly text: TextEncoder;
+  readonly text: PromptEncoder;
   readonly vae: Autoencoder;
   readonly denoiser: Denoiser;
   readonly scheduler: DDIMScheduler;

@@ -34,7 +34,7 @@ export interface EncodeJob {
 }
 
 /** The tokenizer, the text encoder and the embeddings made so far. */
-export class TextEncoder {
+export class PromptEncoder {
   readonly component: Component<ClipTextModel>;
   readonly tokenizer: ClipTokenizer;
   readonly #warn: (message: string) => void;

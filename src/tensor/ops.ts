@@ -6,6 +6,7 @@ export { type AttentionMasks, attention, type HeadRows, type Heads } from './ops
 export { binary } from './ops/binary.ts';
 export { convolution, linear } from './ops/contraction.ts';
 export { concat } from './ops/copy.ts';
+export { guidedNoise, guidedStep, maskMap, maskThreshold, STEP_SHAPE, stepValues } from './ops/diffusion.ts';
 export { embed } from './ops/embedding.ts';
 export { groupNorm, layerNorm, rmsNorm, softmax } from './ops/norm.ts';
 export { unary } from './ops/unary.ts';

@@ -207,6 +207,48 @@ describe('inputs', () => {
   });
 });
 
+describe('a run', () => {
+  const prompts = { image, sourcePrompt: SOURCE, targetPrompt: TARGET };
+
+  test('gives what its phases give one by one, the edit pushed away from the source prompt', async () => {
+    const all = await pipeline.run({
+      ...few,
+      ...prompts,
+      numMapsPerMask: 2,
+      invertGuidanceScale: 1,
+      seed: 5,
+      outputType: 'latent',
+      returnLatents: true,
+    });
+    const found = await pipeline.generateMask({ ...few, ...prompts, numMapsPerMask: 2, generator: seeded(5) });
+    const { latents } = await pipeline.invert({
+      ...few,
+      image,
+      prompt: SOURCE,
+      guidanceScale: 1,
+      generator: seeded(5),
+    });
+    expect(all.mask?.mask).toEqual(found.mask);
+    expect(all.latents).toEqual(latents);
+    expect(all.images).toEqual(await editLatents({ maskImage: found.mask, imageLatents: latents }));
+  });
+
+  test('skips the phases whose results it is given', async () => {
+    const phases = new Set<string>();
+    const { images, mask } = await pipeline.run({
+      ...few,
+      ...prompts,
+      maskImage: half,
+      imageLatents: inverted,
+      outputType: 'latent',
+      onProgress: e => phases.add(e.phase),
+    });
+    expect(mask).toBeUndefined();
+    expect([...phases]).toEqual(['edit']);
+    expect(images).toEqual(await editLatents({}));
+  });
+});
+
 describe('progress', () => {
   test('callbacks come every callbackSteps, with the latents of their step', async () => {
     const calls: [number, number, NdArray][] = [];
