@@ -8,6 +8,7 @@ import { dim } from '../core/shape.ts';
 import type { GenerateOptions } from '../generation/index.ts';
 import type { RgbImage } from '../io/image.ts';
 import type { Generator } from '../schedulers/index.ts';
+import type { CaptionOptions } from './captioner.ts';
 import type { CommonArgs, Prompt } from './types.ts';
 
 /** Texts that a model wrote, and their ids. */
@@ -23,7 +24,7 @@ export interface TextToText {
 
 /** A model that describes pictures; BlipForConditionalGeneration is one. */
 export interface PictureToText {
-  generate(image: RgbImage, options: GenerateOptions & { readonly prefix?: string | undefined }): Promise<Written>;
+  caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<{ readonly text: string }>;
 }
 
 /** A text encoder behind prompts; DiffEditPipeline is one. */
@@ -47,8 +48,20 @@ export interface GeneratePromptsOptions {
   readonly onToken?: GenerateOptions['onToken'];
 }
 
-/** What the guide asks the language model. The space at the end is the guide's own, and part of the ids. */
+/**
+ * What the guide asks the language model. The space at the end is the guide's own, and part of the ids.
+ * @throws InputError for an empty concept
+ */
 export function promptRequest(concept: string): string {
+  if (typeof concept !== 'string' || concept.trim() === '') {
+    throw new InputError({
+      op: 'generatePrompts',
+      problem: 'no concept',
+      expected: 'a noun such as bowl',
+      received: JSON.stringify(concept) ?? 'undefined',
+      fix: 'Name what the picture contains, or what it shall contain.',
+    });
+  }
   return `Provide a caption for images containing a ${concept}. `;
 }
 
@@ -64,16 +77,6 @@ export async function generatePrompts(
   concept: string,
   options: GeneratePromptsOptions = {},
 ): Promise<string[]> {
-  if (typeof concept !== 'string' || concept.trim() === '') {
-    throw new InputError({
-      op: 'generatePrompts',
-      problem: 'no concept',
-      expected: 'a noun such as bowl',
-      received: JSON.stringify(concept) ?? 'undefined',
-      path: 'concept',
-      fix: 'Name what the picture contains, or what it shall contain.',
-    });
-  }
   const { n = 16, temperature = 0.8, topK = 10, maxNewTokens = 128, generator, signal, onToken } = options;
   const { texts } = await writer.generate(promptRequest(concept), {
     doSample: true,
@@ -117,19 +120,12 @@ export async function embedPrompts(
   return ndarray(mean, shape);
 }
 
-/** Settings of `caption`. */
-export interface CaptionOptions {
-  /** Default 128. */
-  readonly maxNewTokens?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly onToken?: GenerateOptions['onToken'];
-}
-
 /**
- * What a picture shows, in one greedy sentence.
+ * What a picture shows, in one sentence: greedy, of at most 128 new ids unless the options say otherwise.
  * @param captioner a BLIP model
  * @param image of any size
- * @param prefix that the sentence begins with; null or '' lets the model begin itself
+ * @param prefix that the sentence begins with; null or '' lets the model begin by itself
+ * @param options everything that generation takes
  * @throws InputError for a picture that is none; the signal's reason
  */
 export async function caption(
@@ -138,7 +134,6 @@ export async function caption(
   prefix: string | null = 'a photograph of',
   options: CaptionOptions = {},
 ): Promise<string> {
-  const { maxNewTokens = 128, signal, onToken } = options;
-  const { texts } = await captioner.generate(image, { prefix: prefix || undefined, maxNewTokens, signal, onToken });
-  return texts[0] ?? '';
+  const { text } = await captioner.caption(image, prefix || undefined, { maxNewTokens: 128, ...options });
+  return text;
 }
