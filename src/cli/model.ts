@@ -10,7 +10,7 @@ import { requestGpu } from '../node/device.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit.ts';
-import type { ModelOptions } from './options.ts';
+import type { HubOptions, ModelOptions } from './options.ts';
 import { packageRoot } from './package-root.ts';
 import type { Progress } from './progress.ts';
 
@@ -35,7 +35,7 @@ export const EMBEDDED_KNOWS =
  * @throws InputError when there is no such model; DeviceError without a device; WeightsError for a damaged folder
  */
 export async function loadPipeline(o: ModelOptions, progress: Progress, signal: AbortSignal): Promise<Loaded> {
-  const { folder, model } = await findModel(o, progress, signal);
+  const { folder, model } = await findModel('stable-diffusion', o.model, o, progress, signal);
   if (!(await folder.has('model_index.json'))) {
     throw new InputError({
       op: 'model',
@@ -75,15 +75,35 @@ export function adapterName(gpu: Gpu): string {
   return gpu.caps.description || gpu.caps.device || 'unnamed adapter';
 }
 
-async function findModel(
-  o: ModelOptions,
+/** The embedded models, by their folders. */
+export type Family = 'stable-diffusion' | 't5' | 'blip';
+
+/** What `--model` and its kin may name, in words. */
+const WANTED: Readonly<Record<Family, { readonly option: string; readonly what: string; readonly example: string }>> = {
+  'stable-diffusion': {
+    option: '--model',
+    what: 'a diffusers folder of Stable Diffusion 1.x or 2.x',
+    example: 'stabilityai/stable-diffusion-2-1-base',
+  },
+  t5: { option: '--t5', what: 'a folder of Flan-T5', example: 'google/flan-t5-large' },
+  blip: { option: '--blip', what: 'a folder of a BLIP captioner', example: 'Salesforce/blip-image-captioning-base' },
+};
+
+/**
+ * The folder that an option names: a directory, a Hub id, or, where it names none, the embedded model.
+ * @throws InputError when there is no such folder; WeightsError when the Hub cannot be read
+ */
+export async function findModel(
+  family: Family,
+  asked: string | undefined,
+  o: HubOptions,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<{ folder: FolderSource; model: string }> {
-  const asked = o.model;
   if (asked === undefined) {
-    progress.note(`Using the embedded model. ${EMBEDDED_KNOWS}`);
-    return { folder: await directory(embeddedModel()), model: 'orchard (embedded)' };
+    if (family === 'stable-diffusion') progress.note(`Using the embedded model. ${EMBEDDED_KNOWS}`);
+    const model = family === 'stable-diffusion' ? 'orchard (embedded)' : `orchard ${family} (embedded)`;
+    return { folder: await directory(embeddedModel(family)), model };
   }
   if (existsSync(asked) && statSync(asked).isDirectory()) return { folder: await directory(asked), model: asked };
   if (!existsSync(asked) && isRepoId(asked)) {
@@ -92,25 +112,27 @@ async function findModel(
     progress.stop();
     return { folder: await directory(path), model: asked };
   }
+  const { option, what } = WANTED[family];
   throw new InputError({
     op: 'model',
     problem: existsSync(asked) ? 'not a folder' : 'no such folder',
     path: asked,
-    fix: 'Give --model a diffusers folder of Stable Diffusion 1.x or 2.x, or a Hub id (owner/name).',
+    fix: `Give ${option} ${what}, or a Hub id (owner/name).`,
   });
 }
 
 /**
- * The folder of the embedded model, in the repository that this file belongs to.
+ * The folder of an embedded model, in the repository that this file belongs to.
  * @throws InputError in the npm package, which does not carry it
  */
-export function embeddedModel(): string {
-  const folder = join(packageRoot(), 'models', 'orchard', 'stable-diffusion');
+export function embeddedModel(family: Family = 'stable-diffusion'): string {
+  const folder = join(packageRoot(), 'models', 'orchard', family);
   if (existsSync(folder)) return folder;
+  const { option, what, example } = WANTED[family];
   throw new InputError({
     op: 'model',
     problem: 'the embedded model comes with the repository, not with the npm package',
-    fix: 'Clone the repository and run it there, or name a Stable Diffusion 1.x or 2.x folder or Hub id: --model stabilityai/stable-diffusion-2-1-base',
+    fix: `Clone the repository and run it there, or name ${what}, or a Hub id: ${option} ${example}`,
   });
 }
 

@@ -4,16 +4,24 @@
  */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
-/** Options of every command that runs a model. */
-export interface ModelOptions {
-  readonly model?: string;
+/** Where models come from. */
+export interface HubOptions {
   readonly revision?: string;
   readonly cacheDir?: string;
   readonly variant?: string;
+}
+
+/** Where a model runs, and how the result is printed. */
+export interface DeviceOptions {
   readonly dtype: 'float32' | 'float16';
   readonly device?: string;
-  readonly seed?: number;
   readonly json?: boolean;
+}
+
+/** Options of every command that runs a diffusion model. */
+export interface ModelOptions extends HubOptions, DeviceOptions {
+  readonly model?: string;
+  readonly seed?: number;
   readonly mendQuirks?: boolean;
   readonly enableModelCpuOffload?: boolean;
   readonly enableVaeSlicing?: boolean;
@@ -32,12 +40,16 @@ export interface Size {
   readonly height: number;
 }
 
-/** Options of the mask phase. */
-export interface MaskOptions {
+/** Prompts and options of the mask phase. */
+export interface MaskOptions extends MaskSettings {
   readonly sourcePrompt: string;
   readonly targetPrompt: string;
   readonly sourceNegativePrompt?: string;
   readonly targetNegativePrompt?: string;
+}
+
+/** Options of the mask phase. */
+export interface MaskSettings {
   readonly numMapsPerMask: number;
   readonly maskEncodeStrength: number;
   readonly maskThresholdingRatio: number;
@@ -67,31 +79,47 @@ export interface StepOptions {
 
 /** Which model, where it runs, how it reports. */
 export function addModelOptions(command: Command): Command {
-  return command
+  command
     .optionsGroup('Model and device:')
     .option(
       '--model <dir or id>',
       'diffusers folder of Stable Diffusion 1.x or 2.x, or Hub id (default: the embedded orchard model)',
+    );
+  addHubOptions(command).option('--variant <name>', 'set of weights, such as fp16');
+  return addDeviceOptions(command)
+    .option(
+      '--seed <n>',
+      'each phase draws from a fresh torch CPU generator with this seed (default: a new one, printed by --json)',
+      parseSeed,
     )
+    .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
+    .option('--enable-model-cpu-offload', 'keep one network at a time on the device')
+    .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
+    .option('--enable-vae-tiling', 'encode and decode large pictures in tiles');
+}
+
+/** Branch and cache of models from the Hub. */
+export function addHubOptions(command: Command): Command {
+  return command
     .option('--revision <name>', 'branch, tag or commit of a Hub id')
-    .option('--cache-dir <dir>', "where Hub models are kept (default: the Hub's own cache)")
-    .option('--variant <name>', 'set of weights, such as fp16')
+    .option('--cache-dir <dir>', "where Hub models are kept (default: the Hub's own cache)");
+}
+
+/** Precision, adapter and form of the result. */
+export function addDeviceOptions(command: Command): Command {
+  return command
     .addOption(
       new Option('--dtype <type>', 'storage of weights and activations')
         .choices(['float32', 'float16'])
         .default('float32'),
     )
     .option('--device <name>', 'adapter whose name contains this text; see `pentimento devices`')
-    .option(
-      '--seed <n>',
-      'each phase draws from a fresh torch CPU generator with this seed (default: a new one, printed by --json)',
-      integer(0, 2 ** 53 - 1),
-    )
-    .option('--json', 'print the result as JSON on stdout')
-    .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
-    .option('--enable-model-cpu-offload', 'keep one network at a time on the device')
-    .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
-    .option('--enable-vae-tiling', 'encode and decode large pictures in tiles');
+    .option('--json', 'print the result as JSON on stdout');
+}
+
+/** Parser of seeds, as torch takes them. */
+export function parseSeed(text: string): number {
+  return integer(0, 2 ** 53 - 1)(text);
 }
 
 /** What size the picture is brought to before the model sees it. */
@@ -116,12 +144,18 @@ export function addStepOptions(command: Command): Command {
 
 /** Prompts and the mask phase. */
 export function addMaskOptions(command: Command): Command {
-  return command
+  command
     .optionsGroup('Prompts:')
     .requiredOption('--source, --source-prompt <text>', 'what the picture shows')
     .requiredOption('--target, --target-prompt <text>', 'what it shall show')
     .option('--source-negative-prompt <text>', 'negative of the source prompt, for the mask')
-    .option('--target-negative-prompt <text>', 'negative of the target prompt, for the mask')
+    .option('--target-negative-prompt <text>', 'negative of the target prompt, for the mask');
+  return addMaskSettings(command);
+}
+
+/** The mask phase without its prompts. */
+export function addMaskSettings(command: Command): Command {
+  return command
     .optionsGroup('Mask:')
     .option('--num-maps-per-mask <n>', 'noisy copies that are compared', integer(1), 10)
     .option('--mask-encode-strength <x>', 'how noisy they are, 0 to 1', number(0, 1), 0.5)
