@@ -1,3 +1,4 @@
+/** Compute pipelines: one for each distinct WGSL text, compiled asynchronously, with errors that show the line. */
 import { ShaderError } from '../core/errors.ts';
 
 /** How a kernel uses one bound buffer. `update` reads and writes it. */

@@ -1,3 +1,4 @@
+/** Copying channels between rows of different pitch: concatenation, slices, and changes of storage form. */
 import source from '../../wgsl/copy.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';

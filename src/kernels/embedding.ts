@@ -1,3 +1,4 @@
+/** Rows of a table by number; a table that exceeds one binding is read in windows, one call each. */
 import source from '../../wgsl/embedding.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';

@@ -1,3 +1,4 @@
+/** Multi-head attention with its projections: heads of any width, keys and values that may be kept for later calls. */
 import { alignUp, ROW_ALIGN } from '../core/shape.ts';
 import { type AttentionMasks, attention, linear, type Parameter, type Tensor } from '../tensor/ops.ts';
 import { Module } from './module.ts';

@@ -1,3 +1,4 @@
+/** What the forward and the inverse scheduler share. Plain numbers; nothing here knows of a device. */
 import { f16round } from '@petamoriken/float16';
 import { InputError, ShapeError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';

@@ -1,3 +1,4 @@
+/** The forward DDIM scheduler. Its inverse is in ddim-inverse.ts, the tables of both in base.ts. */
 import { InputError, ShapeError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { sameShape } from '../core/shape.ts';

@@ -1,3 +1,4 @@
+/** Tensors that outlive a plan: inputs, results, and what is carried from one run to the next. */
 import { BYTES, type DType } from '../core/dtype.ts';
 import { DeviceError, ShapeError } from '../core/errors.ts';
 import { dim, type Shape, sameShape } from '../core/shape.ts';

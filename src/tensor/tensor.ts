@@ -1,3 +1,4 @@
+/** Symbolic tensors, as model code handles them. Memory comes in with plan.ts, the operations are in ops/. */
 import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/errors.ts';
 import { dim, type Shape, sameShape, sizeOf } from '../core/shape.ts';

@@ -3,6 +3,7 @@ import { upsampleNearest } from '../../kernels/upsample-nearest.ts';
 import type { Lowering, Node } from '../graph.ts';
 import type { Tensor } from '../tensor.ts';
 
+/** Records nearest upsampling; a convolution that follows may take it over. */
 export class UpsampleNode implements Node {
   readonly kind = 'upsample';
   readonly output: Tensor;

@@ -1,0 +1,341 @@
+/** The rules that no compiler checks: who may import whom, what may appear where, how large things may grow. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = new URL('..', import.meta.url).pathname;
+
+/** A layer may import itself and what stands in its row. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  gpu: ['core'],
+  kernels: ['core', 'gpu', 'wgsl'],
+  tensor: ['core', 'gpu', 'kernels'],
+  nn: ['core', 'tensor'],
+  models: ['core', 'tensor', 'nn'],
+  schedulers: ['core'],
+  tokenizers: ['core'],
+  generation: ['core', 'schedulers'],
+  io: ['core'],
+  pipeline: ['core', 'gpu/device', 'tensor', 'nn', 'models', 'schedulers', 'tokenizers', 'generation', 'io'],
+  node: ['core', 'gpu', 'io', 'node:'],
+  cli: [
+    'core',
+    'gpu',
+    'kernels',
+    'tensor',
+    'nn',
+    'models',
+    'schedulers',
+    'tokenizers',
+    'generation',
+    'io',
+    'pipeline',
+    'node',
+    'node:',
+  ],
+};
+/** Packages by the layers that may use them. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  '@huggingface/tokenizers': ['tokenizers'],
+  '@petamoriken/float16': ['schedulers', 'tensor', 'io', 'bench'],
+  '@huggingface/hub': ['node'],
+  pngjs: ['node'],
+  'jpeg-js': ['node'],
+  commander: ['cli'],
+  'cli-progress': ['cli'],
+};
+
+interface Source {
+  readonly path: string;
+  readonly layer: string;
+  readonly text: string;
+  readonly tree: ts.SourceFile;
+}
+
+function filesBelow(folder: string, extension: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith(extension))
+    .map(name => join(folder, name))
+    .sort();
+}
+
+const sources: Source[] = filesBelow('src', '.ts')
+  .filter(path => !path.endsWith('.d.ts'))
+  .map(path => {
+    const text = readFileSync(join(ROOT, path), 'utf8');
+    const [, layer] = path.split('/');
+    return {
+      path,
+      layer: layer.endsWith('.ts') ? 'index' : layer,
+      text,
+      tree: ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true),
+    };
+  });
+const shaders = filesBelow('wgsl', '.wgsl').map(path => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
+
+interface Import {
+  readonly name: string;
+  readonly target: string;
+  /** Erased by the compiler. */
+  readonly typeOnly: boolean;
+}
+
+/** Every module that a file names, in imports, exports and import() of a literal. */
+function importsOf({ path, tree }: Source): Import[] {
+  const found: { name: string; typeOnly: boolean }[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) {
+      found.push({ name: literal(node.moduleSpecifier), typeOnly: node.importClause?.isTypeOnly === true });
+    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier) {
+      found.push({ name: literal(node.moduleSpecifier), typeOnly: node.isTypeOnly });
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      if (ts.isStringLiteral(node.arguments[0])) found.push({ name: node.arguments[0].text, typeOnly: false });
+    } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+      found.push({ name: literal(node.argument.literal), typeOnly: true });
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(tree);
+  const target = (name: string) => (name.startsWith('.') ? relative(ROOT, join(ROOT, dirname(path), name)) : name);
+  return found.map(f => ({ ...f, target: target(f.name) }));
+}
+
+function literal(node: ts.Node): string {
+  return ts.isStringLiteral(node) ? node.text : '';
+}
+
+function allowed(source: Source, target: string): boolean {
+  if (source.layer === 'index') return target.startsWith('src/');
+  const may = [...(MAY_IMPORT[source.layer] ?? []), source.layer];
+  if (target.startsWith('src/'))
+    return may.some(layer => target.startsWith(`src/${layer}/`) || target === `src/${layer}.ts`);
+  if (target.startsWith('wgsl/')) return may.includes('wgsl');
+  if (target.startsWith('node:')) return may.includes('node:');
+  return PACKAGES[target]?.includes(source.layer) ?? false;
+}
+
+/** Names of identifiers in a file, types and values alike. */
+function identifiers(tree: ts.SourceFile): Set<string> {
+  const found = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (ts.isIdentifier(node)) found.add(node.text);
+    ts.forEachChild(node, visit);
+  };
+  visit(tree);
+  return found;
+}
+
+describe('layers', () => {
+  it('knows every folder of src', () => {
+    const layers = new Set(sources.map(s => s.layer));
+    layers.delete('index');
+    expect([...layers].sort()).toEqual(Object.keys(MAY_IMPORT).sort());
+  });
+
+  it('imports only what its row allows', () => {
+    const wrong = sources.flatMap(s =>
+      importsOf(s)
+        .filter(i => !allowed(s, i.target))
+        .map(i => `${s.path} imports ${i.target}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('takes of gpu only its plain data and its device where the pipeline needs one', () => {
+    const pipeline = sources.filter(s => s.layer === 'pipeline').flatMap(s => importsOf(s).map(i => i.target));
+    expect(new Set(pipeline.filter(t => t.startsWith('src/gpu/')))).toEqual(new Set(['src/gpu/device.ts']));
+  });
+
+  it('writes .ts after every import of its own', () => {
+    const wrong = sources.flatMap(s =>
+      importsOf(s)
+        .filter(i => i.name.startsWith('.') && !/\.(ts|wgsl)$/.test(i.name))
+        .map(i => `${s.path}: ${i.name}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('has no cycle of files, types aside', () => {
+    const edges = new Map(
+      sources.map(s => [
+        s.path,
+        importsOf(s)
+          .filter(i => !i.typeOnly)
+          .map(i => i.target),
+      ]),
+    );
+    const done = new Set<string>();
+    const walk = (path: string, trail: string[]): void => {
+      expect(trail, `cycle: ${[...trail, path].join(' -> ')}`).not.toContain(path);
+      if (done.has(path)) return;
+      for (const next of edges.get(path) ?? []) if (edges.has(next)) walk(next, [...trail, path]);
+      done.add(path);
+    };
+    for (const path of edges.keys()) walk(path, []);
+  });
+});
+
+describe('what may appear where', () => {
+  it('keeps buffers, devices and dispatches in gpu and kernels', () => {
+    const forbidden = ['GPUBuffer', 'GPUDevice', 'GPUComputePassEncoder', 'dispatchWorkgroups'];
+    const wrong = sources
+      .filter(s => !['gpu', 'kernels'].includes(s.layer))
+      .flatMap(s => forbidden.filter(name => identifiers(s.tree).has(name)).map(name => `${s.path}: ${name}`));
+    expect(wrong).toEqual([]);
+  });
+
+  it('keeps memory, waiting and dispatching out of the models', () => {
+    const forbidden = /\bawait\b|\basync\b|\bdispose\(|BufferSlice|DispatchList|createBuffer/;
+    expect(
+      sources.filter(s => s.layer === 'models' && forbidden.test(withoutComments(s.text))).map(s => s.path),
+    ).toEqual([]);
+  });
+
+  it('throws only errors of its own', () => {
+    const bare: string[] = [];
+    for (const s of sources) {
+      const visit = (node: ts.Node): void => {
+        const made = ts.isNewExpression(node) || ts.isCallExpression(node) ? node.expression.getText(s.tree) : '';
+        if (/^(Error|TypeError|RangeError|SyntaxError|DOMException)$/.test(made))
+          bare.push(`${s.path}: ${node.getText(s.tree).slice(0, 60)}`);
+        ts.forEachChild(node, visit);
+      };
+      visit(s.tree);
+    }
+    expect(bare).toEqual([]);
+  });
+
+  it('has no any, no non-null assertion, no suppressed type error', () => {
+    const wrong = sources.flatMap(s => {
+      const found: string[] = [];
+      const visit = (node: ts.Node): void => {
+        if (ts.isNonNullExpression(node) || node.kind === ts.SyntaxKind.AnyKeyword)
+          found.push(`${s.path}: ${node.parent.getText(s.tree).slice(0, 60)}`);
+        ts.forEachChild(node, visit);
+      };
+      visit(s.tree);
+      if (/@ts-(ignore|expect-error|nocheck)/.test(s.text)) found.push(`${s.path}: a suppressed error`);
+      return found;
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('names every kernel file alike in wgsl, src and the label', () => {
+    const stems = shaders.filter(s => !s.path.startsWith('wgsl/lib/')).map(s => s.path.slice(5, -5));
+    const bodies = sources.filter(s => s.layer === 'kernels');
+    for (const stem of stems) {
+      const users = bodies.filter(s => s.text.includes(`/wgsl/${stem}.wgsl'`));
+      expect(users.length, `${stem}.wgsl is imported by no kernel`).toBeGreaterThan(0);
+      expect(
+        users.some(s => labelled(s.text, stem)),
+        `no kernel is labelled '${stem}'`,
+      ).toBe(true);
+    }
+  });
+});
+
+describe('sizes', () => {
+  const LINES = { hard: 400, median: 150, function: 60, constructor: 80 };
+
+  it('keeps files below 400 lines, half of them below 150', () => {
+    const lines = sources.map(s => ({ path: s.path, lines: s.text.split('\n').length - 1 }));
+    expect(lines.filter(f => f.lines > LINES.hard)).toEqual([]);
+    const sorted = lines.map(f => f.lines).sort((a, b) => a - b);
+    expect(sorted[Math.floor(sorted.length / 2)]).toBeLessThanOrEqual(LINES.median);
+  });
+
+  it('keeps functions below 60 lines, constructors below 80', () => {
+    const long: string[] = [];
+    for (const s of sources) {
+      const visit = (node: ts.Node): void => {
+        if (ts.isFunctionLike(node) && 'body' in node && node.body) {
+          const [from, to] = [node.getStart(s.tree), node.getEnd()].map(
+            at => s.tree.getLineAndCharacterOfPosition(at).line,
+          );
+          const limit = ts.isConstructorDeclaration(node) ? LINES.constructor : LINES.function;
+          if (to - from + 1 > limit) long.push(`${s.path}:${from + 1}: ${to - from + 1} lines`);
+        }
+        ts.forEachChild(node, visit);
+      };
+      visit(s.tree);
+    }
+    expect(long).toEqual([]);
+  });
+
+  it('keeps a network readable in one sitting: UNet with its blocks below 450 lines, forward below 40', () => {
+    const unet = sources.filter(s => /models\/stable-diffusion\/unet(-blocks)?\.ts$/.test(s.path));
+    expect(unet).toHaveLength(2);
+    expect(unet.reduce((sum, s) => sum + s.text.split('\n').length - 1, 0)).toBeLessThanOrEqual(450);
+    for (const s of sources.filter(f => f.layer === 'models')) {
+      const visit = (node: ts.Node): void => {
+        if (ts.isMethodDeclaration(node) && node.name.getText(s.tree) === 'forward') {
+          const [from, to] = [node.getStart(s.tree), node.getEnd()].map(
+            at => s.tree.getLineAndCharacterOfPosition(at).line,
+          );
+          expect(to - from + 1, `${s.path}: forward`).toBeLessThanOrEqual(40);
+        }
+        ts.forEachChild(node, visit);
+      };
+      visit(s.tree);
+    }
+  });
+
+  it('opens files over 100 lines with what lives there', () => {
+    const bare = sources.filter(s => s.text.split('\n').length > 100 && !/^(\/\*\*|import |#!)/.test(s.text));
+    expect(bare.map(s => s.path)).toEqual([]);
+    const silent = sources
+      .filter(s => s.text.split('\n').length > 100 && !/^(#!.*\n)?\/\*\*/.test(s.text))
+      .map(s => s.path);
+    expect(silent).toEqual([]);
+  });
+});
+
+describe('documentation', () => {
+  it('says something about every exported function and class of kernels, tensor, nn, schedulers and pipeline', () => {
+    const silent: string[] = [];
+    for (const s of sources.filter(f => ['kernels', 'tensor', 'nn', 'schedulers', 'pipeline'].includes(f.layer))) {
+      for (const node of s.tree.statements) {
+        const exported =
+          ts.canHaveModifiers(node) && ts.getModifiers(node)?.some(m => m.kind === ts.SyntaxKind.ExportKeyword);
+        if (!exported || !(ts.isFunctionDeclaration(node) || ts.isClassDeclaration(node))) continue;
+        if (ts.getJSDocCommentsAndTags(node).length === 0) silent.push(`${s.path}: ${node.name?.text}`);
+      }
+    }
+    expect(silent).toEqual([]);
+  });
+});
+
+describe('kernels', () => {
+  const kernels = shaders.filter(s => !s.path.startsWith('wgsl/lib/'));
+
+  it('are WGSL and nothing else', () => {
+    expect(shaders.filter(s => /#|\{\{|\$\{/.test(s.text)).map(s => s.path)).toEqual([]);
+  });
+
+  it.each(kernels.map(s => [s.path.slice(5), s] as const))(
+    '%s says formula, bindings, dispatch, traffic and needs in its head',
+    (_, { text }) => {
+      const head = text.slice(0, text.search(/^(?!\/\/)/m));
+      const lines = head.split('\n');
+      const bindings = [...text.matchAll(/var<storage(?:, *\w+)?> *(\w+)/g)].map(m => m[1]);
+      expect(head, 'a formula or what is computed in the first lines').toMatch(/^\/\/ [\w-]+: ?/);
+      expect(lines.length).toBeGreaterThanOrEqual(5);
+      for (const binding of bindings) expect(head, `binding '${binding}'`).toMatch(new RegExp(`\\b${binding}\\b`));
+      expect(head, 'dispatch').toMatch(/tile|workgroup|dispatch/i);
+      expect(head, 'traffic').toMatch(/Traffic/);
+      expect(head, 'needs').toMatch(/Needs/);
+    },
+  );
+});
+
+/** Whether a kernel has this label, as a literal or as a template that ends in the family. */
+function labelled(text: string, stem: string): boolean {
+  const template = stem.replace(/(broadcast|tile)$/, '$${family}');
+  return text.includes(`'${stem}'`) || text.includes(`\`${template}\``);
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
+}
