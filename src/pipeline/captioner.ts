@@ -1,0 +1,342 @@
+/**
+ * Captions of pictures by BLIP. Li et al. 2022, https://arxiv.org/abs/2201.12086. Reference: transformers 4.57.6,
+ * BlipForConditionalGeneration and BlipProcessor. How ids are chosen is in src/generation, what runs on the device in
+ * picture-context.ts.
+ */
+import { DeviceError, InputError, ShapeError } from '../core/errors.ts';
+import { type NdArray, ndarray } from '../core/ndarray.ts';
+import type { FolderSource, TensorSource } from '../core/tensor-source.ts';
+import {
+  type GenerateOptions,
+  type GenerateOutput,
+  type GenerationDefaults,
+  generate,
+  readGenerationDefaults,
+  type Sequences,
+  tokenTextOf,
+} from '../generation/index.ts';
+import { Gpu } from '../gpu/device.ts';
+import { openCheckpoint } from '../io/checkpoint.ts';
+import type { Picture } from '../io/preprocess.ts';
+import { readFloats } from '../io/read-floats.ts';
+import { type BlipConfig, BlipModel, interpolatePositions, parseBlipConfig, patchGrid } from '../models/blip/index.ts';
+import { Weights } from '../nn/weights.ts';
+import { BertTokenizer } from '../tokenizers/index.ts';
+import {
+  BLIP_PROCESSOR,
+  type BlipProcessorConfig,
+  type PictureSize,
+  parseBlipProcessor,
+  processPictures,
+} from './blip-processor.ts';
+import { Component, Memory } from './components.ts';
+import { PictureContext } from './picture-context.ts';
+import { readJson } from './read-json.ts';
+import type { ProgressEvent } from './types.ts';
+
+const OP = 'BlipForConditionalGeneration';
+
+/** Options of `fromPretrained`. */
+export interface CaptionerOptions {
+  /** A device from Gpu.request() or requestGpu() of pentimento/node; by default a new one, which dispose() then frees. */
+  readonly gpu?: Gpu | undefined;
+  /** Of activations, and, for float16, of weights; float32 keeps weights in the file's own precision. Default float32. */
+  readonly dtype?: 'float32' | 'float16' | undefined;
+  /** Such as 'fp16': takes the weight files of that name. */
+  readonly variant?: string | undefined;
+  /** Told of loading. */
+  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of doubtful configs; default console.warn. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  /** Keeps the weights in the file but for the length of each call. Default false. */
+  readonly modelCpuOffload?: boolean | undefined;
+}
+
+/** Prepared pictures, and ids that their captions begin with. */
+export interface CaptionInput {
+  /** [N, 3, H, W], from processPictures. */
+  readonly pixels: NdArray;
+  /** N rows of equal length as the tokenizer gives them, [CLS] ... [SEP]: the first is replaced, the last dropped. */
+  readonly ids?: Sequences | undefined;
+  /** Stretches the position embeddings over pictures of another size than the trained one. Default false. */
+  readonly interpolatePositions?: boolean | undefined;
+}
+
+/** Options of `generate`: those of generation, and two for pictures that it prepares itself. */
+export type CaptionOptions = GenerateOptions & {
+  /** How every caption begins, such as 'a photograph of'; part of the result. */
+  readonly prefix?: string | undefined;
+  /** Resizes the pictures to this instead of the model's own size; position embeddings are interpolated. */
+  readonly size?: PictureSize | undefined;
+};
+
+/** Captions, and the ids behind them: from the start id on, with the end id and padding. */
+export interface CaptionOutput extends GenerateOutput {
+  readonly texts: string[];
+}
+
+interface Opened {
+  readonly config: BlipConfig;
+  readonly processor: BlipProcessorConfig;
+  readonly tokenizer: BertTokenizer;
+  readonly defaults: GenerationDefaults;
+  readonly source: TensorSource;
+  readonly weights: Weights;
+  readonly model: BlipModel;
+}
+
+/** Writes captions. One call at a time; other pipelines may share the device. */
+export class BlipForConditionalGeneration {
+  readonly gpu: Gpu;
+  readonly dtype: 'float32' | 'float16';
+  readonly config: BlipConfig;
+  readonly processor: BlipProcessorConfig;
+  readonly tokenizer: BertTokenizer;
+  readonly #opened: Opened;
+  readonly #options: CaptionerOptions;
+  readonly #component: Component<BlipModel>;
+  readonly #memory: Memory = new Memory();
+  #context: PictureContext | undefined;
+  #busy = false;
+  #disposed = false;
+
+  private constructor(gpu: Gpu, opened: Opened, options: CaptionerOptions) {
+    this.gpu = gpu;
+    this.dtype = options.dtype ?? 'float32';
+    this.config = opened.config;
+    this.processor = opened.processor;
+    this.tokenizer = opened.tokenizer;
+    this.#opened = opened;
+    this.#options = options;
+    const home = { gpu, memory: this.#memory, dtype: this.dtype };
+    this.#component = new Component('blip', opened.model, opened.weights, home);
+  }
+
+  /**
+   * Reads a model folder as transformers saves it (weights as safetensors or pytorch_model.bin, whole or in shards) and,
+   * unless offloading is asked for, brings its weights to the device.
+   * @param folder a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
+   * @param options device, precision, progress
+   * @throws InputError for a folder of another model; WeightsError listing every missing, unused and misshapen tensor;
+   * DeviceError without a device or memory; the signal's reason
+   */
+  static async fromPretrained(
+    folder: FolderSource,
+    options: CaptionerOptions = {},
+  ): Promise<BlipForConditionalGeneration> {
+    const { dtype = 'float32', signal } = options;
+    if (dtype !== 'float32' && dtype !== 'float16') {
+      const op = `${OP}.fromPretrained`;
+      throw new InputError({
+        op,
+        problem: 'unknown dtype',
+        expected: 'float32 or float16',
+        received: dtype,
+        path: 'dtype',
+      });
+    }
+    signal?.throwIfAborted();
+    const opened = await open(folder, options);
+    let made: BlipForConditionalGeneration | undefined;
+    try {
+      made = new BlipForConditionalGeneration(options.gpu ?? (await Gpu.request()), opened, options);
+      if (!options.modelCpuOffload) await made.#load(signal);
+      return made;
+    } catch (error) {
+      if (made) made.dispose();
+      else await opened.source.close?.();
+      throw error;
+    }
+  }
+
+  /** Device bytes held now: weights, plans, tensors. */
+  get bytes(): number {
+    return this.#memory.bytes;
+  }
+
+  /** The most device bytes that were ever held. */
+  get peakBytes(): number {
+    return this.#memory.peak;
+  }
+
+  /**
+   * Writes a caption of one picture.
+   * @param image of any size
+   * @param prefix how the caption begins, such as 'a photograph of'; part of the result
+   * @param options size, and everything that generation takes; 20 new ids by default
+   * @returns the best caption and its ids
+   * @throws as `generate`
+   */
+  async caption(
+    image: Picture,
+    prefix?: string,
+    options: CaptionOptions = {},
+  ): Promise<{ readonly text: string; readonly ids: readonly number[] }> {
+    const { texts, sequences } = await this.generate(image, { ...options, prefix: prefix ?? options.prefix });
+    return { text: texts[0] ?? '', ids: sequences[0] ?? [] };
+  }
+
+  /**
+   * Writes captions: numReturnSequences for each picture, one after the other. Each begins with the config's start id;
+   * [SEP] ends it, and the config's eos_token_id has no part.
+   * @param input one picture or several of any sizes, or what they become: pixels, and ids of the prefixes
+   * @param options prefix, size, and everything that generation takes; 20 new ids by default
+   * @returns texts and ids
+   * @throws InputError for arguments that make no sense; ShapeError for pixels of another size than the model's;
+   * DeviceError for a busy or disposed captioner; the signal's reason
+   * @see transformers BlipProcessor, BlipForConditionalGeneration.generate
+   */
+  async generate(
+    input: Picture | readonly Picture[] | CaptionInput,
+    options: CaptionOptions = {},
+  ): Promise<CaptionOutput> {
+    const { prefix, size, ...settings } = options;
+    const prepared = isPrepared(input) ? input : this.#prepare(input, prefix, size);
+    const prompt = this.#prompt(prepared);
+    this.#begin();
+    try {
+      options.signal?.throwIfAborted();
+      await this.#load(options.signal);
+      const context = await this.#look(prepared);
+      const output = await generate(
+        {
+          startDecoder: (rows, maxLength) => context.start(rows, maxLength),
+          inputs: prompt.length,
+          encoderDecoder: false,
+          prompt,
+          maxPositions: this.config.text.positions,
+          defaults: this.#opened.defaults,
+        },
+        { ...settings, tokenText: settings.tokenText ?? tokenTextOf(this.tokenizer) },
+      );
+      return { ...output, texts: this.tokenizer.decodeBatch(output.sequences, { skipSpecialTokens: true }) };
+    } finally {
+      this.#busy = false;
+      if (this.#options.modelCpuOffload && !this.#disposed) this.unload();
+    }
+  }
+
+  /** Takes everything off the device; the next call loads it again. */
+  unload(): void {
+    this.#context = undefined;
+    this.#component.unload();
+  }
+
+  /** Frees everything on the device and closes the files. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.unload();
+    void this.#opened.source.close?.();
+    if (this.#options.gpu === undefined) this.gpu.dispose();
+  }
+
+  #prepare(pictures: Picture | readonly Picture[], prefix?: string, size?: PictureSize): CaptionInput {
+    const pixels = processPictures(pictures, this.processor, size);
+    const row = prefix === undefined ? undefined : this.tokenizer.encode(prefix).ids;
+    const ids = row && Array.from({ length: pixels.shape[0] ?? 0 }, () => row);
+    return { pixels, ids, interpolatePositions: size !== undefined };
+  }
+
+  /** The ids that the decoder begins with. */
+  #prompt({ pixels, ids }: CaptionInput): Sequences {
+    const [pictures = 0, channels] = pixels.shape;
+    if (pixels.shape.length !== 4 || channels !== 3) {
+      throw new ShapeError({
+        op: OP,
+        problem: 'not pictures',
+        expected: '[N, 3, H, W]',
+        received: pixels.shape,
+        path: 'pixels',
+      });
+    }
+    const { startId } = this.config.text;
+    if (!ids) return Array.from({ length: pictures }, () => [startId]);
+    if (ids.length === pictures && ids.every(row => row.length >= 2))
+      return ids.map(row => [startId, ...row.slice(1, -1)]);
+    const expected = `${pictures} rows of at least two ids, [CLS] and [SEP]`;
+    throw new InputError({ op: OP, problem: 'ids do not fit the pictures', expected, received: ids, path: 'ids' });
+  }
+
+  /** Encodes the pictures. */
+  async #look({ pixels, interpolatePositions: interpolated = false }: CaptionInput): Promise<PictureContext> {
+    const [images = 0, , height = 0, width = 0] = pixels.shape;
+    const key = `${images}x${height}x${width}${interpolated ? ' interpolated' : ''}`;
+    if (this.#context?.key !== key) {
+      if (this.#context) this.#component.detach(this.#context);
+      this.#context = undefined;
+      const home = { gpu: this.gpu, memory: this.#memory, dtype: this.dtype, model: this.#component.model };
+      const table = interpolated ? await this.#positions(height, width) : undefined;
+      this.#context = await PictureContext.create(home, key, pixels.shape, table);
+      this.#component.attach(this.#context);
+    }
+    this.#context.encode(pixels);
+    return this.#context;
+  }
+
+  /** Position embeddings for pictures of any size -> [1, 1 + P, D] */
+  async #positions(height: number, width: number): Promise<NdArray> {
+    const stored = await readFloats(this.#opened.source, 'vision_model.embeddings.position_embedding');
+    const table = ndarray(stored.data, stored.shape.slice(-2));
+    const { data, shape } = interpolatePositions(table, patchGrid(this.config.vision, height, width));
+    return ndarray(data, [1, ...shape]);
+  }
+
+  async #load(signal: AbortSignal | undefined): Promise<void> {
+    const start = performance.now();
+    await this.#component.load({
+      signal,
+      onProgress: (step, of) => {
+        this.#options.onProgress?.({ phase: 'load', step, of, ms: performance.now() - start, bytes: this.bytes });
+      },
+    });
+  }
+
+  #begin(): void {
+    this.gpu.check(OP);
+    if (this.#disposed) {
+      throw new DeviceError({
+        op: OP,
+        problem: 'the captioner was disposed',
+        fix: 'Open it again with fromPretrained().',
+      });
+    }
+    if (this.#busy) {
+      const fix = 'Await the other call, abort it by its signal, or open a second captioner on the same device.';
+      throw new DeviceError({ op: OP, problem: 'the captioner is busy', expected: 'one call at a time', fix });
+    }
+    this.#busy = true;
+  }
+}
+
+function isPrepared(input: Picture | readonly Picture[] | CaptionInput): input is CaptionInput {
+  return typeof input === 'object' && input !== null && 'pixels' in input;
+}
+
+async function open(folder: FolderSource, options: CaptionerOptions): Promise<Opened> {
+  const warn = options.onWarning ?? (message => console.warn(message));
+  const read = (name: string): Promise<Record<string, unknown>> => readJson(folder, name, OP);
+  const json = await read('config.json');
+  const config = parseBlipConfig(json, `${folder.label}/config.json`, warn);
+  const prepared = 'preprocessor_config.json';
+  const processor = (await folder.has(prepared))
+    ? parseBlipProcessor(await read(prepared), `${folder.label}/${prepared}`)
+    : BLIP_PROCESSOR;
+  const tokenizer = await BertTokenizer.fromFolder(folder);
+  // The text decoder's part of the config counts; a generation_config.json is for the whole model, which never generates.
+  const own = readGenerationDefaults(undefined, (json['text_config'] ?? {}) as Record<string, unknown>);
+  const { startId, endId, padId } = config.text;
+  const defaults = { ...own, bosTokenId: startId, eosTokenId: endId, padTokenId: padId };
+  const { variant } = options;
+  const source = await openCheckpoint(folder, 'model', variant === undefined ? {} : { variant });
+  try {
+    const weights = Weights.open(source);
+    const model = new BlipModel(weights, config);
+    weights.check();
+    return { config, processor, tokenizer, defaults, source, weights, model };
+  } catch (error) {
+    await source.close?.();
+    throw error;
+  }
+}
