@@ -62,8 +62,12 @@ describe('generatePrompts', () => {
 
   test('refuses an empty concept before it asks', async () => {
     const writer = fakeWriter();
-    await expect(generatePrompts(writer, ' ')).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: generatePrompts: no concept: expected a noun such as bowl, got " ". Name what the picture contains, or what it shall contain.]`);
-    expect(() => promptRequest(undefined as unknown as string)).toThrowErrorMatchingInlineSnapshot(`[InputError: generatePrompts: no concept: expected a noun such as bowl, got undefined. Name what the picture contains, or what it shall contain.]`);
+    await expect(generatePrompts(writer, ' ')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: generatePrompts: no concept: expected a noun such as bowl, got " ". Name what the picture contains, or what it shall contain.]`,
+    );
+    expect(() => promptRequest(undefined as unknown as string)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: generatePrompts: no concept: expected a noun such as bowl, got undefined. Name what the picture contains, or what it shall contain.]`,
+    );
     expect(writer.asked).toEqual([]);
   });
 });
@@ -79,8 +83,12 @@ describe('embedPrompts', () => {
 
   test('refuses what is no list of sentences', async () => {
     const encoder = fakeEncoder();
-    await expect(embedPrompts(encoder, [])).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: embedPrompts: no sentences: expected a list of at least one, got an empty list (sentences). Pass what generatePrompts returns, or sentences of your own.]`);
-    await expect(embedPrompts(encoder, 'a bowl' as never)).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: embedPrompts: no sentences: expected a list of at least one, got string (sentences). Pass what generatePrompts returns, or sentences of your own.]`);
+    await expect(embedPrompts(encoder, [])).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: embedPrompts: no sentences: expected a list of at least one, got an empty list (sentences). Pass what generatePrompts returns, or sentences of your own.]`,
+    );
+    await expect(embedPrompts(encoder, 'a bowl' as never)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: embedPrompts: no sentences: expected a list of at least one, got string (sentences). Pass what generatePrompts returns, or sentences of your own.]`,
+    );
     expect(encoder.asked).toEqual([]);
   });
 });

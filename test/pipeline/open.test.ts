@@ -35,19 +35,33 @@ function changed(
 }
 
 test('a folder that is no model names what is missing', async () => {
-  await expect(changed({ 'model_index.json': undefined })()).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: DiffEditPipeline.fromPretrained: model_index.json is missing (sd1). Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.]`);
-  await expect(changed({ 'unet/config.json': undefined })()).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: DiffEditPipeline.fromPretrained: unet/config.json is missing (sd1). Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.]`);
-  await expect(changed({ 'scheduler/scheduler_config.json': '{' })()).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: DiffEditPipeline.fromPretrained: the file is not JSON (sd1/scheduler/scheduler_config.json). Download it again.]`);
-  await expect(changed({ 'scheduler/scheduler_config.json': '[]' })()).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: DiffEditPipeline.fromPretrained: the file is not a JSON object (sd1/scheduler/scheduler_config.json). Download it again.]`);
+  await expect(changed({ 'model_index.json': undefined })()).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: DiffEditPipeline.fromPretrained: model_index.json is missing (sd1). Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.]`,
+  );
+  await expect(changed({ 'unet/config.json': undefined })()).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: DiffEditPipeline.fromPretrained: unet/config.json is missing (sd1). Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.]`,
+  );
+  await expect(changed({ 'scheduler/scheduler_config.json': '{' })()).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: DiffEditPipeline.fromPretrained: the file is not JSON (sd1/scheduler/scheduler_config.json). Download it again.]`,
+  );
+  await expect(changed({ 'scheduler/scheduler_config.json': '[]' })()).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: DiffEditPipeline.fromPretrained: the file is not a JSON object (sd1/scheduler/scheduler_config.json). Download it again.]`,
+  );
 });
 
 test('other model families are refused by name', async () => {
   const index = (more: object) => changed({ 'model_index.json': more })();
-  await expect(index({ unet: ['diffusers', 'UNetMotionModel'] })).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: DiffEditPipeline.fromPretrained: unsupported unet: expected UNet2DConditionModel, got "UNetMotionModel" (sd1/model_index.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`);
+  await expect(index({ unet: ['diffusers', 'UNetMotionModel'] })).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: DiffEditPipeline.fromPretrained: unsupported unet: expected UNet2DConditionModel, got "UNetMotionModel" (sd1/model_index.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`,
+  );
   await expect(
     index({ text_encoder_2: ['transformers', 'CLIPTextModelWithProjection'] }),
-  ).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: DiffEditPipeline.fromPretrained: unsupported text_encoder_2: expected one text encoder, got two (sd1/model_index.json). Stable Diffusion XL and later are not built; use a 1.x or 2.x folder.]`);
-  await expect(index({ vae: null })).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: DiffEditPipeline.fromPretrained: unsupported vae: expected AutoencoderKL, got null (sd1/model_index.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`);
+  ).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: DiffEditPipeline.fromPretrained: unsupported text_encoder_2: expected one text encoder, got two (sd1/model_index.json). Stable Diffusion XL and later are not built; use a 1.x or 2.x folder.]`,
+  );
+  await expect(index({ vae: null })).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: DiffEditPipeline.fromPretrained: unsupported vae: expected AutoencoderKL, got null (sd1/model_index.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`,
+  );
 });
 
 test('a config that does not belong to the weights gives every key', async () => {
@@ -109,6 +123,8 @@ test('a pipeline disposed during a call ends the call with an error and holds no
     numInferenceSteps: 4,
     callback: i => void (i === 1 && pipeline.dispose()),
   });
-  await expect(call).rejects.toThrowErrorMatchingInlineSnapshot(`[DeviceError: DiffEditPipeline: the pipeline was disposed during a call. Abort the call by its signal and await it first.]`);
+  await expect(call).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[DeviceError: DiffEditPipeline: the pipeline was disposed during a call. Abort the call by its signal and await it first.]`,
+  );
   expect(pipeline.bytes).toBe(0);
 });
