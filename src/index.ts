@@ -11,10 +11,35 @@ export type { Caps, CapsOptions } from './gpu/caps.ts';
 export { Gpu, type GpuOptions } from './gpu/device.ts';
 export { encodeImage, type ImageInput, loadImage, toCanvas } from './io/image-page.ts';
 export * from './io/index.ts';
+export * from './models/blip/index.ts';
 export * from './models/stable-diffusion/index.ts';
 export { LoadedWeights, type LoadOptions } from './nn/load.ts';
 export { Weights } from './nn/weights.ts';
+export {
+  BLIP_PROCESSOR,
+  type BlipProcessorConfig,
+  type PictureSize,
+  parseBlipProcessor,
+  processPictures,
+} from './pipeline/blip-processor.ts';
+export {
+  BlipForConditionalGeneration,
+  type CaptionerOptions,
+  type CaptionInput,
+  type CaptionOptions,
+  type CaptionOutput,
+} from './pipeline/captioner.ts';
 export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit.ts';
+export {
+  caption,
+  embedPrompts,
+  type GeneratePromptsOptions,
+  generatePrompts,
+  type PictureToText,
+  type PromptEncoder,
+  promptRequest,
+  type TextToText,
+} from './pipeline/guide-helpers.ts';
 export * from './pipeline/types.ts';
 export * from './schedulers/index.ts';
 export { DeviceTensor } from './tensor/device-tensor.ts';

@@ -1,5 +1,6 @@
 /** The command line as a function: arguments in, exit code out. */
 import { Command, CommanderError } from 'commander';
+import { captionCommand } from './caption.ts';
 import { EXIT, explain, type Outside } from './command.ts';
 import { devicesCommand } from './devices.ts';
 import { editCommand } from './edit.ts';
@@ -35,7 +36,8 @@ export function createProgram(outside: Outside): Command {
     .version(packageVersion())
     .option('--debug', 'print where an error comes from')
     .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
-  for (const command of [editCommand, maskCommand, invertCommand, devicesCommand]) program.addCommand(command(outside));
+  for (const command of [editCommand, maskCommand, invertCommand, captionCommand, devicesCommand])
+    program.addCommand(command(outside));
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       writeOut: text => outside.stdout.write(text),

@@ -1,0 +1,49 @@
+/** What `caption` and `prompts` share: a device, one model on it, and the result. */
+import type { FolderSource } from '../core/tensor-source.ts';
+import type { Gpu } from '../gpu/device.ts';
+import { requestGpu } from '../node/device.ts';
+import type { ProgressEvent } from '../pipeline/types.ts';
+import { type Outside, print, type Result } from './command.ts';
+import { adapterName, type Family, findModel } from './model.ts';
+import type { DeviceOptions, HubOptions } from './options.ts';
+import { createProgress, type Progress } from './progress.ts';
+
+/** What a model is opened with. */
+export interface Opening {
+  readonly gpu: Gpu;
+  readonly dtype: 'float32' | 'float16';
+  readonly signal: AbortSignal;
+  readonly onProgress: (event: ProgressEvent) => void;
+  readonly onWarning: (message: string) => void;
+}
+
+/** Opens a model of the family, runs `work` with it, prints the result, and frees the device whatever happens. */
+export async function withTextModel<M extends { dispose(): void }>(
+  family: Family,
+  asked: string | undefined,
+  o: DeviceOptions & HubOptions,
+  outside: Outside,
+  open: (folder: FolderSource, options: Opening) => Promise<M>,
+  work: (model: M, progress: Progress) => Promise<Omit<Result, 'files'> & { readonly lines: readonly string[] }>,
+): Promise<void> {
+  const progress = createProgress(outside.stderr);
+  const { signal } = outside;
+  let gpu: Gpu | undefined;
+  let loaded: M | undefined;
+  try {
+    const { folder, model } = await findModel(family, asked, o, progress, signal);
+    gpu = await requestGpu({ adapterName: o.device });
+    const { report: onProgress, note: onWarning } = progress;
+    loaded = await open(folder, { gpu, dtype: o.dtype, signal, onProgress, onWarning });
+    const { lines, ...result } = await work(loaded, progress);
+    progress.stop();
+    signal.throwIfAborted();
+    const more = { model, device: adapterName(gpu), dtype: o.dtype };
+    if (o.json) print(outside, true, { files: {}, ...result, ...more });
+    else for (const line of lines) outside.stdout.write(`${line}\n`);
+  } finally {
+    progress.stop();
+    loaded?.dispose();
+    gpu?.dispose();
+  }
+}
