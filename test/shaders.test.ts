@@ -1,0 +1,104 @@
+/** Every kernel compiles, as it stands with the libs that its head names and in every storage form. No adapter is needed. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ShaderError } from '../src/core/errors.ts';
+import type { Gpu } from '../src/gpu/device.ts';
+import { specialize, type Values } from '../src/gpu/specialize.ts';
+import { requestGpu } from '../src/node/device.ts';
+
+const dawnFlags = ['backend=null'];
+const full = await requestGpu({ dawnFlags });
+const bare = await requestGpu({ dawnFlags, bare: true });
+
+const WGSL = new URL('../wgsl/', import.meta.url);
+const read = (name: string) => readFileSync(new URL(name, WGSL), 'utf8');
+const libs = readdirSync(new URL('lib/', WGSL)).map(name => name.slice(0, -5));
+const stems = readdirSync(WGSL)
+  .filter(name => name.endsWith('.wgsl'))
+  .map(name => name.slice(0, -5));
+const FORMS = ['f32', 'f16', 'f16-packed', 'bf16-packed'];
+
+/** The libs of a kernel by the names in its head; those that come in storage forms in the one asked for. */
+function libsOf(stem: string, form: string): string[] {
+  const head = read(`${stem}.wgsl`).replace(/\n\/\/ ?/g, ' ');
+  const [, needs = ''] = /Needs: ([^.]*)\./.exec(head) ?? [];
+  return needs
+    .split(/, */)
+    .filter(name => name !== 'nothing')
+    .map(name => name.trim().replace(/^lib\//, ''))
+    .map(name => {
+      if (libs.includes(name)) return name;
+      const suited = libs.includes(`${name}-${form}`) ? form : form.startsWith('bf16') ? 'f32' : form;
+      expect(libs, `${stem} names a lib that is not there`).toContain(`${name}-${suited}`);
+      return `${name}-${suited}`;
+    });
+}
+
+async function compile(gpu: Gpu, stem: string, form: string, values: Values): Promise<void> {
+  const source = specialize(
+    stem,
+    read(`${stem}.wgsl`),
+    libsOf(stem, form).map(name => read(`lib/${name}.wgsl`)),
+    values,
+  );
+  const module = gpu.device.createShaderModule({ label: stem, code: source });
+  const { messages } = await module.getCompilationInfo();
+  expect(messages.map(m => `${stem}.wgsl:${m.lineNum}: ${m.message}`)).toEqual([]);
+  await gpu.device.createComputePipelineAsync({ label: stem, layout: 'auto', compute: { module, entryPoint: 'main' } });
+}
+
+/** The kernel's flags, each turned over alone. */
+function flagsOf(stem: string): Values[] {
+  return [...read(`${stem}.wgsl`).matchAll(/^const (\w+): bool = (true|false);/gm)].map(([, name, value]) => ({
+    [name]: value !== 'true',
+  }));
+}
+
+it('the null backend compiles with every feature, and without any', () => {
+  expect(full.caps.device).toBe('null-backend');
+  expect(full.caps.half).toBe('f16');
+  expect(full.device.features.has('subgroups')).toBe(true);
+  expect(bare.caps.half).toBe('f16-packed');
+});
+
+describe.each(stems)('%s', stem => {
+  const subgroups = /^enable subgroups;/m.test(read(`${stem}.wgsl`));
+
+  it.each(FORMS)('compiles with values as %s', async form => {
+    await compile(full, stem, form, {});
+    for (const flags of flagsOf(stem)) await compile(full, stem, form, flags);
+  });
+
+  if (subgroups) {
+    it('compiles for subgroups of 4, 8 and 16 lanes', async () => {
+      for (const LANES of [4, 8, 16]) await compile(full, stem, 'f32', { LANES });
+    });
+  } else {
+    it('compiles without optional features', async () => {
+      for (const form of ['f32', 'f16-packed']) await compile(bare, stem, form, {});
+    });
+  }
+});
+
+it('libs belong to a kernel', () => {
+  const used = new Set(stems.flatMap(stem => FORMS.flatMap(form => libsOf(stem, form))));
+  expect(libs.filter(name => !used.has(name))).toEqual([]);
+});
+
+it('a broken kernel is reported with its file, line and the lines around it', async () => {
+  const code = '// first\n// second\n@compute @workgroup_size(1)\nfn main() {\n  let x: u32 = 1.5;\n}\n';
+  const failed = full.pipelines.get('broken', code, []);
+  await expect(failed).rejects.toThrow(ShaderError);
+  await expect(full.pipelines.get('broken', code, [])).rejects.toThrowErrorMatchingInlineSnapshot(`
+    [ShaderError: broken: the device refused the kernel: got cannot convert value of type 'abstract-float' to type 'u32'
+    3 | @compute @workgroup_size(1)
+    4 | fn main() {
+    5 |   let x: u32 = 1.5;
+    6 | }
+    7 |  (broken.wgsl:5). This is a defect of the library or of the driver: report it with the adapter name.]
+  `);
+});
+
+it('a misspelt constant is refused before the device sees it', () => {
+  expect(() => specialize('copy', read('copy.wgsl'), [], { WORKGRUOP: 64 })).toThrowErrorMatchingInlineSnapshot(`[ShaderError: specialize: 'WORKGRUOP' must be declared once by alias or const at the start of a line: expected 1, got 0 (copy.wgsl). Correct the name in the kernel description or the declaration in the file.]`);
+});
