@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import * as errors from '../src/core/errors.ts';
+
+const DETAILS = {
+  op: 'conv2d',
+  problem: 'the weight takes another number of channels than x has',
+  expected: [320, 320, 3, 3],
+  received: [2, 640, 64, 64],
+  path: 'unet.down_blocks.1.resnets.0.conv1',
+  fix: 'Use the weights of the same folder.',
+};
+const { PentimentoError, show, ...classes } = errors;
+
+describe.each(Object.entries(classes))('%s', (name, Class) => {
+  it('carries name, code and every field, and is caught by the base class', () => {
+    const cause = new RangeError('beneath');
+    const error = new Class({ ...DETAILS, cause });
+    expect(error).toBeInstanceOf(PentimentoError);
+    expect(error).toBeInstanceOf(Error);
+    expect(error.name).toBe(name);
+    expect(`${error.code}error`).toBe(name.toLowerCase());
+    expect(error).toMatchObject(DETAILS);
+    expect(error.cause).toBe(cause);
+  });
+
+  it('says op, problem, values, path and remedy in that order', () => {
+    expect(String(new Class(DETAILS))).toMatchSnapshot();
+  });
+});
+
+it('has a class for each theme', () => {
+  expect(Object.keys(classes).sort()).toEqual([
+    'DTypeError',
+    'DeviceError',
+    'InputError',
+    'ShaderError',
+    'ShapeError',
+    'WeightsError',
+  ]);
+});
+
+describe('parts that are absent leave no trace', () => {
+  const message = (details: Partial<errors.ErrorDetails>) =>
+    new errors.InputError({ op: 'mask', problem: 'is empty', ...details }).message;
+
+  it.each([
+    [{}, 'mask: is empty'],
+    [{ fix: 'Give one.' }, 'mask: is empty. Give one.'],
+    [{ path: 'mask.png' }, 'mask: is empty (mask.png)'],
+    [{ received: 0 }, 'mask: is empty: got 0'],
+    [{ expected: 'a number' }, 'mask: is empty: expected a number'],
+    [{ expected: [1, [2, 3]], received: { a: 1 }, path: 'p' }, 'mask: is empty: expected [1, [2, 3]], got {"a":1} (p)'],
+  ])('%j', (details, text) => {
+    expect(message(details)).toBe(text);
+    expect(new errors.InputError({ op: 'mask', problem: 'is empty', ...details }).cause).toBeUndefined();
+  });
+});
+
+it('shows any value shortly', () => {
+  expect(['text', 3, null, undefined, true, 10n, [1, 'a'], { a: [1] }].map(errors.show)).toEqual([
+    'text',
+    '3',
+    'null',
+    'undefined',
+    'true',
+    '10',
+    '[1, a]',
+    '{"a":[1]}',
+  ]);
+});
