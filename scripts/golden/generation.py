@@ -1,7 +1,7 @@
 """Ids and scores for the tests under test/generation, from transformers' generate and its processors on a CPU.
 
 Usage: python scripts/golden/generation.py   (torch 2.13, transformers 4.57.6; seeds are fixed)
-Writes test/golden/generation: processors.json, sequences.json, arguments.json. float32 arrays are base64 of their
+Writes test/golden/generation: processors.json, sequences.json, stop-strings.json, arguments.json. float32 arrays are base64 of their
 little-endian bytes. The model is a formula in whole numbers (`logits_of`), the same as in test/generation/toy.ts.
 """
 import base64, inspect, json, logging, pathlib, re, warnings
@@ -233,6 +233,33 @@ def processors():
                         'odd': b64(odd), 'valid': b64(lp.InfNanRemoveLogitsProcessor()(ids, odd.clone()))})
 
 
+class Pieces:
+    """A tokenizer of fixed pieces, as much of one as stop strings need."""
+    tokens = ['abcdef', '', 'a', 'b', 'ab', 'ba', 'abc', ' a', 'c', 'bca', 'cab', ' ', 'aaaa', 'b c']
+
+    def get_vocab(self):
+        return {token: i for i, token in enumerate(self.tokens)}
+
+    def __call__(self, text, add_special_tokens):
+        return {'input_ids': [0]}
+
+    def _convert_id_to_token(self, i):
+        return self.tokens[i]
+
+    def convert_tokens_to_string(self, tokens):
+        return ''.join(tokens)
+
+
+def stop_strings():
+    torch.manual_seed(1)
+    cases = []
+    for stops in (['abc'], ['a'], ['aa', 'b c'], ['cab a'], ['abcab', 'ca'], [' ']):
+        criterion = transformers.StopStringCriteria(Pieces(), stops)
+        ids = torch.randint(1, len(Pieces.tokens), (40, 6))
+        cases.append({'stops': stops, 'ids': ids.tolist(), 'done': criterion(ids, None).tolist()})
+    save('stop-strings', {'tokens': Pieces.tokens, 'cases': cases})
+
+
 def arguments():
     config = [name for name in GenerationConfig().__dict__ if not name.startswith('_') and name != 'transformers_version']
     source = inspect.getsource(GenerationMixin.generate) + inspect.getsource(GenerationMixin._extract_generation_mode_kwargs)
@@ -243,4 +270,5 @@ def arguments():
 
 sequences()
 processors()
+stop_strings()
 arguments()

@@ -4,7 +4,7 @@ import { Generator } from '../schedulers/generator.ts';
 import type { Sequences } from './decoder.ts';
 import type { LogitsProcessor } from './processor.ts';
 import { buildProcessors } from './processors.ts';
-import { camelCase, checkRefused } from './refused.ts';
+import { camelCase, checkRefused, refusedNames } from './refused.ts';
 import { type GenerationDefaults, type GenerationSettings, idList, mergeSettings, settingNames } from './settings.ts';
 import { endsAfter, endsAt, endsWithText, type StoppingCriterion } from './stopping.ts';
 import type { GenerateOptions, GenerationTask, TokenEvent } from './types.ts';
@@ -80,12 +80,11 @@ export function planGeneration(task: GenerationTask, options: GenerateOptions): 
 }
 
 function checkNames(options: GenerateOptions): void {
-  const known = new Set<string>([...settingNames(), ...CALL_OPTIONS]);
+  const known = new Set<string>([...settingNames(), ...refusedNames(), ...CALL_OPTIONS]);
   for (const [name, value] of Object.entries(options)) {
-    if (known.has(name)) continue;
     checkRefused(name, value);
+    if (known.has(name) || value === undefined) continue;
     const own = camelCase(name);
-    if (own === name && (value === null || value === undefined)) continue;
     throw new InputError({
       op: 'generate',
       problem: 'there is no such argument',
