@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /** `import source from 'x.wgsl'` gives the text, as tsdown's text loader does in the build. */
@@ -12,6 +13,13 @@ export const wgslAsText = {
 
 export default defineConfig({
   plugins: [wgslAsText],
+  // The examples import the package by its name.
+  resolve: {
+    alias: [
+      { find: /^pentimento$/, replacement: fileURLToPath(new URL('src/index.ts', import.meta.url)) },
+      { find: /^pentimento\/node$/, replacement: fileURLToPath(new URL('src/node/index.ts', import.meta.url)) },
+    ],
+  },
   test: {
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/support/setup.ts'],
