@@ -159,6 +159,7 @@ def sequences():
         run('beams 2', num_beams=2), run('beams 3, encoder and decoder', encoder_decoder=True, num_beams=3, eager=2),
         run('beams 5, all returned, padded with 7', num_beams=5, num_return_sequences=5, eager=3, pad_token_id=7, early_stopping=True),
         run('beams 4, two end ids', num_beams=4, num_return_sequences=4, eager=2, eos_token_id=[1, 2]),
+        run('beams 2, two likely end ids', num_beams=2, num_return_sequences=2, eager=12, eos_token_id=[1, 2], early_stopping='never', length_penalty=3.0),
         run('beams 3, no end id', num_beams=3, eos_token_id=None, max_new_tokens=8),
         run('beams 3, no_repeat_ngram_size 2', num_beams=3, no_repeat_ngram_size=2),
         run('beams 3, repetition_penalty', num_beams=3, repetition_penalty=1.5, num_return_sequences=2),
@@ -169,6 +170,8 @@ def sequences():
         cases.append(run(f'beam sample 3, seed {seed}', seed=seed, num_beams=3, do_sample=True, temperature=2.0, num_return_sequences=2))
         cases.append(run(f'beam sample 4, top_k 5, seed {seed}', seed=seed, num_beams=4, do_sample=True, top_k=5, eager=2,
                          temperature=3.0, encoder_decoder=True, early_stopping=True))
+        cases.append(run(f'beam sample 2, fewest tokens kept, seed {seed}', seed=seed, num_beams=2, do_sample=True, top_k=1, top_p=0.1,
+                         min_p=0.9, typical_p=0.1, epsilon_cutoff=0.9, eta_cutoff=0.9, eos_token_id=[1, 2], temperature=5.0))
     save('sequences', {'cases': cases})
 
 
@@ -217,7 +220,7 @@ def processors():
         ('suppressTokensAt', [[0, 3], 8], lp.SuppressTokensAtBeginLogitsProcessor([0, 3], 8)),
         *[('temperature', [t], lp.TemperatureLogitsWarper(t)) for t in (0.7, 0.8, 3.3)],
         *[('topK', [k, n], lp.TopKLogitsWarper(k, min_tokens_to_keep=n)) for k, n in ((1, 1), (4, 1), (6, 1), (2, 5), (100, 1))],
-        *[('topP', [p, n], lp.TopPLogitsWarper(p, min_tokens_to_keep=n)) for p, n in ((0.1, 1), (0.55, 1), (0.9, 1), (0.999, 1), (0.0, 1), (0.2, 3))],
+        *[('topP', [p, n], lp.TopPLogitsWarper(p, min_tokens_to_keep=n)) for p, n in ((0.1, 1), (0.55, 1), (0.9, 1), (0.999, 1), (0.0, 1), (0.2, 3), (23 / 24, 1))],
         *[('minP', [p, n], lp.MinPLogitsWarper(p, min_tokens_to_keep=n)) for p, n in ((0.05, 1), (0.5, 1), (1.0, 1), (0.9, 3))],
         *[('typicalP', [p, n], lp.TypicalLogitsWarper(p, min_tokens_to_keep=n)) for p, n in ((0.1, 1), (0.5, 1), (0.9, 1), (0.3, 4))],
         *[('epsilonCutoff', [p, n], lp.EpsilonLogitsWarper(p, min_tokens_to_keep=n)) for p, n in ((0.01, 1), (0.2, 1), (0.9, 3))],
@@ -256,6 +259,7 @@ def stop_strings():
     for stops in (['abc'], ['a'], ['aa', 'b c'], ['cab a'], ['abcab', 'ca'], [' ']):
         criterion = transformers.StopStringCriteria(Pieces(), stops)
         ids = torch.randint(1, len(Pieces.tokens), (40, 6))
+        ids[0] = torch.tensor([2, 2, 4, 1, 1, 8])  # empty pieces count as pieces
         cases.append({'stops': stops, 'ids': ids.tolist(), 'done': criterion(ids, None).tolist()})
     save('stop-strings', {'tokens': Pieces.tokens, 'cases': cases})
 
