@@ -1,4 +1,4 @@
-// gemm-tile: y = act(A * B + bias) + channel_add + residual, the contraction behind linear, matmul and conv2d, for GPUs
+// gemm-tile: y = act(A * B + bias) + channel_add, then + or * residual, the contraction behind linear, matmul and conv2d, for GPUs
 // without matrix units in reach: workgroup tiles and register tiles (docs/decisions/0003-two-families.md).
 // Convolution is an implicit GEMM (Chellapilla et al. 2006, without the im2col copy): row = output pixel, and the K axis
 // runs over taps (ky, kx), then input channels.
@@ -36,7 +36,8 @@ struct Params {
   taps_x: u32, taps_y: u32, stride: u32, pad_top: u32, pad_left: u32,
   in_w: u32, in_h: u32, out_w: u32, out_h: u32,
   grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
-  has_bias: u32, has_channel_add: u32, has_residual: u32,
+  has_bias: u32, has_channel_add: u32,
+  has_residual: u32,    // 1: added, 2: multiplied
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -90,7 +91,8 @@ fn finish(row: u32, batch: u32, column: u32, v0: vec4f) {
   var v = v0;
   let at = batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base;
   if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
-  if (p.has_residual != 0u) { v += output_load(residual[at]); }
+  if (p.has_residual == 1u) { v += output_load(residual[at]); }
+  if (p.has_residual == 2u) { v *= output_load(residual[at]); }
   y[at] = output_store(v);
 }
 

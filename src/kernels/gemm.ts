@@ -18,15 +18,15 @@ import {
 } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 
-/** What happens to a sum before it is stored, in this order: bias, activation, channelAdd, residual. */
+/** What happens to a sum before it is stored, in this order: bias, activation, channelAdd, residual (added or multiplied). */
 export interface Epilogue {
   /** Adds one value a column; default true. */
   readonly bias?: boolean | undefined;
   readonly activation?: Activation | undefined;
   /** Adds [images, N], one row for each `rowsPerImage` rows; `pitch` in elements. */
   readonly channelAdd?: { readonly rowsPerImage: number; readonly pitch: number } | undefined;
-  /** Adds a tensor of y's own layout. */
-  readonly residual?: boolean | undefined;
+  /** Adds a tensor of y's own layout, or multiplies by it. */
+  readonly residual?: boolean | 'multiply' | undefined;
   /** Panels alternate value and gate; y = value * gelu(gate). */
   readonly geglu?: boolean | undefined;
 }
@@ -84,7 +84,7 @@ export const PANEL = 32;
  * @throws ShapeError for pitches, offsets or K that are not multiples of 8 (offsets: 4)
  */
 export function gemm(caps: Caps, problem: GemmProblem): KernelCall {
-  check(problem);
+  checkGemm('gemm', problem);
   const family = chooseFamily(caps, problem.family);
   const { batch, rows, columns, conv, epilogue = {} } = problem;
   const lanes = caps.subgroupSize;
@@ -161,7 +161,7 @@ function words(p: GemmProblem, rowTiles: number, columnTiles: number, taps: numb
     conv?.upsample ? 1 : 0,
     epilogue.bias === false ? 0 : 1,
     channelAdd ? 1 : 0,
-    epilogue.residual ? 1 : 0,
+    epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
     8,
   ];
 }
@@ -219,7 +219,8 @@ export function inputPixels(c: ConvGeometry, from: number, to: number): [number,
   return [first(from), Math.max(end, first(from) + c.inWidth)];
 }
 
-function check(p: GemmProblem): void {
+/** @throws ShapeError for sizes that are no positive integers, and pitches, offsets or K off their multiples */
+export function checkGemm(op: string, p: GemmProblem): void {
   const eights: Record<string, number> = {
     k: p.k,
     columns: p.columns,
@@ -234,19 +235,19 @@ function check(p: GemmProblem): void {
     'y.offset': p.y.offset ?? 0,
     'y.batch': p.y.batch ?? 0,
   };
-  for (const [name, value] of Object.entries(eights)) mustDivide(name, value, 8);
-  for (const [name, value] of Object.entries(fours)) mustDivide(name, value, 4);
+  for (const [name, value] of Object.entries(eights)) mustDivide(op, name, value, 8);
+  for (const [name, value] of Object.entries(fours)) mustDivide(op, name, value, 4);
   for (const [name, value] of Object.entries({ batch: p.batch, rows: p.rows, columns: p.columns, k: p.k })) {
     if (!(Number.isInteger(value) && value > 0)) {
-      throw new ShapeError({ op: 'gemm', problem: 'a size must be a positive integer', received: value, path: name });
+      throw new ShapeError({ op, problem: 'a size must be a positive integer', received: value, path: name });
     }
   }
 }
 
-function mustDivide(name: string, value: number, step: number): void {
+function mustDivide(op: string, name: string, value: number, step: number): void {
   if (value % step !== 0) {
     throw new ShapeError({
-      op: 'gemm',
+      op,
       problem: `must be a multiple of ${step}`,
       received: value,
       path: name,

@@ -1,0 +1,170 @@
+import { describe, expect, it } from 'vitest';
+import { alignUp } from '../../src/core/shape.ts';
+import type { Gpu } from '../../src/gpu/device.ts';
+import { type GemmProblem, gemm } from '../../src/kernels/gemm.ts';
+import { chooseContraction, contraction, gemv } from '../../src/kernels/gemv.ts';
+import type { Family, Storage } from '../../src/kernels/kernel.ts';
+import * as reference from '../reference/gemm.ts';
+import { expectClose } from '../support/close.ts';
+import { testGpu } from '../support/gpu.ts';
+import { packPanels, padRows, unpadRows } from '../support/pack.ts';
+import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
+import { GEMV_CASES, GEMV_FEW, type GemvCase } from './gemv.cases.ts';
+
+const gpu = await testGpu();
+const bare = await testGpu({ bare: true });
+const half = gpu.caps.half;
+
+interface Variant {
+  name: string;
+  gpu: Gpu;
+  family: Family;
+  input: Storage;
+  weights: Storage;
+  output: Storage;
+}
+
+const variants: Variant[] = [
+  { name: 'broadcast f32', gpu, family: 'broadcast', input: 'f32', weights: 'f32', output: 'f32' },
+  { name: 'broadcast half', gpu, family: 'broadcast', input: half, weights: half, output: half },
+  { name: 'broadcast half into f32 rows', gpu, family: 'broadcast', input: half, weights: half, output: 'f32' },
+  { name: 'broadcast f32 x bfloat16', gpu, family: 'broadcast', input: 'f32', weights: 'bf16-packed', output: 'f32' },
+  { name: 'tile f32', gpu: bare, family: 'tile', input: 'f32', weights: 'f32', output: 'f32' },
+  { name: 'tile packed', gpu: bare, family: 'tile', input: 'f16-packed', weights: 'f16-packed', output: 'f16-packed' },
+  { name: 'tile half', gpu, family: 'tile', input: half, weights: half, output: 'f32' },
+];
+
+// f32: sums of up to 300 terms of size 1. Half: operands are rounded to 11 bits, bfloat16 to 8.
+const tolerance = (v: Variant) =>
+  v.weights === 'bf16-packed' ? 1e-2 : v.input === 'f32' && v.weights === 'f32' ? 2e-6 : 2e-3;
+
+function problemOf(c: GemvCase, v: Variant): GemmProblem {
+  const columns = alignUp(c.n, 8);
+  return {
+    batch: 1,
+    rows: c.rows,
+    columns,
+    k: alignUp(c.k, 8),
+    a: { pitch: alignUp(c.k, 8), storage: v.input },
+    b: { layout: 'panels', storage: v.weights },
+    y: { pitch: columns, storage: v.output },
+    epilogue: { bias: c.bias === true, activation: c.activation, residual: c.residual },
+    family: v.family,
+  };
+}
+
+function dataOf(c: GemvCase, v: Variant) {
+  const a = randoms(c.rows * c.k, 1);
+  const b = randoms(c.n * c.k, 2);
+  const bias = randoms(c.n, 3);
+  const extra = randoms(c.rows * c.n, 4);
+  const expected = reference.matmul(a, b, c.rows, c.n, c.k).map((sum, i) => {
+    const value = reference.activate(c.activation ?? 'none', sum + (c.bias ? bias[i % c.n] : 0));
+    return c.residual === 'multiply' ? value * extra[i] : c.residual ? value + extra[i] : value;
+  });
+  const operands: Record<string, Operand> = {
+    a: { storage: v.input, values: padRows(a, c.rows, c.k) },
+    b: { storage: v.weights, values: packPanels(b, c.n, c.k) },
+    bias: { storage: 'f32', values: padRows(bias, 1, c.n) },
+    channel_add: { storage: 'f32', values: [0] },
+    residual: { storage: v.output, values: padRows(extra, c.rows, c.n) },
+    y: { storage: v.output, size: c.rows * alignUp(c.n, 8) },
+  };
+  return { expected, operands };
+}
+
+describe.each(variants)('gemv, $name', variant => {
+  it.each(/ f32$/.test(variant.name) ? GEMV_CASES : GEMV_FEW)(
+    'rows $rows, columns $n, k $k, bias $bias $activation residual $residual',
+    async c => {
+      const call = gemv(variant.gpu.caps, problemOf(c, variant));
+      const { expected, operands } = dataOf(c, variant);
+      const whole = (await runKernel(variant.gpu, call, operands)).y;
+      expectClose(unpadRows(whole, c.rows, c.n), expected, tolerance(variant));
+      expect((await runKernel(variant.gpu, call, operands, 1)).y).toEqual(whole);
+    },
+  );
+});
+
+describe('gemv', () => {
+  it.each(['broadcast', 'tile'] as const)('%s reads a part of K and writes a part of the columns', async family => {
+    const variant = { name: '', gpu, family, input: 'f32', weights: 'f32', output: 'f32' } as const;
+    const a = randoms(2 * 16, 1);
+    const w = randoms(40 * 48, 2);
+    const problem: GemmProblem = {
+      ...problemOf({ rows: 2, n: 40, k: 16 }, variant),
+      b: { layout: 'panels', storage: 'f32', kTotal: 48, kOffset: 24 },
+      y: { pitch: 64, offset: 16, storage: 'f32' },
+    };
+    const operands: Record<string, Operand> = {
+      ...dataOf({ rows: 2, n: 40, k: 16 }, variant).operands,
+      a: { storage: 'f32', values: a },
+      b: { storage: 'f32', values: packPanels(w, 40, 48) },
+      y: { storage: 'f32', size: 2 * 64 },
+    };
+    const part = Float32Array.from({ length: 40 * 16 }, (_, i) => w[Math.floor(i / 16) * 48 + 24 + (i % 16)]);
+    const expected = reference.matmul(a, part, 2, 40, 16);
+    const { y } = await runKernel(gpu, gemv(gpu.caps, problem), operands);
+    for (const row of [0, 1]) {
+      expectClose(y.slice(row * 64 + 16, row * 64 + 56), expected.slice(row * 40, row * 40 + 40), 2e-6);
+      expect(new Set(new Uint32Array(y.slice(row * 64, row * 64 + 16).buffer))).toEqual(new Set([0x7e007e00]));
+    }
+  });
+
+  it('makes 16 rows in one tile on a GPU', async () => {
+    const variant = variants.find(v => v.name === 'tile f32') as Variant;
+    const c: GemvCase = { rows: 16, n: 33, k: 140, bias: true, residual: true };
+    const call = gemv({ ...bare.caps, software: false }, problemOf(c, variant));
+    expect(call.values).toMatchObject({ ROWS: 16 });
+    expect(call.tiles).toBe(2);
+    const { expected, operands } = dataOf(c, variant);
+    expectClose(unpadRows((await runKernel(bare, call, operands)).y, c.rows, c.n), expected, 2e-6);
+  });
+
+  it('gives the bits of gemm on software, whatever the number of rows beside a row', async () => {
+    const variant = variants[0] as Variant;
+    const c: GemvCase = { rows: 9, n: 65, k: 40, bias: true, activation: 'geluTanh', residual: true };
+    const { operands } = dataOf(c, variant);
+    const problem = problemOf(c, variant);
+    const { y } = await runKernel(gpu, gemv(gpu.caps, problem), operands);
+    expect((await runKernel(gpu, gemm(gpu.caps, problem), operands)).y).toEqual(y);
+    const first = gemv(gpu.caps, { ...problem, rows: 1 });
+    const alone = await runKernel(gpu, first, { ...operands, y: { storage: 'f32', size: 72 } });
+    expect(alone.y).toEqual(y.slice(0, 72));
+  });
+
+  it.each(['broadcast', 'tile'] as const)('gemm %s multiplies by the residual too', async family => {
+    const variant = { ...(variants[0] as Variant), gpu: family === 'tile' ? bare : gpu, family };
+    const c: GemvCase = { rows: 21, n: 33, k: 17, bias: true, activation: 'relu', residual: 'multiply' };
+    const { expected, operands } = dataOf(c, variant);
+    const { y } = await runKernel(variant.gpu, gemm(variant.gpu.caps, problemOf(c, variant)), operands);
+    expectClose(unpadRows(y, c.rows, c.n), expected, 2e-6);
+  });
+
+  it('is chosen for few rows of a plain linear layer only', () => {
+    const problem = problemOf({ rows: 16, n: 64, k: 64 }, variants[0] as Variant);
+    expect(chooseContraction(problem)).toBe('gemv');
+    expect(contraction(gpu.caps, problem).kernel).toBe('gemv-broadcast');
+    expect(contraction(bare.caps, { ...problem, family: 'tile' }).kernel).toBe('gemv-tile');
+    const other: Partial<GemmProblem>[] = [
+      { rows: 17 },
+      { batch: 2 },
+      { b: { layout: 'rows', storage: 'f32', pitch: 64 } },
+      { a: { ...problem.a, offset: 8 } },
+      { epilogue: { geglu: true } },
+      { epilogue: { channelAdd: { rowsPerImage: 4, pitch: 64 } } },
+    ];
+    for (const change of other) expect(chooseContraction({ ...problem, ...change })).toBe('gemm');
+    expect(contraction(gpu.caps, { ...problem, rows: 17, family: 'broadcast' }).kernel).toBe('gemm-broadcast');
+  });
+
+  it('refuses what belongs to gemm, and sizes that do not fit', () => {
+    const problem = problemOf({ rows: 16, n: 64, k: 64 }, variants[0] as Variant);
+    expect(() => gemv(gpu.caps, { ...problem, rows: 17 })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: gemv: not a linear layer of a few rows: expected packed weights, at most 16 rows, neither conv, geglu nor channelAdd, got 17 rows of panels. Use gemm.]`,
+    );
+    expect(() => gemv(gpu.caps, { ...problem, k: 12 })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: gemv: must be a multiple of 8: got 12 (k). Pad the rows.]`,
+    );
+  });
+});
