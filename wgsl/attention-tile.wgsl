@@ -5,7 +5,7 @@
 //
 //   q         [N * L, q_pitch]        Input    head h of a row: head4 vec4 from q_offset + h * head4 on
 //   k, v      [B * kv_rows, pitch]    Weight   the same; batch n uses n / kv_divide % kv_batches
-//   bias      [A or 1, rows, pitch]   f32      additive, row = absolute position of the query
+//   bias      [A or 1, rows, pitch]   f32      additive, row = absolute position of the query; or [A or 1, distances]
 //   key_mask  [N, pitch]              f32      additive
 //   lengths   [2]                     u32      key count and position of query 0, where they change between runs
 //   out       [N * L, out_pitch]      Output   columns right of the last head are zeroed
@@ -46,7 +46,8 @@ struct Params {
   causal: u32,                                  // 1: a query sees no later key
   dynamic: u32,                                 // 1: lengths stands for keys and query_start
   has_bias: u32, has_mask: u32,                 // 0: something else is bound there
-  bias_head: u32, bias_pitch: u32, mask_pitch: u32,  // elements
+  bias_head: u32, bias_pitch: u32, bias_first: u32,  // elements; a pitch of -1 where the bias goes by distance
+  mask_pitch: u32,
   scale: f32,
 }
 
@@ -250,7 +251,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     batch * p.queries * p.q_pitch + p.q_offset + column0,
     kv_row * p.k_pitch + p.k_offset + column0,
     kv_row * p.v_pitch + p.v_offset + column0,
-    head * p.bias_head + start * p.bias_pitch,
+    p.bias_first + head * p.bias_head + start * p.bias_pitch,
     batch * p.mask_pitch,
     slice * 16u * BLOCKS,
   );

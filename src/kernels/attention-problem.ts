@@ -9,6 +9,19 @@ export interface AttentionRows {
   readonly storage: Storage;
 }
 
+/**
+ * [heads, positions, pitch], row = absolute query position; or, with `origin`, [heads, distances]: the bias of a key depends on
+ * key position - query position alone, and element `origin` of a head is that of distance 0.
+ */
+export interface AttentionBias {
+  readonly heads: number;
+  /** Elements from one position to the next; of no account with `origin`. */
+  readonly pitch: number;
+  /** Elements from one head to the next. */
+  readonly headPitch: number;
+  readonly origin?: number | undefined;
+}
+
 export interface AttentionProblem {
   readonly batch: number;
   readonly heads: number;
@@ -36,8 +49,8 @@ export interface AttentionProblem {
   readonly causal?: boolean | undefined;
   /** Position of query row 0 among the keys; default 0. */
   readonly queryStart?: number | undefined;
-  /** Additive f32 [heads, positions, pitch], row = absolute query position; one head serves all. */
-  readonly bias?: { readonly heads: number; readonly pitch: number; readonly headPitch: number } | undefined;
+  /** Additive f32, one head serves all. */
+  readonly bias?: AttentionBias | undefined;
   /** Additive f32 [batch, pitch]. */
   readonly keyMask?: { readonly pitch: number } | undefined;
   /** The binding `lengths` holds [key count, query start] as u32, read at run time in place of `keys` and `queryStart`. */
@@ -96,16 +109,31 @@ function checkAdditive(p: AttentionProblem): void {
   const { bias, keyMask } = p;
   if (bias) {
     if (bias.heads !== 1 && bias.heads !== p.heads) fail(`must be 1 or ${p.heads}`, bias.heads, 'bias.heads');
-    if (!(Number.isInteger(bias.pitch) && bias.pitch >= p.keys)) {
-      fail(`must be an integer and hold ${p.keys} keys`, bias.pitch, 'bias.pitch');
-    }
-    const rows = (p.queryStart ?? 0) + p.queries;
-    if (!(Number.isInteger(bias.headPitch) && bias.headPitch >= (p.dynamicLength ? p.queries : rows) * bias.pitch)) {
-      fail(`must be an integer and hold ${rows} rows of ${bias.pitch}`, bias.headPitch, 'bias.headPitch');
-    }
+    if (bias.origin !== undefined) checkDistances(p, bias, bias.origin);
+    else checkPositions(p, bias);
   }
   if (keyMask && !(Number.isInteger(keyMask.pitch) && keyMask.pitch >= p.keys)) {
     fail(`must be an integer and hold ${p.keys} keys`, keyMask.pitch, 'keyMask.pitch');
+  }
+}
+
+function checkPositions(p: AttentionProblem, bias: AttentionBias): void {
+  if (!(Number.isInteger(bias.pitch) && bias.pitch >= p.keys)) {
+    fail(`must be an integer and hold ${p.keys} keys`, bias.pitch, 'bias.pitch');
+  }
+  const rows = (p.queryStart ?? 0) + p.queries;
+  if (!(Number.isInteger(bias.headPitch) && bias.headPitch >= (p.dynamicLength ? p.queries : rows) * bias.pitch)) {
+    fail(`must be an integer and hold ${rows} rows of ${bias.pitch}`, bias.headPitch, 'bias.headPitch');
+  }
+}
+
+function checkDistances(p: AttentionProblem, bias: AttentionBias, origin: number): void {
+  const last = (p.dynamicLength ? p.keys : (p.queryStart ?? 0) + p.queries) - 1;
+  if (!(Number.isInteger(origin) && origin >= last)) {
+    fail(`must be an integer and hold ${last} keys before it`, origin, 'bias.origin');
+  }
+  if (!(Number.isInteger(bias.headPitch) && bias.headPitch >= origin + p.keys)) {
+    fail(`must be an integer and hold ${origin + p.keys} distances`, bias.headPitch, 'bias.headPitch');
   }
 }
 

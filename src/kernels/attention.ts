@@ -10,7 +10,7 @@ import { type AttentionProblem, checkAttention } from './attention-problem.ts';
 import { chooseFamily, type Family, float, type KernelCall, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
 
-export type { AttentionProblem, AttentionRows } from './attention-problem.ts';
+export type { AttentionBias, AttentionProblem, AttentionRows } from './attention-problem.ts';
 
 /**
  * Attention that never stores the scores; sums and statistics in f32.
@@ -101,7 +101,8 @@ function words(p: AttentionProblem, rowTiles: number, slices: number): KernelCal
     p.bias ? 1 : 0,
     p.keyMask ? 1 : 0,
     p.bias && p.bias.heads > 1 ? p.bias.headPitch : 0,
-    p.bias?.pitch ?? 0,
+    p.bias?.origin === undefined ? (p.bias?.pitch ?? 0) : 0xffffffff, // -1: one position on, one distance less
+    p.bias?.origin ?? 0,
     p.keyMask?.pitch ?? 0,
     float(p.scale * Math.LOG2E),
   ];

@@ -12,6 +12,8 @@ export interface AttentionCase extends AttentionSizes {
   readonly queryStart?: number;
   /** Heads of an additive bias: 1 or all. */
   readonly bias?: number;
+  /** The bias depends on key - query alone. */
+  readonly distances?: boolean;
   readonly keyMask?: boolean;
   readonly kvBatch?: number;
   readonly kvRepeat?: 'consecutive' | 'interleaved';
@@ -95,6 +97,12 @@ export const ATTENTION_CASES: readonly AttentionCase[] = [
     },
     bias: 2,
   },
+  { name: 'a bias by distance', batch: 1, heads: 3, queries: 11, keys: 19, width: 8, bias: 3, distances: true },
+  {
+    name: 'a decoder step with a bias by distance',
+    ...{ batch: 2, heads: 2, queries: 1, keys: 18, width: 16, capacity: 20, dynamic: true, queryStart: 17 },
+    ...{ bias: 2, distances: true },
+  },
 ];
 
 /** A case ready to run: the call, its operands, and a check of the result in the case's own layout. */
@@ -132,6 +140,16 @@ function spaceBatches(laid: Float32Array, pitch: number, rows: number, capacity:
   return spaced;
 }
 
+/** A bias by distance [heads, distances] as [heads, positions, keys]. */
+function unrolled(c: AttentionCase, heads: number, distances: Float32Array, origin: number): Float32Array {
+  const positions = (c.queryStart ?? 0) + c.queries;
+  return Float32Array.from({ length: heads * positions * c.keys }, (_, i) => {
+    const head = Math.floor(i / c.keys / positions);
+    const distance = (i % c.keys) - (Math.floor(i / c.keys) % positions);
+    return distances[(head * distances.length) / heads + origin + distance];
+  });
+}
+
 /** Builds a case for one device, storage form and family. q, k and v hold what the storage form keeps of them. */
 export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, family?: Family): AttentionRun {
   const { batch, heads, queries, keys, width, kvBatch = batch, capacity = keys, queryStart = 0, gain = 1 } = c;
@@ -145,7 +163,12 @@ export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, famil
   const v = stored(randoms(kvBatch * keys * heads * width, 3), storage);
   const keyMask = c.keyMask ? randoms(batch * keys, 4).map(x => (x > 0.6 ? -3.4e38 : x)) : undefined;
   const positions = queryStart + queries;
-  const bias = c.bias ? { values: randoms(c.bias * positions * keys, 5).map(x => 4 * x), heads: c.bias } : undefined;
+  const origin = c.distances ? capacity + queries : undefined;
+  const distances = randoms((c.bias ?? 0) * (2 * capacity + queries), 5).map(x => 4 * x);
+  const byPosition = () => randoms((c.bias ?? 0) * positions * keys, 5).map(x => 4 * x);
+  const bias = c.bias
+    ? { values: origin ? unrolled(c, c.bias, distances, origin) : byPosition(), heads: c.bias }
+    : undefined;
   const scale = 1 / Math.sqrt(width);
 
   const offsets = c.fused ? [0, inner, 2 * inner] : [4, 0, 8];
@@ -160,7 +183,14 @@ export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, famil
     ...{ batch, heads, queries, headWidth, scale, family, kvBatch, kvRepeat: c.kvRepeat, causal: c.causal },
     ...{ keys: c.dynamic ? capacity : keys, queryStart: c.dynamic ? 0 : queryStart, kvPitchRows: capacity },
     ...{ q: side(0), k: side(1), v: side(2), out: { pitch: outPitch, offset: 0, storage } },
-    bias: c.bias ? { heads: c.bias, pitch: capacity + 1, headPitch: positions * (capacity + 1) } : undefined,
+    bias: c.bias
+      ? {
+          heads: c.bias,
+          pitch: capacity + 1,
+          headPitch: origin ? 2 * capacity + queries : positions * (capacity + 1),
+          origin,
+        }
+      : undefined,
     keyMask: keyMask && { pitch: maskPitch },
     dynamicLength: c.dynamic,
   };
@@ -175,7 +205,7 @@ export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, famil
       q: tensor(c.fused ? merged : qRows),
       k: tensor(c.fused ? merged : spaceBatches(kRows, pitch, keys, capacity)),
       v: tensor(c.fused ? merged : spaceBatches(vRows, pitch, keys, capacity)),
-      bias: f32(bias?.values, keys, capacity + 1),
+      bias: origin ? { storage: 'f32', values: distances } : f32(bias?.values, keys, capacity + 1),
       key_mask: f32(keyMask, keys, maskPitch),
       lengths: { words: new Uint32Array([keys, queryStart, 7, 7]) },
       out: { storage, size: batch * queries * outPitch },

@@ -1,0 +1,65 @@
+import source from '../../wgsl/cache-append.wgsl';
+import { ShapeError } from '../core/errors.ts';
+import { ceilDiv } from '../core/shape.ts';
+import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { inputLib, outputLib } from './libs.ts';
+import { requirePitch, requireSizes } from './rows.ts';
+
+export interface CacheAppendProblem {
+  /** Sequences: N. */
+  readonly batch: number;
+  /** New rows of a sequence: L. */
+  readonly length: number;
+  /** Rows of a sequence in the cache. */
+  readonly capacity: number;
+  /** Elements of a row: keys and values side by side, a multiple of 8. */
+  readonly width: number;
+  /** Where the new rows lie; `first` is the element where the keys begin, a multiple of 4. */
+  readonly x: { readonly pitch: number; readonly first: number; readonly storage: Storage };
+  readonly cache: Storage;
+}
+
+/** vec4s of one tile. */
+const TILE = 256;
+
+/**
+ * Writes new keys and values into a cache from row lengths[1] on; rows past the capacity are dropped.
+ * Bindings: x [N * L, pitch], lengths u32 [2] (keys after the call, position of the first new one), cache [N * capacity, width].
+ *
+ * @throws ShapeError for bad sizes and pitches, more rows than the capacity, and a `first` that is off or leaves the row
+ */
+export function cacheAppend(problem: CacheAppendProblem): KernelCall {
+  const { batch, length, capacity, width, x, cache } = problem;
+  const op = 'cache-append';
+  requireSizes(op, { batch, length, capacity, width });
+  requirePitch(op, 'x', { width: x.first + width, pitch: x.pitch });
+  requirePitch(op, 'cache', { width, pitch: width });
+  if (x.first % 4 !== 0)
+    throw new ShapeError({ op, problem: 'must be a multiple of 4', received: x.first, path: 'x.first' });
+  if (length > capacity) {
+    const fix = 'Start the decoder with a larger length.';
+    throw new ShapeError({
+      op,
+      problem: 'the cache is too small',
+      expected: `at least ${length} rows`,
+      received: capacity,
+      fix,
+    });
+  }
+  const columns = width / 4;
+  const count = batch * length * columns;
+  return {
+    kernel: 'cache-append',
+    source,
+    libs: [inputLib(x.storage), outputLib(cache)],
+    values: {},
+    bindings: [
+      { name: 'x', access: 'read' },
+      { name: 'lengths', access: 'read' },
+      { name: 'cache', access: 'update' },
+    ],
+    params: [count, columns, length, capacity, x.pitch / 4, x.first / 4, columns],
+    tiles: ceilDiv(count, TILE),
+    cost: { flops: 0, bytes: batch * length * width * (storageBytes(x.storage) + storageBytes(cache)) },
+  };
+}

@@ -1,0 +1,54 @@
+import source from '../../wgsl/cache-gather.wgsl';
+import { ShapeError } from '../core/errors.ts';
+import { ceilDiv } from '../core/shape.ts';
+import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { outputLib } from './libs.ts';
+import { requirePitch, requireSizes } from './rows.ts';
+
+export interface CacheGatherProblem {
+  /** Sequences: N. */
+  readonly batch: number;
+  /** Neighbouring sequences that take over rows from each other only: the beams of one input. 1 to 64, a divisor of N. */
+  readonly group: number;
+  /** Rows of a sequence in the cache. */
+  readonly capacity: number;
+  /** Elements of a row, a multiple of 8. */
+  readonly width: number;
+  readonly storage: Storage;
+}
+
+const MOST = 64;
+const WORKGROUP = 64;
+
+/**
+ * Sequence r takes over the first lengths[0] rows of sequence index[r], in place. Bindings: index u32 [N] (each within its own
+ * group), lengths u32 [1], cache [N * capacity, width].
+ *
+ * @throws ShapeError for bad sizes, groups above 64 or that do not divide the batch
+ * @see transformers reorder_cache
+ */
+export function cacheGather({ batch, group, capacity, width, storage }: CacheGatherProblem): KernelCall {
+  const op = 'cache-gather';
+  requireSizes(op, { batch, group, capacity, width });
+  requirePitch(op, 'cache', { width, pitch: width });
+  if (group > MOST || batch % group !== 0) {
+    const expected = `at most ${MOST} sequences, a divisor of ${batch}`;
+    throw new ShapeError({ op, problem: 'the groups do not fit', expected, received: group, fix: 'Use fewer beams.' });
+  }
+  const columns = width / 4;
+  const count = (batch / group) * capacity * columns;
+  return {
+    kernel: 'cache-gather',
+    source,
+    libs: [outputLib(storage)],
+    values: { ROWS: 2 ** Math.ceil(Math.log2(group)) },
+    bindings: [
+      { name: 'index', access: 'read' },
+      { name: 'lengths', access: 'read' },
+      { name: 'cache', access: 'update' },
+    ],
+    params: [count, columns, group, capacity],
+    tiles: ceilDiv(count, WORKGROUP),
+    cost: { flops: 0, bytes: 2 * batch * capacity * width * storageBytes(storage) },
+  };
+}

@@ -1,0 +1,40 @@
+/** Packed weights larger than one binding, in windows of columns. */
+import { alignUp, ceilDiv } from '../core/shape.ts';
+import { PANEL } from './gemm.ts';
+import { type Storage, storageBytes } from './kernel.ts';
+
+/** Panels [columns/32][k][32]; k counts all taps. */
+export interface Panels {
+  readonly columns: number;
+  readonly k: number;
+  readonly storage: Storage;
+}
+
+/** Neighbouring panels: columns from `first` on, and where they lie, in bytes. */
+export interface PanelWindow {
+  readonly first: number;
+  readonly columns: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Columns after which the bytes of a bias are a multiple of 256 again. */
+const STEP = 2 * PANEL;
+
+/**
+ * Windows that cover the columns, one where all panels fit. Their offsets are multiples of 256 bytes, in the panels and in a
+ * bias beside them; a single pair of panels is never cut, so that a limit below it is exceeded.
+ *
+ * @param maxBytes of one binding
+ */
+export function panelWindows(maxBytes: number, { columns, k, storage }: Panels): PanelWindow[] {
+  const columnBytes = k * storageBytes(storage);
+  const all = alignUp(columns, PANEL);
+  const fitting = Math.floor(maxBytes / columnBytes / STEP) * STEP;
+  const most = all * columnBytes <= maxBytes ? columns : Math.max(STEP, fitting);
+  return Array.from({ length: ceilDiv(columns, most) }, (_, i): PanelWindow => {
+    const first = i * most;
+    const width = Math.min(most, columns - first);
+    return { first, columns: width, offset: first * columnBytes, size: alignUp(width, PANEL) * columnBytes };
+  });
+}
