@@ -1,6 +1,7 @@
 /** Multi-head attention with its projections: heads of any width, keys and values that may be kept for later calls. */
+import type { DType } from '../core/dtype.ts';
 import { alignUp, ROW_ALIGN } from '../core/shape.ts';
-import { type AttentionMasks, attention, linear, type Parameter, type Tensor } from '../tensor/ops.ts';
+import { type AttentionMasks, attention, cacheAppend, linear, type Parameter, type Tensor } from '../tensor/ops.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 
@@ -26,6 +27,14 @@ const DIFFUSERS_NAMES = { q: 'to_q', k: 'to_k', v: 'to_v', out: 'to_out.0' };
 /** Keys and values of a context, side by side: [N, S, 2 * heads * padded head width]. */
 export interface KeyValues {
   readonly tensor: Tensor;
+}
+
+/** Keys and values of what a decoder wrote so far, side by side, in memory of their own. */
+export interface KeyValueCache {
+  /** [N, capacity, 2 * heads * padded head width], an input of the graph */
+  readonly tensor: Tensor;
+  /** uint32 [1, 2]: keys after the call, position of its first row. */
+  readonly lengths: Tensor;
 }
 
 /**
@@ -76,28 +85,49 @@ export class Attention extends Module {
     return this.heads * alignUp(this.headWidth, ROW_ALIGN);
   }
 
+  /** Channels of a cache: keys and values. */
+  get cacheWidth(): number {
+    return 2 * this.inner;
+  }
+
   /** Projects a context [N, S, Dc] once, for any number of forwards. */
   keyValues(context: Tensor): KeyValues {
     const { weight, bias } = this.#cross();
     return { tensor: linear(context, 2 * this.inner, { weight, bias }) };
   }
 
-  /** x [N, L, D] -> [N, L, D]; cross-attention takes the key-values of its context. */
-  forward(x: Tensor, context?: KeyValues, masks: AttentionMasks = {}): Tensor {
-    const { inner } = this;
+  /** x [N, L, D] -> [N, L, D] in `dtype`, the graph's by default; cross-attention takes the key-values of its context. */
+  forward(x: Tensor, context?: KeyValues, masks: AttentionMasks = {}, dtype?: DType): Tensor {
+    const q = this.#project(x);
+    if (this.#keyValue) return this.#mix(q, (context as KeyValues).tensor, 0, masks, dtype);
+    return this.#mix(q, q, this.inner, masks, dtype);
+  }
+
+  /**
+   * Self-attention of new rows to themselves and to all before them: their keys and values join the cache first.
+   * @param x [N, L, D], positions lengths[1] and following
+   * @returns [N, L, D] in `dtype`, the graph's by default
+   */
+  forwardCached(x: Tensor, cache: KeyValueCache, masks: AttentionMasks = {}, dtype?: DType): Tensor {
+    const { tensor, lengths } = cache;
+    const q = this.#project(x);
+    cacheAppend(tensor, { tensor: q, offset: this.inner }, lengths);
+    return this.#mix(q, tensor, 0, { ...masks, causal: x.dim(1) > 1, lengths }, dtype);
+  }
+
+  /** q, or q, k and v side by side. */
+  #project(x: Tensor): Tensor {
     const options = { weight: this.#query, bias: this.#queryBias };
-    const q = linear(x, this.#keyValue ? inner : 3 * inner, options);
-    const kv = this.#keyValue ? (context as KeyValues).tensor : q;
-    const from = this.#keyValue ? 0 : inner;
+    return linear(x, this.#keyValue ? this.inner : 3 * this.inner, options);
+  }
+
+  /** Attention of the first channels of `q` to keys at channel `from` of `kv` and values behind them, projected. */
+  #mix(q: Tensor, kv: Tensor, from: number, masks: AttentionMasks, dtype: DType | undefined): Tensor {
+    const { inner } = this;
     const heads = { heads: this.heads, headWidth: inner / this.heads, scale: this.scale };
-    const mixed = attention(
-      { tensor: q, offset: 0 },
-      { tensor: kv, offset: from },
-      { tensor: kv, offset: from + inner },
-      heads,
-      masks,
-    );
-    return linear(mixed, this.#width, { weight: this.#out, bias: this.#outBias });
+    const query = { tensor: q, offset: 0 };
+    const mixed = attention(query, { tensor: kv, offset: from }, { tensor: kv, offset: from + inner }, heads, masks);
+    return linear(mixed, this.#width, { weight: this.#out, bias: this.#outBias }, dtype);
   }
 
   #cross(): { weight: Parameter; bias: Parameter | undefined } {

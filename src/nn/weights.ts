@@ -144,11 +144,8 @@ export class Weights {
    * @throws WeightsError that lists all missing, unused and misshapen tensors by full key
    */
   check(): void {
-    const { source, used, ignored, problems } = this.#registry;
-    const unused = [...source.tensors.keys()].filter(
-      key => !used.has(key) && !ignored.some(pattern => pattern.test(key)),
-    );
-    const all = [...problems, ...unused.map(key => `unused: ${key}`)];
+    const { source, problems } = this.#registry;
+    const all = [...problems, ...this.unused().map(key => `unused: ${key}`)];
     if (all.length === 0) return;
     throw new WeightsError({
       op: 'Weights.load',
@@ -156,6 +153,12 @@ export class Weights {
       path: source.label,
       fix: 'Check that config.json and the weights belong together.',
     });
+  }
+
+  /** Full keys of the file that nothing has asked for and no pattern of `ignore` covers. */
+  unused(): string[] {
+    const { source, used, ignored } = this.#registry;
+    return [...source.tensors.keys()].filter(key => !used.has(key) && !ignored.some(pattern => pattern.test(key)));
   }
 
   #key(name: string): string {

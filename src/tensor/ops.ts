@@ -2,12 +2,14 @@
 
 export type { Padding } from '../kernels/conv2d.ts';
 export type { Graph } from './graph.ts';
+export { argmax } from './ops/argmax.ts';
 export { type AttentionMasks, attention, type HeadRows, type Heads } from './ops/attention.ts';
 export { binary } from './ops/binary.ts';
+export { cacheAppend, cacheGather } from './ops/cache.ts';
 export { convolution, linear } from './ops/contraction.ts';
 export { concat } from './ops/copy.ts';
 export { guidedNoise, guidedStep, maskMap, maskThreshold, STEP_SHAPE, stepValues } from './ops/diffusion.ts';
-export { embed } from './ops/embedding.ts';
+export { embed, embedColumns } from './ops/embedding.ts';
 export { groupNorm, layerNorm, rmsNorm, softmax } from './ops/norm.ts';
 export { unary } from './ops/unary.ts';
 export { upsample } from './ops/upsample.ts';

@@ -7,7 +7,7 @@ import type { Gpu } from '../gpu/device.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
 import { PANEL } from '../kernels/gemm.ts';
 import { type Storage, storageBytes } from '../kernels/kernel.ts';
-import { type HeadSpread, packWeight } from '../kernels/pack-weight.ts';
+import { type HeadSpread, type PackProblem, packWeight } from '../kernels/pack-weight.ts';
 import type { Parameter } from './parameter.ts';
 
 /** One checkpoint tensor and its place in a parameter. */
@@ -150,7 +150,7 @@ async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[]
         from: piece.stored.dtype as FileDType,
         to: parameter.storage,
         layout: parameter.layout === 'rows' ? 'rows' : 'panels',
-        rows: c.rows,
+        ...placing(c),
         k: parameter.k,
       });
       const window = { buffer: staging.slice.buffer, offset: c.offset, size: alignUp(c.bytes, SLICE_ALIGN) };
@@ -166,19 +166,47 @@ async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[]
   }
 }
 
-/** Where a chunk lands: its own rows of a table, or the whole matrix. */
-function packedWindow({ parameter, rows }: Chunk): BufferSlice {
-  if (parameter.layout !== 'rows') return parameter.slice;
-  const rowBytes = parameter.k * storageBytes(parameter.storage);
+/** Where a chunk lands: its own rows of a table, or its own panels of a matrix, which may exceed a binding as a whole. */
+function packedWindow({ parameter, piece, rows }: Chunk): BufferSlice {
   const { buffer, offset } = parameter.slice;
-  return { buffer, offset: offset + rows[0] * rowBytes, size: alignUp((rows[1] - rows[0]) * rowBytes, 4) };
+  const bytes = storageBytes(parameter.storage);
+  if (parameter.layout === 'rows') {
+    const rowBytes = parameter.k * bytes;
+    return { buffer, offset: offset + rows[0] * rowBytes, size: alignUp((rows[1] - rows[0]) * rowBytes, 4) };
+  }
+  const { columnFirst, columns } = columnsOf(piece, rows);
+  const panelBytes = PANEL * parameter.k * parameter.taps * bytes;
+  const first = Math.floor(columnFirst / PANEL);
+  const size = (ceilDiv(columnFirst + columns, PANEL) - first) * panelBytes;
+  // A vector is one narrow matrix, bound whole: its panels need not start at multiples of 256 bytes.
+  return parameter.layout === 'vector' ? parameter.slice : { buffer, offset: offset + first * panelBytes, size };
 }
 
-/** Rows of a tensor in reads of at most STAGING_BYTES; tensors with heads or gates are never cut. */
+/** Columns of the parameter that a chunk fills. */
+function columnsOf(piece: Piece, rows: readonly [number, number]): { columnFirst: number; columns: number } {
+  if (isWhole(piece)) return piece;
+  const columns = rows[1] === piece.outputs ? piece.columns - rows[0] : rows[1] - rows[0];
+  return { columnFirst: piece.columnFirst + rows[0], columns };
+}
+
+/** What pack-weight is told of a chunk: a tensor of its own whose columns count from the bound window's first panel. */
+function placing({ parameter, piece, rows }: Chunk): Pick<PackProblem, 'outputs' | 'rows' | 'columnFirst' | 'columns'> {
+  if (parameter.layout === 'rows') return { outputs: piece.outputs, rows };
+  const { columnFirst, columns } = columnsOf(piece, rows);
+  const first = parameter.layout === 'vector' ? columnFirst : columnFirst % PANEL;
+  return { outputs: rows[1] - rows[0], rows: [0, rows[1] - rows[0]], columnFirst: first, columns };
+}
+
+/** Heads with padding and gates spread over columns in another order than their rows: such a tensor is never cut. */
+function isWhole(piece: Piece): boolean {
+  return piece.geglu === true || (piece.outHeads !== undefined && piece.outHeads.width !== piece.outHeads.padded);
+}
+
+/** Rows of a tensor in reads of at most STAGING_BYTES. */
 function chunksOf(parameter: Parameter, piece: Piece): Chunk[] {
   const rowBytes = piece.inputs * piece.taps * FILE_BYTES[piece.stored.dtype as FileDType];
-  const whole = piece.outHeads !== undefined || piece.geglu === true;
-  const step = whole ? piece.outputs : Math.max(PANEL, Math.floor(STAGING_BYTES / rowBytes / PANEL) * PANEL);
+  const most = Math.max(PANEL, Math.floor(STAGING_BYTES / rowBytes / PANEL) * PANEL);
+  const step = isWhole(piece) ? piece.outputs : most;
   return Array.from({ length: ceilDiv(piece.outputs, step) }, (_, i): Chunk => {
     const rows = [i * step, Math.min(piece.outputs, (i + 1) * step)] as const;
     return { parameter, piece, rows, bytes: (rows[1] - rows[0]) * rowBytes, offset: 0 };

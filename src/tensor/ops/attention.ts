@@ -1,6 +1,6 @@
 /** Attention as a recorded node; the kernel never stores the scores. */
 import { ShapeError } from '../../core/errors.ts';
-import { attention as attentionCall } from '../../kernels/attention.ts';
+import { type AttentionBias, attention as attentionCall } from '../../kernels/attention.ts';
 import type { Lowering, Node } from '../graph.ts';
 import type { Tensor } from '../tensor.ts';
 
@@ -20,7 +20,10 @@ export interface Heads {
 export interface AttentionMasks {
   /** Position i sees positions 0 to i. */
   readonly causal?: boolean | undefined;
-  /** f32 [heads or 1, L, S], added to the scores. */
+  /**
+   * f32 [heads or 1, positions, S], added to the scores, row = absolute position of the query; or [heads or 1, 2 n - 1], where
+   * element n - 1 + d is for keys d positions behind (before, where negative) the query: n at least S and all positions.
+   */
   readonly bias?: Tensor | undefined;
   /** f32 [N, S], added to the scores: 0 or a large negative number. */
   readonly keyMask?: Tensor | undefined;
@@ -70,7 +73,7 @@ class AttentionNode implements Node {
       out: rows({ tensor: this.output, offset: 0 }),
       causal,
       queryStart,
-      bias: bias && { heads: bias.dim(0), pitch: bias.pitch, headPitch: bias.dim(1) * bias.pitch },
+      bias: bias && biasOf(bias),
       keyMask: keyMask && { pitch: keyMask.pitch },
       dynamicLength: lengths !== undefined,
     });
@@ -84,6 +87,12 @@ class AttentionNode implements Node {
       out: this.output,
     });
   }
+}
+
+function biasOf(bias: Tensor): AttentionBias {
+  const [heads, pitch] = [bias.dim(0), bias.pitch];
+  if (bias.shape.length === 2) return { heads, pitch, headPitch: pitch, origin: (bias.width - 1) / 2 };
+  return { heads, pitch, headPitch: bias.dim(1) * pitch };
 }
 
 /** softmax(scale q k^T + masks) v: q [N, L, ...], k and v [N or a divisor, S, ...] -> [N, L, heads * headWidth]. */

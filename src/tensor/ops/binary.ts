@@ -37,6 +37,13 @@ export class BinaryNode implements Node {
     return this.#b.value === one.value && this.#a.rows === this.#b.rows ? this.#a : undefined;
   }
 
+  /** In a product of equal shapes, the operand beside `one`; undefined where a producer cannot multiply by it. */
+  otherFactor(one: Tensor): Tensor | undefined {
+    if (this.#op !== 'mul' || this.#a.rows !== this.#b.rows || this.#a.value === this.#b.value) return undefined;
+    if (this.#a.value === one.value) return this.#b;
+    return this.#b.value === one.value ? this.#a : undefined;
+  }
+
   lower(l: Lowering): void {
     const rows = (t: Tensor) => ({ pitch: t.pitch, storage: l.storage(t.dtype) });
     const call = elementwiseBinary({

@@ -1,11 +1,17 @@
-/** Linear layers, matrix products and convolutions as recorded nodes: all are one gemm with an epilogue that fusion fills. */
+/**
+ * Linear layers, matrix products and convolutions as recorded nodes: all are one gemm with an epilogue that fusion fills.
+ * Weights larger than a binding are multiplied column window by column window.
+ */
 import type { DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
 import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
-import { type Epilogue, gemm } from '../../kernels/gemm.ts';
+import type { Epilogue } from '../../kernels/gemm.ts';
+import { contraction } from '../../kernels/gemv.ts';
+import type { KernelCall } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
-import type { Lowering, Node } from '../graph.ts';
+import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
+import type { Lowering, Node, Placed } from '../graph.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Tensor } from '../tensor.ts';
 import { BinaryNode } from './binary.ts';
@@ -21,7 +27,7 @@ export interface ContractionOptions {
   readonly geglu?: boolean | undefined;
 }
 
-/** y = act(x W + b) + channelAdd + residual; x rows or, with `conv`, pixels. */
+/** y = act(x W + b) + channelAdd, then + residual or * gate; x rows or, with `conv`, pixels. */
 export class ContractionNode implements Node {
   readonly kind = 'contraction';
   output: Tensor;
@@ -30,6 +36,7 @@ export class ContractionNode implements Node {
   #activation: Activation = 'none';
   #channelAdd: Tensor | undefined;
   #residual: Tensor | undefined;
+  #gate: Tensor | undefined;
   readonly #options: ContractionOptions;
 
   constructor(x: Tensor, output: Tensor, options: ContractionOptions) {
@@ -40,12 +47,12 @@ export class ContractionNode implements Node {
 
   inputs(): readonly Tensor[] {
     const sources = this.#sources();
-    return [...sources, this.#channelAdd, this.#residual].filter(t => t !== undefined);
+    return [...sources, this.#channelAdd, this.#residual, this.#gate].filter(t => t !== undefined);
   }
 
   absorb(consumer: Node): boolean {
     if (consumer instanceof UnaryNode) return this.#absorbActivation(consumer);
-    if (consumer instanceof BinaryNode) return this.#absorbAdd(consumer);
+    if (consumer instanceof BinaryNode) return this.#absorbAdd(consumer) || this.#absorbGate(consumer);
     return false;
   }
 
@@ -59,8 +66,8 @@ export class ContractionNode implements Node {
 
   #absorbActivation(consumer: UnaryNode): boolean {
     const { activation } = consumer;
-    if (!activation || this.#activation !== 'none' || this.#channelAdd || this.#residual || this.#options.geglu)
-      return false;
+    const joined = this.#channelAdd ?? this.#residual ?? this.#gate;
+    if (!activation || this.#activation !== 'none' || joined || this.#options.geglu) return false;
     if (consumer.output.dtype !== this.output.dtype) return false;
     this.#activation = activation;
     this.output = consumer.output;
@@ -69,7 +76,13 @@ export class ContractionNode implements Node {
 
   #absorbAdd(consumer: BinaryNode): boolean {
     const other = consumer.otherAddend(this.output);
-    if (!other || this.#residual || consumer.output.dtype !== this.output.dtype || other.dtype !== this.output.dtype)
+    if (
+      !other ||
+      this.#residual ||
+      this.#gate ||
+      consumer.output.dtype !== this.output.dtype ||
+      other.dtype !== this.output.dtype
+    )
       return false;
     if (other.rowOffset !== 0) return false;
     if (other.rows === this.output.rows) {
@@ -83,6 +96,16 @@ export class ContractionNode implements Node {
     return true;
   }
 
+  #absorbGate(consumer: BinaryNode): boolean {
+    const other = consumer.otherFactor(this.output);
+    if (!other || this.#residual || this.#gate || this.#channelAdd || this.#sources().length > 1) return false;
+    if (consumer.output.dtype !== this.output.dtype || other.dtype !== this.output.dtype || other.rowOffset !== 0)
+      return false;
+    this.#gate = other;
+    this.output = consumer.output;
+    return true;
+  }
+
   /** The parts of a concatenation where the gemm can read them one after the other, else x itself. */
   #sources(): readonly Tensor[] {
     const { parts } = this.#x;
@@ -92,7 +115,7 @@ export class ContractionNode implements Node {
   }
 
   lower(l: Lowering): void {
-    const { weight, bias, geglu } = this.#options;
+    const { bias, geglu } = this.#options;
     const channelAdd = this.#channelAdd;
     const sources = this.#sources();
     let kOffset = 0;
@@ -103,30 +126,50 @@ export class ContractionNode implements Node {
       const epilogue: Epilogue = {
         bias: i === 0 && bias !== undefined,
         activation: this.#activation,
-        residual: sum !== undefined,
+        residual: this.#gate ? 'multiply' : sum !== undefined,
         channelAdd:
           last && channelAdd ? { rowsPerImage: output.rows / channelAdd.rows, pitch: channelAdd.pitch } : undefined,
         geglu,
       };
-      // Operands that the epilogue leaves out are bound to the weight, which fits any binding.
-      const buffers = {
-        a: x,
-        b: weight,
-        bias: (i === 0 ? bias : undefined) ?? weight,
-        channel_add: (last ? channelAdd : undefined) ?? weight,
-        residual: sum ?? weight,
-        y: output,
-      };
-      l.emit(this.#call(l, x, output, kOffset, epilogue), buffers);
+      for (const window of this.#windows(l, output, epilogue)) {
+        const weight = window.weight;
+        // Operands that the epilogue leaves out are bound to the weight, which fits any binding.
+        const buffers = {
+          a: x,
+          b: weight,
+          bias: (i === 0 ? window.bias : undefined) ?? weight,
+          channel_add: (last ? channelAdd : undefined) ?? weight,
+          residual: this.#gate ?? sum ?? weight,
+          y: output,
+        };
+        l.emit(this.#call(l, x, output, kOffset, epilogue, window), buffers);
+      }
       kOffset += x.pitch;
       sum = output;
     }
   }
 
-  #call(l: Lowering, x: Tensor, output: Tensor, kOffset: number, epilogue: Epilogue) {
+  /** The whole matrix, or windows of columns where it exceeds a binding (convolutions and gates: whole, or refused there). */
+  #windows(
+    l: Lowering,
+    output: Tensor,
+    epilogue: Epilogue,
+  ): (PanelWindow & { weight: Placed; bias: Placed | undefined })[] {
+    const { weight, bias, conv } = this.#options;
+    const whole = epilogue.geglu || epilogue.channelAdd || (conv && !isPointwise(conv));
+    const panels = { columns: output.pitch, k: weight.k * weight.taps, storage: weight.storage };
+    const limit = whole ? Number.POSITIVE_INFINITY : l.caps.maxBindingBytes;
+    return panelWindows(limit, panels).map(window => ({
+      ...window,
+      weight: window.columns === output.pitch ? weight : part(weight, window.offset, window.size),
+      bias: bias && (window.first === 0 ? bias : part(bias, window.first * 4, window.columns * 4)),
+    }));
+  }
+
+  #call(l: Lowering, x: Tensor, output: Tensor, kOffset: number, epilogue: Epilogue, window: PanelWindow): KernelCall {
     const { weight, conv } = this.#options;
     const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
-    const y = { pitch: output.pitch, storage: l.storage(output.dtype) };
+    const y = { pitch: output.pitch, offset: window.first, storage: l.storage(output.dtype) };
     if (conv && !isPointwise(conv)) {
       return conv2d(l.caps, {
         ...this.#geometry(conv),
@@ -136,10 +179,10 @@ export class ContractionNode implements Node {
         epilogue,
       });
     }
-    return gemm(l.caps, {
+    return contraction(l.caps, {
       batch: 1,
       rows: output.rows,
-      columns: output.pitch,
+      columns: window.columns,
       k: x.pitch,
       a,
       b: { layout: 'panels', storage: weight.storage, kTotal: weight.k, kOffset },
@@ -161,6 +204,11 @@ export class ContractionNode implements Node {
       upsample: this.#upsample,
     };
   }
+}
+
+/** Bytes [offset, offset + size) of a parameter. */
+function part(p: Parameter, offset: number, size: number): Placed {
+  return { slice: { buffer: p.slice.buffer, offset: p.slice.offset + offset, size } };
 }
 
 function isPointwise(conv: NonNullable<ContractionOptions['conv']>): boolean {
