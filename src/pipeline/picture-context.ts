@@ -1,11 +1,14 @@
 /** Encoded pictures on the device, and decoders that look at them. */
 import type { NdArray } from '../core/ndarray.ts';
-import type { Shape } from '../core/shape.ts';
+import { alignUp, type Shape } from '../core/shape.ts';
 import type { StepDecoder } from '../generation/index.ts';
 import type { DeviceTensor } from '../tensor/device-tensor.ts';
 import { Graph } from '../tensor/graph.ts';
-import { type ContextHome, TextDecoder } from './blip-decoder.ts';
+import { type DecoderHome, TextDecoder } from './blip-decoder.ts';
 import { Program, Scope } from './components.ts';
+
+/** Caches of calls that ask for about the same length are the same. */
+const CAPACITY_STEP = 32;
 
 interface Pictures {
   readonly pixels: DeviceTensor;
@@ -17,10 +20,11 @@ interface Pictures {
 export class PictureContext {
   /** Tells batches and sizes apart. */
   readonly key: string;
-  readonly #home: ContextHome;
+  readonly #home: DecoderHome;
   readonly #program: Program<Pictures>;
+  #decoder: TextDecoder | undefined;
 
-  private constructor(home: ContextHome, key: string, program: Program<Pictures>) {
+  private constructor(home: DecoderHome, key: string, program: Program<Pictures>) {
     this.#home = home;
     this.key = key;
     this.#program = program;
@@ -32,7 +36,7 @@ export class PictureContext {
    * @param positions [1, 1 + P, D] for pictures of another size than the trained one
    */
   static async create(
-    home: ContextHome,
+    home: DecoderHome,
     key: string,
     shape: Shape,
     positions: NdArray | undefined,
@@ -64,15 +68,24 @@ export class PictureContext {
   }
 
   /**
-   * A decoder that looks at the pictures: row r at picture floor(r * N / rows).
+   * Begins texts about the pictures: row r about picture floor(r * N / rows). Texts of an earlier call lose their caches.
    * @param rows a multiple of N
-   * @param maxLength longest row of ids
+   * @param maxLength longest text in ids; the model's own bound goes before it
    */
   async start(rows: number, maxLength: number): Promise<StepDecoder> {
-    return new TextDecoder(this.#home, this.#program.io.context, rows, maxLength);
+    const { positions } = this.#home.model.config.text;
+    const capacity = Math.min(positions, alignUp(maxLength, CAPACITY_STEP));
+    const known = this.#decoder;
+    if (known?.sizes.rows === rows && known.sizes.capacity === capacity) return known.begin();
+    known?.dispose();
+    this.#decoder = undefined;
+    this.#decoder = new TextDecoder(this.#home, this.#program.io.context, { rows, capacity });
+    return this.#decoder.begin();
   }
 
   dispose(): void {
+    this.#decoder?.dispose();
+    this.#decoder = undefined;
     this.#program.dispose();
   }
 }

@@ -9,5 +9,5 @@ export {
 } from './config.ts';
 export { BlipModel } from './model.ts';
 export { type Grid, interpolatePositions } from './positions.ts';
-export { BlipTextDecoder, type BlipTextPlace } from './text.ts';
+export { BlipTextDecoder, type BlipTextMask, type BlipTextStep } from './text.ts';
 export { BlipVisionModel, patchGrid } from './vision.ts';

@@ -13,8 +13,9 @@
  */
 import { InputError } from '../../core/errors.ts';
 import { dim } from '../../core/shape.ts';
-import { Attention, type KeyValues } from '../../nn/attention.ts';
+import { Attention, type KeyValueCache, type KeyValues } from '../../nn/attention.ts';
 import { Embedding } from '../../nn/embedding.ts';
+import { concat } from '../../nn/functional.ts';
 import { Linear } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { LayerNorm } from '../../nn/norm.ts';
@@ -60,6 +61,11 @@ export class BlipTextAttention extends Module {
   forward(x: Tensor, context?: KeyValues, masks?: AttentionMasks): Tensor {
     return this.norm.forward(this.attention.forward(x, context, masks).add(x));
   }
+
+  /** x [N, L, D], new rows behind those that the cache holds -> [N, L, D] */
+  forwardCached(x: Tensor, cache: KeyValueCache): Tensor {
+    return this.norm.forward(this.attention.forwardCached(x, cache).add(x));
+  }
 }
 
 /** The text, then the picture, then a feed-forward network; a LayerNorm behind each. */
@@ -83,7 +89,17 @@ export class BlipTextLayer extends Module {
 
   /** x [N, L, D], picture: this layer's keys and values -> [N, L, D] */
   forward(x: Tensor, picture: KeyValues, masks: AttentionMasks): Tensor {
-    const h = this.crossAttention.forward(this.attention.forward(x, undefined, masks), picture);
+    return this.#look(this.attention.forward(x, undefined, masks), picture);
+  }
+
+  /** The same for new rows behind those that the cache holds. */
+  forwardCached(x: Tensor, picture: KeyValues, cache: KeyValueCache): Tensor {
+    return this.#look(this.attention.forwardCached(x, cache), picture);
+  }
+
+  /** What follows the attention over the text. */
+  #look(x: Tensor, picture: KeyValues): Tensor {
+    const h = this.crossAttention.forward(x, picture);
     return this.norm.forward(this.output.forward(this.activation(this.intermediate.forward(h))).add(h));
   }
 }
@@ -121,10 +137,18 @@ export class BlipTextHead extends Module {
   }
 }
 
-/** Where the tokens of a call stand, and which of them count. */
-export interface BlipTextPlace {
+/** Which tokens of a call count. */
+export interface BlipTextMask {
   /** f32 [N, L]: 0 for tokens, a large negative number for padding; default no padding. */
   readonly keyMask?: Tensor | undefined;
+}
+
+/** New tokens behind those that were fed before. */
+export interface BlipTextStep {
+  /** uint32 [1, L]: their positions. */
+  readonly positions: Tensor;
+  /** One for each layer, of `cacheWidth` channels. */
+  readonly caches: readonly KeyValueCache[];
 }
 
 /** Token ids and a picture to logits of the next token. */
@@ -154,28 +178,60 @@ export class BlipTextDecoder extends Module {
    * Logits of whole rows of tokens; a token sees itself and what stands before it.
    * @param ids uint32 [N, L], L at most the config's positions
    * @param picture what context() returned; its batch divides N
-   * @param place padding
+   * @param mask padding
    * @returns float32 [N, L, V]
    * @throws InputError for rows that are too long and for another model's context
    */
-  forward(ids: Tensor, picture: readonly KeyValues[], place: BlipTextPlace = {}): Tensor {
+  forward(ids: Tensor, picture: readonly KeyValues[], mask: BlipTextMask = {}): Tensor {
     this.#check(dim(ids.shape, 1), picture);
-    const masks = { causal: true, keyMask: place.keyMask };
+    const masks = { causal: true, keyMask: mask.keyMask };
     let h = this.embeddings.forward(ids);
     for (const [i, layer] of this.layers.entries()) h = layer.forward(h, picture[i] as KeyValues, masks);
     return this.head.forward(h);
   }
 
-  #check(length: number, picture: readonly KeyValues[]): void {
+  /** Channels of a cache: keys and values of all heads. */
+  get cacheWidth(): number {
+    return this.layers[0]?.attention.attention.cacheWidth ?? 0;
+  }
+
+  /**
+   * Feeds new tokens, whose keys and values join the caches.
+   * @param ids uint32 [N, L]
+   * @param picture what context() returned; its batch divides N
+   * @param step where the tokens stand
+   * @returns float32 [N, 1, V], logits behind the last of them
+   * @throws InputError for too many tokens and for another model's context or caches
+   */
+  forwardCached(ids: Tensor, picture: readonly KeyValues[], step: BlipTextStep): Tensor {
+    this.#check(dim(ids.shape, 1), picture);
+    this.#check(dim(ids.shape, 1), step.caches);
+    let h = this.embeddings.forward(ids, step.positions);
+    for (const [i, layer] of this.layers.entries()) {
+      h = layer.forwardCached(h, picture[i] as KeyValues, step.caches[i] as KeyValueCache);
+    }
+    return this.head.forward(lastTokens(h));
+  }
+
+  #check(length: number, context: readonly KeyValues[]): void {
     const op = 'blipText';
     const { positions } = this.config;
     if (length > positions) {
       const expected = `at most ${positions}`;
       throw new InputError({ op, problem: 'too many tokens', expected, received: length, fix: 'Truncate the ids.' });
     }
-    if (picture.length === this.layers.length) return;
-    const [expected, received] = [this.layers.length, picture.length];
-    const fix = 'Make it by context() of the same model.';
-    throw new InputError({ op, problem: 'the context of another model', expected, received, fix });
+    if (context.length === this.layers.length) return;
+    const [expected, received] = [this.layers.length, context.length];
+    const fix = 'Make one for each layer, by context() of the same model.';
+    throw new InputError({ op, problem: 'keys and values of another model', expected, received, fix });
   }
+}
+
+/** x [N, L, D] -> [N, 1, D] */
+function lastTokens(x: Tensor): Tensor {
+  const [count, length, width] = [dim(x.shape, 0), dim(x.shape, 1), dim(x.shape, 2)];
+  if (length === 1) return x;
+  const rows = x.reshape([count * length, width]);
+  const last = counted(count, i => rows.slice(0, (i + 1) * length - 1, (i + 1) * length));
+  return concat(last, 0).reshape([count, 1, width]);
 }

@@ -80,6 +80,54 @@ test.each([modes[0], modes[2]])(
   },
 );
 
+test.each([modes[1], modes[2]])(
+  'with a cache, piece by piece, the logits are the same: $name',
+  async ({ dtype, tolerance }) => {
+    const gpu = await testGpu();
+    const { model, weights } = await loadBlip(gpu, 'blip/model', { dtype });
+    const [pixels, ids] = [variants.tensor('pixels'), variants.tensor('ids')];
+    const graph = new Graph(gpu, { dtype });
+    const context = model.text.context(
+      model.vision.forward(graph.input(DeviceTensor.from(gpu, pixels.data, pixels.shape))),
+    );
+    const length = ids.shape[1] as number;
+    const columns = (from: number, to: number) =>
+      [0, 1].flatMap(r => [...ids.data.subarray(r * length + from, r * length + to)]);
+    const whole = model.text.forward(graph.constant(ids.data, ids.shape, 'uint32'), context);
+    // Garbage in the caches must not matter.
+    const caches = model.text.layers.map(() => {
+      const shape = [2, 9, model.text.cacheWidth];
+      return graph.input(
+        DeviceTensor.from(gpu, new Float32Array(shape[0] * shape[1] * shape[2]).fill(1e4), shape, dtype),
+      );
+    });
+    const wanted = new Map<string, Tensor>([['whole', whole]]);
+    for (const [from, to] of [
+      [0, 3],
+      [3, 4],
+      [4, 6],
+      [6, 7],
+    ] as const) {
+      const lengths = graph.constant([to, from], [1, 2], 'uint32');
+      const positions = graph.constant(
+        Array.from({ length: to - from }, (_, i) => from + i),
+        [1, to - from],
+        'uint32',
+      );
+      const input = graph.constant(columns(from, to), [2, to - from], 'uint32');
+      const step = { positions, caches: caches.map(tensor => ({ tensor, lengths })) };
+      wanted.set(`${to}`, model.text.forwardCached(input, context, step));
+    }
+    const values = await evaluate(graph, wanted, { fuse: true });
+    const expected = values.get('whole') ?? new Float32Array();
+    for (const to of [3, 4, 6, 7]) {
+      const rows = [0, 1].flatMap(r => [...expected.subarray((r * length + to - 1) * 120, (r * length + to) * 120)]);
+      expectClose(values.get(`${to}`) ?? [], rows, tolerance, `after ${to} ids`);
+    }
+    weights.dispose();
+  },
+);
+
 test('a file of torch.save gives the same bits', async () => {
   const [a, b] = [await run(plain), await run({ ...plain, folder: 'blip-variants/model' })];
   expect(b.get('logits')).toEqual(a.get('logits'));
@@ -113,7 +161,7 @@ test('refuses rows that are too long, and the context of another model', async (
     `[InputError: blipText: too many tokens: expected at most 64, got 65. Truncate the ids.]`,
   );
   expect(() => model.text.forward(ids(4), context.slice(1))).toThrowErrorMatchingInlineSnapshot(
-    `[InputError: blipText: the context of another model: expected 3, got 2. Make it by context() of the same model.]`,
+    `[InputError: blipText: keys and values of another model: expected 3, got 2. Make one for each layer, by context() of the same model.]`,
   );
   weights.dispose();
 });
