@@ -198,7 +198,9 @@ export class BlipForConditionalGeneration {
     try {
       options.signal?.throwIfAborted();
       await this.#load(options.signal);
+      this.#alive();
       const context = await this.#look(prepared);
+      this.#alive();
       const output = await generate(
         {
           startDecoder: (rows, maxLength) => context.start(rows, maxLength),
@@ -213,21 +215,29 @@ export class BlipForConditionalGeneration {
       return { ...output, texts: this.tokenizer.decodeBatch(output.sequences, { skipSpecialTokens: true }) };
     } finally {
       this.#busy = false;
-      if (this.#options.modelCpuOffload && !this.#disposed) this.unload();
+      if (this.#options.modelCpuOffload || this.#disposed) this.#release();
     }
   }
 
-  /** Takes everything off the device; the next call loads it again. */
+  /**
+   * Takes everything off the device; the next call loads it again.
+   * @throws DeviceError while a call is running
+   */
   unload(): void {
+    if (this.#busy) throw busy();
+    this.#release();
+  }
+
+  #release(): void {
     this.#context = undefined;
     this.#component.unload();
   }
 
-  /** Frees everything on the device and closes the files. */
+  /** Frees everything on the device and closes the files. A call that runs ends with an error. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.unload();
+    this.#release();
     void this.#opened.source.close?.();
     if (this.#options.gpu === undefined) this.gpu.dispose();
   }
@@ -294,20 +304,22 @@ export class BlipForConditionalGeneration {
   }
 
   #begin(): void {
-    this.gpu.check(OP);
-    if (this.#disposed) {
-      throw new DeviceError({
-        op: OP,
-        problem: 'the captioner was disposed',
-        fix: 'Open it again with fromPretrained().',
-      });
-    }
-    if (this.#busy) {
-      const fix = 'Await the other call, abort it by its signal, or open a second captioner on the same device.';
-      throw new DeviceError({ op: OP, problem: 'the captioner is busy', expected: 'one call at a time', fix });
-    }
+    this.#alive();
+    if (this.#busy) throw busy();
     this.#busy = true;
   }
+
+  #alive(): void {
+    this.gpu.check(OP);
+    if (!this.#disposed) return;
+    const fix = 'Open it again with fromPretrained().';
+    throw new DeviceError({ op: OP, problem: 'the captioner was disposed', fix });
+  }
+}
+
+function busy(): DeviceError {
+  const fix = 'Await the other call, abort it by its signal, or open a second captioner on the same device.';
+  return new DeviceError({ op: OP, problem: 'the captioner is busy', expected: 'one call at a time', fix });
 }
 
 function isPrepared(input: Picture | readonly Picture[] | CaptionInput): input is CaptionInput {
