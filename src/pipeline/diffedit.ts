@@ -14,6 +14,7 @@ import { editCall, invertCall, maskCall, runCall } from './calls.ts';
 import { checkPrompts, promptNames } from './checks.ts';
 import { Component, Memory } from './components.ts';
 import { Denoiser } from './denoiser.ts';
+import { embedPrompts } from './guide-helpers.ts';
 import { type OpenedFolder, type OpenedModel, openFolder } from './open.ts';
 import type { Parts } from './parts.ts';
 import { repeatRows } from './picture.ts';
@@ -229,6 +230,11 @@ export class DiffEditPipeline {
         return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
       }),
     );
+  }
+
+  /** One embedding for many sentences, [1, L, D]; the function of the same name says how. */
+  embedPrompts(sentences: readonly string[], options: CommonArgs = {}): Promise<NdArray> {
+    return embedPrompts(this, sentences, options);
   }
 
   /** Keeps one network on the device at a time, for the length of its work; weights stream from their files again. */

@@ -27,6 +27,7 @@ describe('the second half of the guide, each phase fed the recorded one before',
     const mean = await embedPrompts(pipeline, written[{ source, target }[which]].texts);
     expect(mean.shape).toEqual([1, 77, 128]);
     expect(relativeL2(mean.data, embeds[which].data)).toBeLessThanOrEqual(1e-4);
+    expect(await pipeline.embedPrompts(written[{ source, target }[which]].texts)).toEqual(mean);
   });
 
   test('finds the recorded mask between the two embeddings', async () => {
