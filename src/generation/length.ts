@@ -1,6 +1,6 @@
 /** Processors that know where in the text they are: shortest and longest length, forced and suppressed ids. */
 import { InputError } from '../core/errors.ts';
-import { ban, eachRow, force, indicesWhere, type LogitsProcessor } from './processor.ts';
+import { ban, banWhere, eachRow, force, type LogitsProcessor } from './processor.ts';
 
 const f32 = Math.fround;
 const MAX_F32 = f32(3.4028234663852886e38);
@@ -39,10 +39,7 @@ export function prefixAllowedTokens(
         fix: 'Return at least one id, for example the end id.',
       });
     }
-    ban(
-      row,
-      indicesWhere(row, (_, id) => !kept.has(id)),
-    );
+    banWhere(row, (_, id) => !kept.has(id));
   });
 }
 

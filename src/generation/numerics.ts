@@ -5,9 +5,10 @@ const f32 = Math.fround;
 /** The largest value; -Infinity for an empty row. NaN wins, as in torch. */
 export function maximum(row: Float32Array): number {
   let best = Number.NEGATIVE_INFINITY;
-  for (const x of row) {
-    if (Number.isNaN(x)) return x;
+  for (let i = 0; i < row.length; i++) {
+    const x = row[i] ?? 0;
     if (x > best) best = x;
+    else if (Number.isNaN(x)) return x;
   }
   return best;
 }
@@ -33,10 +34,10 @@ export function argmax(row: Float32Array): number {
  * @see torch.softmax
  */
 export function softmax(row: Float32Array): Float32Array {
-  const max = maximum(row);
-  const out = row.map(x => Math.exp(f32(x - max)));
-  const inverse = f32(1 / sum(out));
-  return out.map(e => e * inverse);
+  const out = new Float32Array(row.length);
+  const inverse = f32(1 / exponentials(row, maximum(row), out));
+  for (let i = 0; i < out.length; i++) out[i] = (out[i] ?? 0) * inverse;
+  return out;
 }
 
 /**
@@ -45,9 +46,11 @@ export function softmax(row: Float32Array): Float32Array {
  * @see torch.log_softmax
  */
 export function logSoftmax(row: Float32Array): Float32Array {
+  const out = new Float32Array(row.length);
   const max = maximum(row);
-  const logSum = f32(Math.log(sum(row.map(x => Math.exp(f32(x - max))))));
-  return row.map(x => f32(x - max) - logSum);
+  const logSum = f32(Math.log(exponentials(row, max, out)));
+  for (let i = 0; i < out.length; i++) out[i] = f32((row[i] ?? 0) - max) - logSum;
+  return out;
 }
 
 /**
@@ -96,9 +99,20 @@ export function kthLargest(row: Float32Array, k: number): number {
   return sorted[sorted.length - k] ?? 0;
 }
 
-/** Sum in double precision, rounded once: closer to torch's pairwise float32 lanes than a float32 loop. */
-function sum(row: Float32Array): number {
-  let total = 0;
-  for (const x of row) total += x;
-  return f32(total);
+/**
+ * Writes e^(x - max) to `out`. The sum is taken in double precision and rounded once: closer to torch's pairwise lanes
+ * of float32 than a float32 loop.
+ * @returns the sum
+ */
+function exponentials(row: Float32Array, max: number, out: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < row.length; i++) {
+    const distance = f32((row[i] ?? 0) - max);
+    // Cut-offs leave almost nothing but -Infinity, for which Math.exp takes its long way.
+    if (distance === Number.NEGATIVE_INFINITY) continue;
+    const e = f32(Math.exp(distance));
+    out[i] = e;
+    sum += e;
+  }
+  return f32(sum);
 }

@@ -26,11 +26,9 @@ export function ban(row: Float32Array, ids: Iterable<number>): void {
   }
 }
 
-/** Where a row passes a test. */
-export function indicesWhere(row: Float32Array, test: (score: number, id: number) => boolean): number[] {
-  const found: number[] = [];
-  for (let id = 0; id < row.length; id++) if (test(row[id] ?? 0, id)) found.push(id);
-  return found;
+/** Writes -Infinity wherever a row passes a test. */
+export function banWhere(row: Float32Array, test: (score: number, id: number) => boolean): void {
+  for (let id = 0; id < row.length; id++) if (test(row[id] ?? 0, id)) row[id] = Number.NEGATIVE_INFINITY;
 }
 
 /** Leaves only the given ids possible: 0 there, -Infinity elsewhere. */

@@ -1,6 +1,6 @@
 /** Processors of sampling: temperature and the cut-offs that leave only likely tokens. */
-import { kthLargest, logSoftmax, maximum, softmax, sortedIndices } from './numerics.ts';
-import { ban, eachRow, indicesWhere, type LogitsProcessor } from './processor.ts';
+import { kthLargest, logSoftmax, maximum, softmax, sortedIndices, topIndices } from './numerics.ts';
+import { ban, banWhere, eachRow, type LogitsProcessor } from './processor.ts';
 
 const f32 = Math.fround;
 
@@ -8,9 +8,7 @@ const f32 = Math.fround;
 export function temperature(value: number): LogitsProcessor {
   const divisor = f32(value);
   return eachRow(row => {
-    row.forEach((x, i) => {
-      row[i] = x / divisor;
-    });
+    for (let i = 0; i < row.length; i++) row[i] = (row[i] ?? 0) / divisor;
   });
 }
 
@@ -23,10 +21,7 @@ export function temperature(value: number): LogitsProcessor {
 export function topK(k: number, keep = 1): LogitsProcessor {
   return eachRow(row => {
     const threshold = kthLargest(row, Math.max(k, keep));
-    ban(
-      row,
-      indicesWhere(row, x => x < threshold),
-    );
+    banWhere(row, x => x < threshold);
   });
 }
 
@@ -40,13 +35,14 @@ export function topK(k: number, keep = 1): LogitsProcessor {
 export function topP(p: number, keep = 1): LogitsProcessor {
   const limit = f32(1 - p);
   return eachRow(row => {
-    const order = sortedIndices(row);
-    const cumulative = cumulativeSoftmax(row, order);
-    const removable = order.subarray(0, Math.max(0, row.length - keep));
-    ban(
-      row,
-      removable.filter((_, rank) => (cumulative[rank] ?? 0) <= limit),
-    );
+    const ascending = row.slice().sort();
+    const cumulative = cumulativeSum(softmax(ascending));
+    let removed = 0;
+    while (removed < row.length - keep && (cumulative[removed] ?? 0) <= limit) removed++;
+    if (removed === 0) return;
+    const border = ascending[removed - 1] ?? 0;
+    let ties = removed - ascending.indexOf(border);
+    banWhere(row, x => x < border || (x === border && ties-- > 0));
   });
 }
 
@@ -60,11 +56,8 @@ export function minP(minP: number, keep = 1): LogitsProcessor {
   return eachRow(row => {
     const probabilities = softmax(row);
     const threshold = f32(f32(minP) * maximum(probabilities));
-    const removable = sortedIndices(row, true).subarray(keep);
-    ban(
-      row,
-      removable.filter(i => (probabilities[i] ?? 0) < threshold),
-    );
+    const kept = topIndices(row, keep);
+    banWhere(row, (_, id) => (probabilities[id] ?? 0) < threshold && !kept.includes(id));
   });
 }
 
@@ -80,7 +73,7 @@ export function typicalP(mass: number, keep = 1): LogitsProcessor {
     const entropy = entropyOf(logs);
     const distances = logs.map(log => Math.abs(f32(-log - entropy)));
     const order = sortedIndices(distances);
-    const cumulative = cumulativeSoftmax(row, order);
+    const cumulative = cumulativeSum(softmax(Float32Array.from(order, id => row[id] ?? 0)));
     const inside = cumulative.filter(sum => sum < f32(mass)).length;
     const limit = distances[order[Math.min(inside, row.length - 1)] ?? 0] ?? 0;
     ban(
@@ -123,18 +116,14 @@ export function renormalise(): LogitsProcessor {
 
 function banUnlikely(row: Float32Array, probabilities: Float32Array, threshold: number, keep: number): void {
   const kept = kthLargest(row, keep);
-  ban(
-    row,
-    indicesWhere(row, (x, i) => (probabilities[i] ?? 0) < threshold && x < kept),
-  );
+  banWhere(row, (x, id) => (probabilities[id] ?? 0) < threshold && x < kept);
 }
 
-/** Running sums of the probabilities in the given order: summed in double, rounded to float32, as torch.cumsum does. */
-function cumulativeSoftmax(row: Float32Array, order: Uint32Array): Float32Array {
-  const probabilities = softmax(Float32Array.from(order, i => row[i] ?? 0));
+/** Running sums: in double precision, each rounded to float32. @see torch.cumsum */
+function cumulativeSum(values: Float32Array): Float32Array {
   let total = 0;
-  return probabilities.map(p => {
-    total += p;
+  return values.map(value => {
+    total += value;
     return total;
   });
 }
