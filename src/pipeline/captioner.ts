@@ -5,33 +5,23 @@
  */
 import { DeviceError, InputError, ShapeError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
-import type { FolderSource, TensorSource } from '../core/tensor-source.ts';
+import type { FolderSource } from '../core/tensor-source.ts';
 import {
   type GenerateOptions,
   type GenerateOutput,
-  type GenerationDefaults,
   generate,
-  readGenerationDefaults,
   type Sequences,
   tokenTextOf,
 } from '../generation/index.ts';
 import { Gpu } from '../gpu/device.ts';
-import { openCheckpoint } from '../io/checkpoint.ts';
 import type { Picture } from '../io/preprocess.ts';
 import { readFloats } from '../io/read-floats.ts';
-import { type BlipConfig, BlipModel, interpolatePositions, parseBlipConfig, patchGrid } from '../models/blip/index.ts';
-import { Weights } from '../nn/weights.ts';
-import { BertTokenizer } from '../tokenizers/index.ts';
-import {
-  BLIP_PROCESSOR,
-  type BlipProcessorConfig,
-  type PictureSize,
-  parseBlipProcessor,
-  processPictures,
-} from './blip-processor.ts';
+import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../models/blip/index.ts';
+import type { BertTokenizer } from '../tokenizers/index.ts';
+import { type BlipProcessorConfig, type PictureSize, processPictures } from './blip-processor.ts';
 import { Component, Memory } from './components.ts';
+import { type OpenedCaptioner, openCaptioner } from './open-captioner.ts';
 import { PictureContext } from './picture-context.ts';
-import { readJson } from './read-json.ts';
 import type { ProgressEvent } from './types.ts';
 
 const OP = 'BlipForConditionalGeneration';
@@ -76,16 +66,6 @@ export interface CaptionOutput extends GenerateOutput {
   readonly texts: string[];
 }
 
-interface Opened {
-  readonly config: BlipConfig;
-  readonly processor: BlipProcessorConfig;
-  readonly tokenizer: BertTokenizer;
-  readonly defaults: GenerationDefaults;
-  readonly source: TensorSource;
-  readonly weights: Weights;
-  readonly model: BlipModel;
-}
-
 /** Writes captions. One call at a time; other pipelines may share the device. */
 export class BlipForConditionalGeneration {
   readonly gpu: Gpu;
@@ -93,7 +73,7 @@ export class BlipForConditionalGeneration {
   readonly config: BlipConfig;
   readonly processor: BlipProcessorConfig;
   readonly tokenizer: BertTokenizer;
-  readonly #opened: Opened;
+  readonly #opened: OpenedCaptioner;
   readonly #options: CaptionerOptions;
   readonly #component: Component<BlipModel>;
   readonly #memory: Memory = new Memory();
@@ -101,7 +81,7 @@ export class BlipForConditionalGeneration {
   #busy = false;
   #disposed = false;
 
-  private constructor(gpu: Gpu, opened: Opened, options: CaptionerOptions) {
+  private constructor(gpu: Gpu, opened: OpenedCaptioner, options: CaptionerOptions) {
     this.gpu = gpu;
     this.dtype = options.dtype ?? 'float32';
     this.config = opened.config;
@@ -137,7 +117,7 @@ export class BlipForConditionalGeneration {
       });
     }
     signal?.throwIfAborted();
-    const opened = await open(folder, options);
+    const opened = await openCaptioner(folder, options);
     let made: BlipForConditionalGeneration | undefined;
     try {
       made = new BlipForConditionalGeneration(options.gpu ?? (await Gpu.request()), opened, options);
@@ -324,31 +304,4 @@ function busy(): DeviceError {
 
 function isPrepared(input: Picture | readonly Picture[] | CaptionInput): input is CaptionInput {
   return typeof input === 'object' && input !== null && 'pixels' in input;
-}
-
-async function open(folder: FolderSource, options: CaptionerOptions): Promise<Opened> {
-  const warn = options.onWarning ?? (message => console.warn(message));
-  const read = (name: string): Promise<Record<string, unknown>> => readJson(folder, name, OP);
-  const json = await read('config.json');
-  const config = parseBlipConfig(json, `${folder.label}/config.json`, warn);
-  const prepared = 'preprocessor_config.json';
-  const processor = (await folder.has(prepared))
-    ? parseBlipProcessor(await read(prepared), `${folder.label}/${prepared}`)
-    : BLIP_PROCESSOR;
-  const tokenizer = await BertTokenizer.fromFolder(folder);
-  // The text decoder's part of the config counts; a generation_config.json is for the whole model, which never generates.
-  const own = readGenerationDefaults(undefined, (json['text_config'] ?? {}) as Record<string, unknown>);
-  const { startId, endId, padId } = config.text;
-  const defaults = { ...own, bosTokenId: startId, eosTokenId: endId, padTokenId: padId };
-  const { variant } = options;
-  const source = await openCheckpoint(folder, 'model', variant === undefined ? {} : { variant });
-  try {
-    const weights = Weights.open(source);
-    const model = new BlipModel(weights, config);
-    weights.check();
-    return { config, processor, tokenizer, defaults, source, weights, model };
-  } catch (error) {
-    await source.close?.();
-    throw error;
-  }
 }

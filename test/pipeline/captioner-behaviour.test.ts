@@ -185,15 +185,15 @@ test('warns of 8 heads, and refuses folders that are no captioner', async () => 
 
   const open = (files: Record<string, string>) => BlipForConditionalGeneration.fromPretrained(changed(files), { gpu });
   await expect(open({ 'config.json': '{' })).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[InputError: BlipForConditionalGeneration: the file is not JSON (changed/config.json). Download it again.]`,
+    `[InputError: BlipForConditionalGeneration.fromPretrained: the file is not JSON (changed/config.json). Download it again.]`,
   );
   await expect(open({ 'config.json': '[]' })).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[InputError: BlipForConditionalGeneration: the file is not a JSON object (changed/config.json). Download it again.]`,
+    `[InputError: BlipForConditionalGeneration.fromPretrained: the file is not a JSON object (changed/config.json). Download it again.]`,
   );
   await expect(
     BlipForConditionalGeneration.fromPretrained(memoryFolder({}, 'empty'), { gpu }),
   ).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[InputError: BlipForConditionalGeneration: config.json is missing (empty). Pass a model folder as transformers saves it.]`,
+    `[InputError: BlipForConditionalGeneration.fromPretrained: config.json is missing (empty). Pass a model folder as transformers saves it.]`,
   );
   const wide = { ...config, vision_config: { ...config.vision_config, num_hidden_layers: 2 } };
   await expect(open({ 'config.json': JSON.stringify(wide) })).rejects.toThrow(
