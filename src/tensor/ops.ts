@@ -7,7 +7,7 @@ export { type AttentionMasks, attention, type HeadRows, type Heads } from './ops
 export { binary } from './ops/binary.ts';
 export { cacheAppend, cacheGather } from './ops/cache.ts';
 export { convolution, linear } from './ops/contraction.ts';
-export { concat } from './ops/copy.ts';
+export { concat, lastRows } from './ops/copy.ts';
 export { guidedNoise, guidedStep, maskMap, maskThreshold, STEP_SHAPE, stepValues } from './ops/diffusion.ts';
 export { embed, embedColumns } from './ops/embedding.ts';
 export { groupNorm, layerNorm, rmsNorm, softmax } from './ops/norm.ts';

@@ -22,7 +22,7 @@ import { Embedding } from '../../nn/embedding.ts';
 import { Module } from '../../nn/module.ts';
 import { RMSNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
-import { linear, type Parameter, type Tensor } from '../../tensor/ops.ts';
+import { lastRows, linear, type Parameter, type Tensor } from '../../tensor/ops.ts';
 import { counted } from '../counted.ts';
 import { T5DecoderBlock, T5EncoderBlock, T5PositionBias } from './blocks.ts';
 import type { T5Config } from './config.ts';
@@ -69,8 +69,6 @@ export interface T5Step {
   readonly caches: readonly Tensor[];
   /** uint32 [1, 2]: keys after the step, position of its first id. */
   readonly lengths: Tensor;
-  /** f32 [A, 2 capacity - 1], from the position bias. */
-  readonly bias: Tensor;
 }
 
 /** Ids and the encoder's rows to logits of the next id. */
@@ -122,15 +120,16 @@ export class T5Decoder extends Module {
    * @returns f32 [N, 1, V]
    * @throws InputError for another model's context or caches
    */
-  step(ids: Tensor, context: T5Context, { caches, lengths, bias }: T5Step): Tensor {
+  step(ids: Tensor, context: T5Context, { caches, lengths }: T5Step): Tensor {
     matching('caches', caches, this.blocks);
+    const own = { bias: this.positionBias.record(ids.graph, caches[0]?.dim(1) ?? 1) };
     const cross = { keyMask: context.keyMask };
     let h = this.#embed(ids, context);
     for (const [i, block] of this.blocks.entries()) {
       const cache: KeyValueCache = { tensor: caches[i] as Tensor, lengths };
-      h = block.forward(h, context.keyValues[i] as KeyValues, { bias }, cross, cache);
+      h = block.forward(h, context.keyValues[i] as KeyValues, own, cross, cache);
     }
-    return this.#logits(h);
+    return this.#logits(lastRows(h));
   }
 
   #embed(ids: Tensor, { keyValues }: T5Context): Tensor {

@@ -84,6 +84,14 @@ export function sliceRows(x: Tensor, start: number, end: number): Tensor {
   return x.graph.push(new CopyNode([x], output, output.rows, { source: { first: start * itemRows } }));
 }
 
+/** The last row of each item: x [N, L, D] -> [N, 1, D]. */
+export function lastRows(x: Tensor): Tensor {
+  const [items, length] = [x.dim(0), x.dim(1)];
+  if (length === 1) return x;
+  const output = x.graph.allocate([items, 1, x.width], x.dtype);
+  return x.graph.push(new CopyNode([x], output, items, { itemRows: 1, source: { first: length - 1, stride: length } }));
+}
+
 /** Channels [start, end). */
 export function copyChannels(x: Tensor, start: number, end: number): Tensor {
   const axis = x.shape.length === 4 ? 1 : x.shape.length - 1;
