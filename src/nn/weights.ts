@@ -71,13 +71,18 @@ export class Weights {
     this.#registry.ignored.push(pattern);
   }
 
+  /** These full keys may stay unused. */
+  ignoreKeys(keys: Iterable<string>): void {
+    for (const key of keys) this.#registry.used.add(key);
+  }
+
   /** A matrix [out, in] or kernel [out, in, kh, kw] in panels; several parts lie side by side on the output axis. */
   matrix(parts: readonly Part[]): Parameter {
     const [first] = parts as [Part];
     const taps = first.kernel ? first.kernel[0] * first.kernel[1] : 1;
-    const k = paddedInputs(first);
+    const width = spreadInputs(first);
     const columns = parts.reduce((sum, p) => sum + packedColumns(p.outputs, p.outHeads, p.geglu), 0);
-    const parameter = new Parameter(this.path, 'panels', columns, k, taps);
+    const parameter = new Parameter(this.path, 'panels', columns, alignUp(width, ROW_ALIGN), taps, width);
     return this.#request(parameter, parts, 'weight');
   }
 
@@ -171,7 +176,7 @@ function looksOf(plain: Shape): Shape[] {
   return [plain, [...plain, 1, 1], [1, ...plain]];
 }
 
-function paddedInputs(part: Part): number {
-  const spread = part.inHeads ? (part.inputs / part.inHeads.width) * part.inHeads.padded : part.inputs;
-  return alignUp(spread, ROW_ALIGN);
+/** Inputs with heads of odd width spread out. */
+function spreadInputs(part: Part): number {
+  return part.inHeads ? (part.inputs / part.inHeads.width) * part.inHeads.padded : part.inputs;
 }

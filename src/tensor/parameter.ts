@@ -14,14 +14,17 @@ export class Parameter {
   /** Padded inputs of one tap, or the pitch of a table. */
   readonly k: number;
   readonly taps: number;
+  /** Inputs without padding, heads spread out: the width of the tensors that meet this weight. */
+  readonly width: number;
   #memory: { slice: BufferSlice; storage: Storage } | undefined;
 
-  constructor(path: string, layout: Parameter['layout'], columns: number, k: number, taps: number) {
+  constructor(path: string, layout: Parameter['layout'], columns: number, k: number, taps: number, width: number = k) {
     this.path = path;
     this.layout = layout;
     this.columns = columns;
     this.k = k;
     this.taps = taps;
+    this.width = width;
   }
 
   get slice(): BufferSlice {

@@ -69,6 +69,7 @@ export class ContractionNode implements Node {
     const joined = this.#channelAdd ?? this.#residual ?? this.#gate;
     if (!activation || this.#activation !== 'none' || joined || this.#options.geglu) return false;
     if (consumer.output.dtype !== this.output.dtype) return false;
+    if (this.#sources().length > 1) return false; // the parts have no activation between them
     this.#activation = activation;
     this.output = consumer.output;
     return true;
@@ -218,11 +219,11 @@ function isPointwise(conv: NonNullable<ContractionOptions['conv']>): boolean {
 
 /** x [..., in] -> [..., out], where W and b are packed weights; `columns` are the true outputs. */
 export function linear(x: Tensor, columns: number, options: ContractionOptions, dtype: DType = x.graph.dtype): Tensor {
-  if (options.weight.k !== x.pitch) {
+  if (options.weight.width !== x.width) {
     throw new ShapeError({
       op: 'linear',
       problem: 'x has another number of channels than the weight',
-      expected: `${options.weight.k} (padded)`,
+      expected: options.weight.width,
       received: `[${x.shape}]`,
       path: options.weight.path,
     });
@@ -238,11 +239,11 @@ export function convolution(
   options: ContractionOptions & { conv: NonNullable<ContractionOptions['conv']> },
 ): Tensor {
   const { weight, conv } = options;
-  if (x.shape.length !== 4 || weight.k !== x.pitch) {
+  if (x.shape.length !== 4 || weight.width !== x.width) {
     throw new ShapeError({
       op: 'conv2d',
       problem: 'x is not a map with the channels that the weight takes',
-      expected: `[N, ${weight.k} padded, H, W]`,
+      expected: `[N, ${weight.width}, H, W]`,
       received: `[${x.shape}]`,
       path: weight.path,
     });
