@@ -31,6 +31,14 @@ export {
 } from './pipeline/captioner.ts';
 export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit.ts';
 export {
+  type GuideArgs,
+  type GuideEvent,
+  type GuideModels,
+  type GuideOutput,
+  type GuidePhase,
+  runGuide,
+} from './pipeline/guide.ts';
+export {
   caption,
   embedPrompts,
   type GeneratePromptsOptions,
@@ -40,6 +48,7 @@ export {
   promptRequest,
   type TextToText,
 } from './pipeline/guide-helpers.ts';
+export { T5ForConditionalGeneration, type T5Input, type T5Options, type T5Output } from './pipeline/t5.ts';
 export * from './pipeline/types.ts';
 export * from './schedulers/index.ts';
 export { DeviceTensor } from './tensor/device-tensor.ts';

@@ -4,10 +4,12 @@ import { captionCommand } from './caption.ts';
 import { EXIT, explain, type Outside } from './command.ts';
 import { devicesCommand } from './devices.ts';
 import { editCommand } from './edit.ts';
+import { guideCommand } from './guide.ts';
 import { invertCommand } from './invert.ts';
 import { maskCommand } from './mask.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { packageVersion } from './package-root.ts';
+import { promptsCommand } from './prompts.ts';
 
 /**
  * Runs one command.
@@ -36,7 +38,8 @@ export function createProgram(outside: Outside): Command {
     .version(packageVersion())
     .option('--debug', 'print where an error comes from')
     .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
-  for (const command of [editCommand, maskCommand, invertCommand, captionCommand, devicesCommand])
+  const edits = [editCommand, maskCommand, invertCommand, guideCommand];
+  for (const command of [...edits, captionCommand, promptsCommand, devicesCommand])
     program.addCommand(command(outside));
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({

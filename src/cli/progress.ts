@@ -1,11 +1,11 @@
 /** Progress on stderr: bars with the time left on a terminal, one line a phase elsewhere. */
 import cliProgress from 'cli-progress';
-import type { Phase, ProgressEvent } from '../pipeline/types.ts';
+import type { GuideEvent, GuidePhase } from '../pipeline/guide.ts';
 
 /** Where a command tells how far it is. */
 export interface Progress {
-  /** Takes the pipeline's events. */
-  readonly report: (event: ProgressEvent) => void;
+  /** Takes the events of pipelines and of the guide. */
+  readonly report: (event: GuideEvent) => void;
   /** Bytes of a download. */
   bytes(label: string, done: number, of: number): void;
   /** A line of text. */
@@ -14,8 +14,10 @@ export interface Progress {
   stop(): void;
 }
 
-const NAMES: Readonly<Record<Phase, string>> = {
+const NAMES: Readonly<Record<GuidePhase, string>> = {
   load: 'loading weights',
+  caption: 'captioning',
+  prompts: 'writing prompts',
   text: 'reading prompts',
   encode: 'encoding picture',
   mask: 'finding mask',
@@ -38,7 +40,7 @@ class Bars implements Progress {
     this.#stream = stream;
   }
 
-  readonly report = (e: ProgressEvent): void => {
+  readonly report = (e: GuideEvent): void => {
     if (e.phase === 'load') this.bytes(NAMES.load, e.step, e.of);
     else this.#show(NAMES[e.phase], e.step, e.of, '{value}/{total}');
   };
@@ -82,11 +84,16 @@ class Lines implements Progress {
     this.#stream = stream;
   }
 
-  readonly report = (e: ProgressEvent): void => {
+  readonly report = (e: GuideEvent): void => {
     const key = `${e.phase} ${e.of}`; // a phase may tell of its end twice
     if (e.step < e.of || key === this.#last) return;
     this.#last = key;
-    const steps = e.phase === 'load' ? `${Math.round(e.of / 2 ** 20)} MiB` : e.of === 1 ? '' : `${e.of} steps`;
+    const steps =
+      e.phase === 'load'
+        ? `${Math.round(e.of / 2 ** 20)} MiB`
+        : e.of === 1
+          ? ''
+          : `${e.of} ${e.phase === 'prompts' ? 'sentences' : 'steps'}`;
     this.note(`${NAMES[e.phase]}: ${[steps, `${(e.ms / 1000).toFixed(1)} s`].filter(Boolean).join(', ')}`);
   };
 

@@ -1,0 +1,190 @@
+/** `pentimento guide`: everything from a picture and two concepts to the edited picture, with a report. */
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { InputError } from '../core/errors.ts';
+import type { Gpu } from '../gpu/device.ts';
+import type { RgbImage } from '../io/image.ts';
+import { maskToImage } from '../io/mask.ts';
+import { requestGpu } from '../node/device.ts';
+import { loadImage } from '../node/images.ts';
+import { type GuideOutput, runGuide } from '../pipeline/guide.ts';
+import { promptRequest } from '../pipeline/guide-helpers.ts';
+import { PREFIX } from './caption.ts';
+import { type Outside, print } from './command.ts';
+import { rounded, shareOf } from './edit.ts';
+import { adapterName, EMBEDDED_KNOWS, findModel } from './model.ts';
+import {
+  addDeviceOptions,
+  addHubOptions,
+  addMaskSettings,
+  addSizeOptions,
+  addStepOptions,
+  addStrengthOption,
+  type DeviceOptions,
+  type HubOptions,
+  integer,
+  type MaskSettings,
+  number,
+  parseSeed,
+  type SizeOptions,
+  type StepOptions,
+} from './options.ts';
+import { checkOutput, encodeFor, writeAll } from './output.ts';
+import { workingSize } from './pictures.ts';
+import { createProgress, type Progress } from './progress.ts';
+import { latentsToImage, renderReport } from './report.ts';
+
+interface Options extends DeviceOptions, HubOptions, SizeOptions, MaskSettings, StepOptions {
+  readonly output: string;
+  readonly from: string;
+  readonly to: string;
+  readonly prefix: string | false;
+  readonly numPrompts: number;
+  readonly inpaintStrength: number;
+  readonly invertGuidanceScale?: number;
+  readonly model?: string;
+  readonly t5?: string;
+  readonly blip?: string;
+  readonly seed?: number;
+  readonly mendQuirks?: boolean;
+  /** false with --no-offload. */
+  readonly offload: boolean;
+}
+
+const FILES = { report: 'report.html', image: 'edited.png', mask: 'mask.png', noise: 'noise.png' } as const;
+
+/** The command with all its options. */
+export function guideCommand(outside: Outside): Command {
+  const command = new Command('guide')
+    .description(
+      'Caption a picture, write prompts for two concepts, average their embeddings, find the mask, invert and edit.',
+    )
+    .argument('<image>', 'PNG or JPEG, or its address')
+    .option('-o, --output <dir>', 'folder for report.html and the pictures', 'guide')
+    .optionsGroup('Texts:')
+    .requiredOption('--from <concept>', 'what the picture contains, such as bowl')
+    .requiredOption('--to <concept>', 'what it shall contain instead, such as basket')
+    .option('--num-prompts <n>', 'sentences to write for each concept', integer(1), 16)
+    .option('--prefix <text>', 'what the caption begins with', PREFIX)
+    .option('--no-prefix', 'let the captioner begin by itself');
+  addMaskSettings(command);
+  command
+    .optionsGroup('Inversion:')
+    .option('--invert-guidance-scale <x>', 'guidance of the inversion alone; 1 keeps it from drifting', number());
+  addStepOptions(command);
+  addStrengthOption(command);
+  addSizeOptions(command);
+  command
+    .optionsGroup('Models and device:')
+    .option('--model <dir or id>', 'diffusers folder of Stable Diffusion, or Hub id (default: the embedded one)')
+    .option('--t5 <dir or id>', 'folder of Flan-T5, or Hub id (default: the embedded one)')
+    .option('--blip <dir or id>', 'folder of a BLIP captioner, or Hub id (default: the embedded one)');
+  addHubOptions(command).option('--variant <name>', 'set of weights of the diffusion model, such as fp16');
+  addDeviceOptions(command)
+    .option(
+      '--seed <n>',
+      'seeds the prompts, and each of the three phases afresh (default: a new one, printed by --json)',
+      parseSeed,
+    )
+    .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
+    .option('--no-offload', 'keep all models on the device instead of one network at a time')
+    .addHelpText('after', `\n--revision goes with --model.\n${EMBEDDED_KNOWS}`);
+  return command.action((image: string, o: Options) => guide(image, o, outside));
+}
+
+async function guide(image: string, o: Options, outside: Outside): Promise<void> {
+  for (const concept of [o.from, o.to]) promptRequest(concept);
+  for (const file of Object.values(FILES)) checkOutput(join(o.output, file), ['.html', '.png']);
+  const picture = await loadImage(image);
+  const progress = createProgress(outside.stderr);
+  let gpu: Gpu | undefined;
+  try {
+    const { folders, names } = await openFolders(o, progress, outside.signal);
+    gpu = await requestGpu({ adapterName: o.device });
+    const start = performance.now();
+    const result = await runGuide({
+      ...phaseSettings(o),
+      ...{ models: folders, gpu, image: picture, from: o.from, to: o.to },
+      ...{ seed: o.seed, captionPrefix: o.prefix === false ? null : o.prefix, numPrompts: o.numPrompts },
+      ...{ dtype: o.dtype, variant: o.variant, mendQuirks: o.mendQuirks, offload: o.offload },
+      size: model => workingSize(picture, model, o),
+      ...{ signal: outside.signal, onProgress: progress.report, onWarning: progress.note },
+    });
+    const total = performance.now() - start;
+    progress.stop();
+    const facts = { ...names, device: adapterName(gpu), dtype: o.dtype, seed: result.seed };
+    const files = await write(image, result, { ...result.timings, total }, facts, o, outside.signal);
+    const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
+    print(outside, o.json === true, {
+      ...{ command: 'guide', image, files, caption, sourcePrompts, targetPrompts, masked: shareOf(result.mask.mask) },
+      ...{ peakBytes, timingsMs: rounded({ ...result.timings, total }), ...facts },
+    });
+  } finally {
+    progress.stop();
+    gpu?.dispose();
+  }
+}
+
+/** What goes to the three phases under its own name. */
+function phaseSettings(o: Options) {
+  const { numInferenceSteps, guidanceScale, maskGuidanceScale, invertGuidanceScale, inpaintStrength } = o;
+  const { numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur } = o;
+  return {
+    ...{ numInferenceSteps, guidanceScale, maskGuidanceScale, invertGuidanceScale, inpaintStrength },
+    ...{ numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur },
+  };
+}
+
+async function openFolders(o: Options, progress: Progress, signal: AbortSignal) {
+  const diffusion = await findModel('stable-diffusion', o.model, o, progress, signal);
+  const hub = o.cacheDir === undefined ? {} : { cacheDir: o.cacheDir };
+  const t5 = await findModel('t5', o.t5, hub, progress, signal);
+  const blip = await findModel('blip', o.blip, hub, progress, signal);
+  return {
+    folders: { diffusion: diffusion.folder, t5: t5.folder, blip: blip.folder },
+    names: { model: diffusion.model, t5: t5.model, blip: blip.model },
+  };
+}
+
+/** Writes pictures and report; returns their paths. */
+async function write(
+  name: string,
+  result: GuideOutput,
+  timings: Readonly<Record<string, number>>,
+  facts: Readonly<Record<string, string | number>>,
+  o: Options,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  const [edited] = Array.isArray(result.images) ? (result.images as RgbImage[]) : [];
+  if (!edited) throw new InputError({ op: 'guide', problem: 'the pipeline returned no picture' });
+  const scale = edited.width / (result.latents.shape.at(-1) ?? 1);
+  const [mask, noise] = [maskToImage(result.mask.mask, scale), latentsToImage(result.latents, scale)];
+  const html = renderReport({
+    ...{ from: o.from, to: o.to, caption: result.caption, timings },
+    ...{ sourcePrompts: result.sourcePrompts, targetPrompts: result.targetPrompts },
+    pictures: [
+      ['Picture', result.image],
+      ['Mask: white is what changes', mask],
+      ['Inverted noise: three of its channels', noise],
+      ['Edited', edited],
+    ],
+    facts: {
+      picture: name,
+      ...facts,
+      steps: o.numInferenceSteps,
+      'guidance scale': o.guidanceScale,
+      'maps per mask': o.numMapsPerMask,
+      'masked share': shareOf(result.mask.mask),
+      'peak device memory': `${(result.peakBytes / 2 ** 20).toFixed(1)} MiB`,
+    },
+  });
+  signal.throwIfAborted();
+  const path = (file: keyof typeof FILES): string => join(o.output, FILES[file]);
+  await writeAll([
+    encodeFor(path('image'), edited),
+    encodeFor(path('mask'), mask),
+    encodeFor(path('noise'), noise),
+    { path: path('report'), bytes: new TextEncoder().encode(html) },
+  ]);
+  return Object.fromEntries(Object.keys(FILES).map(key => [key, path(key as keyof typeof FILES)]));
+}

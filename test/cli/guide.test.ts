@@ -1,0 +1,123 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { rgbToGrey } from '../../src/io/image.ts';
+import { resize } from '../../src/io/resize.ts';
+import { loadImage } from '../../src/node/images.ts';
+import { pentimento } from '../support/command.ts';
+import { loadGolden } from '../support/golden.ts';
+import { meanError } from '../support/pipeline.ts';
+
+const golden = loadGolden('orchard/guide');
+const { source, target, seed, image } = golden.json.guide;
+const written = golden.json.prompts[`${source} to ${target}, seed ${seed}`];
+const PICTURE = `models/orchard/samples/${image}`;
+const CONCEPTS = ['--from', source, '--to', target, '--seed', `${seed}`];
+const QUICK = ['--num-inference-steps', '4', '--num-maps-per-mask', '1', '--num-prompts', '2'];
+const FILES = ['edited.png', 'mask.png', 'noise.png', 'report.html'];
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'pentimento-guide-'));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+describe('guide', () => {
+  it('makes the recorded texts, mask and picture from a seed, and a report of all of it', async () => {
+    const out = join(root, 'deep', 'out');
+    const { code, stdout, stderr } = await pentimento(['guide', PICTURE, ...CONCEPTS, '-o', out, '--json']);
+    expect(stderr).not.toMatch(/^error/m);
+    expect(code).toBe(0);
+    const result = JSON.parse(stdout);
+    const caption = golden.json.captions[image]['a photograph of'].text;
+    expect(result).toMatchObject({
+      ...{ command: 'guide', image: PICTURE, seed, caption, dtype: 'float32' },
+      ...{ sourcePrompts: written[source].texts, targetPrompts: written[target].texts },
+      ...{ model: 'orchard (embedded)', t5: 'orchard t5 (embedded)', blip: 'orchard blip (embedded)' },
+    });
+    expect((await readdir(out)).sort()).toEqual(FILES);
+    const edited = await loadImage(result.files.image);
+    expect(
+      meanError(
+        Array.from(edited.data, v => v / 255),
+        golden.floats('guide.image').data,
+      ),
+    ).toBeLessThanOrEqual(1 / 255);
+    const mask = rgbToGrey(await loadImage(result.files.mask));
+    const small = Array.from(resize(mask, 16, 16, 'box').data, v => v / 255);
+    const wrong = Array.from(golden.ints('guide.mask').data).filter((v, i) => v !== small[i]);
+    expect(wrong.length).toBeLessThanOrEqual(1); // a pixel at the threshold may fall to either side
+    const noise = await loadImage(result.files.noise);
+    expect([noise.width, noise.height]).toEqual([128, 128]);
+    expect(result.peakBytes).toBeGreaterThan(17e6); // the UNet's weights
+    for (const phase of ['load', 'caption', 'prompts', 'text', 'mask', 'invert', 'edit', 'decode', 'total']) {
+      expect(result.timingsMs[phase], phase).toBeGreaterThan(0);
+    }
+
+    const html = await readFile(result.files.report, 'utf8');
+    for (const text of [caption, ...result.sourcePrompts, ...result.targetPrompts]) expect(html).toContain(text);
+    const pictures = [...html.matchAll(/src="(data:image\/png;base64,[^"]+)"/g)].map(([, url]) => url);
+    const shown = await Promise.all(pictures.map(loadImage));
+    const files = ['', 'mask', 'noise', 'image'].map(key => (key ? result.files[key] : PICTURE));
+    expect(shown).toEqual(await Promise.all(files.map(loadImage)));
+  }, 600_000);
+
+  it('says on stderr how far it is, and prints the files', async () => {
+    const args = ['guide', PICTURE, ...CONCEPTS, ...QUICK, '-o', root, '--no-prefix', '--no-offload'];
+    const { code, stdout, stderr } = await pentimento(args);
+    expect(code).toBe(0);
+    const names = ['report.html', 'edited.png', 'mask.png', 'noise.png'];
+    expect(stdout).toBe(names.map(name => `${join(root, name)}\n`).join(''));
+    for (const line of [/^captioning: /m, /^writing prompts: 4 sentences, /m, /^inverting: 3 steps/m]) {
+      expect(stderr).toMatch(line);
+    }
+  });
+
+  it('stops at Ctrl-C with code 130 and leaves no file', async () => {
+    const controller = new AbortController();
+    const onStderr = (text: string) => {
+      if (text.includes('writing prompts')) controller.abort();
+    };
+    const out = join(root, 'out');
+    const args = ['guide', PICTURE, ...CONCEPTS, ...QUICK, '-o', out];
+    const { code, stdout, stderr } = await pentimento(args, { signal: controller.signal, onStderr });
+    expect(code).toBe(130);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/interrupted, nothing was written\n$/);
+    expect(existsSync(out)).toBe(false);
+  });
+
+  it('names every setting in its help', async () => {
+    const { stdout } = await pentimento(['guide', '--help']);
+    const options = ['from', 'to', 'num-prompts', 'prefix', 'no-prefix', 'model', 't5', 'blip', 'seed', 'no-offload'];
+    const phases = ['num-maps-per-mask', 'num-inference-steps', 'guidance-scale', 'inpaint-strength', 'size', 'json'];
+    for (const option of [...options, ...phases]) expect(stdout).toContain(`--${option} `);
+    expect(stdout.replaceAll(/\s+/g, ' ')).toContain('The embedded model knows fruit');
+  });
+
+  it.each([
+    ['no concepts', [PICTURE]],
+    ['an empty concept', [PICTURE, '--from', 'bowl', '--to', ' ']],
+    ['no picture', CONCEPTS],
+    ['a picture that is not there', ['nowhere.png', ...CONCEPTS]],
+    ['a language model that is not there', [PICTURE, ...CONCEPTS, '--t5', 'nowhere']],
+    ['a captioner that is not there', [PICTURE, ...CONCEPTS, '--blip', 'nowhere']],
+    ['a size that the model cannot work at', [PICTURE, ...CONCEPTS, '--size', '100x128']],
+  ])('ends with code 2 and one line for %s', async (_, args) => {
+    const out = join(root, 'out');
+    const { code, stdout, stderr } = await pentimento(['guide', ...args, '-o', out]);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(existsSync(out)).toBe(false);
+    expect(stderr.split('\n').filter(line => line.startsWith('error'))).toMatchSnapshot();
+  });
+
+  it('refuses a file in place of the folder before it works', async () => {
+    await writeFile(join(root, 'file'), '');
+    const { code, stderr } = await pentimento(['guide', PICTURE, ...CONCEPTS, '-o', join(root, 'file')]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: output: /m);
+  });
+});
