@@ -1,0 +1,81 @@
+/** The packed package in a page of Chromium: the example page, and the UNet against its recorded output. */
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { relativeL2 } from '../support/close.ts';
+import { recordedMask, recordedPicture } from '../support/edits.ts';
+import { loadGolden } from '../support/golden.ts';
+import { openPage, serve } from '../support/page.ts';
+import { type Installed, installTarball, ROOT } from '../support/tarball.ts';
+
+let installed: Installed;
+let server: { url: string; close: () => void };
+let browser: Browser;
+let page: Page;
+let problems: string[];
+beforeAll(async () => {
+  installed = installTarball();
+  server = await serve({
+    '/dist/': join(installed.project, 'node_modules/pentimento/dist'),
+    '/node_modules/': join(ROOT, 'node_modules'),
+    '/examples/': join(ROOT, 'examples'),
+    '/models/': join(ROOT, 'models'),
+    '/golden/': join(ROOT, 'test/golden'),
+    '/test/': join(ROOT, 'test/package'),
+  });
+  ({ browser, page, problems } = await openPage());
+  await page.goto(`${server.url}/examples/page/`);
+});
+afterAll(async () => {
+  await browser?.close();
+  server?.close();
+  installed?.remove();
+});
+
+describe('a page', () => {
+  it('has a WebGPU adapter without shader-f16', async () => {
+    const info = await page.evaluate(async () => {
+      const adapter = await navigator.gpu.requestAdapter();
+      return { architecture: adapter?.info.architecture, half: adapter?.features.has('shader-f16') };
+    });
+    expect(info).toEqual({ architecture: 'swiftshader', half: false });
+  });
+
+  it('predicts with the UNet what was recorded', async () => {
+    const golden = loadGolden('sd2');
+    const [sample, context] = [golden.floats('unet.sample'), golden.floats('unet.context')];
+    const plain = (t: { data: Float32Array; shape: readonly number[] }) => ({ data: [...t.data], shape: [...t.shape] });
+    const inputs = JSON.stringify({ sample: plain(sample), context: plain(context) });
+    // As text, because the test's own compiler would rewrite import().
+    const out: number[] = await page.evaluate(`import('/test/unet-page.mjs').then(m => m.predict(${inputs}))`);
+    expect(relativeL2(out, golden.floats('unet.out').data)).toBeLessThan(1e-4);
+  });
+
+  it('edits a picture through the example, as recorded', async () => {
+    const fill = (name: string, value: string) => page.fill(`input[name=${name}]`, value);
+    // The recorded quick edit: guidance 7.5 throughout, 10 steps, 2 maps, seed 0.
+    await fill('steps', '10');
+    await fill('maps', '2');
+    await fill('guidance', '7.5');
+    await fill('inversion', '7.5');
+    await page.click('button');
+    await page.waitForFunction(() => /Done|Error/.test(document.getElementById('status')?.textContent ?? ''), null, {
+      timeout: 240_000,
+    });
+    expect(await page.textContent('#status')).toBe('Done.');
+    const pixels = await page.$$eval('canvas', all =>
+      all.map(c =>
+        [...(c.getContext('2d')?.getImageData(0, 0, c.width, c.height).data ?? [])].filter((_, i) => i % 4 < 3),
+      ),
+    );
+    expect(pixels).toHaveLength(3);
+    const picture = await recordedPicture('quick');
+    const mean = pixels[2].reduce((sum, v, i) => sum + Math.abs(v - picture[i]), 0) / picture.length;
+    expect(mean).toBeLessThanOrEqual(1);
+    const mask = pixels[1].filter(
+      (_, i) => i % 3 === 0 && Math.floor(i / 3) % 8 === 4 && Math.floor(i / 3 / 128) % 8 === 4,
+    );
+    expect(mask).toEqual(await recordedMask('quick'));
+    expect(problems).toEqual([]);
+  }, 300_000);
+});

@@ -1,0 +1,155 @@
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Installed, installTarball, ROOT } from '../support/tarball.ts';
+
+let installed: Installed;
+beforeAll(() => {
+  installed = installTarball();
+});
+afterAll(() => installed?.remove());
+
+/** Runs Node in the project that has the package installed. */
+function node(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise(done => {
+    execFile(process.execPath, args, { cwd: installed.project }, (error, stdout, stderr) => {
+      done({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });
+    });
+  });
+}
+
+const script = (text: string) => node('--input-type=module', '--eval', text);
+
+describe('the packed tarball', () => {
+  it('holds the built files, the kernels and the papers, and nothing else', () => {
+    const folders = new Set(installed.files.map(path => path.split('/')[0]));
+    expect([...folders].sort()).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'NOTICE',
+      'README.md',
+      'dist',
+      'package.json',
+      'wgsl',
+    ]);
+    expect(installed.files.filter(path => /models|bench|test/.test(path))).toEqual([]);
+    const kernels = readdirSync(join(ROOT, 'wgsl'), { recursive: true, encoding: 'utf8' }).filter(name =>
+      name.endsWith('.wgsl'),
+    );
+    for (const name of kernels) expect(installed.files).toContain(`wgsl/${name}`);
+  });
+
+  it('gives every entry to Node, with classes that are the same in all of them', async () => {
+    const { code, stdout, stderr } = await script(`
+      const all = {};
+      for (const entry of ['', '/node', '/kernels', '/safetensors', '/schedulers']) all[entry] = await import('pentimento' + entry);
+      console.log(JSON.stringify(Object.fromEntries(Object.entries(all).map(([k, v]) => [k, Object.keys(v).length]))));
+      const error = await all['/node'].loadImage('missing.png').catch(e => e);
+      console.log(error instanceof all[''].InputError, all[''].Gpu === all['/kernels'].Gpu);
+      const bytes = all['/safetensors'].writeSafetensors({ x: { dtype: 'F32', shape: [2], data: Float32Array.of(1, 2) } });
+      const file = await all['/safetensors'].openSafetensors(all[''].memorySource(bytes));
+      console.log(file.tensors.get('x').shape.join(), new all['/schedulers'].Generator(0).randn([2])[0].toFixed(4));
+    `);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    const [counts, same, values] = stdout.trim().split('\n');
+    for (const count of Object.values(JSON.parse(counts))) expect(count).toBeGreaterThan(0);
+    expect(same).toBe('true true');
+    expect(values).toBe('2 1.5410');
+  });
+
+  it('computes on a device that its own Node entry requests', async () => {
+    const { stdout, code } = await script(`
+      const { requestGpu } = await import('pentimento/node');
+      const gpu = await requestGpu();
+      await gpu.idle();
+      console.log(gpu.caps.maxBindingBytes > 0);
+      gpu.dispose();
+      process.exit(0);
+    `);
+    expect([code, stdout]).toEqual([0, 'true\n']);
+  });
+
+  it('shows the raw kernels', async () => {
+    const { stdout } = await script(`
+      import { readFile } from 'node:fs/promises';
+      console.log((await readFile(new URL(import.meta.resolve('pentimento/wgsl/fill.wgsl')), 'utf8')).includes('@compute'));
+    `);
+    expect(stdout).toBe('true\n');
+  });
+
+  it('brings a command that says what the package does not bring', async () => {
+    const cli = join('node_modules', 'pentimento', 'dist', 'cli.js');
+    const version = await node(cli, '--version');
+    const { version: wanted } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+    expect(version.stdout).toBe(`${wanted}\n`);
+    const picture = join(ROOT, 'models/orchard/samples/apples-bowl.png');
+    const { code, stdout, stderr } = await node(cli, 'edit', picture, '--source', 'a', '--target', 'b');
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr.split('\n').find(line => line.startsWith('error'))).toMatchInlineSnapshot(
+      `"error: model: the embedded model comes with the repository, not with the npm package. Clone the repository and run it there, or name a diffusers folder of Stable Diffusion 1.x or 2.x, or a Hub id: --model stabilityai/stable-diffusion-2-1-base"`,
+    );
+  });
+});
+
+describe("the core's bundle", () => {
+  /** Every module that an entry reaches, and the packages and Node modules that those name. */
+  function reach(entry: string): { files: string[]; bare: string[] } {
+    const files = new Set<string>();
+    const bare = new Set<string>();
+    const walk = (name: string): void => {
+      if (files.has(name)) return;
+      files.add(name);
+      const text = readFileSync(join(installed.project, 'node_modules/pentimento/dist', name), 'utf8');
+      for (const [, target] of text.matchAll(/^(?:import|export)\b[^;'"]*?["']([^"'\n]+)["'];?$/gm)) {
+        if (target.startsWith('./')) walk(target.slice(2));
+        else bare.add(target);
+      }
+    };
+    walk(entry);
+    return { files: [...files], bare: [...bare].sort() };
+  }
+
+  it.each(['index.js', 'kernels.js', 'safetensors.js', 'schedulers.js'])('%s reaches nothing of Node', entry => {
+    const { bare, files } = reach(entry);
+    const allowed = ['@huggingface/tokenizers', '@petamoriken/float16'];
+    expect(bare.filter(name => !allowed.includes(name))).toEqual([]);
+    for (const file of files) {
+      const text = readFileSync(join(installed.project, 'node_modules/pentimento/dist', file), 'utf8');
+      expect(text, file).not.toMatch(/["']node:|\bprocess\.|\bBuffer\.|\brequire\(/);
+    }
+  });
+
+  it('is what a reader of imports sees: the Node entry does reach Node', () => {
+    expect(reach('node.js').bare).toContain('node:fs/promises');
+  });
+
+  // Ceilings in KiB, gzipped, all dependencies included; raised only by the change that needs it, with its reason here.
+  it.each([
+    ['index.js', 150],
+    ['kernels.js', 60],
+    ['safetensors.js', 4],
+    ['schedulers.js', 16],
+  ])('%s stays below %i KiB', async (entry, ceiling) => {
+    const { outputFiles } = await build({
+      entryPoints: [join(installed.project, 'node_modules/pentimento/dist', entry)],
+      bundle: true,
+      minify: true,
+      format: 'esm',
+      write: false,
+      preserveSymlinks: true,
+      logLevel: 'silent',
+    });
+    const size = gzipSync(outputFiles[0].contents).length / 1024;
+    expect(size).toBeLessThan(ceiling);
+    expect(size, 'the ceiling can be lowered').toBeGreaterThan(ceiling / 2);
+  });
+
+  it('the tarball stays below 700 KiB', () => {
+    expect(installed.packedBytes / 1024).toBeLessThan(700);
+  });
+});
