@@ -48,7 +48,8 @@ function driver(browser) {
   say(gpu ? 'installing Chromium for the browser tests' : 'no usable Vulkan driver; installing a software one');
   const script = join(ROOT, 'scripts', 'setup-debian.sh');
   run('sh', [script, ...(browser ? ['--browser'] : [])], 'see the line above for what to type');
-  if (!hasAdapter()) fail('there is still no usable Vulkan driver; `npx pentimento devices` says more after `npm run build`');
+  if (!hasAdapter())
+    fail('there is still no usable Vulkan driver; `npx pentimento devices` says more after `npm run build`');
 }
 
 /** Asks Dawn in another process: a broken driver may crash the one that loads it. */

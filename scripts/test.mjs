@@ -1,5 +1,5 @@
-// npm test: sets up, then runs the tests on the machine's own adapter, then those that compute again on SwiftShader, which
-// has other subgroups and no f16. Ends with `N passed, N failed`.
+// npm test: sets up, then runs the tests on the machine's own adapter; those that compute again on SwiftShader, which has
+// other subgroups and no f16; and those of the kernels once more in a page of Chromium. Ends with `N passed, N failed`.
 //
 //   npm test -- test/io          only these files, on the machine's own adapter
 //   npm run test:full            every recorded edit, not only one
@@ -19,11 +19,12 @@ const full = process.argv.includes('--full');
 setup({ build: true, browser: true });
 
 const scratch = mkdtempSync(join(tmpdir(), 'pentimento-test-'));
-const runs = [vitest('own', asked, {})];
+const runs = [vitest("the machine's own adapter", asked, {})];
 const second = SWIFTSHADER.find(path => existsSync(path));
 if (asked.length === 0) {
-  if (second) runs.push(vitest('swiftshader', ON_DEVICES, { VK_DRIVER_FILES: second }));
-  else runs.push({ passed: 0, failed: 1, note: 'SwiftShader is missing: it comes with Debian\'s package chromium' });
+  if (second) runs.push(vitest('SwiftShader', ON_DEVICES, { VK_DRIVER_FILES: second }));
+  else runs.push({ passed: 0, failed: 1, note: "SwiftShader is missing: it comes with Debian's package chromium" });
+  runs.push(vitest('Chromium', ['--config', 'vitest.browser.config.ts'], {}));
 }
 rmSync(scratch, { recursive: true });
 
@@ -33,8 +34,8 @@ process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed\n`);
 process.exit(sum('failed') === 0 ? 0 : 1);
 
 function vitest(name, files, env) {
-  process.stdout.write(`\n== ${name === 'own' ? "the machine's own adapter" : 'SwiftShader'}\n`);
-  const report = join(scratch, `${name}.json`);
+  process.stdout.write(`\n== ${name}\n`);
+  const report = join(scratch, `${name.replace(/\W/g, '')}.json`);
   const script = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
   const args = [script, 'run', ...files, '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
   const { status } = spawnSync(process.execPath, args, {
