@@ -26,9 +26,9 @@ body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .row { display: flex; flex-wrap: wrap; gap: 1rem; }
 .row > * { flex: 1 1 12rem; margin: 0; }
-img { width: 100%; image-rendering: pixelated; border: 1px solid #8884; }
+img { width: 100%; height: auto; image-rendering: pixelated; border: 1px solid #8884; }
 figcaption, th { opacity: .75; text-align: left; font-weight: normal; }
-ol { padding-left: 1.5rem; } table { border-collapse: collapse; } td, th { padding: .1rem 1.5rem .1rem 0; }
+ol { padding-left: 2.2rem; } table { border-collapse: collapse; } td, th { padding: .1rem 1.5rem .1rem 0; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; }
 blockquote { margin: 0; font-size: 1.2rem; }
 `;

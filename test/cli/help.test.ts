@@ -6,7 +6,8 @@ describe('help', () => {
     const { code, stdout, stderr } = await pentimento(['--help']);
     expect(code).toBe(0);
     expect(stderr).toBe('');
-    for (const command of ['edit', 'mask', 'invert', 'devices']) expect(stdout).toContain(`\n  ${command} `);
+    for (const command of ['edit', 'mask', 'invert', 'guide', 'caption', 'prompts', 'devices'])
+      expect(stdout).toContain(`\n  ${command} `);
     expect(stdout.replaceAll(/\s+/g, ' ')).toContain('The embedded model knows fruit');
   });
 
@@ -58,7 +59,7 @@ describe('help', () => {
     expect(text).toContain('name a model with --model');
   });
 
-  it.each(['mask', 'invert'])('%s says what the embedded model knows', async command => {
+  it.each(['mask', 'invert', 'guide', 'caption', 'prompts'])('%s says what the embedded model knows', async command => {
     const { stdout } = await pentimento([command, '--help']);
     expect(stdout.replaceAll(/\s+/g, ' ')).toContain('The embedded model knows fruit');
   });
