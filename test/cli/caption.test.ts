@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { pentimento } from '../support/command.ts';
+import { texts } from '../support/guide.ts';
 
 const SAMPLES = 'models/orchard/samples';
-const recorded = JSON.parse(readFileSync('test/golden/orchard/guide/golden.json', 'utf8')).captions;
+const recorded = texts.captions;
 
 async function run(...args: string[]) {
   const { code, stdout, stderr } = await pentimento(['caption', ...args]);

@@ -7,12 +7,10 @@ import { rgbToGrey } from '../../src/io/image.ts';
 import { resize } from '../../src/io/resize.ts';
 import { loadImage } from '../../src/node/images.ts';
 import { pentimento } from '../support/command.ts';
-import { loadGolden } from '../support/golden.ts';
+import { caption, golden, scene, written } from '../support/guide.ts';
 import { meanError } from '../support/pipeline.ts';
 
-const golden = loadGolden('orchard/guide');
-const { source, target, seed, image } = golden.json.guide;
-const written = golden.json.prompts[`${source} to ${target}, seed ${seed}`];
+const { source, target, seed, image } = scene;
 const PICTURE = `models/orchard/samples/${image}`;
 const CONCEPTS = ['--from', source, '--to', target, '--seed', `${seed}`];
 const QUICK = ['--num-inference-steps', '4', '--num-maps-per-mask', '1', '--num-prompts', '2'];
@@ -31,7 +29,6 @@ describe('guide', () => {
     expect(stderr).not.toMatch(/^error/m);
     expect(code).toBe(0);
     const result = JSON.parse(stdout);
-    const caption = golden.json.captions[image]['a photograph of'].text;
     expect(result).toMatchObject({
       ...{ command: 'guide', image: PICTURE, seed, caption, dtype: 'float32' },
       ...{ sourcePrompts: written[source].texts, targetPrompts: written[target].texts },

@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { pentimento } from '../support/command.ts';
+import { texts, written } from '../support/guide.ts';
 
-const { bowl } = JSON.parse(readFileSync('test/golden/orchard/guide/golden.json', 'utf8')).prompts[
-  'bowl to basket, seed 0'
-];
+const { bowl } = written;
 
 async function run(...args: string[]) {
   const { code, stdout, stderr } = await pentimento(['prompts', ...args]);
@@ -32,7 +30,7 @@ describe('prompts', () => {
   });
 
   it('writes the likeliest sentence where only one token may be drawn', async () => {
-    const { greedy } = JSON.parse(readFileSync('test/golden/orchard/guide/golden.json', 'utf8'));
+    const { greedy } = texts;
     expect(await run('pear', '--n', '2', '--top-k', '1')).toBe(`${greedy.pear}\n${greedy.pear}\n`);
   });
 

@@ -9,13 +9,11 @@ import { type GuideArgs, type GuideEvent, runGuide } from '../../src/pipeline/gu
 import { relativeL2 } from '../support/close.ts';
 import { type Counter, countDevice } from '../support/counting.ts';
 import { diskFolder } from '../support/folder.ts';
-import { loadGolden } from '../support/golden.ts';
 import { freshGpu } from '../support/gpu.ts';
+import { caption, golden, scene, written } from '../support/guide.ts';
 import { meanError, wrongPixels } from '../support/pipeline.ts';
 
-const golden = loadGolden('orchard/guide');
-const { source: from, target: to, seed, image: sample } = golden.json.guide;
-const written = golden.json.prompts[`${from} to ${to}, seed ${seed}`];
+const { source: from, target: to, seed, image: sample } = scene;
 const models = {
   diffusion: diskFolder('models/orchard/stable-diffusion'),
   t5: diskFolder('models/orchard/t5'),
@@ -45,7 +43,7 @@ const quick = (more: Partial<GuideArgs> = {}): GuideArgs => ({
 describe('the whole guide', () => {
   test('gives the recorded caption, sentences, embeddings, mask and picture', async () => {
     const result = await runGuide({ gpu, models, image, from, to, seed, outputType: 'np' });
-    expect(result.caption).toBe(golden.json.captions[sample]['a photograph of'].text);
+    expect(result.caption).toBe(caption);
     expect(result.sourcePrompts).toEqual(written[from].texts);
     expect(result.targetPrompts).toEqual(written[to].texts);
     const embeds = { source: result.sourceEmbeds, target: result.targetEmbeds };

@@ -6,12 +6,10 @@ import { loadImage } from '../../src/node/images.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
 import { embedPrompts } from '../../src/pipeline/guide-helpers.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
-import { loadGolden } from '../support/golden.ts';
+import { golden, scene, written } from '../support/guide.ts';
 import { array, openPipeline, seeded, wrongPixels } from '../support/pipeline.ts';
 
-const golden = loadGolden('orchard/guide');
-const { source, target, seed, image: sample } = golden.json.guide;
-const written = golden.json.prompts[`${source} to ${target}, seed ${seed}`];
+const { source, target, seed, image: sample } = scene;
 const embeds = { source: array(golden, 'guide.source_embeds'), target: array(golden, 'guide.target_embeds') };
 
 describe('the second half of the guide, each phase fed the recorded one before', () => {
