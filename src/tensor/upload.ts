@@ -109,8 +109,9 @@ export async function upload(
   progress?: (done: number, total: number) => void,
 ): Promise<void> {
   const order = new Map([...source.tensors.keys()].map((name, i) => [name, i]));
+  const limit = Math.min(STAGING_BYTES, gpu.caps.maxBindingBytes);
   const chunks = requests
-    .flatMap(request => request.pieces.flatMap(piece => chunksOf(request.parameter, piece)))
+    .flatMap(request => request.pieces.flatMap(piece => chunksOf(request.parameter, piece, limit)))
     .sort(
       (a, b) => (order.get(a.piece.stored.name) ?? 0) - (order.get(b.piece.stored.name) ?? 0) || a.rows[0] - b.rows[0],
     );
@@ -202,10 +203,10 @@ function isWhole(piece: Piece): boolean {
   return piece.geglu === true || (piece.outHeads !== undefined && piece.outHeads.width !== piece.outHeads.padded);
 }
 
-/** Rows of a tensor in reads of at most STAGING_BYTES. */
-function chunksOf(parameter: Parameter, piece: Piece): Chunk[] {
+/** Rows of a tensor in reads of at most `limit` bytes. */
+function chunksOf(parameter: Parameter, piece: Piece, limit: number): Chunk[] {
   const rowBytes = piece.inputs * piece.taps * FILE_BYTES[piece.stored.dtype as FileDType];
-  const most = Math.max(PANEL, Math.floor(STAGING_BYTES / rowBytes / PANEL) * PANEL);
+  const most = Math.max(PANEL, Math.floor(limit / rowBytes / PANEL) * PANEL);
   const step = isWhole(piece) ? piece.outputs : most;
   return Array.from({ length: ceilDiv(piece.outputs, step) }, (_, i): Chunk => {
     const rows = [i * step, Math.min(piece.outputs, (i + 1) * step)] as const;
