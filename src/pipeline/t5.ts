@@ -160,9 +160,7 @@ export class T5ForConditionalGeneration {
    */
   async encode(input: string | readonly string[] | T5Input, signal?: AbortSignal): Promise<NdArray> {
     const prepared = this.#prepare(input);
-    return this.#exclusively(signal, () =>
-      this.#once('encoder', (graph, tensor) => this.#encoded(prepared, graph, tensor)),
-    );
+    return this.#exclusively(signal, () => this.#once('encoder', tensor => this.#encoded(prepared, tensor)));
   }
 
   /**
@@ -184,9 +182,9 @@ export class T5ForConditionalGeneration {
       throw new InputError({ op: OP, problem: 'one answer for each input', expected, received, path: 'decoderIds' });
     }
     return this.#exclusively(signal, () =>
-      this.#once('logits', (graph, tensor) => {
+      this.#once('logits', tensor => {
         const { decoder } = this.#component.model;
-        const keyValues = decoder.context(this.#encoded(prepared, graph, tensor));
+        const keyValues = decoder.context(this.#encoded(prepared, tensor));
         const keyMask = isPadded(prepared.mask)
           ? tensor(additive(prepared.mask), shapeOf(prepared.mask), 'float32')
           : undefined;
@@ -234,15 +232,15 @@ export class T5ForConditionalGeneration {
     throw new InputError({ op: OP, problem: 'not ids of this model', expected, received: ids, path });
   }
 
-  #encoded({ ids, mask }: EncoderInput, _graph: Graph, tensor: Upload): Tensor {
+  #encoded({ ids, mask }: EncoderInput, tensor: Upload): Tensor {
     const keyMask = isPadded(mask) ? tensor(additive(mask), shapeOf(mask), 'float32') : undefined;
     return this.#component.model.encoder.forward(tensor(ids.flat(), shapeOf(ids), 'uint32'), keyMask);
   }
 
   /** Records, runs once and reads one result. */
-  async #once(label: string, record: (graph: Graph, tensor: Upload) => Tensor): Promise<NdArray> {
+  async #once(label: string, record: (tensor: Upload) => Tensor): Promise<NdArray> {
     const graph = new Graph(this.gpu, { dtype: this.dtype });
-    const result = record(graph, (data, shape, dtype) => graph.constant(data, shape, dtype));
+    const result = record((data, shape, dtype) => graph.constant(data, shape, dtype));
     const target = DeviceTensor.create(this.gpu, result.shape, result.dtype, `t5 ${label}`);
     try {
       graph.store(result, target);
