@@ -10,7 +10,7 @@ const ENTRIES = {
 
 /** One graph for all entries, so that each class exists once however many of them a program imports. */
 export default defineConfig({
-  entry: { ...ENTRIES, cli: 'src/cli/main.ts', bench: 'bench/main.ts' },
+  entry: { ...ENTRIES, cli: 'src/cli/main.ts', bench: 'bench/main.ts', 'bench-models': 'bench/models.ts' },
   format: 'esm',
   target: 'es2022',
   platform: 'neutral',
