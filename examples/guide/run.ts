@@ -1,6 +1,6 @@
 /**
  * All blocks of the guide, one after the other, on one device. With Node 22.18 or newer, after `npm run build`:
- * node examples/guide/run.ts [folder for the pictures] [steps]
+ * node examples/guide/run.ts [folder for the pictures] [steps] [maps for each mask]
  */
 import { join } from 'node:path';
 import process from 'node:process';
@@ -18,13 +18,14 @@ import { loadPicture } from './load-picture.ts';
 import { loadPipeline } from './load-pipeline.ts';
 import { writePrompts } from './write-prompts.ts';
 
-const [folder = '.', steps = '50'] = process.argv.slice(2);
+const [folder = '.', steps = '50', maps = '10'] = process.argv.slice(2);
 const settings = { numInferenceSteps: Number(steps) };
+const all = { ...settings, numMapsPerMask: Number(maps) };
 const gpu = await requestGpu();
 const pipeline = await loadPipeline(gpu);
 const picture = await loadPicture(pipeline);
 
-const mask = await findMask(pipeline, picture, settings);
+const mask = await findMask(pipeline, picture, all);
 const latents = await invert(pipeline, picture, settings);
 const edited = await edit(pipeline, mask, latents, settings);
 await saveImage(join(folder, 'guide-prompts.png'), showEdit(pipeline, picture, mask, edited));
@@ -33,13 +34,13 @@ const languageModel = await loadLanguageModel(gpu);
 const sentences = await writePrompts(languageModel);
 languageModel.dispose();
 const averages = await averageEmbeddings(pipeline, sentences);
-const averaged = await editWithEmbeddings(pipeline, picture, averages, settings);
+const averaged = await editWithEmbeddings(pipeline, picture, averages, all);
 await saveImage(join(folder, 'guide-embeddings.png'), averaged);
 
 const captioner = await loadCaptioner(gpu);
 const caption = await captionPicture(captioner, picture);
 captioner.dispose();
-const captioned = await editWithCaption(pipeline, picture, caption, { targetPrompt }, settings);
+const captioned = await editWithCaption(pipeline, picture, caption, { targetPrompt }, all);
 await saveImage(join(folder, 'guide-caption.png'), captioned);
 console.log(caption);
 

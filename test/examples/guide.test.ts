@@ -88,7 +88,7 @@ describe('the examples of the guide', () => {
     const { argv } = process;
     const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
     try {
-      process.argv = ['node', 'run.ts', folder, '4'];
+      process.argv = ['node', 'run.ts', folder, '4', '1'];
       await import('../../examples/guide/run.ts');
       expect(log.mock.calls).toEqual([[recordedCaption]]);
       const names = ['guide-caption.png', 'guide-embeddings.png', 'guide-prompts.png'];
@@ -100,7 +100,7 @@ describe('the examples of the guide', () => {
       log.mockRestore();
       await rm(folder, { recursive: true });
     }
-  });
+  }, 600_000);
 
   test('are short, and import the package by its name', async () => {
     const folder = new URL('../../examples/guide/', import.meta.url);
