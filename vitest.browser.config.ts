@@ -11,7 +11,9 @@ const pageDevice = {
   name: 'page-device',
   enforce: 'pre' as const,
   resolveId(id: string) {
-    return /(^|\/)gpu\.ts$/.test(id) && !id.includes('/tensor/') ? new URL('test/support/gpu-page.ts', import.meta.url).pathname : null;
+    return /(^|\/)gpu\.ts$/.test(id) && !id.includes('/tensor/')
+      ? new URL('test/support/gpu-page.ts', import.meta.url).pathname
+      : null;
   },
 };
 
