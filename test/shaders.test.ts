@@ -100,5 +100,7 @@ it('a broken kernel is reported with its file, line and the lines around it', as
 });
 
 it('a misspelt constant is refused before the device sees it', () => {
-  expect(() => specialize('copy', read('copy.wgsl'), [], { WORKGRUOP: 64 })).toThrowErrorMatchingInlineSnapshot(`[ShaderError: specialize: 'WORKGRUOP' must be declared once by alias or const at the start of a line: expected 1, got 0 (copy.wgsl). Correct the name in the kernel description or the declaration in the file.]`);
+  expect(() => specialize('copy', read('copy.wgsl'), [], { WORKGRUOP: 64 })).toThrowErrorMatchingInlineSnapshot(
+    `[ShaderError: specialize: 'WORKGRUOP' must be declared once by alias or const at the start of a line: expected 1, got 0 (copy.wgsl). Correct the name in the kernel description or the declaration in the file.]`,
+  );
 });

@@ -1,5 +1,5 @@
-import type { Caps } from '../gpu/caps.ts';
 import { ShapeError } from '../core/errors.ts';
+import type { Caps } from '../gpu/caps.ts';
 import { type Epilogue, gemm } from './gemm.ts';
 import type { Family, KernelCall, Storage } from './kernel.ts';
 
@@ -30,7 +30,9 @@ export interface Conv2dProblem {
 }
 
 /** Output height and width of a convolution. @throws ShapeError where the kernel does not fit the padded input */
-export function conv2dSize(p: Pick<Conv2dProblem, 'height' | 'width' | 'kernel' | 'stride' | 'padding' | 'upsample'>): [number, number] {
+export function conv2dSize(
+  p: Pick<Conv2dProblem, 'height' | 'width' | 'kernel' | 'stride' | 'padding' | 'upsample'>,
+): [number, number] {
   const grow = p.upsample ? 2 : 1;
   const height = Math.floor((p.height * grow + p.padding.top + p.padding.bottom - p.kernel[0]) / p.stride) + 1;
   const width = Math.floor((p.width * grow + p.padding.left + p.padding.right - p.kernel[1]) / p.stride) + 1;
@@ -56,7 +58,13 @@ export function conv2dSize(p: Pick<Conv2dProblem, 'height' | 'width' | 'kernel' 
 export function conv2d(caps: Caps, p: Conv2dProblem): KernelCall {
   const [outHeight, outWidth] = conv2dSize(p);
   const rows = p.images * outHeight * outWidth;
-  const pointwise = p.kernel[0] === 1 && p.kernel[1] === 1 && p.stride === 1 && !p.upsample && outHeight === p.height && outWidth === p.width;
+  const pointwise =
+    p.kernel[0] === 1 &&
+    p.kernel[1] === 1 &&
+    p.stride === 1 &&
+    !p.upsample &&
+    outHeight === p.height &&
+    outWidth === p.width;
   return gemm(caps, {
     batch: 1,
     rows,

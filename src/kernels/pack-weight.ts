@@ -44,7 +44,12 @@ const TARGET: Record<Storage, number> = { f32: 0, f16: 1, 'f16-packed': 1, 'bf16
  */
 export function packWeight(p: PackProblem): KernelCall {
   if (p.to === 'bf16-packed' && p.from !== 'BF16') {
-    throw new DTypeError({ op: 'packWeight', problem: 'only BF16 is kept as bfloat16', expected: 'BF16', received: p.from });
+    throw new DTypeError({
+      op: 'packWeight',
+      problem: 'only BF16 is kept as bfloat16',
+      expected: 'BF16',
+      received: p.from,
+    });
   }
   const panels = p.layout === 'panels';
   const columns = p.columns ?? p.outputs;

@@ -29,10 +29,16 @@ describe('specialize', () => {
   });
 
   it('refuses a name that is not declared', () => {
-    expect(() => specialize('gemm', source, [], { SIZ: 4 })).toThrowErrorMatchingInlineSnapshot(`[ShaderError: specialize: 'SIZ' must be declared once by alias or const at the start of a line: expected 1, got 0 (gemm.wgsl). Correct the name in the kernel description or the declaration in the file.]`);
+    expect(() => specialize('gemm', source, [], { SIZ: 4 })).toThrowErrorMatchingInlineSnapshot(
+      `[ShaderError: specialize: 'SIZ' must be declared once by alias or const at the start of a line: expected 1, got 0 (gemm.wgsl). Correct the name in the kernel description or the declaration in the file.]`,
+    );
   });
 
   it('refuses a name that is declared twice', () => {
-    expect(() => specialize('gemm', `${source}const SIZE: u32 = 9;\n`, [], { SIZE: 4 })).toThrowErrorMatchingInlineSnapshot(`[ShaderError: specialize: 'SIZE' must be declared once by alias or const at the start of a line: expected 1, got 2 (gemm.wgsl). Correct the name in the kernel description or the declaration in the file.]`);
+    expect(() =>
+      specialize('gemm', `${source}const SIZE: u32 = 9;\n`, [], { SIZE: 4 }),
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[ShaderError: specialize: 'SIZE' must be declared once by alias or const at the start of a line: expected 1, got 2 (gemm.wgsl). Correct the name in the kernel description or the declaration in the file.]`,
+    );
   });
 });

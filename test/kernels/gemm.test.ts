@@ -35,7 +35,8 @@ const variants: Variant[] = [
 ];
 
 // f32: sums of up to a few hundred terms of size 1. Half: inputs and outputs are rounded to 11 bits, bfloat16 to 8.
-const tolerance = (v: Variant) => (v.weights === 'bf16-packed' ? 1e-2 : v.activations === 'f32' && v.weights === 'f32' ? 2e-6 : 2e-3);
+const tolerance = (v: Variant) =>
+  v.weights === 'bf16-packed' ? 1e-2 : v.activations === 'f32' && v.weights === 'f32' ? 2e-6 : 2e-3;
 
 describe.each(variants)('matmul, $name', variant => {
   // Each activation is a pipeline of its own, and compiling costs seconds: other storage forms try one.
@@ -94,13 +95,16 @@ function matmulData(c: MatmulCase) {
 }
 
 describe.each(variants)('conv2d, $name', variant => {
-  it.each(CONV_CASES)('$images x $height x $width x $cin -> $cout, kernel $kernel stride $stride pad $padding up $upsample', async c => {
-    const { call, operands, expected, rows } = convCall(c, variant);
-    const whole = (await runKernel(variant.gpu, call, operands)).y;
-    expectClose(unpadRows(whole, rows, c.cout), expected, tolerance(variant));
-    const parts = (await runKernel(variant.gpu, call, operands, 1)).y;
-    expect(parts).toEqual(whole);
-  });
+  it.each(CONV_CASES)(
+    '$images x $height x $width x $cin -> $cout, kernel $kernel stride $stride pad $padding up $upsample',
+    async c => {
+      const { call, operands, expected, rows } = convCall(c, variant);
+      const whole = (await runKernel(variant.gpu, call, operands)).y;
+      expectClose(unpadRows(whole, rows, c.cout), expected, tolerance(variant));
+      const parts = (await runKernel(variant.gpu, call, operands, 1)).y;
+      expect(parts).toEqual(whole);
+    },
+  );
 });
 
 function convCall(c: ConvShape, variant: Variant) {

@@ -53,13 +53,35 @@ describe('pack-weight', () => {
         expect(asFloats(await pack(p, values, expected.length), to)).toEqual(expected);
       }
     }
-    const p: PackProblem = { from: 'F32', to: 'f32', layout: 'panels', outputs, inputs, taps, rows: [0, outputs], k, columns };
+    const p: PackProblem = {
+      from: 'F32',
+      to: 'f32',
+      layout: 'panels',
+      outputs,
+      inputs,
+      taps,
+      rows: [0, outputs],
+      k,
+      columns,
+    };
     expect(asFloats(await pack(p, values, expected.length, 3), 'f32')).toEqual(expected);
   });
 
   it('keeps bfloat16 bits and widens them exactly', async () => {
-    const values = Float32Array.from(new Uint32Array(randoms(8 * 8, 5).buffer), w => new Float32Array(new Uint32Array([w & 0xffff0000]).buffer)[0]);
-    const base = { layout: 'panels', outputs: 8, inputs: 8, taps: 1, rows: [0, 8], k: 8, columns: 8, from: 'BF16' } as const;
+    const values = Float32Array.from(
+      new Uint32Array(randoms(8 * 8, 5).buffer),
+      w => new Float32Array(new Uint32Array([w & 0xffff0000]).buffer)[0],
+    );
+    const base = {
+      layout: 'panels',
+      outputs: 8,
+      inputs: 8,
+      taps: 1,
+      rows: [0, 8],
+      k: 8,
+      columns: 8,
+      from: 'BF16',
+    } as const;
     const expected = packPanels(values, 8, 8);
     expect(asFloats(await pack({ ...base, to: 'f32' }, values, 256), 'f32')).toEqual(expected);
     const kept = new Uint16Array((await pack({ ...base, to: 'bf16-packed' }, values, 256)).buffer);
@@ -69,7 +91,24 @@ describe('pack-weight', () => {
   it('rounds f32 to f16 to nearest even, subnormals, overflow and specials included', async () => {
     const bits = Array.from({ length: 4096 }, (_, i) => (Math.imul(i, 0x9e3779b1) ^ (i << 7)) >>> 0);
     const values = new Float32Array(new Uint32Array(bits).buffer);
-    const hard = [0, -0, 65504, 65519.99, 65520, -65536, 1e-8, 2 ** -25, 2 ** -24, 3 * 2 ** -25, 2 ** -14, 6.1e-5, Infinity, -Infinity, 1 + 2 ** -11, 1 + 3 * 2 ** -11];
+    const hard = [
+      0,
+      -0,
+      65504,
+      65519.99,
+      65520,
+      -65536,
+      1e-8,
+      2 ** -25,
+      2 ** -24,
+      3 * 2 ** -25,
+      2 ** -14,
+      6.1e-5,
+      Infinity,
+      -Infinity,
+      1 + 2 ** -11,
+      1 + 3 * 2 ** -11,
+    ];
     values.set(hard);
     for (let i = hard.length; i < 2000; i++) values[i] = (values[i] % 7) * 2 ** -(i % 30);
     for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) values[i] = i;
@@ -102,7 +141,19 @@ describe('pack-weight', () => {
         const column = Math.floor(i / 3) * 8 + (i % 3);
         spread[row * 32 + column] = w[o * inputs + i];
       }
-    const p: PackProblem = { from: 'F32', to: 'f32', layout: 'panels', outputs, inputs, taps: 1, rows: [0, outputs], k: 32, columns, outHeads, inHeads };
+    const p: PackProblem = {
+      from: 'F32',
+      to: 'f32',
+      layout: 'panels',
+      outputs,
+      inputs,
+      taps: 1,
+      rows: [0, outputs],
+      k: 32,
+      columns,
+      outHeads,
+      inHeads,
+    };
     expect(asFloats(await pack(p, w, 32 * 32), 'f32')).toEqual(packPanels(spread, 24, 32));
   });
 
@@ -110,7 +161,18 @@ describe('pack-weight', () => {
     const w = randoms(80 * 8, 9);
     const columns = packedColumns(80, undefined, true);
     expect(columns).toBe(128);
-    const p: PackProblem = { from: 'F32', to: 'f32', layout: 'panels', outputs: 80, inputs: 8, taps: 1, rows: [0, 80], k: 8, columns, geglu: true };
+    const p: PackProblem = {
+      from: 'F32',
+      to: 'f32',
+      layout: 'panels',
+      outputs: 80,
+      inputs: 8,
+      taps: 1,
+      rows: [0, 80],
+      k: 8,
+      columns,
+      geglu: true,
+    };
     const packed = asFloats(await pack(p, w, 128 * 8), 'f32');
     for (let column = 0; column < 128; column++) {
       const value = Math.floor(column / 64) * 32 + (column % 32);

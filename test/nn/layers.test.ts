@@ -39,10 +39,14 @@ describe('layers', () => {
     const w = Weights.open(memoryCheckpoint({ 'a.weight': { shape: [5, 4], values: randoms(20) } })).at('a');
     const linear = new Linear(w, { in: 4, out: 5, bias: false });
     const x = graph.constant([1, 2, 3], [1, 3]);
-    expect(() => linear.forward(x)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: linear: x has another number of channels than the weight: expected 4, got [1,3] (a)]`);
+    expect(() => linear.forward(x)).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: linear: x has another number of channels than the weight: expected 4, got [1,3] (a)]`,
+    );
     const map = graph.constant([1, 2, 3], [1, 3, 1, 1]);
     const conv = new Conv2d(w, { in: 4, out: 5, kernel: 1, bias: false });
-    expect(() => conv.forward(map)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: conv2d: x is not a map with the channels that the weight takes: expected [N, 4, H, W], got [1,3,1,1] (a)]`);
+    expect(() => conv.forward(map)).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: conv2d: x is not a map with the channels that the weight takes: expected [N, 4, H, W], got [1,3,1,1] (a)]`,
+    );
     for (const c of graph.constants) c.dispose();
   });
 

@@ -62,7 +62,11 @@ export interface ConvCase {
 }
 
 /** x [N, H, W, Cin], w [Cout, Cin, k, k] -> [N, OH, OW, Cout], plain loops in f64. */
-export function conv2d(x: ArrayLike<number>, w: ArrayLike<number>, c: ConvCase): { data: Float64Array; height: number; width: number } {
+export function conv2d(
+  x: ArrayLike<number>,
+  w: ArrayLike<number>,
+  c: ConvCase,
+): { data: Float64Array; height: number; width: number } {
   const scale = c.upsample ? 2 : 1;
   const [top, left, bottom, right] = c.padding;
   const height = Math.floor((c.height * scale + top + bottom - c.kernel) / c.stride) + 1;

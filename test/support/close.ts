@@ -22,7 +22,12 @@ export function maxError(actual: ArrayLike<number>, expected: ArrayLike<number>)
 }
 
 /** Fails with the worst index and both values where the relative L2 error exceeds `tolerance`. */
-export function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, label = 'tensor'): void {
+export function expectClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: number,
+  label = 'tensor',
+): void {
   expect(actual.length, `${label}: length`).toBe(expected.length);
   const error = relativeL2(actual, expected);
   let worst = 0;

@@ -78,7 +78,10 @@ export async function runBothWays(
   for (const [name, values] of Object.entries(whole)) {
     const a = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     const b = new Uint8Array(split[name].buffer, split[name].byteOffset, split[name].byteLength);
-    expect(a.findIndex((byte, i) => byte !== b[i]), `${call.kernel}: '${name}' differs between split and unsplit`).toBe(-1);
+    expect(
+      a.findIndex((byte, i) => byte !== b[i]),
+      `${call.kernel}: '${name}' differs between split and unsplit`,
+    ).toBe(-1);
   }
   return whole;
 }

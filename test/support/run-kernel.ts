@@ -20,7 +20,10 @@ const GUARD_WORDS = 64;
 export async function runKernel(gpu: Gpu, call: KernelCall, operands: Record<string, Operand>, maxTiles?: number) {
   const { device } = gpu;
   const list = new DispatchList(gpu);
-  const slices: Record<string, { buffer: GPUBuffer; offset: number; size: number; storage: Storage | 'u32'; length: number }> = {};
+  const slices: Record<
+    string,
+    { buffer: GPUBuffer; offset: number; size: number; storage: Storage | 'u32'; length: number }
+  > = {};
   for (const [name, operand] of Object.entries(operands)) {
     const { bytes, storage, length } = encode(operand);
     const size = alignUp(Math.max(16, bytes.byteLength), 256);
@@ -31,7 +34,13 @@ export async function runKernel(gpu: Gpu, call: KernelCall, operands: Record<str
     const whole = new Uint32Array(buffer.size / 4).fill(GUARD);
     new Uint8Array(whole.buffer).set(bytes, 4 * GUARD_WORDS);
     device.queue.writeBuffer(buffer, 0, whole);
-    slices[name] = { buffer, offset: 4 * GUARD_WORDS, size: alignUp(Math.max(16, bytes.byteLength), 16), storage, length };
+    slices[name] = {
+      buffer,
+      offset: 4 * GUARD_WORDS,
+      size: alignUp(Math.max(16, bytes.byteLength), 16),
+      storage,
+      length,
+    };
   }
   list.add(call, slices, maxTiles);
   await gpu.guarded(call.kernel, async () => {
@@ -67,7 +76,9 @@ function encode(operand: Operand): { bytes: Uint8Array; storage: Storage | 'u32'
     return { bytes: new Uint8Array(buffer, byteOffset, byteLength), storage: 'u32', length: operand.words.length };
   }
   if ('size' in operand) {
-    const bytes = new Uint8Array(new Uint32Array(Math.ceil((operand.size * storageBytes(operand.storage)) / 4)).fill(GUARD).buffer);
+    const bytes = new Uint8Array(
+      new Uint32Array(Math.ceil((operand.size * storageBytes(operand.storage)) / 4)).fill(GUARD).buffer,
+    );
     return { bytes, storage: operand.storage, length: operand.size };
   }
   const { storage, values } = operand;

@@ -1,1 +1,4 @@
-process.env.XDG_RUNTIME_DIR ??= (await import('node:os')).tmpdir();
+import { tmpdir } from 'node:os';
+
+// Mesa complains on stderr without it.
+process.env.XDG_RUNTIME_DIR ??= tmpdir();

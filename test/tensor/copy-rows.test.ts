@@ -24,7 +24,11 @@ test('refuses entries of another size and ranges outside', async () => {
     [2, 4],
     [3, 3],
   ].map(shape => DeviceTensor.create(gpu, shape));
-  expect(() => a.copyRows(b)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: DeviceTensor.copyRows: the entries do not fit: expected float32 [2,3], 2 from 0 on, got float32 [2,4], from 0 on]`);
-  expect(() => a.copyRows(c)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: DeviceTensor.copyRows: the entries do not fit: expected float32 [2,3], 3 from 0 on, got float32 [3,3], from 0 on]`);
+  expect(() => a.copyRows(b)).toThrowErrorMatchingInlineSnapshot(
+    `[ShapeError: DeviceTensor.copyRows: the entries do not fit: expected float32 [2,3], 2 from 0 on, got float32 [2,4], from 0 on]`,
+  );
+  expect(() => a.copyRows(c)).toThrowErrorMatchingInlineSnapshot(
+    `[ShapeError: DeviceTensor.copyRows: the entries do not fit: expected float32 [2,3], 3 from 0 on, got float32 [3,3], from 0 on]`,
+  );
   for (const tensor of [a, b, c]) tensor.dispose();
 });

@@ -3,8 +3,20 @@ import { describe, expect, it } from 'vitest';
 import { type Interval, planMemory } from '../../src/tensor/memory.ts';
 
 const intervals = fc
-  .array(fc.record({ size: fc.integer({ min: 1, max: 5000 }), first: fc.nat(30), length: fc.nat(10), enemy: fc.nat(40) }), { maxLength: 40 })
-  .map(rows => rows.map((r, i): Interval => ({ size: r.size, first: r.first, last: r.first + r.length, apart: r.enemy < i ? [r.enemy] : [] })));
+  .array(
+    fc.record({ size: fc.integer({ min: 1, max: 5000 }), first: fc.nat(30), length: fc.nat(10), enemy: fc.nat(40) }),
+    { maxLength: 40 },
+  )
+  .map(rows =>
+    rows.map(
+      (r, i): Interval => ({
+        size: r.size,
+        first: r.first,
+        last: r.first + r.length,
+        apart: r.enemy < i ? [r.enemy] : [],
+      }),
+    ),
+  );
 
 const alive = (a: Interval, b: Interval) => a.first <= b.last && b.first <= a.last;
 
@@ -30,7 +42,12 @@ describe('planMemory', () => {
   });
 
   it('runs a chain in two arenas of the largest value', () => {
-    const chain: Interval[] = [100, 256, 512, 300].map((size, i) => ({ size, first: i, last: i + 1, apart: i > 0 ? [i - 1] : [] }));
+    const chain: Interval[] = [100, 256, 512, 300].map((size, i) => ({
+      size,
+      first: i,
+      last: i + 1,
+      apart: i > 0 ? [i - 1] : [],
+    }));
     expect(planMemory(chain, 256, 1e6).arenaBytes).toEqual([512, 512]);
   });
 

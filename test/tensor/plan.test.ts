@@ -7,9 +7,9 @@ import { Weights } from '../../src/nn/weights.ts';
 import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
 import { Graph } from '../../src/tensor/graph.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
-import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
+import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
 import { randoms } from '../support/run-kernel.ts';
 
 const gpu = await testGpu();
@@ -49,7 +49,15 @@ async function build(fuse: boolean) {
   const plan = await graph.compile({ fuse, label: 'block' });
   plan.run();
   const values = await out.read();
-  return { plan, values, weights, out, dispose: () => [plan, weights, a, b, t, out].forEach(d => d.dispose()) };
+  return {
+    plan,
+    values,
+    weights,
+    out,
+    dispose: () => {
+      for (const d of [plan, weights, a, b, t, out]) d.dispose();
+    },
+  };
 }
 
 describe('Plan', () => {
@@ -76,7 +84,9 @@ describe('Plan', () => {
     plan.run();
     expect([...(await out.read())]).toEqual([16, 25, 36]);
     plan.dispose();
-    expect(() => plan.run()).toThrowErrorMatchingInlineSnapshot(`[DeviceError: Plan plan: the plan was disposed. Compile it again.]`);
+    expect(() => plan.run()).toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: Plan plan: the plan was disposed. Compile it again.]`,
+    );
     a.dispose();
     out.dispose();
   });
@@ -102,7 +112,12 @@ describe('Plan', () => {
       ['slice', t => t.slice(0, 1, 3), [2, 10, 2, 2], (n, c, p) => values[((n + 1) * 10 + c) * 4 + p]],
       ['channels', t => t.slice(1, 3, 9), [3, 6, 2, 2], (n, c, p) => values[(n * 10 + c + 3) * 4 + p]],
       ['interleaved', t => t.repeat(2), [6, 10, 2, 2], (n, c, p) => values[((n % 3) * 10 + c) * 4 + p]],
-      ['consecutive', t => t.repeat(2, 'consecutive'), [6, 10, 2, 2], (n, c, p) => values[(Math.floor(n / 2) * 10 + c) * 4 + p]],
+      [
+        'consecutive',
+        t => t.repeat(2, 'consecutive'),
+        [6, 10, 2, 2],
+        (n, c, p) => values[(Math.floor(n / 2) * 10 + c) * 4 + p],
+      ],
     ];
     for (const [name, f, shape, at] of cases) {
       const graph = new Graph(gpu);
@@ -111,7 +126,9 @@ describe('Plan', () => {
       const plan = await graph.compile();
       plan.run();
       const got = await out.read();
-      const expected = Float32Array.from(got, (_, i) => at(Math.floor(i / (shape[1] * 4)), Math.floor(i / 4) % shape[1], i % 4));
+      const expected = Float32Array.from(got, (_, i) =>
+        at(Math.floor(i / (shape[1] * 4)), Math.floor(i / 4) % shape[1], i % 4),
+      );
       expect(got, name).toEqual(expected);
       plan.dispose();
       out.dispose();
