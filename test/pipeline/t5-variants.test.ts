@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest';
+import type { T5Config } from '../../src/models/t5/index.ts';
+import { T5ForConditionalGeneration } from '../../src/pipeline/t5.ts';
+import { Generator } from '../../src/schedulers/index.ts';
+import { goldenPath } from '../support/checkpoint.ts';
+import { expectClose } from '../support/close.ts';
+import { diskFolder } from '../support/folder.ts';
+import { loadGolden } from '../support/golden.ts';
+import { testGpu } from '../support/gpu.ts';
+import { rowsOf } from '../support/t5.ts';
+
+const golden = loadGolden('t5-variants');
+
+/** What each folder asks for. */
+const VARIANTS: Record<string, Partial<T5Config>> = {
+  original: { gated: false, activation: 'relu', tied: true, buckets: 8 },
+  odd: { gated: true, activation: 'silu', tied: false, encoderLayers: 3, decoderLayers: 1 },
+};
+
+describe.each(Object.keys(VARIANTS))('the %s layout', name => {
+  const rows = (key: string) => rowsOf(golden.ints(`${name}.${key}`).data, golden.ints(`${name}.${key}`).shape);
+  const input = { ids: rows('input_ids'), attentionMask: rows('attention_mask') };
+  const open = async (bare: boolean, dtype: 'float32' | 'float16') => {
+    const gpu = await testGpu(bare ? { bare } : {});
+    return T5ForConditionalGeneration.fromPretrained(diskFolder(goldenPath(`t5-variants/${name}`)), { gpu, dtype });
+  };
+
+  test.each([
+    [false, 'float32', 1e-4],
+    [true, 'float32', 1e-4],
+    [false, 'float16', 1e-2],
+  ] as const)('gives the recorded logits (bare %s, %s)', async (bare, dtype, tolerance) => {
+    const t5 = await open(bare, dtype);
+    expect(t5.config).toMatchObject(VARIANTS[name]);
+    const { data } = await t5.logits(input, rows('decoder_input_ids'));
+    expectClose(data, golden.floats(`${name}.logits`).data, tolerance);
+    t5.dispose();
+  });
+
+  test('writes the recorded answers: greedy, by beams, by chance', async () => {
+    const t5 = await open(false, 'float32');
+    const { max_new_tokens: maxNewTokens, greedy, beams, sampled } = golden.json;
+    const repetitionPenalty = greedy.repetition_penalty;
+    expect((await t5.generate(input, { maxNewTokens, repetitionPenalty })).sequences).toEqual(rows('greedy'));
+    const several = { maxNewTokens, numReturnSequences: beams.num_return_sequences };
+    expect((await t5.generate(input, { ...several, numBeams: beams.num_beams })).sequences).toEqual(rows('beams'));
+    const generator = new Generator(sampled.torch_seed);
+    expect((await t5.generate(input, { ...several, doSample: true, generator })).sequences).toEqual(rows('sampled'));
+    t5.dispose();
+  });
+});
