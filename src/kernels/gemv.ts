@@ -16,7 +16,8 @@ export const GEMV_ROWS = 16;
 
 /**
  * Which kernel a contraction gets: gemv for the few rows of a linear layer with packed weights, gemm for everything else
- * (convolutions, products of two activations, gates by gelu, sums a picture).
+ * (convolutions, products of two activations, gates by gelu, sums a picture). On lavapipe, 1024 -> 4096 with f32 weights takes
+ * 2.4 ms for one row against gemm's 4.7, 3.2 for four against 4.5; from eight rows on they are even.
  */
 export function chooseContraction(p: GemmProblem): 'gemv' | 'gemm' {
   const plain = p.batch === 1 && !p.conv && p.b.layout === 'panels' && (p.a.offset ?? 0) === 0;
