@@ -8,38 +8,48 @@ import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { checkGemm, type GemmProblem, gemm, PANEL } from './gemm.ts';
-import { chooseFamily, float, type KernelCall, storageBytes } from './kernel.ts';
+import { chooseFamily, type Family, float, type KernelCall, storageBytes } from './kernel.ts';
 import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 
-/** Rows up to which a product goes to gemv. */
+/** Most rows that gemv takes. */
 export const GEMV_ROWS = 16;
 
 /**
- * Which kernel a contraction gets: gemv for the few rows of a linear layer with packed weights, gemm for everything else
- * (convolutions, products of two activations, gates by gelu, sums a picture). On lavapipe, 1024 -> 4096 with f32 weights takes
- * 2.4 ms for one row against gemm's 4.7, 3.2 for four against 4.5; from eight rows on they are even.
+ * Rows up to which gemv is chosen. Broadcast: on lavapipe, 1024 -> 4096, lower quartile of 120 interleaved runs on a busy
+ * machine, gemv against gemm in ms: 1 row 2.8 / 8.6 in f32 and 2.4 / 5.4 in f16, 4 rows 3.8 / 8.7 and 3.2 / 6.8, but 8 rows
+ * 8.0 / 6.7 and 7.1 / 6.4. Tile: not measured; gemm-tile works on 64 rows whatever their number.
  */
-export function chooseContraction(p: GemmProblem): 'gemv' | 'gemm' {
+const CHOSEN_ROWS: Record<Family, number> = { broadcast: 4, tile: GEMV_ROWS };
+
+/**
+ * Which kernel a contraction gets: gemv for the few rows of a linear layer with packed weights, gemm for everything else
+ * (convolutions, products of two activations, gates by gelu, sums a picture).
+ */
+export function chooseContraction(caps: Caps, p: GemmProblem): 'gemv' | 'gemm' {
+  return fits(p) && p.rows <= CHOSEN_ROWS[chooseFamily(caps, p.family)] ? 'gemv' : 'gemm';
+}
+
+/** Whether gemv can do it. */
+function fits(p: GemmProblem): boolean {
   const plain = p.batch === 1 && !p.conv && p.b.layout === 'panels' && (p.a.offset ?? 0) === 0;
-  const epilogue = p.epilogue ?? {};
-  return plain && p.rows <= GEMV_ROWS && !epilogue.geglu && !epilogue.channelAdd ? 'gemv' : 'gemm';
+  return plain && p.rows <= GEMV_ROWS && !p.epilogue?.geglu && !p.epilogue?.channelAdd;
 }
 
 /** The call of the kernel that `chooseContraction` names. Both take the buffers of gemm. */
 export function contraction(caps: Caps, problem: GemmProblem): KernelCall {
-  return chooseContraction(problem) === 'gemv' ? gemv(caps, problem) : gemm(caps, problem);
+  return chooseContraction(caps, problem) === 'gemv' ? gemv(caps, problem) : gemm(caps, problem);
 }
 
 /**
  * y = act(scale A B + bias), then + or * residual, for up to 16 rows. Bindings: a, b, bias, residual, y; what the epilogue
  * leaves out must still be bound, to b for example.
  *
- * @throws ShapeError for problems that `chooseContraction` gives to gemm, and whatever gemm refuses
+ * @throws ShapeError for more rows, convolutions, plain matrices, geglu and channelAdd, and for whatever gemm refuses
  * @see torch.nn.functional.linear
  */
 export function gemv(caps: Caps, problem: GemmProblem): KernelCall {
   checkGemm('gemv', problem);
-  if (chooseContraction(problem) !== 'gemv') {
+  if (!fits(problem)) {
     throw new ShapeError({
       op: 'gemv',
       problem: 'not a linear layer of a few rows',

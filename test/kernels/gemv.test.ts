@@ -141,21 +141,21 @@ describe('gemv', () => {
     expectClose(unpadRows(y, c.rows, c.n), expected, 2e-6);
   });
 
-  it('is chosen for few rows of a plain linear layer only', () => {
-    const problem = problemOf({ rows: 16, n: 64, k: 64 }, variants[0] as Variant);
-    expect(chooseContraction(problem)).toBe('gemv');
-    expect(contraction(gpu.caps, problem).kernel).toBe('gemv-broadcast');
-    expect(contraction(bare.caps, { ...problem, family: 'tile' }).kernel).toBe('gemv-tile');
+  it('is chosen for few rows of a plain linear layer: up to 4 on software, up to 16 on GPUs', () => {
+    const problem = problemOf({ rows: 4, n: 64, k: 64 }, variants[0] as Variant);
+    const kernel = (change: Partial<GemmProblem>) => contraction(gpu.caps, { ...problem, ...change }).kernel;
+    expect(chooseContraction(gpu.caps, problem)).toBe('gemv');
+    expect([kernel({}), kernel({ rows: 5 })]).toEqual(['gemv-broadcast', 'gemm-broadcast']);
+    const tile = { family: 'tile' } as const;
+    expect([kernel({ ...tile, rows: 16 }), kernel({ ...tile, rows: 17 })]).toEqual(['gemv-tile', 'gemm-tile']);
     const other: Partial<GemmProblem>[] = [
-      { rows: 17 },
       { batch: 2 },
       { b: { layout: 'rows', storage: 'f32', pitch: 64 } },
       { a: { ...problem.a, offset: 8 } },
       { epilogue: { geglu: true } },
       { epilogue: { channelAdd: { rowsPerImage: 4, pitch: 64 } } },
     ];
-    for (const change of other) expect(chooseContraction({ ...problem, ...change })).toBe('gemm');
-    expect(contraction(gpu.caps, { ...problem, rows: 17, family: 'broadcast' }).kernel).toBe('gemm-broadcast');
+    for (const change of other) expect(chooseContraction(gpu.caps, { ...problem, ...change })).toBe('gemm');
   });
 
   it('refuses what belongs to gemm, and sizes that do not fit', () => {
