@@ -10,5 +10,5 @@ export async function editWithCaption(
   settings: { numInferenceSteps?: number; numMapsPerMask?: number } = {},
 ): Promise<RgbImage> {
   const { images } = await pipeline.run({ image, sourcePrompt: caption, ...target, seed: 0, ...settings });
-  return (images as RgbImage[])[0];
+  return images[0];
 }

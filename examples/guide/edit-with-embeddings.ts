@@ -31,5 +31,5 @@ export async function editWithEmbeddings(
     generator: new Generator(0),
     ...steps,
   });
-  return (images as RgbImage[])[0];
+  return images[0];
 }

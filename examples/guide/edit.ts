@@ -16,7 +16,7 @@ export async function edit(
     generator: new Generator(0),
     ...settings,
   });
-  return (images as RgbImage[])[0];
+  return images[0];
 }
 
 /** Before, mask and after in one picture. */

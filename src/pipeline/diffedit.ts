@@ -7,6 +7,7 @@ import { DeviceError, InputError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { Gpu } from '../gpu/device.ts';
+import type { RgbImage } from '../io/index.ts';
 import type { TileSizes } from '../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../schedulers/index.ts';
 import { Autoencoder } from './autoencoder.ts';
@@ -21,6 +22,7 @@ import { repeatRows } from './picture.ts';
 import { Session } from './session.ts';
 import { PromptEncoder } from './text.ts';
 import type {
+  AsPictures,
   CommonArgs,
   EditArgs,
   EditOutput,
@@ -183,6 +185,8 @@ export class DiffEditPipeline {
    * @throws as generateMask
    * @see diffusers StableDiffusionDiffEditPipeline.__call__
    */
+  edit(args: EditArgs & AsPictures): Promise<EditOutput<RgbImage[]>>;
+  edit(args: EditArgs): Promise<EditOutput>;
   edit(args: EditArgs): Promise<EditOutput> {
     return drain(this.editSteps(args));
   }
@@ -196,6 +200,8 @@ export class DiffEditPipeline {
    * All three phases; prompts and picture are encoded once, the inverted latents stay on the device.
    * @throws as generateMask
    */
+  run(args: RunArgs & AsPictures): Promise<RunOutput<RgbImage[]>>;
+  run(args: RunArgs): Promise<RunOutput>;
   run(args: RunArgs): Promise<RunOutput> {
     return drain(this.runSteps(args));
   }

@@ -186,10 +186,15 @@ export interface PasteBack {
   readonly blur?: number | undefined;
 }
 
-/** Result of `edit`. */
-export interface EditOutput {
+/** Arguments that ask for pictures, as the default does. */
+export interface AsPictures {
+  readonly outputType?: 'pil' | undefined;
+}
+
+/** Result of `edit`; `Images` is RgbImage[] where outputType is 'pil' or left out. */
+export interface EditOutput<Images = RgbImage[] | NdArray> {
   /** Pictures for 'pil', [B, H, W, 3] for 'np', [B, 3, H, W] for 'pt', [B, 4, H, W] for 'latent'. */
-  readonly images: RgbImage[] | NdArray;
+  readonly images: Images;
   /** There is no safety checker. */
   readonly nsfwContentDetected: undefined;
 }
@@ -224,13 +229,13 @@ export interface RunArgs
   readonly returnLatents?: boolean | undefined;
 }
 
-/** Result of `run`. */
-export interface RunOutput {
+/** Result of `run`; `Images` is RgbImage[] where outputType is 'pil' or left out. */
+export interface RunOutput<Images = RgbImage[] | NdArray> {
   /** Absent where the mask was given. */
   readonly mask?: MaskOutput;
   /** With returnLatents. */
   readonly latents?: NdArray;
-  readonly images: RgbImage[] | NdArray;
+  readonly images: Images;
   /** Milliseconds spent in each phase. */
   readonly timings: Readonly<Partial<Record<Phase, number>>>;
 }
