@@ -2,17 +2,26 @@
 // other subgroups and no f16; and those of the kernels once more in a page of Chromium. Ends with `N passed, N failed`.
 //
 //   npm test -- test/io          only these files, on the machine's own adapter
-//   npm run test:full            every recorded edit, not only one
+//   npm run test:full            every recorded edit, not only one; on SwiftShader everything that computes
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import process from 'node:process';
 import { ROOT, setup } from './setup.mjs';
 
 const SWIFTSHADER = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json'];
-/** What computes on a device; the rest does not depend on the adapter. */
+/** What computes on a device, where everything is asked for; the rest does not depend on the adapter. */
 const ON_DEVICES = ['test/kernels', 'test/tensor', 'test/nn', 'test/models', 'test/pipeline'];
+/** Enough of it for every day: the plans, the UNet, a short edit, captions. The kernels run on SwiftShader inside Chromium. */
+const SAMPLE = [
+  'test/tensor',
+  'test/nn',
+  'test/models/stable-diffusion/unet.test.ts',
+  'test/models/t5',
+  'test/pipeline/orchard.test.ts',
+  'test/pipeline/captioner.test.ts',
+];
 
 const asked = process.argv.slice(2).filter(arg => arg !== '--full');
 const full = process.argv.includes('--full');
@@ -22,7 +31,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'pentimento-test-'));
 const runs = [vitest("the machine's own adapter", asked, {})];
 const second = SWIFTSHADER.find(path => existsSync(path));
 if (asked.length === 0) {
-  if (second) runs.push(vitest('SwiftShader', ON_DEVICES, { VK_DRIVER_FILES: second }));
+  if (second) runs.push(vitest('SwiftShader', full ? ON_DEVICES : SAMPLE, { VK_DRIVER_FILES: second }));
   else runs.push({ passed: 0, failed: 1, note: "SwiftShader is missing: it comes with Debian's package chromium" });
   runs.push(vitest('Chromium', ['--config', 'vitest.browser.config.ts'], {}));
 }
@@ -44,8 +53,21 @@ function vitest(name, files, env) {
     env: { ...process.env, ...env, ...(full ? { PENTIMENTO_FULL: '1' } : {}) },
   });
   if (!existsSync(report)) return { passed: 0, failed: 1, note: `${name}: the tests did not run to the end` };
-  const { numPassedTests: passed, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(report, 'utf8'));
+  const {
+    numPassedTests: passed,
+    numFailedTests,
+    numFailedTestSuites,
+    testResults,
+  } = JSON.parse(readFileSync(report, 'utf8'));
+  slowest(testResults);
   // A file that cannot be imported has no tests to fail; so has an error outside of tests.
   const failed = Math.max(numFailedTests, numFailedTestSuites > 0 || status !== 0 ? 1 : 0);
   return { passed, failed };
+}
+
+/** Names the files that took longest, so that a slow suite explains itself. */
+function slowest(files) {
+  const seconds = file => Math.round((file.endTime - file.startTime) / 1000);
+  const rows = files.toSorted((a, b) => seconds(b) - seconds(a)).slice(0, 12);
+  process.stdout.write(`slowest: ${rows.map(file => `${relative(ROOT, file.name)} ${seconds(file)} s`).join(', ')}\n`);
 }
