@@ -2,13 +2,19 @@
 import type { NdArray } from '../core/ndarray.ts';
 import { alignUp, type Shape } from '../core/shape.ts';
 import type { StepDecoder } from '../generation/index.ts';
+import type { BlipModel } from '../models/blip/index.ts';
 import type { DeviceTensor } from '../tensor/device-tensor.ts';
 import { Graph } from '../tensor/graph.ts';
-import { type DecoderHome, TextDecoder } from './blip-decoder.ts';
+import { CachedDecoder, type CachedNetwork, type DecoderHome } from './cached-decoder.ts';
 import { Program, Scope } from './components.ts';
 
 /** Caches of calls that ask for about the same length are the same. */
 const CAPACITY_STEP = 32;
+
+/** Where a captioner lives. */
+export interface CaptionerHome extends DecoderHome {
+  readonly model: BlipModel;
+}
 
 interface Pictures {
   readonly pixels: DeviceTensor;
@@ -20,11 +26,11 @@ interface Pictures {
 export class PictureContext {
   /** Tells batches and sizes apart. */
   readonly key: string;
-  readonly #home: DecoderHome;
+  readonly #home: CaptionerHome;
   readonly #program: Program<Pictures>;
-  #decoder: TextDecoder | undefined;
+  #decoder: CachedDecoder | undefined;
 
-  private constructor(home: DecoderHome, key: string, program: Program<Pictures>) {
+  private constructor(home: CaptionerHome, key: string, program: Program<Pictures>) {
     this.#home = home;
     this.key = key;
     this.#program = program;
@@ -36,7 +42,7 @@ export class PictureContext {
    * @param positions [1, 1 + P, D] for pictures of another size than the trained one
    */
   static async create(
-    home: DecoderHome,
+    home: CaptionerHome,
     key: string,
     shape: Shape,
     positions: NdArray | undefined,
@@ -79,8 +85,27 @@ export class PictureContext {
     if (known?.sizes.rows === rows && known.sizes.capacity === capacity) return known.begin();
     known?.dispose();
     this.#decoder = undefined;
-    this.#decoder = new TextDecoder(this.#home, this.#program.io.context, { rows, capacity });
+    this.#decoder = new CachedDecoder(this.#home, this.#network(), { rows, capacity });
     return this.#decoder.begin();
+  }
+
+  /** The text decoder looking at these pictures. */
+  #network(): CachedNetwork {
+    const { context } = this.#program.io;
+    const { text } = this.#home.model;
+    return {
+      name: 'blip text',
+      vocab: text.config.vocabulary,
+      blocks: context.length,
+      cacheWidth: text.cacheWidth,
+      inputs: context[0]?.shape[0] ?? 1,
+      step: (ids, { caches, lengths, positions }) =>
+        text.forwardCached(
+          ids,
+          context.map(tensor => ({ tensor: ids.graph.input(tensor) })),
+          { positions, caches: caches.map(tensor => ({ tensor, lengths })) },
+        ),
+    };
   }
 
   dispose(): void {

@@ -66,7 +66,7 @@ test('another size is another batch of pixels, with positions to match', async (
 test('a caption may ask for more than the decoder writes, but not use it', async () => {
   const blip = await openCaptioner(MODEL);
   await expect(blip.caption(image, undefined, { maxNewTokens: 128 })).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[InputError: generate: the caption is longer than the text decoder writes: expected at most 64 ids, got 65. Lower maxNewTokens, or end the caption earlier.]`,
+    `[InputError: decode: the text is longer than its cache: expected at most 64 ids, got 65. Lower maxNewTokens, or end the text earlier.]`,
   );
   expect((await blip.caption(image, undefined, { maxNewTokens: 63 })).ids).toHaveLength(64);
   blip.dispose();
