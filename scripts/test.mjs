@@ -13,15 +13,9 @@ import { ROOT, setup } from './setup.mjs';
 const SWIFTSHADER = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json'];
 /** What computes on a device, where everything is asked for; the rest does not depend on the adapter. */
 const ON_DEVICES = ['test/kernels', 'test/tensor', 'test/nn', 'test/models', 'test/pipeline'];
-/** Enough of it for every day: the plans, the UNet, a short edit, captions. The kernels run on SwiftShader inside Chromium. */
-const SAMPLE = [
-  'test/tensor',
-  'test/nn',
-  'test/models/stable-diffusion/unet.test.ts',
-  'test/models/t5',
-  'test/pipeline/orchard.test.ts',
-  'test/pipeline/captioner.test.ts',
-];
+/** Enough of it for every day: plans, the UNet, a short edit in float32. The kernels run on SwiftShader inside Chromium. */
+const SAMPLE = ['test/tensor', 'test/nn', 'test/models/stable-diffusion/unet.test.ts'];
+const SAMPLE_EDIT = ['test/pipeline/orchard.test.ts', '-t', 'float32'];
 
 const asked = process.argv.slice(2).filter(arg => arg !== '--full');
 const full = process.argv.includes('--full');
@@ -31,7 +25,9 @@ const scratch = mkdtempSync(join(tmpdir(), 'pentimento-test-'));
 const runs = [vitest("the machine's own adapter", asked, {})];
 const second = SWIFTSHADER.find(path => existsSync(path));
 if (asked.length === 0) {
-  if (second) runs.push(vitest('SwiftShader', full ? ON_DEVICES : SAMPLE, { VK_DRIVER_FILES: second }));
+  const env = { VK_DRIVER_FILES: second };
+  if (second && full) runs.push(vitest('SwiftShader', ON_DEVICES, env));
+  else if (second) runs.push(vitest('SwiftShader', SAMPLE, env), vitest('SwiftShader, an edit', SAMPLE_EDIT, env));
   else runs.push({ passed: 0, failed: 1, note: "SwiftShader is missing: it comes with Debian's package chromium" });
   runs.push(vitest('Chromium', ['--config', 'vitest.browser.config.ts'], {}));
 }
