@@ -9,8 +9,9 @@
 //   channel_add  [images, N]                         Output    e.g. the time embedding, one row an image
 //   residual, y  [batch, rows, y_pitch]              Output
 //
-// A workgroup makes ROWS = 8 rows by LANES * 4 columns: each lane keeps 8 x 4 sums. One load brings 8 values of K for a
-// row (a lane each), subgroupBroadcast hands them round, so that 4 gathers feed 8 vec4 FMAs.
+// A workgroup makes ROWS = 8 rows by LANES * 4 columns: each lane keeps 8 x 4 sums. Two loads of a vec4 a lane bring STEP
+// values of K for all 8 rows, subgroupBroadcast hands them round: 8 + 4 STEP gathers feed 32 STEP FMAs, and a gather of a
+// vec4 costs little more than one of a scalar, because address, mask and bounds are tested once a lane.
 // Tiles: batch x ceil(M/8) x ceil(N/(4 LANES)), columns fastest (the rows of A stay in cache).
 // Traffic: A once per column tile, B once per row tile, y once. Sums in f32, one chain per output in the order of K.
 // GEGLU: panels alternate value and gate (b packed so), y = value * gelu(gate), half as wide.
@@ -21,7 +22,8 @@ const LANES: u32 = 8;       // the subgroup size: 4 to 16
 const CONV: bool = false;   // rows are pixels
 const ACTIVATION: u32 = 0;  // lib/activation
 const GEGLU: bool = false;  // panels alternate value and gate
-const STEP: u32 = min(LANES, 8u);
+const STEP: u32 = min(LANES, 8u);  // values of K a round
+const WIDE: u32 = STEP / 4u;       // vec4 of A that hold them
 
 struct Params {
   first_tile: u32, end_tile: u32,
@@ -44,7 +46,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> a: array<Input1>;
+@group(0) @binding(1) var<storage, read> a: array<Input4>;
 @group(0) @binding(2) var<storage, read> b: array<Weight4>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read> channel_add: array<Output4>;
@@ -52,10 +54,6 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> y: array<Output4>;
 
 alias Sums = array<vec4f, 8>;
-
-fn a_at(element: u32) -> f32 {
-  return input_pick(a[input_slot(element)], element);
-}
 
 // One value of K: row i's a is component i of (lo, hi).
 fn accumulate(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, w: vec4f) {
@@ -69,18 +67,18 @@ fn accumulate(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, w: vec4f) {
   (*sums)[7] = fma(vec4f(hi.w), w, (*sums)[7]);
 }
 
-// Element where row `row` of A starts for tap (kx, ky); valid is 0 where the tap falls outside the picture.
 fn bias_at(column: u32) -> vec4f {
   if (p.has_bias == 0u) { return vec4f(0.0); }
   return bias[column];
 }
 
-struct RowStart { element: u32, valid: u32 }
+// Where row `row` of A starts for tap (kx, ky), in vec4; not valid where the tap falls outside the picture.
+struct RowStart { at: u32, valid: bool }
 
 fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
   if (!CONV) {
     let inside = min(row, p.rows - 1u);
-    return RowStart(batch * p.a_batch + inside * p.a_pitch + p.a_offset - p.a_base, 1u);
+    return RowStart((batch * p.a_batch + inside * p.a_pitch + p.a_offset - p.a_base) >> 2u, true);
   }
   let pixel = min(row, p.rows - 1u);
   let ox = pixel % p.out_w;
@@ -92,7 +90,14 @@ fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
   let valid = ix < (p.in_w << p.grow) && iy < (p.in_h << p.grow);
   ix = select(0u, ix >> p.grow, valid);
   iy = select(min((oy * p.stride) >> p.grow, p.in_h - 1u), iy >> p.grow, valid);  // stays inside the bound window
-  return RowStart(((image * p.in_h + iy) * p.in_w + ix) * p.a_pitch + p.a_offset - p.a_base, select(0u, 1u, valid));
+  return RowStart((((image * p.in_h + iy) * p.in_w + ix) * p.a_pitch + p.a_offset - p.a_base) >> 2u, valid);
+}
+
+// One vec4 of a row of A, zeros outside the picture.
+fn row_values(start: RowStart, at: u32) -> vec4f {
+  let values = input_load(a[start.at + at]);
+  if (!CONV) { return values; }
+  return select(vec4f(0.0), values, start.valid);
 }
 
 fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) {
@@ -130,29 +135,14 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   var b_at = b_start;
   for (var ky = 0u; ky < p.taps_y; ky++) {
     for (var kx = 0u; kx < p.taps_x; kx++) {
-      // Each lane works out where one row starts (two where the subgroup is smaller than the tile), then all share.
-      let own = row_start(row0 + lane % 8u, batch, kx, ky);
-      let second = row_start(row0 + 4u + lane % 4u, batch, kx, ky);
-      var start: array<u32, 8>;
-      var valid: array<u32, 8>;
-      start[0] = subgroupBroadcast(own.element, 0u); valid[0] = subgroupBroadcast(own.valid, 0u);
-      start[1] = subgroupBroadcast(own.element, 1u); valid[1] = subgroupBroadcast(own.valid, 1u);
-      start[2] = subgroupBroadcast(own.element, 2u); valid[2] = subgroupBroadcast(own.valid, 2u);
-      start[3] = subgroupBroadcast(own.element, 3u); valid[3] = subgroupBroadcast(own.valid, 3u);
-      start[4] = subgroupBroadcast(second.element, 0u); valid[4] = subgroupBroadcast(second.valid, 0u);
-      start[5] = subgroupBroadcast(second.element, 1u); valid[5] = subgroupBroadcast(second.valid, 1u);
-      start[6] = subgroupBroadcast(second.element, 2u); valid[6] = subgroupBroadcast(second.valid, 2u);
-      start[7] = subgroupBroadcast(second.element, 3u); valid[7] = subgroupBroadcast(second.valid, 3u);
+      // A lane brings one vec4 of row lane / WIDE and one of the row four below.
+      let near_start = row_start(row0 + lane / WIDE % 4u, batch, kx, ky);
+      let far_start = row_start(row0 + 4u + lane / WIDE % 4u, batch, kx, ky);
       for (var k0 = 0u; k0 < p.k; k0 += STEP) {
-        let k = k0 + lane % STEP;
-        var lo = vec4f(a_at(start[0] + k), a_at(start[1] + k), a_at(start[2] + k), a_at(start[3] + k));
-        var hi = vec4f(a_at(start[4] + k), a_at(start[5] + k), a_at(start[6] + k), a_at(start[7] + k));
-        if (CONV) {
-          lo = select(vec4f(0.0), lo, vec4u(valid[0], valid[1], valid[2], valid[3]) != vec4u(0u));
-          hi = select(vec4f(0.0), hi, vec4u(valid[4], valid[5], valid[6], valid[7]) != vec4u(0u));
-        }
-        multiply(&sums, lo, hi, b_at);
-        if (GEGLU) { multiply(&gates, lo, hi, b_at + p.panel_stride); }
+        let near = row_values(near_start, k0 / 4u + lane % WIDE);
+        let far = row_values(far_start, k0 / 4u + lane % WIDE);
+        multiply(&sums, near, far, b_at);
+        if (GEGLU) { multiply(&gates, near, far, b_at + p.panel_stride); }
         b_at += STEP * p.k_stride;
       }
     }
@@ -169,16 +159,26 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   }
 }
 
-// STEP values of K: lane u holds the rows' values at k0 + u.
-fn multiply(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, at: u32) {
-  accumulate(sums, subgroupBroadcast(lo, 0u), subgroupBroadcast(hi, 0u), weight_load(b[at]));
-  accumulate(sums, subgroupBroadcast(lo, 1u), subgroupBroadcast(hi, 1u), weight_load(b[at + p.k_stride]));
-  accumulate(sums, subgroupBroadcast(lo, 2u), subgroupBroadcast(hi, 2u), weight_load(b[at + 2u * p.k_stride]));
-  accumulate(sums, subgroupBroadcast(lo, 3u), subgroupBroadcast(hi, 3u), weight_load(b[at + 3u * p.k_stride]));
-  if (LANES > 4u) {
-    accumulate(sums, subgroupBroadcast(lo, 4u), subgroupBroadcast(hi, 4u), weight_load(b[at + 4u * p.k_stride]));
-    accumulate(sums, subgroupBroadcast(lo, 5u), subgroupBroadcast(hi, 5u), weight_load(b[at + 5u * p.k_stride]));
-    accumulate(sums, subgroupBroadcast(lo, 6u), subgroupBroadcast(hi, 6u), weight_load(b[at + 6u * p.k_stride]));
-    accumulate(sums, subgroupBroadcast(lo, 7u), subgroupBroadcast(hi, 7u), weight_load(b[at + 7u * p.k_stride]));
+// The four lanes that hold a row's first vec4 of a round, or its second.
+fn first(x: f32) -> vec4f {
+  return vec4f(subgroupBroadcast(x, 0u), subgroupBroadcast(x, WIDE), subgroupBroadcast(x, 2u * WIDE), subgroupBroadcast(x, 3u * WIDE));
+}
+
+fn second(x: f32) -> vec4f {
+  return vec4f(subgroupBroadcast(x, 1u), subgroupBroadcast(x, min(WIDE + 1u, LANES - 1u)),
+               subgroupBroadcast(x, min(2u * WIDE + 1u, LANES - 1u)), subgroupBroadcast(x, min(3u * WIDE + 1u, LANES - 1u)));
+}
+
+// STEP values of K for rows 0 to 3 (near) and 4 to 7 (far).
+fn multiply(sums: ptr<function, Sums>, near: vec4f, far: vec4f, at: u32) {
+  accumulate(sums, first(near.x), first(far.x), weight_load(b[at]));
+  accumulate(sums, first(near.y), first(far.y), weight_load(b[at + p.k_stride]));
+  accumulate(sums, first(near.z), first(far.z), weight_load(b[at + 2u * p.k_stride]));
+  accumulate(sums, first(near.w), first(far.w), weight_load(b[at + 3u * p.k_stride]));
+  if (STEP > 4u) {
+    accumulate(sums, second(near.x), second(far.x), weight_load(b[at + 4u * p.k_stride]));
+    accumulate(sums, second(near.y), second(far.y), weight_load(b[at + 5u * p.k_stride]));
+    accumulate(sums, second(near.z), second(far.z), weight_load(b[at + 6u * p.k_stride]));
+    accumulate(sums, second(near.w), second(far.w), weight_load(b[at + 7u * p.k_stride]));
   }
 }
