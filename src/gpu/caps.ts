@@ -1,4 +1,4 @@
-/** How f16 values lie in memory on a device: as f16, or two to a u32 where shader-f16 is absent. */
+/** How f16 values lie in memory on a device: as f16, or two to a u32 where shader-f16 is absent or slower. */
 export type HalfStorage = 'f16' | 'f16-packed';
 
 /** What the engine may rely on: the granted limits and features of one device, as plain data. */
@@ -32,6 +32,8 @@ const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
 export interface CapsOptions {
   /** Upper bound for one storage binding in bytes; default 128 MiB. Tests set it low. */
   maxBindingBytes?: number | undefined;
+  /** How halves are stored; default f16 on GPUs that have it, packed on software (docs/decisions/0005). Needs shader-f16. */
+  half?: HalfStorage | undefined;
 }
 
 /** Reads the capabilities off a granted device. */
@@ -39,13 +41,15 @@ export function readCaps(device: GPUDevice, info: GPUAdapterInfo, options: CapsO
   const limits = device.limits;
   const subgroups = device.features.has('subgroups' as GPUFeatureName);
   const min = info.subgroupMinSize ?? 0;
+  const software = SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.description}`);
+  const half = options.half ?? (software ? 'f16-packed' : 'f16');
   return {
     vendor: info.vendor,
     architecture: info.architecture,
     device: info.device,
     description: info.description,
-    software: SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.description}`),
-    half: device.features.has('shader-f16') ? 'f16' : 'f16-packed',
+    software,
+    half: device.features.has('shader-f16') ? half : 'f16-packed',
     subgroupSize: subgroups && min === info.subgroupMaxSize ? min : 0,
     timestamps: device.features.has('timestamp-query'),
     maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, options.maxBindingBytes ?? DEFAULT_BINDING_BYTES),
