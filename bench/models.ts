@@ -2,9 +2,11 @@
  * The benchmark of whole models: an edit, a caption and written prompts with the embedded family, and Flan-T5 small with
  * made-up weights.
  *
- *   npm run bench:models -- [--device NAME] [--label NAME]
+ *   npm run bench:models -- [--device NAME] [--label NAME] [--peer]
  *
- * Prints a table and writes bench/results/<adapter>-models.json. Shaders are compiled by a first run of each row.
+ * Prints a table and writes bench/results/<adapter>-models.json. Shaders are compiled by a first run of each row. `--peer`
+ * runs the networks that bench/peers/export.py exported on onnxruntime-node's WebGPU provider, each right after ours; its times
+ * hold copies of inputs and outputs, and leave out sampling and, for decoding, the encoder.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
@@ -16,6 +18,9 @@ import { BlipForConditionalGeneration } from '../src/pipeline/captioner.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit.ts';
 import { T5ForConditionalGeneration } from '../src/pipeline/t5.ts';
 import { fakeFolder, flanT5Small } from './fake-folder.ts';
+import { spread } from './measure.ts';
+import { type Network, orchardUNet, orchardVision } from './networks.ts';
+import { peerTimes } from './peers/networks.ts';
 
 interface Row {
   readonly name: string;
@@ -24,7 +29,9 @@ interface Row {
   readonly detail?: object;
 }
 
-const { values: asked } = parseArgs({ options: { device: { type: 'string' }, label: { type: 'string' } } });
+const { values: asked } = parseArgs({
+  options: { device: { type: 'string' }, label: { type: 'string' }, peer: { type: 'boolean', default: false } },
+});
 /** dist/bench-models.js and bench/models.ts both lie one folder below the root. */
 const root = new URL('../', import.meta.url);
 const orchard = (part: string): string => fileURLToPath(new URL(`models/orchard/${part}`, root));
@@ -48,6 +55,11 @@ for (const dtype of ['float32', 'float16'] as const) {
   });
   pipeline.dispose();
 }
+
+await network('UNet, embedded, a guided step (batch of 2)', await orchardUNet(gpu, orchard('stable-diffusion/unet')));
+await peer('unet', 'UNet, embedded, a guided step (batch of 2)');
+await network('vision tower, embedded BLIP', await orchardVision(gpu, orchard('blip')));
+await peer('blip-vision', 'vision tower, embedded BLIP');
 
 const blip = await BlipForConditionalGeneration.fromPretrained(await directory(orchard('blip')), { gpu });
 const caption = () => blip.caption(picture, 'a photograph of', { maxNewTokens: 128 });
@@ -83,6 +95,10 @@ for (const dtype of ['float32', 'float16'] as const) {
   });
   for (const sequences of [1, 16]) await decoding(small, `Flan-T5 small (77 M) ${dtype}`, ids, sequences, 16);
   small.dispose();
+}
+await peer('t5-encoder', 'encoder, Flan-T5 small, 64 ids');
+for (const sequences of [1, 16]) {
+  await peer(`t5-step-${sequences}`, `decoding, Flan-T5 small (77 M), ${sequences} sequences`, sequences);
 }
 
 const { caps } = gpu;
@@ -123,6 +139,37 @@ async function decoding(
     unit: 'tokens/s',
     detail: { ms, tokens },
   });
+}
+
+/** Times replays of a plan. */
+async function network(name: string, { plan, dispose }: Network): Promise<void> {
+  const run = async (): Promise<number> => {
+    const start = performance.now();
+    plan.run();
+    await gpu.idle();
+    return performance.now() - start;
+  };
+  await run();
+  const ms: number[] = [];
+  for (let i = 0; i < 15; i++) ms.push(await run());
+  rows.push({ name, value: spread(ms).medianMs, unit: 'ms', detail: { ...spread(ms), flops: plan.flops } });
+  dispose();
+}
+
+/** The same on the peer; with `sequences`, tokens a second of one decoding step. */
+async function peer(file: string, name: string, sequences?: number): Promise<void> {
+  if (!asked.peer) return;
+  const ms = await peerTimes(file, 9);
+  if ('missing' in ms) {
+    process.stdout.write(`no peer: ${ms.missing}\n`);
+    return;
+  }
+  const times = spread(ms);
+  const rate = sequences === undefined ? undefined : (1000 * sequences) / times.medianMs;
+  const row = { name: `onnxruntime-node: ${name}`, detail: times };
+  rows.push(
+    rate === undefined ? { ...row, value: times.medianMs, unit: 'ms' } : { ...row, value: rate, unit: 'tokens/s' },
+  );
 }
 
 async function fastest(times: number, work: () => Promise<unknown>): Promise<number> {

@@ -29,16 +29,18 @@ export interface PeerModel {
   readonly inputs: Readonly<Record<string, { readonly dims: readonly number[]; readonly data: Float32Array }>>;
 }
 
-interface Ort {
+interface Session {
+  readonly inputMetadata: readonly { name: string; type: string; shape: number[] }[];
+  run(feeds: object): Promise<Record<string, { data: Float32Array }>>;
+  release(): Promise<void>;
+}
+
+/** What we use of onnxruntime-node. */
+export interface Ort {
   listSupportedBackends(): { name: string; bundled: boolean }[];
   readonly env: { versions: Record<string, string> };
-  readonly InferenceSession: {
-    create(
-      model: Uint8Array,
-      options: object,
-    ): Promise<{ run(feeds: object): Promise<Record<string, { data: Float32Array }>>; release(): Promise<void> }>;
-  };
-  readonly Tensor: new (type: string, data: Float32Array, dims: readonly number[]) => object;
+  readonly InferenceSession: { create(model: Uint8Array, options: object): Promise<Session> };
+  readonly Tensor: new (type: string, data: Float32Array | BigInt64Array, dims: readonly number[]) => object;
 }
 
 /** Runs one shape `samples` times after one warm-up. */
@@ -48,20 +50,25 @@ export type PeerRunner = (
   random: (count: number) => Float32Array,
 ) => Promise<{ ms: number[]; firstMs: number }>;
 
-/**
- * The peer, ready to run.
- * @returns its name and a runner, or why there is none
- */
-export function loadPeer(): { name: string; run: PeerRunner } | { missing: string } {
+/** onnxruntime-node with its WebGPU provider, or why there is none. */
+export function loadRuntime(): Ort | { readonly missing: string } {
   let ort: Ort;
   try {
     ort = createRequire(new URL('../bench/peers/package.json', import.meta.url))('onnxruntime-node');
   } catch {
     return { missing: 'onnxruntime-node is not installed: run npm install in bench/peers' };
   }
-  if (!ort.listSupportedBackends().some(b => b.name === 'webgpu')) {
-    return { missing: 'this build of onnxruntime-node has no WebGPU provider' };
-  }
+  if (ort.listSupportedBackends().some(b => b.name === 'webgpu')) return ort;
+  return { missing: 'this build of onnxruntime-node has no WebGPU provider' };
+}
+
+/**
+ * The peer, ready to run.
+ * @returns its name and a runner, or why there is none
+ */
+export function loadPeer(): { name: string; run: PeerRunner } | { missing: string } {
+  const ort = loadRuntime();
+  if ('missing' in ort) return ort;
   const run: PeerRunner = async (shape, samples, random) => {
     const { bytes, inputs } = peerModel(shape, random);
     const start = performance.now();

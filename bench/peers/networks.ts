@@ -1,0 +1,34 @@
+/** Exported networks (bench/peers/export.py) on onnxruntime-node's WebGPU provider. */
+import { existsSync, readFileSync } from 'node:fs';
+import { loadRuntime } from './onnx.ts';
+
+/** Milliseconds of runs of out/peers/<name>.onnx with made-up inputs, copies of inputs and outputs included. */
+export async function peerTimes(name: string, runs: number): Promise<number[] | { readonly missing: string }> {
+  const file = new URL(`../out/peers/${name}.onnx`, import.meta.url);
+  if (!existsSync(file)) return { missing: `${name}.onnx is missing: bench/peers/export.py makes it` };
+  const ort = loadRuntime();
+  if ('missing' in ort) return ort;
+  const options = { executionProviders: ['webgpu'], logSeverityLevel: 3 };
+  const session = await ort.InferenceSession.create(readFileSync(file), options);
+  const feeds = Object.fromEntries(
+    session.inputMetadata.map(({ name: input, type, shape }) => {
+      const count = shape.reduce((a, b) => a * b, 1);
+      const data = type === 'int64' ? new BigInt64Array(count).fill(17n) : new Float32Array(count).map(noise);
+      return [input, new ort.Tensor(type, data, shape)];
+    }),
+  );
+  await session.run(feeds);
+  const ms: number[] = [];
+  for (let i = 0; i < runs; i++) {
+    const start = performance.now();
+    await session.run(feeds);
+    ms.push(performance.now() - start);
+  }
+  await session.release();
+  return ms;
+}
+
+/** Between -0.5 and 0.5. */
+function noise(_: number, i: number): number {
+  return (Math.imul(i + 1, 0x9e3779b1) >>> 8) / 2 ** 24 - 0.5;
+}
