@@ -51,7 +51,7 @@ export async function prepareRow(gpu: Gpu, bench: KernelBench): Promise<BenchRow
   const list = new DispatchList(gpu);
   for (const call of bench.calls) list.add(call, slices);
   const start = performance.now();
-  await gpu.guarded(bench.name, () => list.build());
+  await list.build();
   const buildMs = performance.now() - start;
   const run = async (times: number): Promise<number> => {
     const from = performance.now();

@@ -92,19 +92,22 @@ export class Gpu {
     }
   }
 
-  /** Runs `work` inside validation and out-of-memory scopes; turns what they catch into a DeviceError. */
-  async guarded<T>(op: string, work: () => T | Promise<T>): Promise<T> {
+  /**
+   * Runs `work` inside validation and out-of-memory scopes; turns what they catch into a DeviceError. `work` is synchronous:
+   * scopes are one stack a device, and two that waited inside them would catch each other's errors.
+   */
+  async guarded<T>(op: string, work: () => T): Promise<T> {
     this.check(op);
     this.device.pushErrorScope('out-of-memory');
     this.device.pushErrorScope('validation');
+    let caught: Promise<(GPUError | null)[]> | undefined;
     let result: T;
-    let errors: (GPUError | null)[];
     try {
-      result = await work();
+      result = work();
     } finally {
-      errors = await Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
+      caught = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
     }
-    const error = errors.find(Boolean);
+    const error = (await caught).find(Boolean);
     if (error) {
       throw new DeviceError({
         op,

@@ -44,7 +44,10 @@ export class PipelineCache {
   async #compile(label: string, code: string, access: readonly Access[]): Promise<Pipeline> {
     const start = performance.now();
     const layout = this.#layout(access);
+    // What this scope catches comes again, with the lines, where the pipeline is refused.
+    this.#device.pushErrorScope('validation');
     const module = this.#device.createShaderModule({ label, code });
+    void this.#device.popErrorScope();
     try {
       const pipeline = await this.#device.createComputePipelineAsync({
         label,

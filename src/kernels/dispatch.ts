@@ -7,6 +7,7 @@ import { alignUp } from '../core/shape.ts';
 import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
+import type { Pipeline } from '../gpu/pipelines.ts';
 import { specialize } from '../gpu/specialize.ts';
 import type { KernelBinding, KernelCall, ParamWord } from './kernel.ts';
 
@@ -76,29 +77,37 @@ export class DispatchList {
     return at;
   }
 
-  /** Compiles, uploads the uniform blocks and creates the bind groups. */
+  /**
+   * Compiles, uploads the uniform blocks and creates the bind groups.
+   * @throws ShaderError for a kernel that the device refuses, DeviceError for memory that it refuses
+   */
   async build(): Promise<void> {
-    const { device, pipelines } = this.#gpu;
-    const uniforms = device.createBuffer({
-      label: 'uniforms',
-      size: this.uniformBytes,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-      mappedAtCreation: true,
-    });
-    const words = new DataView(uniforms.getMappedRange());
     const compiled = await Promise.all(
       this.#pending.map(({ call }) => {
         const code = specialize(call.kernel, call.source, call.libs, call.values);
-        return pipelines.get(
+        return this.#gpu.pipelines.get(
           call.kernel,
           code,
           call.bindings.map(b => b.access),
         );
       }),
     );
+    await this.#gpu.guarded('DispatchList.build', () => this.#bind(compiled));
+  }
+
+  #bind(compiled: readonly Pipeline[]): void {
+    const { device } = this.#gpu;
+    const uniforms = device.createBuffer({
+      label: 'uniforms',
+      size: this.uniformBytes,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      mappedAtCreation: true,
+    });
+    this.#uniforms = uniforms;
+    const words = new DataView(uniforms.getMappedRange());
     this.#ready = this.#pending.map((pending, i) => {
       const { call, range } = pending;
-      const { pipeline, layout } = compiled[i] as (typeof compiled)[number];
+      const { pipeline, layout } = compiled[i] as Pipeline;
       const windows = call.bindings.map(b => bindingWindow(b, pending, this.#gpu.caps));
       writeParams(words, i * UNIFORM_STEP, call, range, windows);
       const entries = windows.map((w, j): GPUBindGroupEntry => ({ binding: j + 1, resource: w.resource }));
@@ -112,7 +121,6 @@ export class DispatchList {
       };
     });
     uniforms.unmap();
-    this.#uniforms = uniforms;
   }
 
   /** Records dispatches [from, to) into a compute pass. */

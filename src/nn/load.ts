@@ -44,14 +44,15 @@ export class LoadedWeights {
         fix: 'Dispose them first.',
       });
     }
-    const slabs = allocate(gpu, requests, options.dtype ?? 'float32', source.label);
+    let slabs: ReturnType<typeof allocate> = [];
     try {
-      await gpu.guarded(`load ${source.label}`, () =>
-        upload(gpu, source, requests, (done, total) => {
-          options.signal?.throwIfAborted();
-          options.onProgress?.(done, total);
-        }),
-      );
+      await gpu.guarded(`load ${source.label}`, () => {
+        slabs = allocate(gpu, requests, options.dtype ?? 'float32', source.label);
+      });
+      await upload(gpu, source, requests, (done, total) => {
+        options.signal?.throwIfAborted();
+        options.onProgress?.(done, total);
+      });
     } catch (error) {
       release(slabs, requests);
       throw error;

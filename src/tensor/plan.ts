@@ -81,7 +81,7 @@ export class Plan {
       return { buffer: arena.buffer, offset: place.offset + operand.rowOffset * rowBytes, size };
     };
     try {
-      await gpu.guarded(`Plan.compile ${label}`, async () => {
+      await gpu.guarded(`Plan.compile ${label}`, () => {
         for (const [i, bytes] of memory.arenaBytes.entries())
           arenas.push(createStorage(gpu, bytes, `${label} arena ${i}`));
         for (const { call, buffers } of steps) {
@@ -90,8 +90,8 @@ export class Plan {
             Object.fromEntries(Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)])),
           );
         }
-        await list.build();
       });
+      await list.build();
     } catch (error) {
       list.dispose();
       arenas.forEach(destroySlice);

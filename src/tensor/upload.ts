@@ -132,7 +132,7 @@ export async function upload(
 }
 
 async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[], bytes: number): Promise<void> {
-  const staging = createMapped(gpu, bytes, 'weight staging');
+  const staging = await gpu.guarded('weight staging', () => createMapped(gpu, bytes, 'weight staging'));
   const list = new DispatchList(gpu);
   try {
     for (const c of batch) {

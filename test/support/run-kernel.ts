@@ -43,8 +43,8 @@ export async function runKernel(gpu: Gpu, call: KernelCall, operands: Record<str
     };
   }
   list.add(call, slices, maxTiles);
-  await gpu.guarded(call.kernel, async () => {
-    await list.build();
+  await list.build();
+  await gpu.guarded(call.kernel, () => {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     list.encode(pass);
