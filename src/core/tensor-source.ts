@@ -3,6 +3,7 @@
 /** Element types as safetensors names them; a source may list others (I64, U8, ...), which no layer can load. */
 export type StoredDType = 'F32' | 'F16' | 'BF16' | (string & {});
 
+/** One tensor of a checkpoint: its full name, element type, shape as stored, and length in bytes. */
 export interface StoredTensor {
   readonly name: string;
   readonly dtype: StoredDType;
@@ -10,12 +11,14 @@ export interface StoredTensor {
   readonly byteLength: number;
 }
 
+/** A checkpoint: what tensors it holds, and their bytes on demand. */
 export interface TensorSource {
   /** For messages: file name or URL. */
   readonly label: string;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Reads bytes [start, start + into.byteLength) of one tensor into `into` (which may be mapped GPU memory). */
   read(name: string, start: number, into: Uint8Array): Promise<void>;
+  /** Gives the file back; no read may follow. */
   close?(): Promise<void>;
 }
 
@@ -25,13 +28,17 @@ export interface ByteSource {
   readonly byteLength: number;
   /** Fills `into` with the bytes from `offset` on; throws a WeightsError when the source is shorter. */
   read(offset: number, into: Uint8Array): Promise<void>;
+  /** Gives the file back; no read may follow. */
   close?(): Promise<void>;
 }
 
 /** A model folder: a directory, a map of Blobs, a base URL. Paths are relative with forward slashes. */
 export interface FolderSource {
   readonly label: string;
+  /** Whether there is such a file. */
   has(path: string): Promise<boolean>;
+  /** A small file as UTF-8 text. */
   text(path: string): Promise<string>;
+  /** A large file, to be read in parts and closed by the caller. */
   bytes(path: string): Promise<ByteSource>;
 }

@@ -85,6 +85,7 @@ export function copySlice(gpu: Gpu, from: BufferSlice, to: BufferSlice, bytes: n
   gpu.device.queue.submit([encoder.finish()]);
 }
 
+/** Frees the buffer behind a slice, and every other slice of it. */
 export function destroySlice(slice: BufferSlice): void {
   slice.buffer.destroy();
 }

@@ -29,6 +29,7 @@ export const DEFAULT_BINDING_BYTES: number = 128 * 2 ** 20;
 
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
 
+/** What a caller may decide about the capabilities that the engine relies on. */
 export interface CapsOptions {
   /** Upper bound for one storage binding in bytes; default 128 MiB. Tests set it low. */
   maxBindingBytes?: number | undefined;

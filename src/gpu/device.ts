@@ -6,6 +6,7 @@ import { DeviceError } from '../core/errors.ts';
 import { type Caps, type CapsOptions, readCaps } from './caps.ts';
 import { PipelineCache } from './pipelines.ts';
 
+/** Which device `Gpu.request` asks for, or the one it takes. */
 export interface GpuOptions extends CapsOptions {
   /** The WebGPU entry point; default `navigator.gpu`. In Node, `pentimento/node` supplies Dawn's. */
   gpu?: GPU | undefined;

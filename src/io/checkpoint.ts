@@ -8,6 +8,7 @@ import { openTorchZip } from './torch-zip.ts';
 /** Name of the weight files without extension: diffusers' models and transformers' models. */
 export type CheckpointStem = 'diffusion_pytorch_model' | 'model';
 
+/** How a checkpoint is looked for in its folder. */
 export interface CheckpointOptions {
   /** Such as 'fp16': the part of the file name that tells a second set of weights apart. */
   readonly variant?: string;

@@ -19,6 +19,7 @@ export interface GreyImage {
   readonly channels: 1;
 }
 
+/** Tells a picture of one channel from one of three. */
 export function isGrey(image: RgbImage | GreyImage): image is GreyImage {
   return 'channels' in image && image.channels === 1;
 }

@@ -12,6 +12,10 @@ export interface NumericArray {
   readonly shape: readonly number[];
 }
 
+/**
+ * A mask as `edit` takes it: pictures, or numbers in [0, 1] of shape [h, w], [B, h, w] or [B, 1, h, w]; white is what
+ * changes.
+ */
 export type MaskInput = Picture | NumericArray | readonly Picture[] | readonly NumericArray[];
 
 /**
@@ -198,6 +202,7 @@ export function pasteBack(original: RgbImage, edited: RgbImage, mask: GreyImage)
   return { width, height, data: out };
 }
 
+/** How pictures are laid side by side. */
 export interface SheetOptions {
   /** Pixels between and around the pictures; 8 by default. */
   readonly gap?: number;

@@ -8,11 +8,13 @@ import { dim, sameShape } from '../core/shape.ts';
 import { type GreyImage, greyToRgb, isGrey, type RgbImage } from './image.ts';
 import { type Resample, resize, resizeNearest } from './resize.ts';
 
+/** A picture in any of the accepted forms. */
 export type Picture = RgbImage | GreyImage;
 
 /** One picture or several: images, or arrays of values in [0, 1] (or already in [-1, 1]). */
 export type PictureInput = Picture | NdArray | readonly Picture[] | readonly NdArray[];
 
+/** How pictures become the VAE's input. */
 export interface PreprocessOptions {
   /** Sides are cut down to a multiple of this: the VAE's scale factor. */
   readonly factor: number;

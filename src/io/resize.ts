@@ -7,6 +7,7 @@ import type { NdArray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
 import { checkImage, type GreyImage, isGrey, type RgbImage } from './image.ts';
 
+/** Pillow's filters that are built. */
 export type Resample = 'box' | 'bilinear' | 'bicubic' | 'lanczos';
 
 interface Filter {

@@ -11,6 +11,7 @@ export interface RangeReader {
   /** Bytes [offset, offset + length), exactly that many. */
   read(offset: number, length: number): Promise<ArrayBuffer | Uint8Array> | ArrayBuffer | Uint8Array;
   readonly label?: string;
+  /** Gives the source back; no read may follow. */
   close?(): Promise<void>;
 }
 

@@ -3,6 +3,7 @@ import { WeightsError } from '../core/errors.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { checkBytes, memorySource, missingFile, readText } from './sources.ts';
 
+/** How files are fetched. */
 export interface UrlOptions {
   /** Request headers, such as an Authorization. */
   readonly headers?: Readonly<Record<string, string>>;

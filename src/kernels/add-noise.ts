@@ -5,6 +5,7 @@ import { outputLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 import { stepLib } from './step.ts';
 
+/** Latents and noise of [rows, pitch], mixed by two numbers. */
 export interface AddNoiseProblem {
   /** Images of x. */
   readonly images: number;

@@ -1,6 +1,7 @@
 import type { KernelCall, Storage } from './kernel.ts';
 import { topK } from './top-k.ts';
 
+/** Rows of scores whose largest index is wanted. */
 export interface ArgmaxProblem {
   readonly rows: number;
   /** Rows of one sequence, whose ids lie side by side: L of [N, L, V]. Default all rows. */

@@ -22,6 +22,7 @@ export interface AttentionBias {
   readonly origin?: number | undefined;
 }
 
+/** Queries [N * L, pitch] against keys and values [B * S, pitch], heads side by side in a row. */
 export interface AttentionProblem {
   readonly batch: number;
   readonly heads: number;

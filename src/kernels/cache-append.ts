@@ -5,6 +5,7 @@ import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
+/** New keys and values of a decoding step, and the cache that they are appended to. */
 export interface CacheAppendProblem {
   /** Sequences: N. */
   readonly batch: number;

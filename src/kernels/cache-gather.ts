@@ -5,6 +5,7 @@ import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { outputLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
+/** A cache whose rows follow the beams that go on. */
 export interface CacheGatherProblem {
   /** Sequences: N. */
   readonly batch: number;

@@ -3,6 +3,7 @@ import type { Caps } from '../gpu/caps.ts';
 import { type Epilogue, gemm } from './gemm.ts';
 import type { Family, KernelCall, Storage } from './kernel.ts';
 
+/** Zeros around a picture, in pixels; the sides may differ. */
 export interface Padding {
   readonly top: number;
   readonly right: number;
@@ -10,6 +11,7 @@ export interface Padding {
   readonly left: number;
 }
 
+/** A convolution of [images, height, width, channels] with a packed kernel. */
 export interface Conv2dProblem {
   readonly images: number;
   readonly height: number;

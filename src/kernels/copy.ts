@@ -22,6 +22,7 @@ export interface CopyRows {
   readonly stride?: number | undefined;
 }
 
+/** A rectangle of rows and columns, from one tensor to another, converted on the way. */
 export interface CopyProblem {
   /** Rows to write, a whole number of items. */
   readonly rows: number;

@@ -181,6 +181,7 @@ export class DispatchList {
     return { label: d?.label ?? '', flops: d?.flops ?? 0 };
   }
 
+  /** Frees the uniform blocks; buffers that were bound stay. */
   dispose(): void {
     this.#uniforms?.destroy();
     this.#ready = undefined;

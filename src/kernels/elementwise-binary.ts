@@ -5,6 +5,7 @@ import { float, type KernelCall, type Storage, storageBytes } from './kernel.ts'
 import { inputLib, outputLib, weightLib } from './libs.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
+/** Arithmetic of two operands. */
 export type BinaryOperation = 'add' | 'subtract' | 'multiply' | 'divide';
 const OPERATION: Readonly<Record<BinaryOperation, number>> = { add: 0, subtract: 0, multiply: 1, divide: 2 };
 
@@ -18,6 +19,7 @@ export interface Broadcast {
   readonly scalar?: boolean | undefined;
 }
 
+/** Two operands [rows, pitch]; the second may be one row, or one row for several. */
 export interface ElementwiseBinaryProblem {
   readonly operation: BinaryOperation;
   readonly rows: number;

@@ -18,6 +18,7 @@ export const UNARY_FUNCTION: Readonly<Record<UnaryFunction, number>> = {
   abs: 24,
   reciprocal: 25,
 };
+/** Functions of one element. */
 export type UnaryFunction =
   | Activation
   | 'exp'
@@ -31,6 +32,7 @@ export type UnaryFunction =
   | 'abs'
   | 'reciprocal';
 
+/** A function of each element of [rows, pitch]. */
 export interface ElementwiseUnaryProblem {
   readonly rows: number;
   /** True length of a row. */

@@ -23,6 +23,7 @@ export interface EmbeddingWindow {
   readonly size: number;
 }
 
+/** Ids, and the table [count, pitch] whose rows they name. */
 export interface EmbeddingProblem {
   /** Rows of ids: N of [N, idsPitch]. */
   readonly items: number;

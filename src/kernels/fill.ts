@@ -4,6 +4,7 @@ import { float, type KernelCall, type Storage, storageBytes } from './kernel.ts'
 import { outputLib } from './libs.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
+/** A tensor [rows, pitch] that gets one value. */
 export interface FillProblem {
   readonly rows: number;
   /** True length of a row. */

@@ -4,6 +4,7 @@ import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { weightLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
+/** Columns of each row, chosen by index. */
 export interface GatherColumnsProblem {
   /** Ids. */
   readonly n: number;

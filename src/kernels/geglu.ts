@@ -5,6 +5,7 @@ import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib } from './libs.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
+/** Rows that hold a value half and a gate half. */
 export interface GegluProblem {
   readonly rows: number;
   /** Channels of y; x has twice as many, values first, gates behind them. */

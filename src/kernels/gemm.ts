@@ -46,6 +46,7 @@ export interface ConvGeometry {
   readonly upsample: boolean;
 }
 
+/** y = act(A B + bias) and what follows it: A [batch, rows, k], B packed or plain, y [batch, rows, columns]. */
 export interface GemmProblem {
   readonly batch: number;
   readonly rows: number;

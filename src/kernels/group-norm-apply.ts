@@ -8,6 +8,7 @@ import { type RowRange, rowBinding } from './rows.ts';
 const WORKGROUP = 64;
 const BLOCK = 8;
 
+/** A map and the factor and shift of each image and channel. */
 export interface GroupNormApplyProblem extends GroupNormProblem {
   readonly output: Storage;
   /** Default none. */

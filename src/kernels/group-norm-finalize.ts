@@ -6,6 +6,7 @@ import { checkGroupNorm, type GroupNormProblem, groupNormChannels, groupNormSize
 import { chooseFamily, type Family, float, type KernelCall } from './kernel.ts';
 import { requireSizes } from './rows.ts';
 
+/** Partial sums of slabs, to be combined into a factor and a shift for each image and channel. */
 export interface GroupNormFinalizeProblem extends Omit<GroupNormProblem, 'storage'> {
   /** Divides the number of channels. */
   readonly groups: number;

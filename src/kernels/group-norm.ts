@@ -14,6 +14,7 @@ export interface GroupNormSource {
   readonly pitch: number;
 }
 
+/** A map [images, pixels, channels], normalised over groups of channels. */
 export interface GroupNormProblem {
   readonly images: number;
   /** H * W, the same for all images. */

@@ -7,6 +7,7 @@ import { stepLib } from './step.ts';
 
 const WORKGROUP = 64;
 
+/** Two halves of predictions, to be combined by classifier-free guidance. */
 export interface GuidedNoiseProblem {
   /** Images of the result; the prediction holds twice as many. */
   readonly images: number;

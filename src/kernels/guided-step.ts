@@ -8,6 +8,7 @@ import { stepLib } from './step.ts';
 
 const WORKGROUP = 64;
 
+/** A prediction, the latents that it moves one step, and what is blended in. */
 export interface GuidedStepProblem {
   readonly images: number;
   /** H * W of the latents. */

@@ -4,6 +4,7 @@ import type { KernelCall } from './kernel.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 import { stepLib } from './step.ts';
 
+/** Latents, and the frame of the history that they become. */
 export interface HistoryStoreProblem {
   /** Rows of x: N * H * W. */
   readonly rows: number;

@@ -23,6 +23,7 @@ export function float(value: number): ParamWord {
   return { f32: value };
 }
 
+/** One storage binding of a kernel. */
 export interface KernelBinding {
   readonly name: string;
   readonly access: Access;

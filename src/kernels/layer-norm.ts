@@ -6,6 +6,7 @@ import { chooseFamily, type Family, float, type KernelCall, type Storage, storag
 import { inputLib, outputLib } from './libs.ts';
 import { type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
+/** Rows [rows, width] to be normalised, with or without a mean. */
 export interface LayerNormProblem {
   readonly rows: number;
   /** True length of a row. */

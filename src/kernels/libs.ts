@@ -42,6 +42,7 @@ export const activationLib: string = activation;
 
 /** Numbers of the activations in lib/activation.wgsl. */
 export const ACTIVATION = { none: 0, silu: 1, gelu: 2, geluTanh: 3, quickGelu: 4, relu: 5 } as const;
+/** Activations that kernels can apply to what they store. */
 export type Activation = keyof typeof ACTIVATION;
 
 function pick(role: string, table: Partial<Record<Storage, string>>, storage: Storage): string {

@@ -5,6 +5,7 @@ import { inputLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 import { stepLib } from './step.ts';
 
+/** Predictions for two prompts, whose difference becomes a map. */
 export interface MaskMapProblem {
   /** N: maps. */
   readonly maps: number;

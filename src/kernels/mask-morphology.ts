@@ -4,12 +4,14 @@ import { ceilDiv } from '../core/shape.ts';
 import { float, type KernelCall } from './kernel.ts';
 import { requireSizes } from './rows.ts';
 
+/** Sizes of a batch of masks. */
 export interface MaskShape {
   readonly images: number;
   readonly height: number;
   readonly width: number;
 }
 
+/** Masks to be grown or shrunk. */
 export interface MaskMorphologyProblem extends MaskShape {
   /** Grows (maximum) or shrinks (minimum) the mask. */
   readonly kind: 'dilate' | 'erode';
@@ -19,6 +21,7 @@ export interface MaskMorphologyProblem extends MaskShape {
   readonly shape?: 'square' | 'disc' | undefined;
 }
 
+/** Masks to be softened by a Gaussian. */
 export interface MaskBlurProblem extends MaskShape {
   /** Standard deviation of the Gaussian in pixels, above 0. */
   readonly sigma: number;

@@ -3,6 +3,7 @@ import { InputError } from '../core/errors.ts';
 import { float, type KernelCall } from './kernel.ts';
 import { requireSizes } from './rows.ts';
 
+/** Maps, and the multiple of their mean at which they are cut. */
 export interface MaskThresholdProblem {
   /** N: maps and masks. */
   readonly images: number;

@@ -2,6 +2,7 @@ import type { Caps } from '../gpu/caps.ts';
 import { type Epilogue, gemm } from './gemm.ts';
 import type { Family, KernelCall, Storage } from './kernel.ts';
 
+/** Batches of [M, K] times [K, N], both activations. */
 export interface MatmulProblem {
   readonly batch: number;
   readonly rows: number;

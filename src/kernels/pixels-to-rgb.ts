@@ -1,6 +1,7 @@
 import { elementwiseUnary } from './elementwise-unary.ts';
 import type { KernelCall, Storage } from './kernel.ts';
 
+/** Pictures in [-1, 1] that become bytes. */
 export interface PixelsToRgbProblem {
   readonly images: number;
   /** H * W. */

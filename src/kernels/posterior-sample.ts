@@ -5,6 +5,7 @@ import { float, type KernelCall, type Storage, storageBytes } from './kernel.ts'
 import { inputLib, outputLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
+/** Moments of the VAE and the noise of one draw. */
 export interface PosteriorSampleProblem {
   /** Images of moments. */
   readonly images: number;

@@ -6,6 +6,7 @@ import { chooseFamily, type Family, float, type KernelCall, type Storage, storag
 import { inputLib, outputLib } from './libs.ts';
 import { type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
+/** Rows [rows, width] that become weights. */
 export interface SoftmaxProblem {
   readonly rows: number;
   /** True length of a row. */

@@ -5,6 +5,7 @@ import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib } from './libs.ts';
 import { requirePitch, requireSizes, rowBinding } from './rows.ts';
 
+/** Rows of scores whose k largest are wanted. */
 export interface TopKProblem {
   readonly rows: number;
   /** True length of a row. */

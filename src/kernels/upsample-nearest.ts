@@ -4,6 +4,7 @@ import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
+/** Maps, and the size that they are enlarged or reduced to. */
 export interface UpsampleNearestProblem {
   readonly images: number;
   readonly inHeight: number;

@@ -5,6 +5,7 @@ import { allocate, type Piece, type Request, release, upload } from '../tensor/u
 
 export type { Piece, Request };
 
+/** How weights are brought to the device: precision, progress, an end before the end. */
 export interface LoadOptions {
   /** float32 keeps the file's own precision; float16 stores matrices as halves. Default float32. */
   readonly dtype?: 'float32' | 'float16' | undefined;

@@ -16,6 +16,7 @@ import { copyRows } from './ops/copy.ts';
 import { storageOf } from './storage.ts';
 import type { Tensor } from './tensor.ts';
 
+/** How a graph is compiled. */
 export interface PlanOptions {
   /** Merge neighbouring operations into one kernel; default true. Tests switch it off to see every activation. */
   readonly fuse?: boolean | undefined;

@@ -136,6 +136,7 @@ export class Tensor {
     return this.graph.nodes.find(n => n.output?.value === this.value);
   }
 
+  /** Whether all sizes are equal; nothing is broadcast. */
   sameShape(other: Tensor): boolean {
     return sameShape(this.shape, other.shape);
   }

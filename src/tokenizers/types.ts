@@ -39,9 +39,13 @@ export interface TextTokenizer {
   readonly padId: number;
   /** Longest row that the model takes; Infinity where the folder names no limit. */
   readonly modelMaxLength: number;
+  /** Ids of one text, with the special tokens of the model around it. */
   encode(text: string, options?: EncodeOptions): Encoding;
+  /** Ids of several texts, padded and cut as the options say. */
   encodeBatch(texts: readonly string[], options?: EncodeOptions): Encoding[];
+  /** The text of ids. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  /** The texts of several rows of ids. */
   decodeBatch(rows: readonly ArrayLike<number>[], options?: DecodeOptions): string[];
   /** Id of one token as the vocabulary spells it; undefined where there is none. */
   tokenId(token: string): number | undefined;
