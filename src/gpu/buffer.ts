@@ -13,19 +13,23 @@ export interface BufferSlice {
 /** Slices start on multiples of this, which every device accepts as a binding offset. */
 export const SLICE_ALIGN = 256;
 
-/** Creates a zeroed storage buffer that can be copied from and to. */
-export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSlice {
+/** Size of a buffer of so many bytes. @throws DeviceError beyond maxBufferSize */
+function checkedSize(gpu: Gpu, bytes: number, label: string): number {
   gpu.check(label);
   const size = alignUp(Math.max(bytes, 16), 16);
-  if (size > gpu.caps.maxBufferBytes) {
-    throw new DeviceError({
-      op: label,
-      problem: 'a buffer would exceed the device limit maxBufferSize',
-      expected: `at most ${gpu.caps.maxBufferBytes} bytes`,
-      received: size,
-      fix: 'Use a smaller picture, VAE tiling, or dtype float16.',
-    });
-  }
+  if (size <= gpu.caps.maxBufferBytes) return size;
+  throw new DeviceError({
+    op: label,
+    problem: 'a buffer would exceed the device limit maxBufferSize',
+    expected: `at most ${gpu.caps.maxBufferBytes} bytes`,
+    received: size,
+    fix: 'Use a smaller picture, VAE tiling, or dtype float16.',
+  });
+}
+
+/** Creates a zeroed storage buffer that can be copied from and to. */
+export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSlice {
+  const size = checkedSize(gpu, bytes, label);
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
   return { buffer: gpu.device.createBuffer({ label, size, usage }), offset: 0, size };
 }
@@ -36,8 +40,7 @@ export function createMapped(
   bytes: number,
   label: string,
 ): { slice: BufferSlice; bytes: Uint8Array; unmap: () => void } {
-  gpu.check(label);
-  const size = alignUp(Math.max(bytes, 16), 16);
+  const size = checkedSize(gpu, bytes, label);
   const buffer = gpu.device.createBuffer({ label, size, usage: GPUBufferUsage.STORAGE, mappedAtCreation: true });
   return {
     slice: { buffer, offset: 0, size },
@@ -72,7 +75,12 @@ export async function readSlice(gpu: Gpu, slice: BufferSlice): Promise<ArrayBuff
     encoder.copyBufferToBuffer(slice.buffer, slice.offset, staging, 0, slice.size);
     gpu.device.queue.submit([encoder.finish()]);
     await staging.mapAsync(GPUMapMode.READ);
+    gpu.check('readSlice');
     return staging.getMappedRange().slice(0);
+  } catch (cause) {
+    gpu.check('readSlice'); // says whether the device is lost, disposed or out of memory
+    if (cause instanceof DeviceError) throw cause;
+    throw new DeviceError({ op: 'readSlice', problem: 'the device gave no values back', cause });
   } finally {
     staging.destroy();
   }

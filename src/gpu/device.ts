@@ -32,6 +32,10 @@ const LIMITS = [
   'maxStorageBuffersPerShaderStage',
 ] as const;
 
+/** Older browsers tell nothing of a device's adapter. */
+const NAMELESS = { vendor: '', architecture: '', device: '', description: '' } as GPUAdapterInfo;
+const OUT_OF_MEMORY = 'If memory ran out: use dtype float16, enableModelCpuOffload, VAE tiling, or a smaller picture.';
+
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
 export class Gpu {
   readonly device: GPUDevice;
@@ -39,6 +43,8 @@ export class Gpu {
   readonly pipelines: PipelineCache;
   readonly #owned: boolean;
   #lost: GPUDeviceLostInfo | undefined;
+  /** The first error that no scope caught: memory refused for a tensor, a submission on destroyed buffers. */
+  #uncaught: string | undefined;
   #disposed = false;
 
   private constructor(device: GPUDevice, caps: Caps, owned: boolean) {
@@ -49,6 +55,13 @@ export class Gpu {
     void device.lost.then(info => {
       this.#lost = info;
     });
+    // On a device of the caller's, errors may be the caller's own.
+    if (owned) device.addEventListener('uncapturederror', event => this.#notice(event));
+  }
+
+  #notice(event: GPUUncapturedErrorEvent): void {
+    event.preventDefault();
+    this.#uncaught ??= event.error.message;
   }
 
   /**
@@ -58,7 +71,7 @@ export class Gpu {
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
     if (options.device) {
-      const info = options.device.adapterInfo;
+      const info = options.device.adapterInfo ?? NAMELESS;
       return new Gpu(options.device, readCaps(options.device, info, options), false);
     }
     const adapter = await requestAdapter(options);
@@ -78,7 +91,7 @@ export class Gpu {
     }
   }
 
-  /** Throws a DeviceError once the device is lost or disposed. */
+  /** Throws a DeviceError once the device is lost or disposed, and for an error that came outside of any call. */
   check(op: string): void {
     if (this.#disposed) {
       throw new DeviceError({ op, problem: 'the device was disposed', fix: 'Request a new one with Gpu.request().' });
@@ -91,6 +104,10 @@ export class Gpu {
         fix: 'Request a new device and load the models again; a driver reset or a time-out is the usual cause.',
       });
     }
+    const received = this.#uncaught;
+    if (received === undefined) return;
+    this.#uncaught = undefined;
+    throw new DeviceError({ op, problem: 'the device reported an error earlier', received, fix: OUT_OF_MEMORY });
   }
 
   /**
@@ -107,6 +124,7 @@ export class Gpu {
       result = work();
     } finally {
       caught = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
+      caught.catch(() => {}); // where `work` throws, nobody waits for it
     }
     const error = (await caught).find(Boolean);
     if (error) {
@@ -114,7 +132,7 @@ export class Gpu {
         op,
         problem: 'the device reported an error',
         received: error.message,
-        fix: 'If memory ran out: use dtype float16, enableModelCpuOffload, VAE tiling, or a smaller picture.',
+        fix: OUT_OF_MEMORY,
       });
     }
     return result;

@@ -47,7 +47,7 @@ export class PipelineCache {
     // What this scope catches comes again, with the lines, where the pipeline is refused.
     this.#device.pushErrorScope('validation');
     const module = this.#device.createShaderModule({ label, code });
-    void this.#device.popErrorScope();
+    this.#device.popErrorScope().catch(() => {});
     try {
       const pipeline = await this.#device.createComputePipelineAsync({
         label,

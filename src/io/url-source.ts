@@ -96,7 +96,8 @@ async function request(url: string, options: UrlOptions, ask: Ask): Promise<Resp
   const emptyFile = response.status === 416 && (response.headers.get('content-range') ?? '*/0') === 'bytes */0';
   if (response.ok || emptyFile || (ask.absentIsFine && response.status === 404)) return response;
   await response.body?.cancel();
-  if (response.status === 404) throw missingFile(new URL('.', url).href, url.slice(url.lastIndexOf('/') + 1));
+  if (response.status === 404)
+    throw missingFile(url.slice(0, url.lastIndexOf('/') + 1), url.slice(url.lastIndexOf('/') + 1));
   throw new WeightsError({
     op: 'fetch',
     problem: 'the server refuses',
@@ -124,25 +125,45 @@ async function sizeByHead(url: string, options: UrlOptions): Promise<number> {
 }
 
 async function wholeFile(response: Response, label: string, options: UrlOptions): Promise<ByteSource> {
-  const size = Number(response.headers.get('content-length') ?? 0);
+  const told = response.headers.get('content-length');
   const limit = options.maxWholeBytes ?? GIB;
   try {
-    if (size > limit) {
-      throw new WeightsError({
-        op: 'fetch',
-        problem: 'the server ignores Range and the file is too large to read whole',
-        expected: `at most ${limit} bytes`,
-        received: `${size}`,
-        path: label,
-        fix: 'Serve it with range support, or pass a Blob.',
-      });
-    }
-    options.onWholeRead?.(`${label}: the server ignores Range; the whole file (${size} bytes) is read into memory`);
+    if (Number(told) > limit) throw tooLarge(label, limit, `${told}`);
+    const size = told === null ? 'of unknown size' : `${told} bytes`;
+    options.onWholeRead?.(`${label}: the server ignores Range; the whole file (${size}) is read into memory`);
   } catch (error) {
     await response.body?.cancel();
     throw error;
   }
-  return memorySource(await response.arrayBuffer(), label);
+  if (told !== null) return memorySource(await response.arrayBuffer(), label);
+  return memorySource(await upTo(response, limit, label), label);
+}
+
+function tooLarge(label: string, limit: number, received: string): WeightsError {
+  return new WeightsError({
+    op: 'fetch',
+    problem: 'the server ignores Range and the file is too large to read whole',
+    expected: `at most ${limit} bytes`,
+    received,
+    path: label,
+    fix: 'Serve it with range support, or pass a Blob.',
+  });
+}
+
+/** A body whose length nobody told, given up as soon as it exceeds the limit. */
+async function upTo(response: Response, limit: number, label: string): Promise<ArrayBuffer> {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  const reader = response.body?.getReader();
+  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+    size += part.value.length;
+    if (size > limit) {
+      await reader?.cancel();
+      throw tooLarge(label, limit, 'more');
+    }
+    parts.push(part.value);
+  }
+  return new Blob(parts).arrayBuffer();
 }
 
 /** Streams a body into the view, so that a range never stands twice in memory. */

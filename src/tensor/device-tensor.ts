@@ -48,18 +48,30 @@ export class DeviceTensor {
   /** Replaces the values, given in torch's order ([N, C, H, W] row-major), after everything submitted before. */
   write(data: ArrayLike<number>): void {
     this.#check('DeviceTensor.write');
-    writeSlice(this.gpu, this.slice, encode(toMemory(data, this.shape), this.dtype));
+    writeSlice(this.gpu, this.slice, encode(toMemory(data, this.shape, this.dtype), this.dtype));
   }
 
-  /** Copies the values to the host, in torch's order. */
+  /** Copies the values to the host, in torch's order; whole numbers beyond 2^24 are rounded to float32. */
   async read(): Promise<Float32Array<ArrayBuffer>> {
     this.#check('DeviceTensor.read');
     return fromMemory(decode(await readSlice(this.gpu, this.slice), this.dtype), this.shape);
   }
 
-  /** Copies another tensor of the same shape and dtype on the device. */
+  /**
+   * Copies another tensor on the device.
+   *
+   * @throws ShapeError for one of another shape or dtype
+   */
   copyFrom(other: DeviceTensor): void {
     this.#check('DeviceTensor.copyFrom');
+    if (!sameShape(this.shape, other.shape) || this.dtype !== other.dtype) {
+      throw new ShapeError({
+        op: 'DeviceTensor.copyFrom',
+        problem: 'the other tensor has another shape or dtype',
+        expected: `${this.dtype} [${this.shape}]`,
+        received: `${other.dtype} [${other.shape}]`,
+      });
+    }
     copySlice(this.gpu, other.slice, this.slice);
   }
 

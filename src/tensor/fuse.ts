@@ -38,6 +38,7 @@ function fusePass(nodes: readonly Node[], stored: ReadonlySet<Value>): Node[] | 
     const to = consumers[0];
     const consumer = to === undefined ? undefined : nodes[to];
     if (to === undefined || !consumer || consumers.length !== 1 || touched.has(consumer)) continue;
+    if (!readsWhole(consumer, value)) continue;
     if (nodes.slice(at + 1, to).some(n => !n.output)) continue; // an effect between could change an input
     if (node.absorb?.(consumer)) merged[to] = node;
     else if (!consumer.swallow?.(node)) continue;
@@ -45,6 +46,12 @@ function fusePass(nodes: readonly Node[], stored: ReadonlySet<Value>): Node[] | 
     touched.add(node).add(consumer);
   }
   return touched.size === 0 ? undefined : merged.filter(n => n !== undefined);
+}
+
+/** Whether a node reads all rows of a value: the producer of a view writes more than the view's consumer would. */
+function readsWhole(node: Node, value: Value): boolean {
+  const views = node.inputs().filter(t => t.value === value);
+  return views.every(t => t.rowOffset === 0 && t.rows === value.layout.rows);
 }
 
 /** Indices of the nodes that read each value. */

@@ -20,8 +20,17 @@ export function layoutOf(shape: Shape): Layout {
   return { rows: sizeOf(shape) / width, width, pitch: alignUp(width, ROW_ALIGN) };
 }
 
+/** An array for the elements of a dtype; float16 is rounded later. */
+function arrayFor(dtype: DType, length: number): Memory {
+  if (dtype === 'int32') return new Int32Array(length);
+  if (dtype === 'uint32') return new Uint32Array(length);
+  return new Float32Array(length);
+}
+
+type Memory = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
+
 /** Values in torch's order ([N, C, H, W] row-major) -> padded rows in memory order. */
-export function toMemory(data: ArrayLike<number>, shape: Shape): Float32Array<ArrayBuffer> {
+export function toMemory(data: ArrayLike<number>, shape: Shape, dtype: DType = 'float32'): Memory {
   const { rows, width, pitch } = layoutOf(shape);
   if (data.length !== rows * width) {
     throw new ShapeError({
@@ -31,7 +40,7 @@ export function toMemory(data: ArrayLike<number>, shape: Shape): Float32Array<Ar
       received: data.length,
     });
   }
-  const out = new Float32Array(rows * pitch);
+  const out = arrayFor(dtype, rows * pitch);
   const plane = shape.length === 4 ? dim(shape, 2) * dim(shape, 3) : 1;
   for (let r = 0; r < rows; r++) {
     const from = Math.floor(r / plane) * width * plane + (r % plane);
@@ -53,19 +62,8 @@ export function fromMemory(memory: ArrayLike<number>, shape: Shape): Float32Arra
 }
 
 /** Padded rows as bytes of a dtype (float16 rounds to nearest even). */
-export function encode(memory: Float32Array<ArrayBuffer>, dtype: DType): ArrayBufferView<ArrayBuffer> {
-  switch (dtype) {
-    case 'float32':
-      return memory;
-    case 'float16': {
-      const half = new Float16Array(memory);
-      return new Uint16Array(half.buffer as ArrayBuffer);
-    }
-    case 'int32':
-      return Int32Array.from(memory);
-    case 'uint32':
-      return Uint32Array.from(memory);
-  }
+export function encode(memory: Memory, dtype: DType): ArrayBufferView<ArrayBuffer> {
+  return dtype === 'float16' ? new Uint16Array(new Float16Array(memory).buffer as ArrayBuffer) : memory;
 }
 
 /** Bytes of a dtype as numbers. */

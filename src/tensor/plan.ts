@@ -64,10 +64,7 @@ export class Plan {
   static async compile(graph: Graph, options: PlanOptions): Promise<Plan> {
     const { gpu } = graph;
     const label = options.label ?? 'plan';
-    const steps = lower(graph, options.fuse !== false);
-    const homes = homesOf(graph);
-    const { intervals, index } = lifetimes(steps, homes);
-    const memory = planMemory(intervals, SLICE_ALIGN, gpu.caps.maxBufferBytes);
+    const { steps, homes, index, memory } = prepared(graph, options.fuse !== false);
     const arenas: BufferSlice[] = [];
     const list = new DispatchList(gpu);
     const sliceOf = (operand: Operand): BufferSlice => {
@@ -129,6 +126,19 @@ export class Plan {
     if (this.#disposed) {
       throw new DeviceError({ op: `Plan ${this.label}`, problem: 'the plan was disposed', fix: 'Compile it again.' });
     }
+  }
+}
+
+/** Kernel calls and the places of what they read and write; a refusal frees the graph's constants. */
+function prepared(graph: Graph, fuse: boolean) {
+  try {
+    const steps = lower(graph, fuse);
+    const homes = homesOf(graph);
+    const { intervals, index } = lifetimes(steps, homes);
+    return { steps, homes, index, memory: planMemory(intervals, SLICE_ALIGN, graph.gpu.caps.maxBufferBytes) };
+  } catch (error) {
+    for (const constant of graph.constants) constant.dispose();
+    throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createStorage } from '../../src/gpu/buffer.ts';
+import { createStorage, readSlice } from '../../src/gpu/buffer.ts';
 import { DispatchList } from '../../src/kernels/dispatch.ts';
 import { fill } from '../../src/kernels/fill.ts';
 import { countDevice } from '../support/counting.ts';
@@ -27,6 +27,15 @@ describe('errors of the device', () => {
     await expect(gpu.guarded('c', () => 1)).resolves.toBe(1);
   });
 
+  it('outside of any call are told by the next one, once', async () => {
+    const gpu = await freshGpu();
+    gpu.device.createBuffer(invalid);
+    await gpu.device.queue.onSubmittedWorkDone();
+    await expect(gpu.idle()).rejects.toThrow(/^Gpu\.idle: the device reported an error earlier: got .*wrong/s);
+    await gpu.idle();
+    gpu.dispose();
+  });
+
   it('leave no uniform buffer where a kernel is refused', async () => {
     const gpu = await freshGpu();
     const counter = countDevice(gpu);
@@ -51,6 +60,13 @@ describe('a lost device', () => {
       `[DeviceError: DeviceTensor.write: the device was lost: got destroyed: device was destroyed. Request a new device and load the models again; a driver reset or a time-out is the usual cause.]`,
     );
     await expect(gpu.guarded('Plan.compile', () => 1)).rejects.toThrow('the device was lost');
+  });
+
+  it('ends a read that waits for it', async () => {
+    const gpu = await freshGpu();
+    const values = readSlice(gpu, createStorage(gpu, 256, 'y'));
+    gpu.device.destroy();
+    await expect(values).rejects.toThrow(/^readSlice: (the device was lost|the device gave no values back)/);
   });
 
   it('is another thing than one that was given up', async () => {

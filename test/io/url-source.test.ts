@@ -24,6 +24,8 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     return void response.writeHead(200, { 'content-encoding': 'gzip' }).end();
   if (method === 'HEAD') return void response.writeHead(200, { 'content-length': data.length }).end();
   const [, from, to] = /bytes=(\d+)-(\d+)/.exec(range ?? '') ?? [];
+  if (url === '/chunked')
+    return void response.writeHead(200).write(data.subarray(0, 500), () => response.end(data.subarray(500)));
   const turned = url === '/turns' && requests.length > 1;
   if (url === '/whole' || turned || from === undefined)
     return void response.writeHead(200, { 'content-length': data.length }).end(data);
@@ -97,6 +99,23 @@ describe('urlSource', () => {
   it('refuses to read whole what is larger than the limit', async () => {
     await expect(urlSource(`${base}/whole`, { maxWholeBytes: 999 })).rejects.toThrow(
       /the server ignores Range and the file is too large to read whole: expected at most 999 bytes, got 1000 /,
+    );
+  });
+
+  it('counts while it reads where the server does not tell the length', async () => {
+    const messages: string[] = [];
+    const source = await urlSource(`${base}/chunked`, { onWholeRead: message => messages.push(message) });
+    expect(source.byteLength).toBe(1000);
+    expect(messages).toEqual([
+      `${base}/chunked: the server ignores Range; the whole file (of unknown size) is read into memory`,
+    ]);
+    await expect(urlSource(`${base}/chunked`, { maxWholeBytes: 999 })).rejects.toThrow('at most 999 bytes, got more');
+  });
+
+  it('names a missing file by an address relative to the page', async () => {
+    const fetch = async () => new Response(null, { status: 404 });
+    await expect(urlSource('/models/unet/config.json', { fetch })).rejects.toThrow(
+      'folder: no file "config.json" (/models/unet/)',
     );
   });
 

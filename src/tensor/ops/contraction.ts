@@ -88,7 +88,7 @@ export class ContractionNode implements Node {
     if (other.rowOffset !== 0) return false;
     if (other.rows === this.output.rows) {
       this.#residual = other;
-    } else if (!this.#channelAdd && this.output.shape.length === 4 && [1, this.output.dim(0)].includes(other.rows)) {
+    } else if (!this.#channelAdd && isPerChannel(other) && [1, this.output.dim(0)].includes(other.rows)) {
       this.#channelAdd = other;
     } else {
       return false;
@@ -205,6 +205,11 @@ export class ContractionNode implements Node {
       upsample: this.#upsample,
     };
   }
+}
+
+/** [N, C, 1, 1]: a map of as many pixels as there are images has as many rows. */
+function isPerChannel({ shape }: Tensor): boolean {
+  return shape.length === 4 && shape[2] === 1 && shape[3] === 1;
 }
 
 /** Bytes [offset, offset + size) of a parameter. */
