@@ -141,6 +141,7 @@ async function fingerprintOf(folder: FolderSource, variant: string | undefined):
   const hash = createHash('sha256');
   for (const file of [
     'scheduler/scheduler_config.json',
+    'inverse_scheduler/scheduler_config.json',
     'text_encoder/config.json',
     'unet/config.json',
     'vae/config.json',

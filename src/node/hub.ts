@@ -40,7 +40,7 @@ interface HubFile {
 }
 
 /** The parts of a pipeline's folder that are read; repositories hold more (safety checkers, other frameworks). */
-const COMPONENTS = ['', 'scheduler', 'text_encoder', 'tokenizer', 'unet', 'vae'];
+const COMPONENTS = ['', 'scheduler', 'inverse_scheduler', 'text_encoder', 'tokenizer', 'unet', 'vae'];
 const SMALL = /\.(json|txt|model)$/;
 
 /**

@@ -44,7 +44,7 @@ export interface OpenOptions {
  * @throws InputError for a folder that is no Stable Diffusion, or asks for what is not built; WeightsError for checkpoints
  */
 export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<OpenedFolder> {
-  await checkIndex(folder, o.warn);
+  const index = await checkIndex(folder, o.warn);
   const missing: string[] = [];
   const open = async <M extends Module>(
     name: string,
@@ -83,14 +83,17 @@ export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<
     checkVariant(folder, o, missing, opened.length);
     checkFit(folder, text.model, unet.model, vae.model);
     const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
-    return { text, unet, vae, tokenizer, schedulers: await openSchedulers(folder, o) };
+    return { text, unet, vae, tokenizer, schedulers: await openSchedulers(folder, index, o) };
   } catch (error) {
     await Promise.all(opened.map(source => source.close?.()));
     throw error;
   }
 }
 
-async function checkIndex(folder: FolderSource, warn: (message: string) => void): Promise<void> {
+type Json = Record<string, unknown>;
+
+/** model_index.json, checked. */
+async function checkIndex(folder: FolderSource, warn: (message: string) => void): Promise<Json> {
   const index = await readJson(folder, 'model_index.json');
   for (const [name, classes] of [
     ['text_encoder', ['CLIPTextModel']],
@@ -126,6 +129,7 @@ async function checkIndex(folder: FolderSource, warn: (message: string) => void)
       `${folder.label} lists a safety checker (${String(checker[1])}), which is not built: results are not checked.`,
     );
   }
+  return index;
 }
 
 /** A variant that no network has is an error, one that some lack a warning. */
@@ -167,7 +171,7 @@ function checkFit(folder: FolderSource, text: ClipTextModel, unet: UNet2DConditi
   }
 }
 
-async function openSchedulers(folder: FolderSource, o: OpenOptions): Promise<OpenedFolder['schedulers']> {
+async function openSchedulers(folder: FolderSource, index: Json, o: OpenOptions): Promise<OpenedFolder['schedulers']> {
   const onWarning = o.warn;
   const given: readonly (readonly [string, unknown, new (...a: never[]) => unknown])[] = [
     ['scheduler', o.scheduler, DDIMScheduler],
@@ -190,8 +194,12 @@ async function openSchedulers(folder: FolderSource, o: OpenOptions): Promise<Ope
       : ((await readJson(folder, 'scheduler/scheduler_config.json')) as SchedulerJson);
   const wanted = o.scheduler ?? DDIMScheduler.fromConfig(json, {}, { onWarning });
   const scheduler = withOffset(wanted, o.warn);
-  // Made from the folder both get the offset; one that was made by hand keeps its own, as in diffusers.
-  const inverseScheduler = o.inverseScheduler ?? DDIMInverseScheduler.fromConfig(json, { stepsOffset: 1 });
+  // Made from one config both get the offset; one that was made by hand, or saved so, keeps its own, as in diffusers.
+  const listed = index['inverse_scheduler'];
+  const saved = !o.inverseScheduler && Array.isArray(listed) && listed[1] != null;
+  const inverseScheduler = saved
+    ? DDIMInverseScheduler.fromConfig(await readJson(folder, 'inverse_scheduler/scheduler_config.json'))
+    : (o.inverseScheduler ?? DDIMInverseScheduler.fromConfig(json, { stepsOffset: 1 }));
   return { scheduler, inverseScheduler };
 }
 
@@ -203,7 +211,7 @@ function withOffset(scheduler: DDIMScheduler, warn: (message: string) => void): 
   return DDIMScheduler.fromConfig(scheduler.config, { stepsOffset: 1 });
 }
 
-async function readJson(folder: FolderSource, path: string): Promise<Record<string, unknown>> {
+async function readJson(folder: FolderSource, path: string): Promise<Json> {
   const where = `${folder.label}/${path}`;
   if (!(await folder.has(path))) {
     throw new InputError({
@@ -215,7 +223,7 @@ async function readJson(folder: FolderSource, path: string): Promise<Record<stri
   }
   try {
     const value: unknown = JSON.parse(await folder.text(path));
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
   } catch (cause) {
     throw new InputError({ op: OP, problem: 'the file is not JSON', path: where, fix: 'Download it again.', cause });
   }

@@ -70,8 +70,8 @@ function evenly(i: number, count: number, last: number): number {
 }
 
 function trailing(count: number, total: number): number[] {
-  const ratio = total / count;
-  // numpy.arange takes the difference of its first two values, already rounded, as the stride.
-  const stride = total - ratio - total;
-  return Array.from({ length: Math.ceil(total / ratio) }, (_, j) => roundHalfEven(total + j * stride) - 1).reverse();
+  // numpy.arange takes the difference of its first two values, already rounded, as the stride. For some N, such as 61, its
+  // count is rounded up too, and the original takes one more step at timestep -1, which no table holds.
+  const stride = total - total / count - total;
+  return Array.from({ length: count }, (_, j) => roundHalfEven(total + j * stride) - 1).reverse();
 }

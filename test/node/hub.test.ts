@@ -12,6 +12,7 @@ const CONTENT: Record<string, string> = {
   'model_index.json': '{"_class_name": "StableDiffusionPipeline"}',
   'README.md': 'words',
   'scheduler/scheduler_config.json': '{}',
+  'inverse_scheduler/scheduler_config.json': '{}',
   'unet/config.json': '{"a": 1}',
   'unet/diffusion_pytorch_model.bin': 'a pickle',
   'unet/diffusion_pytorch_model.safetensors': 'weights of the unet',
@@ -109,6 +110,7 @@ describe('fetchModel', () => {
     expect(folder).toBe(join(cacheDir, 'models--someone--small', 'snapshots', SHA));
     const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter(f => f.isFile());
     expect(files.map(f => join(f.parentPath ?? f.path, f.name).slice(folder.length + 1)).sort()).toEqual([
+      'inverse_scheduler/scheduler_config.json',
       'model_index.json',
       'scheduler/scheduler_config.json',
       'unet/config.json',

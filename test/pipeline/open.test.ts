@@ -73,6 +73,22 @@ test('a config that does not belong to the weights gives every key', async () =>
   );
 });
 
+test('an inverse scheduler that a saved pipeline lists is taken with its own settings', async () => {
+  const listed = { inverse_scheduler: ['diffusers', 'DDIMInverseScheduler'] };
+  const saved = { 'model_index.json': listed, 'inverse_scheduler/scheduler_config.json': '{"steps_offset": 0}' };
+  const offsets = async (files: object) => {
+    const pipeline = await changed({ ...files })();
+    pipeline.dispose();
+    return [pipeline.scheduler.config.stepsOffset, pipeline.inverseScheduler.config.stepsOffset];
+  };
+  expect(await offsets(saved)).toEqual([1, 0]);
+  expect(await offsets({ 'model_index.json': { inverse_scheduler: [null, null] } })).toEqual([1, 1]);
+  expect(await offsets({ 'scheduler/scheduler_config.json': { steps_offset: 0 } })).toEqual([1, 1]);
+  await expect(changed({ 'model_index.json': listed })()).rejects.toThrow(
+    'inverse_scheduler/scheduler_config.json is missing',
+  );
+});
+
 test('a safety checker in the folder is announced as not run', async () => {
   const warnings: string[] = [];
   const open = changed(

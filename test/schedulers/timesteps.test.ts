@@ -50,6 +50,12 @@ describe('setTimesteps', () => {
     expect(timesteps(10, { timestepSpacing: 'linspace', stepsOffset: 1 })).toEqual(linspace);
   });
 
+  test('gives N trailing timesteps, where the original sometimes adds -1', () => {
+    const counts = Array.from({ length: 1000 }, (_, i) => i + 1);
+    expect(counts.map(n => timesteps(n, { timestepSpacing: 'trailing' }).length)).toEqual(counts);
+    expect(timesteps(61, { timestepSpacing: 'trailing' }).slice(-2)).toEqual([32, 15]);
+  });
+
   test('runs upwards in the inverse scheduler', () => {
     const leading = new DDIMInverseScheduler({ stepsOffset: 1 });
     leading.setTimesteps(5);
