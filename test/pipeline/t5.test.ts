@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { LogitsProcessor } from '../../src/generation/index.ts';
 import { T5ForConditionalGeneration, type T5Options } from '../../src/pipeline/t5.ts';
 import { Generator } from '../../src/schedulers/index.ts';
 import { goldenPath } from '../support/checkpoint.ts';
@@ -166,6 +167,33 @@ describe('T5ForConditionalGeneration', () => {
       `[InputError: T5ForConditionalGeneration: one answer for each input: expected 1 rows, got 2 (decoderIds)]`,
     );
     t5.dispose();
+  });
+
+  test('a config without ids ends answers by those of its class', async () => {
+    const read = (name: string) => readFileSync(goldenPath(`t5/model/${name}`));
+    const { eos_token_id, pad_token_id, decoder_start_token_id, ...json } = JSON.parse(read('config.json').toString());
+    expect([eos_token_id, pad_token_id, decoder_start_token_id]).toEqual([1, 0, 0]);
+    const open = async (config: object) =>
+      T5ForConditionalGeneration.fromPretrained(
+        memoryFolder({
+          'config.json': JSON.stringify({ ...json, ...config }),
+          'model.safetensors': new Uint8Array(read('model.safetensors')),
+        }),
+        { gpu: await testGpu() },
+      );
+    /** Asks for an end behind the second id of the first answer. */
+    const end: LogitsProcessor = (scores, [{ length }]) => {
+      if (length === 3) scores[1] = 1e9;
+    };
+    const write = async (config: object) => {
+      const t5 = await open(config);
+      const { sequences } = await t5.generate(input, { logitsProcessor: [end], maxNewTokens: 5 });
+      t5.dispose();
+      return sequences;
+    };
+    const [first = [], second = []] = recorded('greedy');
+    expect(await write({})).toEqual([[...first.slice(0, 3), 1, 0, 0], second.slice(0, 6)]);
+    expect(await write({ eos_token_id: 5, pad_token_id: 9 })).not.toEqual(await write({}));
   });
 
   test('ignores tensors of old files, and says so', async () => {
