@@ -9,14 +9,17 @@ import type { FolderSource } from '../core/tensor-source.ts';
 import {
   type GenerateOptions,
   type GenerateOutput,
+  type GenerationInputs,
   generate,
+  planGeneration,
   type Sequences,
-  tokenTextOf,
+  withTokenText,
 } from '../generation/index.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { Picture } from '../io/preprocess.ts';
 import { readFloats } from '../io/read-floats.ts';
 import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../models/blip/index.ts';
+import { LARGEST_GROUP } from '../tensor/ops.ts';
 import type { BertTokenizer } from '../tokenizers/index.ts';
 import { type BlipProcessorConfig, type PictureSize, processPictures } from './blip-processor.ts';
 import { ModelShell } from './model-shell.ts';
@@ -146,22 +149,23 @@ export class BlipForConditionalGeneration {
     input: Picture | readonly Picture[] | CaptionInput,
     options: CaptionOptions = {},
   ): Promise<CaptionOutput> {
-    const { prefix, size, ...settings } = options;
+    const { prefix, size, ...own } = options;
+    const { defaults } = this.#opened;
     const prepared = isPrepared(input) ? input : this.#prepare(input, prefix, size);
     const prompt = this.#prompt(prepared);
+    const task: GenerationInputs = {
+      inputs: prompt.length,
+      encoderDecoder: false,
+      prompt,
+      maxPositions: this.config.text.positions,
+      maxBeams: LARGEST_GROUP,
+      defaults,
+    };
+    const settings = withTokenText(own, defaults, this.tokenizer);
+    planGeneration(task, settings); // refuses what makes no sense before weights are loaded
     return this.#shell.run(options.signal, async () => {
       const context = await this.#look(prepared);
-      const output = await generate(
-        {
-          startDecoder: (rows, maxLength) => context.start(rows, maxLength),
-          inputs: prompt.length,
-          encoderDecoder: false,
-          prompt,
-          maxPositions: this.config.text.positions,
-          defaults: this.#opened.defaults,
-        },
-        { ...settings, tokenText: settings.tokenText ?? tokenTextOf(this.tokenizer) },
-      );
+      const output = await generate({ ...task, startDecoder: (...sizes) => context.start(...sizes) }, settings);
       return { ...output, texts: this.tokenizer.decodeBatch(output.sequences, { skipSpecialTokens: true }) };
     });
   }

@@ -9,15 +9,17 @@ import type { FolderSource } from '../core/tensor-source.ts';
 import {
   type GenerateOptions,
   type GenerateOutput,
+  type GenerationInputs,
   generate,
+  planGeneration,
   type Sequences,
-  tokenTextOf,
+  withTokenText,
 } from '../generation/index.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { T5Config, T5Model } from '../models/t5/index.ts';
 import { DeviceTensor } from '../tensor/device-tensor.ts';
 import { Graph } from '../tensor/graph.ts';
-import type { Tensor } from '../tensor/ops.ts';
+import { LARGEST_GROUP, type Tensor } from '../tensor/ops.ts';
 import type { T5Tokenizer } from '../tokenizers/index.ts';
 import { ModelShell } from './model-shell.ts';
 import { additive, type EncoderInput, isPadded, T5InputContext } from './t5-context.ts';
@@ -115,20 +117,21 @@ export class T5ForConditionalGeneration {
    * @see transformers T5ForConditionalGeneration.generate
    */
   async generate(input: string | readonly string[] | T5Input, options: GenerateOptions = {}): Promise<T5Output> {
-    const prepared = this.#prepare(input);
     const { tokenizer } = this;
+    const { defaults } = this.#opened;
+    const prepared = this.#prepare(input);
+    const task: GenerationInputs = {
+      inputs: prepared.ids.length,
+      encoderDecoder: true,
+      encoderIds: prepared.ids,
+      maxBeams: LARGEST_GROUP,
+      defaults,
+    };
+    const settings = withTokenText(options, defaults, tokenizer);
+    planGeneration(task, settings); // refuses what makes no sense before weights are loaded
     return this.#shell.run(options.signal, async () => {
       const context = await this.#read(prepared);
-      const output = await generate(
-        {
-          startDecoder: (rows, maxLength) => context.start(rows, maxLength),
-          inputs: prepared.ids.length,
-          encoderDecoder: true,
-          encoderIds: prepared.ids,
-          defaults: this.#opened.defaults,
-        },
-        { ...options, tokenText: options.tokenText ?? (tokenizer && tokenTextOf(tokenizer)) },
-      );
+      const output = await generate({ ...task, startDecoder: (...sizes) => context.start(...sizes) }, settings);
       return { ...output, texts: tokenizer?.decodeBatch(output.sequences, { skipSpecialTokens: true }) ?? [] };
     });
   }

@@ -92,6 +92,18 @@ describe.each(Object.entries(MODELS))('%s', (_, open) => {
     expect(model.bytes).toBe(0);
   });
 
+  test('settings that make no sense are refused before weights are loaded', async () => {
+    const { model, write } = await open({ modelCpuOffload: true });
+    await expect(write({ numBeams: 0 })).rejects.toThrow('numBeams');
+    await expect(write({ numBeams: 65 })).rejects.toThrow(
+      'generate: more beams than the decoder holds: expected at most 64, got 65 (numBeams). Lower numBeams.',
+    );
+    await expect(write({ stopStrings: [''] })).rejects.toThrow('stopStrings');
+    expect(model.peakBytes).toBe(0);
+    expect((await write({ numBeams: 64, maxNewTokens: 2 })).sequences).toHaveLength(1);
+    model.dispose();
+  });
+
   test('opened in vain, it says why', async () => {
     const reason = new TypeError('never mind');
     await expect(open({ signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
