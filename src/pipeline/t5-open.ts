@@ -35,10 +35,16 @@ export async function openT5(
   const defaults = await readDefaults(folder, json, config);
   const hasTokenizer = (await folder.has('tokenizer.json')) || (await folder.has('spiece.model'));
   const tokenizer = hasTokenizer ? await T5Tokenizer.fromFolder(folder) : undefined;
-  const source = await openCheckpoint(folder, 'model', variant === undefined ? {} : { variant });
+  const source = await openCheckpoint(folder, 'model', {
+    ...(variant === undefined ? {} : { variant }),
+    onWarning: warn,
+  });
   try {
     const weights = Weights.open(source);
     const model = new T5Model(weights, config);
+    if (config.tied && source.tensors.has('lm_head.weight')) {
+      warn(`${source.label}: config.json makes the embeddings the head; lm_head.weight is ignored`);
+    }
     const extra = new Set(weights.unused());
     if (extra.size > 0) {
       warn(`${source.label}: the model has no use for ${[...extra].join(', ')}; ignored`);
