@@ -261,7 +261,48 @@ def stop_strings():
         ids = torch.randint(1, len(Pieces.tokens), (40, 6))
         ids[0] = torch.tensor([2, 2, 4, 1, 1, 8])  # empty pieces count as pieces
         cases.append({'stops': stops, 'ids': ids.tolist(), 'done': criterion(ids, None).tolist()})
-    save('stop-strings', {'tokens': Pieces.tokens, 'cases': cases})
+    save('stop-strings', {'tokens': Pieces.tokens, 'cases': cases, 'generated': [stopped(*case) for case in STOPPED], 't5': t5_stops()})
+
+
+class Words(Pieces):
+    """The same for the toy model's ids."""
+    tokens = [f' w{i}' for i in range(V)]
+
+    def __len__(self):
+        return V
+
+    def __call__(self, text, add_special_tokens):
+        return {'input_ids': [V]}
+
+    def _convert_id_to_token(self, i):
+        return 'abcdef'
+
+
+# What ends a text, and how it is written.
+STOPPED = [
+    (['w9 w4'], {'max_new_tokens': 6}), (['w17'], {}), (['w17', ' w5 '], {'num_beams': 3, 'num_return_sequences': 3}),
+    (['w1'], {'num_beams': 2, 'max_new_tokens': 8}), (['7'], {'num_beams': 4, 'num_return_sequences': 2, 'early_stopping': True}),
+    (['w3'], {'num_beams': 3, 'early_stopping': 'never', 'length_penalty': 2.0}),
+]
+
+
+def stopped(stops, arguments):
+    result = model_for(False, 1).generate(torch.tensor(PROMPTS), use_cache=False, tokenizer=Words(), stop_strings=stops, **arguments)
+    return {'stops': stops, 'arguments': arguments, 'inputs': PROMPTS, 'sequences': result.tolist()}
+
+
+def t5_stops():
+    """Which of many short rows of ids a real T5 vocabulary ends."""
+    tokenizer = transformers.T5TokenizerFast.from_pretrained(out.parent / 'tokenizers/orchard-t5')
+    draw = torch.Generator().manual_seed(3)
+    cases = []
+    for stops in (['.'], ['s', ' of '], ['bowl of'], ['</s>']):
+        texts = ['a bowl of apples. ', 'of bowls', 'a bowl  of']
+        rows = [tokenizer(text).input_ids[:n] for text in texts for n in range(1, 10)]
+        rows += torch.randint(0, len(tokenizer), (12, 3), generator=draw).tolist()
+        criterion = transformers.StopStringCriteria(tokenizer, stops)
+        cases.append({'stops': stops, 'ids': rows, 'done': [bool(criterion(torch.tensor([row]), None)[0]) for row in rows]})
+    return cases
 
 
 def arguments():

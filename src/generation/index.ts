@@ -20,6 +20,7 @@ export {
   suppressTokens,
   suppressTokensAt,
 } from './length.ts';
+export { planGeneration } from './plan.ts';
 export type { LogitsProcessor } from './processor.ts';
 export { buildProcessors, type ChainContext, type PrefixAllowedTokens } from './processors.ts';
 export {
@@ -33,5 +34,5 @@ export {
   typicalP,
 } from './sampling-cutoffs.ts';
 export { type GenerationDefaults, type GenerationSettings, readGenerationDefaults } from './settings.ts';
-export { type StoppingCriterion, type TokenTextSource, tokenTextOf } from './stopping.ts';
-export type { GenerateOptions, GenerateOutput, GenerationTask, TokenEvent } from './types.ts';
+export { type StoppingCriterion, type TokenTextSource, tokenTextOf, withTokenText } from './stopping.ts';
+export type { GenerateOptions, GenerateOutput, GenerationInputs, GenerationTask, TokenEvent } from './types.ts';

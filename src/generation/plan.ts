@@ -7,7 +7,7 @@ import { buildProcessors } from './processors.ts';
 import { camelCase, checkRefused, refusedNames } from './refused.ts';
 import { type GenerationDefaults, type GenerationSettings, idList, mergeSettings, settingNames } from './settings.ts';
 import { endsAfter, endsAt, endsWithText, type StoppingCriterion } from './stopping.ts';
-import type { GenerateOptions, GenerationTask, TokenEvent } from './types.ts';
+import type { GenerateOptions, GenerationInputs, TokenEvent } from './types.ts';
 
 /** New ids where neither a file nor the caller says how many. */
 const DEFAULT_LENGTH = 20;
@@ -46,10 +46,11 @@ export interface GenerationPlan {
  * Merges the settings and checks them against each other and against the task.
  * @throws InputError for anything unknown, refused or contradictory
  */
-export function planGeneration(task: GenerationTask, options: GenerateOptions): GenerationPlan {
+export function planGeneration(task: GenerationInputs, options: GenerateOptions): GenerationPlan {
   checkNames(options);
   const settings = mergeSettings(task.defaults ?? {}, options as GenerationDefaults);
   checkTogether(settings, options);
+  checkBeams(settings.numBeams, task.maxBeams);
   const inputPrompts = promptsOf(task, settings);
   const promptLength = inputPrompts[0]?.length ?? 0;
   const maxLength = maxLengthOf(task, settings, options, promptLength);
@@ -134,8 +135,21 @@ function checkTogether(s: GenerationSettings, options: GenerateOptions): void {
   }
 }
 
+function checkBeams(beams: number, most: number = Number.POSITIVE_INFINITY): void {
+  if (beams <= most) return;
+  const [expected, fix] = [`at most ${most}`, 'Lower numBeams.'];
+  throw new InputError({
+    op: 'generate',
+    problem: 'more beams than the decoder holds',
+    expected,
+    received: beams,
+    path: 'numBeams',
+    fix,
+  });
+}
+
 /** The ids that each input's text begins with. */
-function promptsOf(task: GenerationTask, s: GenerationSettings): Sequences {
+function promptsOf(task: GenerationInputs, s: GenerationSettings): Sequences {
   const { prompt, inputs } = task;
   const starts = startIds(task, s);
   if (!prompt) {
@@ -165,12 +179,12 @@ function promptsOf(task: GenerationTask, s: GenerationSettings): Sequences {
   return lacksStart ? prompt.map((ids, i) => [...starts.slice(i, i + 1), ...ids]) : prompt;
 }
 
-function startIds(task: GenerationTask, s: GenerationSettings): readonly number[] {
+function startIds(task: GenerationInputs, s: GenerationSettings): readonly number[] {
   const start = task.encoderDecoder ? (s.decoderStartTokenId ?? s.bosTokenId) : s.bosTokenId;
   return typeof start === 'number' ? new Array<number>(task.inputs).fill(start) : idList(start);
 }
 
-function maxLengthOf(task: GenerationTask, s: GenerationSettings, options: GenerateOptions, prompt: number): number {
+function maxLengthOf(task: GenerationInputs, s: GenerationSettings, options: GenerateOptions, prompt: number): number {
   const byDefault = (options.maxLength ?? null) === null;
   let length = s.maxLength;
   if (s.maxNewTokens !== null) length = prompt + s.maxNewTokens;

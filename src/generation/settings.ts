@@ -150,19 +150,19 @@ type Json = Readonly<Record<string, unknown>>;
 /**
  * Settings from a model's files. generation_config.json counts where there is one, config.json (its decoder's part
  * too) where there is none; also where the former was made from the latter (`_from_model_config`) and the latter sets
- * one of the old generation fields.
+ * one of the old generation fields. Never both.
  * @param generationConfig the parsed generation_config.json
  * @param modelConfig the parsed config.json, or the part of it that the decoder is made from
  * @throws InputError for a value of the wrong kind, or a way of generating that there is not
  * @see transformers GenerationConfig.from_model_config
  */
 export function readGenerationDefaults(generationConfig?: Json, modelConfig?: Json): GenerationDefaults {
-  const fromModel = modelConfig ? fromModelConfig(modelConfig) : {};
-  if (!generationConfig) return fromModel;
+  if (!generationConfig) return modelConfig ? fromModelConfig(modelConfig) : {};
   const own = fromJson(generationConfig, 'generation_config.json', true);
-  if (generationConfig['_from_model_config'] !== true) return own;
+  if (generationConfig['_from_model_config'] !== true || !modelConfig) return own;
+  const fromModel = fromModelConfig(modelConfig);
   const changed = LEGACY_FIELDS.some(key => key in fromModel && fromModel[key] !== RULES[key].initial);
-  return changed ? { ...own, ...fromModel } : own;
+  return changed ? fromModel : own;
 }
 
 /**

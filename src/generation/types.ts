@@ -6,9 +6,8 @@ import type { PrefixAllowedTokens } from './processors.ts';
 import type { GenerationDefaults, GenerationSettings } from './settings.ts';
 import type { StoppingCriterion } from './stopping.ts';
 
-/** One model with its inputs, ready to write. */
-export interface GenerationTask {
-  readonly startDecoder: StartDecoder;
+/** What a text is written about, and by what: all that a call can be checked against before the model works. */
+export interface GenerationInputs {
   /** Number of pictures or texts that the model reads. */
   readonly inputs: number;
   /** True for a decoder beside an encoder: texts then begin with `decoderStartTokenId`. */
@@ -19,8 +18,15 @@ export interface GenerationTask {
   readonly encoderIds?: Sequences;
   /** Most positions of the decoder, for the default length; no bound where absent. */
   readonly maxPositions?: number;
+  /** Most beams that the decoder reorders; no bound where absent. */
+  readonly maxBeams?: number;
   /** The model's settings, see readGenerationDefaults. */
   readonly defaults?: GenerationDefaults;
+}
+
+/** One model with its inputs, ready to write. */
+export interface GenerationTask extends GenerationInputs {
+  readonly startDecoder: StartDecoder;
 }
 
 /** One id has been chosen. */

@@ -14,6 +14,8 @@ export interface CheckpointOptions {
   readonly variant?: string;
   /** Takes the plain files where the folder lacks the variant, and says so; without it that is an error. */
   readonly onMissingVariant?: (message: string) => void;
+  /** Told once of tensors that an index names and no shard holds. */
+  readonly onWarning?: (message: string) => void;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface CheckpointOptions {
  * @param options which variant
  * @returns one view over all shards; `close` closes every file
  * @throws WeightsError when no file is there (all names that were tried are listed), an index does not agree with its
- * shards, or a file is damaged
+ * shards about where a tensor is, or a file is damaged
  * @see diffusers ModelMixin.from_pretrained
  */
 export async function openCheckpoint(
@@ -49,7 +51,7 @@ export async function openCheckpoint(
       fix: variant === undefined ? 'Download the missing file.' : 'Download it, or leave the variant out.',
     });
   }
-  return found.endsWith('.json') ? openShards(folder, found) : openFile(folder, found);
+  return found.endsWith('.json') ? openShards(folder, found, options) : openFile(folder, found);
 }
 
 /**
@@ -78,7 +80,7 @@ async function openFile(folder: FolderSource, name: string): Promise<TensorSourc
   return name.endsWith('.bin') ? openTorchZip(bytes) : openSafetensors(bytes);
 }
 
-async function openShards(folder: FolderSource, index: string): Promise<TensorSource> {
+async function openShards(folder: FolderSource, index: string, options: CheckpointOptions): Promise<TensorSource> {
   const label = `${folder.label}/${index}`;
   const weightMap = parseIndex(await folder.text(index), label);
   const shards = new Map<string, TensorSource>();
@@ -87,7 +89,8 @@ async function openShards(folder: FolderSource, index: string): Promise<TensorSo
   };
   try {
     for (const file of new Set(weightMap.values())) shards.set(file, await openFile(folder, file));
-    const { tensors, homes } = merge(weightMap, shards, label);
+    const { tensors, homes, absent } = merge(weightMap, shards, label);
+    if (absent.length > 0) options.onWarning?.(`${label} names tensors that no shard holds: ${absent.join(', ')}`);
     return {
       label,
       tensors,
@@ -129,21 +132,23 @@ function parseIndex(text: string, path: string): Map<string, string> {
 interface Merged {
   readonly tensors: Map<string, StoredTensor>;
   readonly homes: Map<string, TensorSource>;
+  /** In the index alone: second names of shared tensors, which their writer left out. */
+  readonly absent: string[];
 }
 
-/** Index and shards must name the same tensors in the same places; all differences are reported at once. */
+/** Index and shards must name the same places for all tensors that there are; all differences are reported at once. */
 function merge(weightMap: Map<string, string>, shards: Map<string, TensorSource>, path: string): Merged {
-  const merged: Merged = { tensors: new Map(), homes: new Map() };
+  const merged: Merged = { tensors: new Map(), homes: new Map(), absent: [] };
+  const present = new Set([...shards.values()].flatMap(shard => [...shard.tensors.keys()]));
   const wrong: string[] = [];
   for (const [name, file] of weightMap) {
     const shard = shards.get(file);
     const tensor = shard?.tensors.get(name);
-    if (!shard || !tensor) {
-      wrong.push(`"${name}" is not in ${file}`);
-      continue;
-    }
-    merged.tensors.set(name, tensor);
-    merged.homes.set(name, shard);
+    if (shard && tensor) {
+      merged.tensors.set(name, tensor);
+      merged.homes.set(name, shard);
+    } else if (present.has(name)) wrong.push(`"${name}" is not in ${file}`);
+    else merged.absent.push(name);
   }
   for (const [file, shard] of shards) {
     for (const name of shard.tensors.keys()) {

@@ -18,7 +18,8 @@ export interface CacheGatherProblem {
   readonly storage: Storage;
 }
 
-const MOST = 64;
+/** Most sequences that take over from each other: an invocation holds one vec4 of each. */
+export const LARGEST_GROUP = 64;
 const WORKGROUP = 64;
 
 /**
@@ -32,8 +33,8 @@ export function cacheGather({ batch, group, capacity, width, storage }: CacheGat
   const op = 'cache-gather';
   requireSizes(op, { batch, group, capacity, width });
   requirePitch(op, 'cache', { width, pitch: width });
-  if (group > MOST || batch % group !== 0) {
-    const expected = `at most ${MOST} sequences, a divisor of ${batch}`;
+  if (group > LARGEST_GROUP || batch % group !== 0) {
+    const expected = `at most ${LARGEST_GROUP} sequences, a divisor of ${batch}`;
     throw new ShapeError({ op, problem: 'the groups do not fit', expected, received: group, fix: 'Use fewer beams.' });
   }
   const columns = width / 4;

@@ -1,5 +1,5 @@
 /** A text decoder at work: its plans, its caches of keys and values, and texts that grow by one step at a time. */
-import { InputError, ShapeError } from '../core/errors.ts';
+import { DeviceError, InputError, ShapeError } from '../core/errors.ts';
 import type { Sequences, StepDecoder } from '../generation/index.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { DeviceTensor } from '../tensor/device-tensor.ts';
@@ -67,6 +67,7 @@ export class CachedDecoder {
   readonly #feeds = new Map<number, Program<Feed>>();
   #reorder: Program<DeviceTensor> | undefined;
   #run: TextRun | undefined;
+  #disposed = false;
 
   /** @throws ShapeError for rows that are no multiple of the inputs; DeviceError where memory runs out */
   constructor(home: DecoderHome, network: CachedNetwork, sizes: DecoderSizes) {
@@ -127,6 +128,7 @@ export class CachedDecoder {
   }
 
   dispose(): void {
+    this.#disposed = true;
     for (const feed of this.#feeds.values()) feed.dispose();
     this.#feeds.clear();
     this.#reorder?.dispose();
@@ -138,6 +140,12 @@ export class CachedDecoder {
   async #feedOf(length: number): Promise<Program<Feed>> {
     const known = this.#feeds.get(length);
     if (known) return known;
+    // One id at a time is what all texts come to; of the lengths that they begin with, the latest is kept.
+    for (const [other, feed] of this.#feeds) {
+      if (length === 1 || other === 1) continue;
+      this.#feeds.delete(other);
+      feed.dispose();
+    }
     const { rows } = this.sizes;
     const made = await this.#program(`${rows} x ${length} ids`, (graph, scope): Feed => {
       const ids = scope.tensor([rows, length], 'uint32', 'ids');
@@ -176,7 +184,10 @@ export class CachedDecoder {
     try {
       const graph = new Graph(gpu, { dtype });
       const io = record(graph, scope);
-      return new Program(await graph.compile({ label: `${this.network.name} ${label}` }), io, scope);
+      const made = new Program(await graph.compile({ label: `${this.network.name} ${label}` }), io, scope);
+      if (!this.#disposed) return made;
+      made.dispose();
+      throw new DeviceError({ op: 'decode', problem: 'the decoder was disposed', received: label });
     } catch (error) {
       scope.dispose();
       throw error;

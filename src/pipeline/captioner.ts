@@ -3,23 +3,26 @@
  * BlipForConditionalGeneration and BlipProcessor. How ids are chosen is in src/generation, what runs on the device in
  * picture-context.ts.
  */
-import { DeviceError, InputError, ShapeError } from '../core/errors.ts';
+import { InputError, ShapeError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import {
   type GenerateOptions,
   type GenerateOutput,
+  type GenerationInputs,
   generate,
+  planGeneration,
   type Sequences,
-  tokenTextOf,
+  withTokenText,
 } from '../generation/index.ts';
-import { Gpu } from '../gpu/device.ts';
+import type { Gpu } from '../gpu/device.ts';
 import type { Picture } from '../io/preprocess.ts';
 import { readFloats } from '../io/read-floats.ts';
 import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../models/blip/index.ts';
+import { LARGEST_GROUP } from '../tensor/ops.ts';
 import type { BertTokenizer } from '../tokenizers/index.ts';
 import { type BlipProcessorConfig, type PictureSize, processPictures } from './blip-processor.ts';
-import { Component, Memory } from './components.ts';
+import { ModelShell } from './model-shell.ts';
 import { type OpenedCaptioner, openCaptioner } from './open-captioner.ts';
 import { PictureContext } from './picture-context.ts';
 import type { ProgressEvent } from './types.ts';
@@ -74,23 +77,16 @@ export class BlipForConditionalGeneration {
   readonly processor: BlipProcessorConfig;
   readonly tokenizer: BertTokenizer;
   readonly #opened: OpenedCaptioner;
-  readonly #options: CaptionerOptions;
-  readonly #component: Component<BlipModel>;
-  readonly #memory: Memory = new Memory();
-  #context: PictureContext | undefined;
-  #busy = false;
-  #disposed = false;
+  readonly #shell: Shell;
 
-  private constructor(gpu: Gpu, opened: OpenedCaptioner, options: CaptionerOptions) {
-    this.gpu = gpu;
-    this.dtype = options.dtype ?? 'float32';
+  private constructor(shell: Shell, opened: OpenedCaptioner) {
+    this.gpu = shell.home.gpu;
+    this.dtype = shell.home.dtype;
     this.config = opened.config;
     this.processor = opened.processor;
     this.tokenizer = opened.tokenizer;
     this.#opened = opened;
-    this.#options = options;
-    const home = { gpu, memory: this.#memory, dtype: this.dtype };
-    this.#component = new Component('blip', opened.model, opened.weights, home);
+    this.#shell = shell;
   }
 
   /**
@@ -105,39 +101,21 @@ export class BlipForConditionalGeneration {
     folder: FolderSource,
     options: CaptionerOptions = {},
   ): Promise<BlipForConditionalGeneration> {
-    const { dtype = 'float32', signal } = options;
-    if (dtype !== 'float32' && dtype !== 'float16') {
-      const op = `${OP}.fromPretrained`;
-      throw new InputError({
-        op,
-        problem: 'unknown dtype',
-        expected: 'float32 or float16',
-        received: dtype,
-        path: 'dtype',
-      });
-    }
-    signal?.throwIfAborted();
-    const opened = await openCaptioner(folder, options);
-    let made: BlipForConditionalGeneration | undefined;
-    try {
-      made = new BlipForConditionalGeneration(options.gpu ?? (await Gpu.request()), opened, options);
-      if (!options.modelCpuOffload) await made.#load(signal);
-      return made;
-    } catch (error) {
-      if (made) made.dispose();
-      else await opened.source.close?.();
-      throw error;
-    }
+    const names = { op: OP, noun: 'captioner', component: 'blip' };
+    const { shell, opened } = await ModelShell.open<BlipModel, PictureContext, OpenedCaptioner>(names, options, () =>
+      openCaptioner(folder, options),
+    );
+    return new BlipForConditionalGeneration(shell, opened);
   }
 
   /** Device bytes held now: weights, plans, tensors. */
   get bytes(): number {
-    return this.#memory.bytes;
+    return this.#shell.home.memory.bytes;
   }
 
   /** The most device bytes that were ever held. */
   get peakBytes(): number {
-    return this.#memory.peak;
+    return this.#shell.home.memory.peak;
   }
 
   /**
@@ -171,32 +149,25 @@ export class BlipForConditionalGeneration {
     input: Picture | readonly Picture[] | CaptionInput,
     options: CaptionOptions = {},
   ): Promise<CaptionOutput> {
-    const { prefix, size, ...settings } = options;
+    const { prefix, size, ...own } = options;
+    const { defaults } = this.#opened;
     const prepared = isPrepared(input) ? input : this.#prepare(input, prefix, size);
     const prompt = this.#prompt(prepared);
-    this.#begin();
-    try {
-      options.signal?.throwIfAborted();
-      await this.#load(options.signal);
-      this.#alive();
+    const task: GenerationInputs = {
+      inputs: prompt.length,
+      encoderDecoder: false,
+      prompt,
+      maxPositions: this.config.text.positions,
+      maxBeams: LARGEST_GROUP,
+      defaults,
+    };
+    const settings = withTokenText(own, defaults, this.tokenizer);
+    planGeneration(task, settings); // refuses what makes no sense before weights are loaded
+    return this.#shell.run(options.signal, async () => {
       const context = await this.#look(prepared);
-      this.#alive();
-      const output = await generate(
-        {
-          startDecoder: (rows, maxLength) => context.start(rows, maxLength),
-          inputs: prompt.length,
-          encoderDecoder: false,
-          prompt,
-          maxPositions: this.config.text.positions,
-          defaults: this.#opened.defaults,
-        },
-        { ...settings, tokenText: settings.tokenText ?? tokenTextOf(this.tokenizer) },
-      );
+      const output = await generate({ ...task, startDecoder: (...sizes) => context.start(...sizes) }, settings);
       return { ...output, texts: this.tokenizer.decodeBatch(output.sequences, { skipSpecialTokens: true }) };
-    } finally {
-      this.#busy = false;
-      if (this.#options.modelCpuOffload || this.#disposed) this.#release();
-    }
+    });
   }
 
   /**
@@ -204,22 +175,12 @@ export class BlipForConditionalGeneration {
    * @throws DeviceError while a call is running
    */
   unload(): void {
-    if (this.#busy) throw busy();
-    this.#release();
-  }
-
-  #release(): void {
-    this.#context = undefined;
-    this.#component.unload();
+    this.#shell.unload();
   }
 
   /** Frees everything on the device and closes the files. A call that runs ends with an error. */
   dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.#release();
-    void this.#opened.source.close?.();
-    if (this.#options.gpu === undefined) this.gpu.dispose();
+    this.#shell.dispose();
   }
 
   #prepare(pictures: Picture | readonly Picture[], prefix?: string, size?: PictureSize): CaptionInput {
@@ -253,16 +214,12 @@ export class BlipForConditionalGeneration {
   async #look({ pixels, interpolatePositions: interpolated = false }: CaptionInput): Promise<PictureContext> {
     const [images = 0, , height = 0, width = 0] = pixels.shape;
     const key = `${images}x${height}x${width}${interpolated ? ' interpolated' : ''}`;
-    if (this.#context?.key !== key) {
-      if (this.#context) this.#component.detach(this.#context);
-      this.#context = undefined;
-      const home = { gpu: this.gpu, memory: this.#memory, dtype: this.dtype, model: this.#component.model };
+    const context = await this.#shell.context(key, async home => {
       const table = interpolated ? await this.#positions(height, width) : undefined;
-      this.#context = await PictureContext.create(home, key, pixels.shape, table);
-      this.#component.attach(this.#context);
-    }
-    this.#context.encode(pixels);
-    return this.#context;
+      return PictureContext.create(home, key, pixels.shape, table);
+    });
+    context.encode(pixels);
+    return context;
   }
 
   /** Position embeddings for pictures of any size -> [1, 1 + P, D] */
@@ -272,35 +229,9 @@ export class BlipForConditionalGeneration {
     const { data, shape } = interpolatePositions(table, patchGrid(this.config.vision, height, width));
     return ndarray(data, [1, ...shape]);
   }
-
-  async #load(signal: AbortSignal | undefined): Promise<void> {
-    const start = performance.now();
-    await this.#component.load({
-      signal,
-      onProgress: (step, of) => {
-        this.#options.onProgress?.({ phase: 'load', step, of, ms: performance.now() - start, bytes: this.bytes });
-      },
-    });
-  }
-
-  #begin(): void {
-    this.#alive();
-    if (this.#busy) throw busy();
-    this.#busy = true;
-  }
-
-  #alive(): void {
-    this.gpu.check(OP);
-    if (!this.#disposed) return;
-    const fix = 'Open it again with fromPretrained().';
-    throw new DeviceError({ op: OP, problem: 'the captioner was disposed', fix });
-  }
 }
 
-function busy(): DeviceError {
-  const fix = 'Await the other call, abort it by its signal, or open a second captioner on the same device.';
-  return new DeviceError({ op: OP, problem: 'the captioner is busy', expected: 'one call at a time', fix });
-}
+type Shell = ModelShell<BlipModel, PictureContext>;
 
 function isPrepared(input: Picture | readonly Picture[] | CaptionInput): input is CaptionInput {
   return typeof input === 'object' && input !== null && 'pixels' in input;

@@ -6,13 +6,14 @@ import { InputError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { Gpu } from '../gpu/device.ts';
-import { checkImage, type RgbImage } from '../io/image.ts';
+import type { RgbImage } from '../io/image.ts';
 import { resize } from '../io/resize.ts';
 import { Generator } from '../schedulers/index.ts';
 import type { PictureSize } from './blip-processor.ts';
 import { BlipForConditionalGeneration } from './captioner.ts';
 import { DiffEditPipeline } from './diffedit.ts';
-import { caption, embedPrompts, generatePrompts, promptRequest } from './guide-helpers.ts';
+import { checkGuideArgs, checkGuidePlan, type GuideSettings } from './guide-checks.ts';
+import { caption, embedPrompts, generatePrompts } from './guide-helpers.ts';
 import { type Resident, Residents } from './residents.ts';
 import { T5ForConditionalGeneration } from './t5.ts';
 import type { MaskOutput, Phase, ProgressEvent, RunArgs } from './types.ts';
@@ -99,13 +100,13 @@ export interface GuideOutput {
 
 /**
  * Runs the whole guide.
- * @throws InputError for arguments that make no sense, before any work; WeightsError for damaged folders; DeviceError; the
+ * @throws InputError or ShapeError for arguments that make no sense, before any model works; WeightsError for damaged folders; DeviceError; the
  * signal's reason
  */
 export async function runGuide(args: GuideArgs): Promise<GuideOutput> {
-  checkArgs(args);
+  const settings = checkGuideArgs(args);
   const gpu = args.gpu ?? (await Gpu.request());
-  const run = new GuideRun(gpu, args);
+  const run = new GuideRun(gpu, args, settings);
   try {
     return await run.all();
   } finally {
@@ -119,13 +120,15 @@ class GuideRun {
   readonly models: Residents = new Residents();
   readonly #gpu: Gpu;
   readonly #args: GuideArgs;
+  readonly #settings: GuideSettings;
   readonly #offload: boolean;
   readonly #seed: number;
   readonly #timings: Partial<Record<GuidePhase, number>> = {};
 
-  constructor(gpu: Gpu, args: GuideArgs) {
+  constructor(gpu: Gpu, args: GuideArgs, settings: GuideSettings) {
     this.#gpu = gpu;
     this.#args = args;
+    this.#settings = settings;
     this.#offload = args.offload ?? true;
     this.#seed = args.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   }
@@ -144,6 +147,7 @@ class GuideRun {
     const { width, height } = (args.size ?? (model => model.defaultSize))(pipeline);
     const same = args.image.width === width && args.image.height === height;
     const image = same ? args.image : resize(args.image, width, height, 'bicubic');
+    checkGuidePlan(this.#settings, pipeline, image);
     const text = await this.#caption(image);
     const [sourcePrompts, targetPrompts] = await this.#prompts();
     const [sourceEmbeds, targetEmbeds] = await this.#embed(pipeline, sourcePrompts, targetPrompts);
@@ -249,23 +253,4 @@ class GuideRun {
   #spent(phase: GuidePhase, ms: number): void {
     this.#timings[phase] = (this.#timings[phase] ?? 0) + ms;
   }
-}
-
-/** What would show only after the first models have worked. */
-function checkArgs({ image, from, to, seed, numPrompts = 16 }: GuideArgs): void {
-  const op = 'runGuide';
-  checkImage(image, op);
-  promptRequest(from);
-  promptRequest(to);
-  if (seed !== undefined) new Generator(seed);
-  if (Number.isInteger(numPrompts) && numPrompts > 0) return;
-  const fix = 'The published guide writes 16.';
-  throw new InputError({
-    op,
-    problem: 'no number of sentences',
-    expected: 'a whole number of at least 1',
-    received: numPrompts,
-    path: 'numPrompts',
-    fix,
-  });
 }

@@ -43,7 +43,10 @@ export async function openCaptioner(
   const { startId, endId, padId } = config.text;
   const defaults = { ...own, bosTokenId: startId, eosTokenId: endId, padTokenId: padId };
   const { variant } = options;
-  const source = await openCheckpoint(folder, 'model', variant === undefined ? {} : { variant });
+  const source = await openCheckpoint(folder, 'model', {
+    ...(variant === undefined ? {} : { variant }),
+    onWarning: warn,
+  });
   try {
     const weights = Weights.open(source);
     const model = new BlipModel(weights, config);

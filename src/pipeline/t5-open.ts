@@ -32,14 +32,19 @@ export async function openT5(
 ): Promise<OpenedT5> {
   const json = await readJson(folder, 'config.json', OP);
   const config = parseT5Config(json, `${folder.label}/config.json`);
-  const own = 'generation_config.json';
-  const defaults = readGenerationDefaults((await folder.has(own)) ? await readJson(folder, own, OP) : undefined, json);
+  const defaults = await readDefaults(folder, json, config);
   const hasTokenizer = (await folder.has('tokenizer.json')) || (await folder.has('spiece.model'));
   const tokenizer = hasTokenizer ? await T5Tokenizer.fromFolder(folder) : undefined;
-  const source = await openCheckpoint(folder, 'model', variant === undefined ? {} : { variant });
+  const source = await openCheckpoint(folder, 'model', {
+    ...(variant === undefined ? {} : { variant }),
+    onWarning: warn,
+  });
   try {
     const weights = Weights.open(source);
     const model = new T5Model(weights, config);
+    if (config.tied && source.tensors.has('lm_head.weight')) {
+      warn(`${source.label}: config.json makes the embeddings the head; lm_head.weight is ignored`);
+    }
     const extra = new Set(weights.unused());
     if (extra.size > 0) {
       warn(`${source.label}: the model has no use for ${[...extra].join(', ')}; ignored`);
@@ -51,4 +56,16 @@ export async function openT5(
     await source.close?.();
     throw error;
   }
+}
+
+/**
+ * As transformers, whose class of the config has an end and a padding id where the file has none. Answers that nothing else
+ * begins begin with the padding id, as in training.
+ */
+async function readDefaults(folder: FolderSource, json: object, config: T5Config): Promise<GenerationDefaults> {
+  const file = 'generation_config.json';
+  const own = (await folder.has(file)) ? await readJson(folder, file, OP) : undefined;
+  const model = { eos_token_id: config.endId, pad_token_id: config.padId, ...json };
+  const found = readGenerationDefaults(own, model);
+  return found.bosTokenId == null ? { decoderStartTokenId: config.startId, ...found } : found;
 }

@@ -3,23 +3,25 @@
  * https://arxiv.org/abs/2210.11416. Reference: transformers 4.57.6, T5ForConditionalGeneration. How ids are chosen is in
  * src/generation, what runs on the device in t5-context.ts.
  */
-import { DeviceError, InputError } from '../core/errors.ts';
+import { InputError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import {
   type GenerateOptions,
   type GenerateOutput,
+  type GenerationInputs,
   generate,
+  planGeneration,
   type Sequences,
-  tokenTextOf,
+  withTokenText,
 } from '../generation/index.ts';
-import { Gpu } from '../gpu/device.ts';
+import type { Gpu } from '../gpu/device.ts';
 import type { T5Config, T5Model } from '../models/t5/index.ts';
 import { DeviceTensor } from '../tensor/device-tensor.ts';
 import { Graph } from '../tensor/graph.ts';
-import type { Tensor } from '../tensor/ops.ts';
+import { LARGEST_GROUP, type Tensor } from '../tensor/ops.ts';
 import type { T5Tokenizer } from '../tokenizers/index.ts';
-import { Component, Memory } from './components.ts';
+import { ModelShell } from './model-shell.ts';
 import { additive, type EncoderInput, isPadded, T5InputContext } from './t5-context.ts';
 import { type OpenedT5, openT5 } from './t5-open.ts';
 import type { ProgressEvent } from './types.ts';
@@ -68,22 +70,15 @@ export class T5ForConditionalGeneration {
   /** Absent where the folder has none; the model then takes ids alone. */
   readonly tokenizer: T5Tokenizer | undefined;
   readonly #opened: OpenedT5;
-  readonly #options: T5Options;
-  readonly #component: Component<T5Model>;
-  readonly #memory: Memory = new Memory();
-  #context: T5InputContext | undefined;
-  #busy = false;
-  #disposed = false;
+  readonly #shell: Shell;
 
-  private constructor(gpu: Gpu, opened: OpenedT5, options: T5Options) {
-    this.gpu = gpu;
-    this.dtype = options.dtype ?? 'float32';
+  private constructor(shell: Shell, opened: OpenedT5) {
+    this.gpu = shell.home.gpu;
+    this.dtype = shell.home.dtype;
     this.config = opened.config;
     this.tokenizer = opened.tokenizer;
     this.#opened = opened;
-    this.#options = options;
-    const home = { gpu, memory: this.#memory, dtype: this.dtype };
-    this.#component = new Component('t5', opened.model, opened.weights, home);
+    this.#shell = shell;
   }
 
   /**
@@ -95,34 +90,22 @@ export class T5ForConditionalGeneration {
    * without a device or memory; the signal's reason
    */
   static async fromPretrained(folder: FolderSource, options: T5Options = {}): Promise<T5ForConditionalGeneration> {
-    const { dtype = 'float32', signal } = options;
-    if (dtype !== 'float32' && dtype !== 'float16') {
-      const [op, expected] = [`${OP}.fromPretrained`, 'float32 or float16'];
-      throw new InputError({ op, problem: 'unknown dtype', expected, received: dtype, path: 'dtype' });
-    }
-    signal?.throwIfAborted();
     const warn = options.onWarning ?? (message => console.warn(message));
-    const opened = await openT5(folder, options.variant, warn);
-    let made: T5ForConditionalGeneration | undefined;
-    try {
-      made = new T5ForConditionalGeneration(options.gpu ?? (await Gpu.request()), opened, options);
-      if (!options.modelCpuOffload) await made.#load(signal);
-      return made;
-    } catch (error) {
-      if (made) made.dispose();
-      else await opened.source.close?.();
-      throw error;
-    }
+    const names = { op: OP, noun: 'model', component: 't5' };
+    const { shell, opened } = await ModelShell.open<T5Model, T5InputContext, OpenedT5>(names, options, () =>
+      openT5(folder, options.variant, warn),
+    );
+    return new T5ForConditionalGeneration(shell, opened);
   }
 
   /** Device bytes held now: weights, plans, tensors. */
   get bytes(): number {
-    return this.#memory.bytes;
+    return this.#shell.home.memory.bytes;
   }
 
   /** The most device bytes that were ever held. */
   get peakBytes(): number {
-    return this.#memory.peak;
+    return this.#shell.home.memory.peak;
   }
 
   /**
@@ -134,20 +117,21 @@ export class T5ForConditionalGeneration {
    * @see transformers T5ForConditionalGeneration.generate
    */
   async generate(input: string | readonly string[] | T5Input, options: GenerateOptions = {}): Promise<T5Output> {
-    const prepared = this.#prepare(input);
     const { tokenizer } = this;
-    return this.#exclusively(options.signal, async () => {
+    const { defaults } = this.#opened;
+    const prepared = this.#prepare(input);
+    const task: GenerationInputs = {
+      inputs: prepared.ids.length,
+      encoderDecoder: true,
+      encoderIds: prepared.ids,
+      maxBeams: LARGEST_GROUP,
+      defaults,
+    };
+    const settings = withTokenText(options, defaults, tokenizer);
+    planGeneration(task, settings); // refuses what makes no sense before weights are loaded
+    return this.#shell.run(options.signal, async () => {
       const context = await this.#read(prepared);
-      const output = await generate(
-        {
-          startDecoder: (rows, maxLength) => context.start(rows, maxLength),
-          inputs: prepared.ids.length,
-          encoderDecoder: true,
-          encoderIds: prepared.ids,
-          defaults: this.#opened.defaults,
-        },
-        { ...options, tokenText: options.tokenText ?? (tokenizer && tokenTextOf(tokenizer)) },
-      );
+      const output = await generate({ ...task, startDecoder: (...sizes) => context.start(...sizes) }, settings);
       return { ...output, texts: tokenizer?.decodeBatch(output.sequences, { skipSpecialTokens: true }) ?? [] };
     });
   }
@@ -160,7 +144,7 @@ export class T5ForConditionalGeneration {
    */
   async encode(input: string | readonly string[] | T5Input, signal?: AbortSignal): Promise<NdArray> {
     const prepared = this.#prepare(input);
-    return this.#exclusively(signal, () => this.#once('encoder', tensor => this.#encoded(prepared, tensor)));
+    return this.#shell.run(signal, () => this.#once('encoder', tensor => this.#encoded(prepared, tensor)));
   }
 
   /**
@@ -181,9 +165,9 @@ export class T5ForConditionalGeneration {
       const [expected, received] = [`${prepared.ids.length} rows`, answers.length];
       throw new InputError({ op: OP, problem: 'one answer for each input', expected, received, path: 'decoderIds' });
     }
-    return this.#exclusively(signal, () =>
+    return this.#shell.run(signal, () =>
       this.#once('logits', tensor => {
-        const { decoder } = this.#component.model;
+        const { decoder } = this.#shell.home.model;
         const keyValues = decoder.context(this.#encoded(prepared, tensor));
         const keyMask = isPadded(prepared.mask)
           ? tensor(additive(prepared.mask), shapeOf(prepared.mask), 'float32')
@@ -193,19 +177,17 @@ export class T5ForConditionalGeneration {
     );
   }
 
-  /** Takes everything off the device; the next call loads it again. */
+  /**
+   * Takes everything off the device; the next call loads it again.
+   * @throws DeviceError while a call is running
+   */
   unload(): void {
-    this.#context = undefined;
-    this.#component.unload();
+    this.#shell.unload();
   }
 
-  /** Frees everything on the device and closes the files. */
+  /** Frees everything on the device and closes the files. A call that runs ends with an error. */
   dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.unload();
-    void this.#opened.source.close?.();
-    if (this.#options.gpu === undefined) this.gpu.dispose();
+    this.#shell.dispose();
   }
 
   #prepare(input: string | readonly string[] | T5Input): EncoderInput {
@@ -234,11 +216,12 @@ export class T5ForConditionalGeneration {
 
   #encoded({ ids, mask }: EncoderInput, tensor: Upload): Tensor {
     const keyMask = isPadded(mask) ? tensor(additive(mask), shapeOf(mask), 'float32') : undefined;
-    return this.#component.model.encoder.forward(tensor(ids.flat(), shapeOf(ids), 'uint32'), keyMask);
+    return this.#shell.home.model.encoder.forward(tensor(ids.flat(), shapeOf(ids), 'uint32'), keyMask);
   }
 
   /** Records, runs once and reads one result. */
   async #once(label: string, record: (tensor: Upload) => Tensor): Promise<NdArray> {
+    const { memory } = this.#shell.home;
     const graph = new Graph(this.gpu, { dtype: this.dtype });
     const result = record((data, shape, dtype) => graph.constant(data, shape, dtype));
     const target = DeviceTensor.create(this.gpu, result.shape, result.dtype, `t5 ${label}`);
@@ -246,13 +229,14 @@ export class T5ForConditionalGeneration {
       graph.store(result, target);
       const plan = await graph.compile({ label: `t5 ${label}` });
       const bytes = plan.peakBytes + target.bytes;
-      this.#memory.add(bytes);
+      memory.add(bytes);
       try {
+        this.#shell.check();
         plan.run();
         return ndarray(await target.read(), result.shape);
       } finally {
         plan.dispose();
-        this.#memory.add(-bytes);
+        memory.add(-bytes);
       }
     } finally {
       target.dispose();
@@ -261,49 +245,14 @@ export class T5ForConditionalGeneration {
 
   /** Encodes the input; plans of the same shape are kept. */
   async #read(input: EncoderInput): Promise<T5InputContext> {
-    if (this.#context?.key !== T5InputContext.keyOf(input)) {
-      if (this.#context) this.#component.detach(this.#context);
-      this.#context = undefined;
-      const home = { gpu: this.gpu, memory: this.#memory, dtype: this.dtype, model: this.#component.model };
-      this.#context = await T5InputContext.create(home, input);
-      this.#component.attach(this.#context);
-    }
-    this.#context.encode(input);
-    return this.#context;
-  }
-
-  async #load(signal: AbortSignal | undefined): Promise<void> {
-    const start = performance.now();
-    await this.#component.load({
-      signal,
-      onProgress: (step, of) => {
-        this.#options.onProgress?.({ phase: 'load', step, of, ms: performance.now() - start, bytes: this.bytes });
-      },
-    });
-  }
-
-  /** One call at a time, with the weights on the device. */
-  async #exclusively<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    this.gpu.check(OP);
-    if (this.#disposed) {
-      const fix = 'Open it again with fromPretrained().';
-      throw new DeviceError({ op: OP, problem: 'the model was disposed', fix });
-    }
-    if (this.#busy) {
-      const fix = 'Await the other call, abort it by its signal, or open a second model on the same device.';
-      throw new DeviceError({ op: OP, problem: 'the model is busy', expected: 'one call at a time', fix });
-    }
-    this.#busy = true;
-    try {
-      signal?.throwIfAborted();
-      await this.#load(signal);
-      return await work();
-    } finally {
-      this.#busy = false;
-      if (this.#options.modelCpuOffload && !this.#disposed) this.unload();
-    }
+    const key = T5InputContext.keyOf(input);
+    const context = await this.#shell.context(key, home => T5InputContext.create(home, input));
+    context.encode(input);
+    return context;
   }
 }
+
+type Shell = ModelShell<T5Model, T5InputContext>;
 
 type Upload = (data: readonly number[], shape: readonly number[], dtype: 'uint32' | 'float32') => Tensor;
 

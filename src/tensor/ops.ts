@@ -5,7 +5,7 @@ export type { Graph } from './graph.ts';
 export { argmax } from './ops/argmax.ts';
 export { type AttentionMasks, attention, type HeadRows, type Heads } from './ops/attention.ts';
 export { binary } from './ops/binary.ts';
-export { cacheAppend, cacheGather } from './ops/cache.ts';
+export { cacheAppend, cacheGather, LARGEST_GROUP } from './ops/cache.ts';
 export { convolution, linear } from './ops/contraction.ts';
 export { concat, lastRows } from './ops/copy.ts';
 export { guidedNoise, guidedStep, maskMap, maskThreshold, STEP_SHAPE, stepValues } from './ops/diffusion.ts';

@@ -8,7 +8,9 @@ import {
 } from '../../src/generation/index.ts';
 import { endsWithText } from '../../src/generation/stopping.ts';
 import { Generator } from '../../src/schedulers/generator.ts';
-import { loadGeneration, ToyDecoder, toyTask } from './toy.ts';
+import { T5Tokenizer } from '../../src/tokenizers/index.ts';
+import { goldenFolder } from '../tokenizers/golden.ts';
+import { loadGeneration, optionsOf, ToyDecoder, toyTask } from './toy.ts';
 
 const PROMPT = [[5, 9, 4]];
 /** What the toy model writes behind PROMPT. */
@@ -101,16 +103,24 @@ describe('ending early', () => {
   });
 });
 
+interface StopCase {
+  readonly stops: string[];
+  readonly ids: number[][];
+  readonly done: boolean[];
+}
+
 describe('stop strings', () => {
+  const recorded: {
+    tokens: string[];
+    cases: StopCase[];
+    generated: { stops: string[]; arguments: Record<string, unknown>; inputs: number[][]; sequences: number[][] }[];
+    t5: StopCase[];
+  } = loadGeneration('stop-strings');
   const words = (id: number) => ({ 35: ' be', 17: 'gin', 0: '', 6: 'ning', 5: ' st', 37: 'opped' })[id] ?? ` w${id}`;
   const stopped = async (stopStrings: string | string[], options = {}) =>
     (await generate(toyTask(PROMPT), { stopStrings, tokenText: words, ...options })).sequences[0].slice(3);
 
   test('end the texts that transformers ends', () => {
-    const recorded = loadGeneration('stop-strings') as {
-      tokens: string[];
-      cases: { stops: string[]; ids: number[][]; done: boolean[] }[];
-    };
     for (const { stops, ids, done } of recorded.cases) {
       const criterion = endsWithText(stops, id => recorded.tokens[id]);
       expect(ids.map(criterion), stops.join(', ')).toEqual(done);
@@ -134,16 +144,18 @@ describe('stop strings', () => {
     expect(await stopped('w9 w4', { maxNewTokens: 5 })).toHaveLength(5);
   });
 
-  test('end beams too', async () => {
-    const { sequences } = await generate(toyTask(PROMPT), {
-      stopStrings: 'begin',
-      tokenText: words,
-      numBeams: 2,
-      maxNewTokens: 3,
-      doSample: false,
-    });
-    const plain = await generate(toyTask(PROMPT), { numBeams: 2, maxNewTokens: 3 });
-    expect(plain.sequences).not.toEqual(sequences);
+  test.each(recorded.generated)('end the recorded sequences: $stops, $arguments', async ({ stops, ...c }) => {
+    const options = { ...optionsOf(c.arguments), stopStrings: stops, tokenText: (id: number) => ` w${id}` };
+    expect((await generate(toyTask(c.inputs), options)).sequences).toEqual(c.sequences);
+  });
+
+  test('end the texts of a T5 vocabulary that transformers ends', async () => {
+    const folder = goldenFolder('orchard-t5');
+    const tokenText = tokenTextOf(await T5Tokenizer.fromFolder(folder, '', { mode: 'fast' }), { cleanUp: false });
+    for (const { stops, ids, done } of recorded.t5) {
+      expect(ids.map(endsWithText(stops, tokenText)), stops.join(', ')).toEqual(done);
+      expect(done).toContain(true);
+    }
   });
 
   test('tokenTextOf takes the text behind another word, once for each id', () => {
@@ -152,7 +164,20 @@ describe('stop strings', () => {
     );
     const text = tokenTextOf({ encode: () => ({ ids: [1, 2] }), decode });
     expect([3, 4, 3].map(text)).toEqual([' on', 'ce', ' on']);
-    expect(decode).toHaveBeenCalledTimes(2);
+    expect(decode).toHaveBeenCalledTimes(3); // the word alone too
+  });
+
+  test('tokenTextOf refuses a vocabulary that cannot write the word, and an id that changes it', () => {
+    const unknown = { encode: () => ({ ids: [0] }), decode: () => ' \u2047 ' };
+    expect(() => tokenTextOf(unknown)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: tokenTextOf: the vocabulary has no pieces for a word: expected abcdef…, got " ⁇ ". Give a tokenText of your own, or end texts by stoppingCriteria.]`,
+    );
+    const decode = (ids: readonly number[]) => (ids.includes(7) ? 'ABCDEF' : 'abcdef');
+    const text = tokenTextOf({ encode: () => ({ ids: [1] }), decode });
+    expect(text(3)).toBe('');
+    expect(() => text(7)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: tokenTextOf: the vocabulary has no pieces for a word: expected abcdef…, got "ABCDEF". Give a tokenText of your own, or end texts by stoppingCriteria.]`,
+    );
   });
 });
 

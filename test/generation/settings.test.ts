@@ -18,7 +18,16 @@ describe('settings from a model’s files', () => {
   test('config.json replaces what was made from it once it sets a generation field', () => {
     const made = { _from_model_config: true, eos_token_id: 1, pad_token_id: 0 };
     expect(read(made, { eos_token_id: 5, max_length: 20 })).toEqual({ eosTokenId: 1, padTokenId: 0 });
-    expect(read(made, { eos_token_id: 5, max_length: 30 })).toEqual({ eosTokenId: 5, padTokenId: 0, maxLength: 30 });
+    expect(read(made, { eos_token_id: 5, max_length: 30 })).toEqual({ eosTokenId: 5, maxLength: 30 });
+    expect(read({ ...made, _from_model_config: false }, { max_length: 30 })).toEqual({ eosTokenId: 1, padTokenId: 0 });
+  });
+
+  test('config.json may hold anything where it does not count', () => {
+    const own = { eos_token_id: 1 };
+    for (const model of [{ top_p: 7.5 }, { num_beam_groups: 2 }, { max_length: 'x' }]) {
+      expect(read(own, model)).toEqual({ eosTokenId: 1 });
+      expect(() => read(undefined, model)).toThrow('config.json');
+    }
   });
 
   test('the decoder’s part of config.json fills in what the outer part leaves at its default', () => {

@@ -145,9 +145,19 @@ describe('openCheckpoint on shards', () => {
       [two]: tracked(shards[two]!, log, 'two'),
     };
     await expect(open(files)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[WeightsError: openCheckpoint: index and shards disagree about 4 tensors: "c" is not in model-00001-of-00002.safetensors; "d" is not in model-00002-of-00002.safetensors; "b" in model-00001-of-00002.safetensors is not in the index; "c" in model-00002-of-00002.safetensors is not in the index (dir/model.safetensors.index.json). Download index and shards of one revision.]`,
+      `[WeightsError: openCheckpoint: index and shards disagree about 3 tensors: "c" is not in model-00001-of-00002.safetensors; "b" in model-00001-of-00002.safetensors is not in the index; "c" in model-00002-of-00002.safetensors is not in the index (dir/model.safetensors.index.json). Download index and shards of one revision.]`,
     );
     expect(log.sort()).toEqual(['one', 'two']);
+  });
+
+  it('leaves out what the index alone names, and says so once', async () => {
+    const files = { [index]: indexOf({ a: one, b: one, c: two, d: two, e: one }), ...shards };
+    const messages: string[] = [];
+    const source = await open(files, 'model', { onWarning: (m: string) => messages.push(m) });
+    expect([...source.tensors.keys()]).toEqual(['a', 'b', 'c']);
+    expect(messages).toEqual([`dir/${index} names tensors that no shard holds: d, e`]);
+    await expect(source.read('d', 0, new Uint8Array(1))).rejects.toThrow(/no tensor "d"/);
+    expect((await open(files)).tensors.size).toBe(3);
   });
 
   it('names a missing shard and closes the others', async () => {

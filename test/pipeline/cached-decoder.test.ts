@@ -103,6 +103,18 @@ describe('CachedDecoder', () => {
     );
   });
 
+  test('keeps the plan for one id and that of the latest beginning', async () => {
+    const row = [0, 5, 9, 4, 7, 2];
+    const held: number[] = [];
+    for (const length of [1, 2, 3, 4, 5, 6, 2, 1]) {
+      const ids = row.slice(0, length);
+      await whole([ids, ids]);
+      held.push(memory.bytes);
+    }
+    expect(held[6]).toBe(held[1]);
+    expect(held[7]).toBe(held[1]);
+  });
+
   test('refuses rows that do not fit', async () => {
     await expect(context.start(3, 30)).rejects.toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: t5 decoder: rows do not split into the inputs: expected a multiple of 2, got 3]`,

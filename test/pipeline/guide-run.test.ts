@@ -129,6 +129,47 @@ describe('the whole guide', () => {
     expect(await refused({ image: { ...image, width: 3 } })).toMatchInlineSnapshot(
       `"InputError: runGuide: the data of a 3 x 128 picture has another length: expected 1152 bytes, got 49152. Pass width * height * 3 bytes, R G B."`,
     );
+    expect(await refused({ guidanceScale: Number.NaN })).toMatchInlineSnapshot(
+      `"InputError: runGuide: not a number in range: expected a finite number, got NaN (guidanceScale)"`,
+    );
+    expect(await refused({ threshold: 2 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: not a number in range: expected a finite number >= 0 <= 1, got 2 (threshold)"`,
+    );
+    expect(await refused({ inpaintStrength: 1.5 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: strength out of range: expected a number from 0 to 1, got 1.5 (inpaintStrength)"`,
+    );
+    expect(await refused({ maskEncodeStrength: -1 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: strength out of range: expected a number from 0 to 1, got -1 (maskEncodeStrength)"`,
+    );
+    expect(await refused({ invertGuidanceScale: 'a' as never })).toMatchInlineSnapshot(
+      `"InputError: runGuide: not a number in range: expected a finite number, got a (guidanceScale)"`,
+    );
+    expect(await refused({ negativePrompt: ['a', 'b'] })).toMatchInlineSnapshot(
+      `"InputError: runGuide: prompt and negativePrompt differ in number: expected 1, got 2 (negativePrompt)"`,
+    );
     expect(opened).toEqual([]);
+  });
+
+  test('refuses what needs the configs before any model works', async () => {
+    const events: GuideEvent[] = [];
+    const refused = (more: Partial<GuideArgs>) =>
+      runGuide(quick({ onProgress: e => events.push(e), ...more })).catch(String);
+    expect(await refused({ numInferenceSteps: 0 })).toMatchInlineSnapshot(
+      `"InputError: setTimesteps: the number of inference steps does not suit the schedule: expected a whole number from 1 to 1000, got 0 (numInferenceSteps). The model was trained on 1000 timesteps: ask for at most that many."`,
+    );
+    expect(await refused({ numInferenceSteps: 1 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: numInferenceSteps 1 at maskEncodeStrength 0.5 leave no step: expected at least 1 of 1, got 0 (maskEncodeStrength). Use more steps or a higher strength."`,
+    );
+    expect(await refused({ inpaintStrength: 0.1 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: numInferenceSteps 4 at inpaintStrength 0.1 leave no step: expected at least 1 of 4, got 0 (inpaintStrength). Use more steps or a higher strength."`,
+    );
+    expect(await refused({ size: () => ({ width: 64, height: 4 }) })).toMatchInlineSnapshot(
+      `"InputError: preprocessImage: the picture is too small: expected sides of at least 8, got 64 x 4"`,
+    );
+    expect(await refused({ size: () => ({ width: 64.5, height: 64 }) })).toMatchInlineSnapshot(
+      `"InputError: resize: sides must be positive whole: got 64.5 x 64"`,
+    );
+    expect(events).toEqual([]);
+    expect(counter.liveBytes).toBe(0);
   });
 });

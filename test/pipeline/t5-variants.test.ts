@@ -49,3 +49,27 @@ describe.each(Object.keys(VARIANTS))('the %s layout', name => {
     t5.dispose();
   });
 });
+
+test('an index may name the embeddings once more than the shards do', async () => {
+  const folder = diskFolder(goldenPath('t5-variants/original'));
+  const name = 'model.safetensors.index.json';
+  const index = JSON.parse(await folder.text(name));
+  for (const stack of ['encoder', 'decoder']) {
+    index.weight_map[`${stack}.embed_tokens.weight`] = 'model-00001-of-00003.safetensors';
+  }
+  const source = {
+    ...folder,
+    text: async (path: string) => (path === name ? JSON.stringify(index) : folder.text(path)),
+  };
+  const warnings: string[] = [];
+  const options = { gpu: await testGpu(), onWarning: (m: string) => warnings.push(m) };
+  const t5 = await T5ForConditionalGeneration.fromPretrained({ ...source, label: 'original' }, options);
+  expect(warnings).toEqual([
+    `original/${name} names tensors that no shard holds: encoder.embed_tokens.weight, decoder.embed_tokens.weight`,
+  ]);
+  const rows = (key: string) => rowsOf(golden.ints(`original.${key}`).data, golden.ints(`original.${key}`).shape);
+  const input = { ids: rows('input_ids'), attentionMask: rows('attention_mask') };
+  const { data } = await t5.logits(input, rows('decoder_input_ids'));
+  expectClose(data, golden.floats('original.logits').data, 1e-4);
+  t5.dispose();
+});

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { LogitsProcessor } from '../../src/generation/index.ts';
 import { T5ForConditionalGeneration, type T5Options } from '../../src/pipeline/t5.ts';
 import { Generator } from '../../src/schedulers/index.ts';
 import { goldenPath } from '../support/checkpoint.ts';
@@ -15,6 +16,7 @@ const attentionMask = rowsOf(golden.ints('attention_mask').data, golden.ints('at
 const answers = rowsOf(golden.ints('decoder_input_ids').data, golden.ints('decoder_input_ids').shape);
 const recorded = (name: string) => rowsOf(golden.ints(name).data, golden.ints(name).shape);
 const input = { ids, attentionMask };
+const configJson = JSON.parse(readFileSync(goldenPath('t5/model/config.json'), 'utf8'));
 
 async function open(options: Partial<T5Options> & { bare?: boolean } = {}): Promise<T5ForConditionalGeneration> {
   const { bare, ...own } = options;
@@ -168,6 +170,33 @@ describe('T5ForConditionalGeneration', () => {
     t5.dispose();
   });
 
+  test('a config without ids ends answers by those of its class', async () => {
+    const { eos_token_id, pad_token_id, decoder_start_token_id, ...json } = configJson;
+    expect([eos_token_id, pad_token_id, decoder_start_token_id]).toEqual([1, 0, 0]);
+    /** Asks for an end behind the second id of the first answer. */
+    const end: LogitsProcessor = (scores, [{ length }]) => {
+      if (length === 3) scores[1] = 1e9;
+    };
+    const write = async (config: object) => {
+      const t5 = await openChanged({ ...json, ...config });
+      const { sequences } = await t5.generate(input, { logitsProcessor: [end], maxNewTokens: 5 });
+      t5.dispose();
+      return sequences;
+    };
+    const [first = [], second = []] = recorded('greedy');
+    expect(await write({})).toEqual([[...first.slice(0, 3), 1, 0, 0], second.slice(0, 6)]);
+    expect(await write({ eos_token_id: 5, pad_token_id: 9 })).not.toEqual(await write({}));
+  });
+
+  test('a head that the config does not ask for is ignored, which is said', async () => {
+    const warnings: string[] = [];
+    const t5 = await openChanged({ ...configJson, tie_word_embeddings: true }, warnings);
+    expect(warnings).toEqual([
+      'memory/model.safetensors: config.json makes the embeddings the head; lm_head.weight is ignored',
+    ]);
+    t5.dispose();
+  });
+
   test('ignores tensors of old files, and says so', async () => {
     const { source, warnings } = await withExtra();
     const t5 = await T5ForConditionalGeneration.fromPretrained(source, {
@@ -184,6 +213,14 @@ describe('T5ForConditionalGeneration', () => {
     t5.dispose();
   });
 });
+
+/** The recorded weights under another config, without generation_config.json. */
+async function openChanged(config: object, warnings: string[] = []): Promise<T5ForConditionalGeneration> {
+  const weights = new Uint8Array(readFileSync(goldenPath('t5/model/model.safetensors')));
+  const files = { 'config.json': JSON.stringify(config), 'model.safetensors': weights };
+  const options = { gpu: await testGpu(), onWarning: (m: string) => warnings.push(m) };
+  return T5ForConditionalGeneration.fromPretrained(memoryFolder(files), options);
+}
 
 /** The recorded folder with a bias table that nothing uses. */
 async function withExtra() {

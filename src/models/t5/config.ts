@@ -82,7 +82,8 @@ export function parseT5Config(json: unknown, path: string): T5Config {
     buckets: c.count('relative_attention_num_buckets', 32, 4),
     maxDistance: c.count('relative_attention_max_distance', 128),
     normEps: c.number('layer_norm_epsilon', 1e-6),
-    tied: c.boolean('tie_word_embeddings', true),
+    // transformers 5 writes the author's choice under another name and true under the old one.
+    tied: c.boolean('scale_decoder_outputs', c.boolean('tie_word_embeddings', true)),
     padId: c.count('pad_token_id', 0, 0),
     endId: c.count('eos_token_id', 1, 0),
     startId: c.count('decoder_start_token_id', c.count('pad_token_id', 0, 0), 0),

@@ -1,10 +1,12 @@
 /** Key and value caches as recorded nodes: they change DeviceTensors in place and have no result of their own. */
 import { ShapeError } from '../../core/errors.ts';
 import { cacheAppend as appendCall } from '../../kernels/cache-append.ts';
-import { cacheGather as gatherCall } from '../../kernels/cache-gather.ts';
+import { cacheGather as gatherCall, LARGEST_GROUP } from '../../kernels/cache-gather.ts';
 import type { Lowering, Node } from '../graph.ts';
 import type { Tensor } from '../tensor.ts';
 import type { HeadRows } from './attention.ts';
+
+export { LARGEST_GROUP };
 
 /** Writes x's channels from `offset` on into rows lengths[1] and following of each sequence. */
 class CacheAppendNode implements Node {

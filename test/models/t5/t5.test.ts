@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { TensorSource } from '../../../src/core/tensor-source.ts';
+import type { StoredTensor, TensorSource } from '../../../src/core/tensor-source.ts';
 import type { Gpu } from '../../../src/gpu/device.ts';
 import type { T5Model } from '../../../src/models/t5/index.ts';
 import { DeviceTensor } from '../../../src/tensor/device-tensor.ts';
@@ -107,6 +107,26 @@ describe('the embedding table', () => {
   test.each(['encoder.embed_tokens', 'decoder.embed_tokens'])('may be called %s', async alias => {
     const source = (s: TensorSource) => renamed(s, name => (name === 'shared.weight' ? `${alias}.weight` : name));
     expectClose((await run(await testGpu(), { source })).logits, golden.tensor('logits').data, 1e-4);
+  });
+
+  test('is called shared where a file has all three names', async () => {
+    const aliases = ['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'];
+    const source = (s: TensorSource): TensorSource => {
+      const table = s.tensors.get('shared.weight') as StoredTensor;
+      const read: TensorSource['read'] = async (name, start, into) =>
+        aliases.includes(name) ? void into.fill(63) : s.read(name, start, into);
+      return {
+        ...s,
+        tensors: new Map([...aliases.map(name => [name, { ...table, name }] as const), ...s.tensors]),
+        read,
+      };
+    };
+    expectClose((await run(await testGpu(), { source })).logits, golden.tensor('logits').data, 1e-4);
+  });
+
+  test('is no head where transformers 5 wrote that its author did not tie them', async () => {
+    const config = { tie_word_embeddings: true, scale_decoder_outputs: false };
+    expectClose((await run(await testGpu(), { config })).logits, golden.tensor('logits').data, 1e-4);
   });
 
   test('is the head too where the config ties them, behind a factor of D^-1/2', async () => {
