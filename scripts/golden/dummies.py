@@ -95,14 +95,15 @@ def close(a, b):
     return torch.allclose(a, b, rtol=0, atol=1e-4)
 
 
-def mask_of(p, image, name, target=(1,), source=(3,), target_negative=(2,), source_negative=(2,)):
+def mask_of(p, image, name, target=(1,), source=(3,), target_negative=(2,), source_negative=(2,), generator=None):
     """Mask and map; the map is made again from the UNet's output, as generate_mask makes it."""
     outputs = []
     hook = unet.register_forward_hook(lambda _, args, output: outputs.append(output.sample))
     mask = p.generate_mask(
         image=image, target_prompt_embeds=embeds(*target), target_negative_prompt_embeds=embeds(*target_negative),
         source_prompt_embeds=embeds(*source), source_negative_prompt_embeds=embeds(*source_negative),
-        num_maps_per_mask=MAPS, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=seeded())
+        num_maps_per_mask=MAPS, num_inference_steps=STEPS, guidance_scale=GUIDANCE,
+        generator=generator or seeded())
     hook.remove()
     a, b, c, d = outputs[0].chunk(4)
     difference = ((c + GUIDANCE * (d - c)) - (a + GUIDANCE * (b - a))).abs()
@@ -170,6 +171,8 @@ mask_of(epsilon, pil(square), 'negatives', target_negative=(7,), source_negative
 mask_of(epsilon, pair, 'batch', target=(1, 4), source=(3, 6), target_negative=(7, 9), source_negative=(8, 2))
 single = mask_of(epsilon, [pair[1].resize((32, 32), Image.Resampling.LANCZOS)], 'alone', target=(4,), source=(6,),
                  target_negative=(9,), source_negative=(2,))
+mask_of(epsilon, pil(square), 'shared', target=(1, 4), source=(3, 6), target_negative=(2, 2), source_negative=(2, 2))
+mask_of(epsilon, pil(square), 'rows', generator=[seeded(s) for s in (7, 8, 9)])
 assert (golden['batch.mask'][1].numpy() != single[0]).sum() > 0, 'a batch must have a threshold of its own'
 
 # --- edits
@@ -218,6 +221,8 @@ for form in (colours, [grey], levels, levels[None], levels[None, None], torch.fr
 put('masks.two', edit(epsilon, [grey, pil(np.array(grey).T.copy())], two, **both))
 for form in (np.stack([levels, levels.T]), [levels, levels.T.copy()], [levels[None], levels.T[None].copy()]):
     assert torch.equal(edit(epsilon, form, two, **both), golden['masks.two'])
+for form in (list(two.flatten(0, 1)), list(two), two.flatten(0, 1), list(two.split(1))):
+    assert torch.equal(edit(epsilon, np.stack([levels, levels.T]), form, **both), golden['masks.two'])
 
 versions = {'diffusers': diffusers.__version__, 'torch': torch.__version__}
 with open(f'{out}/weights.json', 'w') as f:

@@ -105,7 +105,9 @@ export function prepareLatents(
     });
   }
   const list = (Array.isArray(latents) ? latents : [latents]) as readonly NumericArray[];
-  const arrays = list.map(({ data, shape }) => asArray(Float32Array.from(data), shape));
+  const arrays = list.map(({ data, shape }) =>
+    asArray(Float32Array.from(data), shape.length === 3 ? [1, ...shape] : shape),
+  );
   const all = concatenate(arrays, op);
   const { size, batch, frames } = o;
   const rank = all.shape.length;

@@ -150,7 +150,7 @@ export interface EditArgs extends CommonArgs {
   readonly prompt?: Prompt | undefined;
   /** Of latent size; white, or 1, is what changes. */
   readonly maskImage: MaskInput;
-  /** [B, T, 4, H, W] as `invert` returns them, [B * T, 4, H, W], or a list of either. */
+  /** [B, T, 4, H, W] as `invert` returns them, [B * T, 4, H, W], or a list of either, or of single [4, H, W]. */
   readonly imageLatents: NumericArray | readonly NumericArray[];
   /** As given to `invert`; default 0.8. */
   readonly inpaintStrength?: number | undefined;

@@ -152,6 +152,20 @@ describe('masks', () => {
     expectMask(await findMask(await open(), negatives), 'negatives');
   });
 
+  test('repeat what one picture drew for two prompts', async () => {
+    const found = await findMask(await open(), {
+      targetPromptEmbeds: embeds(1, 4),
+      sourcePromptEmbeds: embeds(3, 6),
+      targetNegativePromptEmbeds: embeds(2, 2),
+      sourceNegativePromptEmbeds: embeds(2, 2),
+    });
+    expectMask(found, 'shared');
+  });
+
+  test('take one generator a map', async () => {
+    expectMask(await findMask(await open(), { generator: [7, 8, 9].map(seeded) }), 'rows');
+  });
+
   test('of a batch share a threshold, which the same picture alone does not have', async () => {
     const found = await findMask(await open(), {
       image: [square, second],
@@ -291,5 +305,18 @@ describe('masks of an edit', () => {
     const flat = [levels, turnedLevels].map(data => shaped(data, 16, 16));
     for (const maskImage of [[grey, turned], flat, stack(flat, [16, 16]), flat.map(m => shaped(m.data, 1, 16, 16))])
       expectLatents(await edit(await open(), { ...toTwo, maskImage }), 'masks.two');
+  });
+
+  test('lie over latents that come as one array, or as lists of its parts', async () => {
+    const { data, shape } = toTwo.imageLatents;
+    const [prompts, steps, ...item] = shape;
+    const parts = (count: number, ...axes: number[]) => {
+      const size = data.length / count;
+      return Array.from({ length: count }, (_, i) => shaped(data.slice(i * size, (i + 1) * size), ...axes, ...item));
+    };
+    const maskImage = [grey, turned];
+    const frames = prompts * steps;
+    for (const imageLatents of [parts(frames), parts(prompts, steps), parts(1, frames), parts(prompts, 1, steps)])
+      expectLatents(await edit(await open(), { ...toTwo, maskImage, imageLatents }), 'masks.two');
   });
 });
