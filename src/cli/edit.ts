@@ -72,7 +72,8 @@ export function editCommand(outside: Outside): Command {
 }
 
 async function edit(image: string, o: EditOptions, outside: Outside): Promise<void> {
-  checkOutput(o.output, ['.png', '.jpg', '.jpeg']);
+  const names = outputNames(o);
+  for (const path of [o.output, ...Object.values(names)]) checkOutput(path, ['.png', '.jpg', '.jpeg']);
   const picture = await loadImage(image);
   const mask = o.mask === undefined ? undefined : await loadImage(o.mask);
   await withPipeline(o, outside, async (loaded, progress, seed) => {
@@ -88,13 +89,13 @@ async function edit(image: string, o: EditOptions, outside: Outside): Promise<vo
       signal: outside.signal,
       onProgress: progress.report,
     });
-    const { files, named } = await render(output, inputs, o, loaded);
+    const files = render(output, inputs, o, loaded, names);
     outside.signal.throwIfAborted();
     await writeAll(files);
     return {
       command: 'edit',
       image,
-      files: named,
+      files: names,
       ...(output.mask === undefined ? {} : { masked: shareOf(output.mask.mask) }),
       timingsMs: { ...rounded(output.timings), total: Math.round(performance.now() - start) },
     } satisfies Result;
@@ -140,26 +141,34 @@ function runOptions(o: EditOptions) {
   };
 }
 
-async function render(output: RunOutput, inputs: Inputs, o: EditOptions, { pipe }: Loaded) {
+/** The files that will be written, by their names in the result. */
+function outputNames(o: EditOptions): Record<string, string> {
+  const [path, count] = [o.output, o.numImagesPerPrompt];
+  const images = Array.from({ length: count }, (_, i) => [`image${i + 1}`, besides(path, `${i + 1}`)]);
+  return {
+    ...(count === 1 ? { image: path } : Object.fromEntries(images)),
+    ...(o.mask === undefined ? { mask: besides(path, 'mask', '.png') } : {}),
+    sheet: besides(path, 'sheet', '.png'),
+  };
+}
+
+/** The pictures of the result, in the order of their names. */
+function render(
+  output: RunOutput,
+  inputs: Inputs,
+  o: EditOptions,
+  { pipe }: Loaded,
+  names: Readonly<Record<string, string>>,
+): OutputFile[] {
   if (!Array.isArray(output.images)) throw new InputError({ op: 'edit', problem: 'the pipeline returned no pictures' });
   const images: RgbImage[] = output.images;
-  const factor = pipe.vaeScaleFactor;
-  const found = output.mask === undefined ? undefined : maskToImage(output.mask.mask, factor);
-  const files: OutputFile[] = [];
-  const named: Record<string, string> = {};
-  const add = (key: string, path: string, image: RgbImage | GreyImage): void => {
-    files.push(encodeFor(path, image));
-    named[key] = path;
-  };
-  for (const [i, image] of images.entries()) {
-    const number = images.length === 1 ? '' : `${i + 1}`;
-    add(`image${number}`, number === '' ? o.output : besides(o.output, number), image);
-  }
-  if (found) add('mask', besides(o.output, 'mask', '.png'), found);
+  const found = output.mask === undefined ? undefined : maskToImage(output.mask.mask, pipe.vaeScaleFactor);
   const middle = found ?? inputs.maskImage;
   const before = o.pasteBack ? inputs.picture : inputs.fitted;
-  add('sheet', besides(o.output, 'sheet', '.png'), sideBySide([before, ...(middle ? [middle] : []), ...images]));
-  return { files, named };
+  const sheet = sideBySide([before, ...(middle ? [middle] : []), ...images]);
+  const pictures = [...images, ...(found ? [found] : []), sheet];
+  const paths = Object.values(names);
+  return pictures.map((picture, i) => encodeFor(paths[i] ?? '', picture));
 }
 
 /** Share of the picture that the mask covers, 0 to 1. */

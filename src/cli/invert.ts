@@ -1,6 +1,7 @@
 /** `pentimento invert`: the latents of every inversion step, for later edits with `--latents`. */
 import { Command } from 'commander';
 import { loadImage } from '../node/images.ts';
+import { stepsOf } from '../pipeline/checks.ts';
 import type { InversionOutput } from '../pipeline/types.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
@@ -46,6 +47,8 @@ export function invertCommand(outside: Outside): Command {
 
 async function invert(image: string, o: Options, outside: Outside): Promise<void> {
   checkOutput(o.output, ['.safetensors']);
+  const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
+  for (let i = 0; i < count; i++) checkOutput(stepName(o.output, i, count), ['.png']);
   const picture = await loadImage(image);
   await withPipeline(o, outside, async ({ pipe, model, fingerprint }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
@@ -91,10 +94,12 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   });
 }
 
-function stepPictures(inverted: InversionOutput, output: string): OutputFile[] {
-  if (!Array.isArray(inverted.images)) return [];
-  const digits = String(inverted.images.length).length;
-  return inverted.images.map((image, i) =>
-    encodeFor(besides(output, `step-${String(i + 1).padStart(digits, '0')}`, '.png'), image),
-  );
+function stepPictures({ images }: InversionOutput, output: string): OutputFile[] {
+  if (!Array.isArray(images)) return [];
+  return images.map((image, i) => encodeFor(stepName(output, i, images.length), image));
+}
+
+/** x.step-01.png to x.step-40.png. */
+function stepName(output: string, index: number, count: number): string {
+  return besides(output, `step-${String(index + 1).padStart(String(count).length, '0')}`, '.png');
 }

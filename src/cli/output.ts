@@ -1,6 +1,6 @@
 /** Files that a command writes: named and checked before the work, written after it, all of them or none. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, extname } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
@@ -52,26 +52,41 @@ export function encodeFor(path: string, image: RgbImage | GreyImage): OutputFile
 }
 
 /**
- * Writes all files under temporary names, then renames them: an error or a break leaves none half written.
+ * Writes all files under temporary names, then renames them. Where one of them fails, what was there before is put back:
+ * all of them appear, or none.
  * @throws InputError when a file cannot be written
  */
 export async function writeAll(files: readonly OutputFile[]): Promise<void> {
-  const part = (file: OutputFile): string => `${file.path}.${process.pid}.part`;
+  const paths = files.map(file => file.path);
+  const placed: string[] = [];
+  let path = '';
   try {
     for (const file of files) {
-      await mkdir(dirname(file.path), { recursive: true });
-      await writeFile(part(file), file.bytes);
+      path = file.path;
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(part(path), file.bytes);
     }
-    for (const file of files) await rename(part(file), file.path);
+    for (path of paths) {
+      if (existsSync(path)) await copyFile(path, old(path));
+      await rename(part(path), path);
+      placed.push(path);
+    }
   } catch (cause) {
-    await Promise.all(files.map(file => rm(part(file), { force: true })));
-    const received = cause instanceof Error ? cause.message : cause;
-    throw new InputError({
-      op: 'output',
-      problem: 'the result cannot be written',
-      received,
-      fix: 'Name another folder.',
-      cause,
-    });
+    for (const done of placed) await (existsSync(old(done)) ? rename(old(done), done) : rm(done, { force: true }));
+    await Promise.all(paths.map(name => rm(part(name), { force: true })));
+    const received = cause instanceof Error && 'code' in cause ? cause.code : cause;
+    const problem = 'the result cannot be written';
+    throw new InputError({ op: 'output', problem, received, path, fix: 'Name another folder.', cause });
+  } finally {
+    await Promise.all(paths.map(name => rm(old(name), { force: true })));
   }
+}
+
+function part(path: string): string {
+  return `${path}.${process.pid}.part`;
+}
+
+/** What a file was before, until all are written. */
+function old(path: string): string {
+  return `${path}.${process.pid}.old`;
 }
