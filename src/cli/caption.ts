@@ -34,7 +34,7 @@ export function captionCommand(outside: Outside): Command {
 }
 
 async function describe(image: string, o: Options, outside: Outside): Promise<void> {
-  const picture = await loadImage(image);
+  const picture = await loadImage(image, outside);
   await withTextModel(
     'blip',
     o.blip,

@@ -7,7 +7,7 @@ import { maskToImage, sideBySide } from '../io/mask.ts';
 import { loadImage } from '../node/images.ts';
 import type { RunOutput } from '../pipeline/types.ts';
 import { type Outside, type Result, withPipeline } from './command.ts';
-import { readLatents } from './latents.ts';
+import { pictureHash, readLatents } from './latents.ts';
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
 import {
   addInvertOptions,
@@ -74,10 +74,10 @@ export function editCommand(outside: Outside): Command {
 async function edit(image: string, o: EditOptions, outside: Outside): Promise<void> {
   const names = outputNames(o);
   for (const path of [o.output, ...Object.values(names)]) checkOutput(path, ['.png', '.jpg', '.jpeg']);
-  const picture = await loadImage(image);
-  const mask = o.mask === undefined ? undefined : await loadImage(o.mask);
+  const picture = await loadImage(image, outside);
+  const mask = o.mask === undefined ? undefined : await loadImage(o.mask, outside);
   await withPipeline(o, outside, async (loaded, progress, seed) => {
-    const inputs = await prepare(picture, mask, o, loaded);
+    const inputs = await prepare(picture, mask, o, loaded, progress.note);
     const start = performance.now();
     const output = await loaded.pipe.run({
       ...runOptions(o),
@@ -107,16 +107,23 @@ async function prepare(
   mask: RgbImage | undefined,
   o: EditOptions,
   { pipe, fingerprint }: Loaded,
+  note: (line: string) => void,
 ): Promise<Inputs> {
   const size = workingSize(picture, pipe, o);
   const { numInferenceSteps, inpaintStrength } = o;
-  const needed = { fingerprint, numInferenceSteps, inpaintStrength, ...size };
+  const fitted = fitPicture(picture, size);
+  const needed = { fingerprint, numInferenceSteps, inpaintStrength, ...size, picture: pictureHash(fitted) };
+  const expected = {
+    prompt: o.sourcePrompt,
+    negativePrompt: o.invertNegativePrompt,
+    guidanceScale: o.invertGuidanceScale,
+  };
   return {
     picture,
     size,
-    fitted: fitPicture(picture, size),
+    fitted,
     maskImage: mask === undefined ? undefined : fitMask(mask, picture, size, pipe.vaeScaleFactor, o.mask ?? ''),
-    imageLatents: o.latents === undefined ? undefined : await readLatents(o.latents, needed),
+    imageLatents: o.latents === undefined ? undefined : await readLatents(o.latents, needed, expected, note),
   };
 }
 

@@ -5,7 +5,7 @@ import { stepsOf } from '../pipeline/checks.ts';
 import type { InversionOutput } from '../pipeline/types.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
-import { encodeLatents, stepsIn } from './latents.ts';
+import { encodeLatents, pictureHash, stepsIn } from './latents.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import {
   addInvertOptions,
@@ -37,7 +37,7 @@ export function invertCommand(outside: Outside): Command {
     .option('--decode-latents', 'also write what every step looks like')
     .optionsGroup('Prompts:')
     .requiredOption('--source, --prompt <text>', 'what the picture shows');
-  addInvertOptions(command);
+  addInvertOptions(command, '--negative-prompt, --invert-negative-prompt <text>');
   addStepOptions(command);
   addStrengthOption(command);
   addSizeOptions(command);
@@ -49,9 +49,10 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   checkOutput(o.output, ['.safetensors']);
   const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
   for (let i = 0; i < count; i++) checkOutput(stepName(o.output, i, count), ['.png']);
-  const picture = await loadImage(image);
+  const picture = await loadImage(image, outside);
   await withPipeline(o, outside, async ({ pipe, model, fingerprint }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
+    const fitted = fitPicture(picture, size);
     const start = performance.now();
     const { prompt, numInferenceSteps, inpaintStrength, lambdaAutoCorr, lambdaKl, numRegSteps, numAutoCorrRolls } = o;
     const guidanceScale = o.invertGuidanceScale ?? o.guidanceScale;
@@ -67,7 +68,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
         numAutoCorrRolls,
       },
       negativePrompt: o.invertNegativePrompt,
-      image: fitPicture(picture, size),
+      image: fitted,
       decodeLatents: o.decodeLatents === true,
       generator: new Generator(seed),
       signal: outside.signal,
@@ -83,6 +84,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
       guidanceScale,
       seed,
       ...size,
+      picture: pictureHash(fitted),
     };
     const latents = { path: o.output, bytes: encodeLatents(inverted.latents, settings) };
     const steps = stepPictures(inverted, o.output);

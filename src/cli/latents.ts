@@ -1,7 +1,9 @@
 /** Inverted latents in a safetensors file, with the settings that made them; read back only where they fit. */
+import { createHash } from 'node:crypto';
 import { InputError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
+import type { RgbImage } from '../io/image.ts';
 import { openSafetensors, writeSafetensors } from '../io/safetensors.ts';
 import { fileSource } from '../node/files.ts';
 
@@ -17,10 +19,22 @@ export interface LatentSettings {
   readonly seed: number;
   readonly width: number;
   readonly height: number;
+  /** Of the picture as the model saw it: `pictureHash`. */
+  readonly picture: string;
 }
 
-/** What an edit needs them to be. */
-export type Needed = Pick<LatentSettings, 'fingerprint' | 'numInferenceSteps' | 'inpaintStrength' | 'width' | 'height'>;
+/** What an edit needs them to be, in the order in which it is checked. */
+export type Needed = Pick<
+  LatentSettings,
+  'fingerprint' | 'numInferenceSteps' | 'inpaintStrength' | 'width' | 'height' | 'picture'
+>;
+
+/** What an edit would have inverted with; other latents are taken, with a note. */
+export interface Expected {
+  readonly prompt?: string | undefined;
+  readonly negativePrompt?: string | undefined;
+  readonly guidanceScale?: number | undefined;
+}
 
 const FORMAT = 'pentimento.latents';
 
@@ -36,13 +50,26 @@ export function encodeLatents(latents: NdArray, settings: LatentSettings): Uint8
   );
 }
 
+/** SHA-256 of a picture's pixels, shortened. */
+export function pictureHash({ data }: RgbImage): string {
+  return createHash('sha256').update(data).digest('hex').slice(0, 16);
+}
+
 /**
  * Reads latents that `pentimento invert` wrote.
  * @param path of the file
  * @param needed settings of the edit that takes them
- * @throws InputError when they were made by another model or with other settings; WeightsError for a damaged file
+ * @param expected what the edit would have inverted with
+ * @param note told where the latents were made with something else
+ * @throws InputError when they were made by another model, with other settings or of another picture; WeightsError for a
+ * damaged file
  */
-export async function readLatents(path: string, needed: Needed): Promise<NdArray> {
+export async function readLatents(
+  path: string,
+  needed: Needed,
+  expected: Expected,
+  note: (line: string) => void,
+): Promise<NdArray> {
   const file = await openSafetensors(await fileSource(path));
   try {
     const { metadata } = file;
@@ -58,6 +85,10 @@ export async function readLatents(path: string, needed: Needed): Promise<NdArray
     for (const [key, wanted] of Object.entries(needed)) {
       if (metadata[key] !== String(wanted)) throw mismatch(path, key, wanted, metadata);
     }
+    for (const [key, wanted] of Object.entries(expected)) {
+      if (wanted === undefined || metadata[key] === String(wanted)) continue;
+      note(`The latents were inverted with ${WORDS[key] ?? key} "${metadata[key]}", not "${wanted}".`);
+    }
     const data = new Float32Array(stored.byteLength / 4);
     await file.read('latents', 0, new Uint8Array(data.buffer));
     return ndarray(data, stored.shape);
@@ -69,6 +100,12 @@ export async function readLatents(path: string, needed: Needed): Promise<NdArray
 const OPTIONS: Readonly<Record<string, string>> = {
   numInferenceSteps: '--num-inference-steps',
   inpaintStrength: '--inpaint-strength',
+};
+
+const WORDS: Readonly<Record<string, string>> = {
+  prompt: 'the prompt',
+  negativePrompt: 'the negative prompt',
+  guidanceScale: 'guidance scale',
 };
 
 function mismatch(path: string, key: string, wanted: unknown, metadata: Readonly<Record<string, string>>): InputError {
@@ -91,6 +128,10 @@ function mismatch(path: string, key: string, wanted: unknown, metadata: Readonly
       path,
       fix: `Pass --size ${metadata['width']}x${metadata['height']}, or invert again.`,
     });
+  }
+  if (key === 'picture') {
+    const fix = 'Name the picture that was inverted, or invert again.';
+    return new InputError({ op: 'latents', problem: 'the latents are of another picture', path, fix });
   }
   const option = OPTIONS[key] ?? key;
   return new InputError({

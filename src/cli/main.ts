@@ -3,9 +3,13 @@
 import { EXIT } from './command.ts';
 import { runCommand } from './program.ts';
 
+const SHOW_CURSOR = '\x1b[?25h';
 const controller = new AbortController();
 process.on('SIGINT', () => {
-  if (controller.signal.aborted) process.exit(EXIT.interrupted);
+  if (controller.signal.aborted) {
+    if (process.stderr.isTTY) process.stderr.write(SHOW_CURSOR); // a bar may have hidden it
+    process.exit(EXIT.interrupted);
+  }
   controller.abort();
 });
 process.on('SIGTERM', () => controller.abort());

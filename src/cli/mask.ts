@@ -40,7 +40,7 @@ export function maskCommand(outside: Outside): Command {
 
 async function mask(image: string, o: Options, outside: Outside): Promise<void> {
   checkOutput(o.output, ['.png']);
-  const picture = await loadImage(image);
+  const picture = await loadImage(image, outside);
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
     const start = performance.now();

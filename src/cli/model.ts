@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
-import { candidates } from '../io/checkpoint.ts';
+import { type CheckpointStem, candidates } from '../io/checkpoint.ts';
 import { requestGpu } from '../node/device.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
@@ -136,30 +136,44 @@ export function embeddedModel(family: Family = 'stable-diffusion'): string {
   });
 }
 
-/** SHA-256 over the configs and up to 1 MiB from the end of the UNet's weights, shortened. */
+/** SHA-256 over the configs and the ends of all weight files, shortened. */
 async function fingerprintOf(folder: FolderSource, variant: string | undefined): Promise<string> {
   const hash = createHash('sha256');
-  for (const file of [
-    'scheduler/scheduler_config.json',
-    'inverse_scheduler/scheduler_config.json',
-    'text_encoder/config.json',
-    'unet/config.json',
-    'vae/config.json',
-  ]) {
-    if (await folder.has(file)) hash.update(await folder.text(file));
-  }
-  const names = [
-    ...(variant === undefined ? [] : candidates('diffusion_pytorch_model', variant)),
-    ...candidates('diffusion_pytorch_model', undefined),
-  ];
-  for (const name of names) {
-    if (!(await folder.has(`unet/${name}`))) continue;
-    const weights = await folder.bytes(`unet/${name}`);
-    const tail = new Uint8Array(Math.min(weights.byteLength, 2 ** 20));
-    await weights.read(weights.byteLength - tail.length, tail);
-    await weights.close?.();
-    hash.update(tail);
-    break;
+  const scheduler = 'scheduler/scheduler_config.json';
+  if (await folder.has(scheduler)) hash.update(await folder.text(scheduler));
+  for (const [network, stem] of [
+    ['text_encoder', 'model'],
+    ['unet', 'diffusion_pytorch_model'],
+    ['vae', 'diffusion_pytorch_model'],
+  ] as const) {
+    hash.update(await folder.text(`${network}/config.json`));
+    for (const file of await weightFiles(folder, network, stem, variant)) hash.update(await endOf(folder, file));
   }
   return hash.digest('hex').slice(0, 16);
+}
+
+/** The files that hold a network's weights: one, or the shards of an index. */
+async function weightFiles(
+  folder: FolderSource,
+  network: string,
+  stem: CheckpointStem,
+  variant: string | undefined,
+): Promise<string[]> {
+  const names = [...(variant === undefined ? [] : candidates(stem, variant)), ...candidates(stem, undefined)];
+  for (const name of names) {
+    if (!(await folder.has(`${network}/${name}`))) continue;
+    if (!name.endsWith('.json')) return [`${network}/${name}`];
+    const index = JSON.parse(await folder.text(`${network}/${name}`)) as { weight_map?: Record<string, string> };
+    return [...new Set(Object.values(index.weight_map ?? {}))].sort().map(shard => `${network}/${shard}`);
+  }
+  return [];
+}
+
+/** Up to 256 KiB from the end of a file. */
+async function endOf(folder: FolderSource, file: string): Promise<Uint8Array> {
+  const weights = await folder.bytes(file);
+  const end = new Uint8Array(Math.min(weights.byteLength, 2 ** 18));
+  await weights.read(weights.byteLength - end.length, end);
+  await weights.close?.();
+  return end;
 }

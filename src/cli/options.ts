@@ -173,12 +173,12 @@ export function addMaskSettings(command: Command): Command {
     .option('--blur <x>', 'soften the mask, sigma in latent pixels', number(0));
 }
 
-/** The inversion. */
-export function addInvertOptions(command: Command): Command {
+/** The inversion; where it is the only phase, its negative prompt has diffusers' name too. */
+export function addInvertOptions(command: Command, negative = '--invert-negative-prompt <text>'): Command {
   return command
     .optionsGroup('Inversion:')
     .option('--invert-guidance-scale <x>', 'guidance of the inversion alone; 1 keeps it from drifting', number())
-    .option('--invert-negative-prompt <text>', 'negative prompt of the inversion')
+    .option(negative, 'negative prompt of the inversion')
     .option('--lambda-auto-corr <x>', 'weight of the autocorrelation term of the regularisation', number(0), 20)
     .option('--lambda-kl <x>', 'weight of the divergence term of the regularisation', number(0), 20)
     .option('--num-reg-steps <n>', 'rounds of regularisation a step; 0 is none', integer(0), 0)

@@ -45,6 +45,7 @@ export function createProgram(outside: Outside): Command {
     command.exitOverride().configureOutput({
       writeOut: text => outside.stdout.write(text),
       writeErr: text => outside.stderr.write(text),
+      outputError: (text, write) => write(text.replaceAll(/\n(?=\()/g, ' ')), // a suggestion stays on the line
       getOutHelpWidth: () => outside.stdout.columns ?? 100,
     });
   }

@@ -35,6 +35,8 @@ class Bars implements Progress {
   readonly #stream: NodeJS.WriteStream;
   #bar: cliProgress.SingleBar | undefined;
   #label = '';
+  /** Of the bar that ended last: a phase may tell of its end twice. */
+  #finished = '';
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
@@ -46,8 +48,9 @@ class Bars implements Progress {
   };
 
   bytes(label: string, done: number, of: number): void {
-    const mib = (n: number): number => Math.round(n / 2 ** 20);
-    this.#show(label, mib(done), Math.max(1, mib(of)), '{value}/{total} MiB');
+    const total = Math.max(1, Math.round(of / 2 ** 20));
+    const value = Math.min(total - 1, Math.round(done / 2 ** 20)); // rounding alone ends no bar
+    this.#show(label, done >= of ? total : value, total, '{value}/{total} MiB');
   }
 
   readonly note = (line: string): void => {
@@ -62,9 +65,11 @@ class Bars implements Progress {
   }
 
   #show(label: string, value: number, total: number, count: string): void {
+    if (label === this.#finished && value >= total) return;
     if (label !== this.#label) {
       this.stop();
       this.#label = label;
+      this.#finished = '';
       const format = `${label.padEnd(16)} {bar} ${count} | {duration_formatted}, {eta_formatted} left`;
       const options = { format, stream: this.#stream, hideCursor: true, barsize: 24, etaBuffer: 5 };
       this.#bar = new cliProgress.SingleBar(options, cliProgress.Presets.shades_classic);
@@ -72,7 +77,9 @@ class Bars implements Progress {
     }
     this.#bar?.setTotal(total);
     this.#bar?.update(value);
-    if (value >= total) this.stop();
+    if (value < total) return;
+    this.stop();
+    this.#finished = label;
   }
 }
 

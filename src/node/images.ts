@@ -29,15 +29,19 @@ const MAX_PIXELS = 178_956_970;
 /**
  * Loads a picture as RGB, upright. Alpha is dropped, grey and palettes become RGB.
  * @param input where from
- * @throws InputError when there is no file, or it is neither PNG nor JPEG, or it is damaged
+ * @param options `signal` ends a download
+ * @throws InputError when there is no file, or it is neither PNG nor JPEG, or it is damaged; the signal's reason
  * @see diffusers.utils.load_image
  */
-export async function loadImage(input: ImageInput): Promise<RgbImage> {
+export async function loadImage(
+  input: ImageInput,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<RgbImage> {
   if (input instanceof Uint8Array) return decodeImage(input);
   if (input instanceof ArrayBuffer) return decodeImage(new Uint8Array(input));
   if (input instanceof Blob) return decodeImage(new Uint8Array(await input.arrayBuffer()));
   const label = String(input);
-  const bytes = /^(https?|data):/.test(label) ? await download(label) : await readPath(input);
+  const bytes = /^(https?|data):/.test(label) ? await download(label, options.signal) : await readPath(input);
   return decodeImage(bytes, label.startsWith('data:') ? 'data URL' : label);
 }
 
@@ -179,10 +183,11 @@ async function readPath(input: string | URL): Promise<Uint8Array> {
   });
 }
 
-async function download(url: string): Promise<Uint8Array> {
+async function download(url: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const fix = 'Check the address and the connection.';
   const path = url.slice(0, 200);
-  const response = await fetch(url).catch((cause: unknown) => {
+  const response = await fetch(url, signal ? { signal } : {}).catch((cause: unknown) => {
+    signal?.throwIfAborted();
     throw new InputError({ op: 'loadImage', problem: 'no answer', path, fix, cause });
   });
   if (!response.ok) {

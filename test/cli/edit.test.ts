@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -121,7 +121,40 @@ describe('edit', () => {
     expect(await line('--num-inference-steps', '4', '--size', '64x64')).toMatchInlineSnapshot(
       `"error: latents: the latents have another size: expected width 64, got 128x128 (DIR/x.safetensors). Pass --size 128x128, or invert again."`,
     );
-    expect(await readdir(root)).toEqual(['x.safetensors']);
+    expect(await line('--num-inference-steps', '4', '--keep-size', '--size', '64x64')).toContain('--keep-size');
+    await saveImage(at('other.png'), resize(await loadImage(APPLES), 64, 64, 'bicubic'));
+    const other = ['edit', at('other.png'), ...PROMPTS, '--num-inference-steps', '4', '--latents', at('x.safetensors')];
+    const { code, stderr } = await pentimento([...other, '-o', at('out.png')]);
+    expect(code).toBe(2);
+    expect(/^error: .*/m.exec(stderr)?.[0].replaceAll(root, 'DIR')).toMatchInlineSnapshot(
+      `"error: latents: the latents are of another picture (DIR/x.safetensors). Name the picture that was inverted, or invert again."`,
+    );
+    expect((await readdir(root)).sort()).toEqual(['other.png', 'x.safetensors']);
+  });
+
+  it('notes where latents were inverted with another prompt, and takes them', async () => {
+    const { encodeLatents, pictureHash, readLatents } = await import('../../src/cli/latents.ts');
+    const picture = pictureHash(await loadImage(APPLES));
+    const made = { fingerprint: 'f', numInferenceSteps: 2, inpaintStrength: 1, width: 8, height: 8, picture };
+    const settings = { ...made, model: 'm', prompt: 'a bowl', negativePrompt: '', guidanceScale: 1, seed: 0 };
+    const latents = { data: Float32Array.from({ length: 8 }, (_, i) => i), shape: [1, 2, 4, 1, 1] };
+    await writeFile(at('x.safetensors'), encodeLatents(latents, settings));
+    const notes: string[] = [];
+    const read = (needed: object, expected: object) =>
+      readLatents(at('x.safetensors'), { ...made, ...needed }, expected, line => notes.push(line));
+    expect(await read({}, { prompt: 'a bowl', guidanceScale: 1 })).toEqual(latents);
+    expect(notes).toEqual([]);
+    await read({}, { prompt: 'a basket', negativePrompt: undefined, guidanceScale: 7.5 });
+    expect(notes).toEqual([
+      'The latents were inverted with the prompt "a bowl", not "a basket".',
+      'The latents were inverted with guidance scale "1", not "7.5".',
+    ]);
+    await expect(read({ fingerprint: 'g' }, {})).rejects.toThrow('another model made these latents: got m');
+    const bytes = await readFile(at('x.safetensors'));
+    await writeFile(at('x.safetensors'), bytes.subarray(0, bytes.length - 4));
+    await expect(read({}, {})).rejects.toThrow(/safetensors/);
+    await rm(at('x.safetensors'));
+    await expect(read({}, {})).rejects.toThrow(/x\.safetensors/);
   });
 
   it('pastes the changed region into a picture of any size and leaves the rest as it was', async () => {

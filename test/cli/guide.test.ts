@@ -56,9 +56,9 @@ describe('guide', () => {
     const html = await readFile(result.files.report, 'utf8');
     for (const text of [caption, ...result.sourcePrompts, ...result.targetPrompts]) expect(html).toContain(text);
     const pictures = [...html.matchAll(/src="(data:image\/png;base64,[^"]+)"/g)].map(([, url]) => url);
-    const shown = await Promise.all(pictures.map(loadImage));
+    const shown = await Promise.all(pictures.map(path => loadImage(path)));
     const files = ['', 'mask', 'noise', 'image'].map(key => (key ? result.files[key] : PICTURE));
-    expect(shown).toEqual(await Promise.all(files.map(loadImage)));
+    expect(shown).toEqual(await Promise.all(files.map(path => loadImage(path))));
   }, 600_000);
 
   it('says on stderr how far it is, and prints the files', async () => {

@@ -1,0 +1,68 @@
+import { PassThrough } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { createProgress } from '../../src/cli/progress.ts';
+
+/** A terminal that keeps what it is sent. */
+function terminal() {
+  const stream = new PassThrough();
+  Object.assign(stream, { isTTY: true, columns: 120, cursorTo: () => {}, clearLine: () => {}, moveCursor: () => {} });
+  let text = '';
+  stream.on('data', chunk => {
+    text += chunk;
+  });
+  return { stream: stream as unknown as NodeJS.WriteStream, text: () => text };
+}
+
+const event = (phase: 'load' | 'mask' | 'invert', step: number, of: number) => ({ phase, step, of, ms: 1, bytes: 0 });
+const HIDE = '\x1b[?25l';
+const SHOW = '\x1b[?25h';
+const count = (text: string, part: string) => text.split(part).length - 1;
+
+describe('bars on a terminal', () => {
+  it('show the time left, one bar a phase, and give the cursor back', async () => {
+    const { stream, text } = terminal();
+    const progress = createProgress(stream);
+    for (let i = 0; i <= 4; i++) progress.report(event('mask', i, 4));
+    for (let i = 0; i <= 4; i++) progress.report(event('invert', i, 4));
+    progress.stop();
+    await new Promise(setImmediate);
+    expect(text()).toMatch(/finding mask .*4\/4 \| .* left/);
+    expect(text()).toMatch(/inverting .*4\/4 \| .* left/);
+    expect(count(text(), HIDE)).toBe(2);
+    expect(count(text(), SHOW)).toBe(2);
+    expect(text().lastIndexOf(SHOW)).toBeGreaterThan(text().lastIndexOf(HIDE));
+  });
+
+  it('begin no second bar for a phase that tells of its end twice', async () => {
+    const { stream, text } = terminal();
+    const progress = createProgress(stream);
+    const of = 3 * 2 ** 20;
+    for (const done of [0, 2 ** 20, of, of, of]) progress.report(event('load', done, of));
+    progress.stop();
+    await new Promise(setImmediate);
+    expect(count(text(), HIDE)).toBe(1);
+  });
+
+  it('end by the last byte, not by the last rounded MiB', async () => {
+    const { stream, text } = terminal();
+    const progress = createProgress(stream);
+    const of = 3 * 2 ** 20;
+    progress.report(event('load', of - 1, of));
+    await new Promise(setImmediate);
+    expect(text()).not.toContain('3/3 MiB');
+    progress.report(event('load', of, of));
+    await new Promise(setImmediate);
+    expect(text()).toContain('3/3 MiB');
+    expect(count(text(), HIDE)).toBe(1);
+  });
+
+  it('are taken away where a line is printed', async () => {
+    const { stream, text } = terminal();
+    const progress = createProgress(stream);
+    progress.report(event('invert', 1, 4));
+    progress.note('a warning');
+    await new Promise(setImmediate);
+    expect(text().indexOf(SHOW)).toBeGreaterThan(-1);
+    expect(text().indexOf('a warning\n')).toBeGreaterThan(text().indexOf(SHOW));
+  });
+});
