@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { createProgram } from '../src/cli/program.ts';
 import { loadImage } from '../src/node/images.ts';
+import { blocks, replaced } from './support/documents.ts';
 
 const README = readFileSync('README.md', 'utf8');
 const documents = [
@@ -19,11 +20,6 @@ const documents = [
     .map(n => join('docs', n)),
 ];
 const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
-
-/** The fenced blocks of a language. */
-function blocks(text: string, language: string): string[] {
-  return [...text.matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, 'g'))].map(m => m[1]);
-}
 
 describe('README', () => {
   it('shows claim, picture, commands and an example on its first page', () => {
@@ -39,10 +35,10 @@ describe('README', () => {
     const [code] = blocks(README, 'ts');
     // In a folder of the package, so that its own name leads to it; fewer steps, another place for the picture.
     await mkdir('out/readme', { recursive: true });
-    const quick = code
-      .replace('numInferenceSteps: 50', 'numInferenceSteps: 4, numMapsPerMask: 1')
-      .replace("'pears.png'", "'out/readme/pears.png'");
-    expect(quick).not.toBe(code);
+    const quick = replaced(code, {
+      'seed: 0': 'seed: 0, numInferenceSteps: 4, numMapsPerMask: 1',
+      "'pears.png'": "'out/readme/pears.png'",
+    });
     await writeFile('out/readme/example.ts', quick);
     await promisify(execFile)(process.execPath, [
       '--import',

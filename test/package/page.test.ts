@@ -1,8 +1,10 @@
 /** The packed package in a page of Chromium: the example page, and the UNet against its recorded output. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { relativeL2 } from '../support/close.ts';
+import { blocks, replaced } from '../support/documents.ts';
 import { recordedMask, recordedPicture } from '../support/edits.ts';
 import { loadGolden } from '../support/golden.ts';
 import { openPage, serve } from '../support/page.ts';
@@ -78,4 +80,21 @@ describe('a page', () => {
     expect(mask).toEqual(await recordedMask('quick'));
     expect(problems).toEqual([]);
   }, 300_000);
+
+  it("runs README's block", async () => {
+    const [block] = blocks(readFileSync(join(ROOT, 'README.md'), 'utf8'), 'html');
+    const content = replaced(block, {
+      '<script type="module">': '',
+      '</script>': '',
+      'seed: 0': 'seed: 0, numInferenceSteps: 4, numMapsPerMask: 1',
+    });
+    await page.addScriptTag({ type: 'module', content });
+    await page.waitForSelector('body > img', { timeout: 120_000 });
+    const size = await page.$eval('body > img', async img => {
+      await (img as HTMLImageElement).decode();
+      return [(img as HTMLImageElement).naturalWidth, (img as HTMLImageElement).naturalHeight];
+    });
+    expect(size).toEqual([128, 128]);
+    expect(problems).toEqual([]);
+  }, 150_000);
 });
