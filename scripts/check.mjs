@@ -6,7 +6,7 @@ import { ROOT, setup } from './setup.mjs';
 setup({ build: true, browser: true });
 
 const STEPS = [
-  ['format and lint', 'npx', ['biome', 'check', '--error-on-warnings', '.']],
+  ['format and lint', 'npm', ['run', '--silent', 'lint']],
   ['types', 'npm', ['run', '--silent', 'types']],
   ['shaders compile', 'npx', ['vitest', 'run', 'test/shaders.test.ts', 'test/architecture.test.ts']],
   ['package', 'npm', ['run', '--silent', 'check:package']],
