@@ -12,6 +12,8 @@ export interface LoadOptions {
   /** Called after each read with the bytes so far and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Bytes of the file that are on their way at once; default 32 MiB. */
+  readonly stagingBytes?: number | undefined;
 }
 
 /** A model's weights on a device: read-only slabs that parameters point into. */
@@ -50,9 +52,12 @@ export class LoadedWeights {
       await gpu.guarded(`load ${source.label}`, () => {
         slabs = allocate(gpu, requests, options.dtype ?? 'float32', source.label);
       });
-      await upload(gpu, source, requests, (done, total) => {
-        options.signal?.throwIfAborted();
-        options.onProgress?.(done, total);
+      await upload(gpu, source, requests, {
+        stagingBytes: options.stagingBytes,
+        onProgress: (done, total) => {
+          options.signal?.throwIfAborted();
+          options.onProgress?.(done, total);
+        },
       });
     } catch (error) {
       release(slabs, requests);

@@ -1,4 +1,5 @@
 /** Pictures to latents and back through the VAE: one by one, a few at a time, or by tiles. */
+import { InputError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { dim, sizeOf } from '../core/shape.ts';
 import { concatenate } from '../io/preprocess.ts';
@@ -38,9 +39,19 @@ export class Autoencoder {
     return this.component.model.config.scalingFactor;
   }
 
-  /** The tile that the model was trained on. */
-  get defaultTile(): TileSizes {
-    return tileSizes(this.component.model.config);
+  /**
+   * Turns tiling on.
+   * @param sizes of pixels and latents one gives the other; default: the tile that the model was trained on
+   * @throws InputError for tiles whose results would not meet
+   */
+  tile(op: string, sizes: Partial<TileSizes>): void {
+    const { factor } = this;
+    const { pixels, latents, overlap } = sizes;
+    const own = tileSizes(this.component.model.config);
+    const side = latents ?? (pixels === undefined ? own.latents : pixels / factor);
+    const tile = { pixels: pixels ?? side * factor, latents: side, overlap: overlap ?? own.overlap };
+    checkTile(op, tile, factor);
+    this.tiling = tile;
   }
 
   /**
@@ -107,6 +118,24 @@ export class Autoencoder {
     program.plan.run();
     return asArray(await program.io.output.read(), program.io.output.shape);
   }
+}
+
+function checkTile(op: string, tile: TileSizes, factor: number): void {
+  const { pixels, latents, overlap } = tile;
+  const fix = `For example pixels ${32 * factor}, latents 32, overlap 0.25.`;
+  if (!(Number.isInteger(latents) && latents > 0 && pixels === latents * factor)) {
+    const expected = `whole latents, and ${factor} times as many pixels`;
+    throw new InputError({ op, problem: 'no size of tiles', expected, received: tile, path: 'sizes', fix });
+  }
+  // What one tile leaves off its neighbour must begin: the same whole number of latents in both directions.
+  const stride = Math.trunc(latents * (1 - overlap));
+  const meet =
+    stride + Math.trunc(latents * overlap) === latents &&
+    Math.trunc(pixels * (1 - overlap)) === stride * factor &&
+    Math.trunc(pixels * overlap) === pixels - stride * factor;
+  if (overlap >= 0 && overlap < 1 && stride >= 1 && meet) return;
+  const expected = 'a share from 0 to below 1 that makes a whole number of latents';
+  throw new InputError({ op, problem: 'tiles that do not meet', expected, received: tile, path: 'sizes.overlap', fix });
 }
 
 /** Entries [start, end) of the first axis, not copied. */

@@ -1,36 +1,51 @@
 /** The public calls: check everything, encode what is needed, run the phases, shape the result. */
-import { InputError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
 import type { RgbImage } from '../io/image.ts';
-import { Generator } from '../schedulers/index.ts';
-import { batchOf, checkCrossAttention, promptNames, sourceOf, targetOf } from './checks.ts';
+import {
+  batchOf,
+  checkCount,
+  checkCrossAttention,
+  checkPrompts,
+  type PromptNames,
+  promptNames,
+  sourceOf,
+  targetOf,
+} from './checks.ts';
 import {
   type EditInputs,
-  type EditSettings,
   editPhase,
+  editSchedule,
   editSettings,
-  editTimesteps,
   maskOrder,
   prepareLatents,
   prepareMask,
 } from './edit-phase.ts';
-import { type History, invertPhase, invertSettings, invertTimesteps, readHistory } from './invert-phase.ts';
-import { maskPhase, maskSettings, maskTimestep } from './mask-phase.ts';
+import { checkRegularised, invertPhase, invertSchedule, invertSettings, readHistory } from './invert-phase.ts';
+import { checkPair, maskPhase, maskSettings, maskTimestep } from './mask-phase.ts';
 import { outputTypeOf, pasteAll, toOutput } from './output.ts';
 import type { Parts } from './parts.ts';
-import { encodePictures, preparePictures } from './picture.ts';
+import {
+  checkDraws,
+  checkGenerators,
+  encodePictures,
+  generatorOf,
+  latentSides,
+  preparePictures,
+  repeatRows,
+} from './picture.ts';
+import { planRun } from './run-plan.ts';
 import type { Session } from './session.ts';
 import type { EncodeOptions } from './text.ts';
 import type {
-  CommonArgs,
   EditArgs,
   EditOutput,
+  EncodePromptOptions,
   GenerateMaskArgs,
-  Generators,
   InversionOutput,
   InvertArgs,
   MaskOutput,
+  Prompt,
   RunArgs,
   RunOutput,
   StepEvent,
@@ -38,16 +53,25 @@ import type {
 
 type Steps<T> = AsyncGenerator<StepEvent, T>;
 
-/** One source of noise for a call: the caller's, or a new one from entropy. */
-function generatorOf(args: CommonArgs): Generators {
-  if (args.generator !== undefined) return args.generator;
-  const fresh = new Generator();
-  fresh.seed();
-  return fresh;
+function encoding(op: string, names: string | PromptNames, guidanceScale: number): EncodeOptions {
+  return { op, names: typeof names === 'string' ? promptNames(names) : names, guided: guidanceScale > 1 };
 }
 
-function encoding(op: string, prefix: string, guidanceScale: number): EncodeOptions {
-  return { op, names: promptNames(prefix), guided: guidanceScale > 1 };
+/** `encodePrompt` */
+export async function* encodeCall(
+  session: Session,
+  parts: Parts,
+  prompt: Prompt,
+  o: EncodePromptOptions,
+): Steps<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> {
+  const op = 'encodePrompt';
+  const { numImagesPerPrompt = 1, clipSkip, negativePrompt } = o;
+  const args = { prompt, negativePrompt };
+  checkPrompts(op, args, promptNames(''));
+  checkCount(op, numImagesPerPrompt, 'numImagesPerPrompt');
+  const { positive, negative } = await parts.text.encode(session, args, { op, guided: true, clipSkip });
+  const many = (embeds: NdArray): NdArray => repeatRows(embeds, numImagesPerPrompt);
+  return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
 }
 
 /** `generateMask` */
@@ -55,22 +79,18 @@ export async function* maskCall(session: Session, parts: Parts, args: GenerateMa
   const op = 'generateMask';
   checkCrossAttention(op, args);
   const settings = maskSettings(op, args);
+  checkPair(op, parts.text.shapeOf(sourceOf(args)), parts.text.shapeOf(targetOf(args)));
   const timestep = maskTimestep(op, parts.scheduler, settings);
   const image = preparePictures(op, args.image, parts.vae, parts.warn);
+  const generator = generatorOf(args);
+  checkDraws(op, image, { batch: batchOf(targetOf(args)), repeat: settings.numMapsPerMask, generator });
   const g = settings.guidanceScale;
   const [target, source] = await parts.text.encodeAll(session, [
     { args: targetOf(args), options: encoding(op, 'target', g) },
     { args: sourceOf(args), options: encoding(op, 'source', g) },
   ]);
   const pictures = await encodePictures(session, image, parts.vae);
-  return yield* maskPhase(session, parts, {
-    settings,
-    timestep,
-    source,
-    target,
-    pictures,
-    generator: generatorOf(args),
-  });
+  return yield* maskPhase(session, parts, { settings, timestep, source, target, pictures, generator });
 }
 
 /** `invert` */
@@ -78,17 +98,15 @@ export async function* invertCall(session: Session, parts: Parts, args: InvertAr
   const op = 'invert';
   checkCrossAttention(op, args);
   const settings = invertSettings(op, args);
-  const timesteps = invertTimesteps(op, parts.inverseScheduler, settings);
+  const schedule = invertSchedule(op, parts.inverseScheduler, settings);
   const image = preparePictures(op, args.image, parts.vae, parts.warn);
+  const [batch, generator] = [batchOf(args), generatorOf(args)];
+  checkDraws(op, image, { batch, repeat: 1, generator });
+  const shape = [batch, parts.denoiser.channels, ...latentSides(image, parts.vae)];
+  checkRegularised(op, settings, { shape, generator, scheduler: parts.inverseScheduler });
   const embeddings = await parts.text.encode(session, args, encoding(op, '', settings.guidanceScale));
   const pictures = await encodePictures(session, image, parts.vae);
-  const history = yield* invertPhase(session, parts, {
-    settings,
-    timesteps,
-    embeddings,
-    pictures,
-    generator: generatorOf(args),
-  });
+  const history = yield* invertPhase(session, parts, { settings, schedule, embeddings, pictures, generator });
   const latents = await readHistory(history);
   if (!args.decodeLatents) return { latents };
   const type = (args.outputType ?? 'pil') === 'pil' ? 'pil' : 'np';
@@ -106,12 +124,19 @@ export async function* editCall(session: Session, parts: Parts, args: EditArgs):
   const settings = editSettings(op, args);
   const batch = batchOf(args);
   const mask = prepareMask(op, args.maskImage, batch);
-  const timesteps = editTimesteps(op, parts.scheduler, settings);
+  const schedule = editSchedule(op, parts.scheduler, settings);
   const size = [parts.denoiser.channels, ...mask.shape.slice(2)];
-  const latents = prepareLatents(op, args.imageLatents, { size, batch, frames: timesteps.length });
+  const latents = prepareLatents(op, args.imageLatents, {
+    size,
+    of: 'mask',
+    batch,
+    frames: schedule.timesteps.length,
+  });
+  const generator = generatorOf(args);
+  if (settings.eta > 0) checkGenerators(op, generator, batch * settings.numImagesPerPrompt);
   const options = { ...encoding(op, '', settings.guidanceScale), clipSkip: args.clipSkip };
   const embeddings = await parts.text.encode(session, args, options);
-  const inputs = { settings, timesteps, embeddings, mask, latents, generator: generatorOf(args) };
+  const inputs = { settings, schedule, embeddings, mask, latents, generator };
   return { images: yield* editAndDecode(session, parts, inputs), nsfwContentDetected: undefined };
 }
 
@@ -129,90 +154,32 @@ export async function* runCall(session: Session, parts: Parts, args: RunArgs): S
   const op = 'run';
   checkCrossAttention(op, args);
   const plan = planRun(op, parts, args);
-  const { mask: m, invert: v, edit: e } = plan;
-  const none = { args: e, options: encoding(op, 'target', 0) };
-  const [edited, source, target, inverted] = await parts.text.encodeAll(session, [
-    { args: e, options: { ...encoding(op, 'target', e.guidanceScale), clipSkip: e.clipSkip } },
+  const { mask: m, invert: v, names } = plan;
+  const e = plan.edit.settings;
+  const none = { args: e, options: encoding(op, names.edit, 0) };
+  const [embeddings, source, target, inverted] = await parts.text.encodeAll(session, [
+    { args: e, options: { ...encoding(op, names.edit, e.guidanceScale), clipSkip: e.clipSkip } },
     m ? { args: sourceOf(m.settings), options: encoding(op, 'source', m.settings.guidanceScale) } : none,
     m ? { args: targetOf(m.settings), options: encoding(op, 'target', m.settings.guidanceScale) } : none,
-    v ? { args: v.settings, options: encoding(op, 'source', v.settings.guidanceScale) } : none,
+    v ? { args: v.settings, options: encoding(op, names.invert, v.settings.guidanceScale) } : none,
   ]);
   const pictures = plan.image && (await encodePictures(session, plan.image, parts.vae));
   const found =
     m &&
     pictures &&
     (yield* maskPhase(session, parts, { ...m, source, target, pictures, generator: plan.generator() }));
-  const batch = batchOf(e);
-  const mask = prepareMask(op, args.maskImage ?? found?.mask, batch);
-  const frames = plan.timesteps.length;
-  const size = [parts.denoiser.channels, ...mask.shape.slice(2)];
-  let latents: NdArray | History;
-  if (v && pictures)
-    latents = yield* invertPhase(session, parts, { ...v, embeddings: inverted, pictures, generator: plan.generator() });
-  else latents = prepareLatents(op, args.imageLatents, { size, batch, frames });
-  const known = args.returnLatents && 'tensor' in latents ? { latents: await readHistory(latents) } : {};
-  const inputs = {
-    settings: e,
-    timesteps: plan.timesteps,
-    embeddings: edited,
-    mask,
-    latents,
+  const history =
+    v &&
+    pictures &&
+    (yield* invertPhase(session, parts, { ...v, embeddings: inverted, pictures, generator: plan.generator() }));
+  const latents = args.returnLatents && history ? { latents: await readHistory(history) } : {};
+  const images = yield* editAndDecode(session, parts, {
+    ...plan.edit,
+    embeddings,
+    mask: plan.maskImage ?? prepareMask(op, found?.mask, plan.batch),
+    latents: history ?? (plan.latents as NdArray),
     generator: plan.generator(),
-  };
-  const images = yield* editAndDecode(session, parts, inputs);
+  });
   session.endPhase();
-  return { ...(found ? { mask: found } : {}), ...known, images, timings: { ...session.timings } };
-}
-
-interface RunPlan {
-  readonly image: NdArray | undefined;
-  readonly mask: { settings: ReturnType<typeof maskSettings>; timestep: number } | undefined;
-  readonly invert: { settings: ReturnType<typeof invertSettings>; timesteps: readonly number[] } | undefined;
-  readonly edit: EditSettings;
-  readonly timesteps: readonly number[];
-  /** For the next phase. */
-  generator(): Generators;
-}
-
-/** Distributes the arguments over the phases and checks all of them before any work. */
-function planRun(op: string, parts: Parts, args: RunArgs): RunPlan {
-  const { seed } = args;
-  if (seed !== undefined && args.generator !== undefined) {
-    throw new InputError({
-      op,
-      problem: 'seed and generator were both given',
-      expected: 'one of the two',
-      fix: 'Leave the generator out: each phase draws from a fresh one with the seed.',
-    });
-  }
-  const source = { prompt: args.sourcePrompt, promptEmbeds: args.sourcePromptEmbeds };
-  const target = { prompt: args.targetPrompt, promptEmbeds: args.targetPromptEmbeds };
-  const ownNegative = args.negativePrompt != null || args.negativePromptEmbeds != null;
-  const negative = ownNegative
-    ? { negativePrompt: args.negativePrompt, negativePromptEmbeds: args.negativePromptEmbeds }
-    : { negativePrompt: args.sourcePrompt, negativePromptEmbeds: args.sourcePromptEmbeds };
-  const image =
-    args.maskImage != null && args.imageLatents != null
-      ? undefined
-      : preparePictures(op, args.image, parts.vae, parts.warn);
-  const maskArgs = { ...args, guidanceScale: args.maskGuidanceScale ?? args.guidanceScale, outputType: 'pil' as const };
-  const mask = args.maskImage == null ? maskSettings(op, maskArgs) : undefined;
-  const invertArgs: InvertArgs = {
-    ...args,
-    ...source,
-    negativePrompt: args.invertNegativePrompt,
-    negativePromptEmbeds: undefined,
-    guidanceScale: args.invertGuidanceScale ?? args.guidanceScale,
-  };
-  const invert = args.imageLatents == null ? invertSettings(op, invertArgs) : undefined;
-  const edit = editSettings(op, { ...args, ...target, ...negative });
-  const shared = generatorOf(args);
-  return {
-    image,
-    mask: mask && { settings: mask, timestep: maskTimestep(op, parts.scheduler, mask) },
-    invert: invert && { settings: invert, timesteps: invertTimesteps(op, parts.inverseScheduler, invert) },
-    edit,
-    timesteps: editTimesteps(op, parts.scheduler, edit),
-    generator: () => (seed === undefined ? shared : new Generator(seed)),
-  };
+  return { ...(found ? { mask: found } : {}), ...latents, images, timings: { ...session.timings } };
 }

@@ -135,6 +135,15 @@ export function negativesOf(op: string, args: PromptArgs, names: PromptNames): r
   });
 }
 
+/**
+ * Arguments with defaults where they are undefined. null stays, for the checks to refuse: diffusers takes no None for a
+ * number either.
+ */
+export function withDefaults<A extends object, D extends object>(args: A, defaults: D): A & D {
+  const given = Object.entries(args).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) } as A & D;
+}
+
 /** @throws InputError outside [0, 1] */
 export function checkStrength(op: string, value: unknown, path: string): void {
   if (typeof value === 'number' && value >= 0 && value <= 1) return;

@@ -106,15 +106,18 @@ export class Component<M> {
   readonly #gpu: Gpu;
   readonly #memory: Memory;
   readonly #dtype: 'float32' | 'float16';
+  readonly #stagingBytes: number | undefined;
   readonly #programs = new Map<string, Program<unknown>>();
   readonly #attached = new Set<{ dispose(): void }>();
   #loaded: LoadedWeights | undefined;
+  /** Counts unloadings: what was begun before one must not be kept after it. */
+  #unloads = 0;
 
   constructor(
     name: string,
     model: M,
     weights: Weights,
-    home: { gpu: Gpu; memory: Memory; dtype: 'float32' | 'float16' },
+    home: { gpu: Gpu; memory: Memory; dtype: 'float32' | 'float16'; stagingBytes?: number | undefined },
   ) {
     this.name = name;
     this.model = model;
@@ -122,6 +125,7 @@ export class Component<M> {
     this.#gpu = home.gpu;
     this.#memory = home.memory;
     this.#dtype = home.dtype;
+    this.#stagingBytes = home.stagingBytes;
   }
 
   get loaded(): boolean {
@@ -131,8 +135,18 @@ export class Component<M> {
   /** Streams the weights to the device unless they are there. */
   async load(call: LoadCall = {}): Promise<void> {
     if (this.#loaded) return;
-    this.#loaded = await this.#weights.load(this.#gpu, { dtype: this.#dtype, ...call });
-    this.#memory.add(this.#loaded.bytes);
+    const before = this.#unloads;
+    const loaded = await this.#weights.load(this.#gpu, {
+      dtype: this.#dtype,
+      stagingBytes: this.#stagingBytes,
+      ...call,
+    });
+    if (before !== this.#unloads) {
+      loaded.dispose();
+      throw this.#gone();
+    }
+    this.#loaded = loaded;
+    this.#memory.add(loaded.bytes);
   }
 
   /**
@@ -156,10 +170,16 @@ export class Component<M> {
       program.dispose();
     }
     const scope = new Scope(this.#gpu, this.#memory);
+    const before = this.#unloads;
     try {
       const graph = newGraph();
       const io = record(graph, scope);
-      const program = new Program(await graph.compile({ label: `${this.name} ${key}` }), io, scope);
+      const plan = await graph.compile({ label: `${this.name} ${key}` });
+      if (before !== this.#unloads) {
+        plan.dispose();
+        throw this.#gone();
+      }
+      const program = new Program(plan, io, scope);
       this.#programs.set(key, program);
       return program;
     } catch (error) {
@@ -187,6 +207,7 @@ export class Component<M> {
 
   /** Frees everything on the device. The component can be loaded again. */
   unload(): void {
+    this.#unloads++;
     this.rest();
     for (const thing of this.#attached) thing.dispose();
     this.#attached.clear();
@@ -194,5 +215,13 @@ export class Component<M> {
     this.#memory.add(-this.#loaded.bytes);
     this.#loaded.dispose();
     this.#loaded = undefined;
+  }
+
+  #gone(): DeviceError {
+    return new DeviceError({
+      op: this.name,
+      problem: 'the network left the device while it was made ready',
+      fix: 'Await the call before disposing the pipeline.',
+    });
   }
 }

@@ -3,7 +3,7 @@
  * Couairon et al. 2022, https://arxiv.org/abs/2210.11427. Reference: diffusers 0.34.0, StableDiffusionDiffEditPipeline.
  * The phases themselves are in mask-phase, invert-phase and edit-phase; docs/parity.md lists what differs.
  */
-import { DeviceError, InputError } from '../core/errors.ts';
+import { DeviceError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { Gpu } from '../gpu/device.ts';
@@ -11,14 +11,13 @@ import type { RgbImage } from '../io/index.ts';
 import type { TileSizes } from '../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../schedulers/index.ts';
 import { Autoencoder } from './autoencoder.ts';
-import { editCall, invertCall, maskCall, runCall } from './calls.ts';
-import { checkPrompts, promptNames } from './checks.ts';
+import { editCall, encodeCall, invertCall, maskCall, runCall } from './calls.ts';
 import { Component, Memory } from './components.ts';
 import { Denoiser } from './denoiser.ts';
 import { embedPrompts } from './guide-helpers.ts';
 import { type OpenedFolder, type OpenedModel, openFolder } from './open.ts';
 import type { Parts } from './parts.ts';
-import { repeatRows } from './picture.ts';
+import { checkPretrained, type PretrainedOptions, refusal, warner } from './pretrained.ts';
 import { Session } from './session.ts';
 import { PromptEncoder } from './text.ts';
 import type {
@@ -26,39 +25,18 @@ import type {
   CommonArgs,
   EditArgs,
   EditOutput,
+  EncodePromptOptions,
   GenerateMaskArgs,
   InversionOutput,
   InvertArgs,
   MaskOutput,
-  ProgressEvent,
   Prompt,
   RunArgs,
   RunOutput,
   StepEvent,
 } from './types.ts';
 
-/** Options of `fromPretrained`. */
-export interface PretrainedOptions {
-  /** A device from Gpu.request() or requestGpu() of pentimento/node; by default a new one, which dispose() then frees. */
-  readonly gpu?: Gpu | undefined;
-  /** Of activations, and, for float16, of weights; float32 keeps weights in the file's own precision. Default float32. */
-  readonly dtype?: 'float32' | 'float16' | undefined;
-  /** Such as 'fp16': takes the files of that name. */
-  readonly variant?: string | undefined;
-  readonly scheduler?: DDIMScheduler | undefined;
-  readonly inverseScheduler?: DDIMInverseScheduler | undefined;
-  /** Told of loading, and of every call that brings no listener of its own. */
-  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Told of cut prompts, corrected configs and the like; default console.warn. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-  /** Mends the original's slips Q1, Q3, Q4 and Q12 (docs/parity.md) instead of repeating them. Default false. */
-  readonly mendQuirks?: boolean | undefined;
-  /** Leaves the weights in the files until they are needed, one network at a time; see enableModelCpuOffload. */
-  readonly modelCpuOffload?: boolean | undefined;
-  /** There is none: anything but null is refused. */
-  readonly safetyChecker?: null | undefined;
-}
+export type { PretrainedOptions } from './pretrained.ts';
 
 /** Edits pictures with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a device. */
 export class DiffEditPipeline {
@@ -84,7 +62,7 @@ export class DiffEditPipeline {
     const dtype = options.dtype ?? 'float32';
     const memory = new Memory();
     const component = <M>(name: string, from: OpenedModel<M>): Component<M> =>
-      new Component(name, from.model, from.weights, { gpu, memory, dtype });
+      new Component(name, from.model, from.weights, { gpu, memory, dtype, stagingBytes: options.stagingBytes });
     const [text, unet, vae] = [
       component('text encoder', opened.text),
       component('unet', opened.unet),
@@ -121,24 +99,14 @@ export class DiffEditPipeline {
    * misshapen tensor; DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
-    const op = 'DiffEditPipeline.fromPretrained';
-    if (options.safetyChecker != null) throw refusal(op, 'a safety checker', 'safetyChecker');
-    if (options.dtype !== undefined && options.dtype !== 'float32' && options.dtype !== 'float16') {
-      throw new InputError({
-        op,
-        problem: 'unknown dtype',
-        expected: 'float32 or float16',
-        received: options.dtype,
-        path: 'dtype',
-      });
-    }
-    options.signal?.throwIfAborted();
+    checkPretrained('DiffEditPipeline.fromPretrained', options);
     const { variant, scheduler, inverseScheduler } = options;
     const opened = await openFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
     let pipeline: DiffEditPipeline | undefined;
     try {
       pipeline = new DiffEditPipeline(options.gpu ?? (await Gpu.request()), opened, options);
       if (!options.modelCpuOffload) await pipeline.#load(options);
+      options.signal?.throwIfAborted();
       return pipeline;
     } catch (error) {
       if (pipeline) pipeline.dispose();
@@ -218,24 +186,9 @@ export class DiffEditPipeline {
    */
   encodePrompt(
     prompt: Prompt,
-    options: CommonArgs & {
-      readonly negativePrompt?: Prompt | undefined;
-      readonly numImagesPerPrompt?: number;
-      readonly clipSkip?: number;
-    } = {},
+    options: EncodePromptOptions = {},
   ): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> {
-    const op = 'encodePrompt';
-    const { numImagesPerPrompt = 1, clipSkip, negativePrompt } = options;
-    const parts = this.#parts;
-    return drain(
-      this.#call(op, options, async function* (session) {
-        const args = { prompt, negativePrompt };
-        checkPrompts(op, args, promptNames(''));
-        const { positive, negative } = await parts.text.encode(session, args, { op, guided: true, clipSkip });
-        const many = (embeds: NdArray): NdArray => repeatRows(embeds, numImagesPerPrompt);
-        return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
-      }),
-    );
+    return drain(this.#call('encodePrompt', options, session => encodeCall(session, this.#parts, prompt, options)));
   }
 
   /** One embedding for many sentences, [1, L, D]; the function of the same name says how. */
@@ -261,11 +214,12 @@ export class DiffEditPipeline {
 
   /**
    * Encodes and decodes pictures larger than a tile by overlapping tiles: bounded memory, other numbers.
-   * @param sizes default: the size that the VAE was trained on, a quarter of overlap
+   * @param sizes default: the size that the VAE was trained on, a quarter of overlap; of pixels and latents one is enough
+   * @throws InputError where pixels are not latents * vaeScaleFactor, or the overlap is not a whole number of latents
    * @see diffusers AutoencoderKL.enable_tiling
    */
   enableVaeTiling(sizes: Partial<TileSizes> = {}): void {
-    this.#parts.vae.tiling = { ...this.#parts.vae.defaultTile, ...sizes };
+    this.#parts.vae.tile('enableVaeTiling', sizes);
   }
 
   disableVaeTiling(): void {
@@ -359,7 +313,12 @@ export class DiffEditPipeline {
     const session = new Session(home, { signal: args.signal, onProgress: args.onProgress ?? this.#options.onProgress });
     try {
       session.check();
-      return yield* work(session);
+      const result = yield* work(session);
+      session.check();
+      return result;
+    } catch (error) {
+      if (this.#disposed) session.check(); // what fails on freed memory and closed files failed for this reason
+      throw error;
     } finally {
       session.close();
       this.#busy = undefined;
@@ -376,17 +335,4 @@ async function drain<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
 
 async function closeAll({ text, unet, vae }: OpenedFolder): Promise<void> {
   await Promise.all([text, unet, vae].map(({ source }) => source.close?.()));
-}
-
-function warner(options: PretrainedOptions): (message: string) => void {
-  return options.onWarning ?? (message => console.warn(message));
-}
-
-function refusal(op: string, what: string, path: string): InputError {
-  return new InputError({
-    op,
-    problem: `${what} is not built`,
-    path,
-    fix: 'docs/parity.md lists what this pipeline has and what it refuses.',
-  });
 }

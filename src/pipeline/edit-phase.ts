@@ -1,18 +1,29 @@
 /** Denoising under the target prompt where the mask is set, the inverted latents elsewhere: DiffEdit's third phase. */
 import { InputError, ShapeError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
-import { dim, type Shape, sizeOf } from '../core/shape.ts';
+import { dim, type Shape, sameShape, sizeOf } from '../core/shape.ts';
 import { type MaskInput, type NumericArray, preprocessMask } from '../io/mask.ts';
 import { concatenate } from '../io/preprocess.ts';
-import { type DDIMScheduler, randnBatch } from '../schedulers/index.ts';
+import { applyStep, type DDIMScheduler, randnBatch, type StepCoefficients } from '../schedulers/index.ts';
 import { rowsOf } from './autoencoder.ts';
-import { checkCount, checkNumber, checkPrompts, checkStrength, promptNames, stepsOf } from './checks.ts';
+import {
+  batchOf,
+  checkCount,
+  checkNumber,
+  checkPrompts,
+  checkStrength,
+  type PromptNames,
+  promptNames,
+  stepsOf,
+  withDefaults,
+} from './checks.ts';
 import type { DenoiserSize, StepInputs } from './denoiser.ts';
 import { type History, promptRows, swapFirst } from './invert-phase.ts';
-import { runSteps, stepValuesOf } from './loop.ts';
+import { runSteps, type Schedule, stepValuesOf } from './loop.ts';
+import { checkPasteBack } from './output.ts';
 import type { Parts } from './parts.ts';
-import { checkGenerators, repeatRows } from './picture.ts';
-import { asArray, type Session } from './session.ts';
+import { repeatRows } from './picture.ts';
+import { asArray, copyOf, type PhaseReport, type Session } from './session.ts';
 import type { Embeddings } from './text.ts';
 import type { EditArgs, Generators, StepEvent } from './types.ts';
 
@@ -24,6 +35,9 @@ type Defaulted =
   | 'eta'
   | 'callbackSteps';
 
+const MASK_SIZE =
+  'The mask must have the size of the latents (the picture divided by the VAE factor), not of the picture.';
+
 /** Arguments with the defaults filled in. */
 export type EditSettings = Omit<EditArgs, 'maskImage' | 'imageLatents'> & { readonly [K in Defaulted]-?: number };
 
@@ -31,41 +45,35 @@ export type EditSettings = Omit<EditArgs, 'maskImage' | 'imageLatents'> & { read
  * Fills in the defaults and checks everything that needs no model.
  * @throws InputError or ShapeError
  */
-export function editSettings(op: string, a: Omit<EditArgs, 'maskImage' | 'imageLatents'>): EditSettings {
-  const s = {
-    ...a,
-    inpaintStrength: a.inpaintStrength ?? 0.8,
-    numInferenceSteps: a.numInferenceSteps ?? 50,
-    guidanceScale: a.guidanceScale ?? 7.5,
-    numImagesPerPrompt: a.numImagesPerPrompt ?? 1,
-    eta: a.eta ?? 0,
-    callbackSteps: a.callbackSteps ?? 1,
-  };
+export function editSettings(
+  op: string,
+  a: Omit<EditArgs, 'maskImage' | 'imageLatents'>,
+  names: PromptNames = promptNames(''),
+): EditSettings {
+  const s = withDefaults(a, {
+    inpaintStrength: 0.8,
+    numInferenceSteps: 50,
+    guidanceScale: 7.5,
+    numImagesPerPrompt: 1,
+    eta: 0,
+    callbackSteps: 1,
+  });
   checkStrength(op, s.inpaintStrength, 'inpaintStrength');
   checkCount(op, s.callbackSteps, 'callbackSteps');
-  checkPrompts(op, s, promptNames(''));
+  checkPrompts(op, s, names);
   checkNumber(op, s.guidanceScale, 'guidanceScale');
   checkCount(op, s.numImagesPerPrompt, 'numImagesPerPrompt');
   checkNumber(op, s.eta, 'eta', 0);
-  if (s.clipSkip !== undefined) checkCount(op, s.clipSkip, 'clipSkip', 0);
-  if (s.pasteBack?.blur !== undefined) checkNumber(op, s.pasteBack.blur, 'pasteBack.blur', 0);
-  if (s.pasteBack && (s.outputType ?? 'pil') !== 'pil') {
-    throw new InputError({
-      op,
-      problem: 'pasteBack makes pictures',
-      expected: "outputType 'pil'",
-      received: s.outputType,
-      path: 'pasteBack',
-    });
-  }
+  if (s.pasteBack) checkPasteBack(op, s.pasteBack, { outputType: s.outputType, batch: batchOf(s) });
   return s;
 }
 
-/** The timesteps of an edit, descending. */
-export function editTimesteps(op: string, scheduler: DDIMScheduler, s: EditSettings): readonly number[] {
+/** The steps of an edit, descending. */
+export function editSchedule(op: string, scheduler: DDIMScheduler, s: EditSettings): Schedule {
   scheduler.setTimesteps(s.numInferenceSteps);
-  const { timesteps } = scheduler;
-  return timesteps.slice(timesteps.length - stepsOf(op, timesteps.length, s.inpaintStrength, 'inpaintStrength'));
+  const all = scheduler.timesteps;
+  const timesteps = all.slice(all.length - stepsOf(op, all.length, s.inpaintStrength, 'inpaintStrength'));
+  return { timesteps, steps: timesteps.map(t => scheduler.stepCoefficients(t, { eta: s.eta })) };
 }
 
 /**
@@ -84,16 +92,29 @@ export function prepareMask(op: string, mask: MaskInput | null | undefined, batc
   });
 }
 
+/** @throws ShapeError for a prepared mask of another size than the picture's latents [h, w] */
+export function checkMaskSize(op: string, mask: NdArray, sides: Shape): void {
+  if (sameShape(mask.shape.slice(2), sides)) return;
+  throw new ShapeError({
+    op,
+    problem: 'mask and picture differ in size',
+    expected: sides,
+    received: mask.shape.slice(2),
+    path: 'maskImage',
+    fix: MASK_SIZE,
+  });
+}
+
 /**
  * Inverted latents in any of the accepted forms.
- * @param size [C, h, w] that the mask implies
+ * @param o.size [C, h, w] that the mask, or else the picture, implies
  * @returns [T, B, C, h, w]
  * @throws InputError where there are none; ShapeError where size, number of steps or batch differ
  */
 export function prepareLatents(
   op: string,
   latents: NumericArray | readonly NumericArray[] | null | undefined,
-  o: { readonly size: Shape; readonly batch: number; readonly frames: number },
+  o: { readonly size: Shape; readonly of: 'mask' | 'picture'; readonly batch: number; readonly frames: number },
 ): NdArray {
   if (latents == null) {
     throw new InputError({
@@ -109,16 +130,16 @@ export function prepareLatents(
     asArray(Float32Array.from(data), shape.length === 3 ? [1, ...shape] : shape),
   );
   const all = concatenate(arrays, op);
-  const { size, batch, frames } = o;
+  const { size, of, batch, frames } = o;
   const rank = all.shape.length;
   if ((rank !== 4 && rank !== 5) || all.shape.slice(-3).some((side, i) => side !== size[i])) {
     throw new ShapeError({
       op,
-      problem: 'mask and inverted latents differ in size',
-      expected: `[B, T, ${size.join(', ')}], as the mask says`,
+      problem: `${of} and inverted latents differ in size`,
+      expected: `[B, T, ${size.join(', ')}], as the ${of} says`,
       received: all.shape,
       path: 'imageLatents',
-      fix: 'The mask must have the size of the latents (the picture divided by the VAE factor), not of the picture.',
+      fix: of === 'mask' ? MASK_SIZE : 'Invert this picture, at the size at which it is edited.',
     });
   }
   const [b, t] = rank === 5 ? [dim(all.shape, 0), dim(all.shape, 1)] : [batch, dim(all.shape, 0) / batch];
@@ -137,7 +158,7 @@ export function prepareLatents(
 
 export interface EditInputs {
   readonly settings: EditSettings;
-  readonly timesteps: readonly number[];
+  readonly schedule: Schedule;
   readonly embeddings: Embeddings;
   /** [B, 1, h, w] */
   readonly mask: NdArray;
@@ -156,18 +177,18 @@ export async function* editPhase(
   parts: Parts,
   inputs: EditInputs,
 ): AsyncGenerator<StepEvent, NdArray> {
-  const { settings: s, timesteps, embeddings, mask, latents } = inputs;
+  const { settings: s, schedule, embeddings, mask, latents } = inputs;
   const k = s.numImagesPerPrompt;
   const batch = dim(mask.shape, 0);
   const [height, width] = [dim(mask.shape, 2), dim(mask.shape, 3)];
-  const frames = timesteps.length;
+  const frames = schedule.timesteps.length;
+  const report = session.phase('edit', frames);
   const eta = s.eta > 0;
-  if (eta) checkGenerators('edit', inputs.generator, batch * k);
   const rows = promptRows(embeddings, k);
   const size = { images: batch * k, height, width, guided: s.guidanceScale > 1 };
   const history = 'tensor' in latents ? latents : toDevice(session, latents);
   if (parts.scheduler.config.thresholding)
-    return yield* onHost(session, parts, { ...inputs, latents: history }, { size, rows });
+    return yield* onHost(session, parts, { ...inputs, latents: history }, { size, rows, report });
   // Mended, the blend ends with one frame more: the clean latents.
   const blend = {
     masks: batch,
@@ -185,12 +206,15 @@ export async function* editPhase(
   yield* runSteps(session, {
     ...s,
     phase: 'edit',
-    timesteps,
+    report,
+    timesteps: schedule.timesteps,
     submit: i => {
-      const t = timesteps[i] as number;
       if (eta) io.noise?.write(randnBatch(io.latents.shape, inputs.generator));
-      const values = stepValuesOf(parts.scheduler.stepCoefficients(t, { eta: s.eta }), s.guidanceScale);
-      parts.denoiser.set(io, t, { ...values, referenceIndex: parts.mendQuirks ? i + 1 : i });
+      const values = stepValuesOf(schedule.steps[i] as StepCoefficients, s.guidanceScale);
+      parts.denoiser.set(io, schedule.timesteps[i] as number, {
+        ...values,
+        referenceIndex: parts.mendQuirks ? i + 1 : i,
+      });
       plan.run();
     },
     latents: latentsNow,
@@ -230,9 +254,9 @@ async function* onHost(
   session: Session,
   parts: Parts,
   inputs: EditInputs & { readonly latents: History },
-  { size, rows }: { size: DenoiserSize; rows: readonly NdArray[] },
+  { size, rows, report }: { size: DenoiserSize; rows: readonly NdArray[]; report: PhaseReport },
 ): AsyncGenerator<StepEvent, NdArray> {
-  const { settings: s, timesteps, mask, latents, generator } = inputs;
+  const { settings: s, schedule, mask, latents, generator } = inputs;
   const { io, plan } = await parts.denoiser.noise(session, size, rows);
   const all = asArray(await latents.tensor.read(), latents.tensor.shape);
   const k = s.numImagesPerPrompt;
@@ -245,17 +269,18 @@ async function* onHost(
   yield* runSteps(session, {
     ...s,
     phase: 'edit',
-    timesteps,
+    report,
+    timesteps: schedule.timesteps,
     submit: async i => {
-      const t = timesteps[i] as number;
       io.latents.write(x.data);
-      parts.denoiser.set(io, t, { guidance: s.guidanceScale });
+      parts.denoiser.set(io, schedule.timesteps[i] as number, { guidance: s.guidanceScale });
       plan.run();
       const e = asArray(await io.output.read(), x.shape);
-      const next = parts.scheduler.step(e, t, x, { eta: s.eta, generator }).prevSample;
+      const noise = s.eta > 0 ? { noise: randnBatch(x.shape, generator) } : {};
+      const next = applyStep(schedule.steps[i] as StepCoefficients, e, x, noise).prevSample;
       x = blended(next, frame(parts.mendQuirks ? i + 1 : i), mask, maskOrder(parts));
     },
-    latents: async () => x,
+    latents: async () => copyOf(x),
   });
   return x;
 }

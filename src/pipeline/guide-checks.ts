@@ -7,10 +7,10 @@ import { preprocessImage } from '../io/preprocess.ts';
 import { Generator } from '../schedulers/index.ts';
 import { checkCrossAttention, negativesOf, promptNames } from './checks.ts';
 import type { DiffEditPipeline } from './diffedit.ts';
-import { type EditSettings, editSettings, editTimesteps } from './edit-phase.ts';
+import { type EditSettings, editSchedule, editSettings } from './edit-phase.ts';
 import type { GuideArgs } from './guide.ts';
 import { promptRequest } from './guide-helpers.ts';
-import { type InvertSettings, invertSettings, invertTimesteps } from './invert-phase.ts';
+import { type InvertSettings, invertSchedule, invertSettings } from './invert-phase.ts';
 import { type MaskSettings, maskSettings, maskTimestep } from './mask-phase.ts';
 
 const OP = 'runGuide';
@@ -48,8 +48,8 @@ export function checkGuidePlan(settings: GuideSettings, pipeline: DiffEditPipeli
   const { mask, invert, edit } = settings;
   preprocessImage(image, { factor: pipeline.vaeScaleFactor });
   maskTimestep(OP, pipeline.scheduler, mask);
-  invertTimesteps(OP, pipeline.inverseScheduler, invert);
-  editTimesteps(OP, pipeline.scheduler, edit);
+  invertSchedule(OP, pipeline.inverseScheduler, invert);
+  editSchedule(OP, pipeline.scheduler, edit);
 }
 
 function settingsOf(args: GuideArgs): GuideSettings {

@@ -1,15 +1,31 @@
 /** From the picture towards its noise, every step kept: DiffEdit's second phase. */
-import { InputError } from '../core/errors.ts';
+import { InputError, ShapeError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
-import { dim, sizeOf } from '../core/shape.ts';
-import { type DDIMInverseScheduler, type Generator, regularise } from '../schedulers/index.ts';
+import { dim, type Shape, sizeOf } from '../core/shape.ts';
+import {
+  applyStep,
+  autoCorrelationGradient,
+  type DDIMInverseScheduler,
+  type Generator,
+  regularise,
+  type StepCoefficients,
+} from '../schedulers/index.ts';
 import type { DeviceTensor } from '../tensor/device-tensor.ts';
-import { checkCount, checkNumber, checkPrompts, checkStrength, promptNames, stepsOf } from './checks.ts';
+import {
+  checkCount,
+  checkNumber,
+  checkPrompts,
+  checkStrength,
+  type PromptNames,
+  promptNames,
+  stepsOf,
+  withDefaults,
+} from './checks.ts';
 import { embeddingRows } from './denoiser.ts';
-import { runSteps, stepValuesOf } from './loop.ts';
+import { runSteps, type Schedule, stepValuesOf } from './loop.ts';
 import type { Parts } from './parts.ts';
 import { drawLatents, type EncodedPictures } from './picture.ts';
-import { asArray, type Session } from './session.ts';
+import { asArray, copyOf, type PhaseReport, type Session } from './session.ts';
 import type { Embeddings } from './text.ts';
 import type { Generators, InvertArgs, StepEvent } from './types.ts';
 
@@ -30,21 +46,20 @@ export type InvertSettings = InvertArgs & { readonly [K in Defaulted]-?: number 
  * Fills in the defaults and checks everything that needs no model.
  * @throws InputError or ShapeError
  */
-export function invertSettings(op: string, a: InvertArgs): InvertSettings {
-  const s = {
-    ...a,
-    numInferenceSteps: a.numInferenceSteps ?? 50,
-    inpaintStrength: a.inpaintStrength ?? 0.8,
-    guidanceScale: a.guidanceScale ?? 7.5,
-    callbackSteps: a.callbackSteps ?? 1,
-    lambdaAutoCorr: a.lambdaAutoCorr ?? 20,
-    lambdaKl: a.lambdaKl ?? 20,
-    numRegSteps: a.numRegSteps ?? 0,
-    numAutoCorrRolls: a.numAutoCorrRolls ?? 5,
-  };
+export function invertSettings(op: string, a: InvertArgs, names: PromptNames = promptNames('')): InvertSettings {
+  const s = withDefaults(a, {
+    numInferenceSteps: 50,
+    inpaintStrength: 0.8,
+    guidanceScale: 7.5,
+    callbackSteps: 1,
+    lambdaAutoCorr: 20,
+    lambdaKl: 20,
+    numRegSteps: 0,
+    numAutoCorrRolls: 5,
+  });
   checkStrength(op, s.inpaintStrength, 'inpaintStrength');
   checkCount(op, s.callbackSteps, 'callbackSteps');
-  checkPrompts(op, s, promptNames(''));
+  checkPrompts(op, s, names);
   checkNumber(op, s.guidanceScale, 'guidanceScale');
   checkCount(op, s.numRegSteps, 'numRegSteps', 0);
   checkCount(op, s.numAutoCorrRolls, 'numAutoCorrRolls');
@@ -52,16 +67,46 @@ export function invertSettings(op: string, a: InvertArgs): InvertSettings {
   return s;
 }
 
-/** The timesteps of an inversion, ascending. */
-export function invertTimesteps(op: string, scheduler: DDIMInverseScheduler, s: InvertSettings): readonly number[] {
+/**
+ * Checks what regularised inversion asks for beyond the plain one; nothing where it is off.
+ * @param o.shape [B, C, h, w] of the latents
+ * @throws InputError for several generators; ShapeError for several pictures where diffusers crashes, or sides that the
+ * pyramid cannot halve
+ */
+export function checkRegularised(
+  op: string,
+  s: InvertSettings,
+  o: { readonly shape: Shape; readonly generator: Generators; readonly scheduler: DDIMInverseScheduler },
+): void {
+  if (s.numRegSteps === 0) return;
+  oneGenerator(op, o.generator);
+  const { predictionType } = o.scheduler.config;
+  if (dim(o.shape, 0) > 1 && s.guidanceScale > 1 && predictionType !== 'epsilon') {
+    throw new ShapeError({
+      op,
+      problem: `guided inversion of several pictures cannot be regularised with ${predictionType}`,
+      expected: 'one picture',
+      received: dim(o.shape, 0),
+      path: 'numRegSteps',
+      fix: 'Invert the pictures one by one, or with guidanceScale 1.',
+    });
+  }
+  // A dry run: only its checks are wanted.
+  const plane = [1, 1, ...o.shape.slice(2)];
+  if (s.lambdaAutoCorr > 0) autoCorrelationGradient(new Float32Array(sizeOf(plane)), plane, () => 0);
+}
+
+/** The steps of an inversion, ascending. */
+export function invertSchedule(op: string, scheduler: DDIMInverseScheduler, s: InvertSettings): Schedule {
   scheduler.setTimesteps(s.numInferenceSteps);
-  const { timesteps } = scheduler;
-  return timesteps.slice(0, stepsOf(op, timesteps.length, s.inpaintStrength, 'inpaintStrength'));
+  const all = scheduler.timesteps;
+  const timesteps = all.slice(0, stepsOf(op, all.length, s.inpaintStrength, 'inpaintStrength'));
+  return { timesteps, steps: timesteps.map(t => scheduler.stepCoefficients(t)) };
 }
 
 export interface InvertInputs {
   readonly settings: InvertSettings;
-  readonly timesteps: readonly number[];
+  readonly schedule: Schedule;
   readonly embeddings: Embeddings;
   readonly pictures: EncodedPictures;
   readonly generator: Generators;
@@ -86,25 +131,26 @@ export async function* invertPhase(
   parts: Parts,
   inputs: InvertInputs,
 ): AsyncGenerator<StepEvent, History> {
-  const { settings: s, timesteps, embeddings, pictures, generator } = inputs;
+  const { settings: s, schedule, embeddings, pictures, generator } = inputs;
+  const report = session.phase('invert', schedule.timesteps.length);
   const batch = dim(embeddings.positive.shape, 0);
-  const clean = drawLatents('invert', pictures, batch, { repeat: 1, generator, scaling: parts.vae.scalingFactor });
-  const frames = timesteps.length;
+  const clean = drawLatents(pictures, batch, { repeat: 1, generator, scaling: parts.vae.scalingFactor });
+  const frames = schedule.timesteps.length;
   const tensor = session.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
   const history = { tensor, frames, batch, clean };
-  if (s.numRegSteps > 0) yield* regularised(session, parts, inputs, history);
-  else yield* plain(session, parts, inputs, history);
+  const loop = s.numRegSteps > 0 ? regularised : plain;
+  yield* loop(session, parts, { ...inputs, report }, history);
   return history;
 }
 
 async function* plain(
   session: Session,
   parts: Parts,
-  inputs: InvertInputs,
+  inputs: InvertInputs & { report: PhaseReport },
   to: History & { clean: NdArray },
 ): AsyncGenerator<StepEvent, void> {
-  const { settings: s, timesteps } = inputs;
-  const { denoiser, inverseScheduler } = parts;
+  const { settings: s, schedule } = inputs;
+  const { denoiser } = parts;
   const size = sizeFor(to.clean, s.guidanceScale);
   const shape = { ...size, noise: false, history: to.frames };
   const { io, plan } = await denoiser.step(session, shape, promptRows(inputs.embeddings));
@@ -112,11 +158,11 @@ async function* plain(
   yield* runSteps(session, {
     ...s,
     phase: 'invert',
-    timesteps,
+    report: inputs.report,
+    timesteps: schedule.timesteps,
     submit: i => {
-      const t = timesteps[i] as number;
-      const values = stepValuesOf(inverseScheduler.stepCoefficients(t), s.guidanceScale);
-      denoiser.set(io, t, { ...values, historyIndex: to.frames - 1 - i });
+      const values = stepValuesOf(schedule.steps[i] as StepCoefficients, s.guidanceScale);
+      denoiser.set(io, schedule.timesteps[i] as number, { ...values, historyIndex: to.frames - 1 - i });
       plan.run();
     },
     latents: async () => asArray(await io.latents.read(), io.latents.shape),
@@ -128,12 +174,12 @@ async function* plain(
 async function* regularised(
   session: Session,
   parts: Parts,
-  inputs: InvertInputs,
+  inputs: InvertInputs & { report: PhaseReport },
   to: History & { clean: NdArray },
 ): AsyncGenerator<StepEvent, void> {
-  const { settings: s, timesteps, generator } = inputs;
+  const { settings: s, schedule, generator } = inputs;
   const { denoiser, inverseScheduler } = parts;
-  const rolls = oneGenerator(generator);
+  const rolls = oneGenerator('invert', generator);
   const size = sizeFor(to.clean, s.guidanceScale);
   const { io, plan } = await denoiser.noise(session, size, promptRows(inputs.embeddings));
   const all = new Float32Array(sizeOf(to.tensor.shape));
@@ -141,9 +187,10 @@ async function* regularised(
   yield* runSteps(session, {
     ...s,
     phase: 'invert',
-    timesteps,
+    report: inputs.report,
+    timesteps: schedule.timesteps,
     submit: async i => {
-      const t = timesteps[i] as number;
+      const t = schedule.timesteps[i] as number;
       io.latents.write(x.data);
       denoiser.set(io, t, { guidance: s.guidanceScale });
       plan.run();
@@ -157,19 +204,19 @@ async function* regularised(
         guided: size.guided,
         draw: bound => rolls.randint(bound),
       });
-      x = inverseScheduler.step(e, t, x).prevSample;
+      x = applyStep(schedule.steps[i] as StepCoefficients, e, x).prevSample;
       all.set(x.data, (to.frames - 1 - i) * x.data.length);
     },
-    latents: async () => x,
+    latents: async () => copyOf(x),
   });
   to.tensor.write(all);
 }
 
-function oneGenerator(generator: Generators): Generator {
+function oneGenerator(op: string, generator: Generators): Generator {
   if (!Array.isArray(generator)) return generator as Generator;
   if (generator.length === 1) return generator[0] as Generator;
   throw new InputError({
-    op: 'invert',
+    op,
     problem: 'regularisation draws from one generator',
     expected: 1,
     received: generator.length,

@@ -2,16 +2,18 @@ import { InputError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import type { StepCoefficients } from '../schedulers/index.ts';
 import type { StepValues } from '../tensor/ops/diffusion.ts';
-import type { Session } from './session.ts';
+import type { PhaseReport, Session } from './session.ts';
 import type { StepCallback, StepEvent } from './types.ts';
 
 export interface Loop {
   readonly phase: StepEvent['phase'];
+  /** Of the phase, begun before its program is compiled. */
+  readonly report: PhaseReport;
   /** The timestep of each step. */
   readonly timesteps: readonly number[];
   /** Submits step i; must not wait for the device unless it has to. */
   readonly submit: (i: number) => void | Promise<void>;
-  /** Reads the latents behind the last step submitted. */
+  /** Reads the latents behind the last step submitted; a copy, which the caller may change. */
   readonly latents: () => Promise<NdArray>;
   readonly callback?: StepCallback | undefined;
   readonly callbackSteps?: number | undefined;
@@ -22,26 +24,30 @@ export interface Loop {
  * device. Reads nothing back unless somebody asks.
  */
 export async function* runSteps(session: Session, loop: Loop): AsyncGenerator<StepEvent, void> {
-  const { phase, timesteps, callback, callbackSteps = 1 } = loop;
+  const { phase, report, timesteps, callback, callbackSteps = 1 } = loop;
   const of = timesteps.length;
-  const report = session.phase(phase, of);
   let flying: Promise<void> = Promise.resolve();
   let last = -1;
-  for (const [i, timestep] of timesteps.entries()) {
-    session.check();
-    await loop.submit(i);
-    last = i;
-    const done = session.home.gpu.idle();
-    done.catch(() => undefined); // awaited below, or not at all where the call ends early
+  try {
+    for (const [i, timestep] of timesteps.entries()) {
+      session.check();
+      await loop.submit(i);
+      last = i;
+      const done = session.home.gpu.idle();
+      done.catch(() => undefined); // awaited below, or not at all where the call ends early
+      await flying;
+      if (i > 0) report.done(i, timesteps[i - 1]);
+      flying = done;
+      const latents = (): Promise<NdArray> => (last === i ? loop.latents() : Promise.reject(outdated(phase, i)));
+      if (callback && i % callbackSteps === 0) await callback(i, timestep, latents);
+      yield { phase, step: i, of, timestep, latents };
+    }
     await flying;
-    if (i > 0) report.done(i, timesteps[i - 1]);
-    flying = done;
-    const latents = (): Promise<NdArray> => (last === i ? loop.latents() : Promise.reject(outdated(phase, i)));
-    if (callback && i % callbackSteps === 0) await callback(i, timestep, latents);
-    yield { phase, step: i, of, timestep, latents };
+    report.done(of, timesteps[of - 1]);
+    session.check();
+  } finally {
+    last = -1; // what the readers read now belongs to the next call
   }
-  await flying;
-  report.done(of, timesteps[of - 1]);
 }
 
 function outdated(op: string, step: number): InputError {
@@ -51,6 +57,12 @@ function outdated(op: string, step: number): InputError {
     expected: 'a call before the next step',
     fix: 'Read the latents inside the callback, or before asking the iterator for the next step.',
   });
+}
+
+/** The steps of one run, worked out at once: a scheduler that others use too may be set to other steps meanwhile. */
+export interface Schedule {
+  readonly timesteps: readonly number[];
+  readonly steps: readonly StepCoefficients[];
 }
 
 /** The kernel's numbers of a scheduler's step. */

@@ -1,16 +1,16 @@
 /** Where source and target prompt disagree about a noisy picture: DiffEdit's first phase. */
 import { InputError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
-import { dim } from '../core/shape.ts';
+import { dim, type Shape, sameShape } from '../core/shape.ts';
 import { blurMap, dilateMap, maskToImages } from '../io/mask.ts';
 import { type DDIMScheduler, randnBatch } from '../schedulers/index.ts';
 import { maskThreshold } from '../tensor/ops/diffusion.ts';
-import { checkMaskArgs, stepsOf } from './checks.ts';
+import { checkMaskArgs, stepsOf, withDefaults } from './checks.ts';
 import { embeddingRows } from './denoiser.ts';
 import { runSteps } from './loop.ts';
 import type { Parts } from './parts.ts';
 import { drawLatents, type EncodedPictures, pickRows } from './picture.ts';
-import { asArray, type Session } from './session.ts';
+import { asArray, copyOf, type Session } from './session.ts';
 import type { Embeddings } from './text.ts';
 import type { GenerateMaskArgs, Generators, MaskOutput, StepEvent } from './types.ts';
 
@@ -29,16 +29,33 @@ export type MaskSettings = GenerateMaskArgs & { readonly [K in Defaulted]-?: num
  * @throws InputError or ShapeError
  */
 export function maskSettings(op: string, a: GenerateMaskArgs): MaskSettings {
-  const settings = {
-    ...a,
-    numMapsPerMask: a.numMapsPerMask ?? 10,
-    maskEncodeStrength: a.maskEncodeStrength ?? 0.5,
-    maskThresholdingRatio: a.maskThresholdingRatio ?? 3,
-    numInferenceSteps: a.numInferenceSteps ?? 50,
-    guidanceScale: a.guidanceScale ?? 7.5,
-  };
+  const settings = withDefaults(a, {
+    numMapsPerMask: 10,
+    maskEncodeStrength: 0.5,
+    maskThresholdingRatio: 3,
+    numInferenceSteps: 50,
+    guidanceScale: 7.5,
+  });
   checkMaskArgs(op, settings);
   return settings;
+}
+
+/**
+ * Checks that every target has its source.
+ * @param source [B, L, D] of the source's embeddings
+ * @param target of the target's
+ * @throws InputError where they differ
+ */
+export function checkPair(op: string, source: Shape, target: Shape): void {
+  const [expected, received] = [source.slice(0, 2), target.slice(0, 2)];
+  if (sameShape(expected, received)) return;
+  throw new InputError({
+    op,
+    problem: 'source and target differ in number or length',
+    expected,
+    received,
+    fix: 'Pass as many source prompts as target prompts.',
+  });
 }
 
 /** The timestep whose noise the maps get. */
@@ -69,9 +86,10 @@ export async function* maskPhase(
   inputs: MaskInputs,
 ): AsyncGenerator<StepEvent, MaskOutput> {
   const { settings: s, timestep, source, target, pictures, generator } = inputs;
+  const report = session.phase('mask', s.numMapsPerMask);
   const batch = dim(target.positive.shape, 0);
   const maps = s.numMapsPerMask;
-  const z = drawLatents('generateMask', pictures, batch, { repeat: maps, generator, scaling: parts.vae.scalingFactor });
+  const z = drawLatents(pictures, batch, { repeat: maps, generator, scaling: parts.vae.scalingFactor });
   const noise = asArray(randnBatch(z.shape, generator), z.shape);
   const noisy = parts.scheduler.addNoise(z, noise, timestep);
   const [, , height, width] = z.shape as [number, number, number, number];
@@ -81,6 +99,7 @@ export async function* maskPhase(
   let latents = noisy;
   yield* runSteps(session, {
     phase: 'mask',
+    report,
     timesteps: new Array<number>(maps).fill(timestep),
     submit: map => {
       const own = Array.from({ length: batch }, (_, b) => b * maps + map);
@@ -89,7 +108,7 @@ export async function* maskPhase(
       parts.denoiser.set(io, timestep, { guidance: s.guidanceScale, mapWeight: 1 / maps, mapFirst: map === 0 });
       plan.run();
     },
-    latents: async () => latents,
+    latents: async () => copyOf(latents),
   });
   const mask = session.scope.tensor(io.map.shape, 'float32', 'mask');
   const threshold = await session.once('threshold', graph => {
@@ -112,17 +131,6 @@ function promptRows(source: Embeddings, target: Embeddings, mend: boolean): NdAr
     if (!negative) return [positive];
     return mend ? [negative, positive] : [positive, negative];
   });
-  const [first] = blocks as [NdArray];
-  for (const block of blocks) {
-    if (block.shape.every((size, i) => size === first.shape[i])) continue;
-    throw new InputError({
-      op: 'generateMask',
-      problem: 'source and target differ in number or length',
-      expected: first.shape,
-      received: block.shape,
-      fix: 'Pass as many source prompts as target prompts.',
-    });
-  }
   return blocks.flatMap(block => embeddingRows(block));
 }
 

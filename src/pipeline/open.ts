@@ -73,7 +73,7 @@ export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<
     const unet = await open(
       'unet',
       'diffusion_pytorch_model',
-      (w, json, path) => new UNet2DConditionModel(w, parseUNetConfig(json, path)),
+      (w, json, path) => new UNet2DConditionModel(w, parseUNetConfig(sizeCorrected(json, o.warn), path)),
     );
     const vae = await open(
       'vae',
@@ -88,6 +88,15 @@ export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<
     await Promise.all(opened.map(source => source.close?.()));
     throw error;
   }
+}
+
+/** Files from before diffusers 0.9 give Stable Diffusion 1.x a sample_size of 32 or less where 64 is right. */
+function sizeCorrected(json: unknown, warn: (message: string) => void): unknown {
+  const { _diffusers_version: version, sample_size: size } = json as Record<string, unknown>;
+  const old = typeof version === 'string' && /^0\.[0-8](\.|$)/.test(version);
+  if (!old || typeof size !== 'number' || size >= 64) return json;
+  warn(`The UNet's sample_size is ${size} in a config of diffusers ${version}; 64 is used, as diffusers does.`);
+  return { ...(json as object), sample_size: 64 };
 }
 
 type Json = Record<string, unknown>;

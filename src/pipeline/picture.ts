@@ -3,10 +3,10 @@ import { InputError, ShapeError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { dim, sizeOf } from '../core/shape.ts';
 import { concatenate, type PictureInput, preprocessImage } from '../io/preprocess.ts';
-import { randnBatch } from '../schedulers/index.ts';
+import { Generator, randnBatch } from '../schedulers/index.ts';
 import { type Autoencoder, rowsOf } from './autoencoder.ts';
 import type { Session } from './session.ts';
-import type { Generators } from './types.ts';
+import type { CommonArgs, Generators } from './types.ts';
 
 /** Pictures as the UNet can take them: latents, or what the VAE's encoder says about them. */
 export interface EncodedPictures {
@@ -55,33 +55,58 @@ export async function encodePictures(session: Session, pictures: NdArray, vae: A
   return { values: await vae.encode(session, pictures), drawn: true };
 }
 
+/** One source of noise for a call: the caller's, or a new one from entropy. */
+export function generatorOf(args: CommonArgs): Generators {
+  if (args.generator != null) return args.generator;
+  const fresh = new Generator();
+  fresh.seed();
+  return fresh;
+}
+
+/** Sides [h, w] of the latents of prepared pictures. */
+export function latentSides(pictures: NdArray, vae: Autoencoder): readonly [number, number] {
+  const factor = dim(pictures.shape, 1) === vae.component.model.config.latentChannels ? 1 : vae.factor;
+  return [dim(pictures.shape, 2) / factor, dim(pictures.shape, 3) / factor];
+}
+
 /**
- * Latents of pictures, each `repeat` times consecutively, then all of them again until there are `batch * repeat`:
- * z = scaling * (mean + exp(clamp(logvar, -30, 20) / 2) * noise), with one draw of noise for all.
+ * Checks that pictures, prompts and generators go together, before anything is encoded.
+ * @param o.batch number of prompts, each of which is drawn `repeat` times
  * @throws InputError where the pictures do not divide the prompts, or generators the rows
+ */
+export function checkDraws(
+  op: string,
+  pictures: NdArray,
+  o: { readonly batch: number; readonly repeat: number; readonly generator: Generators },
+): void {
+  const { batch, repeat, generator } = o;
+  checkGenerators(op, generator, batch * repeat);
+  const count = dim(pictures.shape, 0);
+  if (batch % count === 0 && !(Array.isArray(generator) && generator.length > 1 && count !== batch)) return;
+  throw new InputError({
+    op,
+    problem: 'pictures and prompts differ in number',
+    expected: `${batch}, one for each prompt`,
+    received: count,
+    path: 'image',
+    fix: 'Pass one picture, or one for each prompt.',
+  });
+}
+
+/**
+ * Latents of pictures that passed `checkDraws`, each `repeat` times consecutively, then all of them again until there are `batch * repeat`:
+ * z = scaling * (mean + exp(clamp(logvar, -30, 20) / 2) * noise), with one draw of noise for all.
  * @see diffusers StableDiffusionDiffEditPipeline.prepare_image_latents
  */
 export function drawLatents(
-  op: string,
   from: EncodedPictures,
   batch: number,
   o: { repeat: number; generator: Generators; scaling: number },
 ): NdArray {
   const { repeat, generator, scaling } = o;
   const pictures = dim(from.values.shape, 0);
-  checkGenerators(op, generator, batch * repeat);
-  if (batch % pictures !== 0 || (Array.isArray(generator) && generator.length > 1 && pictures !== batch)) {
-    throw new InputError({
-      op,
-      problem: 'pictures and prompts differ in number',
-      expected: `${batch}, one for each prompt`,
-      received: pictures,
-      path: 'image',
-      fix: 'Pass one picture, or one for each prompt.',
-    });
-  }
   const z = from.drawn ? sample(from.values, repeat, generator, scaling) : repeatRows(from.values, repeat);
-  return batch === pictures ? z : concatenate(new Array<NdArray>(batch / pictures).fill(z), op);
+  return batch === pictures ? z : concatenate(new Array<NdArray>(batch / pictures).fill(z), 'drawLatents');
 }
 
 /** @throws InputError for a list of generators of another length than the rows that are drawn */

@@ -23,6 +23,14 @@ export interface SessionOptions {
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
 }
 
+/** A phase's own time: it stands still while weights are loaded. */
+interface Clock {
+  readonly name: Phase;
+  /** Milliseconds up to the last stop. */
+  ms: number;
+  since: number;
+}
+
 /** Reports the pieces of one phase. */
 export interface PhaseReport {
   /** `step` pieces are done. */
@@ -37,7 +45,7 @@ export class Session {
   /** Milliseconds spent in each phase so far. */
   readonly timings: Partial<Record<Phase, number>> = {};
   readonly #options: SessionOptions;
-  #current: { name: Phase; start: number } | undefined;
+  #current: Clock | undefined;
 
   constructor(home: SessionHome, options: SessionOptions) {
     this.home = home;
@@ -60,29 +68,32 @@ export class Session {
   phase(name: Phase, of: number): PhaseReport {
     this.check();
     this.endPhase();
-    const start = performance.now();
-    this.#current = { name, start };
+    const clock = this.#begin(name);
     return {
-      done: (step, timestep) => {
-        const ms = performance.now() - start;
-        this.#options.onProgress?.({
-          phase: name,
-          step,
-          of,
-          ms,
-          bytes: this.home.memory.bytes,
-          ...(timestep === undefined ? {} : { timestep }),
-        });
-      },
+      done: (step, timestep) => this.#tell(clock, { step, of, ...(timestep === undefined ? {} : { timestep }) }),
     };
   }
 
   /** Ends the current phase, for its timing. */
   endPhase(): void {
     if (!this.#current) return;
-    const { name, start } = this.#current;
-    this.timings[name] = (this.timings[name] ?? 0) + performance.now() - start;
+    const { name } = this.#current;
+    this.timings[name] = (this.timings[name] ?? 0) + this.#elapsed(this.#current);
     this.#current = undefined;
+  }
+
+  #begin(name: Phase): Clock {
+    this.#current = { name, ms: 0, since: performance.now() };
+    return this.#current;
+  }
+
+  #elapsed(clock: Clock): number {
+    return clock.ms + (clock === this.#current ? performance.now() - clock.since : 0);
+  }
+
+  #tell(clock: Clock, piece: Pick<ProgressEvent, 'step' | 'of' | 'timestep'>): void {
+    const { bytes } = this.home.memory;
+    this.#options.onProgress?.({ phase: clock.name, ...piece, ms: this.#elapsed(clock), bytes });
   }
 
   /** Brings a component to the device; with offload the others leave it first. */
@@ -95,18 +106,17 @@ export class Session {
       else other.rest();
     }
     if (component.loaded) return;
-    const before = this.#current?.name;
-    let told: PhaseReport | undefined;
+    const waiting = this.#current;
+    if (waiting) waiting.ms = this.#elapsed(waiting);
+    const loading = this.#begin('load');
     await component.load({
       signal: this.#options.signal,
-      onProgress: (done, total) => {
-        told ??= this.phase('load', total);
-        told.done(done);
-      },
+      onProgress: (step, of) => this.#tell(loading, { step, of }),
     });
     this.endPhase();
-    // Loading is not the phase's own time.
-    if (before) this.#current = { name: before, start: performance.now() };
+    if (waiting) waiting.since = performance.now();
+    this.#current = waiting;
+    this.check();
   }
 
   /** A compiled program of a component that is then on the device. */
@@ -125,7 +135,14 @@ export class Session {
   async once(label: string, record: (graph: Graph) => void): Promise<Plan> {
     const graph = new Graph(this.home.gpu, { dtype: this.home.dtype });
     record(graph);
-    return graph.compile({ label });
+    const plan = await graph.compile({ label });
+    try {
+      this.check();
+      return plan;
+    } catch (error) {
+      plan.dispose();
+      throw error;
+    }
   }
 
   /** Ends the last phase and frees the call's tensors; with offload everything leaves the device. */
@@ -139,4 +156,9 @@ export class Session {
 /** Values on the host as an NdArray. */
 export function asArray(data: Float32Array, shape: readonly number[]): NdArray {
   return { data, shape };
+}
+
+/** The same values in memory of their own. */
+export function copyOf(array: NdArray): NdArray {
+  return { ...array, data: array.data.slice() };
 }

@@ -1,6 +1,7 @@
 /** Prompts to embeddings: every distinct row of ids goes through the text encoder once, then comes from a cache on the host. */
 import { InputError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
+import { type Shape, sameShape } from '../core/shape.ts';
 import { concatenate } from '../io/preprocess.ts';
 import type { ClipTextModel } from '../models/stable-diffusion/index.ts';
 import type { ClipTokenizer } from '../tokenizers/index.ts';
@@ -66,6 +67,14 @@ export class PromptEncoder {
       const positive = args.prompt == null ? undefined : typeof args.prompt === 'string' ? [args.prompt] : args.prompt;
       return { positive, negative: own, clipSkip: o.clipSkip ?? 0 };
     });
+    jobs.forEach(({ args, options: o }, i) => {
+      this.#checkClipSkip(o);
+      const shape = this.shapeOf(args);
+      this.#check(o, shape, 'promptEmbeds', shape);
+      const count = wanted[i]?.negative?.length;
+      const own = o.guided ? args.negativePromptEmbeds?.shape : undefined;
+      this.#check(o, count === undefined ? (own ?? shape) : this.#shape(count), 'negativePromptEmbeds', shape);
+    });
     const texts = wanted.flatMap(w => [
       ...(w.positive ?? []).map(text => ({ text, clipSkip: w.clipSkip })),
       ...(w.negative ?? []).map(text => ({ text, clipSkip: 0 })),
@@ -80,25 +89,42 @@ export class PromptEncoder {
     return jobs.map(({ args, options: o }, i) => {
       const positive = take(wanted[i]?.positive, args.promptEmbeds) as NdArray;
       const negative = take(wanted[i]?.negative, o.guided ? (args.negativePromptEmbeds ?? undefined) : undefined);
-      this.#check(o, positive, negative, batchOf(args));
       return { positive, negative };
     }) as { [K in keyof J]: Embeddings };
   }
 
-  #check(o: EncodeOptions, positive: NdArray, negative: NdArray | undefined, batch: number): void {
-    const { width } = this.component.model.config;
-    for (const embeds of [positive, negative]) {
-      if (!embeds || (embeds.shape[0] === batch && embeds.shape[1] === positive.shape[1] && embeds.shape[2] === width))
-        continue;
-      throw new InputError({
-        op: o.op,
-        problem: 'embeddings do not fit the model or each other',
-        expected: [batch, positive.shape[1], width],
-        received: embeds.shape,
-        path: (o.names ?? promptNames(''))[embeds === positive ? 'promptEmbeds' : 'negativePromptEmbeds'],
-        fix: 'Encode prompt and negative prompt with this pipeline, for the same number of prompts.',
-      });
-    }
+  /** [B, L, D] of the embeddings that prompts will have. */
+  shapeOf(args: PromptArgs): Shape {
+    return args.promptEmbeds?.shape ?? this.#shape(batchOf(args));
+  }
+
+  #shape(count: number): Shape {
+    return [count, this.tokenizer.modelMaxLength, this.component.model.config.width];
+  }
+
+  #check(o: EncodeOptions, shape: Shape, name: 'promptEmbeds' | 'negativePromptEmbeds', positive: Shape): void {
+    const expected = [...positive.slice(0, 2), this.component.model.config.width];
+    if (sameShape(shape, expected)) return;
+    throw new InputError({
+      op: o.op,
+      problem: 'embeddings do not fit the model or each other',
+      expected,
+      received: shape,
+      path: (o.names ?? promptNames(''))[name],
+      fix: 'Encode prompt and negative prompt with this pipeline, for the same number of prompts.',
+    });
+  }
+
+  #checkClipSkip({ op, clipSkip }: EncodeOptions): void {
+    const { layers } = this.component.model.config;
+    if (clipSkip == null || (Number.isInteger(clipSkip) && clipSkip >= 0 && clipSkip <= layers)) return;
+    throw new InputError({
+      op,
+      problem: 'no number of layers to skip',
+      expected: `a whole number from 0 to ${layers}`,
+      received: clipSkip,
+      path: 'clipSkip',
+    });
   }
 
   #stack(rows: readonly Float32Array[]): NdArray {
@@ -110,9 +136,11 @@ export class PromptEncoder {
   }
 
   async #rowsOf(session: Session, texts: readonly { text: string; clipSkip: number }[]): Promise<Float32Array[]> {
+    const told = new Set<string>();
     const keys = texts.map(({ text, clipSkip }) => {
       const { ids, overflowText } = this.tokenizer.encode(this.tokenizer.expandTokens(text));
-      if (overflowText) {
+      if (overflowText && !told.has(text)) {
+        told.add(text);
         this.#warn(
           `The text encoder takes ${this.tokenizer.modelMaxLength} tokens; the rest of a prompt is cut off: "${overflowText}"`,
         );

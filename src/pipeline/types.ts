@@ -24,7 +24,7 @@ export interface ProgressEvent {
   /** Pieces done, 1 to `of`. For 'load': bytes. */
   readonly step: number;
   readonly of: number;
-  /** Milliseconds since the phase began. */
+  /** Milliseconds that the phase has taken so far; loading weights is a phase of its own. */
   readonly ms: number;
   /** Device bytes that the pipeline holds: weights, plans, tensors. */
   readonly bytes: number;
@@ -38,7 +38,7 @@ export interface StepEvent {
   readonly step: number;
   readonly of: number;
   readonly timestep: number;
-  /** Reads the latents [B, 4, H, W] behind this step; only until the next step is asked for. */
+  /** Reads the latents [B, 4, H, W] behind this step; only until the next step is asked for, or the last one's end. */
   latents(): Promise<NdArray>;
 }
 
@@ -58,6 +58,16 @@ export interface CommonArgs {
   readonly generator?: Generators | undefined;
   /** Only `scale`, which acts on LoRA layers, of which there are none. */
   readonly crossAttentionKwargs?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Options of `encodePrompt`. */
+export interface EncodePromptOptions extends CommonArgs {
+  /** Default ''. */
+  readonly negativePrompt?: Prompt | undefined;
+  /** How often each row is repeated; default 1. */
+  readonly numImagesPerPrompt?: number | undefined;
+  /** Last layers of the text encoder that the positive prompt skips. */
+  readonly clipSkip?: number | undefined;
 }
 
 /** Arguments of `generateMask`. */
@@ -181,8 +191,9 @@ export interface EditArgs extends CommonArgs {
 
 /** A picture into which only the masked region of the result is pasted. */
 export interface PasteBack {
-  readonly image: RgbImage;
-  /** Sigma of the mask's soft edge in pixels of the picture; default twice the VAE's factor, scaled with the picture. */
+  /** One for all results, or one for each prompt. */
+  readonly image: RgbImage | readonly RgbImage[];
+  /** Sigma of the mask's soft edge in pixels of the picture; default half a latent's side, as large as it is there. */
   readonly blur?: number | undefined;
 }
 
@@ -215,6 +226,7 @@ export interface RunArgs
   readonly negativePrompt?: Prompt | undefined;
   /** Of the inversion; by default empty. */
   readonly invertNegativePrompt?: Prompt | undefined;
+  readonly invertNegativePromptEmbeds?: NdArray | undefined;
   /** Replaces guidanceScale for the mask. */
   readonly maskGuidanceScale?: number | undefined;
   /** Replaces guidanceScale for the inversion. */

@@ -29,7 +29,7 @@ export interface Request {
   readonly pieces: readonly Piece[];
 }
 
-/** Bytes read ahead of one packing step: bounds the host and staging memory of an upload. */
+/** Bytes read ahead of one packing step unless the caller says otherwise. */
 const STAGING_BYTES = 32 * 2 ** 20;
 /** Weights of one buffer. */
 const SLAB_BYTES = 256 * 2 ** 20;
@@ -101,15 +101,26 @@ interface Chunk {
   offset: number;
 }
 
-/** Reads every piece and packs it. @param progress called with the bytes read so far and in all */
+export interface UploadOptions {
+  /** Called with the bytes read so far and in all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /**
+   * Bytes read ahead of one packing step: bounds the host and staging memory of an upload, but for tensors that cannot be
+   * cut. Default 32 MiB.
+   */
+  readonly stagingBytes?: number | undefined;
+}
+
+/** Reads every piece and packs it. */
 export async function upload(
   gpu: Gpu,
   source: TensorSource,
   requests: readonly Request[],
-  progress?: (done: number, total: number) => void,
+  options: UploadOptions = {},
 ): Promise<void> {
+  const { onProgress, stagingBytes = STAGING_BYTES } = options;
   const order = new Map([...source.tensors.keys()].map((name, i) => [name, i]));
-  const limit = Math.min(STAGING_BYTES, gpu.caps.maxBindingBytes);
+  const limit = Math.min(stagingBytes, gpu.caps.maxBindingBytes);
   const chunks = requests
     .flatMap(request => request.pieces.flatMap(piece => chunksOf(request.parameter, piece, limit)))
     .sort(
@@ -120,14 +131,14 @@ export async function upload(
   for (let at = 0; at < chunks.length; ) {
     const batch: Chunk[] = [];
     let size = 0;
-    for (let c = chunks[at]; c && (batch.length === 0 || size + c.bytes <= STAGING_BYTES); c = chunks[++at]) {
+    for (let c = chunks[at]; c && (batch.length === 0 || size + c.bytes <= stagingBytes); c = chunks[++at]) {
       c.offset = size;
       batch.push(c);
       size += alignUp(c.bytes, SLICE_ALIGN);
     }
     await packBatch(gpu, source, batch, size);
     done += batch.reduce((sum, c) => sum + c.bytes, 0);
-    progress?.(done, total);
+    onProgress?.(done, total);
   }
 }
 
