@@ -162,6 +162,11 @@ describe('without guidance', () => {
 });
 
 describe('inputs', () => {
+  test('latents beside the inverted ones are ignored', async () => {
+    const latents = { data: new Float32Array(4 * H * W).fill(7), shape: [1, 4, H, W] };
+    expect(await editLatents({ latents })).toEqual(await editLatents({}));
+  });
+
   test('latents as one array, as a list and flattened are the same', async () => {
     const expected = await editLatents({});
     const [, steps, ...rest] = inverted.shape;

@@ -66,7 +66,8 @@ test('offloading keeps one network at a time on the device, with the same result
   const expected = (await whole.run(run)).images as NdArray;
   whole.dispose();
 
-  const pipeline = await openPipeline('test/golden/sd1/model', { gpu, modelCpuOffload: true });
+  const stagingBytes = 64 * 2 ** 10;
+  const pipeline = await openPipeline('test/golden/sd1/model', { gpu, modelCpuOffload: true, stagingBytes });
   expect(counter.liveBytes).toBe(0);
   counter.resetPeak();
   const largest = new Map<string, number>();
@@ -78,9 +79,9 @@ test('offloading keeps one network at a time on the device, with the same result
   expect(counter.liveBytes).toBe(0);
   const activations = Math.max(...['mask', 'invert', 'edit'].map(phase => largest.get(phase) ?? 0)) - unet;
   expect(activations).toBeGreaterThan(0);
-  // Weights stream through a staging buffer of at most their own size, which is freed before the network computes.
-  expect(counter.peakBytes).toBeLessThanOrEqual(unet + Math.max(activations, unet));
-  expect(unet + Math.max(activations, unet)).toBeLessThan(weights + activations);
+  // Weights stream through a small staging buffer, freed before the network computes; so does what is read back.
+  expect(counter.peakBytes).toBeLessThanOrEqual(unet + activations + stagingBytes);
+  expect(unet + stagingBytes).toBeLessThan(weights);
   for (const phase of ['text', 'encode', 'decode']) expect(largest.get(phase)).toBeLessThan(unet);
   pipeline.dispose();
 });

@@ -346,3 +346,12 @@ describe('step', () => {
     );
   });
 });
+
+test('without an offset the first inverse step, at timestep 0, changes nothing', () => {
+  const scheduler = DDIMInverseScheduler.fromConfig({ steps_offset: 0, set_alpha_to_one: false, clip_sample: false });
+  scheduler.setTimesteps(4);
+  expect(scheduler.timesteps[0]).toBe(0);
+  const x: NdArray = { data: Float32Array.of(0.3, -2, 5), shape: [1, 3, 1, 1] };
+  const { prevSample } = scheduler.step(tanhModel(x), 0, x);
+  expectNear(prevSample.data, x.data, 1e-6, 'identity');
+});

@@ -1,0 +1,173 @@
+/** What happens when calls end early, meet each other, or are asked late. */
+import { afterAll, describe, expect, test } from 'vitest';
+import type { NdArray } from '../../src/core/ndarray.ts';
+import type { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import type { ProgressEvent } from '../../src/pipeline/types.ts';
+import { DDIMScheduler } from '../../src/schedulers/index.ts';
+import { maxError } from '../support/close.ts';
+import { type Counter, countDevice } from '../support/counting.ts';
+import { loadGolden } from '../support/golden.ts';
+import { freshGpu } from '../support/gpu.ts';
+import { openPipeline, picture, seeded } from '../support/pipeline.ts';
+
+const gpu = await freshGpu();
+const counter: Counter = countDevice(gpu);
+afterAll(() => gpu.dispose());
+
+const FOLDER = 'test/golden/sd1/model';
+const image = picture(loadGolden('sd1'));
+const run = {
+  image,
+  sourcePrompt: 'a bowl of fruits',
+  targetPrompt: 'a basket of pears',
+  numInferenceSteps: 4,
+  numMapsPerMask: 2,
+  seed: 0,
+};
+const open = (more: object = {}): Promise<DiffEditPipeline> => openPipeline(FOLDER, { gpu, ...more });
+
+describe('an abort', () => {
+  test.each(['load', 'text', 'encode', 'mask', 'invert', 'edit', 'decode'])(
+    'ends a run in its phase %s',
+    async phase => {
+      const pipeline = await open({ modelCpuOffload: true });
+      const [stop, reason] = [new AbortController(), new Error(`enough of ${phase}`)];
+      // The last event of a phase: what follows it must look at the signal too.
+      const onProgress = (e: ProgressEvent) => void (e.phase === phase && e.step === e.of && stop.abort(reason));
+      await expect(pipeline.run({ ...run, signal: stop.signal, onProgress })).rejects.toBe(reason);
+      expect(pipeline.bytes).toBe(0);
+      expect(counter.liveBytes).toBe(0);
+      pipeline.dispose();
+    },
+  );
+});
+
+describe('disposal', () => {
+  test.each([false, true])('at any moment of a call frees everything (offloading: %s)', async modelCpuOffload => {
+    // Ends after so many turns of the event loop: while weights load, plans compile, steps run.
+    for (const turns of [0, 1, 3, 8, 20, 60]) {
+      const pipeline = await open({ modelCpuOffload });
+      const call = pipeline.invert({ ...run, prompt: 'a bowl of fruits' });
+      call.catch(() => {});
+      for (let i = 0; i < turns; i++) await new Promise(setImmediate);
+      pipeline.dispose();
+      await expect(call, `${turns} turns`).rejects.toThrow(/disposed|left the device/);
+      expect(pipeline.bytes, `${turns} turns`).toBe(0);
+      expect(counter.liveBytes, `${turns} turns`).toBe(0);
+    }
+  });
+});
+
+describe('two pipelines', () => {
+  test('may share a scheduler and run with other steps at the same time', async () => {
+    const pipelines = [await open(), await open()];
+    const [first] = pipelines;
+    const scheduler = DDIMScheduler.fromConfig(first.scheduler.config);
+    for (const p of pipelines) p.dispose();
+    const shared = [await open({ scheduler }), await open({ scheduler })];
+    const of = (p: DiffEditPipeline, numInferenceSteps: number) =>
+      p.run({ ...run, numInferenceSteps, outputType: 'latent' as const });
+    const alone = [await of(shared[0], 4), await of(shared[1], 10)];
+    const together = await Promise.all([of(shared[0], 4), of(shared[1], 10)]);
+    expect(together.map(r => r.images)).toEqual(alone.map(r => r.images));
+    for (const p of shared) p.dispose();
+  });
+});
+
+describe('readers of latents', () => {
+  test('belong to their call: a later one does not answer them', async () => {
+    const pipeline = await open();
+    let late: (() => Promise<NdArray>) | undefined;
+    const args = { ...run, prompt: 'a bowl of fruits' };
+    const keep = (_: number, __: number, latents: () => Promise<NdArray>) => {
+      late = latents;
+    };
+    await pipeline.invert({ ...args, callback: keep });
+    await pipeline.invert({ ...args, prompt: 'a plate of lemons' });
+    await expect(late?.()).rejects.toThrow('are gone');
+    pipeline.dispose();
+  });
+
+  test('give copies: what a callback does to them changes nothing', async () => {
+    const pipeline = await open();
+    const spoil = async (_: number, __: number, latents: () => Promise<NdArray>) => void (await latents()).data.fill(9);
+    for (const more of [{}, { numRegSteps: 1, guidanceScale: 1 }]) {
+      const args = { ...run, prompt: 'a bowl of fruits', ...more };
+      const plain = await pipeline.invert({ ...args, generator: seeded(0) });
+      const spoiled = await pipeline.invert({ ...args, generator: seeded(0), callback: spoil });
+      expect(spoiled.latents).toEqual(plain.latents);
+    }
+    pipeline.dispose();
+  });
+});
+
+describe('a run', () => {
+  test('tells of its phases in order, with a time that grows', async () => {
+    const pipeline = await open();
+    const events: ProgressEvent[] = [];
+    const { timings } = await pipeline.run({ ...run, onProgress: e => events.push(e) });
+    const phases = events.map(e => e.phase).filter((phase, i, all) => phase !== all[i - 1]);
+    expect(phases).toEqual(['text', 'encode', 'mask', 'invert', 'edit', 'decode']);
+    expect(Object.keys(timings)).toEqual(phases);
+    for (const [i, e] of events.entries()) {
+      const before = events[i - 1];
+      if (before?.phase === e.phase) expect(e.ms).toBeGreaterThanOrEqual(before.ms);
+      expect(timings[e.phase]).toBeGreaterThanOrEqual(e.ms);
+    }
+    pipeline.dispose();
+  });
+
+  test('runs the UNet once a step, for both halves of guidance', async () => {
+    const pipeline = await open();
+    const dispatches: number[] = [];
+    const { createCommandEncoder } = gpu.device;
+    let count = 0;
+    gpu.device.createCommandEncoder = (...args) => {
+      const encoder = createCommandEncoder.apply(gpu.device, args);
+      const begin = encoder.beginComputePass.bind(encoder);
+      encoder.beginComputePass = (...more) => {
+        const pass = begin(...more);
+        const dispatch = pass.dispatchWorkgroups.bind(pass);
+        pass.dispatchWorkgroups = (...size) => {
+          count++;
+          dispatch(...size);
+        };
+        return pass;
+      };
+      return encoder;
+    };
+    for (const guidanceScale of [1, 7.5]) {
+      const steps: number[] = [];
+      for await (const _ of pipeline.invertSteps({ ...run, prompt: 'a bowl of fruits', guidanceScale })) {
+        steps.push(count);
+        count = 0;
+      }
+      dispatches.push(steps[1]);
+      expect(steps[2]).toBe(steps[1]);
+    }
+    gpu.device.createCommandEncoder = createCommandEncoder;
+    expect(dispatches[0]).toBeGreaterThan(100);
+    // Doubling the latents for the two halves takes two copies.
+    expect(dispatches[1] - dispatches[0]).toBeLessThanOrEqual(2);
+    pipeline.dispose();
+  });
+
+  test('with mended quirks and nothing masked gives the latents that it began with', async () => {
+    const pipeline = await open({ mendQuirks: true });
+    const [height, width] = [image.height / pipeline.vaeScaleFactor, image.width / pipeline.vaeScaleFactor];
+    const data = Float32Array.from({ length: 4 * height * width }, (_, i) => Math.sin(i));
+    const clean = { data, shape: [1, 4, height, width] };
+    const maskImage = { data: new Float32Array(height * width), shape: [height, width] };
+    const { images } = await pipeline.run({ ...run, image: clean, maskImage, outputType: 'latent' });
+    expect(maxError((images as NdArray).data, data)).toBe(0);
+    pipeline.dispose();
+  });
+
+  test('warns once of a prompt that is too long, however often it is used', async () => {
+    const warnings: string[] = [];
+    const pipeline = await open({ onWarning: (line: string) => warnings.push(line) });
+    await pipeline.run({ ...run, sourcePrompt: 'a bowl of fruits '.repeat(30) });
+    expect(warnings.filter(line => line.includes('fruits'))).toHaveLength(1);
+    pipeline.dispose();
+  });
+});
