@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { BertTokenizer } from '../../src/tokenizers/bert.ts';
-import { agrees, goldenFolder, goldenJson, type TokenizerCase, title, withJson, without } from './golden.ts';
+import { memoryFolder } from '../support/folder.ts';
+import {
+  agrees,
+  goldenFolder,
+  goldenJson,
+  type TokenizerCase,
+  title,
+  transformers,
+  withJson,
+  without,
+} from './golden.ts';
 
 const cases = goldenJson<TokenizerCase[]>('tokenizers/bert/cases.json');
 const words = without(goldenFolder('bert'), 'tokenizer.json');
@@ -21,6 +31,15 @@ describe.each([
 describe('against transformers', () => {
   it('agrees on seeded texts with tokenizer.json', () => agrees(fromJson, 'bert'));
   it('agrees on seeded texts with vocab.txt', () => agrees(fromWords, 'bert, vocab.txt'));
+});
+
+describe('the decoder', async () => {
+  const { words, cases } = transformers.wordPieces;
+  const bert = await BertTokenizer.fromFolder(memoryFolder({ 'vocab.txt': words.join('\n') }));
+
+  it.each(cases)('tidies up each word by itself: $decoded', ({ ids, decoded }) => {
+    expect(bert.decode(ids, { cleanUp: false })).toBe(decoded);
+  });
 });
 
 describe('settings', () => {
