@@ -113,9 +113,9 @@ describe('with spiece.model, as the SentencePiece library', () => {
 
 describe('with spiece.model, as the classes of transformers', () => {
   it.each([
-    ['t5 slow', orchard, undefined, 'sentencepiece'],
-    ['t5 slow, not legacy', notLegacy, undefined, 'sentencepiece'],
-    ['t5 fast, spiece.model', orchard, 'fast', 'fast'],
+    ['t5 slow', orchard, 'sentencepiece', 'sentencepiece'],
+    ['t5 slow, not legacy', notLegacy, 'sentencepiece', 'sentencepiece'],
+    ['t5 fast, spiece.model', orchard, undefined, 'fast'],
     ['t5 fast, spiece.model, not legacy', notLegacy, 'fast', 'fast'],
   ] as const)('%s: agrees on seeded texts', async (name, folder, asked, mode) => {
     const t5 = await T5Tokenizer.fromFolder(folder, '', asked ? { mode: asked } : {});
@@ -125,7 +125,8 @@ describe('with spiece.model, as the classes of transformers', () => {
 
   it('needs no config beside the model', async () => {
     const bare = without(orchard, 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json');
-    agrees(await T5Tokenizer.fromFolder(bare), 't5 slow');
+    agrees(await T5Tokenizer.fromFolder(bare), 't5 fast, spiece.model');
+    agrees(await T5Tokenizer.fromFolder(bare, '', { mode: 'sentencepiece' }), 't5 slow');
   });
 });
 
