@@ -48,7 +48,13 @@ export {
   promptRequest,
   type TextToText,
 } from './pipeline/guide-helpers.ts';
-export { T5ForConditionalGeneration, type T5Input, type T5Options, type T5Output } from './pipeline/t5.ts';
+export {
+  T5ForConditionalGeneration,
+  type T5GenerateOptions,
+  type T5Input,
+  type T5Options,
+  type T5Output,
+} from './pipeline/t5.ts';
 export * from './pipeline/types.ts';
 export * from './schedulers/index.ts';
 export { DeviceTensor } from './tensor/device-tensor.ts';

@@ -310,7 +310,11 @@ def arguments():
     source = inspect.getsource(GenerationMixin.generate) + inspect.getsource(GenerationMixin._extract_generation_mode_kwargs)
     call = [name for name in inspect.signature(GenerationMixin.generate).parameters if name not in ('self', 'kwargs')]
     popped = [name for name in re.findall(r'kwargs.pop\("(\w+)"', source) if name != 'input_ids']
-    save('arguments', {'config': config, 'call': call + popped})
+    # What reaches the models as **kwargs.
+    signatures = [transformers.T5ForConditionalGeneration.forward, transformers.BlipForConditionalGeneration.generate]
+    model = {name for f in signatures for name in inspect.signature(f).parameters}
+    known = {'self', 'input_ids', 'pixel_values', 'generate_kwargs', 'return_dict', *config}
+    save('arguments', {'config': config, 'call': call + popped, 'model': sorted(model - known)})
 
 
 sequences()

@@ -14,6 +14,7 @@ root = sys.argv[1]
 for source, target in (
     ("t5/model/model.safetensors", "torch/t5/pytorch_model.bin"),
     ("sd1/model/text_encoder/model.safetensors", "torch/text_encoder/pytorch_model.bin"),
+    ("sd-variants/unet/diffusion_pytorch_model.safetensors", "torch/unet/diffusion_pytorch_model.bin"),
     ("sd1/model/vae/diffusion_pytorch_model.safetensors", "torch/vae/diffusion_pytorch_model.bin"),
 ):
     path = os.path.join(root, target)

@@ -50,6 +50,10 @@ for name, settings in MODELS.items():
     golden[f'{name}.beams'] = model.generate(**call, max_new_tokens=12, num_beams=3, num_return_sequences=2)
     torch.manual_seed(7)
     golden[f'{name}.sampled'] = model.generate(**call, max_new_tokens=12, do_sample=True, num_return_sequences=2)
+    # Beginnings of answers: with the start id, and without it, which generate then puts in front.
+    for key, begun in (('begun', answers[:, :4]), ('begun_bare', answers[:, 1:4])):
+        golden[f'{name}.{key}'] = model.generate(**call, decoder_input_ids=begun, max_new_tokens=6, repetition_penalty=3.0)
+        golden[f'{name}.{key}_beams'] = model.generate(**call, decoder_input_ids=begun, max_new_tokens=6, num_beams=3)
     golden.update({f'{name}.input_ids': ids, f'{name}.attention_mask': mask, f'{name}.decoder_input_ids': answers})
     model.save_pretrained(out / name, **({'max_shard_size': '60KB'} if name == 'original' else {}))
 

@@ -29,12 +29,15 @@ def sample():
     return ''.join(pick() for _ in range(draw.randint(1, 20)))
 
 
-def load(cls, name, drop=(), **config):
-    """A copy of a folder without some files and with other settings, read by a class."""
+def load(cls, name, drop=(), steps=None, **config):
+    """A copy of a folder without some files, with other steps in tokenizer.json and with other settings, read by a class."""
     with tempfile.TemporaryDirectory() as place:
         folder = shutil.copytree(f'{golden}/{name}', f'{place}/folder')
         for file in drop:
             os.remove(f'{folder}/{file}')
+        if steps:
+            whole = json.load(open(f'{folder}/tokenizer.json'))
+            json.dump({**whole, **steps(whole)}, open(f'{folder}/tokenizer.json', 'w'))
         path = f'{folder}/tokenizer_config.json'
         if os.path.exists(path):
             settings = {**json.load(open(path)), **config}
@@ -42,6 +45,31 @@ def load(cls, name, drop=(), **config):
                 del settings['extra_special_tokens']
             json.dump(settings, open(path, 'w'))
         return cls.from_pretrained(folder)
+
+
+def metaspace(words=True, **settings):
+    """T5's steps with other settings of Metaspace, on words or on the whole text."""
+    step = {'type': 'Metaspace', 'replacement': '\u2581', **settings}
+    split = {'type': 'Sequence', 'pretokenizers': [{'type': 'WhitespaceSplit'}, step]}
+    return lambda whole: {'pre_tokenizer': split if words else step, 'decoder': step}
+
+
+def flan(whole):
+    """The steps of Flan-T5's tokenizer.json."""
+    spaces = {'type': 'Replace', 'pattern': {'Regex': ' {2,}'}, 'content': ' '}
+    step = {'type': 'Metaspace', 'replacement': '\u2581', 'add_prefix_space': True}
+    return {'normalizer': {'type': 'Sequence', 'normalizers': [whole['normalizer'], spaces]}, 'pre_tokenizer': step, 'decoder': step}
+
+
+def word_pieces():
+    """What the clean-up of BERT's decoder does to words that hold spaces."""
+    words = ['[UNK]', '[CLS]', '[SEP]', '[PAD]', '[MASK]', 'i', 'do', 'not', 'do not', '##do not', "n't", '.', '##.', 'a . b', '##s']
+    with tempfile.TemporaryDirectory() as place:
+        with open(f'{place}/vocab.txt', 'w') as file:
+            file.write('\n'.join(words) + '\n')
+        tokenizer = BertTokenizerFast(f'{place}/vocab.txt')
+    ids = [[5, 8, 7], [5, 6, 7], [8, 5], [5, 9], [5, 6, 10, 11], [5, 12, 13, 14], [8, 8, 9, 11]]
+    return {'words': words, 'cases': [{'ids': row, 'decoded': tokenizer.decode(row, clean_up_tokenization_spaces=False)} for row in ids]}
 
 
 texts = [sample() for _ in range(120)]
@@ -53,6 +81,11 @@ cases = {
     'bert, vocab.txt': load(BertTokenizerFast, 'bert', drop=['tokenizer.json']),
     'bert, cased': load(BertTokenizerFast, 'bert', drop=['tokenizer.json'], do_lower_case=False, tokenize_chinese_chars=False),
     't5 fast, tokenizer.json': load(T5TokenizerFast, 't5'),
+    't5 fast, layout of Flan-T5': load(T5TokenizerFast, 't5', steps=flan),
+    't5 fast, no prefix space': load(T5TokenizerFast, 't5', steps=metaspace(prepend_scheme='never', add_prefix_space=False)),
+    't5 fast, never': load(T5TokenizerFast, 't5', steps=metaspace(words=False, prepend_scheme='never')),
+    't5 fast, first, not split': load(T5TokenizerFast, 't5', steps=metaspace(words=False, prepend_scheme='first', split=False)),
+    't5 fast, not split': load(T5TokenizerFast, 't5', steps=metaspace(words=False, split=False)),
     't5 fast, spiece.model': load(T5TokenizerFast, 'orchard-t5'),
     't5 fast, spiece.model, not legacy': load(T5TokenizerFast, 'orchard-t5', legacy=False),
     't5 slow': load(T5Tokenizer, 'orchard-t5'),
@@ -94,6 +127,7 @@ out = {
     'versions': {module.__name__: module.__version__ for module in (transformers, tokenizers, sentencepiece)}, 'seed': SEED,
     'texts': texts,
     'cases': {name: rows(tokenizer) for name, tokenizer in cases.items()},
+    'wordPieces': word_pieces(),
     'long': [overflow(text) for text in ('a ' * 75, 'a ' * 76, 'a bowl of fruits, ' * 20, 'caf\u00e9 ! ' * 40, '\U0001f350' * 90, 'a bowl')],
     'added': {'names': names, 'ids': added.convert_tokens_to_ids(names), 'prompts': [
         {'text': text, 'ids': added(text).input_ids, 'decoded': added.decode(added(text).input_ids, skip_special_tokens=True), 'expanded': expand(text, added)} for text in prompts]},

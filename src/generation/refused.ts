@@ -13,6 +13,8 @@ const NO_ASSISTANT = 'There is no assisted generation: leave it out.';
 const NO_CACHE_CHOICE = 'There is one cache, of fixed size and always in use: leave it out.';
 const NO_COMPILER = 'There is nothing to compile: leave it out.';
 const NO_CONSTRAINTS = 'There is no constrained beam search: use prefixAllowedTokensFn or sequenceBias.';
+const NO_EMBEDS = 'Inputs are ids: give them, or the texts.';
+const NO_HEAD_MASK = 'All heads count: leave it out.';
 const NO_GUIDANCE = 'There is no classifier-free guidance of text: leave it out.';
 const NO_INTERNALS = 'Activations are not returned: use outputLogits or outputScores.';
 const NO_REMOTE_CODE = 'No code is loaded: leave it out.';
@@ -60,6 +62,16 @@ const REFUSED: Readonly<Record<string, Refusal>> = {
     instead: 'The settings of the model’s files always count: override them one by one.',
   },
   generationConfig: { neutral: [], instead: 'Give the settings themselves; readGenerationDefaults reads files.' },
+  decoderAttentionMask: { neutral: [], instead: 'Answers begin with unpadded ids: leave it out.' },
+  inputsEmbeds: { neutral: [], instead: NO_EMBEDS },
+  decoderInputsEmbeds: { neutral: [], instead: NO_EMBEDS },
+  encoderOutputs: { neutral: [], instead: 'The encoder runs in each call: give the texts or their ids.' },
+  pastKeyValues: { neutral: [], instead: NO_CACHE_CHOICE },
+  cachePosition: { neutral: [], instead: NO_CACHE_CHOICE },
+  headMask: { neutral: [], instead: NO_HEAD_MASK },
+  decoderHeadMask: { neutral: [], instead: NO_HEAD_MASK },
+  crossAttnHeadMask: { neutral: [], instead: NO_HEAD_MASK },
+  labels: { neutral: [], instead: 'There is no training: use logits() for the scores of given answers.' },
   streamer: { neutral: [], instead: 'Use onToken.' },
   tokenizer: { neutral: [], instead: 'Use tokenText.' },
 };

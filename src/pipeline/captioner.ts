@@ -50,18 +50,20 @@ export interface CaptionerOptions {
 export interface CaptionInput {
   /** [N, 3, H, W], from processPictures. */
   readonly pixels: NdArray;
-  /** N rows of equal length as the tokenizer gives them, [CLS] ... [SEP]: the first is replaced, the last dropped. */
+  /** N rows of equal length as the tokenizer gives them, [CLS] ... [SEP], unpadded: the first is replaced, the last dropped. */
   readonly ids?: Sequences | undefined;
   /** Stretches the position embeddings over pictures of another size than the trained one. Default false. */
   readonly interpolatePositions?: boolean | undefined;
 }
 
-/** Options of `generate`: those of generation, and two for pictures that it prepares itself. */
+/** Options of `generate`: those of generation, two for pictures that it prepares itself, and one for the texts. */
 export type CaptionOptions = GenerateOptions & {
   /** How every caption begins, such as 'a photograph of'; part of the result. */
   readonly prefix?: string | undefined;
   /** Resizes the pictures to this instead of the model's own size; position embeddings are interpolated. */
   readonly size?: PictureSize | undefined;
+  /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
+  readonly cleanUp?: boolean | undefined;
 };
 
 /** Captions, and the ids behind them: from the start id on, with the end id and padding. */
@@ -149,7 +151,7 @@ export class BlipForConditionalGeneration {
     input: Picture | readonly Picture[] | CaptionInput,
     options: CaptionOptions = {},
   ): Promise<CaptionOutput> {
-    const { prefix, size, ...own } = options;
+    const { prefix, size, cleanUp, ...own } = options;
     const { defaults } = this.#opened;
     const prepared = isPrepared(input) ? input : this.#prepare(input, prefix, size);
     const prompt = this.#prompt(prepared);
@@ -166,7 +168,8 @@ export class BlipForConditionalGeneration {
     return this.#shell.run(options.signal, async () => {
       const context = await this.#look(prepared);
       const output = await generate({ ...task, startDecoder: (...sizes) => context.start(...sizes) }, settings);
-      return { ...output, texts: this.tokenizer.decodeBatch(output.sequences, { skipSpecialTokens: true }) };
+      const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
+      return { ...output, texts: this.tokenizer.decodeBatch(output.sequences, decoding) };
     });
   }
 
@@ -204,9 +207,10 @@ export class BlipForConditionalGeneration {
     }
     const { startId } = this.config.text;
     if (!ids) return Array.from({ length: pictures }, () => [startId]);
-    if (ids.length === pictures && ids.every(row => row.length >= 2))
+    const { padId } = this.tokenizer;
+    if (ids.length === pictures && ids.every(row => row.length >= 2 && !row.includes(padId)))
       return ids.map(row => [startId, ...row.slice(1, -1)]);
-    const expected = `${pictures} rows of at least two ids, [CLS] and [SEP]`;
+    const expected = `${pictures} rows of at least two ids, [CLS] and [SEP], none of them padding`;
     throw new InputError({ op: OP, problem: 'ids do not fit the pictures', expected, received: ids, path: 'ids' });
   }
 

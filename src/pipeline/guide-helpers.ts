@@ -19,7 +19,7 @@ export interface Written {
 
 /** A model that answers text with text; T5ForConditionalGeneration is one. */
 export interface TextToText {
-  generate(prompt: string, options: GenerateOptions): Promise<Written>;
+  generate(prompt: string, options: GenerateOptions & { readonly cleanUp?: boolean | undefined }): Promise<Written>;
 }
 
 /** A model that describes pictures; BlipForConditionalGeneration is one. */
@@ -42,6 +42,8 @@ export interface GeneratePromptsOptions {
   readonly topK?: number | undefined;
   /** Default 128. */
   readonly maxNewTokens?: number | undefined;
+  /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
+  readonly cleanUp?: boolean | undefined;
   /** torch's CPU stream; source and target share one, in this order. By default a new one from entropy. */
   readonly generator?: Generator | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -77,11 +79,12 @@ export async function generatePrompts(
   concept: string,
   options: GeneratePromptsOptions = {},
 ): Promise<string[]> {
-  const { n = 16, temperature = 0.8, topK = 10, maxNewTokens = 128, generator, signal, onToken } = options;
+  const { n = 16, temperature = 0.8, topK = 10, maxNewTokens = 128, ...more } = options;
+  const { cleanUp, generator, signal, onToken } = more;
   const { texts } = await writer.generate(promptRequest(concept), {
     doSample: true,
     numReturnSequences: n,
-    ...{ temperature, topK, maxNewTokens, generator, signal, onToken },
+    ...{ temperature, topK, maxNewTokens, cleanUp, generator, signal, onToken },
   });
   return [...texts];
 }

@@ -54,7 +54,15 @@ export interface T5Input {
   readonly ids: Sequences;
   /** 1 for ids that count, 0 for padding; by default all but the padding id count. */
   readonly attentionMask?: Sequences | undefined;
+  /** How the answers begin: N rows of equal length, the start id put in front where none begins with it. */
+  readonly decoderIds?: Sequences | undefined;
 }
+
+/** Options of `generate`: those of generation, and one for the texts. */
+export type T5GenerateOptions = GenerateOptions & {
+  /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
+  readonly cleanUp?: boolean | undefined;
+};
 
 /** Answers, and the ids behind them: from the start id on, with the end id and padding. */
 export interface T5Output extends GenerateOutput {
@@ -116,23 +124,27 @@ export class T5ForConditionalGeneration {
    * @throws InputError for arguments that make no sense; DeviceError for a busy or disposed model; the signal's reason
    * @see transformers T5ForConditionalGeneration.generate
    */
-  async generate(input: string | readonly string[] | T5Input, options: GenerateOptions = {}): Promise<T5Output> {
+  async generate(input: string | readonly string[] | T5Input, options: T5GenerateOptions = {}): Promise<T5Output> {
+    const { cleanUp, ...own } = options;
     const { tokenizer } = this;
     const { defaults } = this.#opened;
     const prepared = this.#prepare(input);
+    const { decoderIds } = typeof input === 'object' && 'ids' in input ? input : {};
     const task: GenerationInputs = {
       inputs: prepared.ids.length,
       encoderDecoder: true,
       encoderIds: prepared.ids,
+      ...(decoderIds ? { prompt: this.#checkAnswers(decoderIds, prepared) } : {}),
       maxBeams: LARGEST_GROUP,
       defaults,
     };
-    const settings = withTokenText(options, defaults, tokenizer);
+    const settings = withTokenText(own, defaults, tokenizer);
     planGeneration(task, settings); // refuses what makes no sense before weights are loaded
     return this.#shell.run(options.signal, async () => {
       const context = await this.#read(prepared);
       const output = await generate({ ...task, startDecoder: (...sizes) => context.start(...sizes) }, settings);
-      return { ...output, texts: tokenizer?.decodeBatch(output.sequences, { skipSpecialTokens: true }) ?? [] };
+      const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
+      return { ...output, texts: tokenizer?.decodeBatch(output.sequences, decoding) ?? [] };
     });
   }
 
@@ -160,11 +172,7 @@ export class T5ForConditionalGeneration {
     signal?: AbortSignal,
   ): Promise<NdArray> {
     const prepared = this.#prepare(input);
-    const answers = this.#checkIds(decoderIds, 'decoderIds');
-    if (answers.length !== prepared.ids.length) {
-      const [expected, received] = [`${prepared.ids.length} rows`, answers.length];
-      throw new InputError({ op: OP, problem: 'one answer for each input', expected, received, path: 'decoderIds' });
-    }
+    const answers = this.#checkAnswers(decoderIds, prepared);
     return this.#shell.run(signal, () =>
       this.#once('logits', tensor => {
         const { decoder } = this.#shell.home.model;
@@ -212,6 +220,13 @@ export class T5ForConditionalGeneration {
     if (length > 0 && ids.every(row => row.length === length && row.every(known))) return ids;
     const expected = `rows of equal length, ids from 0 to ${vocabulary - 1}`;
     throw new InputError({ op: OP, problem: 'not ids of this model', expected, received: ids, path });
+  }
+
+  #checkAnswers(decoderIds: Sequences, { ids }: EncoderInput): Sequences {
+    const answers = this.#checkIds(decoderIds, 'decoderIds');
+    if (answers.length === ids.length) return answers;
+    const [expected, received] = [`${ids.length} rows`, answers.length];
+    throw new InputError({ op: OP, problem: 'one answer for each input', expected, received, path: 'decoderIds' });
   }
 
   #encoded({ ids, mask }: EncoderInput, tensor: Upload): Tensor {

@@ -144,6 +144,6 @@ const CLEAN_UP: readonly (readonly [string, string])[] = [
  * @returns the same text as people write it
  * @see transformers' `clean_up_tokenization_spaces`
  */
-function cleanUp(text: string): string {
+export function cleanUp(text: string): string {
   return CLEAN_UP.reduce((result, [from, to]) => result.replaceAll(from, to), text);
 }

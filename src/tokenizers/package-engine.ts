@@ -27,7 +27,7 @@ export class PackageEngine {
       try {
         const complete = { normalizer: null, pre_tokenizer: null, decoder: null, ...json, post_processor: null };
         const tokenizer = new Tokenizer({ ...complete, added_tokens: added }, {});
-        return withExactSteps(tokenizer, `${files.label}/${name}`);
+        return withExactSteps(tokenizer, json, `${files.label}/${name}`);
       } catch (cause) {
         if (cause instanceof InputError) throw cause;
         throw files.damaged(name, 'no tokenizer that can be built', { cause, received: messageOf(cause) });

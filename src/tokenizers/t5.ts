@@ -18,7 +18,7 @@ const EXTRA_IDS = 100;
 export type T5Mode = 'fast' | 'sentencepiece';
 
 export interface T5Options {
-  /** `'fast'` where the folder has a tokenizer.json, else `'sentencepiece'`. */
+  /** Default `'fast'`, as transformers' AutoTokenizer. */
   readonly mode?: T5Mode;
 }
 
@@ -71,7 +71,7 @@ export class T5Tokenizer extends BaseTokenizer {
     const files = new TokenizerFiles(OP, folder, path);
     const special = await readSpecialTokens(files, { eos: '</s>', unk: '<unk>', pad: '<pad>' });
     const hasJson = await files.has('tokenizer.json');
-    const mode = options.mode ?? (hasJson ? 'fast' : 'sentencepiece');
+    const mode = options.mode ?? 'fast';
     if (mode === 'fast' && hasJson) {
       const engine = new PackageEngine(await files.json('tokenizer.json'), files, 'tokenizer.json');
       return new T5Tokenizer(engine, mode, special, files);

@@ -7,11 +7,11 @@ import { loadGeneration, toyTask } from './toy.ts';
 
 const page = readFileSync(new URL('../../docs/parity-generate.md', import.meta.url), 'utf8');
 const rows = new Map([...page.matchAll(/^\| `(\w+)` \| (done|refused)/gm)].map(([, name, state]) => [name, state]));
-const { config, call } = loadGeneration('arguments') as { config: string[]; call: string[] };
+const { config, call, model } = loadGeneration('arguments') as Record<'config' | 'call' | 'model', string[]>;
 
 describe('docs/parity-generate.md', () => {
   test('has one row for every argument of transformers 4.57.6, and no other', () => {
-    expect([...rows.keys()].sort()).toEqual([...config, ...call].sort());
+    expect([...rows.keys()].sort()).toEqual([...config, ...call, ...model].sort());
   });
 
   test('calls refused what the code refuses by name', () => {
@@ -21,6 +21,7 @@ describe('docs/parity-generate.md', () => {
 
   test('calls done what there is a setting or an option for', () => {
     const options = ['inputs', 'logitsProcessor', 'stoppingCriteria', 'prefixAllowedTokensFn'];
+    options.push('attentionMask', 'decoderInputIds', 'interpolatePosEncoding'); // beside the inputs
     const done = [...rows].filter(([, state]) => state === 'done').map(([name]) => camelCase(name));
     expect(done.sort()).toEqual([...settingNames(), ...options].sort());
   });

@@ -21,6 +21,7 @@ describe('models written by torch.save', () => {
   it.each([
     { name: 'Flan-T5', bin: 'torch/t5', folder: 't5/model', stem: 'model' },
     { name: 'CLIP text encoder', bin: 'torch/text_encoder', folder: 'sd1/model/text_encoder', stem: 'model' },
+    { name: 'UNet', bin: 'torch/unet', folder: 'sd-variants/unet', stem: 'diffusion_pytorch_model' },
     { name: 'autoencoder', bin: 'torch/vae', folder: 'sd1/model/vae', stem: 'diffusion_pytorch_model' },
   ] as const)('$name: every tensor has the bytes of its safetensors twin', async ({ bin, folder, stem }) => {
     const saved = await bytesOf(await openCheckpoint(await directory(goldenPath(bin)), stem));

@@ -77,6 +77,26 @@ describe.each(variants)('matmul, $name', variant => {
   });
 });
 
+it.each(variants.filter(v => v.activations === 'f32' && v.weights === 'f32'))(
+  'matmul, $name: geluTanh of large sums is 0 or the sum',
+  async ({ gpu, family }) => {
+    const x = [50, 1e4, 1e12, -50, -1e4, -1e12];
+    const side = { pitch: 8, storage: 'f32' as const };
+    const size = { batch: 1, rows: x.length, columns: 8, k: 8 };
+    const b = { layout: 'panels', storage: 'f32' } as const;
+    const call = gemm(gpu.caps, { ...size, a: side, b, y: side, epilogue: { activation: 'geluTanh' }, family });
+    const { y } = await runKernel(gpu, call, {
+      a: { storage: 'f32', values: padRows(x, x.length, 1) },
+      b: { storage: 'f32', values: packPanels([1], 1, 1) },
+      bias: { storage: 'f32', values: new Float32Array(8) },
+      channel_add: NOTHING,
+      residual: NOTHING,
+      y: { storage: 'f32', size: x.length * 8 },
+    });
+    expect([...unpadRows(y, x.length, 1)].map(Math.abs)).toEqual([50, 1e4, Math.fround(1e12), 0, 0, 0]);
+  },
+);
+
 function matmulData(c: MatmulCase) {
   const a = randoms(c.rows * c.k, 1);
   const b = randoms(c.n * c.k, 2);

@@ -2,7 +2,16 @@ import { describe, expect, it } from 'vitest';
 import { layerNorm, rmsNorm } from '../../src/kernels/layer-norm.ts';
 import { rowNorm } from '../reference/layer-norm.ts';
 import { testGpu } from '../support/gpu.ts';
-import { expectRows, FAMILY_SETTINGS, padRows, pitchOf, runBothWays, settingOf, stored } from '../support/rows.ts';
+import {
+  expectRows,
+  FAMILY_SETTINGS,
+  padRows,
+  pitchOf,
+  runBothWays,
+  settingOf,
+  stored,
+  unpadRows,
+} from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 import { layerNormCases } from './layer-norm.cases.ts';
 
@@ -32,6 +41,23 @@ describe('layer norm and rms norm', () => {
       });
     }
   }
+
+  it.each(FAMILY_SETTINGS)('%s: a constant row becomes the bias, however small epsilon', async name => {
+    const { gpu, storage, family } = await settingOf(name);
+    const [rows, width] = [3, 40];
+    // Values that every storage form keeps, and whose mean is exact.
+    const x = Float32Array.from({ length: rows * width }, (_, i) => [0, 7, -0.5][Math.floor(i / width)] ?? 0);
+    const bias = stored(randoms(width, 3), storage);
+    const side = { pitch: pitchOf(width), storage };
+    const problem = { rows, width, eps: 1e-12, x: side, y: side, family };
+    const { y } = await runBothWays(gpu, layerNorm(gpu.caps, problem), {
+      x: { storage, values: padRows(x, width) },
+      weight: { storage: 'f32', values: padRows(randoms(width, 2), width) },
+      bias: { storage: 'f32', values: padRows(bias, width) },
+      y: { storage, size: rows * side.pitch },
+    });
+    expect([...unpadRows(y, width)]).toEqual([...bias, ...bias, ...bias]);
+  });
 
   it('takes f32 and gives f16, with pitches of their own', async () => {
     const { gpu } = await settingOf('f16 tile');

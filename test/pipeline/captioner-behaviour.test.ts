@@ -35,6 +35,22 @@ test('settings of generation reach the decoder: processors, scores, stop strings
   blip.dispose();
 });
 
+test('texts are tidied up or not, as asked', async () => {
+  const blip = await openCaptioner('models/orchard/blip');
+  const suffix = blip.tokenizer.encode("fruit, isn't it.").ids;
+  const write = (cleanUp?: boolean) =>
+    blip.generate(
+      { pixels: { data: new Float32Array(3 * 128 * 128), shape: [1, 3, 128, 128] }, ids: [suffix] },
+      { maxNewTokens: 1, cleanUp },
+    );
+  const [tidy, plain] = [await write(true), await write(false)];
+  expect(tidy.sequences).toEqual(plain.sequences);
+  expect(tidy.texts[0]).toContain("isn't");
+  expect(plain.texts[0]).not.toContain("isn't");
+  expect((await write()).texts).toEqual(tidy.texts);
+  blip.dispose();
+});
+
 test('several pictures of any sizes are captioned in one call, each as alone', async () => {
   const blip = await openCaptioner('models/orchard/blip');
   const other = { width: 9, height: 30, data: Uint8Array.from({ length: 810 }, (_, i) => (i * 37) % 256) };
@@ -154,8 +170,10 @@ test('refuses pictures and ids that make no sense', async () => {
     `[ShapeError: BlipForConditionalGeneration: not pictures: expected [N, 3, H, W], got [3, 48, 48] (pixels)]`,
   );
   await expect(blip.generate({ pixels, ids: [] })).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[InputError: BlipForConditionalGeneration: ids do not fit the pictures: expected 1 rows of at least two ids, [CLS] and [SEP], got [] (ids)]`,
+    `[InputError: BlipForConditionalGeneration: ids do not fit the pictures: expected 1 rows of at least two ids, [CLS] and [SEP], none of them padding, got [] (ids)]`,
   );
+  const padded = [[2, 30, 3, blip.tokenizer.padId]];
+  await expect(blip.generate({ pixels, ids: padded })).rejects.toThrow('none of them padding');
   const small = { data: pixels.data.slice(0, 3 * 48 * 40), shape: [1, 3, 48, 40] };
   await expect(blip.generate({ pixels: small })).rejects.toThrowErrorMatchingInlineSnapshot(
     `[ShapeError: blipVision: pictures of another size: expected [N, 3, 48, 48], got [1, 3, 48, 40]. Resize the picture, or pass positions from interpolatePositions().]`,

@@ -52,10 +52,10 @@ describe('generatePrompts', () => {
     const writer = fakeWriter();
     const { signal } = new AbortController();
     const onToken = () => undefined;
-    const asked = { n: 3, temperature: 1.5, topK: 0, maxNewTokens: 9, signal, onToken };
+    const asked = { n: 3, temperature: 1.5, topK: 0, maxNewTokens: 9, cleanUp: true, signal, onToken };
     expect(await generatePrompts(writer, 'plate of lemons', asked)).toEqual(['text 0', 'text 1', 'text 2']);
     expect(writer.asked[0][1]).toMatchObject({
-      ...{ numReturnSequences: 3, temperature: 1.5, topK: 0, maxNewTokens: 9 },
+      ...{ numReturnSequences: 3, temperature: 1.5, topK: 0, maxNewTokens: 9, cleanUp: true },
       ...{ signal, onToken },
     });
   });

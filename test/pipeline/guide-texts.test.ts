@@ -43,3 +43,14 @@ test('generatePrompts gives the recorded sentences, and tells of each that is do
     expect(done.sort((a, b) => a - b)).toEqual(Array.from({ length: 16 }, (_, i) => i));
   }
 });
+
+test('texts are tidied up where that is asked for, with the same ids', async () => {
+  const ids = (text: string) => t5.tokenizer?.encode(text, { addSpecialTokens: false }).ids ?? [];
+  const input = { ids: [ids('a bowl')], decoderIds: [ids('a bowl . a table')] };
+  const write = (cleanUp?: boolean) => t5.generate(input, { maxNewTokens: 1, cleanUp });
+  const [tidy, plain] = [await write(true), await write(false)];
+  expect(tidy.sequences).toEqual(plain.sequences);
+  expect(plain.texts[0]).toMatch(/^a bowl \. a table/);
+  expect(tidy.texts[0]).toMatch(/^a bowl\. a table/);
+  expect((await write()).texts).toEqual(plain.texts);
+});

@@ -48,6 +48,25 @@ describe.each(Object.keys(VARIANTS))('the %s layout', name => {
     expect((await t5.generate(input, { ...several, doSample: true, generator })).sequences).toEqual(rows('sampled'));
     t5.dispose();
   });
+
+  test('goes on from given ids as recorded, with the start id and without', async () => {
+    const t5 = await open(false, 'float32');
+    const settings = { maxNewTokens: 6, repetitionPenalty: golden.json.greedy.repetition_penalty };
+    const whole = rows('decoder_input_ids').map(row => row.slice(0, 4));
+    for (const [key, decoderIds] of [
+      ['begun', whole],
+      ['begun_bare', whole.map(row => row.slice(1))],
+    ] as const) {
+      expect((await t5.generate({ ...input, decoderIds }, settings)).sequences).toEqual(rows(key));
+      const beams = await t5.generate({ ...input, decoderIds }, { maxNewTokens: 6, numBeams: 3 });
+      expect(beams.sequences).toEqual(rows(`${key}_beams`));
+    }
+    await expect(t5.generate({ ...input, decoderIds: [[0, 4]] })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: T5ForConditionalGeneration: one answer for each input: expected 3 rows, got 1 (decoderIds)]`,
+    );
+    await expect(t5.generate({ ...input, decoderIds: [[0], [0, 4], [0]] })).rejects.toThrow('decoderIds');
+    t5.dispose();
+  });
 });
 
 test('an index may name the embeddings once more than the shards do', async () => {

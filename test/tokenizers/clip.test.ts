@@ -33,6 +33,11 @@ describe('the published vocabulary', () => {
     ['wow! great!!', [2781, 0, 830, 0, 0]],
     ['hello!world', [3306, 0, 1002]],
     ['How are you doing?', [829, 631, 592, 1960, 286]],
+    ['a basket of pears', [320, 10338, 539, 39565]],
+    ['a bowl of pears', [320, 3814, 539, 39565]],
+    ['a photograph of a bowl of fruit on a table', [320, 8853, 539, 320, 3814, 539, 5190, 525, 320, 2175]],
+    ["A\n'll !!to?'d''d of, can't.", [320, 1342, 0, 0, 531, 13610, 323, 8445, 323, 539, 267, 753, 713, 269]],
+    ['! !! !!!', [0, 0, 0, 0, 0, 0]],
   ])('gives the published ids of %s', (text, ids) => {
     expect(clip.encode(text, { padding: false }).ids).toEqual([49406, ...ids, 49407]);
   });
@@ -59,6 +64,14 @@ describe('padding', () => {
       pad_token: '<|endoftext|>',
     }));
     const other = await ClipTokenizer.fromFolder(bare, '');
+    for (const [text, ids] of [
+      ['a bowl of fruits!', [320, 3814, 539, 13282, 256]],
+      ["A\n'll !!to?'d''d of, can't.", [320, 1342, 748, 531, 13610, 323, 8445, 323, 539, 267, 753, 713, 269]],
+      ['! !! !!!', [256, 748, 995]],
+      ['a basket of pears', [320, 10338, 539, 39565]],
+    ] as const) {
+      expect(other.encode(text, { padding: false }).ids).toEqual([49406, ...ids, 49407]);
+    }
     expect(other.encode('wow! great!!').ids.slice(0, 8)).toEqual([49406, 2781, 256, 830, 748, 49407, 49407, 49407]);
     agrees(other, 'clip, endoftext pads');
   });

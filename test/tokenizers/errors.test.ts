@@ -67,7 +67,7 @@ describe('files', () => {
   it('names what T5 and BERT folders lack', async () => {
     const empty = memoryFolder({}, 'model');
     await expect(T5Tokenizer.fromFolder(empty)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[InputError: T5Tokenizer: the folder holds no tokenizer of this kind: expected spiece.model (model). Download the whole model folder, its tokenizer files included.]`,
+      `[InputError: T5Tokenizer: the folder holds no tokenizer of this kind: expected tokenizer.json or spiece.model (model). Download the whole model folder, its tokenizer files included.]`,
     );
     await expect(T5Tokenizer.fromFolder(empty, 'tok', { mode: 'fast' })).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: T5Tokenizer: the folder holds no tokenizer of this kind: expected tokenizer.json or spiece.model (model/tok). Download the whole model folder, its tokenizer files included.]`,

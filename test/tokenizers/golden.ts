@@ -37,6 +37,7 @@ export function title(text: string): string {
 export interface TransformersGolden {
   texts: string[];
   cases: Record<string, { ids: number[][]; decoded: string[]; cleaned: string[]; cleansUp: boolean }>;
+  wordPieces: { words: string[]; cases: { ids: number[]; decoded: string }[] };
   long: { text: string; ids: number[]; overflow: string | null }[];
   added: {
     names: string[];

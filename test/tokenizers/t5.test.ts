@@ -46,8 +46,13 @@ describe('with a tokenizer.json that splits at spaces alone, as that of Flan-T5'
       type: 'Sequence',
       normalizers: [json['normalizer'], { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' }],
     },
-    pre_tokenizer: { type: 'Metaspace', replacement: '\u2581', prepend_scheme: 'always' },
+    pre_tokenizer: { type: 'Metaspace', replacement: '\u2581', add_prefix_space: true },
+    decoder: { type: 'Metaspace', replacement: '\u2581', add_prefix_space: true },
   }));
+
+  it('agrees with transformers on seeded texts', async () => {
+    agrees(await T5Tokenizer.fromFolder(flan), 't5 fast, layout of Flan-T5');
+  });
 
   it.each([
     ['a table. ', [3, 7, 36, 32, 1]],
@@ -56,6 +61,32 @@ describe('with a tokenizer.json that splits at spaces alone, as that of Flan-T5'
   ])('a space at the end is a piece of its own: %j', async (text, ids) => {
     expect((await T5Tokenizer.fromFolder(flan)).encode(text).ids).toEqual(ids);
   });
+});
+
+describe('with other settings of Metaspace', () => {
+  const words = { type: 'WhitespaceSplit' };
+  const folder = (step: object, split = false) =>
+    withJson(goldenFolder('t5'), 'tokenizer.json', json => {
+      const metaspace = { type: 'Metaspace', replacement: '\u2581', ...step };
+      const steps = split ? { type: 'Sequence', pretokenizers: [words, metaspace] } : metaspace;
+      return { ...json, pre_tokenizer: steps, decoder: metaspace };
+    });
+
+  it.each([
+    ['t5 fast, no prefix space', folder({ prepend_scheme: 'never', add_prefix_space: false }, true)],
+    ['t5 fast, never', folder({ prepend_scheme: 'never' })],
+    ['t5 fast, first, not split', folder({ prepend_scheme: 'first', split: false })],
+    ['t5 fast, not split', folder({ split: false })],
+  ])('%s: agrees on seeded texts', async (name, files) => {
+    agrees(await T5Tokenizer.fromFolder(files), name);
+  });
+
+  it.each([{ add_prefix_space: false }, { prepend_scheme: 'often' }, { replacement: '' }])(
+    '%j is refused, as there',
+    async step => {
+      await expect(T5Tokenizer.fromFolder(folder(step))).rejects.toThrow('Metaspace');
+    },
+  );
 });
 
 describe('with spiece.model, as the SentencePiece library', () => {
@@ -82,9 +113,9 @@ describe('with spiece.model, as the SentencePiece library', () => {
 
 describe('with spiece.model, as the classes of transformers', () => {
   it.each([
-    ['t5 slow', orchard, undefined, 'sentencepiece'],
-    ['t5 slow, not legacy', notLegacy, undefined, 'sentencepiece'],
-    ['t5 fast, spiece.model', orchard, 'fast', 'fast'],
+    ['t5 slow', orchard, 'sentencepiece', 'sentencepiece'],
+    ['t5 slow, not legacy', notLegacy, 'sentencepiece', 'sentencepiece'],
+    ['t5 fast, spiece.model', orchard, undefined, 'fast'],
     ['t5 fast, spiece.model, not legacy', notLegacy, 'fast', 'fast'],
   ] as const)('%s: agrees on seeded texts', async (name, folder, asked, mode) => {
     const t5 = await T5Tokenizer.fromFolder(folder, '', asked ? { mode: asked } : {});
@@ -94,7 +125,8 @@ describe('with spiece.model, as the classes of transformers', () => {
 
   it('needs no config beside the model', async () => {
     const bare = without(orchard, 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json');
-    agrees(await T5Tokenizer.fromFolder(bare), 't5 slow');
+    agrees(await T5Tokenizer.fromFolder(bare), 't5 fast, spiece.model');
+    agrees(await T5Tokenizer.fromFolder(bare, '', { mode: 'sentencepiece' }), 't5 slow');
   });
 });
 
