@@ -42,7 +42,7 @@ function sinc(x: number): number {
  * @param height new height, pixels
  * @param resample filter; Pillow's own default is bicubic, diffusers' image processor takes lanczos
  * @returns a new picture of the same kind
- * @throws InputError when a side is no positive whole number
+ * @throws InputError when a side is no positive whole number, or the filter is unknown
  * @see Pillow Image.resize (same bytes)
  */
 export function resize<T extends RgbImage | GreyImage>(
@@ -54,6 +54,10 @@ export function resize<T extends RgbImage | GreyImage>(
   checkImage(image, 'resize');
   if (![width, height].every(side => Number.isInteger(side) && side > 0)) {
     throw new InputError({ op: 'resize', problem: 'sides must be positive whole', received: `${width} x ${height}` });
+  }
+  if (!Object.hasOwn(FILTERS, resample)) {
+    const expected = Object.keys(FILTERS).join(', ');
+    throw new InputError({ op: 'resize', problem: 'unknown filter', expected, received: resample, path: 'resample' });
   }
   const channels = isGrey(image) ? 1 : 3;
   let data = Uint8Array.from(image.data);

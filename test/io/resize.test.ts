@@ -24,10 +24,13 @@ describe('resize', () => {
     expect([...image.data]).toEqual([0, 0, 0, 255, 255, 255]);
   });
 
-  it('refuses sides that are no pixel counts, and data of another length', () => {
+  it('refuses sides that are no pixel counts, filters it does not know, and data of another length', () => {
     const image = { width: 1, height: 1, data: Uint8Array.of(1, 2, 3) };
     expect(() => resize(image, 0, 4)).toThrowErrorMatchingInlineSnapshot(
       `[InputError: resize: sides must be positive whole: got 0 x 4]`,
+    );
+    expect(() => resize(image, 4, 4, 'nearest' as never)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: resize: unknown filter: expected box, bilinear, bicubic, lanczos, got nearest (resample)]`,
     );
     expect(() => resize(image, 2.5, 4)).toThrowErrorMatchingInlineSnapshot(
       `[InputError: resize: sides must be positive whole: got 2.5 x 4]`,

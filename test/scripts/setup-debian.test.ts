@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -128,5 +128,51 @@ describe('setup-debian.sh', () => {
     const { status, stderr } = dryRun({}, '--all');
     expect(status).toBe(2);
     expect(stderr).toContain("unknown argument '--all'");
+  });
+});
+
+describe('before it installs', () => {
+  /** Runs the script for real, with programs that only write down how they were called. */
+  function attempt(user: number, env: Record<string, string>) {
+    const log = join(root, 'calls');
+    const programs = {
+      id: `echo ${user}`,
+      sudo: `echo "sudo $*" >> ${log}`,
+      'apt-get': `echo "apt-get $*" >> ${log}`,
+    };
+    for (const [name, line] of Object.entries(programs)) {
+      mkdirSync(join(root, 'bin'), { recursive: true });
+      writeFileSync(join(root, 'bin', name), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+    }
+    mkdirSync(join(root, 'etc'), { recursive: true });
+    writeFileSync(join(root, 'etc/os-release'), 'ID=debian\nVERSION_CODENAME=trixie\n');
+    writeFileSync(join(root, 'candidate-mesa-vulkan-drivers'), '25.0.7-2\n');
+    const { CI: _, ...rest } = process.env;
+    const { status, stderr } = spawnSync('sh', ['scripts/setup-debian.sh'], {
+      env: { ...rest, SETUP_ROOT: root, PATH: `${join(root, 'bin')}:${process.env.PATH}`, ...env },
+      encoding: 'utf8',
+      input: '',
+    });
+    const calls = existsSync(log) ? readFileSync(log, 'utf8').trim().split('\n') : [];
+    return { status, stderr, calls };
+  }
+
+  it('root is not asked', () => {
+    const { status, calls } = attempt(0, {});
+    expect(status).toBe(0);
+    expect(calls).toEqual(['apt-get update -qq', `${install} mesa-vulkan-drivers libvulkan1`]);
+  });
+
+  it('continuous integration is not asked, and gets sudo', () => {
+    const { status, calls } = attempt(1000, { CI: 'true' });
+    expect(status).toBe(0);
+    expect(calls).toEqual(['sudo apt-get update -qq', `sudo ${install} mesa-vulkan-drivers libvulkan1`]);
+  });
+
+  it('anybody else is; where nobody can answer, the line to type is printed and nothing is done', () => {
+    const { status, stderr, calls } = attempt(1000, {});
+    expect(status).toBe(3);
+    expect(stderr).toMatch(/will not install without asking\. Type: sudo sh scripts\/setup-debian\.sh/);
+    expect(calls).toEqual([]);
   });
 });

@@ -1,0 +1,176 @@
+/** Every option of the commands, from the command line to the call it becomes. */
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fitMask, workingSize } from '../../src/cli/pictures.ts';
+import { createProgram } from '../../src/cli/program.ts';
+import { loadImage } from '../../src/node/images.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import { pentimento } from '../support/command.ts';
+
+const APPLES = 'models/orchard/samples/apples-bowl.png';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'pentimento-options-'));
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await rm(root, { recursive: true });
+});
+const at = (name: string) => join(root, name);
+
+/** Values of options, as typed and as they arrive. */
+const MASK = {
+  'num-maps-per-mask': ['3', { numMapsPerMask: 3 }],
+  'mask-encode-strength': ['0.4', { maskEncodeStrength: 0.4 }],
+  'mask-thresholding-ratio': ['2.5', { maskThresholdingRatio: 2.5 }],
+  continuous: [undefined, { continuous: true }],
+  threshold: ['0.6', { threshold: 0.6 }],
+  dilate: ['1', { dilate: 1 }],
+  erode: ['2', { erode: 2 }],
+  blur: ['1.5', { blur: 1.5 }],
+  'source-negative-prompt': ['sn', { sourceNegativePrompt: 'sn' }],
+  'target-negative-prompt': ['tn', { targetNegativePrompt: 'tn' }],
+} as const;
+const INVERT = {
+  'lambda-auto-corr': ['19', { lambdaAutoCorr: 19 }],
+  'lambda-kl': ['18', { lambdaKl: 18 }],
+  'num-reg-steps': ['2', { numRegSteps: 2 }],
+  'num-auto-corr-rolls': ['4', { numAutoCorrRolls: 4 }],
+} as const;
+const STEPS = { 'num-inference-steps': ['20', { numInferenceSteps: 20 }] } as const;
+const STRENGTH = { 'inpaint-strength': ['0.7', { inpaintStrength: 0.7 }] } as const;
+const PROMPTS = { source: ['s', { sourcePrompt: 's' }], target: ['t', { targetPrompt: 't' }] } as const;
+/** How the model is opened; checked apart. */
+const MODEL = ['--dtype', 'float16', '--enable-model-cpu-offload', '--enable-vae-slicing', '--enable-vae-tiling'];
+const OTHER = ['--mend-quirks', '--device', 'llvm', '--variant', 'fp16', '--seed', '5', '--json', '--size', '64x96'];
+
+type Table = Readonly<Record<string, readonly [string | undefined, object]>>;
+const typed = (table: Table) =>
+  Object.entries(table).flatMap(([name, [value]]) => [`--${name}`, ...(value === undefined ? [] : [value])]);
+const expected = (table: Table) => Object.assign({}, ...Object.values(table).map(([, args]) => args));
+
+/** Runs a command up to the pipeline's call, and gives that call's arguments. */
+async function callOf(method: 'run' | 'invert' | 'generateMask', args: readonly string[]) {
+  const here = new Error('far enough');
+  const call = vi.spyOn(DiffEditPipeline.prototype, method).mockRejectedValue(here);
+  const opened = vi.spyOn(DiffEditPipeline, 'fromPretrained');
+  const slicing = vi.spyOn(DiffEditPipeline.prototype, 'enableVaeSlicing');
+  const tiling = vi.spyOn(DiffEditPipeline.prototype, 'enableVaeTiling');
+  const { stderr } = await pentimento([...args, ...MODEL, ...OTHER.filter(a => a !== '--variant' && a !== 'fp16')]);
+  expect(stderr).toContain('far enough');
+  expect(opened.mock.calls[0][1]).toMatchObject({ dtype: 'float16', mendQuirks: true, modelCpuOffload: true });
+  expect(opened.mock.calls[0][1]?.gpu?.caps.description).toMatch(/llvm/i);
+  expect([slicing.mock.calls.length, tiling.mock.calls.length]).toEqual([1, 1]);
+  const [found] = call.mock.calls[0] as unknown as [Record<string, unknown>];
+  expect(found['image']).toMatchObject({ width: 64, height: 96 });
+  return found;
+}
+
+const plain = (args: Record<string, unknown>, keys: object) =>
+  Object.fromEntries(Object.keys(keys).map(key => [key, args[key]]));
+
+describe('every option reaches the pipeline', () => {
+  it('of edit', async () => {
+    const table: Table = {
+      ...{ ...PROMPTS, ...MASK, ...INVERT, ...STEPS, ...STRENGTH },
+      'guidance-scale': ['3', { guidanceScale: 3 }],
+      'mask-guidance-scale': ['4', { maskGuidanceScale: 4 }],
+      'invert-guidance-scale': ['1', { invertGuidanceScale: 1 }],
+      'invert-negative-prompt': ['vn', { invertNegativePrompt: 'vn' }],
+      'negative-prompt': ['n', { negativePrompt: 'n' }],
+      'num-images-per-prompt': ['2', { numImagesPerPrompt: 2 }],
+      eta: ['0.5', { eta: 0.5 }],
+      'clip-skip': ['1', { clipSkip: 1 }],
+    };
+    const found = await callOf('run', ['edit', APPLES, ...typed(table), '--paste-back', '-o', at('x.png')]);
+    expect(plain(found, expected(table))).toEqual(expected(table));
+    expect(found).toMatchObject({ seed: 5, pasteBack: { image: await loadImage(APPLES) } });
+    expect(await readdir(root)).toEqual([]);
+  });
+
+  it('of mask', async () => {
+    const table: Table = { ...PROMPTS, ...MASK, ...STEPS, 'mask-guidance-scale': ['4', { guidanceScale: 4 }] };
+    const args = ['mask', APPLES, ...typed(table), '--guidance-scale', '3', '-o', at('x.png')];
+    const found = await callOf('generateMask', args);
+    expect(plain(found, expected(table))).toEqual(expected(table));
+  });
+
+  it('of invert', async () => {
+    const table: Table = {
+      ...{ ...INVERT, ...STEPS, ...STRENGTH },
+      prompt: ['s', { prompt: 's' }],
+      'negative-prompt': ['n', { negativePrompt: 'n' }],
+      'invert-guidance-scale': ['1', { guidanceScale: 1 }],
+      'decode-latents': [undefined, { decodeLatents: true }],
+    };
+    const args = ['invert', APPLES, ...typed(table), '--guidance-scale', '3', '-o', at('x.safetensors')];
+    const found = await callOf('invert', args);
+    expect(plain(found, expected(table))).toEqual(expected(table));
+  });
+
+  it('and no command has one that is not named here', () => {
+    const outside = { stdout: process.stdout, stderr: process.stderr, signal: new AbortController().signal };
+    const known = new Set(
+      [...typed({ ...PROMPTS, ...MASK, ...INVERT, ...STEPS, ...STRENGTH }), ...MODEL, ...OTHER].concat([
+        ...['--source-prompt', '--target-prompt', '--prompt', '--guidance-scale', '--mask-guidance-scale'],
+        ...['--invert-guidance-scale', '--invert-negative-prompt', '--negative-prompt', '--num-images-per-prompt'],
+        ...['--eta', '--clip-skip', '--paste-back', '--decode-latents', '--output'],
+        // Where things come from and go to: the tests of edit, hub and model use them.
+        ...['--mask', '--latents', '--keep-size', '--model', '--revision', '--cache-dir'],
+      ]),
+    );
+    for (const command of createProgram(outside).commands.filter(c => ['edit', 'mask', 'invert'].includes(c.name())))
+      for (const { flags } of command.options)
+        for (const name of flags.match(/--[a-z-]+/g) ?? []) expect(known, `${command.name()} ${name}`).toContain(name);
+  });
+
+  it('and a set of weights that no network has is an error that names it', async () => {
+    const prompts = ['--source', 's', '--target', 't', '--variant', 'fp8'];
+    const { code, stderr } = await pentimento(['edit', APPLES, ...prompts, '-o', at('x.png')]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('no network has the variant "fp8"');
+  });
+});
+
+it('an edit in float16 with two pictures, one network at a time on the device', async () => {
+  const quick = ['--num-inference-steps', '2', '--num-maps-per-mask', '1', '--num-images-per-prompt', '2'];
+  const prompts = ['--source', 'a bowl of apples', '--target', 'a bowl of pears'];
+  const memory = ['--dtype', 'float16', '--enable-model-cpu-offload', '--enable-vae-slicing'];
+  const args = ['edit', APPLES, ...prompts, ...quick, ...memory, '--seed', '0', '--json', '-o', at('out.png')];
+  const { code, stdout } = await pentimento(args);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ dtype: 'float16', files: { image1: at('out.1.png') } });
+  expect((await readdir(root)).sort()).toEqual(['out.1.png', 'out.2.png', 'out.mask.png', 'out.sheet.png']);
+});
+
+describe('a mask file', () => {
+  const of = (width: number, height: number) => ({ width, height, data: new Uint8Array(3 * width * height).fill(255) });
+  const picture = { width: 300, height: 200 };
+  const model = { defaultSize: { width: 128, height: 128 }, vaeScaleFactor: 8 };
+
+  it.each([
+    ['latents', 16, 16],
+    ['the working size', 128, 128],
+    ['the picture', 300, 200],
+  ])('may have the size of %s', (_, width, height) => {
+    const fitted = fitMask(of(width, height), picture, workingSize(picture, model, {}), 8, 'm.png');
+    expect([fitted.width, fitted.height]).toEqual([16, 16]);
+    expect(fitted.data.every(v => v === 255)).toBe(true);
+  });
+
+  it("has the latents of the picture's own size where that is kept", () => {
+    const working = workingSize(picture, model, { keepSize: true });
+    expect(working).toEqual({ width: 296, height: 200 });
+    const fitted = fitMask(of(300, 200), picture, working, 8, 'm.png');
+    expect([fitted.width, fitted.height]).toEqual([37, 25]);
+  });
+
+  it('of any other size is refused by all three', () => {
+    expect(() => fitMask(of(17, 16), picture, workingSize(picture, model, {}), 8, 'm.png')).toThrow(
+      'expected 300x200 or 128x128 or 16x16, got 17x16 (m.png)',
+    );
+  });
+});
