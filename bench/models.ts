@@ -127,8 +127,8 @@ async function decoding(
     topK: 10,
     temperature: 0.8,
     numReturnSequences: sequences,
-    minNewTokens: tokens,
     maxNewTokens: tokens,
+    eosTokenId: null, // no early end, and no processor that would bring the scores to the host
   };
   const write = () => model.generate({ ids }, options);
   await write();
