@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { ShaderError } from '../src/core/errors.ts';
 import type { Gpu } from '../src/gpu/device.ts';
 import { specialize, type Values } from '../src/gpu/specialize.ts';
+import { UNARY_FUNCTION } from '../src/kernels/elementwise-unary.ts';
+import { ACTIVATION } from '../src/kernels/libs.ts';
 import { requestGpu } from '../src/node/device.ts';
 
 const dawnFlags = ['backend=null'];
@@ -54,6 +56,24 @@ function flagsOf(stem: string): Values[] {
   }));
 }
 
+const ROWS: Record<string, readonly number[]> = {
+  'gemv-broadcast': [1, 2, 4, 8],
+  'gemv-tile': [1, 2, 4, 8, 16],
+  'cache-gather': [1, 2, 4, 8, 16, 32, 64],
+};
+/** Values of the constants that are no flags, by stem. */
+const CHOICES: Record<string, (stem: string) => readonly number[]> = {
+  ACTIVATION: () => Object.values(ACTIVATION),
+  FUNCTION: () => Object.values(UNARY_FUNCTION),
+  OPERATION: () => [0, 1, 2, 3],
+  KIND: () => [0, 1, 2, 3],
+  TAKE: () => [0, 1, 2],
+  BLOCKS: stem => (stem === 'attention-tile' ? [1, 2, 3, 4] : [1, 2, 3, 4, 5]),
+  ROWS: stem => ROWS[stem] ?? [],
+  SOURCE: () => [0, 1, 2],
+  TARGET: () => [0, 1, 2],
+};
+
 it('the null backend compiles with every feature, and without any', () => {
   expect(full.caps.device).toBe('null-backend');
   expect(full.caps.half).toBe('f16');
@@ -67,6 +87,14 @@ describe.each(stems)('%s', stem => {
   it.each(FORMS)('compiles with values as %s', async form => {
     await compile(full, stem, form, {});
     for (const flags of flagsOf(stem)) await compile(full, stem, form, flags);
+  });
+
+  it('compiles with every value that its kernel may give its constants', async () => {
+    const own = Object.entries(CHOICES).filter(([name]) =>
+      new RegExp(`^const ${name}: u32 = `, 'm').test(read(`${stem}.wgsl`)),
+    );
+    for (const [name, values] of own)
+      for (const value of values(stem)) await compile(full, stem, 'f32', { [name]: value });
   });
 
   if (subgroups) {

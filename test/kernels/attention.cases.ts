@@ -65,6 +65,12 @@ export const ATTENTION_CASES: readonly AttentionCase[] = [
     bias: 1,
     keyMask: true,
   },
+  { name: 'causal with a mask', batch: 2, heads: 1, queries: 21, keys: 21, width: 8, causal: true, keyMask: true },
+  {
+    name: 'causal with a bias and a mask',
+    ...{ batch: 2, heads: 2, queries: 11, keys: 11, width: 8 },
+    ...{ causal: true, bias: 2, keyMask: true },
+  },
   { name: 'a mask', batch: 3, heads: 1, queries: 5, keys: 37, width: 20, keyMask: true },
   { name: 'keys repeated in runs', batch: 6, heads: 1, queries: 4, keys: 9, width: 8, kvBatch: 2, keyMask: true },
   {

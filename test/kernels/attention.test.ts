@@ -33,7 +33,7 @@ describe('attention', () => {
     }
   }
 
-  for (const width of [68, 512]) {
+  for (const width of [68, 129, 160, 512]) {
     it(`tiles as hardware gets them, a head of ${width}`, async () => {
       const gpu = await testGpu();
       const c = { name: '', batch: 1, heads: 1, queries: 5, keys: 33, width };

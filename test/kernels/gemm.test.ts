@@ -8,6 +8,7 @@ import * as reference from '../reference/gemm.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
 import { packPanels, padRows, unpadRows } from '../support/pack.ts';
+import { stored } from '../support/rows.ts';
 import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
 import { CONV_CASES, type ConvShape, MATMUL_CASES, type MatmulCase } from './gemm.cases.ts';
 
@@ -28,6 +29,7 @@ const variants: Variant[] = [
   { name: 'broadcast f32', gpu, family: 'broadcast', activations: 'f32', weights: 'f32' },
   { name: 'broadcast f32 x half', gpu, family: 'broadcast', activations: 'f32', weights: half },
   { name: 'broadcast half', gpu, family: 'broadcast', activations: half, weights: half },
+  { name: 'broadcast packed', gpu, family: 'broadcast', activations: 'f16-packed', weights: 'f16-packed' },
   { name: 'broadcast packed x bfloat16', gpu, family: 'broadcast', activations: 'f16-packed', weights: 'bf16-packed' },
   { name: 'tile f32', gpu: bare, family: 'tile', activations: 'f32', weights: 'f32' },
   { name: 'tile packed', gpu: bare, family: 'tile', activations: 'f16-packed', weights: 'f16-packed' },
@@ -70,10 +72,8 @@ describe.each(variants)('matmul, $name', variant => {
     };
     const whole = (await runKernel(variant.gpu, call, operands)).y;
     expectClose(unpadRows(whole, c.rows, c.n), expected, tolerance(variant));
-    if (c.rows < 66) {
-      const parts = (await runKernel(variant.gpu, call, operands, 1)).y;
-      expect(parts).toEqual(whole);
-    }
+    const parts = (await runKernel(variant.gpu, call, operands, c.rows < 66 ? 1 : 7)).y;
+    expect(parts).toEqual(whole);
   });
 });
 
@@ -127,19 +127,50 @@ describe.each(variants)('conv2d, $name', variant => {
   );
 });
 
-function convCall(c: ConvShape, variant: Variant) {
-  const x = randoms(c.images * c.height * c.width * c.cin, 1);
-  const w = randoms(c.cout * c.cin * c.kernel ** 2, 2);
-  const { data: expected, height, width } = reference.conv2d(x, w, c);
-  const columns = alignUp(c.cout, 8);
-  const rows = c.images * height * width;
-  const call = conv2d(variant.gpu.caps, {
+describe.each(variants.filter(v => v.weights !== 'bf16-packed'))(
+  'conv2d with all that may follow it, $name',
+  variant => {
+    it.each([
+      { images: 2, height: 5, width: 4, cin: 8, cout: 33, kernel: 3, stride: 1, padding: [1, 1, 1, 1] },
+      { images: 2, height: 4, width: 6, cin: 9, cout: 16, kernel: 1, stride: 1, padding: [0, 0, 0, 0] },
+    ] satisfies ConvShape[])('kernel $kernel', async c => {
+      const { call: plain, operands, expected, rows } = convCall(c, variant);
+      const columns = alignUp(c.cout, 8);
+      const bias = randoms(c.cout, 5);
+      const [add, residual] = [randoms(c.images * c.cout, 6), randoms(rows * c.cout, 7)];
+      const kept = (values: Float32Array) => stored(values, variant.activations);
+      const wanted = Array.from(expected, (sum, i) => {
+        const [row, column] = [Math.floor(i / c.cout), i % c.cout];
+        const image = Math.floor((row * c.images) / rows);
+        const activated = reference.activate('silu', sum + bias[column]);
+        return activated + kept(add)[image * c.cout + column] + kept(residual)[i];
+      });
+      const epilogue = {
+        activation: 'silu' as const,
+        residual: true,
+        channelAdd: { rowsPerImage: rows / c.images, pitch: columns },
+      };
+      const call = conv2d(variant.gpu.caps, { ...convProblem(c, variant), epilogue });
+      expect(call.tiles).toBe(plain.tiles);
+      const { y } = await runKernel(variant.gpu, call, {
+        ...operands,
+        bias: { storage: 'f32', values: [...bias, ...new Float32Array(alignUp(c.cout, 32) - c.cout)] },
+        channel_add: { storage: variant.activations, values: padRows(add, c.images, c.cout) },
+        residual: { storage: variant.activations, values: padRows(residual, rows, c.cout) },
+      });
+      expectClose(unpadRows(y, rows, c.cout), wanted, tolerance(variant));
+    });
+  },
+);
+
+function convProblem(c: ConvShape, variant: Variant) {
+  return {
     images: c.images,
     height: c.height,
     width: c.width,
     channels: alignUp(c.cin, 8),
-    outChannels: columns,
-    kernel: [c.kernel, c.kernel],
+    outChannels: alignUp(c.cout, 8),
+    kernel: [c.kernel, c.kernel] as const,
     stride: c.stride,
     padding: { top: c.padding[0], left: c.padding[1], bottom: c.padding[2], right: c.padding[3] },
     upsample: c.upsample === true,
@@ -147,7 +178,16 @@ function convCall(c: ConvShape, variant: Variant) {
     weight: variant.weights,
     output: variant.activations,
     family: variant.family,
-  });
+  };
+}
+
+function convCall(c: ConvShape, variant: Variant) {
+  const x = randoms(c.images * c.height * c.width * c.cin, 1);
+  const w = randoms(c.cout * c.cin * c.kernel ** 2, 2);
+  const { data: expected, height, width } = reference.conv2d(x, w, c);
+  const columns = alignUp(c.cout, 8);
+  const rows = c.images * height * width;
+  const call = conv2d(variant.gpu.caps, convProblem(c, variant));
   const operands: Record<string, Operand> = {
     a: { storage: variant.activations, values: padRows(x, c.images * c.height * c.width, c.cin) },
     b: { storage: variant.weights, values: packPanels(w, c.cout, c.cin, c.kernel ** 2) },

@@ -5,7 +5,8 @@ import { type PackProblem, packedColumns, packWeight } from '../../src/kernels/p
 import { testGpu } from '../support/gpu.ts';
 import { fromHalf, toHalf } from '../support/half.ts';
 import { packPanels } from '../support/pack.ts';
-import { randoms, runKernel } from '../support/run-kernel.ts';
+import { runBothWays } from '../support/rows.ts';
+import { randoms } from '../support/run-kernel.ts';
 
 const gpu = await testGpu();
 
@@ -24,11 +25,11 @@ async function pack(p: PackProblem, values: Float32Array, size: number, chunks =
   for (let first = 0; first < p.outputs; first += step) {
     const rows: [number, number] = [first, Math.min(p.outputs, first + step)];
     const part = values.slice(rows[0] * p.inputs * p.taps, rows[1] * p.inputs * p.taps);
-    const result = await runKernel(gpu, packWeight({ ...p, rows }), {
+    const result = await runBothWays(gpu, packWeight({ ...p, rows }), {
       source: { words: words(part, p.from) },
       packed: { words: packed },
     });
-    packed = Uint32Array.from(result.packed);
+    packed = Uint32Array.from(result['packed']);
   }
   return packed;
 }
@@ -120,7 +121,7 @@ describe('pack-weight', () => {
   it('widens every finite f16 exactly', async () => {
     const all = Uint16Array.from({ length: 65536 }, (_, i) => ((i & 0x7c00) === 0x7c00 ? 0 : i));
     const base = { layout: 'rows', outputs: 8192, inputs: 8, taps: 1, rows: [0, 8192], k: 8, from: 'F16' } as const;
-    const result = await runKernel(gpu, packWeight({ ...base, to: 'f32' }), {
+    const result = await runBothWays(gpu, packWeight({ ...base, to: 'f32' }), {
       source: { words: new Uint32Array(all.buffer) },
       packed: { words: new Uint32Array(65536) },
     });

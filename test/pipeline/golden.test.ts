@@ -3,6 +3,7 @@ import type { NdArray } from '../../src/core/ndarray.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';
+import { testGpu } from '../support/gpu.ts';
 import { array, meanError, openPipeline, picture, seeded, wrongPixels } from '../support/pipeline.ts';
 
 const SOURCE = 'a bowl of fruits';
@@ -176,3 +177,31 @@ function undecidedOnly(found: { mask: NdArray; map: NdArray }, mask: ArrayLike<n
   const threshold = (1.5 * data.reduce((a, b) => a + b, 0)) / data.length;
   return found.mask.data.every((v, i) => v === mask[i] || Math.abs(data[i] - threshold) <= 2 * error * threshold);
 }
+
+test('a device of default limits and no optional feature gives the same mask, latents and picture', async () => {
+  const golden = loadGolden('sd1');
+  const gpu = await testGpu({ bare: true });
+  expect([...gpu.device.features].filter(f => f !== 'core-features-and-limits')).toEqual([]);
+  expect(gpu.device.limits.maxStorageBufferBindingSize).toBe(128 * 2 ** 20);
+  const pipeline = await openPipeline('test/golden/sd1/model', { gpu });
+  const { seed } = golden.json;
+  const image = picture(golden);
+  const prompts = { sourcePrompt: SOURCE, targetPrompt: TARGET };
+  const found = await pipeline.generateMask({ ...run, ...prompts, image, numMapsPerMask: 3, generator: seeded(seed) });
+  const map = golden.floats('diffedit.mask_map').data;
+  expect(relativeL2(found.map.data, map)).toBeLessThanOrEqual(1e-3);
+  expect(wrongPixels(found, { mask: golden.ints('diffedit.mask').data, map })).toBe(0);
+  const { latents } = await pipeline.invert({ ...run, image, prompt: SOURCE, generator: seeded(seed + 1) });
+  expect(maxError(latents.data, golden.floats('diffedit.inverted').data)).toBeLessThanOrEqual(1e-3);
+  const { images } = await pipeline.edit({
+    ...run,
+    prompt: TARGET,
+    negativePrompt: SOURCE,
+    maskImage: array(golden, 'diffedit.mask'),
+    imageLatents: array(golden, 'diffedit.inverted'),
+    generator: seeded(seed + 2),
+    outputType: 'np',
+  });
+  expect(maxError((images as NdArray).data, golden.floats('diffedit.image').data)).toBeLessThanOrEqual(2 / 255);
+  pipeline.dispose();
+});

@@ -82,6 +82,7 @@ test('offloading keeps one network at a time on the device, with the same result
   // Weights stream through a small staging buffer, freed before the network computes; so does what is read back.
   expect(counter.peakBytes).toBeLessThanOrEqual(unet + activations + stagingBytes);
   expect(unet + stagingBytes).toBeLessThan(weights);
+  expect(counter.largestBinding).toBeLessThanOrEqual(128 * 2 ** 20);
   for (const phase of ['text', 'encode', 'decode']) expect(largest.get(phase)).toBeLessThan(unet);
   pipeline.dispose();
 });

@@ -15,6 +15,8 @@ export interface Counter {
   readonly liveBytes: number;
   /** The most since `resetPeak`. */
   readonly peakBytes: number;
+  /** The largest part of a buffer that was bound as storage. */
+  readonly largestBinding: number;
   resetPeak(): void;
   /** What was asked for since the last call. */
   take(): Counts;
@@ -31,6 +33,7 @@ export function countDevice(gpu: Gpu): Counter {
   let counts = zero();
   let live = 0;
   let peak = 0;
+  let bound = 0;
   const original = Object.fromEntries(METHODS.map(name => [name, device[name].bind(device)])) as unknown as Pick<
     GPUDevice,
     (typeof METHODS)[number]
@@ -57,6 +60,9 @@ export function countDevice(gpu: Gpu): Counter {
   };
   device.createBindGroup = descriptor => {
     counts.bindGroups++;
+    for (const { resource } of descriptor.entries) {
+      if ('buffer' in resource) bound = Math.max(bound, resource.size ?? resource.buffer.size - (resource.offset ?? 0));
+    }
     return original.createBindGroup(descriptor);
   };
   device.createComputePipeline = descriptor => {
@@ -77,6 +83,9 @@ export function countDevice(gpu: Gpu): Counter {
     },
     get peakBytes() {
       return peak;
+    },
+    get largestBinding() {
+      return bound;
     },
     resetPeak() {
       peak = live;

@@ -55,12 +55,20 @@ export interface Setting {
 
 /** Names of the settings that every kernel is tested in; `settingOf` makes one. */
 export const SETTINGS = ['f32', 'f16', 'f16 packed'] as const;
-/** For kernels of two families: the packed form runs on a bare device, which has no subgroups. */
-export const FAMILY_SETTINGS = ['f32 broadcast', 'f32 tile', 'f16 broadcast', 'f16 tile', 'f16 packed tile'] as const;
+/** For kernels of two families: packed with tiles is a bare device without subgroups, packed with broadcasts software Vulkan. */
+export const FAMILY_SETTINGS = [
+  'f32 broadcast',
+  'f32 tile',
+  'f16 broadcast',
+  'f16 tile',
+  'f16 packed broadcast',
+  'f16 packed tile',
+] as const;
 
 /** The device, storage form and family behind a name of SETTINGS or FAMILY_SETTINGS. */
 export async function settingOf(name: (typeof SETTINGS | typeof FAMILY_SETTINGS)[number]): Promise<Setting> {
-  const gpu = await testGpu(name.includes('packed') ? { bare: true } : {});
+  const packed = name.includes('broadcast') ? ({ half: 'f16-packed' } as const) : { bare: true };
+  const gpu = await testGpu(name.includes('packed') ? packed : {});
   const storage = name.startsWith('f32') ? 'f32' : gpu.caps.half;
   const family = name.includes('broadcast') ? 'broadcast' : name.includes('tile') ? 'tile' : undefined;
   return { gpu, storage, family, tolerance: storage === 'f32' ? 2e-6 : 5e-4 };

@@ -6,6 +6,7 @@ import { GroupNorm, LayerNorm } from '../../src/nn/norm.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
 import { Graph } from '../../src/tensor/graph.ts';
+import { countDevice } from '../support/counting.ts';
 import { testGpu } from '../support/gpu.ts';
 import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
 import { randoms } from '../support/run-kernel.ts';
@@ -50,7 +51,11 @@ async function run(gpu: Gpu, fuse: boolean) {
 describe('windows', () => {
   it('gives the same bits when no binding may exceed 48 KiB as when none is split', async () => {
     const whole = await run(await testGpu(), true);
-    const split = await run(await testGpu({ maxBindingBytes: 48 * 1024 }), true);
+    const small = await testGpu({ maxBindingBytes: 48 * 1024 });
+    const counter = countDevice(small);
+    const split = await run(small, true);
+    counter.stop();
+    expect(counter.largestBinding).toBeLessThanOrEqual(48 * 1024);
     expect(split.values).toEqual(whole.values);
     expect(split.dispatches).toBeGreaterThan(whole.dispatches);
   });

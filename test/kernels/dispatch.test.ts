@@ -1,0 +1,84 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createStorage, readSlice } from '../../src/gpu/buffer.ts';
+import type { Caps } from '../../src/gpu/caps.ts';
+import type { Gpu } from '../../src/gpu/device.ts';
+import { DispatchList, gridOf, splitTiles } from '../../src/kernels/dispatch.ts';
+import { elementwiseUnary } from '../../src/kernels/elementwise-unary.ts';
+import { fill } from '../../src/kernels/fill.ts';
+import { testGpu } from '../support/gpu.ts';
+
+const gpu = await testGpu();
+const call = fill({ rows: 40960, width: 8, pitch: 8, storage: 'f32', value: 3 });
+
+describe('grids', () => {
+  it('hold every tile, and no more workgroups a dimension than there may be', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 70_000 }), fc.integer({ min: 1, max: 65_535 }), (count, most) => {
+        fc.pre(count <= most * most);
+        const [columns, rows] = gridOf(count, most);
+        expect(Math.max(columns, rows)).toBeLessThanOrEqual(most);
+        expect(columns * rows).toBeGreaterThanOrEqual(count);
+        expect(columns * (rows - 1)).toBeLessThan(count);
+      }),
+    );
+    expect(gridOf(65_535, 65_535)).toEqual([65_535, 1]);
+    expect(gridOf(65_536, 65_535)).toEqual([32_768, 2]);
+  });
+});
+
+describe('ranges of tiles', () => {
+  const ranges = (caps: Partial<Caps>, flops = 0) =>
+    splitTiles({ ...call, cost: { flops, bytes: 0 } }, {}, { ...gpu.caps, ...caps }, Number.POSITIVE_INFINITY);
+  const lengths = (all: readonly { first: number; end: number }[]) => all.map(r => r.end - r.first);
+
+  it('end where two dimensions of workgroups end', () => {
+    const all = ranges({ maxWorkgroups: 3 });
+    expect(Math.max(...lengths(all))).toBe(9);
+    expect(all[0].first).toBe(0);
+    for (const [i, r] of all.entries()) expect(r.first).toBe(i === 0 ? 0 : all[i - 1].end);
+    expect(all.at(-1)?.end).toBe(call.tiles);
+  });
+
+  it('are short enough for a watchdog on a GPU, and whole on software, which has none', () => {
+    const heavy = 1e11 * call.tiles; // two dispatches a tile would still be too long: a tile is never cut
+    expect(lengths(ranges({ software: false }, heavy))).toEqual(new Array(call.tiles).fill(1));
+    expect(Math.max(...lengths(ranges({ software: false }, 1e10 * call.tiles)))).toBe(5);
+    expect(ranges({ software: true }, heavy)).toHaveLength(1);
+  });
+});
+
+describe('a list of dispatches', () => {
+  it('gives the same in grids of two dimensions and many submissions as in one', async () => {
+    const small: Gpu = Object.create(gpu, {
+      caps: { value: { ...gpu.caps, maxWorkgroups: 3, software: false } },
+      guarded: { value: gpu.guarded.bind(gpu) },
+      check: { value: gpu.check.bind(gpu) },
+    });
+    const run = async (on: Gpu) => {
+      const [x, y] = [createStorage(gpu, 40960 * 32, 'x'), createStorage(gpu, 40960 * 32, 'y')];
+      const list = new DispatchList(on);
+      list.add(call, { y: x });
+      const side = { pitch: 8, storage: 'f32' as const };
+      list.add(elementwiseUnary({ rows: 40960, width: 8, x: side, y: side, alpha: 2 }), { x, y });
+      await list.build();
+      list.submit();
+      const values = new Float32Array(await readSlice(gpu, y));
+      const { length } = list;
+      for (const thing of [x.buffer, y.buffer]) thing.destroy();
+      list.dispose();
+      return { values, length };
+    };
+    const [one, many] = [await run(gpu), await run(small)];
+    expect(many.values).toEqual(one.values);
+    expect(one.values.every(v => v === 6)).toBe(true);
+    expect(one.length).toBe(2);
+    expect(many.length).toBeGreaterThan(2);
+  });
+
+  it('says so where it is used before it is built', () => {
+    const list = new DispatchList(gpu);
+    expect(() => list.encode({} as GPUComputePassEncoder)).toThrowErrorMatchingInlineSnapshot(`[DeviceError: DispatchList.encode: build() has not run]`);
+    expect(() => list.add(call, {})).toThrowErrorMatchingInlineSnapshot(`[ShapeError: fill: no buffer for a binding: expected y]`);
+  });
+});
