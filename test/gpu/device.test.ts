@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { createStorage, readSlice } from '../../src/gpu/buffer.ts';
+import { Gpu } from '../../src/gpu/device.ts';
 import { DispatchList } from '../../src/kernels/dispatch.ts';
 import { fill } from '../../src/kernels/fill.ts';
 import { countDevice } from '../support/counting.ts';
-import { freshGpu, testGpu } from '../support/gpu.ts';
+import { dawn, freshGpu, testGpu } from '../support/gpu.ts';
 
 const invalid = { label: 'wrong', size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.STORAGE };
 
@@ -74,5 +75,72 @@ describe('a lost device', () => {
     gpu.dispose();
     await gpu.device.lost;
     expect(() => gpu.check('run')).toThrow('run: the device was disposed. Request a new one with Gpu.request().');
+  });
+});
+
+describe('asking for an adapter', () => {
+  /** A WebGPU entry that writes down what it is asked for. */
+  function entry(adapter: object | null) {
+    const asked: unknown[] = [];
+    const requestAdapter = async (options: unknown) => {
+      asked.push(options);
+      return adapter;
+    };
+    return { asked, gpu: { requestAdapter } as unknown as GPU };
+  }
+  const info = { vendor: 'acme', architecture: 'roadrunner', device: '', description: 'Acme 1' };
+
+  it('hands on power preference and fallback', async () => {
+    const { asked, gpu } = entry(null);
+    const options = { gpu, powerPreference: 'low-power', forceFallbackAdapter: true } as const;
+    await expect(Gpu.request(options)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: Gpu.request: no WebGPU adapter was found: expected a Vulkan, Metal or D3D12 driver. On Linux install a Vulkan driver (a software one: Mesa 25 or newer, package mesa-vulkan-drivers; older ones are refused by Dawn) and set XDG_RUNTIME_DIR; in Chrome check chrome://gpu.]`,
+    );
+    expect(asked).toEqual([{ powerPreference: 'low-power', forceFallbackAdapter: true }]);
+  });
+
+  it('refuses an adapter of another name, and one that gives no device', async () => {
+    const { gpu } = entry({ info, features: new Set(), limits: {} });
+    await expect(Gpu.request({ gpu, adapterName: 'Voodoo' })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: Gpu.request: the adapter on offer has another name: expected Voodoo, got acme roadrunner Acme 1. Run \`pentimento devices\` to see the names, or set powerPreference.]`,
+    );
+    const requestDevice = async () => {
+      throw new Error('busy');
+    };
+    const broken = entry({ info, features: new Set(), limits: {}, requestDevice });
+    await expect(Gpu.request({ gpu: broken.gpu, adapterName: 'acme' })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: Gpu.request: the adapter refused a device: got acme roadrunner Acme 1. Update the graphics driver, or choose another adapter by adapterName.]`,
+    );
+  });
+
+  it('says where there is no WebGPU at all', async () => {
+    const { navigator } = globalThis;
+    Object.defineProperty(globalThis, 'navigator', { value: {}, configurable: true });
+    await expect(Gpu.request()).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: Gpu.request: this JavaScript runtime has no WebGPU: got navigator.gpu is undefined. In Node import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; in a page use a browser with WebGPU over https or localhost.]`,
+    );
+    Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
+  });
+
+  it("takes the adapter's own maxima and every useful feature that it offers", async () => {
+    const adapter = await dawn.requestAdapter();
+    const gpu = await freshGpu();
+    for (const limit of ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize'] as const)
+      expect(gpu.device.limits[limit], limit).toBe(adapter?.limits[limit]);
+    for (const feature of ['shader-f16', 'subgroups', 'timestamp-query'] as GPUFeatureName[])
+      expect(gpu.device.features.has(feature), feature).toBe(adapter?.features.has(feature));
+    gpu.dispose();
+  });
+
+  it("leaves a device of the caller's alone", async () => {
+    const adapter = (await dawn.requestAdapter()) as GPUAdapter;
+    const device = await adapter.requestDevice();
+    const gpu = await Gpu.request({ device });
+    const y = createStorage(gpu, 256, 'y');
+    expect((await readSlice(gpu, y)).byteLength).toBe(256);
+    gpu.dispose();
+    device.createBuffer({ size: 16, usage: GPUBufferUsage.COPY_DST }).destroy();
+    await device.queue.onSubmittedWorkDone();
+    device.destroy();
   });
 });

@@ -78,7 +78,11 @@ describe('a list of dispatches', () => {
 
   it('says so where it is used before it is built', () => {
     const list = new DispatchList(gpu);
-    expect(() => list.encode({} as GPUComputePassEncoder)).toThrowErrorMatchingInlineSnapshot(`[DeviceError: DispatchList.encode: build() has not run]`);
-    expect(() => list.add(call, {})).toThrowErrorMatchingInlineSnapshot(`[ShapeError: fill: no buffer for a binding: expected y]`);
+    expect(() => list.encode({} as GPUComputePassEncoder)).toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: DispatchList.encode: build() has not run]`,
+    );
+    expect(() => list.add(call, {})).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: fill: no buffer for a binding: expected y]`,
+    );
   });
 });

@@ -1,10 +1,12 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
+import { mapFolder, readerSource } from '../../src/io/sources.ts';
 import { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
 import { diskFolder } from '../support/folder.ts';
+import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
-import { openPipeline } from '../support/pipeline.ts';
+import { openPipeline, picture, seeded } from '../support/pipeline.ts';
 
 const path = new URL('../golden/sd1/model', import.meta.url).pathname;
 const real = diskFolder(path);
@@ -143,4 +145,34 @@ test('a pipeline disposed during a call ends the call with an error and holds no
     `[DeviceError: DiffEditPipeline: the pipeline was disposed during a call. Abort the call by its signal and await it first.]`,
   );
   expect(pipeline.bytes).toBe(0);
+});
+
+test('opens from Blobs and from readers of byte ranges as from the disk', async () => {
+  const names = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(name => /\.\w+$/.test(name));
+  const bytes = (name: string) => new Uint8Array(readFileSync(`${path}/${name}`));
+  const ranges: number[] = [];
+  const blobs = mapFolder(new Map(names.map(name => [name, new Blob([bytes(name)])])));
+  const readers = mapFolder(
+    Object.fromEntries(
+      names.map(name => {
+        const data = bytes(name);
+        const read = async (offset: number, length: number) => {
+          ranges.push(length);
+          return data.subarray(offset, offset + length);
+        };
+        return [name, readerSource({ byteLength: data.length, read, label: name })];
+      }),
+    ),
+  );
+  const gpu = await testGpu();
+  const results: unknown[] = [];
+  for (const folder of [real, blobs, readers]) {
+    const pipeline = await DiffEditPipeline.fromPretrained(folder, { gpu });
+    const [image, generator] = [picture(loadGolden('sd1')), seeded(0)];
+    results.push(await pipeline.invert({ image, prompt: 'a bowl of fruits', numInferenceSteps: 2, generator }));
+    pipeline.dispose();
+  }
+  expect(results[1]).toEqual(results[0]);
+  expect(results[2]).toEqual(results[0]);
+  expect(ranges.length).toBeGreaterThan(100); // tensor by tensor, never a file as a whole
 });

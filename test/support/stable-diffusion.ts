@@ -49,6 +49,7 @@ export async function loadPart<P extends Part>(
 export const modes = [
   { name: 'float32, nothing fused', fuse: false, dtype: 'float32', bare: false, tolerance: 1e-4 },
   { name: 'float32, fused', fuse: true, dtype: 'float32', bare: false, tolerance: 1e-4 },
+  { name: 'float16, nothing fused', fuse: false, dtype: 'float16', bare: false, tolerance: 1e-2 },
   { name: 'float16', fuse: true, dtype: 'float16', bare: false, tolerance: 1e-2 },
   { name: 'float32 on a bare device', fuse: true, dtype: 'float32', bare: true, tolerance: 1e-4 },
   { name: 'float16 packed on a bare device', fuse: true, dtype: 'float16', bare: true, tolerance: 1e-2 },
