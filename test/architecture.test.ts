@@ -315,7 +315,7 @@ describe('kernels', () => {
   });
 
   it.each(kernels.map(s => [s.path.slice(5), s] as const))(
-    '%s says formula, bindings, dispatch, traffic and needs in its head',
+    '%s says formula, bindings, dispatch, traffic, numerics, source and needs in its head',
     (_, { text }) => {
       const head = text.slice(0, text.search(/^(?!\/\/)/m));
       const lines = head.split('\n');
@@ -325,6 +325,8 @@ describe('kernels', () => {
       for (const binding of bindings) expect(head, `binding '${binding}'`).toMatch(new RegExp(`\\b${binding}\\b`));
       expect(head, 'dispatch').toMatch(/tile|workgroup|dispatch/i);
       expect(head, 'traffic').toMatch(/Traffic/);
+      expect(head, 'numerics').toMatch(/f32\.|Exact|exact|in f32|Numerics|rounding/);
+      expect(head, 'source').toMatch(/https?:|Reference:|\bet al\.|& \w+ \d{4}/);
       expect(head, 'needs').toMatch(/Needs/);
     },
   );

@@ -6,7 +6,7 @@
 //   step   Step
 //   y      [N * repeat, P, pitch]  Output  padding zero, as in x and noise
 //
-// Tiles: WORKGROUP neighbouring vec4s of y. Traffic: every operand once.
+// Tiles: WORKGROUP neighbouring vec4s of y. Traffic: every operand once. Arithmetic in f32.
 // Needs: lib/output, lib/step.
 
 const WORKGROUP: u32 = 64;

@@ -9,6 +9,7 @@
 // The position comes from a buffer, so that one recorded plan serves every step.
 // Tiles: WORKGROUP * EACH neighbouring vec4s of the new rows. Traffic: the new rows once each way. Numerics: none but the
 // rounding to Output.
+// Reference: transformers StaticCache.update.
 // Needs: lib/input, lib/output.
 
 const WORKGROUP: u32 = 64;

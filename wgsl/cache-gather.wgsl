@@ -10,6 +10,7 @@
 // One invocation owns one vec4 of one position for a whole group: it reads all before it writes any, so that no second cache
 // is needed. Sequences that stay where they are are not written.
 // Tiles: WORKGROUP vec4s of a group's positions. Traffic: the filled rows once each way. Exact: bits are copied.
+// Reference: transformers Cache.reorder_cache.
 // Needs: lib/output.
 
 const WORKGROUP: u32 = 64;

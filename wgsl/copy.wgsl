@@ -12,6 +12,7 @@
 //
 // Tiles: WORKGROUP * EACH neighbouring vec4s of the columns. Each vec4 gathers four single elements, so channels may start
 // anywhere. Traffic: the channels once, the columns once. Numerics: none but the rounding to Output.
+// Reference: torch.cat, narrow, repeat, repeat_interleave and to. Exact but for the rounding to Output.
 // Needs: lib/input, lib/output.
 
 const WORKGROUP: u32 = 256;

@@ -6,6 +6,7 @@
 //   y  [rows, y_pitch]    Output  padding zero
 //
 // Tiles: WORKGROUP * EACH neighbouring vec4s of y. Traffic: a and y once, b once or from the cache. Arithmetic in f32.
+// Reference: torch.add, torch.mul, torch.div.
 // Needs: lib/input, lib/weight, lib/output.
 
 const WORKGROUP: u32 = 256;

@@ -7,6 +7,7 @@
 //
 // Tiles: WORKGROUP * EACH neighbouring vec4s of y. Traffic: x and y once. Arithmetic in f32; sin and cos as good as
 // WGSL promises (2^-11 absolute). NaN passes the clamp.
+// Reference: the torch functions of the same names.
 // Needs: lib/input, lib/output, lib/activation.
 
 const WORKGROUP: u32 = 256;

@@ -7,6 +7,7 @@
 // Each window writes only the rows whose id lies in it; with `clear` also zeros where the whole table lacks the id.
 // Tiles: WORKGROUP * EACH neighbouring vec4s of y. Traffic: one table row a row, y once.
 // Numerics: none but the rounding to Output.
+// Reference: torch.nn.functional.embedding.
 // Needs: lib/weight, lib/output.
 
 const WORKGROUP: u32 = 256;

@@ -3,6 +3,7 @@
 //   y  [rows, pitch]  Output
 //
 // Tiles: WORKGROUP * EACH neighbouring vec4s. Traffic: y once.
+// Reference: torch.full. Exact but for the rounding to Output.
 // Needs: lib/output.
 
 const WORKGROUP: u32 = 256;

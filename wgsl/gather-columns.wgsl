@@ -5,6 +5,7 @@
 //   y      [width, y_pitch]  f32     padding zero
 //
 // Tiles: WORKGROUP neighbouring vec4s of y. Traffic: y once, the table from the cache. Exact.
+// Reference: torch.index_select and a transpose.
 // Needs: lib/weight.
 
 const WORKGROUP: u32 = 64;

@@ -10,6 +10,7 @@
 // (a lane each), subgroupBroadcast hands them round.
 // Tiles: ceil(N / (4 LANES)) x ceil(M / ROWS), rows fastest, so that a panel is still in cache for the second tile.
 // Traffic: B once, A once per column tile, y once. Sums in f32, one chain per output in the order of K, as gemm-broadcast.
+// Reference: torch.nn.functional.linear.
 // Needs: lib/input, lib/weight, lib/output, lib/activation.
 enable subgroups;
 

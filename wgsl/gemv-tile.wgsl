@@ -11,6 +11,7 @@
 // meet by halves in 16 KiB of workgroup memory, four rows at a time.
 // Tiles: ceil(N / 32) x ceil(M / ROWS), rows fastest. Traffic: B once, A once per panel (from the cache), y once.
 // Sums in f32: 32 interleaved chains, then a tree; the order does not depend on the number of rows.
+// Reference: torch.nn.functional.linear.
 // Needs: lib/input, lib/weight, lib/output, lib/activation.
 
 const ROWS: u32 = 1;        // rows of a tile: 1, 2, 4, 8 or 16

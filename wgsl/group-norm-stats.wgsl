@@ -7,8 +7,8 @@
 //   partials  [N, slabs, 3, out_pitch]   f32    rows: shift, mean - shift, sum of (x - mean)^2; padding columns not written
 //
 // One invocation per (image, slab, column of 4 channels), columns fastest; tiles of WORKGROUP such items.
-// Values are shifted by the slab's first pixel, so that a large mean cancels nothing (the mean itself would lose digits to it); eight pixels at a time are reduced
-// exactly in two passes over registers, then merged.
+// Values are shifted by the slab's first pixel, so that a large mean cancels nothing (the mean itself would lose digits to
+// it); eight pixels at a time are reduced exactly in two passes over registers, then merged.
 // Traffic: x once. Sums in f32.
 // Needs: lib/input.
 

@@ -5,6 +5,7 @@
 //   history  [T, N, P, pitch]  f32
 //
 // Tiles: WORKGROUP neighbouring vec4s of x. Traffic: x twice.
+// Reference: Tensor.select(0, n).copy_(x). Exact.
 // Needs: lib/step.
 
 const WORKGROUP: u32 = 64;

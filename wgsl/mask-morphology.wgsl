@@ -5,6 +5,7 @@
 //
 // Tiles: WORKGROUP pixels, one an invocation. Traffic: (2 radius + 1)^2 or 2 radius + 1 reads a pixel, cached.
 // Blur weights exp(-d^2 / (2 sigma^2)) are normalised by their sum, in f32.
+// Reference: Pillow MaxFilter and MinFilter for squares; a Gaussian as Pillow GaussianBlur approximates it.
 // Needs: nothing.
 
 const WORKGROUP: u32 = 64;

@@ -8,6 +8,7 @@
 // One invocation makes one u32 of the result: one f32, or two neighbouring halves. Rounding from f32 to f16 is to
 // nearest even, subnormals included, by integer arithmetic, because WGSL leaves the rounding of pack2x16float open.
 // Tiles of 64 words. Traffic: every value once in, once out.
+// Reference: layouts of docs/decisions/0002; rounding as IEEE 754 convertFormat.
 // Needs: nothing.
 
 const SOURCE: u32 = 0;  // 0 f32, 1 f16, 2 bf16

@@ -7,6 +7,7 @@
 //
 // Tiles: ROWS rows. Three passes: maximum, sum of exponentials, quotient.
 // Traffic: x three times, of which memory serves one and the cache the rest; y once. Sums in f32.
+// Reference: torch.nn.functional.softmax.
 // Needs: lib/input, lib/output.
 
 const LANES: u32 = 64;  // a power of two

@@ -8,6 +8,7 @@
 // Tiles: one row a workgroup. Each invocation keeps the best of its own columns (lane, lane + WORKGROUP, ... in vec4s);
 // the best of all is written, and only the invocation that gave it looks through its columns again for its next one.
 // Traffic: x once, and k * width / WORKGROUP elements more. Exact. NaN is never chosen while a number is left.
+// Reference: torch.topk, torch.argmax.
 // Needs: lib/input.
 
 const WORKGROUP: u32 = 256;

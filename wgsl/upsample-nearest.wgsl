@@ -5,6 +5,7 @@
 //   y  [N, out_h, out_w, pitch]  Output  the same pitch; padding is copied, hence zero
 //
 // Tiles: WORKGROUP * EACH neighbouring vec4s of y. Traffic: x once (repeats from the cache), y once.
+// Reference: torch.nn.functional.interpolate, mode nearest.
 // Needs: lib/input, lib/output.
 
 const WORKGROUP: u32 = 256;
