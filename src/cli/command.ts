@@ -14,6 +14,23 @@ export interface Outside {
 /** Exit codes: done, failed, wrong usage or input, interrupted. */
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
+/** What Ctrl-C does: the first ends the work at its next step, the second ends the process at once. */
+export function interrupter(
+  controller: AbortController,
+  stderr: NodeJS.WriteStream,
+  exit: (code: number) => void,
+): () => void {
+  return () => {
+    if (controller.signal.aborted) {
+      if (stderr.isTTY) stderr.write(SHOW_CURSOR); // a bar may have hidden it
+      exit(EXIT.interrupted);
+    }
+    controller.abort();
+  };
+}
+
+const SHOW_CURSOR = '\x1b[?25h';
+
 /** What a command prints: files one a line, or everything as JSON. */
 export interface Result {
   readonly files: Readonly<Record<string, string>>;

@@ -1,15 +1,14 @@
 /** From `--model` and the device options to a loaded pipeline. */
-import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
-import { type CheckpointStem, candidates } from '../io/checkpoint.ts';
 import { requestGpu } from '../node/device.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import type { HubOptions, ModelOptions } from './options.ts';
 import { packageRoot } from './package-root.ts';
 import type { Progress } from './progress.ts';
@@ -134,46 +133,4 @@ export function embeddedModel(family: Family = 'stable-diffusion'): string {
     problem: 'the embedded model comes with the repository, not with the npm package',
     fix: `Clone the repository and run it there, or name ${what}, or a Hub id: ${option} ${example}`,
   });
-}
-
-/** SHA-256 over the configs and the ends of all weight files, shortened. */
-async function fingerprintOf(folder: FolderSource, variant: string | undefined): Promise<string> {
-  const hash = createHash('sha256');
-  const scheduler = 'scheduler/scheduler_config.json';
-  if (await folder.has(scheduler)) hash.update(await folder.text(scheduler));
-  for (const [network, stem] of [
-    ['text_encoder', 'model'],
-    ['unet', 'diffusion_pytorch_model'],
-    ['vae', 'diffusion_pytorch_model'],
-  ] as const) {
-    hash.update(await folder.text(`${network}/config.json`));
-    for (const file of await weightFiles(folder, network, stem, variant)) hash.update(await endOf(folder, file));
-  }
-  return hash.digest('hex').slice(0, 16);
-}
-
-/** The files that hold a network's weights: one, or the shards of an index. */
-async function weightFiles(
-  folder: FolderSource,
-  network: string,
-  stem: CheckpointStem,
-  variant: string | undefined,
-): Promise<string[]> {
-  const names = [...(variant === undefined ? [] : candidates(stem, variant)), ...candidates(stem, undefined)];
-  for (const name of names) {
-    if (!(await folder.has(`${network}/${name}`))) continue;
-    if (!name.endsWith('.json')) return [`${network}/${name}`];
-    const index = JSON.parse(await folder.text(`${network}/${name}`)) as { weight_map?: Record<string, string> };
-    return [...new Set(Object.values(index.weight_map ?? {}))].sort().map(shard => `${network}/${shard}`);
-  }
-  return [];
-}
-
-/** Up to 256 KiB from the end of a file. */
-async function endOf(folder: FolderSource, file: string): Promise<Uint8Array> {
-  const weights = await folder.bytes(file);
-  const end = new Uint8Array(Math.min(weights.byteLength, 2 ** 18));
-  await weights.read(weights.byteLength - end.length, end);
-  await weights.close?.();
-  return end;
 }

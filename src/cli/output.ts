@@ -4,6 +4,7 @@ import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, extname } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
+import { reason } from '../node/files.ts';
 import { encodeJpeg, encodePng } from '../node/images.ts';
 
 /** A file to be written. */
@@ -74,9 +75,8 @@ export async function writeAll(files: readonly OutputFile[]): Promise<void> {
   } catch (cause) {
     for (const done of placed) await (existsSync(old(done)) ? rename(old(done), done) : rm(done, { force: true }));
     await Promise.all(paths.map(name => rm(part(name), { force: true })));
-    const received = cause instanceof Error && 'code' in cause ? cause.code : cause;
     const problem = 'the result cannot be written';
-    throw new InputError({ op: 'output', problem, received, path, fix: 'Name another folder.', cause });
+    throw new InputError({ op: 'output', problem, received: reason(cause), path, fix: 'Name another folder.', cause });
   } finally {
     await Promise.all(paths.map(name => rm(old(name), { force: true })));
   }

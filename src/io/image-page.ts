@@ -28,12 +28,16 @@ export type ImageInput =
  * Loads a picture as RGB, upright. Alpha is dropped: the colour under it counts. The bitmap of a canvas or an
  * ImageBitmap may have been multiplied by its alpha already.
  * @param input where from; any kind of file that the browser can decode
- * @throws InputError when there is no file or the browser cannot decode it
+ * @param options `signal` ends a download
+ * @throws InputError when there is no file or the browser cannot decode it; the signal's reason
  * @see diffusers.utils.load_image
  */
-export async function loadImage(input: ImageInput): Promise<RgbImage> {
+export async function loadImage(
+  input: ImageInput,
+  options: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<RgbImage> {
   if (typeof input === 'string' || input instanceof URL)
-    return decodeBlob(await download(String(input)), String(input));
+    return decodeBlob(await download(String(input), options.signal), String(input));
   if (input instanceof ArrayBuffer || input instanceof Uint8Array) return decodeImage(input);
   if (input instanceof Blob) return decodeBlob(input);
   if (input instanceof ImageData) return rgbaToRgb(input.width, input.height, input.data);
@@ -162,11 +166,15 @@ function context(canvas: OffscreenCanvas): OffscreenCanvasRenderingContext2D {
   });
 }
 
-async function download(url: string): Promise<Blob> {
+async function download(url: string, signal: AbortSignal | undefined): Promise<Blob> {
   const fix = 'Check the address, and that its server allows other origins (CORS).';
-  const response = await fetch(url).catch((cause: unknown) => {
-    throw new InputError({ op: 'loadImage', problem: 'no answer', path: url, fix, cause });
-  });
+  const failed =
+    (problem: string) =>
+    (cause: unknown): never => {
+      signal?.throwIfAborted();
+      throw new InputError({ op: 'loadImage', problem, path: url, fix, cause });
+    };
+  const response = await fetch(url, signal ? { signal } : {}).catch(failed('no answer'));
   if (!response.ok) {
     await response.body?.cancel();
     throw new InputError({
@@ -177,5 +185,5 @@ async function download(url: string): Promise<Blob> {
       fix,
     });
   }
-  return response.blob();
+  return response.blob().catch(failed('the download broke off'));
 }

@@ -98,11 +98,14 @@ function isAbsent(error: unknown): boolean {
   return code(error) === 'ENOENT' || code(error) === 'ENOTDIR';
 }
 
-function reason(error: unknown): string {
+/** Why the system refused a file, in words where there are some. */
+export function reason(error: unknown): string {
   const known: Record<string, string> = {
     ENOENT: 'no such file or directory',
-    EACCES: 'no permission to read it',
-    EISDIR: 'not a file',
+    ENOTDIR: 'a file in place of a folder',
+    EACCES: 'no permission',
+    EISDIR: 'a folder',
+    ENOSPC: 'no space left',
   };
   return known[code(error)] ?? (error instanceof Error ? error.message : String(error));
 }

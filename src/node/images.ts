@@ -18,6 +18,7 @@ import {
   sniffImage,
 } from '../io/image.ts';
 import { readJpegInfo } from '../io/jpeg-markers.ts';
+import { reason } from './files.ts';
 import { decodeJpegPixels } from './jpeg.ts';
 
 /** What `loadImage` takes: a path, a URL (http, https, file, data), a Blob or the file's bytes. */
@@ -186,24 +187,22 @@ async function readPath(input: string | URL): Promise<Uint8Array> {
 async function download(url: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const fix = 'Check the address and the connection.';
   const path = url.slice(0, 200);
-  const response = await fetch(url, signal ? { signal } : {}).catch((cause: unknown) => {
-    signal?.throwIfAborted();
-    throw new InputError({ op: 'loadImage', problem: 'no answer', path, fix, cause });
-  });
+  const failed =
+    (problem: string) =>
+    (cause: unknown): never => {
+      signal?.throwIfAborted();
+      throw new InputError({ op: 'loadImage', problem, path, fix, cause });
+    };
+  const response = await fetch(url, signal ? { signal } : {}).catch(failed('no answer'));
   if (!response.ok) {
     await response.body?.cancel();
     throw new InputError({ op: 'loadImage', problem: 'no picture', received: `status ${response.status}`, path, fix });
   }
-  return new Uint8Array(await response.arrayBuffer());
+  return new Uint8Array(await response.arrayBuffer().catch(failed('the download broke off')));
 }
 
 function broken(kind: string, cause: unknown, path: string | undefined): InputError {
   const details = { op: 'loadImage', problem: `the ${kind} is damaged`, received: reason(cause), cause };
   const fix = 'Download or save it again.';
   return new InputError(path === undefined ? { ...details, fix } : { ...details, path, fix });
-}
-
-function reason(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  return 'code' in cause ? String(cause.code) : cause.message;
 }

@@ -87,6 +87,14 @@ describe('loadImage in a page', () => {
     for (const image of images) expect(image).toEqual({ ...expected, data: [...expected.data] });
   });
 
+  it('ends a download by its signal', async () => {
+    const error = await page.evaluate(() => {
+      const url = URL.createObjectURL(new Blob(['words']));
+      return io.loadImage(url, { signal: AbortSignal.abort('stop') }).catch(e => `rejected with ${e}`);
+    });
+    expect(error).toBe('rejected with stop');
+  });
+
   it('says what a file is instead of a picture', async () => {
     const message = (text: string): Promise<string> =>
       page.evaluate(

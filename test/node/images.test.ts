@@ -162,9 +162,32 @@ describe('loadImage', () => {
     await expect(loadImage(`${base}/a.png`)).rejects.toThrow(/loadImage: no answer/);
   });
 
+  it('ends a download by its signal, before the answer and in the middle of it, and says when one breaks off', async () => {
+    const bytes = pillowBytes('rgb.png');
+    let controller = new AbortController();
+    const server = createServer((request, response) => {
+      if (request.url !== '/silent')
+        response.writeHead(200, { 'content-length': bytes.length }).write(bytes.slice(0, 50));
+      setTimeout(() => (request.url === '/cut' ? response.destroy() : controller.abort()), 50);
+    });
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+    const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    try {
+      for (const name of ['silent', 'half']) {
+        controller = new AbortController();
+        const error: unknown = await loadImage(`${base}/${name}`, { signal: controller.signal }).catch(e => e);
+        expect(error, name).toBe(controller.signal.reason);
+      }
+      await expect(loadImage(`${base}/cut`)).rejects.toThrow(`loadImage: the download broke off (${base}/cut)`);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   it('names a path that does not exist', async () => {
     await expect(loadImage('no/such.png')).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: no readable file: got ENOENT (no/such.png). Check the path.]`,
+      `[InputError: loadImage: no readable file: got no such file or directory (no/such.png). Check the path.]`,
     );
   });
 });
@@ -196,9 +219,13 @@ describe('encodePng and saveImage', () => {
     await expect(saveImage(join(folder, 'a.webp'), image)).rejects.toThrow(
       /expected \.png, \.jpg or \.jpeg, got \.webp/,
     );
-    await expect(saveImage(join(folder, 'none', 'a.png'), image)).rejects.toThrow(/cannot be written: got ENOENT/);
+    await expect(saveImage(join(folder, 'none', 'a.png'), image)).rejects.toThrow(
+      /cannot be written: got no such file or directory/,
+    );
     await writeFile(join(folder, 'plain'), '');
-    await expect(saveImage(join(folder, 'plain', 'a.png'), image)).rejects.toThrow(/cannot be written: got ENOTDIR/);
+    await expect(saveImage(join(folder, 'plain', 'a.png'), image)).rejects.toThrow(
+      /cannot be written: got a file in place of a folder/,
+    );
     expect((await readdir(folder)).sort()).toEqual(['a.PNG', 'a.jpg', 'plain']);
   });
 

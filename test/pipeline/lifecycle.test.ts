@@ -1,11 +1,13 @@
 /** What happens when calls end early, meet each other, or are asked late. */
 import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
-import type { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
-import type { ProgressEvent } from '../../src/pipeline/types.ts';
+import { directory } from '../../src/node/files.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import type { Phase, ProgressEvent } from '../../src/pipeline/types.ts';
 import { DDIMScheduler } from '../../src/schedulers/index.ts';
 import { maxError } from '../support/close.ts';
 import { type Counter, countDevice } from '../support/counting.ts';
+import { diskFolder } from '../support/folder.ts';
 import { loadGolden } from '../support/golden.ts';
 import { freshGpu } from '../support/gpu.ts';
 import { openPipeline, picture, seeded } from '../support/pipeline.ts';
@@ -42,7 +44,46 @@ describe('an abort', () => {
   );
 });
 
+test('an abort when the last weights have come ends the loading of a pipeline', async () => {
+  const [stop, reason] = [new AbortController(), new Error('enough')];
+  const onProgress = (e: ProgressEvent) => void (e.step === e.of && stop.abort(reason));
+  await expect(open({ signal: stop.signal, onProgress })).rejects.toBe(reason);
+  expect(counter.liveBytes).toBe(0);
+});
+
 describe('disposal', () => {
+  const GONE = /^DeviceError: DiffEditPipeline: the pipeline was disposed during a call/;
+
+  // Those of the prompts, the picture, keys and values, the steps.
+  test.each([1, 2, 3, 4])('while plan %i of an inversion is compiled leaves nothing behind', async plan => {
+    const pipeline = await open();
+    const { createBuffer } = gpu.device;
+    let plans = 0;
+    gpu.device.createBuffer = descriptor => {
+      if (descriptor.label === 'uniforms' && ++plans === plan) queueMicrotask(() => pipeline.dispose());
+      return createBuffer(descriptor);
+    };
+    const error = await pipeline.invert({ ...run, prompt: 'a bowl of fruits' }).catch(String);
+    gpu.device.createBuffer = createBuffer;
+    expect(plans).toBe(plan);
+    expect(error).toMatch(GONE);
+    expect(pipeline.bytes).toBe(0);
+    expect(counter.liveBytes).toBe(0);
+  });
+
+  test('while weights come from a file is told as such, not as a closed file', async () => {
+    const folder = await directory(new URL(`../../${FOLDER}`, import.meta.url).pathname);
+    const pipeline = await DiffEditPipeline.fromPretrained(folder, {
+      gpu,
+      modelCpuOffload: true,
+      stagingBytes: 2 ** 16,
+    });
+    const onProgress = (e: ProgressEvent) => void (e.phase === 'load' && e.step < e.of && pipeline.dispose());
+    expect(await pipeline.run({ ...run, onProgress }).catch(String)).toMatch(GONE);
+    expect(pipeline.bytes).toBe(0);
+    expect(counter.liveBytes).toBe(0);
+  });
+
   test.each([false, true])('at any moment of a call frees everything (offloading: %s)', async modelCpuOffload => {
     // Ends after so many turns of the event loop: while weights load, plans compile, steps run.
     for (const turns of [0, 1, 3, 8, 20, 60]) {
@@ -115,6 +156,44 @@ describe('a run', () => {
       expect(timings[e.phase]).toBeGreaterThanOrEqual(e.ms);
     }
     pipeline.dispose();
+  });
+
+  test('counts compiling to its own phase, and loading weights to no other', async () => {
+    const slow = 1500; // many times what a step of this model takes
+    const wait = () => new Promise(done => setTimeout(done, slow));
+    const own = await freshGpu(); // has compiled nothing yet
+    const { device } = own;
+    const compile = device.createComputePipelineAsync.bind(device);
+    device.createComputePipelineAsync = async descriptor => {
+      if (descriptor.label === 'mask-map') await wait();
+      return compile(descriptor);
+    };
+    const disk = diskFolder(new URL(`../../${FOLDER}`, import.meta.url).pathname);
+    let armed = false;
+    const bytes = async (path: string) => {
+      const file = await disk.bytes(path);
+      const read = async (offset: number, into: Uint8Array) => {
+        if (armed && path.startsWith('text_encoder')) await wait();
+        if (path.startsWith('text_encoder')) armed = false;
+        await file.read(offset, into);
+      };
+      return { ...file, read };
+    };
+    const pipeline = await DiffEditPipeline.fromPretrained({ ...disk, bytes }, { gpu: own, modelCpuOffload: true });
+    armed = true;
+    const events: ProgressEvent[] = [];
+    const { timings } = await pipeline.run({ ...run, numInferenceSteps: 2, onProgress: e => events.push(e) });
+    const first = (phase: Phase) => events.find(e => e.phase === phase)?.ms;
+    for (const phase of ['load', 'mask'] as const) {
+      expect(first(phase), phase).toBeGreaterThan(slow - 10);
+      expect(timings[phase], phase).toBeGreaterThan(slow - 10);
+    }
+    for (const phase of ['text', 'encode'] as const) {
+      expect(first(phase), phase).toBeLessThan(slow - 10);
+      expect(timings[phase], phase).toBeLessThan(slow - 10);
+    }
+    pipeline.dispose();
+    own.dispose();
   });
 
   test('runs the UNet once a step, for both halves of guidance', async () => {

@@ -1,0 +1,54 @@
+/** What tells models apart without reading all of them. */
+import { createHash } from 'node:crypto';
+import type { FolderSource } from '../core/tensor-source.ts';
+import { type CheckpointStem, candidates } from '../io/checkpoint.ts';
+
+/** So much of each file is read; training changes all of it. */
+const END = 2 ** 18;
+
+const NETWORKS = [
+  ['text_encoder', 'model'],
+  ['unet', 'diffusion_pytorch_model'],
+  ['vae', 'diffusion_pytorch_model'],
+] as const;
+
+/**
+ * SHA-256 over the configs, and the sizes and ends of all weight files, shortened.
+ * @param folder in diffusers' layout
+ * @param variant as `fromPretrained` takes it
+ */
+export async function fingerprintOf(folder: FolderSource, variant: string | undefined): Promise<string> {
+  const hash = createHash('sha256');
+  for (const scheduler of ['scheduler', 'inverse_scheduler']) {
+    const file = `${scheduler}/scheduler_config.json`;
+    if (await folder.has(file)) hash.update(await folder.text(file));
+  }
+  for (const [network, stem] of NETWORKS) {
+    hash.update(await folder.text(`${network}/config.json`));
+    for (const file of await weightFiles(folder, network, stem, variant)) {
+      const weights = await folder.bytes(file);
+      const end = new Uint8Array(Math.min(weights.byteLength, END));
+      await weights.read(weights.byteLength - end.length, end);
+      await weights.close?.();
+      hash.update(`${weights.byteLength}`).update(end);
+    }
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** The files that hold a network's weights: one, or the shards of an index. */
+async function weightFiles(
+  folder: FolderSource,
+  network: string,
+  stem: CheckpointStem,
+  variant: string | undefined,
+): Promise<string[]> {
+  const names = [...(variant === undefined ? [] : candidates(stem, variant)), ...candidates(stem, undefined)];
+  for (const name of names) {
+    if (!(await folder.has(`${network}/${name}`))) continue;
+    if (!name.endsWith('.json')) return [`${network}/${name}`];
+    const index = JSON.parse(await folder.text(`${network}/${name}`)) as { weight_map?: Record<string, string> };
+    return [...new Set(Object.values(index.weight_map ?? {}))].sort().map(shard => `${network}/${shard}`);
+  }
+  return [];
+}
