@@ -50,11 +50,18 @@ describe('README', () => {
     await rm('out/readme', { recursive: true });
   });
 
+  const outside = { stdout: process.stdout, stderr: process.stderr, signal: new AbortController().signal };
+  const { commands } = createProgram(outside);
+
+  it('names every command, and no other', () => {
+    const names = commands.map(c => c.name());
+    for (const name of names) expect(README).toMatch(new RegExp(`\`${name}\`|npx pentimento ${name}\\b`));
+    const used = [...README.matchAll(/npx pentimento (\w+)/g)].map(m => m[1]);
+    expect(used.filter(name => !names.includes(name))).toEqual([]);
+  });
+
   it('names options that the command has', () => {
-    const outside = { stdout: process.stdout, stderr: process.stderr, signal: new AbortController().signal };
-    const known = new Set(
-      createProgram(outside).commands.flatMap(c => c.options.flatMap(o => o.flags.match(/--[a-z-]+/g) ?? [])),
-    );
+    const known = new Set(commands.flatMap(c => c.options.flatMap(o => o.flags.match(/--[a-z-]+/g) ?? [])));
     const named = [...README.matchAll(/(?<=[\s`])--[a-z][a-z-]+/g)].map(m => m[0]);
     const others = ['--peer', '--enable-unsafe-webgpu', '--help'];
     expect(named.length).toBeGreaterThan(8);

@@ -45,9 +45,15 @@ export function createProgram(outside: Outside): Command {
     command.exitOverride().configureOutput({
       writeOut: text => outside.stdout.write(text),
       writeErr: text => outside.stderr.write(text),
-      outputError: (text, write) => write(text.replaceAll(/\n(?=\()/g, ' ')), // a suggestion stays on the line
+      outputError: (text, write) => write(usageError(text, command === program ? '' : `${command.name()} `)),
       getOutHelpWidth: () => outside.stdout.columns ?? 100,
     });
   }
   return program;
+}
+
+/** commander's message in one line, suggestions included; where it has no remedy, the way to the help text. */
+function usageError(text: string, command: string): string {
+  const line = text.trimEnd().replaceAll(/\s*\n\s*/g, ' ');
+  return /[.)]$/.test(line) ? `${line}\n` : `${line}. See pentimento ${command}--help.\n`;
 }

@@ -82,7 +82,7 @@ export async function* maskCall(session: Session, parts: Parts, args: GenerateMa
   checkPair(op, parts.text.shapeOf(sourceOf(args)), parts.text.shapeOf(targetOf(args)));
   const timestep = maskTimestep(op, parts.scheduler, settings);
   const image = preparePictures(op, args.image, parts.vae, parts.warn);
-  const generator = generatorOf(args);
+  const generator = generatorOf(op, args);
   checkDraws(op, image, { batch: batchOf(targetOf(args)), repeat: settings.numMapsPerMask, generator });
   const g = settings.guidanceScale;
   const [target, source] = await parts.text.encodeAll(session, [
@@ -100,7 +100,7 @@ export async function* invertCall(session: Session, parts: Parts, args: InvertAr
   const settings = invertSettings(op, args);
   const schedule = invertSchedule(op, parts.inverseScheduler, settings);
   const image = preparePictures(op, args.image, parts.vae, parts.warn);
-  const [batch, generator] = [batchOf(args), generatorOf(args)];
+  const [batch, generator] = [batchOf(args), generatorOf(op, args)];
   checkDraws(op, image, { batch, repeat: 1, generator });
   const shape = [batch, parts.denoiser.channels, ...latentSides(image, parts.vae)];
   checkRegularised(op, settings, { shape, generator, scheduler: parts.inverseScheduler });
@@ -132,7 +132,7 @@ export async function* editCall(session: Session, parts: Parts, args: EditArgs):
     batch,
     frames: schedule.timesteps.length,
   });
-  const generator = generatorOf(args);
+  const generator = generatorOf(op, args);
   if (settings.eta > 0) checkGenerators(op, generator, batch * settings.numImagesPerPrompt);
   const options = { ...encoding(op, '', settings.guidanceScale), clipSkip: args.clipSkip };
   const embeddings = await parts.text.encode(session, args, options);

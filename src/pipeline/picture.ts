@@ -55,12 +55,24 @@ export async function encodePictures(session: Session, pictures: NdArray, vae: A
   return { values: await vae.encode(session, pictures), drawn: true };
 }
 
-/** One source of noise for a call: the caller's, or a new one from entropy. */
-export function generatorOf(args: CommonArgs): Generators {
-  if (args.generator != null) return args.generator;
+/**
+ * One source of noise for a call: the caller's, or a new one from entropy.
+ * @throws InputError for what is no generator
+ */
+export function generatorOf(op: string, args: CommonArgs): Generators {
+  if (args.generator != null) {
+    for (const one of [args.generator].flat()) checkGenerator(op, one);
+    return args.generator;
+  }
   const fresh = new Generator();
   fresh.seed();
   return fresh;
+}
+
+function checkGenerator(op: string, value: unknown): void {
+  if (value instanceof Generator) return;
+  const fix = 'Make one with new Generator(seed).';
+  throw new InputError({ op, problem: 'not a generator', received: typeof value, path: 'generator', fix });
 }
 
 /** Sides [h, w] of the latents of prepared pictures. */

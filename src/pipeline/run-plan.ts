@@ -74,7 +74,7 @@ function firstOf(own: number | undefined, shared: number | undefined): number | 
 function generators(op: string, args: RunArgs): () => Generators {
   const { seed } = args;
   if (seed === undefined) {
-    const shared = generatorOf(args);
+    const shared = generatorOf(op, args);
     return () => shared;
   }
   if (args.generator != null) {

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { pentimento } from '../support/command.ts';
 
+/** The names in the left column. */
+const optionsIn = (help: string) =>
+  [...help.matchAll(/^ {2}(-[^<[\n]*?)(?: <| {2,}|$)/gm)]
+    .flatMap(([, flags]) => [...flags.matchAll(/--([a-z\d-]+)/g)].map(([, name]) => name))
+    .sort();
+
 describe('help', () => {
   it('lists the commands and says what the embedded model knows', async () => {
     const { code, stdout, stderr } = await pentimento(['--help']);
@@ -32,31 +38,30 @@ describe('help', () => {
     for (const [option, value] of Object.entries(defaults)) {
       expect(text).toMatch(new RegExp(`--${option} <[nx]>[^<]*\\(default: ${value}\\)`));
     }
+    const prompts = ['source', 'source-prompt', 'target', 'target-prompt', 'invert-negative-prompt'];
     const rest = [
-      'source-negative-prompt',
-      'target-negative-prompt',
-      'negative-prompt',
-      'mask-guidance-scale',
-      'invert-guidance-scale',
-      'clip-skip',
+      ...['source-negative-prompt', 'target-negative-prompt', 'negative-prompt', 'mask-guidance-scale'],
+      ...['invert-guidance-scale', 'clip-skip', 'threshold', 'continuous', 'erode', 'dilate', 'blur', 'mend-quirks'],
     ];
     const extras = [
-      'seed',
-      'dtype',
-      'device',
-      'json',
-      'size',
-      'keep-size',
-      'paste-back',
-      'mask',
-      'latents',
-      'model',
-      'variant',
-      'revision',
+      ...['seed', 'dtype', 'device', 'json', 'size', 'keep-size', 'paste-back', 'mask', 'latents', 'output'],
+      ...['model', 'variant', 'revision', 'cache-dir', 'help'],
     ];
     const memory = ['enable-model-cpu-offload', 'enable-vae-slicing', 'enable-vae-tiling'];
-    for (const option of [...rest, ...extras, ...memory]) expect(text).toContain(`--${option} `);
+    const named = [...Object.keys(defaults), ...prompts, ...rest, ...extras, ...memory];
+    expect(optionsIn(stdout)).toEqual(named.sort());
     expect(text).toContain('name a model with --model');
+  });
+
+  it.each([
+    ['mask', ['continuous', 'dilate', 'erode', 'blur', 'threshold', 'mask-guidance-scale', 'target-prompt', 'source']],
+    ['invert', ['source', 'prompt', 'negative-prompt', 'invert-negative-prompt', 'decode-latents', 'num-reg-steps']],
+    ['guide', ['from', 'to', 'num-prompts', 'no-prefix', 't5', 'blip', 'no-offload', 'continuous', 'mend-quirks']],
+    ['caption', ['model', 'blip', 'prefix', 'no-prefix', 'max-new-tokens', 'dtype', 'device', 'json']],
+    ['prompts', ['model', 't5', 'n', 'temperature', 'top-k', 'max-new-tokens', 'seed', 'json']],
+    ['devices', ['json']],
+  ])('%s names its own options', async (command, options) => {
+    expect(optionsIn((await pentimento([command, '--help'])).stdout)).toEqual(expect.arrayContaining(options));
   });
 
   it.each(['mask', 'invert', 'guide', 'caption', 'prompts'])('%s says what the embedded model knows', async command => {

@@ -238,6 +238,35 @@ describe('a run', () => {
     expect(all.images).toEqual(await editLatents({ maskImage: found.mask, imageLatents: latents }));
   });
 
+  test('hands each phase its own guidance and negatives', async () => {
+    const first = { ...few, ...prompts, numMapsPerMask: 1, numInferenceSteps: 2, inpaintStrength: 1, seed: 5 };
+    const dark = await pipeline.encodePrompt('dark');
+    const all = await pipeline.run({
+      ...first,
+      maskGuidanceScale: 1,
+      invertNegativePrompt: 'dark',
+      outputType: 'latent',
+      returnLatents: true,
+    });
+    const found = await pipeline.generateMask({ ...first, guidanceScale: 1, generator: seeded(5) });
+    expect(all.mask?.map).toEqual(found.map);
+    const { latents } = await pipeline.invert({
+      ...first,
+      prompt: SOURCE,
+      negativePrompt: 'dark',
+      generator: seeded(5),
+    });
+    expect(all.latents).toEqual(latents);
+    const embedded = await pipeline.run({
+      ...first,
+      maskImage: half,
+      invertNegativePromptEmbeds: dark.promptEmbeds,
+      outputType: 'latent',
+      returnLatents: true,
+    });
+    expect(embedded.latents).toEqual(latents);
+  });
+
   test('skips the phases whose results it is given', async () => {
     const phases = new Set<string>();
     const { images, mask } = await pipeline.run({
@@ -440,6 +469,25 @@ describe('outputs', () => {
     expect(column(60).every(v => v === 200)).toBe(true);
     expect(column(10).some(v => v !== 200)).toBe(true);
   });
+
+  test('of two prompts are pasted into one picture each, or both into the same', async () => {
+    const flat = (value: number) => ({ width: 40, height: 24, data: new Uint8Array(40 * 24 * 3).fill(value) });
+    const two = { ...inverted, data: Float32Array.from([...inverted.data, ...inverted.data]) };
+    const corner = async (paste: RgbImage | RgbImage[]) => {
+      const { images } = await pipeline.edit({
+        ...edit,
+        prompt: [TARGET, TARGET],
+        negativePrompt: [SOURCE, SOURCE],
+        imageLatents: { ...two, shape: [2, ...inverted.shape.slice(1)] },
+        numImagesPerPrompt: 2,
+        outputType: 'pil',
+        pasteBack: { image: paste },
+      });
+      return (images as RgbImage[]).map(({ data }) => data[data.length - 1]);
+    };
+    expect(await corner([flat(10), flat(20)])).toEqual([10, 10, 20, 20]);
+    expect(await corner(flat(30))).toEqual([30, 30, 30, 30]);
+  });
 });
 
 describe('schedulers', () => {
@@ -539,6 +587,9 @@ test('refuses what is not built', async () => {
   );
   await expect(open({ dtype: 'bfloat16' })).rejects.toThrowErrorMatchingInlineSnapshot(
     `[InputError: DiffEditPipeline.fromPretrained: unknown dtype: expected float32 or float16, got bfloat16 (dtype)]`,
+  );
+  await expect(open({ stagingBytes: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: DiffEditPipeline.fromPretrained: not a count: expected a whole number >= 1, got 0 (stagingBytes)]`,
   );
   await expect(open({ variant: 'fp16' })).rejects.toThrowErrorMatchingInlineSnapshot(
     `[WeightsError: DiffEditPipeline.fromPretrained: no network has the variant "fp16" (sd1). Leave the variant out, or download its files.]`,

@@ -91,6 +91,24 @@ test('an inverse scheduler that a saved pipeline lists is taken with its own set
   );
 });
 
+test('the size in a UNet’s config from before diffusers 0.9 is corrected with a warning', async () => {
+  const warnings: string[] = [];
+  const sizeOf = async (config: object) => {
+    const pipeline = await changed({ 'unet/config.json': config }, warnings)();
+    pipeline.dispose();
+    return pipeline.defaultSize.width / pipeline.vaeScaleFactor;
+  };
+  expect(await sizeOf({ _diffusers_version: '0.8.0.dev0', sample_size: 32 })).toBe(64);
+  expect(await sizeOf({ _diffusers_version: '0.6.0', sample_size: 96 })).toBe(96);
+  for (const version of ['0.9.0', '0.10.2', '0.34.0', '1.0.0'])
+    expect(await sizeOf({ _diffusers_version: version, sample_size: 32 })).toBe(32);
+  expect(warnings).toMatchInlineSnapshot(`
+    [
+      "The UNet's sample_size is 32 in a config of diffusers 0.8.0.dev0; 64 is used, as diffusers does.",
+    ]
+  `);
+});
+
 test('a safety checker in the folder is announced as not run', async () => {
   const warnings: string[] = [];
   const open = changed(
