@@ -169,7 +169,7 @@ function convProblem(c: ConvShape, variant: Variant) {
     width: c.width,
     channels: alignUp(c.cin, 8),
     outChannels: alignUp(c.cout, 8),
-    kernel: [c.kernel, c.kernel] as const,
+    kernel: [c.kernel, c.kernelWidth ?? c.kernel] as const,
     stride: c.stride,
     padding: { top: c.padding[0], left: c.padding[1], bottom: c.padding[2], right: c.padding[3] },
     upsample: c.upsample === true,
@@ -181,15 +181,16 @@ function convProblem(c: ConvShape, variant: Variant) {
 }
 
 function convCall(c: ConvShape, variant: Variant) {
+  const taps = c.kernel * (c.kernelWidth ?? c.kernel);
   const x = randoms(c.images * c.height * c.width * c.cin, 1);
-  const w = randoms(c.cout * c.cin * c.kernel ** 2, 2);
+  const w = randoms(c.cout * c.cin * taps, 2);
   const { data: expected, height, width } = reference.conv2d(x, w, c);
   const columns = alignUp(c.cout, 8);
   const rows = c.images * height * width;
   const call = conv2d(variant.gpu.caps, convProblem(c, variant));
   const operands: Record<string, Operand> = {
     a: { storage: variant.activations, values: padRows(x, c.images * c.height * c.width, c.cin) },
-    b: { storage: variant.weights, values: packPanels(w, c.cout, c.cin, c.kernel ** 2) },
+    b: { storage: variant.weights, values: packPanels(w, c.cout, c.cin, taps) },
     bias: { storage: 'f32', values: new Float32Array(alignUp(c.cout, 32)) },
     channel_add: NOTHING,
     residual: NOTHING,

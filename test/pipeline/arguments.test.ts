@@ -267,8 +267,12 @@ test('pictures and generators fit the prompts', async () => {
   ).toMatchInlineSnapshot(
     `"InputError: generateMask: pictures and prompts differ in number: expected 2, one for each prompt, got 3 (image). Pass one picture, or one for each prompt."`,
   );
-  expect(await refusal('invert', { ...invert, generator: 7 })).toMatchInlineSnapshot(`"InputError: invert: not a generator: got number (generator). Make one with new Generator(seed)."`);
-  expect(await refusal('run', { ...run, seed: undefined, generator: [seeded(0), {}] })).toMatchInlineSnapshot(`"InputError: run: not a generator: got object (generator). Make one with new Generator(seed)."`);
+  expect(await refusal('invert', { ...invert, generator: 7 })).toMatchInlineSnapshot(
+    `"InputError: invert: not a generator: got number (generator). Make one with new Generator(seed)."`,
+  );
+  expect(await refusal('run', { ...run, seed: undefined, generator: [seeded(0), {}] })).toMatchInlineSnapshot(
+    `"InputError: run: not a generator: got object (generator). Make one with new Generator(seed)."`,
+  );
   const list = (count: number) => Array.from({ length: count }, (_, i) => seeded(i));
   expect(await refusal('invert', { ...invert, generator: list(2) })).toMatchInlineSnapshot(
     `"InputError: invert: the number of generators differs from the rows that are drawn: expected 1, got 2 (generator). Pass one generator, or one for each row."`,
