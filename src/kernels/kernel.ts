@@ -63,7 +63,10 @@ export interface KernelCall {
 /** Which family of variants a device gets: `broadcast` for software Vulkan, `tile` for GPUs. */
 export type Family = 'broadcast' | 'tile';
 
-/** The family for a device; `asked` overrides it where the device can run it. */
+/**
+ * The family for a device; `asked` overrides it where the device can run it. On lavapipe, whose compiler spills every register
+ * at a barrier, broadcasts multiply at 19 to 21 GFLOP/s and tiles at 8 to 11; tiles need no subgroups (docs/decisions/0003).
+ */
 export function chooseFamily(caps: Caps, asked?: Family): Family {
   const possible = caps.subgroupSize >= 4 && caps.subgroupSize <= 16;
   if (asked === 'broadcast' && !possible) {

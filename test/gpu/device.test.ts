@@ -125,10 +125,22 @@ describe('asking for an adapter', () => {
   it("takes the adapter's own maxima and every useful feature that it offers", async () => {
     const adapter = await dawn.requestAdapter();
     const gpu = await freshGpu();
-    for (const limit of ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize'] as const)
+    for (const limit of [
+      'maxBufferSize',
+      'maxStorageBufferBindingSize',
+      'maxComputeWorkgroupStorageSize',
+      'maxComputeInvocationsPerWorkgroup',
+      'maxComputeWorkgroupSizeX',
+      'maxComputeWorkgroupSizeY',
+      'maxStorageBuffersPerShaderStage',
+    ] as const)
       expect(gpu.device.limits[limit], limit).toBe(adapter?.limits[limit]);
-    for (const feature of ['shader-f16', 'subgroups', 'timestamp-query'] as GPUFeatureName[])
+    for (const feature of ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query'] as GPUFeatureName[])
       expect(gpu.device.features.has(feature), feature).toBe(adapter?.features.has(feature));
+    const bare = await testGpu({ bare: true });
+    expect(bare.device.features.has('subgroups' as GPUFeatureName)).toBe(false);
+    expect(bare.device.limits.maxStorageBufferBindingSize).toBe(128 * 2 ** 20);
+    expect([bare.caps.half, bare.caps.subgroupSize, bare.caps.timestamps]).toEqual(['f16-packed', 0, false]);
     gpu.dispose();
   });
 

@@ -1,15 +1,11 @@
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type * as ImagePage from '../../src/io/image-page.ts';
 import { decodeImage } from '../../src/node/images.ts';
+import { openPage } from '../support/page.ts';
 import { difference, pillow, pillowBytes, pillowImage, sha256 } from './pillow.ts';
-
-/** Debian's Chromium, or the one that the variable names. */
-const executablePath =
-  process.env['PENTIMENTO_CHROMIUM'] ?? ['/usr/bin/chromium', '/usr/bin/google-chrome'].find(existsSync) ?? 'chromium';
 
 declare const io: typeof ImagePage;
 
@@ -18,8 +14,7 @@ let page: Page;
 beforeAll(async () => {
   const entry = fileURLToPath(new URL('../../src/io/image-page.ts', import.meta.url));
   const bundle = await build({ entryPoints: [entry], bundle: true, write: false, format: 'iife', globalName: 'io' });
-  browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--enable-unsafe-swiftshader'] });
-  page = await browser.newPage();
+  ({ browser, page } = await openPage());
   await page.addScriptTag({ content: bundle.outputFiles[0]!.text });
 });
 afterAll(() => browser?.close());

@@ -35,6 +35,8 @@ describe('resize', () => {
     expect(() => resize(image, 2.5, 4)).toThrowErrorMatchingInlineSnapshot(
       `[InputError: resize: sides must be positive whole: got 2.5 x 4]`,
     );
+    for (const width of [0, -1, 1.5, Number.NaN])
+      expect(() => resize({ ...image, width }, 2, 2)).toThrow(`a picture needs positive whole sides: got ${width} x 1`);
     expect(() => resize({ ...image, data: new Uint8Array(4) }, 2, 2)).toThrowErrorMatchingInlineSnapshot(
       `[InputError: resize: the data of a 1 x 1 picture has another length: expected 3 bytes, got 4. This looks like RGBA: convert it with rgbaToRgb first.]`,
     );

@@ -29,6 +29,7 @@ export interface ConvShape {
   cin: number;
   cout: number;
   kernel: number;
+  kernelWidth?: number;
   stride: number;
   padding: [number, number, number, number];
   upsample?: boolean;
@@ -43,6 +44,7 @@ export const CONV_CASES: readonly ConvShape[] = [
   { images: 3, height: 4, width: 4, cin: 24, cout: 24, kernel: 1, stride: 1, padding: [0, 0, 0, 0] },
   { images: 2, height: 3, width: 5, cin: 16, cout: 12, kernel: 3, stride: 1, padding: [1, 1, 1, 1], upsample: true },
   { images: 1, height: 7, width: 9, cin: 5, cout: 6, kernel: 7, stride: 1, padding: [3, 3, 3, 3] },
+  { images: 2, height: 3, width: 9, cin: 6, cout: 5, kernel: 1, kernelWidth: 7, stride: 1, padding: [0, 3, 0, 3] },
   { images: 2, height: 6, width: 5, cin: 8, cout: 7, kernel: 1, stride: 2, padding: [0, 0, 0, 0] },
   { images: 1, height: 12, width: 12, cin: 3, cout: 10, kernel: 4, stride: 4, padding: [0, 0, 0, 0] },
 ];

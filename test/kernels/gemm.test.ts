@@ -169,7 +169,7 @@ function convProblem(c: ConvShape, variant: Variant) {
     width: c.width,
     channels: alignUp(c.cin, 8),
     outChannels: alignUp(c.cout, 8),
-    kernel: [c.kernel, c.kernel] as const,
+    kernel: [c.kernel, c.kernelWidth ?? c.kernel] as const,
     stride: c.stride,
     padding: { top: c.padding[0], left: c.padding[1], bottom: c.padding[2], right: c.padding[3] },
     upsample: c.upsample === true,
@@ -181,15 +181,16 @@ function convProblem(c: ConvShape, variant: Variant) {
 }
 
 function convCall(c: ConvShape, variant: Variant) {
+  const taps = c.kernel * (c.kernelWidth ?? c.kernel);
   const x = randoms(c.images * c.height * c.width * c.cin, 1);
-  const w = randoms(c.cout * c.cin * c.kernel ** 2, 2);
+  const w = randoms(c.cout * c.cin * taps, 2);
   const { data: expected, height, width } = reference.conv2d(x, w, c);
   const columns = alignUp(c.cout, 8);
   const rows = c.images * height * width;
   const call = conv2d(variant.gpu.caps, convProblem(c, variant));
   const operands: Record<string, Operand> = {
     a: { storage: variant.activations, values: padRows(x, c.images * c.height * c.width, c.cin) },
-    b: { storage: variant.weights, values: packPanels(w, c.cout, c.cin, c.kernel ** 2) },
+    b: { storage: variant.weights, values: packPanels(w, c.cout, c.cin, taps) },
     bias: { storage: 'f32', values: new Float32Array(alignUp(c.cout, 32)) },
     channel_add: NOTHING,
     residual: NOTHING,
@@ -197,6 +198,52 @@ function convCall(c: ConvShape, variant: Variant) {
   };
   return { call, operands, expected, rows };
 }
+
+describe.each(variants)('properties, $name', variant => {
+  it('a convolution with a point of one channel each gives its picture back, to the bit', async () => {
+    const c: ConvShape = {
+      images: 2,
+      height: 5,
+      width: 6,
+      cin: 11,
+      cout: 11,
+      kernel: 3,
+      stride: 1,
+      padding: [1, 1, 1, 1],
+    };
+    const { call, operands, rows } = convCall(c, variant);
+    const x = stored(randoms(rows * c.cin, 1), variant.activations);
+    const point = new Float32Array(c.cout * c.cin * 9);
+    for (let o = 0; o < c.cout; o++) point[(o * c.cin + o) * 9 + 4] = 1;
+    const b: Operand = { storage: variant.weights, values: packPanels(point, c.cout, c.cin, 9) };
+    const { y } = await runKernel(variant.gpu, call, { ...operands, b });
+    expect(unpadRows(y, rows, c.cout)).toEqual(x);
+  });
+
+  it('a product is linear: exactly so in whole numbers', async () => {
+    const [rows, n, k] = [13, 40, 24];
+    const whole = (count: number, seed: number) => randoms(count, seed).map(v => Math.round(3 * v));
+    const [first, second, weight] = [whole(rows * k, 1), whole(rows * k, 2), whole(n * k, 3)];
+    const times = async (a: Float32Array) => {
+      const call = gemm(variant.gpu.caps, {
+        ...{ batch: 1, rows, columns: n, k, family: variant.family },
+        a: { pitch: k, storage: variant.activations },
+        b: { layout: 'panels', storage: variant.weights },
+        y: { pitch: n, storage: variant.activations },
+      });
+      const operands: Record<string, Operand> = {
+        ...{ bias: { storage: 'f32', values: new Float32Array(64) }, channel_add: NOTHING, residual: NOTHING },
+        a: { storage: variant.activations, values: a },
+        b: { storage: variant.weights, values: packPanels(weight, n, k) },
+        y: { storage: variant.activations, size: rows * n },
+      };
+      return (await runKernel(variant.gpu, call, operands)).y;
+    };
+    const [one, other] = [await times(first), await times(second)];
+    expect(await times(first.map((v, i) => 3 * v - 2 * second[i]))).toEqual(one.map((v, i) => 3 * v - 2 * other[i]));
+    expect(one.some(v => v !== 0)).toBe(true);
+  });
+});
 
 describe('geglu', () => {
   it.each(variants)('$name: value times gelu(gate), from panels that alternate', async variant => {

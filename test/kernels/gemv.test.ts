@@ -14,6 +14,7 @@ import { GEMV_CASES, GEMV_FEW, type GemvCase } from './gemv.cases.ts';
 const gpu = await testGpu();
 const bare = await testGpu({ bare: true });
 const half = gpu.caps.half;
+const packed = 'f16-packed';
 
 interface Variant {
   name: string;
@@ -28,9 +29,10 @@ const variants: Variant[] = [
   { name: 'broadcast f32', gpu, family: 'broadcast', input: 'f32', weights: 'f32', output: 'f32' },
   { name: 'broadcast half', gpu, family: 'broadcast', input: half, weights: half, output: half },
   { name: 'broadcast half into f32 rows', gpu, family: 'broadcast', input: half, weights: half, output: 'f32' },
+  { name: 'broadcast packed', gpu, family: 'broadcast', input: packed, weights: packed, output: packed },
   { name: 'broadcast f32 x bfloat16', gpu, family: 'broadcast', input: 'f32', weights: 'bf16-packed', output: 'f32' },
   { name: 'tile f32', gpu: bare, family: 'tile', input: 'f32', weights: 'f32', output: 'f32' },
-  { name: 'tile packed', gpu: bare, family: 'tile', input: 'f16-packed', weights: 'f16-packed', output: 'f16-packed' },
+  { name: 'tile packed', gpu: bare, family: 'tile', input: packed, weights: packed, output: packed },
   { name: 'tile half', gpu, family: 'tile', input: half, weights: half, output: 'f32' },
 ];
 

@@ -14,6 +14,7 @@ const bare = await testGpu({ bare: true });
 const variants: { name: string; gpu: Gpu; family: Family; storage: Storage; tolerance: number }[] = [
   { name: 'broadcast f32', gpu, family: 'broadcast', storage: 'f32', tolerance: 2e-6 },
   { name: 'broadcast half', gpu, family: 'broadcast', storage: gpu.caps.half, tolerance: 2e-3 },
+  { name: 'broadcast packed', gpu, family: 'broadcast', storage: 'f16-packed', tolerance: 2e-3 },
   { name: 'tile f32', gpu: bare, family: 'tile', storage: 'f32', tolerance: 2e-6 },
   { name: 'tile packed', gpu: bare, family: 'tile', storage: 'f16-packed', tolerance: 2e-3 },
 ];

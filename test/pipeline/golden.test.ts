@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import { goldenPath } from '../support/checkpoint.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -98,6 +100,41 @@ describe.each([
     expectImage((await edit({ maskImage })).images, 'diffedit.image_half');
     expect(maskImage.data).toEqual(before);
   });
+
+  /** Copies of z decoded: a mask of zeros leaves the latents as they are. */
+  const decode = async (z: NdArray, copies: number) => {
+    const [, , height, width] = z.shape;
+    const { scaling_factor } = JSON.parse(readFileSync(goldenPath(`${name}/model/vae/config.json`), 'utf8'));
+    const one = z.data.map(value => value * scaling_factor);
+    const data = new Float32Array(copies * one.length);
+    for (let i = 0; i < copies; i++) data.set(one, i * one.length);
+    const args = { numInferenceSteps: 1, inpaintStrength: 1, guidanceScale: 1, prompt: new Array(copies).fill(TARGET) };
+    const maskImage = { data: new Float32Array(height * width), shape: [1, height, width] };
+    const imageLatents = { data, shape: [copies, 1, 4, height, width] };
+    return (await edit({ ...args, negativePrompt: undefined, maskImage, imageLatents })).images as NdArray;
+  };
+
+  test('decodes by tiles to the recorded picture', async () => {
+    const { tile_sample_min_size: pixels, tile_latent_min_size: latents } = golden.json.vae_tiling;
+    const z = array(golden, 'vae.z');
+    pipeline.enableVaeTiling({ pixels, latents });
+    const { data } = await decode(z, 1);
+    pipeline.disableVaeTiling();
+    const [tiled, plane] = [golden.floats('vae.tiled_decoded').data, data.length / 3];
+    const expected = data.map((_, i) => Math.min(Math.max(tiled[(i % 3) * plane + Math.floor(i / 3)] / 2 + 0.5, 0), 1));
+    expect(maxError(data, expected)).toBeLessThanOrEqual(full ? 1e-4 : 1e-2);
+    expect(maxError((await decode(z, 1)).data, expected)).toBeGreaterThan(1e-3); // tiles change the picture
+  });
+
+  // In float32, behaviour.test.ts does it.
+  if (!full)
+    test('decodes one at a time to the same as together', async () => {
+      const together = await decode(array(golden, 'vae.z'), 2);
+      pipeline.enableVaeSlicing();
+      const apart = await decode(array(golden, 'vae.z'), 2);
+      pipeline.disableVaeSlicing();
+      expect(maxError(apart.data, together.data)).toBeLessThanOrEqual(2e-3);
+    });
 
   test('finds the recorded mask from embeddings', async () => {
     const found = await pipeline.generateMask({

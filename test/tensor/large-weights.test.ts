@@ -7,6 +7,7 @@ import { Linear } from '../../src/nn/linear.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
 import { Graph } from '../../src/tensor/graph.ts';
+import { countDevice } from '../support/counting.ts';
 import { testGpu } from '../support/gpu.ts';
 import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
 import { randoms } from '../support/run-kernel.ts';
@@ -63,7 +64,11 @@ describe('weights larger than one binding', () => {
   ] as const)('give the same bits in windows as whole: $name', async ({ length, bare, dtype }) => {
     const whole = await run(await testGpu(bare ? { bare } : {}), length, dtype);
     const maxBindingBytes = dtype === 'float16' ? 30 * 1024 : 56 * 1024;
-    const split = await run(await testGpu({ maxBindingBytes, ...(bare ? { bare } : {}) }), length, dtype);
+    const small = await testGpu({ maxBindingBytes, ...(bare ? { bare } : {}) });
+    const counter = countDevice(small);
+    const split = await run(small, length, dtype);
+    counter.stop();
+    expect(counter.largestBinding).toBeLessThanOrEqual(maxBindingBytes);
     expect(split.values).toEqual(whole.values);
     expect(split.dispatches).toBeGreaterThan(whole.dispatches);
     expect(Math.max(...whole.values.map(Math.abs))).toBeGreaterThan(0.1);

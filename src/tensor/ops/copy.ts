@@ -115,10 +115,11 @@ export function repeatBatch(x: Tensor, times: number, order: 'consecutive' | 'in
 export function concat(parts: readonly Tensor[], axis: number): Tensor {
   const [first, ...rest] = parts as [Tensor, ...Tensor[]];
   const channels = first.shape.length === 4 ? 1 : first.shape.length - 1;
-  const same = rest.every(
-    p => p.dtype === first.dtype && p.shape.every((size, i) => i === axis || size === first.dim(i)),
-  );
-  if (!same || (axis !== 0 && axis !== channels)) {
+  const alike = (p: Tensor) =>
+    p.dtype === first.dtype &&
+    p.shape.length === first.shape.length &&
+    p.shape.every((size, i) => i === axis || size === first.dim(i));
+  if (!rest.every(alike) || (axis !== 0 && axis !== channels)) {
     throw new ShapeError({
       op: 'concat',
       problem: 'tensors join on dimension 0 or the channels, and agree in the others',
