@@ -1,14 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { SD21_UNET } from '../../../src/models/stable-diffusion/config.ts';
-import { timestepFeatures } from '../../../src/models/stable-diffusion/unet.ts';
+import { timestepFeatures, UNet2DConditionModel } from '../../../src/models/stable-diffusion/unet.ts';
 import { silu } from '../../../src/nn/functional.ts';
 import { GroupNorm, LayerNorm } from '../../../src/nn/norm.ts';
+import { Weights } from '../../../src/nn/weights.ts';
 import { DeviceTensor } from '../../../src/tensor/device-tensor.ts';
 import { Graph } from '../../../src/tensor/graph.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { expectClose, maxError } from '../../support/close.ts';
 import { type GoldenTensor, loadGolden } from '../../support/golden.ts';
 import { testGpu } from '../../support/gpu.ts';
+import { memoryCheckpoint } from '../../support/memory-checkpoint.ts';
 import { loadPart, modes } from '../../support/stable-diffusion.ts';
 import { asGolden, evaluate, expectAllClose, modulesOf, tap } from '../../support/taps.ts';
 
@@ -114,6 +116,13 @@ test('refuses inputs that do not belong together or to the model', async () => {
     `[InputError: unet: wrong number of contexts: expected 7, got 6. Make it by context() of the same model.]`,
   );
   weights.dispose();
+});
+
+test('refuses a config made by hand without levels', () => {
+  const w = Weights.open(memoryCheckpoint({}));
+  expect(() => new UNet2DConditionModel(w, { ...SD21_UNET, levels: [] })).toThrowErrorMatchingInlineSnapshot(
+    `[InputError: UNetConfig: no levels: expected at least one, got []]`,
+  );
 });
 
 test('every norm has the reference’s epsilon, which numbers of this size hardly show', async () => {
