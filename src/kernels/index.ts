@@ -38,6 +38,7 @@ export * from './pack-weight.ts';
 export * from './panel-windows.ts';
 export * from './pixels-to-rgb.ts';
 export * from './posterior-sample.ts';
+export * from './registry.ts';
 export * from './rows.ts';
 export * from './softmax.ts';
 export * from './step.ts';
