@@ -13,9 +13,8 @@ import { ROOT, setup } from './setup.mjs';
 const SWIFTSHADER = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json'];
 /** What computes on a device, where everything is asked for; the rest does not depend on the adapter. */
 const ON_DEVICES = ['test/kernels', 'test/tensor', 'test/nn', 'test/models', 'test/pipeline'];
-/** Enough of it for every day: plans, the UNet, a short edit in float32. The kernels run on SwiftShader inside Chromium. */
-const SAMPLE = ['test/tensor', 'test/nn', 'test/models/stable-diffusion/unet.test.ts'];
-const SAMPLE_EDIT = ['test/pipeline/orchard.test.ts', '-t', 'float32'];
+/** Enough of it for every day, in float32: the UNet and a short edit. The kernels run on SwiftShader inside Chromium. */
+const SAMPLE = ['test/models/stable-diffusion/unet.test.ts', 'test/pipeline/orchard.test.ts', '-t', 'float32'];
 
 const asked = process.argv.slice(2).filter(arg => arg !== '--full');
 const full = process.argv.includes('--full');
@@ -27,7 +26,7 @@ const second = SWIFTSHADER.find(path => existsSync(path));
 if (asked.length === 0) {
   const env = { VK_DRIVER_FILES: second };
   if (second && full) runs.push(vitest('SwiftShader', ON_DEVICES, env));
-  else if (second) runs.push(vitest('SwiftShader', SAMPLE, env), vitest('SwiftShader, an edit', SAMPLE_EDIT, env));
+  else if (second) runs.push(vitest('SwiftShader', SAMPLE, env));
   else runs.push({ passed: 0, failed: 1, note: "SwiftShader is missing: it comes with Debian's package chromium" });
   runs.push(vitest('Chromium', ['--config', 'vitest.browser.config.ts'], {}));
 }
