@@ -15,21 +15,8 @@ export * from './models/blip/index.ts';
 export * from './models/stable-diffusion/index.ts';
 export { LoadedWeights, type LoadOptions } from './nn/load.ts';
 export { Weights } from './nn/weights.ts';
-export {
-  BLIP_PROCESSOR,
-  type BlipProcessorConfig,
-  type PictureSize,
-  parseBlipProcessor,
-  processPictures,
-} from './pipeline/blip-processor.ts';
-export {
-  BlipForConditionalGeneration,
-  type CaptionerOptions,
-  type CaptionInput,
-  type CaptionOptions,
-  type CaptionOutput,
-} from './pipeline/captioner.ts';
-export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit.ts';
+export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
+export * from './pipeline/diffedit/types.ts';
 export {
   type GuideArgs,
   type GuideEvent,
@@ -37,7 +24,7 @@ export {
   type GuideOutput,
   type GuidePhase,
   runGuide,
-} from './pipeline/guide.ts';
+} from './pipeline/guide/guide.ts';
 export {
   caption,
   embedPrompts,
@@ -47,15 +34,28 @@ export {
   type PromptEncoder,
   promptRequest,
   type TextToText,
-} from './pipeline/guide-helpers.ts';
+} from './pipeline/guide/helpers.ts';
+export {
+  BlipForConditionalGeneration,
+  type CaptionerOptions,
+  type CaptionInput,
+  type CaptionOptions,
+  type CaptionOutput,
+} from './pipeline/text/blip.ts';
+export {
+  BLIP_PROCESSOR,
+  type BlipProcessorConfig,
+  type PictureSize,
+  parseBlipProcessor,
+  processPictures,
+} from './pipeline/text/blip-processor.ts';
 export {
   T5ForConditionalGeneration,
   type T5GenerateOptions,
   type T5Input,
   type T5Options,
   type T5Output,
-} from './pipeline/t5.ts';
-export * from './pipeline/types.ts';
+} from './pipeline/text/t5.ts';
 export * from './schedulers/index.ts';
 export { DeviceTensor } from './tensor/device-tensor.ts';
 export { Graph } from './tensor/graph.ts';

@@ -1,8 +1,8 @@
 /** `pentimento caption`: what a picture shows, in a sentence. */
 import { Command } from 'commander';
 import { loadImage } from '../node/images.ts';
-import { BlipForConditionalGeneration } from '../pipeline/captioner.ts';
-import { caption } from '../pipeline/guide-helpers.ts';
+import { caption } from '../pipeline/guide/helpers.ts';
+import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
 import type { Outside } from './command.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { addDeviceOptions, addHubOptions, type DeviceOptions, type HubOptions, integer } from './options.ts';

@@ -5,7 +5,7 @@ import type { NdArray } from '../core/ndarray.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { maskToImage, sideBySide } from '../io/mask.ts';
 import { loadImage } from '../node/images.ts';
-import type { RunOutput } from '../pipeline/types.ts';
+import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import { type Outside, type Result, withPipeline } from './command.ts';
 import { pictureHash, readLatents } from './latents.ts';
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';

@@ -1,8 +1,8 @@
 /** `pentimento invert`: the latents of every inversion step, for later edits with `--latents`. */
 import { Command } from 'commander';
 import { loadImage } from '../node/images.ts';
-import { stepsOf } from '../pipeline/checks.ts';
-import type { InversionOutput } from '../pipeline/types.ts';
+import { stepsOf } from '../pipeline/diffedit/checks.ts';
+import type { InversionOutput } from '../pipeline/diffedit/types.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { encodeLatents, pictureHash, stepsIn } from './latents.ts';

@@ -7,7 +7,7 @@ import type { Gpu } from '../gpu/device.ts';
 import { requestGpu } from '../node/device.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
-import { DiffEditPipeline } from '../pipeline/diffedit.ts';
+import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { HubOptions, ModelOptions } from './options.ts';
 import { packageRoot } from './package-root.ts';

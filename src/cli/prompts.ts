@@ -1,7 +1,7 @@
 /** `pentimento prompts`: sentences about a concept. */
 import { Command } from 'commander';
-import { generatePrompts, promptRequest } from '../pipeline/guide-helpers.ts';
-import { T5ForConditionalGeneration } from '../pipeline/t5.ts';
+import { generatePrompts, promptRequest } from '../pipeline/guide/helpers.ts';
+import { T5ForConditionalGeneration } from '../pipeline/text/t5.ts';
 import { Generator } from '../schedulers/index.ts';
 import type { Outside } from './command.ts';
 import { EMBEDDED_KNOWS } from './model.ts';

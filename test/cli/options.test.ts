@@ -7,7 +7,7 @@ import { fitMask, workingSize } from '../../src/cli/pictures.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { listAdapters } from '../../src/node/device.ts';
 import { loadImage } from '../../src/node/images.ts';
-import { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { pentimento } from '../support/command.ts';
 
 const APPLES = 'models/orchard/samples/apples-bowl.png';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { PentimentoError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
-import type { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { DDIMInverseScheduler } from '../../src/schedulers/index.ts';
 import { openPipeline, seeded } from '../support/pipeline.ts';
 

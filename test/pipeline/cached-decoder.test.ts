@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StepDecoder } from '../../src/generation/index.ts';
 import type { LoadedWeights } from '../../src/nn/load.ts';
-import { CachedDecoder } from '../../src/pipeline/cached-decoder.ts';
-import { Memory } from '../../src/pipeline/components.ts';
-import { type T5Home, T5InputContext } from '../../src/pipeline/t5-context.ts';
+import { Memory } from '../../src/pipeline/runtime/network.ts';
+import { CachedDecoder } from '../../src/pipeline/text/cached-decoder.ts';
+import { type T5Home, T5InputContext } from '../../src/pipeline/text/t5-inputs.ts';
 import { expectClose } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';

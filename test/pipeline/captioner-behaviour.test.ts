@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { BlipForConditionalGeneration } from '../../src/pipeline/captioner.ts';
-import type { ProgressEvent } from '../../src/pipeline/types.ts';
+import type { ProgressEvent } from '../../src/pipeline/diffedit/types.ts';
+import { BlipForConditionalGeneration } from '../../src/pipeline/text/blip.ts';
 import { openCaptioner, overlay, repositoryFolder } from '../support/captioner.ts';
 import { memoryFolder } from '../support/folder.ts';
 import { loadGolden } from '../support/golden.ts';

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadImage } from '../../src/node/index.ts';
-import type { BlipForConditionalGeneration } from '../../src/pipeline/captioner.ts';
+import type { BlipForConditionalGeneration } from '../../src/pipeline/text/blip.ts';
 import { openCaptioner } from '../support/captioner.ts';
 import { goldenPath } from '../support/checkpoint.ts';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
-import type { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { goldenPath } from '../support/checkpoint.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';

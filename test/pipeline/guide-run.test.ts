@@ -5,7 +5,7 @@ import type { FolderSource } from '../../src/core/tensor-source.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { loadImage } from '../../src/node/images.ts';
-import { type GuideArgs, type GuideEvent, runGuide } from '../../src/pipeline/guide.ts';
+import { type GuideArgs, type GuideEvent, runGuide } from '../../src/pipeline/guide/guide.ts';
 import { relativeL2 } from '../support/close.ts';
 import { type Counter, countDevice } from '../support/counting.ts';
 import { diskFolder } from '../support/folder.ts';

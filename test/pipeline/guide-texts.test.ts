@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { generatePrompts, promptRequest } from '../../src/pipeline/guide-helpers.ts';
-import { T5ForConditionalGeneration } from '../../src/pipeline/t5.ts';
+import { generatePrompts, promptRequest } from '../../src/pipeline/guide/helpers.ts';
+import { T5ForConditionalGeneration } from '../../src/pipeline/text/t5.ts';
 import { diskFolder } from '../support/folder.ts';
 import { testGpu } from '../support/gpu.ts';
 import { scene, texts, written } from '../support/guide.ts';

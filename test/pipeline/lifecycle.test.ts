@@ -2,8 +2,8 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import { directory } from '../../src/node/files.ts';
-import { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
-import type { Phase, ProgressEvent } from '../../src/pipeline/types.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import type { Phase, ProgressEvent } from '../../src/pipeline/diffedit/types.ts';
 import { DDIMScheduler } from '../../src/schedulers/index.ts';
 import { maxError } from '../support/close.ts';
 import { type Counter, countDevice } from '../support/counting.ts';

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
 import { mapFolder, readerSource } from '../../src/io/sources.ts';
-import { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { diskFolder } from '../support/folder.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';

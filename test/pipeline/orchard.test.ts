@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { loadImage } from '../../src/node/images.ts';
-import type { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';

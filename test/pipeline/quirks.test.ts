@@ -1,7 +1,7 @@
 /** The original's slips of docs/parity.md as they are repeated here, and as mendQuirks mends them. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
-import type { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
+import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { DDIMInverseScheduler, DDIMScheduler, maskFromMap, regularise } from '../../src/schedulers/index.ts';
 import { maxError } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Residents } from '../../src/pipeline/residents.ts';
+import { Residents } from '../../src/pipeline/runtime/device-peak.ts';
 
 /** A model that works with `work` bytes beside its weights. */
 function model(weights: number, work: number) {

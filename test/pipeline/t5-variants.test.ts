@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { T5Config } from '../../src/models/t5/index.ts';
-import { T5ForConditionalGeneration } from '../../src/pipeline/t5.ts';
+import { T5ForConditionalGeneration } from '../../src/pipeline/text/t5.ts';
 import { Generator } from '../../src/schedulers/index.ts';
 import { goldenPath } from '../support/checkpoint.ts';
 import { expectClose } from '../support/close.ts';

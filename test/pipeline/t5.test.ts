@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { LogitsProcessor } from '../../src/generation/index.ts';
-import { T5ForConditionalGeneration, type T5Options } from '../../src/pipeline/t5.ts';
+import { T5ForConditionalGeneration, type T5Options } from '../../src/pipeline/text/t5.ts';
 import { Generator } from '../../src/schedulers/index.ts';
 import { goldenPath } from '../support/checkpoint.ts';
 import { expectClose, relativeL2 } from '../support/close.ts';

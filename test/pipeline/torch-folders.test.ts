@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
 import { mapFolder } from '../../src/io/sources.ts';
-import { DiffEditPipeline } from '../../src/pipeline/diffedit.ts';
-import { T5ForConditionalGeneration } from '../../src/pipeline/t5.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import { T5ForConditionalGeneration } from '../../src/pipeline/text/t5.ts';
 import { overlay, repositoryFolder } from '../support/captioner.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
-import { BlipForConditionalGeneration, type CaptionerOptions } from '../../src/pipeline/captioner.ts';
+import { BlipForConditionalGeneration, type CaptionerOptions } from '../../src/pipeline/text/blip.ts';
 import { diskFolder } from './folder.ts';
 import { testGpu } from './gpu.ts';
 

@@ -4,7 +4,7 @@ import type { NdArray } from '../../src/core/ndarray.ts';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { type WritableTensor, writeSafetensors } from '../../src/io/safetensors.ts';
-import { DiffEditPipeline, type PretrainedOptions } from '../../src/pipeline/diffedit.ts';
+import { DiffEditPipeline, type PretrainedOptions } from '../../src/pipeline/diffedit/pipeline.ts';
 import { DDIMInverseScheduler, DDIMScheduler, Generator } from '../../src/schedulers/index.ts';
 import { goldenPath } from './checkpoint.ts';
 import { memoryFolder } from './folder.ts';

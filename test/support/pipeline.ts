@@ -1,6 +1,6 @@
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { RgbImage } from '../../src/io/image.ts';
-import { DiffEditPipeline, type PretrainedOptions } from '../../src/pipeline/diffedit.ts';
+import { DiffEditPipeline, type PretrainedOptions } from '../../src/pipeline/diffedit/pipeline.ts';
 import { Generator } from '../../src/schedulers/index.ts';
 import { maxError } from './close.ts';
 import { diskFolder } from './folder.ts';

@@ -1,0 +1,93 @@
+/** From latents to what the caller asked for. */
+
+import { InputError } from '../../core/errors.ts';
+import type { NdArray } from '../../core/ndarray.ts';
+import { dim } from '../../core/shape.ts';
+import { checkImage, isGrey, type RgbImage } from '../../io/image.ts';
+import { gaussianBlur, maskToImages, pasteBack } from '../../io/mask.ts';
+import { type OutputType, postprocessImage } from '../../io/postprocess.ts';
+import { isPicture } from '../../io/preprocess.ts';
+import { rowsOf } from '../diffusion/autoencoder.ts';
+import type { Session } from '../runtime/device-call.ts';
+import { checkNumber } from './checks.ts';
+import type { Parts } from './parts.ts';
+import type { PasteBack } from './types.ts';
+
+const TYPES: readonly unknown[] = ['pil', 'np', 'pt', 'latent'];
+
+/** The output type, 'np' with a warning for one that nobody knows. */
+export function outputTypeOf(type: OutputType | undefined, warn: (message: string) => void): OutputType {
+  if (type === undefined || TYPES.includes(type)) return type ?? 'pil';
+  warn(`outputType "${type}" is unknown, "np" is returned; known are ${TYPES.join(', ')}`);
+  return 'np';
+}
+
+/**
+ * Checks where the results shall be pasted into.
+ * @throws InputError for another output than pictures, what is no picture, or another number of pictures than prompts
+ */
+export function checkPasteBack(
+  op: string,
+  { image, blur }: PasteBack,
+  o: { readonly outputType: OutputType | undefined; readonly batch: number },
+): void {
+  if (blur !== undefined) checkNumber(op, blur, 'pasteBack.blur', 0);
+  if ((o.outputType ?? 'pil') !== 'pil') {
+    throw new InputError({
+      op,
+      problem: 'pasteBack makes pictures',
+      expected: "outputType 'pil'",
+      received: o.outputType,
+      path: 'pasteBack',
+    });
+  }
+  const pictures: readonly unknown[] = Array.isArray(image) ? image : [image];
+  for (const picture of pictures) {
+    if (isRgb(picture)) checkImage(picture, op);
+    else throw new InputError({ op, problem: 'not a picture', expected: 'an RGB image', path: 'pasteBack.image' });
+  }
+  if (pictures.length === 1 || pictures.length === o.batch) return;
+  throw new InputError({
+    op,
+    problem: 'pictures to paste into and prompts differ in number',
+    expected: o.batch === 1 ? 1 : `1 or ${o.batch}`,
+    received: pictures.length,
+    path: 'pasteBack.image',
+    fix: 'Pass one picture for all results, or one for each prompt.',
+  });
+}
+
+function isRgb(value: unknown): value is RgbImage {
+  return typeof value === 'object' && value !== null && isPicture(value) && !isGrey(value);
+}
+
+/** Latents [N, 4, h, w] as the output type says. */
+export async function toOutput(
+  session: Session,
+  parts: Parts,
+  latents: NdArray,
+  type: OutputType,
+): Promise<RgbImage[] | NdArray> {
+  if (type === 'latent') return latents;
+  const pictures = await parts.vae.decode(session, latents);
+  return postprocessImage(pictures, type) as RgbImage[] | NdArray;
+}
+
+/** Puts what lies under the mask into a picture, image n under its own mask and into its own prompt's picture. */
+export function pasteAll(
+  images: readonly RgbImage[],
+  mask: NdArray,
+  into: PasteBack,
+  o: { readonly factor: number; readonly order: 'tiled' | 'consecutive' },
+): RgbImage[] {
+  const masks = dim(mask.shape, 0);
+  const pictures = [into.image].flat() as readonly RgbImage[];
+  return images.map((edited, n) => {
+    const which = o.order === 'tiled' ? n % masks : Math.floor((n * masks) / images.length);
+    const [hard] = maskToImages(rowsOf(mask, which, which + 1), o.factor);
+    const picture = pictures[Math.floor((n * pictures.length) / images.length)];
+    if (!hard || !picture) return edited;
+    const sigma = into.blur === undefined ? o.factor / 2 : (into.blur * hard.width) / picture.width;
+    return pasteBack(picture, edited, gaussianBlur(hard, sigma));
+  });
+}

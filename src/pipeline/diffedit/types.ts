@@ -1,0 +1,253 @@
+/**
+ * What the pipeline takes and returns. Names are those of diffusers' StableDiffusionDiffEditPipeline in camelCase, with the
+ * same defaults; what diffusers lacks is marked "extra".
+ */
+import type { NdArray } from '../../core/ndarray.ts';
+import type { GreyImage, RgbImage } from '../../io/image.ts';
+import type { MaskInput, NumericArray } from '../../io/mask.ts';
+import type { OutputType } from '../../io/postprocess.ts';
+import type { PictureInput } from '../../io/preprocess.ts';
+import type { Generator } from '../../schedulers/index.ts';
+
+/** One prompt or one for each picture of a batch. */
+export type Prompt = string | readonly string[];
+
+/** One stream of random numbers, or one for each row of a batch. */
+export type Generators = Generator | readonly Generator[];
+
+/** What the pipeline is doing. 'load' moves weights to the device, 'text', 'encode' and 'decode' are the small networks. */
+export type Phase = 'load' | 'text' | 'encode' | 'mask' | 'invert' | 'edit' | 'decode';
+
+/** A finished piece of work. */
+export interface ProgressEvent {
+  readonly phase: Phase;
+  /** Pieces done, 1 to `of`. For 'load': bytes. */
+  readonly step: number;
+  readonly of: number;
+  /** Milliseconds that the phase has taken so far; loading weights is a phase of its own. */
+  readonly ms: number;
+  /** Device bytes that the pipeline holds: weights, plans, tensors. */
+  readonly bytes: number;
+  readonly timestep?: number | undefined;
+}
+
+/** One step of a loop, as the async iterators yield it. */
+export interface StepEvent {
+  readonly phase: 'mask' | 'invert' | 'edit';
+  /** From 0. For 'mask' the number of the map. */
+  readonly step: number;
+  readonly of: number;
+  readonly timestep: number;
+  /** Reads the latents [B, 4, H, W] behind this step; only until the next step is asked for, or the last one's end. */
+  latents(): Promise<NdArray>;
+}
+
+/**
+ * Called after a step, with the step's number, its timestep and a reader of the latents [B, 4, H, W]; reading waits for the
+ * device, not reading costs nothing. The loop waits for what it returns.
+ */
+export type StepCallback = (step: number, timestep: number, latents: () => Promise<NdArray>) => void | Promise<void>;
+
+/** Arguments of all calls. */
+export interface CommonArgs {
+  /** Ends the call: it rejects with the signal's reason, and the pipeline stays usable. Extra. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of every finished piece. Extra. */
+  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+  /** Source of noise; by default a new one with a seed from the clock's randomness. */
+  readonly generator?: Generators | undefined;
+  /** Only `scale`, which acts on LoRA layers, of which there are none. */
+  readonly crossAttentionKwargs?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Options of `encodePrompt`. */
+export interface EncodePromptOptions extends CommonArgs {
+  /** Default ''. */
+  readonly negativePrompt?: Prompt | undefined;
+  /** How often each row is repeated; default 1. */
+  readonly numImagesPerPrompt?: number | undefined;
+  /** Last layers of the text encoder that the positive prompt skips. */
+  readonly clipSkip?: number | undefined;
+}
+
+/** Arguments of `generateMask`. */
+export interface GenerateMaskArgs extends CommonArgs {
+  readonly image: PictureInput;
+  readonly targetPrompt?: Prompt | undefined;
+  readonly targetNegativePrompt?: Prompt | undefined;
+  /** [B, L, D] */
+  readonly targetPromptEmbeds?: NdArray | undefined;
+  readonly targetNegativePromptEmbeds?: NdArray | undefined;
+  readonly sourcePrompt?: Prompt | undefined;
+  readonly sourceNegativePrompt?: Prompt | undefined;
+  readonly sourcePromptEmbeds?: NdArray | undefined;
+  readonly sourceNegativePromptEmbeds?: NdArray | undefined;
+  /** Noisy copies that are compared; default 10. */
+  readonly numMapsPerMask?: number | undefined;
+  /** How noisy they are, 0 to 1; default 0.5. */
+  readonly maskEncodeStrength?: number | undefined;
+  /** Differences are cut at this many times their mean; default 3. */
+  readonly maskThresholdingRatio?: number | undefined;
+  /** Default 50. */
+  readonly numInferenceSteps?: number | undefined;
+  /** Default 7.5; at 1 or below without classifier-free guidance. */
+  readonly guidanceScale?: number | undefined;
+  /** 'pil' adds pictures of latent size; anything else changes nothing. Default 'np'. */
+  readonly outputType?: OutputType | undefined;
+  /** The cut and scaled map in [0, 1] instead of zeros and ones. Extra. */
+  readonly continuous?: boolean | undefined;
+  /** Where the scaled map becomes 1, between 0 and 1; default 0.5. Extra. */
+  readonly threshold?: number | undefined;
+  /** Latent pixels by which the mask grows. Extra. */
+  readonly dilate?: number | undefined;
+  /** Latent pixels by which the mask shrinks, before it grows. Extra. */
+  readonly erode?: number | undefined;
+  /** Sigma in latent pixels of a blur, last; the result is no longer only 0 and 1. Extra. */
+  readonly blur?: number | undefined;
+}
+
+/** Result of `generateMask`. */
+export interface MaskOutput {
+  /** [B, H, W] of the latents: 1 is what changes. */
+  readonly mask: NdArray;
+  /** [B, H, W]: the mean absolute difference of the two predictions. */
+  readonly map: NdArray;
+  /** The mask as pictures of latent size, white is what changes; with outputType 'pil'. */
+  readonly images?: GreyImage[];
+}
+
+/** Arguments of `invert`. */
+export interface InvertArgs extends CommonArgs {
+  readonly prompt?: Prompt | undefined;
+  readonly image: PictureInput;
+  /** Default 50. */
+  readonly numInferenceSteps?: number | undefined;
+  /** Share of the steps that is done, 0 to 1; default 0.8. */
+  readonly inpaintStrength?: number | undefined;
+  /** Default 7.5; at 1 or below without classifier-free guidance. */
+  readonly guidanceScale?: number | undefined;
+  readonly negativePrompt?: Prompt | undefined;
+  /** [B, L, D] */
+  readonly promptEmbeds?: NdArray | undefined;
+  readonly negativePromptEmbeds?: NdArray | undefined;
+  /** Also returns what the latents of every step look like. */
+  readonly decodeLatents?: boolean | undefined;
+  /** Of the decoded latents: 'pil' pictures, anything else an array [B * T, H, W, 3]. Default 'pil'. */
+  readonly outputType?: OutputType | undefined;
+  readonly callback?: StepCallback | undefined;
+  /** Default 1. */
+  readonly callbackSteps?: number | undefined;
+  /** Default 20. */
+  readonly lambdaAutoCorr?: number | undefined;
+  /** Default 20. */
+  readonly lambdaKl?: number | undefined;
+  /** Rounds of noise regularisation a step; default 0, none. */
+  readonly numRegSteps?: number | undefined;
+  /** Default 5. */
+  readonly numAutoCorrRolls?: number | undefined;
+}
+
+/** Result of `invert`. */
+export interface InversionOutput {
+  /** [B, T, 4, H, W], noisiest first. */
+  readonly latents: NdArray;
+  /** With decodeLatents: B * T pictures in the order of `latents`. */
+  readonly images?: RgbImage[] | NdArray;
+}
+
+/** Arguments of `edit`. */
+export interface EditArgs extends CommonArgs {
+  readonly prompt?: Prompt | undefined;
+  /** Of latent size; white, or 1, is what changes. */
+  readonly maskImage: MaskInput;
+  /** [B, T, 4, H, W] as `invert` returns them, [B * T, 4, H, W], or a list of either, or of single [4, H, W]. */
+  readonly imageLatents: NumericArray | readonly NumericArray[];
+  /** As given to `invert`; default 0.8. */
+  readonly inpaintStrength?: number | undefined;
+  /** As given to `invert`; default 50. */
+  readonly numInferenceSteps?: number | undefined;
+  /** Default 7.5; at 1 or below without classifier-free guidance. */
+  readonly guidanceScale?: number | undefined;
+  readonly negativePrompt?: Prompt | undefined;
+  /** Default 1. */
+  readonly numImagesPerPrompt?: number | undefined;
+  /** Share of fresh noise a step, 0 (DDIM) to 1 (DDPM); default 0. */
+  readonly eta?: number | undefined;
+  /** Ignored, as in diffusers. */
+  readonly latents?: unknown;
+  /** [B, L, D] */
+  readonly promptEmbeds?: NdArray | undefined;
+  readonly negativePromptEmbeds?: NdArray | undefined;
+  /** Default 'pil'. */
+  readonly outputType?: OutputType | undefined;
+  readonly callback?: StepCallback | undefined;
+  /** Default 1. */
+  readonly callbackSteps?: number | undefined;
+  /** Last layers of the text encoder that the positive prompt skips. */
+  readonly clipSkip?: number | undefined;
+  /** Puts the changed region into this picture, at its own size; needs outputType 'pil'. Extra. */
+  readonly pasteBack?: PasteBack | undefined;
+}
+
+/** A picture into which only the masked region of the result is pasted. */
+export interface PasteBack {
+  /** One for all results, or one for each prompt. */
+  readonly image: RgbImage | readonly RgbImage[];
+  /** Sigma of the mask's soft edge in pixels of the picture; default half a latent's side, as large as it is there. */
+  readonly blur?: number | undefined;
+}
+
+/** Arguments that ask for pictures, as the default does. */
+export interface AsPictures {
+  readonly outputType?: 'pil' | undefined;
+}
+
+/** Result of `edit`; `Images` is RgbImage[] where outputType is 'pil' or left out. */
+export interface EditOutput<Images = RgbImage[] | NdArray> {
+  /** Pictures for 'pil', [B, H, W, 3] for 'np', [B, 3, H, W] for 'pt', [B, 4, H, W] for 'latent'. */
+  readonly images: Images;
+  /** There is no safety checker. */
+  readonly nsfwContentDetected: undefined;
+}
+
+type Shared = 'image' | 'signal' | 'onProgress' | 'generator' | 'crossAttentionKwargs';
+
+/** Arguments of `run`: those of the three phases, each under its own name, and what they share. */
+export interface RunArgs
+  extends CommonArgs,
+    Omit<GenerateMaskArgs, Shared | 'outputType'>,
+    Omit<
+      InvertArgs,
+      Shared | 'prompt' | 'negativePrompt' | 'promptEmbeds' | 'negativePromptEmbeds' | 'decodeLatents' | 'outputType'
+    >,
+    Omit<EditArgs, Shared | 'prompt' | 'promptEmbeds' | 'maskImage' | 'imageLatents' | 'latents'> {
+  readonly image: PictureInput;
+  /** Of the edit; by default the source prompt, as the published guide does. */
+  readonly negativePrompt?: Prompt | undefined;
+  /** Of the inversion; by default empty. */
+  readonly invertNegativePrompt?: Prompt | undefined;
+  readonly invertNegativePromptEmbeds?: NdArray | undefined;
+  /** Replaces guidanceScale for the mask. */
+  readonly maskGuidanceScale?: number | undefined;
+  /** Replaces guidanceScale for the inversion. */
+  readonly invertGuidanceScale?: number | undefined;
+  /** Each of the three phases draws from a fresh torch CPU stream with this seed. */
+  readonly seed?: number | undefined;
+  /** Skips the mask phase. */
+  readonly maskImage?: MaskInput | undefined;
+  /** Skips the inversion. */
+  readonly imageLatents?: NumericArray | readonly NumericArray[] | undefined;
+  /** Also reads the inverted latents back; default false. */
+  readonly returnLatents?: boolean | undefined;
+}
+
+/** Result of `run`; `Images` is RgbImage[] where outputType is 'pil' or left out. */
+export interface RunOutput<Images = RgbImage[] | NdArray> {
+  /** Absent where the mask was given. */
+  readonly mask?: MaskOutput;
+  /** With returnLatents. */
+  readonly latents?: NdArray;
+  readonly images: Images;
+  /** Milliseconds spent in each phase. */
+  readonly timings: Readonly<Partial<Record<Phase, number>>>;
+}

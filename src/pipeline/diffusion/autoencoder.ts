@@ -1,0 +1,145 @@
+/** Pictures to latents and back through the VAE: one by one, a few at a time, or by tiles. */
+import { InputError } from '../../core/errors.ts';
+import type { NdArray } from '../../core/ndarray.ts';
+import { dim, sizeOf } from '../../core/shape.ts';
+import { concatenate } from '../../io/preprocess.ts';
+import {
+  type AutoencoderKL,
+  blendTiles,
+  cutTile,
+  decoderTiling,
+  encoderTiling,
+  type TileSizes,
+  type Tiling,
+  tileSizes,
+  vaeScaleFactor,
+} from '../../models/stable-diffusion/index.ts';
+import { asArray, type Session } from '../runtime/device-call.ts';
+import type { Component } from '../runtime/network.ts';
+
+/** Pictures decoded at once unless slicing is on. */
+const DECODE_BATCH = 4;
+
+/** The VAE with its slicing and tiling switches. */
+export class Autoencoder {
+  readonly component: Component<AutoencoderKL>;
+  /** Pixels behind one latent side. */
+  readonly factor: number;
+  /** One picture at a time. */
+  slicing = false;
+  /** Sides of tiles; undefined: no tiling. */
+  tiling: TileSizes | undefined;
+
+  constructor(component: Component<AutoencoderKL>) {
+    this.component = component;
+    this.factor = vaeScaleFactor(component.model.config);
+  }
+
+  get scalingFactor(): number {
+    return this.component.model.config.scalingFactor;
+  }
+
+  /**
+   * Turns tiling on.
+   * @param sizes of pixels and latents one gives the other; default: the tile that the model was trained on
+   * @throws InputError for tiles whose results would not meet
+   */
+  tile(op: string, sizes: Partial<TileSizes>): void {
+    const { factor } = this;
+    const { pixels, latents, overlap } = sizes;
+    const own = tileSizes(this.component.model.config);
+    const side = latents ?? (pixels === undefined ? own.latents : pixels / factor);
+    const tile = { pixels: pixels ?? side * factor, latents: side, overlap: overlap ?? own.overlap };
+    checkTile(op, tile, factor);
+    this.tiling = tile;
+  }
+
+  /**
+   * What the encoder says about pictures, each encoded once.
+   * @param pictures [N, 3, H, W] in [-1, 1]
+   * @returns moments [N, 2 * latent channels, h, w]: means, then logarithms of variances
+   */
+  async encode(session: Session, pictures: NdArray): Promise<NdArray> {
+    const count = dim(pictures.shape, 0);
+    const report = session.phase('encode', count);
+    const moments: NdArray[] = [];
+    for (let i = 0; i < count; i++) {
+      const picture = rowsOf(pictures, i, i + 1);
+      const tiles = this.tiling && encoderTiling(dim(picture.shape, 2), dim(picture.shape, 3), this.tiling);
+      moments.push(await this.#byTiles(session, picture, tiles, 'encode'));
+      report.done(i + 1);
+    }
+    return concatenate(moments, 'encode');
+  }
+
+  /**
+   * Pictures of latents.
+   * @param latents [N, latent channels, h, w] as the UNet has them
+   * @returns [N, 3, H, W], about in [-1, 1]
+   */
+  async decode(session: Session, latents: NdArray): Promise<NdArray> {
+    const count = dim(latents.shape, 0);
+    const report = session.phase('decode', count);
+    const pictures: NdArray[] = [];
+    const step = this.slicing ? 1 : DECODE_BATCH;
+    for (let i = 0; i < count; i += step) {
+      const end = Math.min(count, i + step);
+      const part = rowsOf(latents, i, end);
+      const tiles = this.tiling && decoderTiling(dim(part.shape, 2), dim(part.shape, 3), this.tiling);
+      pictures.push(await this.#byTiles(session, part, tiles, 'decode'));
+      report.done(end);
+    }
+    return concatenate(pictures, 'decode');
+  }
+
+  async #byTiles(session: Session, x: NdArray, tiling: Tiling | undefined, way: 'encode' | 'decode'): Promise<NdArray> {
+    if (!tiling) return this.#run(session, x, way);
+    const results: NdArray[][] = [];
+    for (const row of tiling.rows) {
+      const done: NdArray[] = [];
+      for (const tile of row) done.push(await this.#run(session, cutTile(x, tile), way));
+      results.push(done);
+    }
+    return blendTiles(results, tiling);
+  }
+
+  async #run(session: Session, x: NdArray, way: 'encode' | 'decode'): Promise<NdArray> {
+    session.check();
+    const { model } = this.component;
+    const program = await session.program(this.component, `${way} ${x.shape.join('x')}`, 2, (graph, scope) => {
+      const input = scope.tensor(x.shape, 'float32', `${way} input`);
+      const tensor = graph.input(input);
+      const y = way === 'encode' ? model.encode(tensor) : model.decode(tensor.scale(1 / this.scalingFactor));
+      const output = scope.tensor(y.shape, y.dtype, `${way} output`);
+      graph.store(y, output);
+      return { input, output };
+    });
+    program.io.input.write(x.data);
+    program.plan.run();
+    return asArray(await program.io.output.read(), program.io.output.shape);
+  }
+}
+
+function checkTile(op: string, tile: TileSizes, factor: number): void {
+  const { pixels, latents, overlap } = tile;
+  const fix = `For example pixels ${32 * factor}, latents 32, overlap 0.25.`;
+  if (!(Number.isInteger(latents) && latents > 0 && pixels === latents * factor)) {
+    const expected = `whole latents, and ${factor} times as many pixels`;
+    throw new InputError({ op, problem: 'no size of tiles', expected, received: tile, path: 'sizes', fix });
+  }
+  // What one tile leaves off its neighbour must begin: the same whole number of latents in both directions.
+  const stride = Math.trunc(latents * (1 - overlap));
+  const meet =
+    stride + Math.trunc(latents * overlap) === latents &&
+    Math.trunc(pixels * (1 - overlap)) === stride * factor &&
+    Math.trunc(pixels * overlap) === pixels - stride * factor;
+  if (overlap >= 0 && overlap < 1 && stride >= 1 && meet) return;
+  const expected = 'a share from 0 to below 1 that makes a whole number of latents';
+  throw new InputError({ op, problem: 'tiles that do not meet', expected, received: tile, path: 'sizes.overlap', fix });
+}
+
+/** Entries [start, end) of the first axis, not copied. */
+export function rowsOf(array: NdArray, start: number, end: number): NdArray {
+  const size = sizeOf(array.shape.slice(1));
+  return { data: array.data.subarray(start * size, end * size), shape: [end - start, ...array.shape.slice(1)] };
+}

@@ -1,0 +1,297 @@
+/**
+ * The UNet's programs: keys and values of a prompt, one guided step, one guided prediction, one map. Each is compiled once per
+ * size and replayed; only a few numbers are written between replays.
+ */
+import type { NdArray } from '../../core/ndarray.ts';
+import { dim, sameShape } from '../../core/shape.ts';
+import { timestepFeatures, type UNet2DConditionModel } from '../../models/stable-diffusion/index.ts';
+import type { DeviceTensor } from '../../tensor/device-tensor.ts';
+import type { Graph } from '../../tensor/graph.ts';
+import {
+  guidedNoise,
+  guidedStep,
+  maskMap,
+  STEP_SHAPE,
+  type StepValues,
+  stepValues,
+} from '../../tensor/ops/diffusion.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { Session } from '../runtime/device-call.ts';
+import { type Component, type Program, Scope } from '../runtime/network.ts';
+import { rowsOf } from './autoencoder.ts';
+
+/** Prompts whose keys and values stay on the device: 8 MB each for Stable Diffusion 2.1. */
+const REMEMBERED = 12;
+/** Programs that stay compiled: context, map, inversion, edit. */
+const KEEP = 4;
+
+/** Keys and values of one prompt, one tensor [1, L, 2 * inner] for each cross-attention. */
+interface PromptContext {
+  readonly embeds: NdArray;
+  readonly tensors: readonly DeviceTensor[];
+  /** Frees them and forgets the prompt. */
+  dispose(): void;
+}
+
+/** What every program that runs the UNet reads. */
+interface UNetInputs {
+  /** f32 [N, C, H, W] */
+  readonly latents: DeviceTensor;
+  /** f32 [1, C0] */
+  readonly time: DeviceTensor;
+  readonly step: DeviceTensor;
+  /** [rows, L, 2 * inner] each. */
+  readonly context: readonly DeviceTensor[];
+  /** What stands in the rows of `context` now. */
+  readonly held: (PromptContext | undefined)[];
+}
+
+export interface StepInputs extends UNetInputs {
+  /** f32 [M, 1, H, W]; for an edit. */
+  readonly mask: DeviceTensor | undefined;
+  /** f32 [T * R, C, H, W]; for an edit. */
+  readonly reference: DeviceTensor | undefined;
+  /** f32 [N, C, H, W]; with eta. */
+  readonly noise: DeviceTensor | undefined;
+  /** f32 [T * N, C, H, W]; for an inversion. */
+  readonly history: DeviceTensor | undefined;
+}
+
+export interface NoiseInputs extends UNetInputs {
+  /** f32 [N, C, H, W]: the guided prediction. */
+  readonly output: DeviceTensor;
+}
+
+export interface MapInputs extends UNetInputs {
+  /** f32 [N, 1, H, W] */
+  readonly map: DeviceTensor;
+}
+
+/** The size of a run. */
+export interface DenoiserSize {
+  /** N: latents. */
+  readonly images: number;
+  readonly height: number;
+  readonly width: number;
+  /** Classifier-free guidance: the UNet sees every latent twice. */
+  readonly guided: boolean;
+}
+
+export interface StepShape extends DenoiserSize {
+  readonly blend?:
+    | {
+        readonly masks: number;
+        readonly order: 'tiled' | 'consecutive';
+        readonly references: number;
+        readonly frames: number;
+      }
+    | undefined;
+  readonly noise: boolean;
+  /** Frames of the history. */
+  readonly history?: number | undefined;
+}
+
+/** The UNet on the device. */
+export class Denoiser {
+  readonly component: Component<UNet2DConditionModel>;
+  readonly #contexts: PromptContext[] = [];
+
+  constructor(component: Component<UNet2DConditionModel>) {
+    this.component = component;
+  }
+
+  get channels(): number {
+    return this.component.model.config.inChannels;
+  }
+
+  /** One sampler step in place, with blend, noise or history as asked. */
+  async step(session: Session, s: StepShape, rows: readonly NdArray[]): Promise<Program<StepInputs>> {
+    const contexts = await this.#contextsOf(session, rows);
+    const shape = [s.images, this.channels, s.height, s.width] as const;
+    const program = await session.program(
+      this.component,
+      `step ${keyOf(s, rows)}`,
+      KEEP,
+      (graph, scope): StepInputs => {
+        const io = this.#inputs(scope, shape, contexts);
+        const { blend } = s;
+        const mask = blend && scope.tensor([blend.masks, 1, s.height, s.width], 'float32', 'mask');
+        const reference =
+          blend && scope.tensor([blend.frames * blend.references, ...shape.slice(1)], 'float32', 'reference');
+        const noise = s.noise ? scope.tensor(shape, 'float32', 'noise') : undefined;
+        const history = s.history
+          ? scope.tensor([s.history * s.images, ...shape.slice(1)], 'float32', 'history')
+          : undefined;
+        guidedStep({
+          prediction: this.#predict(graph, io, s.guided ? 2 : 1),
+          x: graph.input(io.latents),
+          step: graph.input(io.step),
+          noise: noise && graph.input(noise),
+          blend: blend &&
+            mask &&
+            reference && {
+              mask: graph.input(mask),
+              order: blend.order,
+              reference: graph.input(reference),
+              frames: blend.frames,
+            },
+          history: history && graph.input(history),
+        });
+        return { ...io, mask, reference, noise, history };
+      },
+    );
+    fill(program.io, contexts);
+    return program;
+  }
+
+  /** The guided prediction of latents, for steps that the host does. */
+  async noise(session: Session, s: DenoiserSize, rows: readonly NdArray[]): Promise<Program<NoiseInputs>> {
+    const contexts = await this.#contextsOf(session, rows);
+    const shape = [s.images, this.channels, s.height, s.width];
+    const program = await session.program(
+      this.component,
+      `noise ${keyOf(s, rows)}`,
+      KEEP,
+      (graph, scope): NoiseInputs => {
+        const io = this.#inputs(scope, shape, contexts);
+        const output = scope.tensor(shape, 'float32', 'prediction');
+        const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
+        if (s.guided) guidedNoise(prediction, graph.input(io.step), graph.input(output));
+        else graph.store(prediction.cast('float32'), output);
+        return { ...io, output };
+      },
+    );
+    fill(program.io, contexts);
+    return program;
+  }
+
+  /** The difference of the predictions for two prompts, added to a map. */
+  async map(session: Session, s: DenoiserSize, rows: readonly NdArray[]): Promise<Program<MapInputs>> {
+    const contexts = await this.#contextsOf(session, rows);
+    const shape = [s.images, this.channels, s.height, s.width];
+    const program = await session.program(this.component, `map ${keyOf(s, rows)}`, KEEP, (graph, scope): MapInputs => {
+      const io = this.#inputs(scope, shape, contexts);
+      const map = scope.tensor([s.images, 1, s.height, s.width], 'float32', 'map');
+      maskMap(this.#predict(graph, io, s.guided ? 4 : 2), graph.input(io.step), graph.input(map));
+      return { ...io, map };
+    });
+    fill(program.io, contexts);
+    return program;
+  }
+
+  /** Writes the timestep and the numbers of the next replay. */
+  set(io: UNetInputs, timestep: number, values: StepValues): void {
+    io.time.write(timestepFeatures([timestep], this.component.model.config));
+    io.step.write(stepValues(values));
+  }
+
+  #inputs(scope: Scope, shape: readonly number[], contexts: readonly PromptContext[]): UNetInputs {
+    const { model } = this.component;
+    const [first] = contexts as [PromptContext];
+    return {
+      latents: scope.tensor(shape, 'float32', 'latents'),
+      time: scope.tensor([1, timestepFeatures([0], model.config).length], 'float32', 'time'),
+      step: scope.tensor(STEP_SHAPE, 'float32', 'step'),
+      context: first.tensors.map(t => scope.tensor([contexts.length, ...t.shape.slice(1)], t.dtype, 'keys and values')),
+      held: new Array(contexts.length).fill(undefined),
+    };
+  }
+
+  /** Every latent `times` times, block by block, as the prompts' rows stand. */
+  #predict(graph: Graph, io: UNetInputs, times: number): Tensor {
+    const sample = graph.input(io.latents).repeat(times, 'interleaved');
+    const context = io.context.map(t => ({ tensor: graph.input(t) }));
+    return this.component.model.forward(sample, graph.input(io.time), context);
+  }
+
+  /** Keys and values for rows of embeddings [1, L, D]; each distinct prompt is projected once. */
+  async #contextsOf(session: Session, rows: readonly NdArray[]): Promise<PromptContext[]> {
+    await session.use(this.component);
+    const found: PromptContext[] = [];
+    for (const row of rows) found.push(this.#known(row) ?? (await this.#project(session, row)));
+    const spare = this.#contexts.filter(c => !found.includes(c));
+    for (const old of spare.slice(0, Math.max(0, this.#contexts.length - REMEMBERED))) {
+      this.component.detach(old);
+    }
+    return found;
+  }
+
+  #known(row: NdArray): PromptContext | undefined {
+    const at = this.#contexts.findIndex(
+      c => sameShape(c.embeds.shape, row.shape) && sameValues(c.embeds.data, row.data),
+    );
+    const known = this.#contexts[at];
+    if (known) this.#contexts.push(...this.#contexts.splice(at, 1)); // now the latest
+    return known;
+  }
+
+  async #project(session: Session, row: NdArray): Promise<PromptContext> {
+    const { home } = session;
+    const program = await session.program(this.component, `context ${row.shape.join('x')}`, KEEP, (graph, scope) => {
+      const input = scope.tensor(row.shape, 'float32', 'embeddings');
+      const pairs = this.component.model.context(graph.input(input));
+      const outputs = pairs.map(({ tensor }) => {
+        const output = scope.tensor(tensor.shape, tensor.dtype, 'keys and values');
+        graph.store(tensor, output);
+        return output;
+      });
+      return { input, outputs };
+    });
+    program.io.input.write(row.data);
+    program.plan.run();
+    const scope = new Scope(home.gpu, home.memory);
+    const tensors = program.io.outputs.map(output => {
+      const tensor = scope.tensor(output.shape, output.dtype, 'keys and values');
+      tensor.copyFrom(output);
+      return tensor;
+    });
+    const made: PromptContext = {
+      embeds: { data: row.data.slice(), shape: row.shape },
+      tensors,
+      dispose: () => {
+        this.#contexts.splice(this.#contexts.indexOf(made), 1);
+        scope.dispose();
+      },
+    };
+    this.#contexts.push(made);
+    this.component.attach(made);
+    return made;
+  }
+}
+
+/** Puts the contexts into the program's rows, unless they stand there already. */
+function fill(io: UNetInputs, contexts: readonly PromptContext[]): void {
+  contexts.forEach((context, row) => {
+    if (io.held[row] === context) return;
+    io.context.forEach((slot, i) => {
+      slot.copyRows(context.tensors[i] as DeviceTensor, { to: row });
+    });
+    io.held[row] = context;
+  });
+}
+
+function keyOf(s: DenoiserSize & Partial<StepShape>, rows: readonly NdArray[]): string {
+  const { images, height, width, guided, blend, noise, history } = s;
+  return JSON.stringify({
+    images,
+    height,
+    width,
+    guided,
+    length: dim(rows[0]?.shape ?? [], 1),
+    rows: rows.length,
+    blend,
+    noise,
+    history,
+  });
+}
+
+function sameValues(a: Float32Array, b: Float32Array): boolean {
+  return a.length === b.length && a.every((value, i) => value === b[i]);
+}
+
+/** The rows of embeddings [B, L, D], each one `times` times consecutively. */
+export function embeddingRows(embeds: NdArray, times = 1): NdArray[] {
+  return Array.from({ length: dim(embeds.shape, 0) * times }, (_, i) =>
+    rowsOf(embeds, Math.floor(i / times), Math.floor(i / times) + 1),
+  );
+}

@@ -1,0 +1,81 @@
+import { InputError } from '../../core/errors.ts';
+import type { NdArray } from '../../core/ndarray.ts';
+import type { StepCoefficients } from '../../schedulers/index.ts';
+import type { StepValues } from '../../tensor/ops/diffusion.ts';
+import type { StepCallback, StepEvent } from '../diffedit/types.ts';
+import type { PhaseReport, Session } from '../runtime/device-call.ts';
+
+export interface Loop {
+  readonly phase: StepEvent['phase'];
+  /** Of the phase, begun before its program is compiled. */
+  readonly report: PhaseReport;
+  /** The timestep of each step. */
+  readonly timesteps: readonly number[];
+  /** Submits step i; must not wait for the device unless it has to. */
+  readonly submit: (i: number) => void | Promise<void>;
+  /** Reads the latents behind the last step submitted; a copy, which the caller may change. */
+  readonly latents: () => Promise<NdArray>;
+  readonly callback?: StepCallback | undefined;
+  readonly callbackSteps?: number | undefined;
+}
+
+/**
+ * Runs steps with at most one in flight behind the one being recorded, so that progress, abort and memory keep up with the
+ * device. Reads nothing back unless somebody asks.
+ */
+export async function* runSteps(session: Session, loop: Loop): AsyncGenerator<StepEvent, void> {
+  const { phase, report, timesteps, callback, callbackSteps = 1 } = loop;
+  const of = timesteps.length;
+  let flying: Promise<void> = Promise.resolve();
+  let last = -1;
+  try {
+    for (const [i, timestep] of timesteps.entries()) {
+      session.check();
+      await loop.submit(i);
+      last = i;
+      const done = session.home.gpu.idle();
+      done.catch(() => undefined); // awaited below, or not at all where the call ends early
+      await flying;
+      if (i > 0) report.done(i, timesteps[i - 1]);
+      flying = done;
+      const latents = (): Promise<NdArray> => (last === i ? loop.latents() : Promise.reject(outdated(phase, i)));
+      if (callback && i % callbackSteps === 0) await callback(i, timestep, latents);
+      yield { phase, step: i, of, timestep, latents };
+    }
+    await flying;
+    report.done(of, timesteps[of - 1]);
+    session.check();
+  } finally {
+    last = -1; // what the readers read now belongs to the next call
+  }
+}
+
+function outdated(op: string, step: number): InputError {
+  return new InputError({
+    op,
+    problem: `the latents of step ${step} are gone`,
+    expected: 'a call before the next step',
+    fix: 'Read the latents inside the callback, or before asking the iterator for the next step.',
+  });
+}
+
+/** The steps of one run, worked out at once: a scheduler that others use too may be set to other steps meanwhile. */
+export interface Schedule {
+  readonly timesteps: readonly number[];
+  readonly steps: readonly StepCoefficients[];
+}
+
+/** The kernel's numbers of a scheduler's step. */
+export function stepValuesOf(c: StepCoefficients, guidance: number): StepValues {
+  return {
+    guidance,
+    x0FromX: c.cleanSample.sample,
+    x0FromNoise: c.cleanSample.output,
+    epsFromX: c.noise.sample,
+    epsFromNoise: c.noise.output,
+    outFromX0: Math.fround(Math.sqrt(c.alphaPrev)),
+    outFromEps: c.direction,
+    sigma: c.sigma,
+    clip: c.clip ?? 0,
+  };
+}

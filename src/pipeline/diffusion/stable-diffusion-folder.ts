@@ -1,0 +1,249 @@
+/** Reads a model folder in diffusers' layout: configs, tokenizer, schedulers, and the checkpoints of the three networks. */
+import { InputError, WeightsError } from '../../core/errors.ts';
+import type { FolderSource, TensorSource } from '../../core/tensor-source.ts';
+import { type CheckpointStem, openCheckpoint } from '../../io/checkpoint.ts';
+import {
+  AutoencoderKL,
+  ClipTextModel,
+  parseClipTextConfig,
+  parseUNetConfig,
+  parseVaeConfig,
+  UNet2DConditionModel,
+} from '../../models/stable-diffusion/index.ts';
+import type { Module } from '../../nn/module.ts';
+import { Weights } from '../../nn/weights.ts';
+import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
+import { ClipTokenizer } from '../../tokenizers/index.ts';
+
+const OP = 'DiffEditPipeline.fromPretrained';
+
+/** A network before its weights are on a device. */
+export interface OpenedModel<M> {
+  readonly model: M;
+  readonly weights: Weights;
+  readonly source: TensorSource;
+}
+
+export interface OpenedFolder {
+  readonly text: OpenedModel<ClipTextModel>;
+  readonly unet: OpenedModel<UNet2DConditionModel>;
+  readonly vae: OpenedModel<AutoencoderKL>;
+  readonly tokenizer: ClipTokenizer;
+  readonly schedulers: { readonly scheduler: DDIMScheduler; readonly inverseScheduler: DDIMInverseScheduler };
+}
+
+export interface OpenOptions {
+  readonly variant?: string | undefined;
+  readonly scheduler?: DDIMScheduler | undefined;
+  readonly inverseScheduler?: DDIMInverseScheduler | undefined;
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * Opens everything and checks that checkpoints and configs belong together.
+ * @throws InputError for a folder that is no Stable Diffusion, or asks for what is not built; WeightsError for checkpoints
+ */
+export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<OpenedFolder> {
+  const index = await checkIndex(folder, o.warn);
+  const missing: string[] = [];
+  const open = async <M extends Module>(
+    name: string,
+    stem: CheckpointStem,
+    make: (w: Weights, json: unknown, path: string) => M,
+  ): Promise<OpenedModel<M>> => {
+    const path = `${name}/config.json`;
+    const json = await readJson(folder, path);
+    const source = await openCheckpoint(inside(folder, name), stem, {
+      ...(o.variant === undefined ? {} : { variant: o.variant }),
+      onMissingVariant: message => missing.push(message),
+    });
+    opened.push(source);
+    const weights = Weights.open(source);
+    const model = make(weights, json, path);
+    weights.check();
+    return { model, weights, source };
+  };
+  const opened: TensorSource[] = [];
+  try {
+    const text = await open(
+      'text_encoder',
+      'model',
+      (w, json, path) => new ClipTextModel(w, parseClipTextConfig(json, path)),
+    );
+    const unet = await open(
+      'unet',
+      'diffusion_pytorch_model',
+      (w, json, path) => new UNet2DConditionModel(w, parseUNetConfig(sizeCorrected(json, o.warn), path)),
+    );
+    const vae = await open(
+      'vae',
+      'diffusion_pytorch_model',
+      (w, json, path) => new AutoencoderKL(w, parseVaeConfig(json, path)),
+    );
+    checkVariant(folder, o, missing, opened.length);
+    checkFit(folder, text.model, unet.model, vae.model);
+    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
+    return { text, unet, vae, tokenizer, schedulers: await openSchedulers(folder, index, o) };
+  } catch (error) {
+    await Promise.all(opened.map(source => source.close?.()));
+    throw error;
+  }
+}
+
+/** Files from before diffusers 0.9 give Stable Diffusion 1.x a sample_size of 32 or less where 64 is right. */
+function sizeCorrected(json: unknown, warn: (message: string) => void): unknown {
+  const { _diffusers_version: version, sample_size: size } = json as Record<string, unknown>;
+  const old = typeof version === 'string' && /^0\.[0-8](\.|$)/.test(version);
+  if (!old || typeof size !== 'number' || size >= 64) return json;
+  warn(`The UNet's sample_size is ${size} in a config of diffusers ${version}; 64 is used, as diffusers does.`);
+  return { ...(json as object), sample_size: 64 };
+}
+
+type Json = Record<string, unknown>;
+
+/** model_index.json, checked. */
+async function checkIndex(folder: FolderSource, warn: (message: string) => void): Promise<Json> {
+  const index = await readJson(folder, 'model_index.json');
+  for (const [name, classes] of [
+    ['text_encoder', ['CLIPTextModel']],
+    ['unet', ['UNet2DConditionModel']],
+    ['vae', ['AutoencoderKL']],
+    ['tokenizer', ['CLIPTokenizer', 'CLIPTokenizerFast']],
+  ] as const) {
+    const entry = index[name];
+    const received = Array.isArray(entry) ? entry[1] : entry;
+    if ((classes as readonly unknown[]).includes(received)) continue;
+    throw new InputError({
+      op: OP,
+      problem: `unsupported ${name}`,
+      expected: classes.join(' or '),
+      received: JSON.stringify(received),
+      path: `${folder.label}/model_index.json`,
+      fix: 'Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.',
+    });
+  }
+  if (index['text_encoder_2'] !== undefined) {
+    throw new InputError({
+      op: OP,
+      problem: 'unsupported text_encoder_2',
+      expected: 'one text encoder',
+      received: 'two',
+      path: `${folder.label}/model_index.json`,
+      fix: 'Stable Diffusion XL and later are not built; use a 1.x or 2.x folder.',
+    });
+  }
+  const checker = index['safety_checker'];
+  if (Array.isArray(checker) && checker[1] != null) {
+    warn(
+      `${folder.label} lists a safety checker (${String(checker[1])}), which is not built: results are not checked.`,
+    );
+  }
+  return index;
+}
+
+/** A variant that no network has is an error, one that some lack a warning. */
+function checkVariant(folder: FolderSource, o: OpenOptions, missing: readonly string[], networks: number): void {
+  if (missing.length < networks) {
+    for (const message of missing) o.warn(message);
+    return;
+  }
+  throw new WeightsError({
+    op: OP,
+    problem: `no network has the variant "${o.variant}"`,
+    path: folder.label,
+    fix: 'Leave the variant out, or download its files.',
+  });
+}
+
+/** The three networks must speak of the same widths. */
+function checkFit(folder: FolderSource, text: ClipTextModel, unet: UNet2DConditionModel, vae: AutoencoderKL): void {
+  const { latentChannels } = vae.config;
+  const fit = [
+    ['unet in_channels', latentChannels, unet.config.inChannels],
+    ['unet out_channels', latentChannels, unet.config.outChannels],
+    ...unet.config.levels.map((level): [string, number, number] => [
+      'unet cross_attention_dim',
+      text.config.width,
+      level.contextWidth,
+    ]),
+  ] as const;
+  for (const [name, expected, received] of fit) {
+    if (expected === received) continue;
+    throw new InputError({
+      op: OP,
+      problem: `${name} does not fit the other networks`,
+      expected,
+      received,
+      path: `${folder.label}/unet/config.json`,
+      fix: 'Use a text-to-image folder; inpainting, depth and upscaling models take other inputs.',
+    });
+  }
+}
+
+async function openSchedulers(folder: FolderSource, index: Json, o: OpenOptions): Promise<OpenedFolder['schedulers']> {
+  const onWarning = o.warn;
+  const given: readonly (readonly [string, unknown, new (...a: never[]) => unknown])[] = [
+    ['scheduler', o.scheduler, DDIMScheduler],
+    ['inverseScheduler', o.inverseScheduler, DDIMInverseScheduler],
+  ];
+  for (const [path, value, kind] of given) {
+    if (value === undefined || value instanceof kind) continue;
+    throw new InputError({
+      op: OP,
+      problem: 'not a scheduler that is built',
+      expected: kind.name,
+      received: typeof value,
+      path,
+      fix: `Make one with ${kind.name}.fromConfig(other.config).`,
+    });
+  }
+  const json =
+    o.scheduler && o.inverseScheduler
+      ? {}
+      : ((await readJson(folder, 'scheduler/scheduler_config.json')) as SchedulerJson);
+  const wanted = o.scheduler ?? DDIMScheduler.fromConfig(json, {}, { onWarning });
+  const scheduler = withOffset(wanted, o.warn);
+  // Made from one config both get the offset; one that was made by hand, or saved so, keeps its own, as in diffusers.
+  const listed = index['inverse_scheduler'];
+  const saved = !o.inverseScheduler && Array.isArray(listed) && listed[1] != null;
+  const inverseScheduler = saved
+    ? DDIMInverseScheduler.fromConfig(await readJson(folder, 'inverse_scheduler/scheduler_config.json'))
+    : (o.inverseScheduler ?? DDIMInverseScheduler.fromConfig(json, { stepsOffset: 1 }));
+  return { scheduler, inverseScheduler };
+}
+
+/** Timesteps must start at 1: an older config that says otherwise is corrected, with a warning. */
+function withOffset(scheduler: DDIMScheduler, warn: (message: string) => void): DDIMScheduler {
+  const { stepsOffset } = scheduler.config;
+  if (stepsOffset === 1) return scheduler;
+  warn(`The scheduler's steps_offset is ${stepsOffset}; 1 is used, as diffusers does.`);
+  return DDIMScheduler.fromConfig(scheduler.config, { stepsOffset: 1 });
+}
+
+async function readJson(folder: FolderSource, path: string): Promise<Json> {
+  const where = `${folder.label}/${path}`;
+  if (!(await folder.has(path))) {
+    throw new InputError({
+      op: OP,
+      problem: `${path} is missing`,
+      path: folder.label,
+      fix: "Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.",
+    });
+  }
+  try {
+    const value: unknown = JSON.parse(await folder.text(path));
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
+  } catch (cause) {
+    throw new InputError({ op: OP, problem: 'the file is not JSON', path: where, fix: 'Download it again.', cause });
+  }
+  throw new InputError({ op: OP, problem: 'the file is not a JSON object', path: where, fix: 'Download it again.' });
+}
+
+function inside(folder: FolderSource, name: string): FolderSource {
+  return {
+    label: `${folder.label}/${name}`,
+    has: path => folder.has(`${name}/${path}`),
+    text: path => folder.text(`${name}/${path}`),
+    bytes: path => folder.bytes(`${name}/${path}`),
+  };
+}

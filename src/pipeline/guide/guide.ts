@@ -1,0 +1,256 @@
+/**
+ * The whole of the published DiffEdit guide in one call: caption the picture, write sentences about two concepts, average
+ * their embeddings, find the mask, invert, edit. Its pieces are in guide-helpers.ts; the three last are DiffEditPipeline's.
+ */
+import { InputError } from '../../core/errors.ts';
+import type { NdArray } from '../../core/ndarray.ts';
+import type { FolderSource } from '../../core/tensor-source.ts';
+import { Gpu } from '../../gpu/device.ts';
+import type { RgbImage } from '../../io/image.ts';
+import { resize } from '../../io/resize.ts';
+import { Generator } from '../../schedulers/index.ts';
+import { DiffEditPipeline } from '../diffedit/pipeline.ts';
+import type { MaskOutput, Phase, ProgressEvent, RunArgs } from '../diffedit/types.ts';
+import { type Resident, Residents } from '../runtime/device-peak.ts';
+import { BlipForConditionalGeneration } from '../text/blip.ts';
+import type { PictureSize } from '../text/blip-processor.ts';
+import { T5ForConditionalGeneration } from '../text/t5.ts';
+import { checkGuideArgs, checkGuidePlan, type GuideSettings } from './checks.ts';
+import { caption, embedPrompts, generatePrompts } from './helpers.ts';
+
+/** Folders of the three models. */
+export interface GuideModels {
+  /** Stable Diffusion 1.x or 2.x in diffusers' layout. */
+  readonly diffusion: FolderSource;
+  /** Flan-T5, or another T5 that answers in English. */
+  readonly t5: FolderSource;
+  /** A BLIP captioner. */
+  readonly blip: FolderSource;
+}
+
+/** What the guide is doing: writing texts, or one of the pipeline's phases. */
+export type GuidePhase = 'caption' | 'prompts' | Phase;
+
+/** A finished piece of work; 'prompts' counts sentences. */
+export interface GuideEvent extends Omit<ProgressEvent, 'phase'> {
+  readonly phase: GuidePhase;
+}
+
+type Decided =
+  | 'image'
+  | 'generator'
+  | 'seed'
+  | 'onProgress'
+  | 'maskImage'
+  | 'imageLatents'
+  | 'returnLatents'
+  | `${'source' | 'target'}Prompt${'' | 'Embeds'}`;
+
+/** Arguments of `runGuide`; those of the three phases are `run`'s, with its defaults. */
+export interface GuideArgs extends Omit<RunArgs, Decided> {
+  readonly models: GuideModels;
+  /** Default: a new one, freed at the end. */
+  readonly gpu?: Gpu | undefined;
+  /** As in `fromPretrained`, for all three models; default float32. */
+  readonly dtype?: 'float32' | 'float16' | undefined;
+  /** Of the diffusion model's weights, such as 'fp16'. */
+  readonly variant?: string | undefined;
+  readonly mendQuirks?: boolean | undefined;
+  /** The picture, of any size. */
+  readonly image: RgbImage;
+  /** Working size in pixels; by default the diffusion model's own. */
+  readonly size?: ((model: Pick<DiffEditPipeline, 'defaultSize' | 'vaeScaleFactor'>) => PictureSize) | undefined;
+  /** What the picture contains, such as 'bowl'. */
+  readonly from: string;
+  /** What it shall contain instead, such as 'basket'. */
+  readonly to: string;
+  /** Seeds the stream of the sentences, and a fresh one for each of the three phases; by default from entropy. */
+  readonly seed?: number | undefined;
+  /** What the caption begins with; null lets the model begin itself. Default 'a photograph of'. */
+  readonly captionPrefix?: string | null | undefined;
+  /** Sentences for each concept; default 16. */
+  readonly numPrompts?: number | undefined;
+  /** Keeps only one network on the device at a time. Default true, as in the guide. */
+  readonly offload?: boolean | undefined;
+  readonly onProgress?: ((event: GuideEvent) => void) | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** Everything that the guide made. */
+export interface GuideOutput {
+  readonly seed: number;
+  /** The picture at the working size. */
+  readonly image: RgbImage;
+  readonly caption: string;
+  readonly sourcePrompts: readonly string[];
+  readonly targetPrompts: readonly string[];
+  /** [1, 77, D] */
+  readonly sourceEmbeds: NdArray;
+  readonly targetEmbeds: NdArray;
+  readonly mask: MaskOutput;
+  /** [1, T, 4, H, W] of the inversion, noisiest first. */
+  readonly latents: NdArray;
+  /** As `outputType` asks. */
+  readonly images: RgbImage[] | NdArray;
+  /** Milliseconds spent in each phase. */
+  readonly timings: Readonly<Partial<Record<GuidePhase, number>>>;
+  /** The most device bytes that the models held at once. */
+  readonly peakBytes: number;
+}
+
+/**
+ * Runs the whole guide.
+ * @throws InputError or ShapeError for arguments that make no sense, before any model works; WeightsError for damaged folders; DeviceError; the
+ * signal's reason
+ */
+export async function runGuide(args: GuideArgs): Promise<GuideOutput> {
+  const settings = checkGuideArgs(args);
+  const gpu = args.gpu ?? (await Gpu.request());
+  const run = new GuideRun(gpu, args, settings);
+  try {
+    return await run.all();
+  } finally {
+    run.models.releaseAll();
+    if (!args.gpu) gpu.dispose();
+  }
+}
+
+/** One run: its models, its clock and its listener. */
+class GuideRun {
+  readonly models: Residents = new Residents();
+  readonly #gpu: Gpu;
+  readonly #args: GuideArgs;
+  readonly #settings: GuideSettings;
+  readonly #offload: boolean;
+  readonly #seed: number;
+  readonly #timings: Partial<Record<GuidePhase, number>> = {};
+
+  constructor(gpu: Gpu, args: GuideArgs, settings: GuideSettings) {
+    this.#gpu = gpu;
+    this.#args = args;
+    this.#settings = settings;
+    this.#offload = args.offload ?? true;
+    this.#seed = args.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+  }
+
+  async all(): Promise<GuideOutput> {
+    const args = this.#args;
+    // First, and without weights where one network is held at a time: what is wrong with it shows before any work.
+    const pipeline = await this.#open(() =>
+      DiffEditPipeline.fromPretrained(args.models.diffusion, {
+        ...this.#loading(),
+        variant: args.variant,
+        mendQuirks: args.mendQuirks,
+        modelCpuOffload: this.#offload,
+      }),
+    );
+    const { width, height } = (args.size ?? (model => model.defaultSize))(pipeline);
+    const same = args.image.width === width && args.image.height === height;
+    const image = same ? args.image : resize(args.image, width, height, 'bicubic');
+    checkGuidePlan(this.#settings, pipeline, image);
+    const text = await this.#caption(image);
+    const [sourcePrompts, targetPrompts] = await this.#prompts();
+    const [sourceEmbeds, targetEmbeds] = await this.#embed(pipeline, sourcePrompts, targetPrompts);
+    const { models: _, gpu, dtype, variant, mendQuirks, size, from, to, ...more } = args;
+    const { captionPrefix, numPrompts, offload, onWarning, ...settings } = more;
+    const { mask, latents, images, timings } = await pipeline.run({
+      ...settings,
+      onProgress: this.#listen(pipeline),
+      ...{ image, sourcePromptEmbeds: sourceEmbeds, targetPromptEmbeds: targetEmbeds },
+      ...{ seed: this.#seed, returnLatents: true },
+    });
+    this.models.worked(pipeline);
+    for (const [phase, ms] of Object.entries(timings)) this.#spent(phase as Phase, ms);
+    if (!mask || !latents) throw new InputError({ op: 'runGuide', problem: 'the pipeline skipped a phase' });
+    return {
+      ...{ seed: this.#seed, image, caption: text, sourcePrompts, targetPrompts, sourceEmbeds, targetEmbeds },
+      ...{ mask, latents, images, timings: this.#timings, peakBytes: this.models.peakBytes },
+    };
+  }
+
+  async #caption(image: RgbImage): Promise<string> {
+    const { models, signal, captionPrefix } = this.#args;
+    const blip = await this.#open(() => BlipForConditionalGeneration.fromPretrained(models.blip, this.#loading()));
+    const phase = this.#phase('caption', 1);
+    const text = await caption(blip, image, captionPrefix, { signal });
+    phase.done(1);
+    this.#leave(blip);
+    return text;
+  }
+
+  /** Both concepts draw from one stream, the source first. */
+  async #prompts(): Promise<readonly [string[], string[]]> {
+    const { models, signal, from, to, numPrompts: n = 16 } = this.#args;
+    const t5 = await this.#open(() => T5ForConditionalGeneration.fromPretrained(models.t5, this.#loading()));
+    const phase = this.#phase('prompts', 2 * n);
+    const generator = new Generator(this.#seed);
+    let done = 0;
+    const onToken = (e: { readonly done: boolean }): void => {
+      if (e.done && ++done < 2 * n) phase.done(done);
+    };
+    const source = await generatePrompts(t5, from, { n, generator, signal, onToken });
+    const target = await generatePrompts(t5, to, { n, generator, signal, onToken });
+    phase.done(2 * n);
+    this.#leave(t5);
+    return [source, target];
+  }
+
+  async #embed(
+    pipeline: DiffEditPipeline,
+    source: readonly string[],
+    target: readonly string[],
+  ): Promise<[NdArray, NdArray]> {
+    const call = { signal: this.#args.signal, onProgress: this.#listen(pipeline) };
+    const start = performance.now();
+    // One pass for both: an offloaded text encoder comes to the device once, and the averages read what was kept of it.
+    await pipeline.encodePrompt([...source, ...target], call);
+    const embeds: [NdArray, NdArray] = [
+      await embedPrompts(pipeline, source, call),
+      await embedPrompts(pipeline, target, call),
+    ];
+    this.#spent('text', performance.now() - start);
+    return embeds;
+  }
+
+  #loading() {
+    const { dtype, signal, onWarning } = this.#args;
+    return { gpu: this.#gpu, dtype, signal, onWarning, onProgress: this.#listen() };
+  }
+
+  /** Passes a model's events on, with the bytes of all models. */
+  #listen(from?: DiffEditPipeline): (event: ProgressEvent) => void {
+    return e => {
+      const others = this.models.bytes - (from?.bytes ?? 0);
+      this.#args.onProgress?.({ ...e, bytes: e.bytes + others });
+    };
+  }
+
+  async #open<T extends Resident>(open: () => Promise<T>): Promise<T> {
+    const start = performance.now();
+    const model = this.models.add(await open());
+    this.#spent('load', performance.now() - start);
+    return model;
+  }
+
+  /** A model has done its part. */
+  #leave(model: Resident): void {
+    if (this.#offload) this.models.release(model);
+    else this.models.worked(model);
+  }
+
+  #phase(phase: GuidePhase, of: number): { done(step: number): void } {
+    this.#args.signal?.throwIfAborted();
+    const start = performance.now();
+    return {
+      done: step => {
+        const ms = performance.now() - start;
+        if (step === of) this.#spent(phase, ms);
+        this.#args.onProgress?.({ phase, step, of, ms, bytes: this.models.bytes });
+      },
+    };
+  }
+
+  #spent(phase: GuidePhase, ms: number): void {
+    this.#timings[phase] = (this.#timings[phase] ?? 0) + ms;
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * The pieces of the published DiffEdit guide, each usable alone: a caption of a picture, sentences about a concept, the
+ * average of their embeddings. guide.ts strings them together.
+ */
+import { InputError } from '../../core/errors.ts';
+import { type NdArray, ndarray } from '../../core/ndarray.ts';
+import { dim } from '../../core/shape.ts';
+import type { GenerateOptions } from '../../generation/index.ts';
+import type { RgbImage } from '../../io/image.ts';
+import type { Generator } from '../../schedulers/index.ts';
+import type { CommonArgs, Prompt } from '../diffedit/types.ts';
+import type { CaptionOptions } from '../text/blip.ts';
+
+/** Texts that a model wrote, and their ids. */
+export interface Written {
+  readonly texts: readonly string[];
+  readonly sequences: readonly (readonly number[])[];
+}
+
+/** A model that answers text with text; T5ForConditionalGeneration is one. */
+export interface TextToText {
+  generate(prompt: string, options: GenerateOptions & { readonly cleanUp?: boolean | undefined }): Promise<Written>;
+}
+
+/** A model that describes pictures; BlipForConditionalGeneration is one. */
+export interface PictureToText {
+  caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<{ readonly text: string }>;
+}
+
+/** A text encoder behind prompts; DiffEditPipeline is one. */
+export interface PromptEncoder {
+  encodePrompt(prompt: Prompt, options?: CommonArgs): Promise<{ readonly promptEmbeds: NdArray }>;
+}
+
+/** Settings of `generatePrompts`; the defaults are the guide's. */
+export interface GeneratePromptsOptions {
+  /** Sentences to write; default 16. */
+  readonly n?: number | undefined;
+  /** Scores are divided by it before a draw; default 0.8. */
+  readonly temperature?: number | undefined;
+  /** Only so many likeliest tokens may be drawn; default 10. */
+  readonly topK?: number | undefined;
+  /** Default 128. */
+  readonly maxNewTokens?: number | undefined;
+  /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
+  readonly cleanUp?: boolean | undefined;
+  /** torch's CPU stream; source and target share one, in this order. By default a new one from entropy. */
+  readonly generator?: Generator | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onToken?: GenerateOptions['onToken'];
+}
+
+/**
+ * What the guide asks the language model. The space at the end is the guide's own, and part of the ids.
+ * @throws InputError for an empty concept
+ */
+export function promptRequest(concept: string): string {
+  if (typeof concept !== 'string' || concept.trim() === '') {
+    throw new InputError({
+      op: 'generatePrompts',
+      problem: 'no concept',
+      expected: 'a noun such as bowl',
+      received: JSON.stringify(concept) ?? 'undefined',
+      fix: 'Name what the picture contains, or what it shall contain.',
+    });
+  }
+  return `Provide a caption for images containing a ${concept}. `;
+}
+
+/**
+ * Sentences about a concept: `n` draws from the language model's answer to `promptRequest(concept)`.
+ * @param writer a T5 model
+ * @param concept such as 'bowl'; not empty
+ * @returns `n` sentences, in the order of the draws
+ * @throws InputError for an empty concept or settings out of range; the signal's reason
+ */
+export async function generatePrompts(
+  writer: TextToText,
+  concept: string,
+  options: GeneratePromptsOptions = {},
+): Promise<string[]> {
+  const { n = 16, temperature = 0.8, topK = 10, maxNewTokens = 128, ...more } = options;
+  const { cleanUp, generator, signal, onToken } = more;
+  const { texts } = await writer.generate(promptRequest(concept), {
+    doSample: true,
+    numReturnSequences: n,
+    ...{ temperature, topK, maxNewTokens, cleanUp, generator, signal, onToken },
+  });
+  return [...texts];
+}
+
+/**
+ * One embedding for many sentences: each is padded to the text encoder's length, cut there, encoded without a padding mask,
+ * and their last hidden states are averaged, e = (e_1 + ... + e_n) / n.
+ * @param encoder a pipeline
+ * @param sentences at least one
+ * @returns [1, 77, D], as the prompt embeddings that the pipeline's methods take
+ * @throws InputError without sentences; the signal's reason
+ */
+export async function embedPrompts(
+  encoder: PromptEncoder,
+  sentences: readonly string[],
+  options: CommonArgs = {},
+): Promise<NdArray> {
+  if (!Array.isArray(sentences) || sentences.length === 0) {
+    throw new InputError({
+      op: 'embedPrompts',
+      problem: 'no sentences',
+      expected: 'a list of at least one',
+      received: Array.isArray(sentences) ? 'an empty list' : typeof sentences,
+      path: 'sentences',
+      fix: 'Pass what generatePrompts returns, or sentences of your own.',
+    });
+  }
+  const { promptEmbeds } = await encoder.encodePrompt(sentences, options);
+  const shape = [1, dim(promptEmbeds.shape, 1), dim(promptEmbeds.shape, 2)];
+  const size = promptEmbeds.data.length / sentences.length;
+  const mean = Float32Array.from({ length: size }, (_, i) => {
+    let sum = 0;
+    for (let row = 0; row < sentences.length; row++) sum += promptEmbeds.data[row * size + i] ?? 0;
+    return sum / sentences.length;
+  });
+  return ndarray(mean, shape);
+}
+
+/**
+ * What a picture shows, in one sentence: greedy, of at most 128 new ids unless the options say otherwise.
+ * @param captioner a BLIP model
+ * @param image of any size
+ * @param prefix that the sentence begins with; null or '' lets the model begin by itself
+ * @param options everything that generation takes
+ * @throws InputError for a picture that is none; the signal's reason
+ */
+export async function caption(
+  captioner: PictureToText,
+  image: RgbImage,
+  prefix: string | null = 'a photograph of',
+  options: CaptionOptions = {},
+): Promise<string> {
+  const { text } = await captioner.caption(image, prefix || undefined, { maxNewTokens: 128, ...options });
+  return text;
+}

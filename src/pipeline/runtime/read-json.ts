@@ -1,0 +1,23 @@
+import { InputError } from '../../core/errors.ts';
+import type { FolderSource } from '../../core/tensor-source.ts';
+
+/**
+ * Reads a JSON object of a model folder.
+ * @param op who asks, for messages
+ * @throws InputError for a file that is missing, no JSON, or no object
+ */
+export async function readJson(folder: FolderSource, path: string, op: string): Promise<Record<string, unknown>> {
+  const where = `${folder.label}/${path}`;
+  if (!(await folder.has(path))) {
+    const fix = 'Pass a model folder as transformers saves it.';
+    throw new InputError({ op, problem: `${path} is missing`, path: folder.label, fix });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(await folder.text(path));
+  } catch (cause) {
+    throw new InputError({ op, problem: 'the file is not JSON', path: where, fix: 'Download it again.', cause });
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new InputError({ op, problem: 'the file is not a JSON object', path: where, fix: 'Download it again.' });
+}

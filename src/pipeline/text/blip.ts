@@ -1,0 +1,242 @@
+/**
+ * Captions of pictures by BLIP. Li et al. 2022, https://arxiv.org/abs/2201.12086. Reference: transformers 4.57.6,
+ * BlipForConditionalGeneration and BlipProcessor. How ids are chosen is in src/generation, what runs on the device in
+ * picture-context.ts.
+ */
+import { InputError, ShapeError } from '../../core/errors.ts';
+import { type NdArray, ndarray } from '../../core/ndarray.ts';
+import type { FolderSource } from '../../core/tensor-source.ts';
+import {
+  type GenerateOptions,
+  type GenerateOutput,
+  type GenerationInputs,
+  generate,
+  planGeneration,
+  type Sequences,
+  withTokenText,
+} from '../../generation/index.ts';
+import type { Gpu } from '../../gpu/device.ts';
+import type { Picture } from '../../io/preprocess.ts';
+import { readFloats } from '../../io/read-floats.ts';
+import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../../models/blip/index.ts';
+import { LARGEST_GROUP } from '../../tensor/ops.ts';
+import type { BertTokenizer } from '../../tokenizers/index.ts';
+import type { ProgressEvent } from '../diffedit/types.ts';
+import { ModelShell } from '../runtime/device-model.ts';
+import { type OpenedCaptioner, openCaptioner } from './blip-folder.ts';
+import { PictureContext } from './blip-inputs.ts';
+import { type BlipProcessorConfig, type PictureSize, processPictures } from './blip-processor.ts';
+
+const OP = 'BlipForConditionalGeneration';
+
+/** Options of `fromPretrained`. */
+export interface CaptionerOptions {
+  /** A device from Gpu.request() or requestGpu() of pentimento/node; by default a new one, which dispose() then frees. */
+  readonly gpu?: Gpu | undefined;
+  /** Of activations, and, for float16, of weights; float32 keeps weights in the file's own precision. Default float32. */
+  readonly dtype?: 'float32' | 'float16' | undefined;
+  /** Such as 'fp16': takes the weight files of that name. */
+  readonly variant?: string | undefined;
+  /** Told of loading. */
+  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told of doubtful configs; default console.warn. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  /** Keeps the weights in the file but for the length of each call. Default false. */
+  readonly modelCpuOffload?: boolean | undefined;
+}
+
+/** Prepared pictures, and ids that their captions begin with. */
+export interface CaptionInput {
+  /** [N, 3, H, W], from processPictures. */
+  readonly pixels: NdArray;
+  /** N rows of equal length as the tokenizer gives them, [CLS] ... [SEP], unpadded: the first is replaced, the last dropped. */
+  readonly ids?: Sequences | undefined;
+  /** Stretches the position embeddings over pictures of another size than the trained one. Default false. */
+  readonly interpolatePositions?: boolean | undefined;
+}
+
+/** Options of `generate`: those of generation, two for pictures that it prepares itself, and one for the texts. */
+export type CaptionOptions = GenerateOptions & {
+  /** How every caption begins, such as 'a photograph of'; part of the result. */
+  readonly prefix?: string | undefined;
+  /** Resizes the pictures to this instead of the model's own size; position embeddings are interpolated. */
+  readonly size?: PictureSize | undefined;
+  /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
+  readonly cleanUp?: boolean | undefined;
+};
+
+/** Captions, and the ids behind them: from the start id on, with the end id and padding. */
+export interface CaptionOutput extends GenerateOutput {
+  readonly texts: string[];
+}
+
+/** Writes captions. One call at a time; other pipelines may share the device. */
+export class BlipForConditionalGeneration {
+  readonly gpu: Gpu;
+  readonly dtype: 'float32' | 'float16';
+  readonly config: BlipConfig;
+  readonly processor: BlipProcessorConfig;
+  readonly tokenizer: BertTokenizer;
+  readonly #opened: OpenedCaptioner;
+  readonly #shell: Shell;
+
+  private constructor(shell: Shell, opened: OpenedCaptioner) {
+    this.gpu = shell.home.gpu;
+    this.dtype = shell.home.dtype;
+    this.config = opened.config;
+    this.processor = opened.processor;
+    this.tokenizer = opened.tokenizer;
+    this.#opened = opened;
+    this.#shell = shell;
+  }
+
+  /**
+   * Reads a model folder as transformers saves it (weights as safetensors or pytorch_model.bin, whole or in shards) and,
+   * unless offloading is asked for, brings its weights to the device.
+   * @param folder a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
+   * @param options device, precision, progress
+   * @throws InputError for a folder of another model; WeightsError listing every missing, unused and misshapen tensor;
+   * DeviceError without a device or memory; the signal's reason
+   */
+  static async fromPretrained(
+    folder: FolderSource,
+    options: CaptionerOptions = {},
+  ): Promise<BlipForConditionalGeneration> {
+    const names = { op: OP, noun: 'captioner', component: 'blip' };
+    const { shell, opened } = await ModelShell.open<BlipModel, PictureContext, OpenedCaptioner>(names, options, () =>
+      openCaptioner(folder, options),
+    );
+    return new BlipForConditionalGeneration(shell, opened);
+  }
+
+  /** Device bytes held now: weights, plans, tensors. */
+  get bytes(): number {
+    return this.#shell.home.memory.bytes;
+  }
+
+  /** The most device bytes that were ever held. */
+  get peakBytes(): number {
+    return this.#shell.home.memory.peak;
+  }
+
+  /**
+   * Writes a caption of one picture.
+   * @param image of any size
+   * @param prefix how the caption begins, such as 'a photograph of'; part of the result
+   * @param options size, and everything that generation takes; 20 new ids by default
+   * @returns the best caption and its ids
+   * @throws as `generate`
+   */
+  async caption(
+    image: Picture,
+    prefix?: string,
+    options: CaptionOptions = {},
+  ): Promise<{ readonly text: string; readonly ids: readonly number[] }> {
+    const { texts, sequences } = await this.generate(image, { ...options, prefix: prefix ?? options.prefix });
+    return { text: texts[0] ?? '', ids: sequences[0] ?? [] };
+  }
+
+  /**
+   * Writes captions: numReturnSequences for each picture, one after the other. Each begins with the config's start id;
+   * [SEP] ends it, and the config's eos_token_id has no part.
+   * @param input one picture or several of any sizes, or what they become: pixels, and ids of the prefixes
+   * @param options prefix, size, and everything that generation takes; 20 new ids by default
+   * @returns texts and ids
+   * @throws InputError for arguments that make no sense; ShapeError for pixels of another size than the model's;
+   * DeviceError for a busy or disposed captioner; the signal's reason
+   * @see transformers BlipProcessor, BlipForConditionalGeneration.generate
+   */
+  async generate(
+    input: Picture | readonly Picture[] | CaptionInput,
+    options: CaptionOptions = {},
+  ): Promise<CaptionOutput> {
+    const { prefix, size, cleanUp, ...own } = options;
+    const { defaults } = this.#opened;
+    const prepared = isPrepared(input) ? input : this.#prepare(input, prefix, size);
+    const prompt = this.#prompt(prepared);
+    const task: GenerationInputs = {
+      inputs: prompt.length,
+      encoderDecoder: false,
+      prompt,
+      maxPositions: this.config.text.positions,
+      maxBeams: LARGEST_GROUP,
+      defaults,
+    };
+    const settings = withTokenText(own, defaults, this.tokenizer);
+    planGeneration(task, settings); // refuses what makes no sense before weights are loaded
+    return this.#shell.run(options.signal, async () => {
+      const context = await this.#look(prepared);
+      const output = await generate({ ...task, startDecoder: (...sizes) => context.start(...sizes) }, settings);
+      const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
+      return { ...output, texts: this.tokenizer.decodeBatch(output.sequences, decoding) };
+    });
+  }
+
+  /**
+   * Takes everything off the device; the next call loads it again.
+   * @throws DeviceError while a call is running
+   */
+  unload(): void {
+    this.#shell.unload();
+  }
+
+  /** Frees everything on the device and closes the files. A call that runs ends with an error. */
+  dispose(): void {
+    this.#shell.dispose();
+  }
+
+  #prepare(pictures: Picture | readonly Picture[], prefix?: string, size?: PictureSize): CaptionInput {
+    const pixels = processPictures(pictures, this.processor, size);
+    const row = prefix === undefined ? undefined : this.tokenizer.encode(prefix).ids;
+    const ids = row && Array.from({ length: pixels.shape[0] ?? 0 }, () => row);
+    return { pixels, ids, interpolatePositions: size !== undefined };
+  }
+
+  /** The ids that the decoder begins with. */
+  #prompt({ pixels, ids }: CaptionInput): Sequences {
+    const [pictures = 0, channels] = pixels.shape;
+    if (pixels.shape.length !== 4 || channels !== 3) {
+      throw new ShapeError({
+        op: OP,
+        problem: 'not pictures',
+        expected: '[N, 3, H, W]',
+        received: pixels.shape,
+        path: 'pixels',
+      });
+    }
+    const { startId } = this.config.text;
+    if (!ids) return Array.from({ length: pictures }, () => [startId]);
+    const { padId } = this.tokenizer;
+    if (ids.length === pictures && ids.every(row => row.length >= 2 && !row.includes(padId)))
+      return ids.map(row => [startId, ...row.slice(1, -1)]);
+    const expected = `${pictures} rows of at least two ids, [CLS] and [SEP], none of them padding`;
+    throw new InputError({ op: OP, problem: 'ids do not fit the pictures', expected, received: ids, path: 'ids' });
+  }
+
+  /** Encodes the pictures. */
+  async #look({ pixels, interpolatePositions: interpolated = false }: CaptionInput): Promise<PictureContext> {
+    const [images = 0, , height = 0, width = 0] = pixels.shape;
+    const key = `${images}x${height}x${width}${interpolated ? ' interpolated' : ''}`;
+    const context = await this.#shell.context(key, async home => {
+      const table = interpolated ? await this.#positions(height, width) : undefined;
+      return PictureContext.create(home, key, pixels.shape, table);
+    });
+    context.encode(pixels);
+    return context;
+  }
+
+  /** Position embeddings for pictures of any size -> [1, 1 + P, D] */
+  async #positions(height: number, width: number): Promise<NdArray> {
+    const stored = await readFloats(this.#opened.source, 'vision_model.embeddings.position_embedding');
+    const table = ndarray(stored.data, stored.shape.slice(-2));
+    const { data, shape } = interpolatePositions(table, patchGrid(this.config.vision, height, width));
+    return ndarray(data, [1, ...shape]);
+  }
+}
+
+type Shell = ModelShell<BlipModel, PictureContext>;
+
+function isPrepared(input: Picture | readonly Picture[] | CaptionInput): input is CaptionInput {
+  return typeof input === 'object' && input !== null && 'pixels' in input;
+}

@@ -1,0 +1,71 @@
+/** Reads the files of a T5 folder. */
+import type { FolderSource, TensorSource } from '../../core/tensor-source.ts';
+import { type GenerationDefaults, readGenerationDefaults } from '../../generation/index.ts';
+import { openCheckpoint } from '../../io/checkpoint.ts';
+import { parseT5Config, type T5Config, T5Model } from '../../models/t5/index.ts';
+import { Weights } from '../../nn/weights.ts';
+import { T5Tokenizer } from '../../tokenizers/index.ts';
+import { readJson } from '../runtime/read-json.ts';
+
+const OP = 'T5ForConditionalGeneration';
+
+/** A folder's parts before anything is on the device. */
+export interface OpenedT5 {
+  readonly config: T5Config;
+  readonly tokenizer: T5Tokenizer | undefined;
+  readonly defaults: GenerationDefaults;
+  readonly source: TensorSource;
+  readonly weights: Weights;
+  readonly model: T5Model;
+}
+
+/**
+ * Reads configs and tokenizer and binds the checkpoint to the model.
+ * @param variant such as 'fp16'
+ * @param warn told of tensors that the model has no use for: older files carry some
+ * @throws InputError for a folder of another model; WeightsError listing every missing and misshapen tensor
+ */
+export async function openT5(
+  folder: FolderSource,
+  variant: string | undefined,
+  warn: (message: string) => void,
+): Promise<OpenedT5> {
+  const json = await readJson(folder, 'config.json', OP);
+  const config = parseT5Config(json, `${folder.label}/config.json`);
+  const defaults = await readDefaults(folder, json, config);
+  const hasTokenizer = (await folder.has('tokenizer.json')) || (await folder.has('spiece.model'));
+  const tokenizer = hasTokenizer ? await T5Tokenizer.fromFolder(folder) : undefined;
+  const source = await openCheckpoint(folder, 'model', {
+    ...(variant === undefined ? {} : { variant }),
+    onWarning: warn,
+  });
+  try {
+    const weights = Weights.open(source);
+    const model = new T5Model(weights, config);
+    if (config.tied && source.tensors.has('lm_head.weight')) {
+      warn(`${source.label}: config.json makes the embeddings the head; lm_head.weight is ignored`);
+    }
+    const extra = new Set(weights.unused());
+    if (extra.size > 0) {
+      warn(`${source.label}: the model has no use for ${[...extra].join(', ')}; ignored`);
+      weights.ignoreKeys(extra);
+    }
+    weights.check();
+    return { config, tokenizer, defaults, source, weights, model };
+  } catch (error) {
+    await source.close?.();
+    throw error;
+  }
+}
+
+/**
+ * As transformers, whose class of the config has an end and a padding id where the file has none. Answers that nothing else
+ * begins begin with the padding id, as in training.
+ */
+async function readDefaults(folder: FolderSource, json: object, config: T5Config): Promise<GenerationDefaults> {
+  const file = 'generation_config.json';
+  const own = (await folder.has(file)) ? await readJson(folder, file, OP) : undefined;
+  const model = { eos_token_id: config.endId, pad_token_id: config.padId, ...json };
+  const found = readGenerationDefaults(own, model);
+  return found.bosTokenId == null ? { decoderStartTokenId: config.startId, ...found } : found;
+}
