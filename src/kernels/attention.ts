@@ -7,7 +7,7 @@ import tile from '../../wgsl/attention-tile.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { type AttentionProblem, checkAttention } from './attention-problem.ts';
-import { chooseFamily, type Family, float, type KernelCall, storageBytes } from './kernel.ts';
+import { chooseFamily, type Family, type KernelCall, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
 
 export type { AttentionBias, AttentionProblem, AttentionRows } from './attention-problem.ts';
@@ -83,27 +83,22 @@ export function attentionTiles(
 
 function words(p: AttentionProblem, rowTiles: number, slices: number): KernelCall['params'] {
   const { q, k, v, out, batch, kvBatch = batch } = p;
-  const rows = [q, k, v, out].flatMap(r => [r.pitch / 4, (r.offset ?? 0) / 4]);
-  return [
-    p.queries,
-    p.keys,
-    p.heads,
-    p.headWidth / 4,
-    rowTiles,
-    slices,
-    ...rows,
-    p.kvPitchRows ?? p.keys,
-    p.kvRepeat === 'interleaved' ? 1 : batch / kvBatch,
-    kvBatch,
-    p.queryStart ?? 0,
-    p.causal ? 1 : 0,
-    p.dynamicLength ? 1 : 0,
-    p.bias ? 1 : 0,
-    p.keyMask ? 1 : 0,
-    p.bias && p.bias.heads > 1 ? p.bias.headPitch : 0,
-    p.bias?.origin === undefined ? (p.bias?.pitch ?? 0) : 0xffffffff, // -1: one position on, one distance less
-    p.bias?.origin ?? 0,
-    p.keyMask?.pitch ?? 0,
-    float(p.scale * Math.LOG2E),
-  ];
+  return {
+    ...{ queries: p.queries, keys: p.keys, heads: p.heads, head4: p.headWidth / 4 },
+    ...{ row_tiles: rowTiles, slices },
+    ...{ q_pitch: q.pitch / 4, q_offset: (q.offset ?? 0) / 4 },
+    ...{ k_pitch: k.pitch / 4, k_offset: (k.offset ?? 0) / 4 },
+    ...{ v_pitch: v.pitch / 4, v_offset: (v.offset ?? 0) / 4 },
+    ...{ out_pitch: out.pitch / 4, out_offset: (out.offset ?? 0) / 4 },
+    kv_rows: p.kvPitchRows ?? p.keys,
+    kv_divide: p.kvRepeat === 'interleaved' ? 1 : batch / kvBatch,
+    kv_batches: kvBatch,
+    query_start: p.queryStart ?? 0,
+    ...{ causal: p.causal ? 1 : 0, dynamic: p.dynamicLength ? 1 : 0 },
+    ...{ has_bias: p.bias ? 1 : 0, has_mask: p.keyMask ? 1 : 0 },
+    bias_head: p.bias && p.bias.heads > 1 ? p.bias.headPitch : 0,
+    bias_pitch: p.bias?.origin === undefined ? (p.bias?.pitch ?? 0) : 0xffffffff, // -1: one position on, one distance less
+    ...{ bias_first: p.bias?.origin ?? 0, mask_pitch: p.keyMask?.pitch ?? 0 },
+    scale: p.scale * Math.LOG2E,
+  };
 }

@@ -10,7 +10,6 @@ import type { Caps } from '../gpu/caps.ts';
 import {
   chooseFamily,
   type Family,
-  float,
   type KernelBinding,
   type KernelCall,
   type Storage,
@@ -108,7 +107,7 @@ export function gemm(caps: Caps, problem: GemmProblem): KernelCall {
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
     },
     bindings: bindings(problem, tileRows, columnTiles),
-    params: words(problem, rowTiles, columnTiles, taps),
+    params: words(problem, rowTiles, columnTiles, taps, family),
     tiles: batch * rowTiles * columnTiles,
     cost: {
       flops,
@@ -120,51 +119,49 @@ export function gemm(caps: Caps, problem: GemmProblem): KernelCall {
   };
 }
 
-const A_BASE = 8;
-const Y_BASE = 17;
-
-function words(p: GemmProblem, rowTiles: number, columnTiles: number, taps: number): KernelCall['params'] {
+function words(
+  p: GemmProblem,
+  rowTiles: number,
+  columnTiles: number,
+  taps: number,
+  family: Family,
+): KernelCall['params'] {
   const { a, b, y, conv, epilogue = {} } = p;
   const panels = b.layout === 'panels';
   const pitch4 = (b.pitch ?? 0) / 4;
   const channelAdd = epilogue.channelAdd;
-  return [
-    p.rows,
-    rowTiles,
-    columnTiles,
-    p.columns / 4,
-    p.k,
-    a.pitch,
-    a.offset ?? 0,
-    a.batch ?? p.rows * a.pitch,
-    0,
-    panels ? PANEL / 4 : pitch4,
-    panels ? (taps * (b.kTotal ?? p.k) * PANEL) / 4 : 0,
-    panels ? PANEL / 4 : p.columns / 4,
-    panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
-    ((b.kOffset ?? 0) * PANEL) / 4,
-    y.pitch / 4,
-    (y.offset ?? 0) / 4,
-    (y.batch ?? p.rows * y.pitch) / 4,
-    0,
-    channelAdd?.rowsPerImage ?? 1,
-    (channelAdd?.pitch ?? 0) / 4,
-    float(p.scale ?? 1),
-    conv?.kernelWidth ?? 1,
-    conv?.kernelHeight ?? 1,
-    conv?.stride ?? 1,
-    conv?.padTop ?? 0,
-    conv?.padLeft ?? 0,
-    conv?.inWidth ?? 1,
-    conv?.inHeight ?? 1,
-    conv?.outWidth ?? 1,
-    conv?.outHeight ?? 1,
-    conv?.upsample ? 1 : 0,
-    epilogue.bias === false ? 0 : 1,
-    channelAdd ? 1 : 0,
-    epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
-    8,
-  ];
+  return {
+    ...{ rows: p.rows, row_tiles: rowTiles, column_tiles: columnTiles, columns4: p.columns / 4, k: p.k },
+    ...{ a_pitch: a.pitch, a_offset: a.offset ?? 0, a_batch: a.batch ?? p.rows * a.pitch },
+    k_stride: panels ? PANEL / 4 : pitch4,
+    panel_stride: panels ? (taps * (b.kTotal ?? p.k) * PANEL) / 4 : 0,
+    panel_width: panels ? PANEL / 4 : p.columns / 4,
+    b_batch: panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
+    b_offset: ((b.kOffset ?? 0) * PANEL) / 4,
+    ...{ y_pitch: y.pitch / 4, y_offset: (y.offset ?? 0) / 4, y_batch: (y.batch ?? p.rows * y.pitch) / 4 },
+    ...{ rows_per_image: channelAdd?.rowsPerImage ?? 1, channel_pitch: (channelAdd?.pitch ?? 0) / 4 },
+    scale: p.scale ?? 1,
+    ...{ taps_x: conv?.kernelWidth ?? 1, taps_y: conv?.kernelHeight ?? 1, stride: conv?.stride ?? 1 },
+    ...{ pad_top: conv?.padTop ?? 0, pad_left: conv?.padLeft ?? 0 },
+    ...{ in_w: conv?.inWidth ?? 1, in_h: conv?.inHeight ?? 1, out_w: conv?.outWidth ?? 1, out_h: conv?.outHeight ?? 1 },
+    grow: conv?.upsample ? 1 : 0,
+    has_bias: epilogue.bias === false ? 0 : 1,
+    has_channel_add: channelAdd ? 1 : 0,
+    has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
+    ...(family === 'broadcast' ? { tile_rows: 8 } : {}),
+    // What is bound whole starts at 0; the dispatcher fills the starts of windows.
+    ...(plainA(p) ? {} : { a_base: 0 }),
+    ...(plainY(p) ? {} : { y_base: 0 }),
+  };
+}
+
+/** Whether batches of rows lie back to back, so that a window may move over them; anything else is bound whole. */
+function plainA({ a, rows }: GemmProblem): boolean {
+  return a.batch === undefined || a.batch === rows * a.pitch;
+}
+
+function plainY({ y, rows }: GemmProblem): boolean {
+  return y.batch === undefined || y.batch === rows * y.pitch;
 }
 
 function bindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
@@ -187,20 +184,17 @@ function bindings(p: GemmProblem, tileRows: number, columnTiles: number): Kernel
     const pixels: [number, number] = p.conv ? inputPixels(p.conv, from, to) : [from, to];
     return [pixels[0] * p.a.pitch, pixels[1] * p.a.pitch];
   };
-  // Windows move in whole batches of rows that lie back to back; anything else is bound whole.
-  const plainA = p.a.batch === undefined || p.a.batch === p.rows * p.a.pitch;
-  const plainY = p.y.batch === undefined || p.y.batch === p.rows * p.y.pitch;
   const a: KernelBinding = { name: 'a', access: 'read' };
   const y: KernelBinding = { name: 'y', access: 'write' };
   const residual: KernelBinding = { name: 'residual', access: 'read' };
-  const yWindow = { param: Y_BASE, range: yRange, elementBytes: 4 * bytes };
+  const yWindow = { field: 'y_base', range: yRange, elementBytes: 4 * bytes };
   return [
-    plainA ? { ...a, window: { param: A_BASE, range: aRange, elementBytes: storageBytes(p.a.storage) } } : a,
+    plainA(p) ? { ...a, window: { field: 'a_base', range: aRange, elementBytes: storageBytes(p.a.storage) } } : a,
     { name: 'b', access: 'read' },
     { name: 'bias', access: 'read' },
     { name: 'channel_add', access: 'read' },
-    plainY && p.epilogue?.residual ? { ...residual, window: yWindow } : residual,
-    plainY ? { ...y, window: yWindow } : y,
+    plainY(p) && p.epilogue?.residual ? { ...residual, window: yWindow } : residual,
+    plainY(p) ? { ...y, window: yWindow } : y,
   ];
 }
 

@@ -8,7 +8,7 @@ import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { checkGemm, type GemmProblem, gemm, PANEL } from './gemm.ts';
-import { chooseFamily, type Family, float, type KernelCall, storageBytes } from './kernel.ts';
+import { chooseFamily, type Family, type KernelCall, storageBytes } from './kernel.ts';
 import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 
 /** Most rows that gemv takes. */
@@ -77,21 +77,16 @@ export function gemv(caps: Caps, problem: GemmProblem): KernelCall {
       ...(['a', 'b', 'bias', 'residual'] as const).map(name => ({ name, access: 'read' as const })),
       { name: 'y', access: 'write' },
     ],
-    params: [
-      rows,
-      rowTiles,
-      columns / 4,
-      k,
-      a.pitch,
-      ((b.kOffset ?? 0) * PANEL) / 4,
-      ((b.kTotal ?? k) * PANEL) / 4,
-      y.pitch / 4,
-      (y.offset ?? 0) / 4,
-      float(problem.scale ?? 1),
-      epilogue.bias === false ? 0 : 1,
-      epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
-      tileRows,
-    ],
+    params: {
+      ...{ rows, row_tiles: rowTiles, columns4: columns / 4, k, a_pitch: a.pitch },
+      b_offset: ((b.kOffset ?? 0) * PANEL) / 4,
+      panel_stride: ((b.kTotal ?? k) * PANEL) / 4,
+      ...{ y_pitch: y.pitch / 4, y_offset: (y.offset ?? 0) / 4 },
+      scale: problem.scale ?? 1,
+      has_bias: epilogue.bias === false ? 0 : 1,
+      join: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
+      tile_rows: tileRows,
+    },
     tiles: rowTiles * columnTiles,
     cost: {
       flops: 2 * rows * columns * k,

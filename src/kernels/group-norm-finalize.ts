@@ -3,7 +3,7 @@ import tileSource from '../../wgsl/group-norm-finalize-tile.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { checkGroupNorm, type GroupNormProblem, groupNormChannels, groupNormSizes } from './group-norm.ts';
-import { chooseFamily, type Family, float, type KernelCall } from './kernel.ts';
+import { chooseFamily, type Family, type KernelCall } from './kernel.ts';
 import { requireSizes } from './rows.ts';
 
 /** Partial sums of slabs, to be combined into a factor and a shift for each image and channel. */
@@ -47,7 +47,10 @@ export function groupNormFinalize(caps: Caps, problem: GroupNormFinalizeProblem)
       { name: 'bias', access: 'read' },
       { name: 'scale_shift', access: 'write' },
     ],
-    params: [groups, channels / groups, channels, pitch, pixels, slabPixels, slabs, float(eps)],
+    params: {
+      ...{ groups, group_channels: channels / groups, channels, pitch },
+      ...{ pixels, slab_pixels: slabPixels, slabs, eps },
+    },
     tiles: images * groups,
     cost: { flops: partials * 6, bytes: 8 * partials + 4 * scaleShift },
   };

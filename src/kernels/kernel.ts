@@ -5,7 +5,7 @@
 import { DeviceError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Access } from '../gpu/pipelines.ts';
-import type { Values } from '../gpu/specialize.ts';
+import type { Program } from '../gpu/specialize.ts';
 
 /** How elements lie in a buffer. Packed forms hold two 16-bit values a u32, for devices without shader-f16. */
 export type Storage = 'f32' | 'f16' | 'f16-packed' | 'bf16-packed';
@@ -15,24 +15,16 @@ export function storageBytes(storage: Storage): number {
   return storage === 'f32' ? 4 : 2;
 }
 
-/** A word of the uniform block: a u32, or an f32 wrapped by `float`. */
-export type ParamWord = number | { readonly f32: number };
-
-/** Marks an uniform word as f32. */
-export function float(value: number): ParamWord {
-  return { f32: value };
-}
-
 /** One storage binding of a kernel. */
 export interface KernelBinding {
   readonly name: string;
   readonly access: Access;
   /**
-   * For buffers that may exceed one binding: which elements tiles [first, end) touch, and which word of `params` holds the
-   * element index at which the bound window starts (the kernel subtracts it). Without it the whole buffer is bound.
+   * For buffers that may exceed one binding: which elements tiles [first, end) touch, and which field of `struct Params` holds
+   * the element index at which the bound window starts (the kernel subtracts it). Without it the whole buffer is bound.
    */
   readonly window?: {
-    readonly param: number;
+    readonly field: string;
     readonly range: (first: number, end: number) => readonly [start: number, end: number];
     readonly elementBytes: number;
   };
@@ -44,17 +36,15 @@ export interface Cost {
   readonly bytes: number;
 }
 
-/** Everything about a dispatch but its buffers. */
-export interface KernelCall {
-  /** Stem of the WGSL file, also the GPU label. */
-  readonly kernel: string;
-  readonly source: string;
-  readonly libs: readonly string[];
-  readonly values: Values;
-  /** Storage bindings in order, from @binding(1) on. @binding(0) is the uniform block. */
+/** Everything about a dispatch but its buffers. `kernel` is the stem of the WGSL file, also the GPU label. */
+export interface KernelCall extends Program {
+  /** The storage bindings that the text declares, in any order. @binding(0) is the uniform block. */
   readonly bindings: readonly KernelBinding[];
-  /** Words of the uniform block after `first_tile` and `end_tile`, which the dispatcher fills. */
-  readonly params: readonly ParamWord[];
+  /**
+   * The fields of the text's `struct Params` by their names there; their types too come from there. Left out are those that the
+   * dispatcher fills: `first_tile`, `end_tile`, and what windows name.
+   */
+  readonly params: Readonly<Record<string, number>>;
   /** Workgroups; each does the tile numbered first_tile + its linear index, and leaves when that is not below end_tile. */
   readonly tiles: number;
   readonly cost: Cost;

@@ -2,7 +2,7 @@ import broadcastSource from '../../wgsl/layer-norm-broadcast.wgsl';
 import tileSource from '../../wgsl/layer-norm-tile.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { chooseFamily, type Family, float, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { chooseFamily, type Family, type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
@@ -56,12 +56,12 @@ function rowNorm(caps: Caps, problem: LayerNormProblem, rms: boolean): KernelCal
     libs: [inputLib(x.storage), outputLib(y.storage)],
     values: { ...(broadcast ? { LANES: caps.subgroupSize } : {}), RMS: rms },
     bindings: [
-      rowBinding('x', 'read', x, 5, range),
+      rowBinding('x', 'read', x, 'x_base', range),
       { name: 'weight', access: 'read' },
       { name: 'bias', access: 'read' },
-      rowBinding('y', 'write', y, 6, range),
+      rowBinding('y', 'write', y, 'y_base', range),
     ],
-    params: [rows, width, x.pitch / 4, y.pitch / 4, float(eps), 0, 0],
+    params: { rows, width, x_pitch: x.pitch / 4, y_pitch: y.pitch / 4, eps },
     tiles: ceilDiv(rows, ROWS),
     cost: {
       flops: rows * width * 7,

@@ -2,7 +2,7 @@ import broadcastSource from '../../wgsl/softmax-broadcast.wgsl';
 import tileSource from '../../wgsl/softmax-tile.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { chooseFamily, type Family, float, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { chooseFamily, type Family, type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
@@ -39,8 +39,8 @@ export function softmax(caps: Caps, problem: SoftmaxProblem): KernelCall {
     source: broadcast ? broadcastSource : tileSource,
     libs: [inputLib(x.storage), outputLib(y.storage)],
     values: broadcast ? { LANES: caps.subgroupSize } : {},
-    bindings: [rowBinding('x', 'read', x, 5, range), rowBinding('y', 'write', y, 6, range)],
-    params: [rows, width, x.pitch / 4, y.pitch / 4, float(problem.scale ?? 1), 0, 0],
+    bindings: [rowBinding('x', 'read', x, 'x_base', range), rowBinding('y', 'write', y, 'y_base', range)],
+    params: { rows, width, x_pitch: x.pitch / 4, y_pitch: y.pitch / 4, scale: problem.scale ?? 1 },
     tiles: ceilDiv(rows, ROWS),
     cost: {
       flops: rows * width * 8,
