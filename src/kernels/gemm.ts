@@ -1,21 +1,15 @@
 /**
- * The call that matmul, linear and conv2d share: y = act(A * B + bias) + channelAdd + residual. This file turns one
- * description into uniform words and picks gemm-broadcast or gemm-tile; what A's rows are is the callers' business.
+ * The problem that matmul, linear and conv2d share: y = act(A * B + bias) + channelAdd + residual, and its two variants that take
+ * any number of rows. This file turns a description into uniform words; what A's rows are is the ops' business.
  */
-import broadcast from '../../wgsl/gemm-broadcast.wgsl';
-import tile from '../../wgsl/gemm-tile.wgsl';
+import broadcastSource from '../../wgsl/gemm-broadcast.wgsl';
+import tileSource from '../../wgsl/gemm-tile.wgsl';
+import sharedLib from '../../wgsl/lib/gemm.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import type { Caps } from '../gpu/caps.ts';
-import {
-  chooseFamily,
-  type Family,
-  type KernelBinding,
-  type KernelCall,
-  type Storage,
-  storageBytes,
-} from './kernel.ts';
+import { canBroadcast, type KernelBinding, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
+import type { Tiles, Variant } from './op.ts';
 
 /** What happens to a sum before it is stored, in this order: bias, activation, channelAdd, residual (added or multiplied). */
 export interface Epilogue {
@@ -71,46 +65,77 @@ export interface GemmProblem {
   readonly scale?: number | undefined;
   readonly conv?: ConvGeometry | undefined;
   readonly epilogue?: Epilogue | undefined;
-  readonly family?: Family | undefined;
 }
 
 /** Panel width of packed weights, in columns. */
 export const PANEL = 32;
 
+/** A tile of gemm-broadcast: 8 rows by four columns a lane. */
+const broadcast: Variant<GemmProblem, { readonly LANES: number }> = {
+  stem: 'gemm-broadcast',
+  weights: 'panels',
+  fits: canBroadcast,
+  rank: RANK.broadcast,
+  tiles: caps => ({ LANES: caps.subgroupSize }),
+  call: (_, problem, tiles) => {
+    const cut = { rows: 8, columns: 4 * tiles.LANES };
+    return gemmCall({ kernel: 'gemm-broadcast', source: broadcastSource }, problem, tiles, cut);
+  },
+};
+
+/** A tile of gemm-tile: ROWS of y by COLUMNS of B, half of which are gates where there are any. */
+export const GEMM_TILE: Variant<GemmProblem, { readonly ROWS: number; readonly COLUMNS: number }> = {
+  stem: 'gemm-tile',
+  weights: 'panels',
+  fits: () => true,
+  rank: RANK.tile,
+  tiles: () => ({ ROWS: 64, COLUMNS: 64 }),
+  call: (_, problem, tiles) => {
+    const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
+    return gemmCall({ kernel: 'gemm-tile', source: tileSource }, problem, tiles, cut);
+  },
+};
+
 /**
- * Chooses the variant and fills in the call. Bindings: a, b, bias, channel_add, residual, y; what the epilogue
- * leaves out must still be bound: to any small read-only buffer of the call, such as b.
- *
- * @throws ShapeError for pitches, offsets or K that are not multiples of 8 (offsets: 4)
+ * The variants for any number of rows. Bindings: a, b, bias, channel_add, residual, y; what the epilogue leaves out must still be
+ * bound: to any small read-only buffer of the call, such as b.
  */
-export function gemm(caps: Caps, problem: GemmProblem): KernelCall {
-  checkGemm('gemm', problem);
-  const family = chooseFamily(caps, problem.family);
+export const GEMM_VARIANTS: readonly Variant<GemmProblem>[] = [broadcast, GEMM_TILE];
+
+/** The layout in which the weights of a product lie: none where b is a tensor of activations. */
+export function packedOf({ b }: GemmProblem): 'panels' | undefined {
+  return b.layout === 'panels' ? 'panels' : undefined;
+}
+
+/** Rows and columns of y that one workgroup makes. */
+interface Cut {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+function gemmCall(
+  program: Pick<KernelCall, 'kernel' | 'source'>,
+  problem: GemmProblem,
+  tiles: Tiles,
+  cut: Cut,
+): KernelCall {
   const { batch, rows, columns, conv, epilogue = {} } = problem;
-  const lanes = caps.subgroupSize;
   const geglu = epilogue.geglu === true;
-  const tileRows = family === 'broadcast' ? 8 : 64;
-  const tileColumns = family === 'broadcast' ? lanes * 4 : geglu ? 32 : 64;
-  const rowTiles = ceilDiv(rows, tileRows);
-  const columnTiles = ceilDiv(columns, tileColumns);
+  const rowTiles = ceilDiv(rows, cut.rows);
+  const columnTiles = ceilDiv(columns, cut.columns);
   const taps = conv ? conv.kernelHeight * conv.kernelWidth : 1;
-  const flops = 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps;
-  const libs = [inputLib(problem.a.storage), weightLib(problem.b.storage), outputLib(problem.y.storage), activationLib];
   return {
-    kernel: family === 'broadcast' ? 'gemm-broadcast' : 'gemm-tile',
-    source: family === 'broadcast' ? broadcast : tile,
-    libs,
-    values: {
-      ...(family === 'broadcast' ? { LANES: lanes } : {}),
-      CONV: conv !== undefined,
-      GEGLU: geglu,
-      ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
-    },
-    bindings: bindings(problem, tileRows, columnTiles),
-    params: words(problem, rowTiles, columnTiles, taps, family),
+    ...program,
+    libs: [
+      ...[inputLib(problem.a.storage), weightLib(problem.b.storage), outputLib(problem.y.storage)],
+      ...[activationLib, sharedLib],
+    ],
+    values: { ...tiles, CONV: conv !== undefined, GEGLU: geglu, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
+    bindings: bindings(problem, cut.rows, columnTiles),
+    params: { ...words(problem, taps), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
     tiles: batch * rowTiles * columnTiles,
     cost: {
-      flops,
+      flops: 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps,
       bytes:
         batch * rows * problem.k * storageBytes(problem.a.storage) +
         taps * problem.k * columns * storageBytes(problem.b.storage) * (problem.b.layout === 'rows' ? batch : 1) +
@@ -119,19 +144,13 @@ export function gemm(caps: Caps, problem: GemmProblem): KernelCall {
   };
 }
 
-function words(
-  p: GemmProblem,
-  rowTiles: number,
-  columnTiles: number,
-  taps: number,
-  family: Family,
-): KernelCall['params'] {
+function words(p: GemmProblem, taps: number): KernelCall['params'] {
   const { a, b, y, conv, epilogue = {} } = p;
   const panels = b.layout === 'panels';
   const pitch4 = (b.pitch ?? 0) / 4;
   const channelAdd = epilogue.channelAdd;
   return {
-    ...{ rows: p.rows, row_tiles: rowTiles, column_tiles: columnTiles, columns4: p.columns / 4, k: p.k },
+    ...{ rows: p.rows, columns4: p.columns / 4, k: p.k },
     ...{ a_pitch: a.pitch, a_offset: a.offset ?? 0, a_batch: a.batch ?? p.rows * a.pitch },
     k_stride: panels ? PANEL / 4 : pitch4,
     panel_stride: panels ? (taps * (b.kTotal ?? p.k) * PANEL) / 4 : 0,
@@ -148,7 +167,6 @@ function words(
     has_bias: epilogue.bias === false ? 0 : 1,
     has_channel_add: channelAdd ? 1 : 0,
     has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
-    ...(family === 'broadcast' ? { tile_rows: 8 } : {}),
     // What is bound whole starts at 0; the dispatcher fills the starts of windows.
     ...(plainA(p) ? {} : { a_base: 0 }),
     ...(plainY(p) ? {} : { y_base: 0 }),

@@ -2,7 +2,6 @@
  * The contract of a kernel: plain data that says which WGSL to run, on which buffers, over how many tiles.
  * Kernels know shapes and buffers, not tensors. One file each, beside its wgsl/<stem>.wgsl.
  */
-import { DeviceError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Access } from '../gpu/pipelines.ts';
 import type { Program } from '../gpu/specialize.ts';
@@ -50,23 +49,18 @@ export interface KernelCall extends Program {
   readonly cost: Cost;
 }
 
-/** Which family of variants a device gets: `broadcast` for software Vulkan, `tile` for GPUs. */
-export type Family = 'broadcast' | 'tile';
+/**
+ * Whether a device can run the `broadcast` kernels: subgroups of one fixed size that their texts are written for, 4 to 16 lanes.
+ */
+export function canBroadcast(caps: Pick<Caps, 'subgroupSize'>): boolean {
+  return caps.subgroupSize >= 4 && caps.subgroupSize <= 16;
+}
 
 /**
- * The family for a device; `asked` overrides it where the device can run it. On lavapipe, whose compiler spills every register
- * at a barrier, broadcasts multiply at 19 to 21 GFLOP/s and tiles at 8 to 11; tiles need no subgroups (docs/decisions/0003).
+ * Ranks of the two families. On lavapipe, whose compiler spills every register at a barrier, broadcasts multiply at 19 to 21
+ * GFLOP/s and tiles at 8 to 11; on GPUs broadcasts come last (docs/decisions/0003).
  */
-export function chooseFamily(caps: Caps, asked?: Family): Family {
-  const possible = caps.subgroupSize >= 4 && caps.subgroupSize <= 16;
-  if (asked === 'broadcast' && !possible) {
-    throw new DeviceError({
-      op: 'chooseFamily',
-      problem: 'the broadcast kernels need subgroups of one fixed size',
-      expected: '4 to 16 lanes',
-      received: caps.subgroupSize,
-      fix: "Leave the family out, or ask for 'tile'.",
-    });
-  }
-  return asked ?? (caps.software && possible ? 'broadcast' : 'tile');
-}
+export const RANK = {
+  broadcast: (caps: Pick<Caps, 'software'>): number => (caps.software ? 0 : 2),
+  tile: (): number => 1,
+} as const;

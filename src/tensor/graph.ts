@@ -9,6 +9,7 @@ import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { KernelCall, Storage } from '../kernels/kernel.ts';
+import type { Tuning } from '../kernels/op.ts';
 import { DeviceTensor } from './device-tensor.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import { Plan, type PlanOptions } from './plan.ts';
@@ -30,6 +31,8 @@ export interface Placed {
 /** What a node may do when it is turned into kernel calls. */
 export interface Lowering {
   readonly caps: Caps;
+  /** What the plan's maker says about the choice of variants. */
+  readonly tuning: Tuning | undefined;
   storage(dtype: DType): Storage;
   /** Memory for this node's own use. */
   temporary(shape: Shape, dtype: DType): Tensor;

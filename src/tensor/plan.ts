@@ -8,6 +8,8 @@ import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN } from '../g
 import type { Gpu } from '../gpu/device.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
 import type { KernelCall, Storage } from '../kernels/kernel.ts';
+import type { Tuning } from '../kernels/op.ts';
+import { checkTuning } from '../kernels/registry.ts';
 import type { DeviceTensor } from './device-tensor.ts';
 import { rewrite } from './fuse.ts';
 import type { Graph, Lowering, Placed, Value } from './graph.ts';
@@ -20,6 +22,8 @@ import type { Tensor } from './tensor.ts';
 export interface PlanOptions {
   /** Merge neighbouring operations into one kernel; default true. Tests switch it off to see every activation. */
   readonly fuse?: boolean | undefined;
+  /** Which variants run, where not those that a device gets by rank; default none. The same data gives the same plan. */
+  readonly tuning?: Tuning | undefined;
   /** For messages and GPU tools. */
   readonly label?: string | undefined;
 }
@@ -64,7 +68,7 @@ export class Plan {
   static async compile(graph: Graph, options: PlanOptions): Promise<Plan> {
     const { gpu } = graph;
     const label = options.label ?? 'plan';
-    const { steps, homes, index, memory } = prepared(graph, options.fuse !== false);
+    const { steps, homes, index, memory } = prepared(graph, options);
     const arenas: BufferSlice[] = [];
     const list = new DispatchList(gpu);
     const sliceOf = (operand: Operand): BufferSlice => {
@@ -130,9 +134,9 @@ export class Plan {
 }
 
 /** Kernel calls and the places of what they read and write; a refusal frees the graph's constants. */
-function prepared(graph: Graph, fuse: boolean) {
+function prepared(graph: Graph, options: PlanOptions) {
   try {
-    const steps = lower(graph, fuse);
+    const steps = lower(graph, options);
     const homes = homesOf(graph);
     const { intervals, index } = lifetimes(steps, homes);
     return { steps, homes, index, memory: planMemory(intervals, SLICE_ALIGN, graph.gpu.caps.maxBufferBytes) };
@@ -143,10 +147,12 @@ function prepared(graph: Graph, fuse: boolean) {
 }
 
 /** Kernel calls in order, the copies for stores last. */
-function lower(graph: Graph, fuse: boolean): Step[] {
+function lower(graph: Graph, { fuse = true, tuning }: PlanOptions): Step[] {
+  if (tuning) checkTuning(tuning);
   const steps: Step[] = [];
   const lowering: Lowering = {
     caps: graph.gpu.caps,
+    tuning,
     storage: (dtype: DType): Storage => storageOf(dtype, graph.gpu.caps),
     temporary: (shape: Shape, dtype: DType): Tensor => graph.allocate(shape, dtype),
     emit: (call, buffers) => {
