@@ -1,4 +1,4 @@
-/** What layers may use of the tensor layer: tensors, parameters and the functions that record operations. */
+/** The tensor layer's face for nn and the models: tensors, parameters and the functions that record operations, by hand. */
 
 export type { Padding } from '../kernels/conv2d.ts';
 export { argmax } from './ops/argmax.ts';

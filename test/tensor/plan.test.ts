@@ -241,7 +241,7 @@ describe('two plans of one graph', () => {
   });
 
   it('leave the graph as it was recorded', async () => {
-    const { graph, dispose } = await record();
+    const { graph, out, dispose } = await record();
     const before = descriptionOf(graph);
     expect(before.nodes.length).toBeGreaterThan(8);
     const fused = await graph.compile();
@@ -249,7 +249,10 @@ describe('two plans of one graph', () => {
     const plain = await graph.compile({ fuse: false });
     expect(descriptionOf(graph)).toEqual(before);
     expect(fused.dispatches).toBeLessThan(plain.dispatches);
-    for (const thing of [fused, plain]) thing.dispose();
+    const again = await graph.compile();
+    expect(costOf(again)).toEqual(costOf(fused));
+    expect(await resultOf(again, out)).toEqual(await resultOf(fused, out));
+    for (const thing of [fused, plain, again]) thing.dispose();
     dispose();
   });
 
