@@ -1,3 +1,4 @@
+/** Convolutions as products: rows of A are output pixels, and the K axis runs over taps, then input channels. */
 import { ShapeError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';

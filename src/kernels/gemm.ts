@@ -9,7 +9,7 @@ import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
 import { canBroadcast, type KernelBinding, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
-import type { Tiles, Variant } from './op.ts';
+import type { PackedLayout, Tiles, Variant } from './op.ts';
 
 /** What happens to a sum before it is stored, in this order: bias, activation, channelAdd, residual (added or multiplied). */
 export interface Epilogue {
@@ -51,10 +51,10 @@ export interface GemmProblem {
   readonly a: { readonly pitch: number; readonly offset?: number; readonly batch?: number; readonly storage: Storage };
   /**
    * `panels`: packed weights [N/32][taps * K][32], of which one tap's K may be a part: `kOffset` of `kTotal` (where the rows of A
-   * are the halves of a concatenation). `rows`: a plain matrix [K][pitch] per batch.
+   * are the halves of a concatenation). `plain`: a matrix [K][pitch] per batch, no weight.
    */
   readonly b: {
-    readonly layout: 'panels' | 'rows';
+    readonly layout: PackedLayout | 'plain';
     readonly storage: Storage;
     readonly pitch?: number;
     readonly batch?: number;
@@ -103,8 +103,8 @@ export const GEMM_TILE: Variant<GemmProblem, { readonly ROWS: number; readonly C
 export const GEMM_VARIANTS: readonly Variant<GemmProblem>[] = [broadcast, GEMM_TILE];
 
 /** The layout in which the weights of a product lie: none where b is a tensor of activations. */
-export function packedOf({ b }: GemmProblem): 'panels' | undefined {
-  return b.layout === 'panels' ? 'panels' : undefined;
+export function packedOf({ b }: GemmProblem): PackedLayout | undefined {
+  return b.layout === 'plain' ? undefined : b.layout;
 }
 
 /** Rows and columns of y that one workgroup makes. */
@@ -138,7 +138,7 @@ function gemmCall(
       flops: 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps,
       bytes:
         batch * rows * problem.k * storageBytes(problem.a.storage) +
-        taps * problem.k * columns * storageBytes(problem.b.storage) * (problem.b.layout === 'rows' ? batch : 1) +
+        taps * problem.k * columns * storageBytes(problem.b.storage) * (problem.b.layout === 'plain' ? batch : 1) +
         batch * rows * columns * storageBytes(problem.y.storage) * (epilogue.residual ? 2 : 1),
     },
   };

@@ -1,3 +1,4 @@
+/** Layer and root-mean-square normalisation of rows: one pair of texts, two ops. */
 import broadcastSource from '../../wgsl/layer-norm-broadcast.wgsl';
 import tileSource from '../../wgsl/layer-norm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/layer-norm.wgsl';

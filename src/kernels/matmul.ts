@@ -46,7 +46,7 @@ function asGemm(p: MatmulProblem): GemmProblem {
     k: p.k,
     scale: p.scale,
     a: { pitch: p.k, storage: p.a },
-    b: { layout: 'rows', pitch: p.columns, batch: p.sharedB ? 0 : p.k * p.columns, storage: p.b },
+    b: { layout: 'plain', pitch: p.columns, batch: p.sharedB ? 0 : p.k * p.columns, storage: p.b },
     y: { pitch: p.columns, storage: p.y },
     epilogue: p.epilogue,
   };

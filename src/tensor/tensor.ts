@@ -35,7 +35,7 @@ export interface Placed {
 export interface Lowering {
   readonly caps: Caps;
   /** What the plan's maker says about the choice of variants. */
-  readonly tuning: Tuning | undefined;
+  readonly tuning?: Tuning | undefined;
   /** How a dtype is stored on this device. */
   storage(dtype: DType): Storage;
   /** Memory for this node's own use. */

@@ -60,7 +60,7 @@ function choices(caps: Caps): Record<string, string> {
   return {
     'linear, rows 1, 4, 5, 16, 17': [1, 4, 5, 16, 17].map(n => stem(LINEAR, rows(n))).join(' '),
     'linear, 1 row with a gate': stem(LINEAR, rows(1, { epilogue: { geglu: true } })),
-    'linear, 1 row of plain b': stem(LINEAR, rows(1, { b: { layout: 'rows', storage: 'f32', pitch: 64 } })),
+    'linear, 1 row of plain b': stem(LINEAR, rows(1, { b: { layout: 'plain', storage: 'f32', pitch: 64 } })),
     'linear, 2 batches of 1 row': stem(LINEAR, rows(1, { batch: 2 })),
     'conv2d, 3 x 3 and a single pixel': `${stem(CONV2D, CONV)} ${stem(CONV2D, POINT)}`,
     'matmul, 1 row': stem(MATMUL, PRODUCT),
@@ -152,9 +152,13 @@ describe('tuning', () => {
   });
 
   it('refuses a forced variant that cannot run the problem, or that there is not', () => {
-    expect(() => stem(17, { force: { linear: 'gemv-tile' } })).toThrowErrorMatchingInlineSnapshot(`[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got gemv-tile (tuning.force.linear). Force one of these, or leave it out.]`);
+    expect(() => stem(17, { force: { linear: 'gemv-tile' } })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got gemv-tile (tuning.force.linear). Force one of these, or leave it out.]`,
+    );
     expect(() => stem(1, { force: { linear: 'gemm-broadcast' } }, nvidia)).toThrow(InputError);
-    expect(() => stem(1, { force: { linear: 'gemm-tiles' } })).toThrowErrorMatchingInlineSnapshot(`[InputError: linear: there is no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got gemm-tiles (tuning.force.linear). Force one of these, or leave it out.]`);
+    expect(() => stem(1, { force: { linear: 'gemm-tiles' } })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: linear: there is no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got gemm-tiles (tuning.force.linear). Force one of these, or leave it out.]`,
+    );
   });
 
   it('takes the first measured choice that matches and fits, and else the rank', () => {
@@ -175,10 +179,14 @@ describe('tuning', () => {
     expect(() =>
       checkTuning({ force: { linear: 'gemm-tile' }, table: [{ op: 'softmax', variant: 'softmax-tile' }] }),
     ).not.toThrow();
-    expect(() => checkTuning({ force: { lineal: 'gemm-tile' } })).toThrowErrorMatchingInlineSnapshot(`[InputError: checkTuning: there is no such op with variants: expected [linear, conv2d, matmul, attention, layerNorm, rmsNorm, groupNormFinalize, softmax], got lineal (tuning.force.lineal). Correct the name.]`);
+    expect(() => checkTuning({ force: { lineal: 'gemm-tile' } })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: checkTuning: there is no such op with variants: expected [linear, conv2d, matmul, attention, layerNorm, rmsNorm, groupNormFinalize, softmax], got lineal (tuning.force.lineal). Correct the name.]`,
+    );
     expect(() =>
       checkTuning({ table: [{ op: 'linear', variant: 'softmax-tile' }] }),
-    ).toThrowErrorMatchingInlineSnapshot(`[InputError: checkTuning: 'linear' has no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got softmax-tile (tuning.table[0]). Correct the name.]`);
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: checkTuning: 'linear' has no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got softmax-tile (tuning.table[0]). Correct the name.]`,
+    );
   });
 });
 
@@ -214,11 +222,15 @@ describe('an op of any kind', () => {
       'few',
     );
     const force = { planted: 'many' };
-    expect(() => choose(op, caps, { rows: 1, packed: 'rows' }, { force })).toThrowErrorMatchingInlineSnapshot(`[InputError: planted: the forced variant cannot run this problem on this device: expected [few, twin], got many (tuning.force.planted). Force one of these, or leave it out.]`);
+    expect(() => choose(op, caps, { rows: 1, packed: 'rows' }, { force })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: planted: the forced variant cannot run this problem on this device: expected [few, twin], got many (tuning.force.planted). Force one of these, or leave it out.]`,
+    );
   });
 
   it('says so where nothing can run, and checks the problem before it chooses', () => {
-    expect(() => choose(op, caps, { rows: 5, packed: 'rows' })).toThrowErrorMatchingInlineSnapshot(`[DeviceError: planted: no variant can run this problem on this device: expected [many, few, twin]. Use another adapter, or weights packed in another layout.]`);
+    expect(() => choose(op, caps, { rows: 5, packed: 'rows' })).toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: planted: no variant can run this problem on this device: expected [many, few, twin]. Use another adapter, or weights packed in another layout.]`,
+    );
     expect(() => callOf(op, caps, { rows: 0 }, { force: { planted: 'none' } })).toThrow('planted: no rows');
   });
 });

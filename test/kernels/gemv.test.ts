@@ -160,7 +160,7 @@ describe('gemv', () => {
     expect([kernel({ rows: 16 }, hardware), kernel({ rows: 17 }, hardware)]).toEqual(['gemv-tile', 'gemm-tile']);
     const other: Partial<GemmProblem>[] = [
       { batch: 2 },
-      { b: { layout: 'rows', storage: 'f32', pitch: 64 } },
+      { b: { layout: 'plain', storage: 'f32', pitch: 64 } },
       { a: { ...problem.a, offset: 8 } },
       { epilogue: { geglu: true } },
       { epilogue: { channelAdd: { rowsPerImage: 4, pitch: 64 } } },
@@ -175,7 +175,7 @@ describe('gemv', () => {
     const refused: Partial<GemmProblem>[] = [
       { rows: 17 },
       { batch: 2 },
-      { b: { layout: 'rows', storage: 'f32', pitch: 64 } },
+      { b: { layout: 'plain', storage: 'f32', pitch: 64 } },
       { a: { ...problem.a, offset: 8 } },
       { epilogue: { geglu: true } },
       { epilogue: { channelAdd: { rowsPerImage: 4, pitch: 64 } } },
@@ -185,7 +185,11 @@ describe('gemv', () => {
         'linear: the forced variant cannot run this problem on this device',
       );
     }
-    expect(() => gemv(gpu.caps, { ...problem, rows: 17 }, { family })).toThrowErrorMatchingInlineSnapshot();
-    expect(() => gemv(gpu.caps, { ...problem, k: 12 }, { family })).toThrowErrorMatchingInlineSnapshot();
+    expect(() => gemv(gpu.caps, { ...problem, rows: 17 }, { family })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got gemv-broadcast (tuning.force.linear). Force one of these, or leave it out.]`,
+    );
+    expect(() => gemv(gpu.caps, { ...problem, k: 12 }, { family })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: linear: must be a multiple of 8: got 12 (k). Pad the rows.]`,
+    );
   });
 });

@@ -171,7 +171,7 @@ export class ContractionNode implements Node {
       const storage = { input: a.storage, weight: weight.storage, output: y.storage };
       return conv2d(l.caps, { ...this.#geometry(conv), ...storage, epilogue }, l.tuning);
     }
-    const b = { layout: 'panels', storage: weight.storage, kTotal: weight.k, kOffset } as const;
+    const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
     const sizes = { batch: 1, rows: output.rows, columns: window.columns, k: x.pitch };
     return linearCall(l.caps, { ...sizes, a, b, y, epilogue }, l.tuning);
   }
