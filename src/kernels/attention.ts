@@ -12,6 +12,8 @@ import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
 import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
 
+export type { AttentionBias, AttentionProblem, AttentionRows } from './attention-problem.ts';
+
 /** Invocations along the columns of a head, in attention-tile. */
 const THREADS = 16;
 

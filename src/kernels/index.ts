@@ -20,8 +20,7 @@ export type { Access, Pipeline, PipelineCache } from '../gpu/pipelines.ts';
 export { type Program, specialize, type Values } from '../gpu/specialize.ts';
 // The kernels.
 export { type ArgmaxProblem, argmax } from './argmax.ts';
-export { ATTENTION, attention } from './attention.ts';
-export type { AttentionBias, AttentionProblem, AttentionRows } from './attention-problem.ts';
+export { ATTENTION, type AttentionBias, type AttentionProblem, type AttentionRows, attention } from './attention.ts';
 export { type CacheAppendProblem, cacheAppend } from './cache-append.ts';
 export { type CacheGatherProblem, cacheGather, LARGEST_GROUP } from './cache-gather.ts';
 export { CONV2D, type Conv2dProblem, conv2d, conv2dSize, type Padding } from './conv2d.ts';
