@@ -73,7 +73,7 @@ export function elementwiseBinary(problem: ElementwiseBinaryProblem): KernelCall
   const beta = (problem.beta ?? 1) * (operation === 'subtract' ? -1 : 1);
   const sameRows = bRows === rows && divide === 1;
   return {
-    kernel: op,
+    kernel: 'elementwise-binary',
     source,
     libs: [inputLib(a.storage), weightLib(b.storage), outputLib(y.storage)],
     values: { OPERATION: OPERATION[operation], BROADCAST: !sameRows, SCALAR: scalar },
