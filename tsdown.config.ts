@@ -18,7 +18,7 @@ export default defineConfig({
   loader: { '.wgsl': 'text' },
   fixedExtension: false,
   hash: false,
-  // Public types speak of GPUDevice and the like, which no TypeScript library declares yet.
-  banner: { dts: '/// <reference types="@webgpu/types" />' },
+  // Shared chunks lie apart: one that is called like an entry would take the place of its declarations.
+  outputOptions: { chunkFileNames: 'chunks/[name].js' },
   dts: { tsconfig: 'test/tsconfig.json', entry: Object.values(ENTRIES) },
 });

@@ -1,4 +1,5 @@
 /** What generation is given and what it returns. */
+import type { AbortSignalLike } from '../core/platform.ts';
 import type { Generator } from '../schedulers/generator.ts';
 import type { Sequences, StartDecoder } from './decoder.ts';
 import type { LogitsProcessor } from './processor.ts';
@@ -45,7 +46,7 @@ export type GenerateOptions = { readonly [K in keyof GenerationSettings]?: Gener
   /** torch's random stream: `new Generator(seed)` draws what torch draws after manual_seed(seed); fresh where absent. */
   readonly generator?: Generator | undefined;
   /** Ends the call between two steps with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   /** Called for each id of a sequence that is not done yet; not with beams. */
   readonly onToken?: ((event: TokenEvent) => void) | undefined;
   /** Own processors, after the ones that settings ask for and before those of sampling. */

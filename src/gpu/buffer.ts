@@ -1,11 +1,13 @@
 /** Device memory: buffers as slices, uploads, and read-back through one staging buffer a device. */
+
 import { DeviceError } from '../core/errors.ts';
 import { alignUp } from '../core/shape.ts';
 import type { Gpu } from './device.ts';
+import type { WebGpuBuffer } from './webgpu-types.ts';
 
 /** Part of a GPU buffer, in bytes. `offset` is a multiple of 256. */
 export interface BufferSlice {
-  readonly buffer: GPUBuffer;
+  readonly buffer: WebGpuBuffer;
   readonly offset: number;
   readonly size: number;
 }

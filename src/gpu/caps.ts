@@ -1,3 +1,5 @@
+import type { WebGpuAdapterInfo, WebGpuDevice } from './webgpu-types.ts';
+
 /** How f16 values lie in memory on a device: as f16, or two to a u32 where shader-f16 is absent or slower. */
 export type HalfStorage = 'f16' | 'f16-packed';
 
@@ -38,7 +40,7 @@ export interface CapsOptions {
 }
 
 /** Reads the capabilities off a granted device. */
-export function readCaps(device: GPUDevice, info: GPUAdapterInfo, options: CapsOptions = {}): Caps {
+export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options: CapsOptions = {}): Caps {
   const limits = device.limits;
   const subgroups = device.features.has('subgroups' as GPUFeatureName);
   const min = info.subgroupMinSize ?? 0;

@@ -2,17 +2,19 @@
  * The device: asking for an adapter, reading what it can do, building pipelines, and saying clearly what is missing.
  * Buffers and dispatches live in kernels/; this file knows nothing of tensors.
  */
+
 import { DeviceError } from '../core/errors.ts';
 import { type Caps, type CapsOptions, readCaps } from './caps.ts';
 import { PipelineCache } from './pipelines.ts';
+import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
 
 /** Which device `Gpu.request` asks for, or the one it takes. */
 export interface GpuOptions extends CapsOptions {
   /** The WebGPU entry point; default `navigator.gpu`. In Node, `pentimento/node` supplies Dawn's. */
-  gpu?: GPU | undefined;
+  gpu?: WebGpu | undefined;
   /** A device that the caller made and keeps; nothing is requested then and `dispose` leaves it alone. */
-  device?: GPUDevice | undefined;
-  powerPreference?: GPUPowerPreference | undefined;
+  device?: WebGpuDevice | undefined;
+  powerPreference?: WebGpuPowerPreference | undefined;
   /** Asks for the fallback (software) adapter. */
   forceFallbackAdapter?: boolean | undefined;
   /** Only an adapter whose vendor, architecture, device or description contains this text, case ignored. */
@@ -38,7 +40,7 @@ const OUT_OF_MEMORY = 'If memory ran out: use dtype float16, enableModelCpuOfflo
 
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
 export class Gpu {
-  readonly device: GPUDevice;
+  readonly device: WebGpuDevice;
   readonly caps: Caps;
   readonly pipelines: PipelineCache;
   readonly #owned: boolean;
@@ -189,6 +191,6 @@ async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {
 }
 
 /** Vendor, architecture, device and description in one line. */
-export function describeAdapter(info: GPUAdapterInfo): string {
+export function describeAdapter(info: WebGpuAdapterInfo): string {
   return [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ') || 'unnamed adapter';
 }

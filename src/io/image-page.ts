@@ -1,5 +1,7 @@
 /** Pictures in a page or worker, through the browser's own decoders. Node's twin is src/node/images.ts. */
+
 import { InputError } from '../core/errors.ts';
+import type { AbortSignalLike, BlobLike, OffscreenCanvasLike, PagePicture, UrlLike } from '../core/platform.ts';
 import {
   checkImage,
   type GreyImage,
@@ -12,17 +14,7 @@ import {
 } from './image.ts';
 
 /** What `loadImage` takes in a page: a URL, a file, its bytes, or a picture that the page already shows. */
-export type ImageInput =
-  | string
-  | URL
-  | Blob
-  | ArrayBuffer
-  | Uint8Array
-  | ImageData
-  | ImageBitmap
-  | HTMLImageElement
-  | HTMLCanvasElement
-  | OffscreenCanvas;
+export type ImageInput = string | UrlLike | BlobLike | ArrayBuffer | Uint8Array | PagePicture;
 
 /**
  * Loads a picture as RGB, upright. Alpha is dropped: the colour under it counts. The bitmap of a canvas or an
@@ -34,7 +26,7 @@ export type ImageInput =
  */
 export async function loadImage(
   input: ImageInput,
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: { readonly signal?: AbortSignalLike | undefined } = {},
 ): Promise<RgbImage> {
   if (typeof input === 'string' || input instanceof URL)
     return decodeBlob(await download(String(input), options.signal), String(input));
@@ -56,7 +48,7 @@ export async function decodeImage(bytes: ArrayBuffer | Uint8Array): Promise<RgbI
  * @param type MIME type, such as image/png or image/jpeg
  * @param quality of a JPEG, 1 to 100
  */
-export async function encodeImage(image: RgbImage | GreyImage, type = 'image/png', quality = 95): Promise<Blob> {
+export async function encodeImage(image: RgbImage | GreyImage, type = 'image/png', quality = 95): Promise<BlobLike> {
   const blob = await toCanvas(image).convertToBlob({ type, quality: quality / 100 });
   if (blob.type === type) return blob;
   throw new InputError({
@@ -87,7 +79,7 @@ export async function saveImage(name: string, image: RgbImage | GreyImage, quali
 }
 
 /** A picture on a canvas, to be shown. */
-export function toCanvas(image: RgbImage | GreyImage): OffscreenCanvas {
+export function toCanvas(image: RgbImage | GreyImage): OffscreenCanvasLike {
   const { width, height, data } = checkImage(isGrey(image) ? greyToRgb(image) : image, 'toCanvas');
   const pixels = new ImageData(width, height);
   for (let i = 0, o = 0; i < data.length; i += 3, o += 4) {

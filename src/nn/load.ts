@@ -1,4 +1,5 @@
 import { DeviceError } from '../core/errors.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../tensor/gpu.ts';
 import { allocate, type Piece, type Request, release, upload } from '../tensor/upload.ts';
@@ -11,7 +12,7 @@ export interface LoadOptions {
   readonly dtype?: 'float32' | 'float16' | undefined;
   /** Called after each read with the bytes so far and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   /** Bytes of the file that are on their way at once; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
 }

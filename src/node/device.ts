@@ -2,10 +2,12 @@
  * The device in Node: Dawn from the optional package `webgpu`, loaded when it is asked for. What a device can do is
  * read in src/gpu; this file knows which packages and drivers must be there, and says so when they are not.
  */
+
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { DeviceError } from '../core/errors.ts';
 import { describeAdapter, Gpu, type GpuOptions } from '../gpu/device.ts';
+import type { WebGpuAdapterInfo, WebGpuLimits } from '../gpu/webgpu-types.ts';
 
 /** What `requestGpu` takes beside the options of `Gpu.request`. */
 export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device'> {
@@ -17,9 +19,9 @@ export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device'> {
 export interface AdapterDescription {
   readonly name: string;
   readonly backend: string;
-  readonly info: GPUAdapterInfo;
+  readonly info: WebGpuAdapterInfo;
   readonly features: readonly string[];
-  readonly limits: GPUSupportedLimits;
+  readonly limits: WebGpuLimits;
 }
 
 interface Dawn {

@@ -2,6 +2,7 @@
  * Models from the Hugging Face Hub, kept in the cache that the Python tools use, so that what is there already is not
  * downloaded again. Only the files that a pipeline reads are fetched: one set of weights a component.
  */
+
 import { createHash } from 'node:crypto';
 import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -10,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { InputError, WeightsError } from '../core/errors.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
 import { candidates } from '../io/checkpoint.ts';
 
 /** Where a download stands. */
@@ -30,7 +32,7 @@ export interface FetchModelOptions {
   /** Another server that speaks the Hub's protocol; HF_ENDPOINT by default. */
   readonly hubUrl?: string | undefined;
   readonly onProgress?: ((event: DownloadEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
 }
 
 interface HubFile {

@@ -1,10 +1,12 @@
 /** Pictures in Node: PNG through pngjs, JPEG through jpeg-js. The page's twin is src/io/image-page.ts. */
+
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { InputError } from '../core/errors.ts';
+import type { AbortSignalLike, BlobLike, UrlLike } from '../core/platform.ts';
 import { tiffOrientation } from '../io/exif.ts';
 import {
   applyOrientation,
@@ -22,7 +24,7 @@ import { reason } from './files.ts';
 import { decodeJpegPixels } from './jpeg.ts';
 
 /** What `loadImage` takes: a path, a URL (http, https, file, data), a Blob or the file's bytes. */
-export type ImageInput = string | URL | Blob | ArrayBuffer | Uint8Array;
+export type ImageInput = string | UrlLike | BlobLike | ArrayBuffer | Uint8Array;
 
 /** A file that unpacks to more pixels than this is taken for an attack. */
 const MAX_PIXELS = 178_956_970;
@@ -36,7 +38,7 @@ const MAX_PIXELS = 178_956_970;
  */
 export async function loadImage(
   input: ImageInput,
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: { readonly signal?: AbortSignalLike | undefined } = {},
 ): Promise<RgbImage> {
   if (input instanceof Uint8Array) return decodeImage(input);
   if (input instanceof ArrayBuffer) return decodeImage(new Uint8Array(input));

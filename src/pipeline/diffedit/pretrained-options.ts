@@ -1,5 +1,7 @@
 /** What `DiffEditPipeline.fromPretrained` is told. */
+
 import { InputError } from '../../core/errors.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Gpu } from '../../gpu/device.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import { checkCount } from './checks.ts';
@@ -17,7 +19,7 @@ export interface PretrainedOptions {
   readonly inverseScheduler?: DDIMInverseScheduler | undefined;
   /** Told of loading, and of every call that brings no listener of its own. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   /** Told of cut prompts, corrected configs and the like; default console.warn. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Mends the original's slips Q1, Q3, Q4 and Q12 (docs/parity.md) instead of repeating them. Default false. */

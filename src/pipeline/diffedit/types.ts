@@ -2,7 +2,9 @@
  * What the pipeline takes and returns. Names are those of diffusers' StableDiffusionDiffEditPipeline in camelCase, with the
  * same defaults; what diffusers lacks is marked "extra".
  */
+
 import type { NdArray } from '../../core/ndarray.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { GreyImage, RgbImage } from '../../io/image.ts';
 import type { MaskInput, NumericArray } from '../../io/mask.ts';
 import type { OutputType } from '../../io/postprocess.ts';
@@ -51,7 +53,7 @@ export type StepCallback = (step: number, timestep: number, latents: () => Promi
 /** Arguments of all calls. */
 export interface CommonArgs {
   /** Ends the call: it rejects with the signal's reason, and the pipeline stays usable. Extra. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   /** Told of every finished piece. Extra. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
   /** Source of noise; by default a new one with a seed from the clock's randomness. */

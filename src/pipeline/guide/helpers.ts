@@ -2,8 +2,10 @@
  * The pieces of the published DiffEdit guide, each usable alone: a caption of a picture, sentences about a concept, the
  * average of their embeddings. guide.ts strings them together.
  */
+
 import { InputError } from '../../core/errors.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import { dim } from '../../core/shape.ts';
 import type { GenerateOptions } from '../../generation/index.ts';
 import type { RgbImage } from '../../io/image.ts';
@@ -46,7 +48,7 @@ export interface GeneratePromptsOptions {
   readonly cleanUp?: boolean | undefined;
   /** torch's CPU stream; source and target share one, in this order. By default a new one from entropy. */
   readonly generator?: Generator | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   readonly onToken?: GenerateOptions['onToken'];
 }
 

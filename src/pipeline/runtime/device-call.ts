@@ -1,6 +1,8 @@
 /** One call on a pipeline: its signal, its progress, its tensors, and the right to the device. */
+
 import { DeviceError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Gpu } from '../../gpu/device.ts';
 import { Graph } from '../../tensor/graph.ts';
 import type { Plan } from '../../tensor/plan.ts';
@@ -19,7 +21,7 @@ export interface SessionHome {
 }
 
 export interface SessionOptions {
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
 }
 

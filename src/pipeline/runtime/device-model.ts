@@ -1,5 +1,7 @@
 /** What the text models share around their work: opening, loading, one call at a time, offloading, the end. */
+
 import { DeviceError, InputError } from '../../core/errors.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { TensorSource } from '../../core/tensor-source.ts';
 import { Gpu } from '../../gpu/device.ts';
 import type { Weights } from '../../nn/weights.ts';
@@ -11,7 +13,7 @@ export interface ShellOptions {
   readonly gpu?: Gpu | undefined;
   readonly dtype?: 'float32' | 'float16' | undefined;
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   readonly modelCpuOffload?: boolean | undefined;
 }
 
@@ -100,7 +102,7 @@ export class ModelShell<M, C extends Context> {
    * One call at a time, with the weights on the device.
    * @throws DeviceError for a busy or disposed model, also for one that is disposed meanwhile; the signal's reason
    */
-  async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  async run<T>(signal: AbortSignalLike | undefined, work: () => Promise<T>): Promise<T> {
     this.check();
     if (this.#busy) throw this.#isBusy();
     this.#busy = true;
@@ -157,7 +159,7 @@ export class ModelShell<M, C extends Context> {
     if (this.#options.gpu === undefined) this.home.gpu.dispose();
   }
 
-  async #load(signal: AbortSignal | undefined): Promise<void> {
+  async #load(signal: AbortSignalLike | undefined): Promise<void> {
     const start = performance.now();
     await this.#component.load({
       signal,

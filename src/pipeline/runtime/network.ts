@@ -4,6 +4,7 @@
 
 import type { DType } from '../../core/dtype.ts';
 import { DeviceError } from '../../core/errors.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Shape } from '../../core/shape.ts';
 import type { Gpu } from '../../gpu/device.ts';
 import type { LoadedWeights } from '../../nn/load.ts';
@@ -94,7 +95,7 @@ export class Program<T> {
 export type LoadProgress = (done: number, total: number) => void;
 
 export interface LoadCall {
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   readonly onProgress?: LoadProgress | undefined;
 }
 

@@ -3,8 +3,10 @@
  * BlipForConditionalGeneration and BlipProcessor. How ids are chosen is in src/generation, what runs on the device in
  * picture-context.ts.
  */
+
 import { InputError, ShapeError } from '../../core/errors.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
   type GenerateOptions,
@@ -39,7 +41,7 @@ export interface CaptionerOptions {
   readonly variant?: string | undefined;
   /** Told of loading. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   /** Told of doubtful configs; default console.warn. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Keeps the weights in the file but for the length of each call. Default false. */

@@ -3,8 +3,10 @@
  * https://arxiv.org/abs/2210.11416. Reference: transformers 4.57.6, T5ForConditionalGeneration. How ids are chosen is in
  * src/generation, what runs on the device in t5-context.ts.
  */
+
 import { InputError } from '../../core/errors.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
   type GenerateOptions,
@@ -41,7 +43,7 @@ export interface T5Options {
   readonly variant?: string | undefined;
   /** Told of loading. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   /** Told of tensors that the file holds and the model has no use for; default console.warn. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Keeps the weights in the file but for the length of each call. Default false. */
@@ -154,7 +156,7 @@ export class T5ForConditionalGeneration {
    * @returns [N, S, D] behind the final norm
    * @see transformers T5EncoderModel
    */
-  async encode(input: string | readonly string[] | T5Input, signal?: AbortSignal): Promise<NdArray> {
+  async encode(input: string | readonly string[] | T5Input, signal?: AbortSignalLike): Promise<NdArray> {
     const prepared = this.#prepare(input);
     return this.#shell.run(signal, () => this.#once('encoder', tensor => this.#encoded(prepared, tensor)));
   }
@@ -169,7 +171,7 @@ export class T5ForConditionalGeneration {
   async logits(
     input: string | readonly string[] | T5Input,
     decoderIds: Sequences,
-    signal?: AbortSignal,
+    signal?: AbortSignalLike,
   ): Promise<NdArray> {
     const prepared = this.#prepare(input);
     const answers = this.#checkAnswers(decoderIds, prepared);

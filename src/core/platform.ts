@@ -1,0 +1,88 @@
+/**
+ * What the public types need of the platform (a page, a worker, Node, Deno, Bun): the platform's own type where the program
+ * that imports this library has one, else the few members that the library uses. So the declarations of the package
+ * compile with and without TypeScript's DOM library, and with and without Node's types.
+ */
+
+/**
+ * The platform's class `Name` where the program knows it, else `Otherwise`.
+ * `typeof globalThis` holds the classes that the program's own libraries and types declare.
+ */
+export type Platform<Name extends string, Otherwise> = typeof globalThis extends {
+  readonly [K in Name]: { readonly prototype: infer Instance };
+}
+  ? Instance
+  : Otherwise;
+
+/** The signal that ends a call: an `AbortSignal`. */
+export type AbortSignalLike = Platform<
+  'AbortSignal',
+  {
+    readonly aborted: boolean;
+    readonly reason: unknown;
+    throwIfAborted(): void;
+    addEventListener(type: 'abort', listener: () => void): void;
+    removeEventListener(type: 'abort', listener: () => void): void;
+  }
+>;
+
+/** Bytes that the platform holds, maybe on disk: a `Blob`. */
+export type BlobLike = Platform<
+  'Blob',
+  {
+    /** Bytes. */
+    readonly size: number;
+    /** MIME type; '' where it is not known. */
+    readonly type: string;
+    arrayBuffer(): Promise<ArrayBuffer>;
+    slice(start?: number, end?: number): BlobLike;
+  }
+>;
+
+/** A file that the user chose: a `File`. */
+export type FileLike = Platform<
+  'File',
+  {
+    readonly name: string;
+    /** Bytes. */
+    readonly size: number;
+    /** MIME type; '' where it is not known. */
+    readonly type: string;
+    arrayBuffer(): Promise<ArrayBuffer>;
+    slice(start?: number, end?: number): BlobLike;
+  }
+>;
+
+/** An address: a `URL`. */
+export type UrlLike = Platform<'URL', { readonly href: string; toString(): string }>;
+
+/** The platform's `fetch`, or one that stands in for it. */
+export type FetchLike = typeof globalThis extends { fetch: infer Fetch }
+  ? Fetch
+  : (
+      url: string,
+      options?: { readonly headers?: Readonly<Record<string, string>>; readonly signal?: AbortSignalLike },
+    ) => Promise<{
+      readonly ok: boolean;
+      readonly status: number;
+      readonly headers: { get(name: string): string | null };
+      arrayBuffer(): Promise<ArrayBuffer>;
+    }>;
+
+/** A canvas that stands in no document: an `OffscreenCanvas`. */
+export type OffscreenCanvasLike = Platform<'OffscreenCanvas', SizedPicture & { convertToBlob(): Promise<BlobLike> }>;
+
+/** What a page or worker already holds as a picture. Where the program knows none of these, nothing has the type. */
+export type PagePicture =
+  | Platform<'ImageData', never>
+  | Platform<'ImageBitmap', never>
+  | Platform<'HTMLImageElement', never>
+  | Platform<'HTMLCanvasElement', never>
+  | Platform<'OffscreenCanvas', never>;
+
+interface SizedPicture {
+  /** Pixels. */
+  readonly width: number;
+  /** Pixels. */
+  readonly height: number;
+}
