@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -32,7 +32,15 @@ describe('the packed tarball', () => {
       'NOTICE',
       'README.md',
       'dist',
+      'kernels.d.ts',
+      'kernels.js',
+      'node.d.ts',
+      'node.js',
       'package.json',
+      'safetensors.d.ts',
+      'safetensors.js',
+      'schedulers.d.ts',
+      'schedulers.js',
       'wgsl',
     ]);
     expect(installed.files.filter(path => /models|bench|test/.test(path))).toEqual([]);
@@ -106,7 +114,7 @@ describe("the core's bundle", () => {
       files.add(name);
       const text = readFileSync(join(installed.project, 'node_modules/pentimento/dist', name), 'utf8');
       for (const [, target] of text.matchAll(/^(?:import|export)\b[^;'"]*?["']([^"'\n]+)["'];?$/gm)) {
-        if (target.startsWith('./')) walk(target.slice(2));
+        if (target.startsWith('.')) walk(join(dirname(name), target));
         else bare.add(target);
       }
     };
