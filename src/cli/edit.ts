@@ -4,7 +4,7 @@ import { InputError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { maskToImage, sideBySide } from '../io/mask.ts';
-import { loadImage } from '../node/images.ts';
+import { readImage } from '../node/images.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import { type Outside, type Result, withPipeline } from './command.ts';
 import { pictureHash, readLatents } from './latents.ts';
@@ -74,8 +74,8 @@ export function editCommand(outside: Outside): Command {
 async function edit(image: string, o: EditOptions, outside: Outside): Promise<void> {
   const names = outputNames(o);
   for (const path of [o.output, ...Object.values(names)]) checkOutput(path, ['.png', '.jpg', '.jpeg']);
-  const picture = await loadImage(image, outside);
-  const mask = o.mask === undefined ? undefined : await loadImage(o.mask, outside);
+  const picture = await readImage(image, outside);
+  const mask = o.mask === undefined ? undefined : await readImage(o.mask, outside);
   await withPipeline(o, outside, async (loaded, progress, seed) => {
     const inputs = await prepare(picture, mask, o, loaded, progress.note);
     const start = performance.now();

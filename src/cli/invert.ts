@@ -1,6 +1,6 @@
 /** `pentimento invert`: the latents of every inversion step, for later edits with `--latents`. */
 import { Command } from 'commander';
-import { loadImage } from '../node/images.ts';
+import { readImage } from '../node/images.ts';
 import { stepsOf } from '../pipeline/diffedit/checks.ts';
 import type { InversionOutput } from '../pipeline/diffedit/types.ts';
 import { Generator } from '../schedulers/index.ts';
@@ -49,7 +49,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   checkOutput(o.output, ['.safetensors']);
   const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
   for (let i = 0; i < count; i++) checkOutput(stepName(o.output, i, count), ['.png']);
-  const picture = await loadImage(image, outside);
+  const picture = await readImage(image, outside);
   await withPipeline(o, outside, async ({ pipe, model, fingerprint }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
     const fitted = fitPicture(picture, size);

@@ -1,7 +1,7 @@
 /** `pentimento mask`: only the mask of an edit. */
 import { Command } from 'commander';
 import { maskToImage } from '../io/mask.ts';
-import { loadImage } from '../node/images.ts';
+import { readImage } from '../node/images.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { shareOf } from './edit.ts';
@@ -40,7 +40,7 @@ export function maskCommand(outside: Outside): Command {
 
 async function mask(image: string, o: Options, outside: Outside): Promise<void> {
   checkOutput(o.output, ['.png']);
-  const picture = await loadImage(image, outside);
+  const picture = await readImage(image, outside);
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
     const start = performance.now();

@@ -2,4 +2,4 @@
 export { type AdapterDescription, listAdapters, type NodeGpuOptions, requestGpu } from './device.ts';
 export { directory, fileSource } from './files.ts';
 export { type DownloadEvent, type FetchModelOptions, fetchModel } from './hub.ts';
-export { decodeImage, encodeJpeg, encodePng, type ImageInput, loadImage, saveImage } from './images.ts';
+export { decodeImage, encodeJpeg, encodePng, readImage, saveImage } from './images.ts';

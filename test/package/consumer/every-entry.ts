@@ -10,7 +10,7 @@ import {
   urlFolder,
 } from 'pentimento';
 import { DispatchList, gemm, type KernelCall, readCaps } from 'pentimento/kernels';
-import { directory, type NodeGpuOptions, loadImage as readImage, requestGpu, saveImage } from 'pentimento/node';
+import { directory, type NodeGpuOptions, readImage, requestGpu, saveImage } from 'pentimento/node';
 import { openSafetensors, type SafetensorsSource, writeSafetensors } from 'pentimento/safetensors';
 import { DDIMScheduler, Generator, type SchedulerConfig } from 'pentimento/schedulers';
 

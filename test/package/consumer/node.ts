@@ -1,6 +1,6 @@
 // A strict program with Node's types and without the DOM's.
-import { blobSource, urlSource } from 'pentimento';
-import { fetchModel, loadImage } from 'pentimento/node';
+import { blobSource, loadImage, urlSource } from 'pentimento';
+import { fetchModel } from 'pentimento/node';
 
 const { signal } = new AbortController();
 export const pictures = [new Blob([]), Buffer.alloc(8), new URL('https://example.org/a.png')].map(input =>
