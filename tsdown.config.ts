@@ -4,7 +4,7 @@ const ENTRIES = {
   index: 'src/index.ts',
   node: 'src/node/index.ts',
   kernels: 'src/kernels/index.ts',
-  safetensors: 'src/io/safetensors.ts',
+  safetensors: 'src/safetensors.ts',
   schedulers: 'src/schedulers/index.ts',
 };
 

@@ -3,21 +3,177 @@
  * downloads are in `pentimento/node`, single kernels in `pentimento/kernels`.
  */
 
+// Values, errors and the platform.
 export type { DType } from './core/dtype.ts';
-export * from './core/errors.ts';
+export {
+  DeviceError,
+  DTypeError,
+  type ErrorDetails,
+  InputError,
+  PentimentoError,
+  ShaderError,
+  ShapeError,
+  WeightsError,
+} from './core/errors.ts';
 export { type Layout, type NdArray, ndarray } from './core/ndarray.ts';
-export type { ByteSource, FolderSource, StoredTensor, TensorSource } from './core/tensor-source.ts';
-export type { Caps, CapsOptions } from './gpu/caps.ts';
+export type {
+  AbortSignalLike,
+  BlobLike,
+  FetchLike,
+  FileLike,
+  OffscreenCanvasLike,
+  PagePicture,
+  Platform,
+  UrlLike,
+} from './core/platform.ts';
+export type { Shape } from './core/shape.ts';
+export type { ByteSource, FolderSource, StoredDType, StoredTensor, TensorSource } from './core/tensor-source.ts';
+// Text generation.
+export type { Sequences } from './generation/decoder.ts';
+export type { SequenceBias } from './generation/history.ts';
+export type { LogitsProcessor } from './generation/processor.ts';
+export type { PrefixAllowedTokens } from './generation/processors.ts';
+export type { GenerationSettings } from './generation/settings.ts';
+export type { StoppingCriterion } from './generation/stopping.ts';
+export type { GenerateOptions, TokenEvent } from './generation/types.ts';
+// The device.
+export type { Caps, CapsOptions, HalfStorage } from './gpu/caps.ts';
 export { Gpu, type GpuOptions } from './gpu/device.ts';
+export type { Access } from './gpu/pipelines.ts';
+export type {
+  PlainAdapterInfo,
+  PlainBuffer,
+  PlainDevice,
+  PlainLimits,
+  WebGpu,
+  WebGpuAdapterInfo,
+  WebGpuBindGroupLayout,
+  WebGpuBuffer,
+  WebGpuComputePass,
+  WebGpuComputePipeline,
+  WebGpuDevice,
+  WebGpuLimits,
+  WebGpuPowerPreference,
+} from './gpu/webgpu-types.ts';
+// Pictures, masks, files.
 export { encodeImage, toCanvas } from './io/canvas.ts';
-export * from './io/index.ts';
+export { type CheckpointOptions, type CheckpointStem, openCheckpoint } from './io/checkpoint.ts';
+export { tiffOrientation, xmpOrientation } from './io/exif.ts';
+export {
+  applyOrientation,
+  checkImage,
+  type GreyImage,
+  greyToRgb,
+  isGrey,
+  type RgbImage,
+  rgbaToRgb,
+  rgbToGrey,
+  sniffImage,
+} from './io/image.ts';
 export { type ImageInput, loadImage } from './io/load-image.ts';
-export * from './models/blip/index.ts';
-export * from './models/stable-diffusion/index.ts';
+export {
+  blurMap,
+  dilate,
+  dilateMap,
+  gaussianBlur,
+  type MaskInput,
+  maskToImage,
+  maskToImages,
+  type NumericArray,
+  pasteBack,
+  preprocessMask,
+  type SheetOptions,
+  sideBySide,
+} from './io/mask.ts';
+export { arrayToImages, denormalize, type OutputOf, type OutputType, postprocessImage } from './io/postprocess.ts';
+export {
+  imagesToArray,
+  nchwToNhwc,
+  nhwcToNchw,
+  type Picture,
+  type PictureInput,
+  type PreprocessOptions,
+  preprocessImage,
+  toNchw,
+} from './io/preprocess.ts';
+export { type Resample, resize, resizeNearest } from './io/resize.ts';
+export { openSafetensors, type SafetensorsSource, type WritableTensor, writeSafetensors } from './io/safetensors.ts';
+export {
+  blobSource,
+  type FileContent,
+  fileListFolder,
+  mapFolder,
+  memorySource,
+  type RangeReader,
+  readerSource,
+  readText,
+} from './io/sources.ts';
+export { openTorchZip } from './io/torch-zip.ts';
+export { type UrlOptions, urlFolder, urlSource } from './io/url-source.ts';
+// Networks.
+export {
+  BLIP_BASE,
+  type BlipActivation,
+  type BlipConfig,
+  type BlipTextConfig,
+  type BlipVisionConfig,
+  parseBlipConfig,
+} from './models/blip/config.ts';
+export { BlipModel } from './models/blip/model.ts';
+export { type Grid, interpolatePositions } from './models/blip/positions.ts';
+export { BlipTextDecoder, type BlipTextMask, type BlipTextStep } from './models/blip/text.ts';
+export { BlipVisionModel, patchGrid } from './models/blip/vision.ts';
+export { ClipTextModel } from './models/stable-diffusion/clip-text.ts';
+export {
+  type ClipTextConfig,
+  parseClipTextConfig,
+  parseUNetConfig,
+  parseVaeConfig,
+  SD21_CLIP_TEXT,
+  SD21_UNET,
+  SD21_VAE,
+  type UNetConfig,
+  type UNetLevel,
+  type VaeConfig,
+  vaeScaleFactor,
+} from './models/stable-diffusion/config.ts';
+export { timestepFeatures, UNet2DConditionModel } from './models/stable-diffusion/unet.ts';
+export { AutoencoderKL } from './models/stable-diffusion/vae.ts';
+export {
+  blendTiles,
+  decoderTiling,
+  encoderTiling,
+  type Tile,
+  type TileSizes,
+  type Tiling,
+  tileSizes,
+} from './models/stable-diffusion/vae-tiling.ts';
+export type { T5Activation, T5Config } from './models/t5/config.ts';
+export type { KeyValueCache, KeyValues } from './nn/attention.ts';
 export { LoadedWeights, type LoadOptions } from './nn/load.ts';
-export { Weights } from './nn/weights.ts';
+export { type Part as WeightPart, Weights } from './nn/weights.ts';
+// Pipelines.
 export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
-export * from './pipeline/diffedit/types.ts';
+export type {
+  AsPictures,
+  CommonArgs,
+  EditArgs,
+  EditOutput,
+  EncodePromptOptions,
+  GenerateMaskArgs,
+  Generators,
+  InversionOutput,
+  InvertArgs,
+  MaskOutput,
+  PasteBack,
+  Phase,
+  ProgressEvent,
+  Prompt,
+  RunArgs,
+  RunOutput,
+  StepCallback,
+  StepEvent,
+} from './pipeline/diffedit/types.ts';
 export {
   type GuideArgs,
   type GuideEvent,
@@ -35,6 +191,7 @@ export {
   type PromptEncoder,
   promptRequest,
   type TextToText,
+  type Written,
 } from './pipeline/guide/helpers.ts';
 export {
   BlipForConditionalGeneration,
@@ -57,9 +214,63 @@ export {
   type T5Options,
   type T5Output,
 } from './pipeline/text/t5.ts';
-export * from './schedulers/index.ts';
+// Schedulers, as in `pentimento/schedulers`.
+export {
+  type ApplyOptions,
+  applyStep,
+  autoCorrelationGradient,
+  type BetaOptions,
+  type BetaSchedule,
+  cumulativeAlphas,
+  type DDIMFields,
+  type DDIMInverseFields,
+  DDIMInverseScheduler,
+  DDIMScheduler,
+  DIFFUSERS_VERSION,
+  DiffusionScheduler,
+  type Draw,
+  type FieldsInput,
+  type FromConfigOptions,
+  Generator,
+  type GeneratorState,
+  klGradient,
+  type MaskOptions,
+  type Mix,
+  makeBetas,
+  maskFromMap,
+  type NoiseMix,
+  type PredictionType,
+  type RegulariseOptions,
+  randnBatch,
+  regularise,
+  rescaleZeroSnr,
+  type SchedulerConfig,
+  type SchedulerJson,
+  type StepCoefficients,
+  type StepOptions,
+  type StepResult,
+  type StoredConfig,
+  type Threshold,
+  type TimestepSpacing,
+} from './schedulers/index.ts';
+// Tensors.
 export { DeviceTensor } from './tensor/device-tensor.ts';
-export { Graph } from './tensor/graph.ts';
+export { Graph, type GraphOptions, type Node as GraphNode, type Value as GraphValue } from './tensor/graph.ts';
+export { Parameter } from './tensor/parameter.ts';
 export { Plan, type PlanOptions } from './tensor/plan.ts';
 export { Tensor } from './tensor/tensor.ts';
-export * from './tokenizers/index.ts';
+export type { Piece as WeightPiece, Request as WeightRequest } from './tensor/upload.ts';
+// Tokenizers.
+export {
+  BertTokenizer,
+  ClipTokenizer,
+  type DecodeOptions,
+  type EncodeOptions,
+  type Encoding,
+  loadTokenizer,
+  type Padding,
+  type T5Mode,
+  T5Tokenizer,
+  type T5TokenizerOptions,
+  type TextTokenizer,
+} from './tokenizers/index.ts';

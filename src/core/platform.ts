@@ -70,7 +70,16 @@ export type FetchLike = typeof globalThis extends { fetch: infer Fetch }
     }>;
 
 /** A canvas that stands in no document: an `OffscreenCanvas`. */
-export type OffscreenCanvasLike = Platform<'OffscreenCanvas', SizedPicture & { convertToBlob(): Promise<BlobLike> }>;
+export type OffscreenCanvasLike = Platform<
+  'OffscreenCanvas',
+  {
+    /** Pixels. */
+    readonly width: number;
+    /** Pixels. */
+    readonly height: number;
+    convertToBlob(): Promise<BlobLike>;
+  }
+>;
 
 /** What a page or worker already holds as a picture. Where the program knows none of these, nothing has the type. */
 export type PagePicture =
@@ -79,10 +88,3 @@ export type PagePicture =
   | Platform<'HTMLImageElement', never>
   | Platform<'HTMLCanvasElement', never>
   | Platform<'OffscreenCanvas', never>;
-
-interface SizedPicture {
-  /** Pixels. */
-  readonly width: number;
-  /** Pixels. */
-  readonly height: number;
-}

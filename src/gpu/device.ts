@@ -42,7 +42,7 @@ const OUT_OF_MEMORY = 'If memory ran out: use dtype float16, enableModelCpuOfflo
 export class Gpu {
   readonly device: WebGpuDevice;
   readonly caps: Caps;
-  readonly pipelines: PipelineCache;
+  /** @internal */ readonly pipelines: PipelineCache;
   readonly #owned: boolean;
   #lost: GPUDeviceLostInfo | undefined;
   /** The first error that no scope caught: memory refused for a tensor, a submission on destroyed buffers. */

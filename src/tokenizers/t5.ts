@@ -17,7 +17,7 @@ const EXTRA_IDS = 100;
  */
 export type T5Mode = 'fast' | 'sentencepiece';
 
-export interface T5Options {
+export interface T5TokenizerOptions {
   /** Default `'fast'`, as transformers' AutoTokenizer. */
   readonly mode?: T5Mode;
 }
@@ -67,7 +67,7 @@ export class T5Tokenizer extends BaseTokenizer {
    * @returns the tokenizer
    * @throws InputError for missing or damaged files
    */
-  static async fromFolder(folder: FolderSource, path = '', options: T5Options = {}): Promise<T5Tokenizer> {
+  static async fromFolder(folder: FolderSource, path = '', options: T5TokenizerOptions = {}): Promise<T5Tokenizer> {
     const files = new TokenizerFiles(OP, folder, path);
     const special = await readSpecialTokens(files, { eos: '</s>', unk: '<unk>', pad: '<pad>' });
     const hasJson = await files.has('tokenizer.json');

@@ -188,4 +188,14 @@ describe('the declarations', () => {
       expect(values.sort(), entry).toEqual(made.sort());
     }
   });
+
+  it('mean one thing by a name, whichever entry it comes from', async () => {
+    const meanings = new Map<string, unknown>();
+    for (const entry of ENTRIES)
+      for (const [name, value] of Object.entries(await import(/* @vite-ignore */ join(home(), `${entry}.js`)))) {
+        expect(meanings.get(name) ?? value, `${name} of ${entry}`).toBe(value);
+        meanings.set(name, value);
+      }
+    expect(meanings.size).toBeGreaterThan(100);
+  });
 });

@@ -6,9 +6,10 @@
 import { ConfigReader } from '../config-reader.ts';
 
 const FIX = 'Use the folder of a BLIP captioning model as transformers saves it.';
-const ACTIVATIONS = ['gelu', 'gelu_new', 'quick_gelu', 'relu'] as const;
 
-export type BlipActivation = (typeof ACTIVATIONS)[number];
+/** Names of the functions in the feed-forward networks; gelu_new is the tanh approximation, quick_gelu x sigmoid(1.702 x). */
+export type BlipActivation = 'gelu' | 'gelu_new' | 'quick_gelu' | 'relu';
+const ACTIVATIONS: readonly BlipActivation[] = ['gelu', 'gelu_new', 'quick_gelu', 'relu'];
 
 /** Config of the picture's encoder, a ViT. */
 export interface BlipVisionConfig {

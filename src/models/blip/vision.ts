@@ -135,9 +135,9 @@ export class BlipVisionLayer extends Module {
 /** Pixels to the rows that the text decoder looks at. */
 export class BlipVisionModel extends Module {
   readonly config: BlipVisionConfig;
-  readonly embeddings: BlipVisionEmbeddings;
-  readonly layers: readonly BlipVisionLayer[];
-  readonly postNorm: LayerNorm;
+  /** @internal */ readonly embeddings: BlipVisionEmbeddings;
+  /** @internal */ readonly layers: readonly BlipVisionLayer[];
+  /** @internal */ readonly postNorm: LayerNorm;
 
   constructor(w: Weights, config: BlipVisionConfig) {
     super(w);

@@ -4,9 +4,9 @@
  */
 import { ConfigReader } from '../config-reader.ts';
 
-/** Names of the functions in the feed-forward networks. */
-export const T5_ACTIVATIONS = ['relu', 'gelu', 'gelu_new', 'silu'] as const;
-export type T5Activation = (typeof T5_ACTIVATIONS)[number];
+/** Names of the functions in the feed-forward networks; gelu_new is the tanh approximation. */
+export type T5Activation = 'relu' | 'gelu' | 'gelu_new' | 'silu';
+const ACTIVATIONS: readonly T5Activation[] = ['relu', 'gelu', 'gelu_new', 'silu'];
 
 /** What the networks need to know of a T5 folder. */
 export interface T5Config {
@@ -103,9 +103,9 @@ function feedForward(c: ConfigReader): Pick<T5Config, 'activation' | 'gated'> {
   const [first, second, ...rest] = String(name).split('-');
   const gated = first === 'gated';
   const plain = name === 'gated-gelu' ? 'gelu_new' : gated ? second : first;
-  const known = T5_ACTIVATIONS.find(activation => activation === plain);
+  const known = ACTIVATIONS.find(activation => activation === plain);
   if (known === undefined || rest.length > 0 || (!gated && second !== undefined)) {
-    c.refuse('feed_forward_proj', name, `one of ${T5_ACTIVATIONS.join(', ')}, or one of them behind "gated-"`);
+    c.refuse('feed_forward_proj', name, `one of ${ACTIVATIONS.join(', ')}, or one of them behind "gated-"`);
   }
-  return { activation: c.oneOf('dense_act_fn', T5_ACTIVATIONS, known), gated: c.boolean('is_gated_act', gated) };
+  return { activation: c.oneOf('dense_act_fn', ACTIVATIONS, known), gated: c.boolean('is_gated_act', gated) };
 }

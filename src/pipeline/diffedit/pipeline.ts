@@ -7,7 +7,7 @@ import { DeviceError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { Gpu } from '../../gpu/device.ts';
-import type { RgbImage } from '../../io/index.ts';
+import type { RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import { Autoencoder } from '../diffusion/autoencoder.ts';

@@ -112,7 +112,7 @@ export interface GenerateMaskArgs extends CommonArgs {
 export interface MaskOutput {
   /** [B, H, W] of the latents: 1 is what changes. */
   readonly mask: NdArray;
-  /** [B, H, W]: the mean absolute difference of the two predictions. */
+  /** The mean absolute difference of the two predictions, [B, H, W]. */
   readonly map: NdArray;
   /** The mask as pictures of latent size, white is what changes; with outputType 'pil'. */
   readonly images?: GreyImage[];

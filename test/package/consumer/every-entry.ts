@@ -2,11 +2,11 @@
 import {
   DiffEditPipeline,
   type FolderSource,
+  type GenerateOptions,
   Gpu,
   InputError,
   memorySource,
   type RgbImage,
-  type T5GenerateOptions,
   urlFolder,
 } from 'pentimento';
 import { DispatchList, gemm, type KernelCall, readCaps } from 'pentimento/kernels';
@@ -41,7 +41,7 @@ export async function header(): Promise<readonly number[] | undefined> {
 export const steps: number[] = [...new DDIMScheduler({ numTrainTimesteps: 1000 }).timesteps];
 export const noise: Float32Array = new Generator(0).randn([2]);
 export const given: Partial<SchedulerConfig> = {};
-export const settings: T5GenerateOptions = { maxNewTokens: 3 };
+export const settings: GenerateOptions = { maxNewTokens: 3 };
 export const folder: FolderSource = urlFolder('https://example.org/model');
 export const kernels: readonly unknown[] = [DispatchList, gemm, readCaps];
 export const costs = (call: KernelCall): number => call.cost.flops;
@@ -56,3 +56,11 @@ void readImage(1);
 void saveImage('out.png', { width: 1, height: 1 });
 // @ts-expect-error no such option
 void Gpu.request({ powerPreference: 'fast' });
+
+// What is no part of the package does not leak out of it.
+// @ts-expect-error a helper of messages
+export type { show } from 'pentimento';
+// @ts-expect-error a helper of the format
+export type { checkRange } from 'pentimento/safetensors';
+// @ts-expect-error numpy's function
+export type { linspace } from 'pentimento/schedulers';
