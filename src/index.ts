@@ -255,10 +255,21 @@ export {
 } from './schedulers/index.ts';
 // Tensors.
 export { DeviceTensor } from './tensor/device-tensor.ts';
-export { Graph, type GraphOptions, type Node as GraphNode, type Value as GraphValue } from './tensor/graph.ts';
+export { Graph, type GraphOptions } from './tensor/graph.ts';
+export type { Layout as RowLayout } from './tensor/layout.ts';
 export { Parameter } from './tensor/parameter.ts';
 export { Plan, type PlanOptions } from './tensor/plan.ts';
-export { Tensor } from './tensor/tensor.ts';
+export type { Recording, Store as GraphStore } from './tensor/recording.ts';
+export {
+  type Constant as GraphConstant,
+  type Lowering,
+  type Node as GraphNode,
+  type Placed,
+  type Recorder,
+  Tensor,
+  type TensorMethods,
+  type Value as TensorValue,
+} from './tensor/tensor.ts';
 export type { Piece as WeightPiece, Request as WeightRequest } from './tensor/upload.ts';
 // Tokenizers.
 export {
