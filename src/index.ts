@@ -19,6 +19,7 @@ export { type Layout, type NdArray, ndarray } from './core/ndarray.ts';
 export type {
   AbortSignalLike,
   BlobLike,
+  FetchedLike,
   FetchLike,
   FileLike,
   OffscreenCanvasLike,
@@ -45,6 +46,7 @@ export type {
   PlainBuffer,
   PlainDevice,
   PlainLimits,
+  PlainObject,
   WebGpu,
   WebGpuAdapterInfo,
   WebGpuBindGroupLayout,
@@ -195,6 +197,7 @@ export {
 } from './pipeline/guide/helpers.ts';
 export {
   BlipForConditionalGeneration,
+  type Caption,
   type CaptionerOptions,
   type CaptionInput,
   type CaptionOptions,

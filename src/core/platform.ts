@@ -9,7 +9,10 @@
  * `typeof globalThis` holds the classes that the program's own libraries and types declare.
  */
 export type Platform<Name extends string, Otherwise> = typeof globalThis extends {
-  readonly [K in Name]: { readonly prototype: infer Instance };
+  readonly [K in Name]: {
+    /** What the class makes. */
+    readonly prototype: infer Instance;
+  };
 }
   ? Instance
   : Otherwise;
@@ -18,10 +21,15 @@ export type Platform<Name extends string, Otherwise> = typeof globalThis extends
 export type AbortSignalLike = Platform<
   'AbortSignal',
   {
+    /** True once the call shall end. */
     readonly aborted: boolean;
+    /** What a call that ends rejects with. */
     readonly reason: unknown;
+    /** Throws `reason` where `aborted` is true. */
     throwIfAborted(): void;
+    /** Calls `listener` once the call shall end. */
     addEventListener(type: 'abort', listener: () => void): void;
+    /** Takes a listener away again. */
     removeEventListener(type: 'abort', listener: () => void): void;
   }
 >;
@@ -34,7 +42,9 @@ export type BlobLike = Platform<
     readonly size: number;
     /** MIME type; '' where it is not known. */
     readonly type: string;
+    /** All bytes. */
     arrayBuffer(): Promise<ArrayBuffer>;
+    /** The bytes from `start` up to `end`; the end of all where absent. */
     slice(start?: number, end?: number): BlobLike;
   }
 >;
@@ -43,31 +53,55 @@ export type BlobLike = Platform<
 export type FileLike = Platform<
   'File',
   {
+    /** Name without folders. */
     readonly name: string;
     /** Bytes. */
     readonly size: number;
     /** MIME type; '' where it is not known. */
     readonly type: string;
+    /** All bytes. */
     arrayBuffer(): Promise<ArrayBuffer>;
+    /** The bytes from `start` up to `end`; the end of all where absent. */
     slice(start?: number, end?: number): BlobLike;
   }
 >;
 
 /** An address: a `URL`. */
-export type UrlLike = Platform<'URL', { readonly href: string; toString(): string }>;
+export type UrlLike = Platform<
+  'URL',
+  {
+    /** The whole address. */
+    readonly href: string;
+    /** The whole address. */
+    toString(): string;
+  }
+>;
 
 /** The platform's `fetch`, or one that stands in for it. */
-export type FetchLike = typeof globalThis extends { fetch: infer Fetch }
+export type FetchLike = typeof globalThis extends {
+  /** The platform's own. */
+  fetch: infer Fetch;
+}
   ? Fetch
   : (
       url: string,
       options?: { readonly headers?: Readonly<Record<string, string>>; readonly signal?: AbortSignalLike },
-    ) => Promise<{
-      readonly ok: boolean;
-      readonly status: number;
-      readonly headers: { get(name: string): string | null };
-      arrayBuffer(): Promise<ArrayBuffer>;
-    }>;
+    ) => Promise<FetchedLike>;
+
+/** What {@link FetchLike} answers where the program knows no `Response`. */
+export interface FetchedLike {
+  /** Whether the status is 200 to 299. */
+  readonly ok: boolean;
+  /** HTTP status, such as 206. */
+  readonly status: number;
+  /** Headers by name, case ignored. */
+  readonly headers: {
+    /** The value; null where there is no such header. */
+    get(name: string): string | null;
+  };
+  /** All bytes. */
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
 
 /** A canvas that stands in no document: an `OffscreenCanvas`. */
 export type OffscreenCanvasLike = Platform<
@@ -77,6 +111,7 @@ export type OffscreenCanvasLike = Platform<
     readonly width: number;
     /** Pixels. */
     readonly height: number;
+    /** The picture as a file, PNG by default. */
     convertToBlob(): Promise<BlobLike>;
   }
 >;

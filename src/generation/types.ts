@@ -34,6 +34,7 @@ export interface GenerationTask extends GenerationInputs {
 export interface TokenEvent {
   /** Sequence, as in the result. */
   readonly row: number;
+  /** The id, below V. */
   readonly token: number;
   /** Its place in the sequence, the prompt included. */
   readonly position: number;
@@ -53,6 +54,7 @@ export type GenerateOptions = { readonly [K in keyof GenerationSettings]?: Gener
   readonly logitsProcessor?: readonly LogitsProcessor[] | undefined;
   /** Own rules for the end of a sequence. */
   readonly stoppingCriteria?: readonly StoppingCriterion[] | undefined;
+  /** The ids that may follow a sequence. Default: all. */
   readonly prefixAllowedTokensFn?: PrefixAllowedTokens | undefined;
   /** Text of one token inside a sentence, for stopStrings; see tokenTextOf. */
   readonly tokenText?: ((id: number) => string) | undefined;

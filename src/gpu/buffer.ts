@@ -7,8 +7,11 @@ import type { WebGpuBuffer } from './webgpu-types.ts';
 
 /** Part of a GPU buffer, in bytes. `offset` is a multiple of 256. */
 export interface BufferSlice {
+  /** The whole buffer that the part lies in. */
   readonly buffer: WebGpuBuffer;
+  /** First byte; a multiple of 256. */
   readonly offset: number;
+  /** Bytes; a multiple of 16. */
   readonly size: number;
 }
 
@@ -36,12 +39,18 @@ export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSli
   return { buffer: gpu.device.createBuffer({ label, size, usage }), offset: 0, size };
 }
 
+/** A buffer that the host fills before the device may read it. */
+export interface MappedBuffer {
+  /** The whole buffer. */
+  readonly slice: BufferSlice;
+  /** Its bytes, to be filled. */
+  readonly bytes: Uint8Array;
+  /** Hands it to the device; `bytes` may not be touched then. */
+  readonly unmap: () => void;
+}
+
 /** Creates a storage buffer whose bytes the host fills before `unmap`: the staging side of an upload. */
-export function createMapped(
-  gpu: Gpu,
-  bytes: number,
-  label: string,
-): { slice: BufferSlice; bytes: Uint8Array; unmap: () => void } {
+export function createMapped(gpu: Gpu, bytes: number, label: string): MappedBuffer {
   const size = checkedSize(gpu, bytes, label);
   const buffer = gpu.device.createBuffer({ label, size, usage: GPUBufferUsage.STORAGE, mappedAtCreation: true });
   return {

@@ -14,6 +14,7 @@ export interface GpuOptions extends CapsOptions {
   gpu?: WebGpu | undefined;
   /** A device that the caller made and keeps; nothing is requested then and `dispose` leaves it alone. */
   device?: WebGpuDevice | undefined;
+  /** Which of two chips, where a machine has two; by default the browser or driver chooses. */
   powerPreference?: WebGpuPowerPreference | undefined;
   /** Asks for the fallback (software) adapter. */
   forceFallbackAdapter?: boolean | undefined;
@@ -40,7 +41,9 @@ const OUT_OF_MEMORY = 'If memory ran out: use dtype float16, enableModelCpuOfflo
 
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
 export class Gpu {
+  /** WebGPU's own device, for buffers and passes of the caller's. */
   readonly device: WebGpuDevice;
+  /** What the device grants and how its memory is used. */
   readonly caps: Caps;
   /** @internal */ readonly pipelines: PipelineCache;
   readonly #owned: boolean;

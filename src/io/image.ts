@@ -6,16 +6,23 @@ import { InputError } from '../core/errors.ts';
 
 /** A picture: 3 bytes a pixel, R G B, rows from the top without padding. */
 export interface RgbImage {
+  /** Pixels, at least 1. */
   readonly width: number;
+  /** Pixels, at least 1. */
   readonly height: number;
+  /** 3 * width * height bytes, 0 to 255. */
   readonly data: Uint8Array | Uint8ClampedArray;
 }
 
 /** A grey picture, such as a mask: 1 byte a pixel. */
 export interface GreyImage {
+  /** Pixels, at least 1. */
   readonly width: number;
+  /** Pixels, at least 1. */
   readonly height: number;
+  /** width * height bytes, 0 (black) to 255 (white). */
   readonly data: Uint8Array | Uint8ClampedArray;
+  /** Tells it from RGB. */
   readonly channels: 1;
 }
 

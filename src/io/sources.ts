@@ -9,9 +9,11 @@ import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 
 /** Anything that can hand out bytes at an offset. */
 export interface RangeReader {
+  /** Bytes in all. */
   readonly byteLength: number;
   /** Bytes [offset, offset + length), exactly that many. */
   read(offset: number, length: number): Promise<ArrayBuffer | Uint8Array> | ArrayBuffer | Uint8Array;
+  /** For messages; 'reader' where absent. */
   readonly label?: string;
   /** Gives the source back; no read may follow. */
   close?(): Promise<void>;

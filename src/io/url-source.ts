@@ -9,6 +9,7 @@ import { checkBytes, memorySource, missingFile, readText } from './sources.ts';
 export interface UrlOptions {
   /** Request headers, such as an Authorization. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Ends requests with its reason. */
   readonly signal?: AbortSignalLike;
   /** In place of the global `fetch`. */
   readonly fetch?: FetchLike;

@@ -12,6 +12,7 @@ export interface LoadOptions {
   readonly dtype?: 'float32' | 'float16' | undefined;
   /** Called after each read with the bytes so far and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Ends the loading with its reason; what was allocated is freed. */
   readonly signal?: AbortSignalLike | undefined;
   /** Bytes of the file that are on their way at once; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
@@ -19,6 +20,7 @@ export interface LoadOptions {
 
 /** A model's weights on a device: read-only slabs that parameters point into. */
 export class LoadedWeights {
+  /** The device that holds them. */
   readonly gpu: Gpu;
   /** Device bytes. */
   readonly bytes: number;

@@ -17,10 +17,15 @@ export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device'> {
 
 /** One adapter that Dawn sees, and what it offers. */
 export interface AdapterDescription {
+  /** Dawn's name of the adapter, for `adapterName`. */
   readonly name: string;
+  /** 'vulkan', 'metal', 'd3d12', or another of Dawn's. */
   readonly backend: string;
+  /** Who made it. */
   readonly info: WebGpuAdapterInfo;
+  /** WebGPU's names of what it offers, sorted. */
   readonly features: readonly string[];
+  /** The largest values that a device of it may be granted. */
   readonly limits: WebGpuLimits;
 }
 

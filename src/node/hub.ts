@@ -16,12 +16,15 @@ import { candidates } from '../io/checkpoint.ts';
 
 /** Where a download stands. */
 export interface DownloadEvent {
+  /** The file that is on its way, by its path in the repository. */
   readonly file: string;
   /** Bytes of all files so far, and of all files together. */
   readonly bytes: number;
+  /** Bytes of all files together. */
   readonly of: number;
 }
 
+/** Which files `fetchModel` takes, from where and to where. */
 export interface FetchModelOptions {
   /** Branch, tag or commit; 'main' by default. */
   readonly revision?: string | undefined;
@@ -31,7 +34,9 @@ export interface FetchModelOptions {
   readonly cacheDir?: string | undefined;
   /** Another server that speaks the Hub's protocol; HF_ENDPOINT by default. */
   readonly hubUrl?: string | undefined;
+  /** Called as bytes arrive. */
   readonly onProgress?: ((event: DownloadEvent) => void) | undefined;
+  /** Ends the download with its reason; whole files stay in the cache. */
   readonly signal?: AbortSignalLike | undefined;
 }
 

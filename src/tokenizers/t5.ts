@@ -17,6 +17,7 @@ const EXTRA_IDS = 100;
  */
 export type T5Mode = 'fast' | 'sentencepiece';
 
+/** How `T5Tokenizer.fromFolder` reads a folder. */
 export interface T5TokenizerOptions {
   /** Default `'fast'`, as transformers' AutoTokenizer. */
   readonly mode?: T5Mode;
@@ -35,9 +36,13 @@ interface Engine {
  * @see Raffel et al. 2020, section 3.1; transformers `T5Tokenizer`, `T5TokenizerFast`
  */
 export class T5Tokenizer extends BaseTokenizer {
+  /** Which of the two ways it tokenises. */
   readonly mode: T5Mode;
+  /** The id that fills short rows: 0. */
   readonly padId: number;
+  /** The id of `</s>`, behind every text: 1. */
   readonly endId: number;
+  /** Longest row; 512 where the folder says so, else Infinity. */
   readonly modelMaxLength: number;
   protected readonly op: string = OP;
   protected readonly defaults = { truncation: false, padding: false } as const;
@@ -91,6 +96,7 @@ export class T5Tokenizer extends BaseTokenizer {
     return new T5Tokenizer(engine, mode, special, files);
   }
 
+  /** Id of one token as the vocabulary spells it; undefined where there is none. */
   override tokenId(token: string): number | undefined {
     return this.engine.tokenId(token);
   }

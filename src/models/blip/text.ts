@@ -153,6 +153,7 @@ export interface BlipTextStep {
 
 /** Token ids and a picture to logits of the next token. */
 export class BlipTextDecoder extends Module {
+  /** Sizes of the network. */
   readonly config: BlipTextConfig;
   /** @internal */ readonly embeddings: BlipTextEmbeddings;
   /** @internal */ readonly layers: readonly BlipTextLayer[];

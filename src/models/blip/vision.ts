@@ -134,6 +134,7 @@ export class BlipVisionLayer extends Module {
 
 /** Pixels to the rows that the text decoder looks at. */
 export class BlipVisionModel extends Module {
+  /** Sizes of the network. */
   readonly config: BlipVisionConfig;
   /** @internal */ readonly embeddings: BlipVisionEmbeddings;
   /** @internal */ readonly layers: readonly BlipVisionLayer[];

@@ -96,6 +96,7 @@ export class ClipLayer extends Module {
 
 /** Token ids to text embeddings. */
 export class ClipTextModel extends Module {
+  /** Sizes of the network. */
   readonly config: ClipTextConfig;
   /** @internal */ readonly embeddings: ClipEmbeddings;
   /** @internal */ readonly layers: readonly ClipLayer[];

@@ -77,6 +77,7 @@ export class TimeEmbedding extends Module {
 
 /** Predicts the noise (or velocity, or clean latents) in a batch of latents, guided by text. */
 export class UNet2DConditionModel extends Module {
+  /** Sizes of the network. */
   readonly config: UNetConfig;
   /** @internal */ readonly timeEmbedding: TimeEmbedding;
   /** @internal */ readonly convIn: Conv2d;

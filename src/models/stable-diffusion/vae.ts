@@ -170,6 +170,7 @@ export class VaeDecoder extends Module {
 
 /** Encoder, decoder, and the 1x1 convolutions around the latents. */
 export class AutoencoderKL extends Module {
+  /** Sizes of the networks, and the scaling of latents. */
   readonly config: VaeConfig;
   /** @internal */ readonly encoder: VaeEncoder;
   /** @internal */ readonly quantConv: Conv2d | undefined;

@@ -10,15 +10,21 @@ const ACTIVATIONS: readonly T5Activation[] = ['relu', 'gelu', 'gelu_new', 'silu'
 
 /** What the networks need to know of a T5 folder. */
 export interface T5Config {
+  /** Number of ids: V. */
   readonly vocabulary: number;
   /** Width of the residual stream: D. */
   readonly width: number;
   /** Width of a head; all heads together need not be as wide as the stream. */
   readonly headWidth: number;
+  /** Attention heads. */
   readonly heads: number;
+  /** Width inside the feed-forward networks. */
   readonly hiddenWidth: number;
+  /** Transformer blocks of the encoder. */
   readonly encoderLayers: number;
+  /** Transformer blocks of the decoder. */
   readonly decoderLayers: number;
+  /** Function in the feed-forward networks. */
   readonly activation: T5Activation;
   /** The feed-forward network multiplies two projections, the activation on the first. */
   readonly gated: boolean;
@@ -26,12 +32,15 @@ export interface T5Config {
   readonly buckets: number;
   /** Keys farther away than this share a class. */
   readonly maxDistance: number;
+  /** Added to mean squares: 1e-6. */
   readonly normEps: number;
   /** The head is the embedding table, and its input is multiplied by D^-1/2. */
   readonly tied: boolean;
   /** What every answer begins with. */
   readonly startId: number;
+  /** What ends every text. */
   readonly endId: number;
+  /** Fills rows behind their end. */
   readonly padId: number;
 }
 

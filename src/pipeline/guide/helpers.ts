@@ -11,27 +11,38 @@ import type { GenerateOptions } from '../../generation/index.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { Generator } from '../../schedulers/index.ts';
 import type { CommonArgs, Prompt } from '../diffedit/types.ts';
-import type { CaptionOptions } from '../text/blip.ts';
+import type { Caption, CaptionOptions } from '../text/blip.ts';
 
 /** Texts that a model wrote, and their ids. */
 export interface Written {
+  /** One for each sequence. */
   readonly texts: readonly string[];
+  /** Ids of each text, from the start id on. */
   readonly sequences: readonly (readonly number[])[];
 }
 
 /** A model that answers text with text; T5ForConditionalGeneration is one. */
 export interface TextToText {
+  /** Answers a prompt, as often as `numReturnSequences` says. */
   generate(prompt: string, options: GenerateOptions & { readonly cleanUp?: boolean | undefined }): Promise<Written>;
 }
 
 /** A model that describes pictures; BlipForConditionalGeneration is one. */
 export interface PictureToText {
-  caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<{ readonly text: string }>;
+  /** Describes a picture in a sentence that begins with `prefix`. */
+  caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<Pick<Caption, 'text'>>;
 }
 
 /** A text encoder behind prompts; DiffEditPipeline is one. */
 export interface PromptEncoder {
-  encodePrompt(prompt: Prompt, options?: CommonArgs): Promise<{ readonly promptEmbeds: NdArray }>;
+  /** Embeds prompts, [N, L, D]. */
+  encodePrompt(
+    prompt: Prompt,
+    options?: CommonArgs,
+  ): Promise<{
+    /** [N, L, D], one row of tokens for each prompt. */
+    readonly promptEmbeds: NdArray;
+  }>;
 }
 
 /** Settings of `generatePrompts`; the defaults are the guide's. */
@@ -48,7 +59,9 @@ export interface GeneratePromptsOptions {
   readonly cleanUp?: boolean | undefined;
   /** torch's CPU stream; source and target share one, in this order. By default a new one from entropy. */
   readonly generator?: Generator | undefined;
+  /** Ends the call with its reason. */
   readonly signal?: AbortSignalLike | undefined;
+  /** Called for each id that is chosen. */
   readonly onToken?: GenerateOptions['onToken'];
 }
 

@@ -41,6 +41,7 @@ export interface CaptionerOptions {
   readonly variant?: string | undefined;
   /** Told of loading. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+  /** Ends the loading with its reason. */
   readonly signal?: AbortSignalLike | undefined;
   /** Told of doubtful configs; default console.warn. */
   readonly onWarning?: ((message: string) => void) | undefined;
@@ -70,15 +71,29 @@ export type CaptionOptions = GenerateOptions & {
 
 /** Captions, and the ids behind them: from the start id on, with the end id and padding. */
 export interface CaptionOutput extends GenerateOutput {
+  /** One for each sequence, without the special tokens. */
   readonly texts: string[];
+}
+
+/** One caption. */
+export interface Caption {
+  /** What the picture shows, the prefix included. */
+  readonly text: string;
+  /** Its ids, from the start id to the end id. */
+  readonly ids: readonly number[];
 }
 
 /** Writes captions. One call at a time; other pipelines may share the device. */
 export class BlipForConditionalGeneration {
+  /** The device that it runs on. */
   readonly gpu: Gpu;
+  /** Type of its activations. */
   readonly dtype: 'float32' | 'float16';
+  /** Sizes of its networks. */
   readonly config: BlipConfig;
+  /** How it prepares pictures. */
   readonly processor: BlipProcessorConfig;
+  /** BERT's, with BLIP's marks. */
   readonly tokenizer: BertTokenizer;
   readonly #opened: OpenedCaptioner;
   readonly #shell: Shell;
@@ -130,11 +145,7 @@ export class BlipForConditionalGeneration {
    * @returns the best caption and its ids
    * @throws as `generate`
    */
-  async caption(
-    image: Picture,
-    prefix?: string,
-    options: CaptionOptions = {},
-  ): Promise<{ readonly text: string; readonly ids: readonly number[] }> {
+  async caption(image: Picture, prefix?: string, options: CaptionOptions = {}): Promise<Caption> {
     const { texts, sequences } = await this.generate(image, { ...options, prefix: prefix ?? options.prefix });
     return { text: texts[0] ?? '', ids: sequences[0] ?? [] };
   }

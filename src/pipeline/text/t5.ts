@@ -43,6 +43,7 @@ export interface T5Options {
   readonly variant?: string | undefined;
   /** Told of loading. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+  /** Ends the loading with its reason. */
   readonly signal?: AbortSignalLike | undefined;
   /** Told of tensors that the file holds and the model has no use for; default console.warn. */
   readonly onWarning?: ((message: string) => void) | undefined;
@@ -74,8 +75,11 @@ export interface T5Output extends GenerateOutput {
 
 /** Answers texts with texts. One call at a time; other pipelines may share the device. */
 export class T5ForConditionalGeneration {
+  /** The device that it runs on. */
   readonly gpu: Gpu;
+  /** Type of its activations. */
   readonly dtype: 'float32' | 'float16';
+  /** Sizes of its networks. */
   readonly config: T5Config;
   /** Absent where the folder has none; the model then takes ids alone. */
   readonly tokenizer: T5Tokenizer | undefined;
