@@ -30,13 +30,16 @@ export type {
 export type { Shape } from './core/shape.ts';
 export type { ByteSource, FolderSource, StoredDType, StoredTensor, TensorSource } from './core/tensor-source.ts';
 // Text generation.
-export type { Sequences } from './generation/decoder.ts';
-export type { SequenceBias } from './generation/history.ts';
-export type { LogitsProcessor } from './generation/processor.ts';
-export type { PrefixAllowedTokens } from './generation/processors.ts';
-export type { GenerationSettings } from './generation/settings.ts';
-export type { StoppingCriterion } from './generation/stopping.ts';
-export type { GenerateOptions, TokenEvent } from './generation/types.ts';
+export type {
+  GenerateOptions,
+  GenerationSettings,
+  LogitsProcessor,
+  PrefixAllowedTokens,
+  SequenceBias,
+  Sequences,
+  StoppingCriterion,
+  TokenEvent,
+} from './generation/index.ts';
 // The device.
 export type { Caps, CapsOptions, HalfStorage } from './gpu/caps.ts';
 export { Gpu, type GpuOptions } from './gpu/device.ts';
@@ -117,40 +120,43 @@ export {
   BLIP_BASE,
   type BlipActivation,
   type BlipConfig,
+  BlipModel,
   type BlipTextConfig,
+  BlipTextDecoder,
+  type BlipTextMask,
+  type BlipTextStep,
   type BlipVisionConfig,
+  BlipVisionModel,
+  type Grid,
+  interpolatePositions,
   parseBlipConfig,
-} from './models/blip/config.ts';
-export { BlipModel } from './models/blip/model.ts';
-export { type Grid, interpolatePositions } from './models/blip/positions.ts';
-export { BlipTextDecoder, type BlipTextMask, type BlipTextStep } from './models/blip/text.ts';
-export { BlipVisionModel, patchGrid } from './models/blip/vision.ts';
-export { ClipTextModel } from './models/stable-diffusion/clip-text.ts';
+  patchGrid,
+} from './models/blip/index.ts';
 export {
+  AutoencoderKL,
+  blendTiles,
   type ClipTextConfig,
+  ClipTextModel,
+  decoderTiling,
+  encoderTiling,
   parseClipTextConfig,
   parseUNetConfig,
   parseVaeConfig,
   SD21_CLIP_TEXT,
   SD21_UNET,
   SD21_VAE,
-  type UNetConfig,
-  type UNetLevel,
-  type VaeConfig,
-  vaeScaleFactor,
-} from './models/stable-diffusion/config.ts';
-export { timestepFeatures, UNet2DConditionModel } from './models/stable-diffusion/unet.ts';
-export { AutoencoderKL } from './models/stable-diffusion/vae.ts';
-export {
-  blendTiles,
-  decoderTiling,
-  encoderTiling,
   type Tile,
   type TileSizes,
   type Tiling,
   tileSizes,
-} from './models/stable-diffusion/vae-tiling.ts';
-export type { T5Activation, T5Config } from './models/t5/config.ts';
+  timestepFeatures,
+  UNet2DConditionModel,
+  type UNetConfig,
+  type UNetLevel,
+  type VaeConfig,
+  vaeScaleFactor,
+} from './models/stable-diffusion/index.ts';
+export type { T5Activation, T5Config } from './models/t5/index.ts';
 export type { KeyValueCache, KeyValues } from './nn/attention.ts';
 export { LoadedWeights, type LoadOptions } from './nn/load.ts';
 export { type Part as WeightPart, Weights } from './nn/weights.ts';
