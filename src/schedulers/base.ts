@@ -39,11 +39,28 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
     this.timesteps = timesteps;
   }
 
-  /** Chooses the timesteps of a run of N steps. */
-  abstract setTimesteps(numInferenceSteps: number): void;
+  /**
+   * The timesteps of a run of N steps, in the order of use; changes nothing.
+   * @param numInferenceSteps N, 1 to T
+   * @throws InputError when N is outside that range, or for a spacing that the scheduler does not know
+   */
+  abstract timestepsFor(numInferenceSteps: number): readonly number[];
 
-  /** The numbers of the step at one of `timesteps`; eta counts for DDIMScheduler only. */
-  abstract stepCoefficients(timestep: number, options?: { readonly eta?: number }): StepCoefficients;
+  /** The numbers of the step at one of the timesteps; eta counts for DDIMScheduler only. */
+  abstract stepCoefficients(
+    timestep: number,
+    options?: { readonly eta?: number; readonly numInferenceSteps?: number },
+  ): StepCoefficients;
+
+  /**
+   * Chooses the timesteps of a run.
+   * @param numInferenceSteps N, 1 to T
+   * @throws InputError as timestepsFor(), and then changes nothing
+   */
+  setTimesteps(numInferenceSteps: number): void {
+    this.timesteps = this.timestepsFor(numInferenceSteps);
+    this.numInferenceSteps = numInferenceSteps;
+  }
 
   /** Number of training timesteps T. */
   get length(): number {
@@ -129,8 +146,8 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
   }
 
   /** Training timesteps per inference step, whatever the spacing. */
-  protected stride(): number {
-    if (this.numInferenceSteps !== null) return Math.floor(this.length / this.numInferenceSteps);
+  protected stride(steps: number | null = this.numInferenceSteps): number {
+    if (steps !== null) return Math.floor(this.length / steps);
     throw new InputError({
       op: 'step',
       problem: 'the number of inference steps is not set',

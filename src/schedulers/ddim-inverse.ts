@@ -1,3 +1,4 @@
+import { checkNames } from '../core/known-names.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { DiffusionScheduler } from './base.ts';
 import {
@@ -24,7 +25,7 @@ export class DDIMInverseScheduler extends DiffusionScheduler<DDIMInverseFields> 
 
   /**
    * @param fields settings, or another scheduler's config; the rest by default
-   * @throws InputError when a value has the wrong type, or for an unknown beta schedule
+   * @throws InputError for a name that is no field, a value of the wrong type, or an unknown beta schedule
    */
   constructor(fields: FieldsInput<DDIMInverseFields> | SchedulerConfig = {}) {
     const config = 'stored' in fields ? configFrom(DDIM_INVERSE, fields) : configFromFields(DDIM_INVERSE, fields);
@@ -52,24 +53,21 @@ export class DDIMInverseScheduler extends DiffusionScheduler<DDIMInverseFields> 
     return new DDIMInverseScheduler(configFrom(DDIM_INVERSE, source, overrides, options));
   }
 
-  /**
-   * Chooses the timesteps of a run, ascending.
-   * @param numInferenceSteps N, 1 to T
-   * @throws InputError when N is outside that range, or for a spacing other than 'leading' and 'trailing'
-   */
-  setTimesteps(numInferenceSteps: number): void {
-    this.timesteps = spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing']);
-    this.numInferenceSteps = numInferenceSteps;
+  /** Ascending; the spacing is 'leading' or 'trailing'. */
+  timestepsFor(numInferenceSteps: number): readonly number[] {
+    return spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing']);
   }
 
   /**
    * The numbers of the step that lands on a timestep, for a kernel of one's own.
    * @param timestep t, one of `timesteps`
+   * @param options N, by default that of setTimesteps()
    * @returns the coefficients: alphaT is the lower level that the sample has, alphaPrev the level t that it gets
-   * @throws InputError before setTimesteps(), outside the table, or for an unknown prediction type
+   * @throws InputError without N, outside the table, or for an unknown prediction type
    */
-  stepCoefficients(timestep: number): StepCoefficients {
-    const source = Math.min(timestep - this.stride(), this.length - 1);
+  stepCoefficients(timestep: number, options: { readonly numInferenceSteps?: number } = {}): StepCoefficients {
+    checkNames('stepCoefficients', options, ['eta', 'numInferenceSteps']);
+    const source = Math.min(timestep - this.stride(options.numInferenceSteps), this.length - 1);
     return completeCoefficients({
       predictionType: this.config.predictionType,
       alphaT: source < 0 ? this.initialAlphaCumprod : this.levelAt(source),

@@ -17,7 +17,14 @@ export { DDIMScheduler, type StepOptions } from './ddim.ts';
 export { DDIMInverseScheduler } from './ddim-inverse.ts';
 export { Generator, type GeneratorState, randnBatch } from './generator.ts';
 export { type MaskOptions, maskFromMap } from './mask.ts';
-export { autoCorrelationGradient, type Draw, klGradient, type RegulariseOptions, regularise } from './regularise.ts';
+export {
+  autoCorrelationGradient,
+  checkPyramid,
+  type Draw,
+  klGradient,
+  type RegulariseOptions,
+  regularise,
+} from './regularise.ts';
 export type { TimestepSpacing } from './timesteps.ts';
 export {
   type ApplyOptions,
