@@ -69,15 +69,8 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
     return new DDIMScheduler(configFrom(DDIM, source, overrides, options));
   }
 
-  /**
-   * Chooses the timesteps of a run, descending.
-   * @param numInferenceSteps N, 1 to T
-   * @throws InputError when N is outside that range, or for an unknown spacing
-   */
-  setTimesteps(numInferenceSteps: number): void {
-    const ascending = spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing', 'linspace']);
-    this.timesteps = ascending.reverse();
-    this.numInferenceSteps = numInferenceSteps;
+  override timestepsFor(numInferenceSteps: number): readonly number[] {
+    return spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing', 'linspace']).reverse();
   }
 
   /**
@@ -101,7 +94,10 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
    * @throws InputError before setTimesteps(), outside the table, for an unknown prediction type or a bad eta
    */
   stepCoefficients(timestep: number, options: Pick<StepOptions, 'eta'> = {}): StepCoefficients {
-    const { eta = 0 } = options;
+    return this.coefficientsAt(timestep, undefined, options.eta ?? 0);
+  }
+
+  protected override coefficientsAt(timestep: number, stride: number | undefined, eta: number): StepCoefficients {
     if (!(eta >= 0 && eta < Number.POSITIVE_INFINITY)) {
       throw new InputError({
         op: 'step',
@@ -111,7 +107,7 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
         fix: '0 is deterministic DDIM, 1 has the noise of DDPM.',
       });
     }
-    const prevTimestep = timestep - this.stride();
+    const prevTimestep = timestep - (stride ?? this.stride());
     const { thresholding, dynamicThresholdingRatio, sampleMaxValue, clipSample, clipSampleRange } = this.config;
     return completeCoefficients({
       predictionType: this.config.predictionType,
