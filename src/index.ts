@@ -17,6 +17,10 @@ export { LoadedWeights, type LoadOptions } from './nn/load.ts';
 export { Weights } from './nn/weights.ts';
 export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
 export * from './pipeline/diffedit/types.ts';
+export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-prompts.ts';
+export type { Generators } from './pipeline/diffusion/generators.ts';
+export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
+export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
 export {
   type GuideArgs,
   type GuideEvent,
@@ -27,14 +31,15 @@ export {
 } from './pipeline/guide/guide.ts';
 export {
   caption,
-  embedPrompts,
   type GeneratePromptsOptions,
   generatePrompts,
   type PictureToText,
-  type PromptEncoder,
   promptRequest,
   type TextToText,
 } from './pipeline/guide/helpers.ts';
+export type { DeviceModelOptions } from './pipeline/runtime/device-model.ts';
+export { PretrainedModel } from './pipeline/runtime/pretrained-model.ts';
+export type { CallOptions, Phase, ProgressEvent } from './pipeline/runtime/progress.ts';
 export {
   BlipForConditionalGeneration,
   type CaptionerOptions,

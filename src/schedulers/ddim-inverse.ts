@@ -1,4 +1,3 @@
-import { checkNames } from '../core/known-names.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { DiffusionScheduler } from './base.ts';
 import {
@@ -53,21 +52,22 @@ export class DDIMInverseScheduler extends DiffusionScheduler<DDIMInverseFields> 
     return new DDIMInverseScheduler(configFrom(DDIM_INVERSE, source, overrides, options));
   }
 
-  /** Ascending; the spacing is 'leading' or 'trailing'. */
-  timestepsFor(numInferenceSteps: number): readonly number[] {
+  override timestepsFor(numInferenceSteps: number): readonly number[] {
     return spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing']);
   }
 
   /**
    * The numbers of the step that lands on a timestep, for a kernel of one's own.
    * @param timestep t, one of `timesteps`
-   * @param options N, by default that of setTimesteps()
    * @returns the coefficients: alphaT is the lower level that the sample has, alphaPrev the level t that it gets
-   * @throws InputError without N, outside the table, or for an unknown prediction type
+   * @throws InputError before setTimesteps(), outside the table, or for an unknown prediction type
    */
-  stepCoefficients(timestep: number, options: { readonly numInferenceSteps?: number } = {}): StepCoefficients {
-    checkNames('stepCoefficients', options, ['eta', 'numInferenceSteps']);
-    const source = Math.min(timestep - this.stride(options.numInferenceSteps), this.length - 1);
+  stepCoefficients(timestep: number): StepCoefficients {
+    return this.coefficientsAt(timestep, undefined);
+  }
+
+  protected override coefficientsAt(timestep: number, stride: number | undefined): StepCoefficients {
+    const source = Math.min(timestep - (stride ?? this.stride()), this.length - 1);
     return completeCoefficients({
       predictionType: this.config.predictionType,
       alphaT: source < 0 ? this.initialAlphaCumprod : this.levelAt(source),

@@ -32,7 +32,6 @@ export interface StepOptions {
 }
 
 const STEP = namesOf<StepOptions>({ eta: 1, useClippedModelOutput: 1, generator: 1, varianceNoise: 1 });
-const COEFFICIENTS = ['eta', 'numInferenceSteps'];
 
 /**
  * Denoising diffusion implicit models: steps from timestep t to t - floor(T / N), deterministic for eta = 0.
@@ -72,8 +71,7 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
     return new DDIMScheduler(configFrom(DDIM, source, overrides, options));
   }
 
-  /** Descending. */
-  timestepsFor(numInferenceSteps: number): readonly number[] {
+  override timestepsFor(numInferenceSteps: number): readonly number[] {
     return spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing', 'linspace']).reverse();
   }
 
@@ -93,16 +91,16 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
   /**
    * The numbers of the step that starts at a timestep, for a kernel of one's own.
    * @param timestep t, one of `timesteps`
-   * @param options eta >= 0; N, by default that of setTimesteps()
+   * @param options eta >= 0
    * @returns the coefficients; `linear` is null with clipping or thresholding
-   * @throws InputError without N, outside the table, for an unknown prediction type or a bad eta
+   * @throws InputError before setTimesteps(), outside the table, for an unknown prediction type or a bad eta
    */
-  stepCoefficients(
-    timestep: number,
-    options: Pick<StepOptions, 'eta'> & { readonly numInferenceSteps?: number } = {},
-  ): StepCoefficients {
-    checkNames('stepCoefficients', options, COEFFICIENTS);
-    const { eta = 0, numInferenceSteps } = options;
+  stepCoefficients(timestep: number, options: Pick<StepOptions, 'eta'> = {}): StepCoefficients {
+    checkNames('stepCoefficients', options, ['eta']);
+    return this.coefficientsAt(timestep, undefined, options.eta ?? 0);
+  }
+
+  protected override coefficientsAt(timestep: number, stride: number | undefined, eta: number): StepCoefficients {
     if (!(eta >= 0 && eta < Number.POSITIVE_INFINITY)) {
       throw new InputError({
         op: 'step',
@@ -112,7 +110,7 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
         fix: '0 is deterministic DDIM, 1 has the noise of DDPM.',
       });
     }
-    const prevTimestep = timestep - this.stride(numInferenceSteps);
+    const prevTimestep = timestep - (stride ?? this.stride());
     const { thresholding, dynamicThresholdingRatio, sampleMaxValue, clipSample, clipSampleRange } = this.config;
     return completeCoefficients({
       predictionType: this.config.predictionType,

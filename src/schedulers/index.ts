@@ -1,6 +1,6 @@
 /** Schedulers, the random stream and the mask rule: numbers only, no GPU. */
 
-export { DiffusionScheduler, type NoiseMix } from './base.ts';
+export { DiffusionScheduler, type NoiseMix, type ScheduledStep, type ScheduleOptions } from './base.ts';
 export { type BetaOptions, type BetaSchedule, cumulativeAlphas, linspace, makeBetas, rescaleZeroSnr } from './betas.ts';
 export {
   type DDIMFields,

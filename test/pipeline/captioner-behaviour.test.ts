@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { ProgressEvent } from '../../src/pipeline/diffedit/types.ts';
+import type { ProgressEvent } from '../../src/pipeline/runtime/progress.ts';
 import { BlipForConditionalGeneration } from '../../src/pipeline/text/blip.ts';
 import { openCaptioner, overlay, repositoryFolder } from '../support/captioner.ts';
 import { memoryFolder } from '../support/folder.ts';

@@ -4,7 +4,7 @@ import type { NdArray } from '../../src/core/ndarray.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { loadImage } from '../../src/node/images.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
-import { embedPrompts } from '../../src/pipeline/guide/helpers.ts';
+import { embedPrompts } from '../../src/pipeline/diffusion/embed-prompts.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
 import { golden, scene, written } from '../support/guide.ts';
 import { array, openPipeline, seeded, wrongPixels } from '../support/pipeline.ts';

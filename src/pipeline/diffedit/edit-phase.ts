@@ -1,31 +1,24 @@
 /** Denoising under the target prompt where the mask is set, the inverted latents elsewhere: DiffEdit's third phase. */
+
 import { InputError, ShapeError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape, sameShape, sizeOf } from '../../core/shape.ts';
 import { type MaskInput, type NumericArray, preprocessMask } from '../../io/mask.ts';
 import { concatenate } from '../../io/preprocess.ts';
-import { applyStep, type DDIMScheduler, randnBatch, type StepCoefficients } from '../../schedulers/index.ts';
-import { rowsOf } from '../diffusion/autoencoder.ts';
+import { applyStep, randnBatch, type ScheduledStep } from '../../schedulers/index.ts';
 import type { DenoiserSize, StepInputs } from '../diffusion/denoiser.ts';
-import { repeatRows } from '../diffusion/image-latents.ts';
+import type { Generators } from '../diffusion/generators.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import { batchOf, checkPrompts, type PromptNames, promptNames } from '../diffusion/prompt-arguments.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
-import { runSteps, type Schedule, stepValuesOf } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type PhaseReport, type Session } from '../runtime/device-call.ts';
-import {
-  batchOf,
-  checkCount,
-  checkNumber,
-  checkPrompts,
-  checkStrength,
-  type PromptNames,
-  promptNames,
-  stepsOf,
-  withDefaults,
-} from './checks.ts';
+import { repeatRows, rowsOf } from '../diffusion/rows.ts';
+import type { Sampler } from '../diffusion/sampler.ts';
+import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
+import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/device-call.ts';
+import { checkCount, checkNumber, checkStrength, stepsOf, withDefaults } from './checks.ts';
 import { type History, promptRows, swapFirst } from './invert-phase.ts';
 import { checkPasteBack } from './output.ts';
-import type { Parts } from './parts.ts';
-import type { EditArgs, Generators, StepEvent } from './types.ts';
+import type { EditArgs } from './types.ts';
 
 type Defaulted =
   | 'inpaintStrength'
@@ -69,11 +62,10 @@ export function editSettings(
 }
 
 /** The steps of an edit, descending. */
-export function editSchedule(op: string, scheduler: DDIMScheduler, s: EditSettings): Schedule {
-  scheduler.setTimesteps(s.numInferenceSteps);
-  const all = scheduler.timesteps;
-  const timesteps = all.slice(all.length - stepsOf(op, all.length, s.inpaintStrength, 'inpaintStrength'));
-  return { timesteps, steps: timesteps.map(t => scheduler.stepCoefficients(t, { eta: s.eta })) };
+export function editSchedule(op: string, sampler: Sampler, s: EditSettings): readonly ScheduledStep[] {
+  const { length } = sampler.timestepsFor(s.numInferenceSteps);
+  const from = length - stepsOf(op, length, s.inpaintStrength, 'inpaintStrength');
+  return sampler.schedule(s.numInferenceSteps, { eta: s.eta, from });
 }
 
 /**
@@ -158,13 +150,14 @@ export function prepareLatents(
 
 export interface EditInputs {
   readonly settings: EditSettings;
-  readonly schedule: Schedule;
+  readonly schedule: readonly ScheduledStep[];
   readonly embeddings: Embeddings;
   /** [B, 1, h, w] */
   readonly mask: NdArray;
   /** On the host [T, B, 4, h, w], or still on the device. */
   readonly latents: NdArray | History;
   readonly generator: Generators;
+  readonly mendQuirks: boolean;
 }
 
 /**
@@ -173,49 +166,51 @@ export interface EditInputs {
  * @see diffusers StableDiffusionDiffEditPipeline.__call__
  */
 export async function* editPhase(
-  session: Session,
-  parts: Parts,
+  call: DeviceCall,
+  model: LatentDiffusion,
   inputs: EditInputs,
 ): AsyncGenerator<StepEvent, NdArray> {
   const { settings: s, schedule, embeddings, mask, latents } = inputs;
   const k = s.numImagesPerPrompt;
   const batch = dim(mask.shape, 0);
   const [height, width] = [dim(mask.shape, 2), dim(mask.shape, 3)];
-  const frames = schedule.timesteps.length;
-  const report = session.phase('edit', frames);
+  const frames = schedule.length;
+  const report = call.phase('edit', frames);
+  model.scheduler.setTimesteps(s.numInferenceSteps); // for whoever reads its timesteps afterwards
   const eta = s.eta > 0;
   const rows = promptRows(embeddings, k);
   const size = { images: batch * k, height, width, guided: s.guidanceScale > 1 };
-  const history = 'tensor' in latents ? latents : toDevice(session, latents);
-  if (parts.scheduler.config.thresholding)
-    return yield* onHost(session, parts, { ...inputs, latents: history }, { size, rows, report });
+  const history = 'tensor' in latents ? latents : toDevice(call, latents);
+  if (model.scheduler.config.thresholding)
+    return yield* onHost(call, model, { ...inputs, latents: history }, { size, rows, report });
   // Mended, the blend ends with one frame more: the clean latents.
   const blend = {
     masks: batch,
-    order: maskOrder(parts),
+    order: maskOrder(inputs.mendQuirks),
     references: batch,
-    frames: frames + (parts.mendQuirks ? 1 : 0),
+    frames: frames + (inputs.mendQuirks ? 1 : 0),
   };
-  const { io, plan } = await parts.denoiser.step(session, { ...size, noise: eta, blend }, rows);
-  fillReference(session, io, history, parts.mendQuirks);
+  const program = await model.denoiser.step(call, { ...size, noise: eta, blend }, rows);
+  const { io } = program;
+  fillReference(call, io, history, inputs.mendQuirks);
   io.mask?.write(mask.data);
   for (let image = 0; image < batch * k; image++) {
     io.latents.copyRows(history.tensor, { from: Math.floor(image / k), to: image, count: 1 });
   }
   const latentsNow = async (): Promise<NdArray> => asArray(await io.latents.read(), io.latents.shape);
-  yield* runSteps(session, {
+  yield* runSteps(call, {
     ...s,
     phase: 'edit',
     report,
-    timesteps: schedule.timesteps,
+    timesteps: schedule.map(step => step.timestep),
     submit: i => {
       if (eta) io.noise?.write(randnBatch(io.latents.shape, inputs.generator));
-      const values = stepValuesOf(schedule.steps[i] as StepCoefficients, s.guidanceScale);
-      parts.denoiser.set(io, schedule.timesteps[i] as number, {
-        ...values,
-        referenceIndex: parts.mendQuirks ? i + 1 : i,
+      const { timestep, coefficients } = schedule[i] as ScheduledStep;
+      model.denoiser.set(io, timestep, {
+        ...stepValuesOf(coefficients, s.guidanceScale),
+        referenceIndex: inputs.mendQuirks ? i + 1 : i,
       });
-      plan.run();
+      program.run();
     },
     latents: latentsNow,
   });
@@ -223,20 +218,20 @@ export async function* editPhase(
 }
 
 /** Which mask image n takes: the original repeats masks as a whole but latents one by one. */
-export function maskOrder(parts: Pick<Parts, 'mendQuirks'>): 'tiled' | 'consecutive' {
-  return parts.mendQuirks ? 'consecutive' : 'tiled';
+export function maskOrder(mendQuirks: boolean): 'tiled' | 'consecutive' {
+  return mendQuirks ? 'consecutive' : 'tiled';
 }
 
 /** Latents of the host [T, B, 4, h, w] on the device. */
-function toDevice(session: Session, latents: NdArray): History {
+function toDevice(call: DeviceCall, latents: NdArray): History {
   const [frames, batch, ...item] = latents.shape as [number, number, ...number[]];
-  const tensor = session.scope.tensor([frames * batch, ...item], 'float32', 'inverted latents');
+  const tensor = call.scope.tensor([frames * batch, ...item], 'float32', 'inverted latents');
   tensor.write(latents.data);
   return { tensor, frames, batch };
 }
 
 /** Behind the inverted latents, when mended, the clean ones where they are known, else the least noisy again. */
-function fillReference(session: Session, io: StepInputs, history: History, mend: boolean): void {
+function fillReference(call: DeviceCall, io: StepInputs, history: History, mend: boolean): void {
   const { tensor, frames, batch, clean } = history;
   io.reference?.copyRows(tensor);
   if (!mend) return;
@@ -244,20 +239,21 @@ function fillReference(session: Session, io: StepInputs, history: History, mend:
     io.reference?.copyRows(tensor, { from: (frames - 1) * batch, to: frames * batch, count: batch });
     return;
   }
-  const upload = session.scope.tensor(clean.shape, 'float32', 'clean latents');
+  const upload = call.scope.tensor(clean.shape, 'float32', 'clean latents');
   upload.write(clean.data);
   io.reference?.copyRows(upload, { to: frames * batch });
 }
 
 /** Dynamic thresholding needs a quantile of all values: the step and the blend happen on the host. */
 async function* onHost(
-  session: Session,
-  parts: Parts,
+  call: DeviceCall,
+  model: LatentDiffusion,
   inputs: EditInputs & { readonly latents: History },
   { size, rows, report }: { size: DenoiserSize; rows: readonly NdArray[]; report: PhaseReport },
 ): AsyncGenerator<StepEvent, NdArray> {
   const { settings: s, schedule, mask, latents, generator } = inputs;
-  const { io, plan } = await parts.denoiser.noise(session, size, rows);
+  const program = await model.denoiser.noise(call, size, rows);
+  const { io } = program;
   const all = asArray(await latents.tensor.read(), latents.tensor.shape);
   const k = s.numImagesPerPrompt;
   const frame = (i: number): NdArray => {
@@ -266,19 +262,20 @@ async function* onHost(
     return repeatRows(rowsOf(all, at, at + latents.batch), k);
   };
   let x = frame(0);
-  yield* runSteps(session, {
+  yield* runSteps(call, {
     ...s,
     phase: 'edit',
     report,
-    timesteps: schedule.timesteps,
+    timesteps: schedule.map(step => step.timestep),
     submit: async i => {
       io.latents.write(x.data);
-      parts.denoiser.set(io, schedule.timesteps[i] as number, { guidance: s.guidanceScale });
-      plan.run();
+      const { timestep, coefficients } = schedule[i] as ScheduledStep;
+      model.denoiser.set(io, timestep, { guidance: s.guidanceScale });
+      program.run();
       const e = asArray(await io.output.read(), x.shape);
       const noise = s.eta > 0 ? { noise: randnBatch(x.shape, generator) } : {};
-      const next = applyStep(schedule.steps[i] as StepCoefficients, e, x, noise).prevSample;
-      x = blended(next, frame(parts.mendQuirks ? i + 1 : i), mask, maskOrder(parts));
+      const next = applyStep(coefficients, e, x, noise).prevSample;
+      x = blended(next, frame(inputs.mendQuirks ? i + 1 : i), mask, maskOrder(inputs.mendQuirks));
     },
     latents: async () => copyOf(x),
   });

@@ -1,4 +1,5 @@
 /** From the picture towards its noise, every step kept: DiffEdit's second phase. */
+
 import { InputError, ShapeError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape, sizeOf } from '../../core/shape.ts';
@@ -8,26 +9,20 @@ import {
   type DDIMInverseScheduler,
   type Generator,
   regularise,
-  type StepCoefficients,
+  type ScheduledStep,
 } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import { embeddingRows } from '../diffusion/denoiser.ts';
+import type { Generators } from '../diffusion/generators.ts';
 import { drawLatents, type EncodedPictures } from '../diffusion/image-latents.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import { checkPrompts, type PromptNames, promptNames } from '../diffusion/prompt-arguments.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
-import { runSteps, type Schedule, stepValuesOf } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type PhaseReport, type Session } from '../runtime/device-call.ts';
-import {
-  checkCount,
-  checkNumber,
-  checkPrompts,
-  checkStrength,
-  type PromptNames,
-  promptNames,
-  stepsOf,
-  withDefaults,
-} from './checks.ts';
-import type { Parts } from './parts.ts';
-import type { Generators, InvertArgs, StepEvent } from './types.ts';
+import type { Sampler } from '../diffusion/sampler.ts';
+import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
+import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/device-call.ts';
+import { checkCount, checkNumber, checkStrength, stepsOf, withDefaults } from './checks.ts';
+import type { InvertArgs } from './types.ts';
 
 type Defaulted =
   | 'numInferenceSteps'
@@ -97,16 +92,15 @@ export function checkRegularised(
 }
 
 /** The steps of an inversion, ascending. */
-export function invertSchedule(op: string, scheduler: DDIMInverseScheduler, s: InvertSettings): Schedule {
-  scheduler.setTimesteps(s.numInferenceSteps);
-  const all = scheduler.timesteps;
-  const timesteps = all.slice(0, stepsOf(op, all.length, s.inpaintStrength, 'inpaintStrength'));
-  return { timesteps, steps: timesteps.map(t => scheduler.stepCoefficients(t)) };
+export function invertSchedule(op: string, sampler: Sampler, s: InvertSettings): readonly ScheduledStep[] {
+  const { length } = sampler.timestepsFor(s.numInferenceSteps);
+  const to = stepsOf(op, length, s.inpaintStrength, 'inpaintStrength');
+  return sampler.schedule(s.numInferenceSteps, { to });
 }
 
 export interface InvertInputs {
   readonly settings: InvertSettings;
-  readonly schedule: Schedule;
+  readonly schedule: readonly ScheduledStep[];
   readonly embeddings: Embeddings;
   readonly pictures: EncodedPictures;
   readonly generator: Generators;
@@ -127,43 +121,46 @@ export interface History {
  * @see diffusers StableDiffusionDiffEditPipeline.invert
  */
 export async function* invertPhase(
-  session: Session,
-  parts: Parts,
+  call: DeviceCall,
+  model: LatentDiffusion,
   inputs: InvertInputs,
 ): AsyncGenerator<StepEvent, History> {
   const { settings: s, schedule, embeddings, pictures, generator } = inputs;
-  const report = session.phase('invert', schedule.timesteps.length);
+  const report = call.phase('invert', schedule.length);
+  model.inverseScheduler.setTimesteps(s.numInferenceSteps); // for whoever reads its timesteps afterwards
   const batch = dim(embeddings.positive.shape, 0);
-  const clean = drawLatents(pictures, batch, { repeat: 1, generator, scaling: parts.vae.scalingFactor });
-  const frames = schedule.timesteps.length;
-  const tensor = session.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
+  const clean = drawLatents(pictures, batch, { repeat: 1, generator, scaling: model.autoencoder.scalingFactor });
+  const frames = schedule.length;
+  const tensor = call.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
   const history = { tensor, frames, batch, clean };
   const loop = s.numRegSteps > 0 ? regularised : plain;
-  yield* loop(session, parts, { ...inputs, report }, history);
+  yield* loop(call, model, { ...inputs, report }, history);
   return history;
 }
 
 async function* plain(
-  session: Session,
-  parts: Parts,
+  call: DeviceCall,
+  model: LatentDiffusion,
   inputs: InvertInputs & { report: PhaseReport },
   to: History & { clean: NdArray },
 ): AsyncGenerator<StepEvent, void> {
   const { settings: s, schedule } = inputs;
-  const { denoiser } = parts;
+  const { denoiser } = model;
   const size = sizeFor(to.clean, s.guidanceScale);
   const shape = { ...size, noise: false, history: to.frames };
-  const { io, plan } = await denoiser.step(session, shape, promptRows(inputs.embeddings));
+  const program = await denoiser.step(call, shape, promptRows(inputs.embeddings));
+  const { io } = program;
   io.latents.write(to.clean.data);
-  yield* runSteps(session, {
+  yield* runSteps(call, {
     ...s,
     phase: 'invert',
     report: inputs.report,
-    timesteps: schedule.timesteps,
+    timesteps: schedule.map(step => step.timestep),
     submit: i => {
-      const values = stepValuesOf(schedule.steps[i] as StepCoefficients, s.guidanceScale);
-      denoiser.set(io, schedule.timesteps[i] as number, { ...values, historyIndex: to.frames - 1 - i });
-      plan.run();
+      const { timestep, coefficients } = schedule[i] as ScheduledStep;
+      const values = stepValuesOf(coefficients, s.guidanceScale);
+      denoiser.set(io, timestep, { ...values, historyIndex: to.frames - 1 - i });
+      program.run();
     },
     latents: async () => asArray(await io.latents.read(), io.latents.shape),
   });
@@ -172,39 +169,40 @@ async function* plain(
 
 /** Every prediction is pushed towards white noise on the host before its step. */
 async function* regularised(
-  session: Session,
-  parts: Parts,
+  call: DeviceCall,
+  model: LatentDiffusion,
   inputs: InvertInputs & { report: PhaseReport },
   to: History & { clean: NdArray },
 ): AsyncGenerator<StepEvent, void> {
   const { settings: s, schedule, generator } = inputs;
-  const { denoiser, inverseScheduler } = parts;
+  const { denoiser, inverseScheduler } = model;
   const rolls = oneGenerator('invert', generator);
   const size = sizeFor(to.clean, s.guidanceScale);
-  const { io, plan } = await denoiser.noise(session, size, promptRows(inputs.embeddings));
+  const program = await denoiser.noise(call, size, promptRows(inputs.embeddings));
+  const { io } = program;
   const all = new Float32Array(sizeOf(to.tensor.shape));
   let x = to.clean;
-  yield* runSteps(session, {
+  yield* runSteps(call, {
     ...s,
     phase: 'invert',
     report: inputs.report,
-    timesteps: schedule.timesteps,
+    timesteps: schedule.map(step => step.timestep),
     submit: async i => {
-      const t = schedule.timesteps[i] as number;
+      const { timestep, coefficients } = schedule[i] as ScheduledStep;
       io.latents.write(x.data);
-      denoiser.set(io, t, { guidance: s.guidanceScale });
-      plan.run();
+      denoiser.set(io, timestep, { guidance: s.guidanceScale });
+      program.run();
       const predicted = asArray(await io.output.read(), x.shape);
       const e = regularise(predicted, x, {
         numRegSteps: s.numRegSteps,
         lambdaAutoCorr: s.lambdaAutoCorr,
         lambdaKl: s.lambdaKl,
         numAutoCorrRolls: s.numAutoCorrRolls,
-        epsilon: inverseScheduler.getEpsilonCoefficients(t),
+        epsilon: inverseScheduler.getEpsilonCoefficients(timestep),
         guided: size.guided,
         draw: bound => rolls.randint(bound),
       });
-      x = applyStep(schedule.steps[i] as StepCoefficients, e, x).prevSample;
+      x = applyStep(coefficients, e, x).prevSample;
       all.set(x.data, (to.frames - 1 - i) * x.data.length);
     },
     latents: async () => copyOf(x),

@@ -1,18 +1,22 @@
 /** Where source and target prompt disagree about a noisy picture: DiffEdit's first phase. */
+
 import { InputError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape, sameShape } from '../../core/shape.ts';
 import { blurMap, dilateMap, maskToImages } from '../../io/mask.ts';
-import { type DDIMScheduler, randnBatch } from '../../schedulers/index.ts';
+import { randnBatch } from '../../schedulers/index.ts';
 import { maskThreshold } from '../../tensor/ops/diffusion.ts';
 import { embeddingRows } from '../diffusion/denoiser.ts';
-import { drawLatents, type EncodedPictures, pickRows } from '../diffusion/image-latents.ts';
+import type { Generators } from '../diffusion/generators.ts';
+import { drawLatents, type EncodedPictures } from '../diffusion/image-latents.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
-import { runSteps } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type Session } from '../runtime/device-call.ts';
+import { pickRows } from '../diffusion/rows.ts';
+import type { Sampler } from '../diffusion/sampler.ts';
+import { runSteps, type StepEvent } from '../diffusion/sampling-loop.ts';
+import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
 import { checkMaskArgs, stepsOf, withDefaults } from './checks.ts';
-import type { Parts } from './parts.ts';
-import type { GenerateMaskArgs, Generators, MaskOutput, StepEvent } from './types.ts';
+import type { GenerateMaskArgs, MaskOutput } from './types.ts';
 
 type Defaulted =
   | 'numMapsPerMask'
@@ -59,9 +63,8 @@ export function checkPair(op: string, source: Shape, target: Shape): void {
 }
 
 /** The timestep whose noise the maps get. */
-export function maskTimestep(op: string, scheduler: DDIMScheduler, s: MaskSettings): number {
-  scheduler.setTimesteps(s.numInferenceSteps);
-  const { timesteps } = scheduler;
+export function maskTimestep(op: string, sampler: Sampler, s: MaskSettings): number {
+  const timesteps = sampler.timestepsFor(s.numInferenceSteps);
   return timesteps[
     timesteps.length - stepsOf(op, timesteps.length, s.maskEncodeStrength, 'maskEncodeStrength')
   ] as number;
@@ -74,6 +77,7 @@ export interface MaskInputs {
   readonly target: Embeddings;
   readonly pictures: EncodedPictures;
   readonly generator: Generators;
+  readonly mendQuirks: boolean;
 }
 
 /**
@@ -81,23 +85,25 @@ export interface MaskInputs {
  * @see diffusers StableDiffusionDiffEditPipeline.generate_mask
  */
 export async function* maskPhase(
-  session: Session,
-  parts: Parts,
+  call: DeviceCall,
+  model: LatentDiffusion,
   inputs: MaskInputs,
 ): AsyncGenerator<StepEvent, MaskOutput> {
   const { settings: s, timestep, source, target, pictures, generator } = inputs;
-  const report = session.phase('mask', s.numMapsPerMask);
+  const report = call.phase('mask', s.numMapsPerMask);
+  model.scheduler.setTimesteps(s.numInferenceSteps); // for whoever reads its timesteps afterwards
   const batch = dim(target.positive.shape, 0);
   const maps = s.numMapsPerMask;
-  const z = drawLatents(pictures, batch, { repeat: maps, generator, scaling: parts.vae.scalingFactor });
+  const z = drawLatents(pictures, batch, { repeat: maps, generator, scaling: model.autoencoder.scalingFactor });
   const noise = asArray(randnBatch(z.shape, generator), z.shape);
-  const noisy = parts.scheduler.addNoise(z, noise, timestep);
+  const noisy = model.scheduler.addNoise(z, noise, timestep);
   const [, , height, width] = z.shape as [number, number, number, number];
   const guided = s.guidanceScale > 1;
-  const rows = promptRows(source, target, parts.mendQuirks);
-  const { io, plan } = await parts.denoiser.map(session, { images: batch, height, width, guided }, rows);
+  const rows = promptRows(source, target, inputs.mendQuirks);
+  const program = await model.denoiser.map(call, { images: batch, height, width, guided }, rows);
+  const { io } = program;
   let latents = noisy;
-  yield* runSteps(session, {
+  yield* runSteps(call, {
     phase: 'mask',
     report,
     timesteps: new Array<number>(maps).fill(timestep),
@@ -105,24 +111,23 @@ export async function* maskPhase(
       const own = Array.from({ length: batch }, (_, b) => b * maps + map);
       latents = pickRows(noisy, own);
       io.latents.write(latents.data);
-      parts.denoiser.set(io, timestep, { guidance: s.guidanceScale, mapWeight: 1 / maps, mapFirst: map === 0 });
-      plan.run();
+      model.denoiser.set(io, timestep, { guidance: s.guidanceScale, mapWeight: 1 / maps, mapFirst: map === 0 });
+      program.run();
     },
     latents: async () => copyOf(latents),
   });
-  const mask = session.scope.tensor(io.map.shape, 'float32', 'mask');
-  const threshold = await session.once('threshold', graph => {
-    maskThreshold(graph.input(io.map), graph.input(mask), {
+  const mask = await call.once('threshold', (graph, scope) => {
+    const target = scope.tensor(io.map.shape, 'float32', 'mask');
+    maskThreshold(graph.input(io.map), graph.input(target), {
       ratio: s.maskThresholdingRatio,
-      mean: parts.mendQuirks ? 'image' : 'batch',
+      mean: inputs.mendQuirks ? 'image' : 'batch',
       threshold: s.threshold,
       continuous: s.continuous,
     });
+    return target;
   });
-  threshold.run();
-  threshold.dispose();
   const shape = [batch, height, width];
-  return finish(asArray(await mask.read(), shape), asArray(await io.map.read(), shape), s);
+  return finish(asArray(mask.data, shape), asArray(await io.map.read(), shape), s);
 }
 
 /** Blocks in the order of the kernel: S = a + g (b - a), T = c + g (d - c). The original has positive and negative swapped. */

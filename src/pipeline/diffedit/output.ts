@@ -7,10 +7,10 @@ import { checkImage, isGrey, type RgbImage } from '../../io/image.ts';
 import { gaussianBlur, maskToImages, pasteBack } from '../../io/mask.ts';
 import { type OutputType, postprocessImage } from '../../io/postprocess.ts';
 import { isPicture } from '../../io/preprocess.ts';
-import { rowsOf } from '../diffusion/autoencoder.ts';
-import type { Session } from '../runtime/device-call.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import { rowsOf } from '../diffusion/rows.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
 import { checkNumber } from './checks.ts';
-import type { Parts } from './parts.ts';
 import type { PasteBack } from './types.ts';
 
 const TYPES: readonly unknown[] = ['pil', 'np', 'pt', 'latent'];
@@ -63,13 +63,13 @@ function isRgb(value: unknown): value is RgbImage {
 
 /** Latents [N, 4, h, w] as the output type says. */
 export async function toOutput(
-  session: Session,
-  parts: Parts,
+  call: DeviceCall,
+  model: LatentDiffusion,
   latents: NdArray,
   type: OutputType,
 ): Promise<RgbImage[] | NdArray> {
   if (type === 'latent') return latents;
-  const pictures = await parts.vae.decode(session, latents);
+  const pictures = await model.autoencoder.decode(call, latents);
   return postprocessImage(pictures, type) as RgbImage[] | NdArray;
 }
 

@@ -1,10 +1,13 @@
 /** `run`: its arguments distributed over the three phases, and everything checked that the phases would find wrong later. */
+
 import { InputError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
-import { Generator } from '../../schedulers/index.ts';
-import { checkDraws, checkGenerators, generatorOf, latentSides, preparePictures } from '../diffusion/image-latents.ts';
-import type { Schedule } from '../diffusion/sampling-loop.ts';
-import { batchOf, type PromptArgs, type PromptNames, promptNames, sourceOf, targetOf } from './checks.ts';
+import { Generator, type ScheduledStep } from '../../schedulers/index.ts';
+import { checkGenerators, type Generators, generatorOf } from '../diffusion/generators.ts';
+import { checkDraws, latentSides, preparePictures } from '../diffusion/image-latents.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import { batchOf, type PromptArgs, type PromptNames, promptNames } from '../diffusion/prompt-arguments.ts';
+import { sourceOf, targetOf } from './checks.ts';
 import {
   checkMaskSize,
   type EditSettings,
@@ -15,8 +18,7 @@ import {
 } from './edit-phase.ts';
 import { checkRegularised, type InvertSettings, invertSchedule, invertSettings } from './invert-phase.ts';
 import { checkPair, type MaskSettings, maskSettings, maskTimestep } from './mask-phase.ts';
-import type { Parts } from './parts.ts';
-import type { Generators, RunArgs } from './types.ts';
+import type { RunArgs } from './types.ts';
 
 /** What `run` will do. */
 export interface RunPlan {
@@ -26,8 +28,8 @@ export interface RunPlan {
   /** Absent where the mask was given. */
   readonly mask: { readonly settings: MaskSettings; readonly timestep: number } | undefined;
   /** Absent where the latents were given. */
-  readonly invert: { readonly settings: InvertSettings; readonly schedule: Schedule } | undefined;
-  readonly edit: { readonly settings: EditSettings; readonly schedule: Schedule };
+  readonly invert: { readonly settings: InvertSettings; readonly schedule: readonly ScheduledStep[] } | undefined;
+  readonly edit: { readonly settings: EditSettings; readonly schedule: readonly ScheduledStep[] };
   /** The mask that was given, [B, 1, h, w]. */
   readonly maskImage: NdArray | undefined;
   /** The latents that were given, [T, B, 4, h, w]. */
@@ -41,7 +43,7 @@ export interface RunPlan {
  * Plans a run before any work on the device.
  * @throws InputError or ShapeError
  */
-export function planRun(op: string, parts: Parts, args: RunArgs): RunPlan {
+export function planRun(op: string, model: LatentDiffusion, args: RunArgs): RunPlan {
   const draw = generators(op, args);
   const [m, v] = [args.maskImage == null, args.imageLatents == null];
   const maskArgs = { ...args, guidanceScale: firstOf(args.maskGuidanceScale, args.guidanceScale) };
@@ -50,19 +52,19 @@ export function planRun(op: string, parts: Parts, args: RunArgs): RunPlan {
   const invert = v ? invertSettings(op, { ...args, ...inverted.args }, inverted.names) : undefined;
   const edited = editArgs(args);
   const edit = editSettings(op, { ...args, ...edited.args }, edited.names);
-  if (mask) checkPair(op, parts.text.shapeOf(sourceOf(mask)), parts.text.shapeOf(targetOf(mask)));
+  if (mask) checkPair(op, model.prompts.shapeOf(sourceOf(mask)), model.prompts.shapeOf(targetOf(mask)));
   else if (invert) checkNumbers(op, batchOf(invert), batchOf(edit));
   const batch = batchOf(edit);
-  const image = m || v ? preparePictures(op, args.image, parts.vae, parts.warn) : undefined;
-  const schedule = editSchedule(op, parts.scheduler, edit);
+  const image = m || v ? preparePictures(op, args.image, model.autoencoder, model.warn) : undefined;
+  const schedule = editSchedule(op, model.scheduler, edit);
   const plan = {
     ...{ batch, image, names: { invert: inverted.names, edit: edited.names }, generator: draw },
-    mask: mask && { settings: mask, timestep: maskTimestep(op, parts.scheduler, mask) },
-    invert: invert && { settings: invert, schedule: invertSchedule(op, parts.inverseScheduler, invert) },
+    mask: mask && { settings: mask, timestep: maskTimestep(op, model.scheduler, mask) },
+    invert: invert && { settings: invert, schedule: invertSchedule(op, model.inverseScheduler, invert) },
     edit: { settings: edit, schedule },
-    ...given(op, parts, args, { batch, image, frames: schedule.timesteps.length }),
+    ...given(op, model, args, { batch, image, frames: schedule.length }),
   };
-  checkNoise(op, parts, plan, args.generator ?? undefined);
+  checkNoise(op, model, plan, args.generator ?? undefined);
   return plan;
 }
 
@@ -146,16 +148,16 @@ function checkNumbers(op: string, sources: number, targets: number): void {
 /** Mask and latents of the caller, of the picture's size where there is a picture. */
 function given(
   op: string,
-  parts: Parts,
+  model: LatentDiffusion,
   args: RunArgs,
   o: { readonly batch: number; readonly image: NdArray | undefined; readonly frames: number },
 ): Pick<RunPlan, 'maskImage' | 'latents'> {
   const { batch, image, frames } = o;
   const maskImage = args.maskImage == null ? undefined : prepareMask(op, args.maskImage, batch);
-  const sides = image && latentSides(image, parts.vae);
+  const sides = image && latentSides(image, model.autoencoder);
   if (maskImage && sides) checkMaskSize(op, maskImage, sides);
   if (args.imageLatents == null) return { maskImage, latents: undefined };
-  const size = [parts.denoiser.channels, ...(sides ?? maskImage?.shape.slice(2) ?? [])];
+  const size = [model.denoiser.channels, ...(sides ?? maskImage?.shape.slice(2) ?? [])];
   const of = sides ? 'picture' : 'mask';
   return { maskImage, latents: prepareLatents(op, args.imageLatents, { size, of, batch, frames }) };
 }
@@ -163,7 +165,7 @@ function given(
 /** What the phases will draw: rows of noise, and the rolls of regularisation. */
 function checkNoise(
   op: string,
-  parts: Parts,
+  model: LatentDiffusion,
   plan: Omit<RunPlan, 'generator'>,
   generator: Generators = new Generator(0),
 ): void {
@@ -189,8 +191,8 @@ function checkNoise(
   if (image && mask) checkDraws(op, image, { batch, repeat: mask.settings.numMapsPerMask, generator });
   if (image && invert) {
     checkDraws(op, image, { batch, repeat: 1, generator });
-    const shape = [batch, parts.denoiser.channels, ...latentSides(image, parts.vae)];
-    checkRegularised(op, invert.settings, { shape, generator, scheduler: parts.inverseScheduler });
+    const shape = [batch, model.denoiser.channels, ...latentSides(image, model.autoencoder)];
+    checkRegularised(op, invert.settings, { shape, generator, scheduler: model.inverseScheduler });
   }
   if (eta > 0) checkGenerators(op, generator, batch * numImagesPerPrompt);
 }

@@ -5,9 +5,9 @@ import { type Shape, sameShape } from '../../core/shape.ts';
 import { concatenate } from '../../io/preprocess.ts';
 import type { ClipTextModel } from '../../models/stable-diffusion/index.ts';
 import type { ClipTokenizer } from '../../tokenizers/index.ts';
-import { batchOf, negativesOf, type PromptArgs, type PromptNames, promptNames } from '../diffedit/checks.ts';
-import type { Session } from '../runtime/device-call.ts';
-import type { Component } from '../runtime/network.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import type { Network } from '../runtime/network.ts';
+import { batchOf, negativesOf, type PromptArgs, type PromptNames, promptNames } from './prompt-arguments.ts';
 
 /** Rows that are remembered: [77, 1024] floats are 300 KiB. */
 const REMEMBERED = 64;
@@ -35,14 +35,14 @@ export interface EncodeJob {
 }
 
 /** The tokenizer, the text encoder and the embeddings made so far. */
-export class PromptEncoder {
-  readonly component: Component<ClipTextModel>;
+export class ClipPromptEncoder {
+  readonly network: Network<ClipTextModel>;
   readonly tokenizer: ClipTokenizer;
   readonly #warn: (message: string) => void;
   readonly #rows = new Map<string, Float32Array>();
 
-  constructor(component: Component<ClipTextModel>, tokenizer: ClipTokenizer, warn: (message: string) => void) {
-    this.component = component;
+  constructor(network: Network<ClipTextModel>, tokenizer: ClipTokenizer, warn: (message: string) => void) {
+    this.network = network;
     this.tokenizer = tokenizer;
     this.#warn = warn;
   }
@@ -51,14 +51,14 @@ export class PromptEncoder {
    * Embeddings of prompts given as text or as embeddings.
    * @throws InputError or ShapeError where positive and negative do not fit together
    */
-  async encode(session: Session, args: PromptArgs, o: EncodeOptions): Promise<Embeddings> {
-    const [both] = await this.encodeAll(session, [{ args, options: o }]);
+  async encode(call: DeviceCall, args: PromptArgs, o: EncodeOptions): Promise<Embeddings> {
+    const [both] = await this.encodeAll(call, [{ args, options: o }]);
     return both;
   }
 
   /** The same for several prompts, with one pass of the text encoder for each clipSkip. */
   async encodeAll<const J extends readonly EncodeJob[]>(
-    session: Session,
+    call: DeviceCall,
     jobs: J,
   ): Promise<{ [K in keyof J]: Embeddings }> {
     const wanted = jobs.map(({ args, options: o }) => {
@@ -79,7 +79,7 @@ export class PromptEncoder {
       ...(w.positive ?? []).map(text => ({ text, clipSkip: w.clipSkip })),
       ...(w.negative ?? []).map(text => ({ text, clipSkip: 0 })),
     ]);
-    const rows = await this.#rowsOf(session, texts);
+    const rows = await this.#rowsOf(call, texts);
     let at = 0;
     const take = (list: readonly string[] | undefined, given: NdArray | undefined): NdArray | undefined => {
       if (!list) return given;
@@ -99,11 +99,11 @@ export class PromptEncoder {
   }
 
   #shape(count: number): Shape {
-    return [count, this.tokenizer.modelMaxLength, this.component.model.config.width];
+    return [count, this.tokenizer.modelMaxLength, this.network.model.config.width];
   }
 
   #check(o: EncodeOptions, shape: Shape, name: 'promptEmbeds' | 'negativePromptEmbeds', positive: Shape): void {
-    const expected = [...positive.slice(0, 2), this.component.model.config.width];
+    const expected = [...positive.slice(0, 2), this.network.model.config.width];
     if (sameShape(shape, expected)) return;
     throw new InputError({
       op: o.op,
@@ -116,7 +116,7 @@ export class PromptEncoder {
   }
 
   #checkClipSkip({ op, clipSkip }: EncodeOptions): void {
-    const { layers } = this.component.model.config;
+    const { layers } = this.network.model.config;
     if (clipSkip == null || (Number.isInteger(clipSkip) && clipSkip >= 0 && clipSkip <= layers)) return;
     throw new InputError({
       op,
@@ -128,14 +128,14 @@ export class PromptEncoder {
   }
 
   #stack(rows: readonly Float32Array[]): NdArray {
-    const { width } = this.component.model.config;
+    const { width } = this.network.model.config;
     return concatenate(
       rows.map(data => ndarray(data, [1, data.length / width, width])),
       'encodePrompt',
     );
   }
 
-  async #rowsOf(session: Session, texts: readonly { text: string; clipSkip: number }[]): Promise<Float32Array[]> {
+  async #rowsOf(call: DeviceCall, texts: readonly { text: string; clipSkip: number }[]): Promise<Float32Array[]> {
     const told = new Set<string>();
     const keys = texts.map(({ text, clipSkip }) => {
       const { ids, overflowText } = this.tokenizer.encode(this.tokenizer.expandTokens(text));
@@ -152,7 +152,7 @@ export class PromptEncoder {
     for (const clipSkip of new Set([...missing.values()].map(k => k.clipSkip))) {
       const batch = [...missing.values()].filter(k => k.clipSkip === clipSkip);
       const rows = await this.#run(
-        session,
+        call,
         batch.map(k => k.ids),
         clipSkip,
       );
@@ -167,19 +167,14 @@ export class PromptEncoder {
   }
 
   /** ids [P][L] -> P rows of [L, D] */
-  async #run(session: Session, ids: readonly number[][], clipSkip: number): Promise<Float32Array[]> {
-    const phase = session.phase('text', 1);
+  async #run(call: DeviceCall, ids: readonly number[][], clipSkip: number): Promise<Float32Array[]> {
+    const phase = call.phase('text', 1);
     const [count, length] = [ids.length, ids[0]?.length ?? 0];
-    const program = await session.program(this.component, `${count}x${length} skip ${clipSkip}`, 1, (graph, scope) => {
-      const input = scope.tensor([count, length], 'uint32', 'token ids');
-      const h = this.component.model.forward(graph.input(input), { clipSkip });
-      const output = scope.tensor(h.shape, h.dtype, 'text embeddings');
-      graph.store(h, output);
-      return { input, output };
-    });
-    program.io.input.write(ids.flat());
-    program.plan.run();
-    const values = await program.io.output.read();
+    const key = `${count}x${length} skip ${clipSkip}`;
+    const input = { data: ids.flat(), shape: [count, length], dtype: 'uint32' as const };
+    const { data: values } = await call.evaluate(this.network, key, 1, input, x =>
+      this.network.model.forward(x, { clipSkip }),
+    );
     phase.done(1);
     const size = values.length / count;
     return ids.map((_, i) => values.slice(i * size, (i + 1) * size));

@@ -14,20 +14,20 @@ import type { Module } from '../../nn/module.ts';
 import { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
 import { ClipTokenizer } from '../../tokenizers/index.ts';
+import type { OpenedNetwork } from '../runtime/network.ts';
 
 const OP = 'DiffEditPipeline.fromPretrained';
 
-/** A network before its weights are on a device. */
-export interface OpenedModel<M> {
-  readonly model: M;
-  readonly weights: Weights;
-  readonly source: TensorSource;
+/** The three networks of Stable Diffusion 1.x and 2.x, in the order in which they are loaded. */
+export interface StableDiffusionNetworks {
+  readonly textEncoder: ClipTextModel;
+  readonly unet: UNet2DConditionModel;
+  readonly vae: AutoencoderKL;
 }
 
-export interface OpenedFolder {
-  readonly text: OpenedModel<ClipTextModel>;
-  readonly unet: OpenedModel<UNet2DConditionModel>;
-  readonly vae: OpenedModel<AutoencoderKL>;
+/** What the folder holds. */
+export interface StableDiffusionFolder {
+  readonly networks: { readonly [K in keyof StableDiffusionNetworks]: OpenedNetwork<StableDiffusionNetworks[K]> };
   readonly tokenizer: ClipTokenizer;
   readonly schedulers: { readonly scheduler: DDIMScheduler; readonly inverseScheduler: DDIMInverseScheduler };
 }
@@ -43,14 +43,14 @@ export interface OpenOptions {
  * Opens everything and checks that checkpoints and configs belong together.
  * @throws InputError for a folder that is no Stable Diffusion, or asks for what is not built; WeightsError for checkpoints
  */
-export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<OpenedFolder> {
+export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOptions): Promise<StableDiffusionFolder> {
   const index = await checkIndex(folder, o.warn);
   const missing: string[] = [];
   const open = async <M extends Module>(
     name: string,
     stem: CheckpointStem,
     make: (w: Weights, json: unknown, path: string) => M,
-  ): Promise<OpenedModel<M>> => {
+  ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
     const json = await readJson(folder, path);
     const source = await openCheckpoint(inside(folder, name), stem, {
@@ -61,11 +61,11 @@ export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<
     const weights = Weights.open(source);
     const model = make(weights, json, path);
     weights.check();
-    return { model, weights, source };
+    return { name: name.replace('_', ' '), model, weights, source };
   };
   const opened: TensorSource[] = [];
   try {
-    const text = await open(
+    const textEncoder = await open(
       'text_encoder',
       'model',
       (w, json, path) => new ClipTextModel(w, parseClipTextConfig(json, path)),
@@ -81,9 +81,10 @@ export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<
       (w, json, path) => new AutoencoderKL(w, parseVaeConfig(json, path)),
     );
     checkVariant(folder, o, missing, opened.length);
-    checkFit(folder, text.model, unet.model, vae.model);
+    checkFit(folder, textEncoder.model, unet.model, vae.model);
     const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
-    return { text, unet, vae, tokenizer, schedulers: await openSchedulers(folder, index, o) };
+    const networks = { textEncoder, unet, vae };
+    return { networks, tokenizer, schedulers: await openSchedulers(folder, index, o) };
   } catch (error) {
     await Promise.all(opened.map(source => source.close?.()));
     throw error;
@@ -180,7 +181,11 @@ function checkFit(folder: FolderSource, text: ClipTextModel, unet: UNet2DConditi
   }
 }
 
-async function openSchedulers(folder: FolderSource, index: Json, o: OpenOptions): Promise<OpenedFolder['schedulers']> {
+async function openSchedulers(
+  folder: FolderSource,
+  index: Json,
+  o: OpenOptions,
+): Promise<StableDiffusionFolder['schedulers']> {
   const onWarning = o.warn;
   const given: readonly (readonly [string, unknown, new (...a: never[]) => unknown])[] = [
     ['scheduler', o.scheduler, DDIMScheduler],

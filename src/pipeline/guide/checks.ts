@@ -1,15 +1,17 @@
 /** What the guide refuses: everything that would otherwise show only after the captioner and the language model have worked. */
+
 import { InputError } from '../../core/errors.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { sizeOf } from '../../core/shape.ts';
 import { checkImage, type RgbImage } from '../../io/image.ts';
 import { preprocessImage } from '../../io/preprocess.ts';
 import { Generator } from '../../schedulers/index.ts';
-import { checkCrossAttention, negativesOf, promptNames } from '../diffedit/checks.ts';
+import { checkCrossAttention } from '../diffedit/checks.ts';
 import { type EditSettings, editSchedule, editSettings } from '../diffedit/edit-phase.ts';
 import { type InvertSettings, invertSchedule, invertSettings } from '../diffedit/invert-phase.ts';
 import { type MaskSettings, maskSettings, maskTimestep } from '../diffedit/mask-phase.ts';
 import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
+import { negativesOf, promptNames } from '../diffusion/prompt-arguments.ts';
 import type { GuideArgs } from './guide.ts';
 import { promptRequest } from './helpers.ts';
 

@@ -10,13 +10,15 @@ import type { RgbImage } from '../../io/image.ts';
 import { resize } from '../../io/resize.ts';
 import { Generator } from '../../schedulers/index.ts';
 import { DiffEditPipeline } from '../diffedit/pipeline.ts';
-import type { MaskOutput, Phase, ProgressEvent, RunArgs } from '../diffedit/types.ts';
-import { type Resident, Residents } from '../runtime/device-peak.ts';
+import type { MaskOutput, RunArgs } from '../diffedit/types.ts';
+import { embedPrompts } from '../diffusion/embed-prompts.ts';
+import { type HeldModel, HeldModels } from '../runtime/held-models.ts';
+import type { Phase, ProgressEvent } from '../runtime/progress.ts';
 import { BlipForConditionalGeneration } from '../text/blip.ts';
 import type { PictureSize } from '../text/blip-processor.ts';
 import { T5ForConditionalGeneration } from '../text/t5.ts';
 import { checkGuideArgs, checkGuidePlan, type GuideSettings } from './checks.ts';
-import { caption, embedPrompts, generatePrompts } from './helpers.ts';
+import { caption, generatePrompts } from './helpers.ts';
 
 /** Folders of the three models. */
 export interface GuideModels {
@@ -117,7 +119,7 @@ export async function runGuide(args: GuideArgs): Promise<GuideOutput> {
 
 /** One run: its models, its clock and its listener. */
 class GuideRun {
-  readonly models: Residents = new Residents();
+  readonly models: HeldModels = new HeldModels();
   readonly #gpu: Gpu;
   readonly #args: GuideArgs;
   readonly #settings: GuideSettings;
@@ -225,7 +227,7 @@ class GuideRun {
     };
   }
 
-  async #open<T extends Resident>(open: () => Promise<T>): Promise<T> {
+  async #open<T extends HeldModel>(open: () => Promise<T>): Promise<T> {
     const start = performance.now();
     const model = this.models.add(await open());
     this.#spent('load', performance.now() - start);
@@ -233,7 +235,7 @@ class GuideRun {
   }
 
   /** A model has done its part. */
-  #leave(model: Resident): void {
+  #leave(model: HeldModel): void {
     if (this.#offload) this.models.release(model);
     else this.models.worked(model);
   }
