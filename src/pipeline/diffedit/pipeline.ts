@@ -20,7 +20,7 @@ import {
 import { DeviceModel, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { editCall, encodeCall, invertCall, maskCall, runCall } from './calls.ts';
-import { type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
+import { OWN_OPTIONS, type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
 import type {
   AsPictures,
   CommonArgs,
@@ -72,7 +72,7 @@ export class DiffEditPipeline extends PretrainedModel {
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
     refuseSafetyChecker('DiffEditPipeline.fromPretrained', options);
-    const names = { op: 'DiffEditPipeline', noun: 'pipeline' };
+    const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions: OWN_OPTIONS };
     const { variant, scheduler, inverseScheduler } = options;
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,

@@ -12,7 +12,7 @@ import { type InvertSettings, invertSchedule, invertSettings } from '../diffedit
 import { type MaskSettings, maskSettings, maskTimestep } from '../diffedit/mask-phase.ts';
 import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import { negativesOf, promptNames } from '../diffusion/prompt-arguments.ts';
-import type { GuideArgs } from './guide.ts';
+import type { GuideArgs } from './guide-arguments.ts';
 import { promptRequest } from './helpers.ts';
 
 const OP = 'runGuide';
