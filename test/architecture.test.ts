@@ -240,6 +240,11 @@ describe('what may appear where', () => {
     ).toEqual([]);
   });
 
+  it('turns recordings of the pipeline into plans in one place', () => {
+    const recorders = sources.filter(s => s.layer.startsWith('pipeline/') && /new Graph\(|\.compile\(\{/.test(s.text));
+    expect(recorders.map(s => s.path)).toEqual(['src/pipeline/runtime/device-program.ts']);
+  });
+
   it('throws only errors of its own', () => {
     const bare: string[] = [];
     for (const s of sources) {
