@@ -21,8 +21,15 @@ export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-pro
 export type { Generators } from './pipeline/diffusion/generators.ts';
 export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
-export type { GuideArgs, GuideEvent, GuideModels, GuideOwnArgs, GuidePhase } from './pipeline/guide/arguments.ts';
-export { type GuideOutput, runGuide } from './pipeline/guide/guide.ts';
+export { runGuide } from './pipeline/guide/guide.ts';
+export type {
+  GuideArgs,
+  GuideEvent,
+  GuideModels,
+  GuideOutput,
+  GuideOwnArgs,
+  GuidePhase,
+} from './pipeline/guide/guide-arguments.ts';
 export {
   caption,
   type GeneratePromptsOptions,

@@ -23,7 +23,7 @@ import { DeviceModel, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { type Performed, perform } from './perform.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
-import { type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
+import { OWN_OPTIONS, type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
 import type { Request } from './request.ts';
 import { runRequest } from './run-request.ts';
 import type {
@@ -76,7 +76,7 @@ export class DiffEditPipeline extends PretrainedModel {
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
     refuseSafetyChecker('DiffEditPipeline.fromPretrained', options);
-    const names = { op: 'DiffEditPipeline', noun: 'pipeline' };
+    const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions: OWN_OPTIONS };
     const { variant, scheduler, inverseScheduler } = options;
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,

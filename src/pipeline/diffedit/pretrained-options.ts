@@ -1,5 +1,6 @@
 /** What `DiffEditPipeline.fromPretrained` is told. */
 import { InputError } from '../../core/errors.ts';
+import { namesOf } from '../../core/known-names.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import type { DeviceModelOptions } from '../runtime/device-model.ts';
 
@@ -14,6 +15,11 @@ export interface PretrainedOptions extends DeviceModelOptions {
   /** There is none: anything but null is refused. */
   readonly safetyChecker?: null | undefined;
 }
+
+/** Names of the options that the other models do not have. */
+export const OWN_OPTIONS: readonly string[] = namesOf<Omit<PretrainedOptions, keyof DeviceModelOptions>>({
+  ...{ scheduler: 1, inverseScheduler: 1, mendQuirks: 1, safetyChecker: 1 },
+});
 
 /** @throws InputError for a safety checker, which is not built */
 export function refuseSafetyChecker(op: string, o: PretrainedOptions): void {

@@ -93,6 +93,15 @@ export interface StepShape extends DenoiserSize {
   readonly history?: number | undefined;
 }
 
+/** What a recording of the UNet starts from. */
+interface UNetRecording {
+  readonly graph: Graph;
+  readonly scope: TensorScope;
+  /** [N, C, H, W] */
+  readonly shape: readonly number[];
+  readonly io: UNetInputs;
+}
+
 /** The UNet on the device. */
 export class Denoiser {
   readonly network: Network<UNet2DConditionModel>;
@@ -107,66 +116,61 @@ export class Denoiser {
   }
 
   /** One sampler step in place, with blend, noise or history as asked. */
-  async step(call: DeviceCall, s: StepShape, rows: readonly NdArray[]): Promise<DeviceProgram<StepInputs>> {
-    const contexts = await this.#contextsOf(call, rows);
-    const shape = [s.images, this.channels, s.height, s.width] as const;
-    const program = await call.program(this.network, `step ${keyOf(s, rows)}`, KEEP, (graph, scope): StepInputs => {
-      const io = this.#inputs(scope, shape, contexts);
+  step(call: DeviceCall, s: StepShape, rows: readonly NdArray[]): Promise<DeviceProgram<StepInputs>> {
+    return this.#program(call, 'step', { size: s, rows }, ({ graph, scope, io, shape }) => {
+      const frames = (count: number, label: string): DeviceTensor =>
+        scope.tensor([count, ...shape.slice(1)], 'float32', label);
       const { blend } = s;
       const mask = blend && scope.tensor([blend.masks, 1, s.height, s.width], 'float32', 'mask');
-      const reference =
-        blend && scope.tensor([blend.frames * blend.references, ...shape.slice(1)], 'float32', 'reference');
-      const noise = s.noise ? scope.tensor(shape, 'float32', 'noise') : undefined;
-      const history = s.history
-        ? scope.tensor([s.history * s.images, ...shape.slice(1)], 'float32', 'history')
-        : undefined;
+      const reference = blend && frames(blend.frames * blend.references, 'reference');
+      const noise = s.noise ? frames(s.images, 'noise') : undefined;
+      const history = s.history ? frames(s.history * s.images, 'history') : undefined;
+      const kept = blend && mask && reference && { mask: graph.input(mask), reference: graph.input(reference) };
       guidedStep({
         prediction: this.#predict(graph, io, s.guided ? 2 : 1),
         x: graph.input(io.latents),
         step: graph.input(io.step),
         noise: noise && graph.input(noise),
-        blend: blend &&
-          mask &&
-          reference && {
-            mask: graph.input(mask),
-            order: blend.order,
-            reference: graph.input(reference),
-            frames: blend.frames,
-          },
+        blend: kept && { ...kept, order: blend.order, frames: blend.frames },
         history: history && graph.input(history),
       });
       return { ...io, mask, reference, noise, history };
     });
-    fill(program.io, contexts);
-    return program;
   }
 
   /** The guided prediction of latents, for steps that the host does. */
-  async noise(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<NoiseInputs>> {
-    const contexts = await this.#contextsOf(call, rows);
-    const shape = [s.images, this.channels, s.height, s.width];
-    const program = await call.program(this.network, `noise ${keyOf(s, rows)}`, KEEP, (graph, scope): NoiseInputs => {
-      const io = this.#inputs(scope, shape, contexts);
-      const output = scope.tensor(shape, 'float32', 'prediction');
+  noise(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<NoiseInputs>> {
+    return this.#program(call, 'noise', { size: s, rows }, ({ graph, scope, io, shape }) => {
       const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
-      if (s.guided) guidedNoise(prediction, graph.input(io.step), graph.input(output));
-      else graph.store(prediction.cast('float32'), output);
+      if (!s.guided) return { ...io, output: scope.store(graph, prediction.cast('float32'), 'prediction') };
+      const output = scope.tensor(shape, 'float32', 'prediction');
+      guidedNoise(prediction, graph.input(io.step), graph.input(output));
       return { ...io, output };
     });
-    fill(program.io, contexts);
-    return program;
   }
 
   /** The difference of the predictions for two prompts, added to a map. */
-  async map(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<MapInputs>> {
-    const contexts = await this.#contextsOf(call, rows);
-    const shape = [s.images, this.channels, s.height, s.width];
-    const program = await call.program(this.network, `map ${keyOf(s, rows)}`, KEEP, (graph, scope): MapInputs => {
-      const io = this.#inputs(scope, shape, contexts);
+  map(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<MapInputs>> {
+    return this.#program(call, 'map', { size: s, rows }, ({ graph, scope, io }) => {
       const map = scope.tensor([s.images, 1, s.height, s.width], 'float32', 'map');
       maskMap(this.#predict(graph, io, s.guided ? 4 : 2), graph.input(io.step), graph.input(map));
       return { ...io, map };
     });
+  }
+
+  /** The program of one kind and size, with the prompts' keys and values in its rows. */
+  async #program<I extends UNetInputs>(
+    call: DeviceCall,
+    kind: string,
+    of: { readonly size: DenoiserSize & Partial<StepShape>; readonly rows: readonly NdArray[] },
+    record: (r: UNetRecording) => I,
+  ): Promise<DeviceProgram<I>> {
+    const { size, rows } = of;
+    const contexts = await this.#contextsOf(call, rows);
+    const shape = [size.images, this.channels, size.height, size.width];
+    const program = await call.program(this.network, `${kind} ${keyOf(size, rows)}`, KEEP, (graph, scope) =>
+      record({ graph, scope, shape, io: this.#inputs(scope, shape, contexts) }),
+    );
     fill(program.io, contexts);
     return program;
   }

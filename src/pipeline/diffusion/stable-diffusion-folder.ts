@@ -15,8 +15,11 @@ import { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
 import { ClipTokenizer } from '../../tokenizers/index.ts';
 import type { OpenedNetwork } from '../runtime/network.ts';
+import { readJson } from '../runtime/read-json.ts';
 
 const OP = 'DiffEditPipeline.fromPretrained';
+const LAYOUT =
+  "Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.";
 
 /** The three networks of Stable Diffusion 1.x and 2.x, in the order in which they are loaded. */
 export interface StableDiffusionNetworks {
@@ -52,7 +55,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
     make: (w: Weights, json: unknown, path: string) => M,
   ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
-    const json = await readJson(folder, path);
+    const json = await readJson(folder, path, OP, LAYOUT);
     const source = await openCheckpoint(inside(folder, name), stem, {
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       onMissingVariant: message => missing.push(message),
@@ -104,7 +107,7 @@ type Json = Record<string, unknown>;
 
 /** model_index.json, checked. */
 async function checkIndex(folder: FolderSource, warn: (message: string) => void): Promise<Json> {
-  const index = await readJson(folder, 'model_index.json');
+  const index = await readJson(folder, 'model_index.json', OP, LAYOUT);
   for (const [name, classes] of [
     ['text_encoder', ['CLIPTextModel']],
     ['unet', ['UNet2DConditionModel']],
@@ -205,14 +208,14 @@ async function openSchedulers(
   const json =
     o.scheduler && o.inverseScheduler
       ? {}
-      : ((await readJson(folder, 'scheduler/scheduler_config.json')) as SchedulerJson);
+      : ((await readJson(folder, 'scheduler/scheduler_config.json', OP, LAYOUT)) as SchedulerJson);
   const wanted = o.scheduler ?? DDIMScheduler.fromConfig(json, {}, { onWarning });
   const scheduler = withOffset(wanted, o.warn);
   // Made from one config both get the offset; one that was made by hand, or saved so, keeps its own, as in diffusers.
   const listed = index['inverse_scheduler'];
   const saved = !o.inverseScheduler && Array.isArray(listed) && listed[1] != null;
   const inverseScheduler = saved
-    ? DDIMInverseScheduler.fromConfig(await readJson(folder, 'inverse_scheduler/scheduler_config.json'))
+    ? DDIMInverseScheduler.fromConfig(await readJson(folder, 'inverse_scheduler/scheduler_config.json', OP, LAYOUT))
     : (o.inverseScheduler ?? DDIMInverseScheduler.fromConfig(json, { stepsOffset: 1 }));
   return { scheduler, inverseScheduler };
 }
@@ -223,25 +226,6 @@ function withOffset(scheduler: DDIMScheduler, warn: (message: string) => void): 
   if (stepsOffset === 1) return scheduler;
   warn(`The scheduler's steps_offset is ${stepsOffset}; 1 is used, as diffusers does.`);
   return DDIMScheduler.fromConfig(scheduler.config, { stepsOffset: 1 });
-}
-
-async function readJson(folder: FolderSource, path: string): Promise<Json> {
-  const where = `${folder.label}/${path}`;
-  if (!(await folder.has(path))) {
-    throw new InputError({
-      op: OP,
-      problem: `${path} is missing`,
-      path: folder.label,
-      fix: "Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.",
-    });
-  }
-  try {
-    const value: unknown = JSON.parse(await folder.text(path));
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
-  } catch (cause) {
-    throw new InputError({ op: OP, problem: 'the file is not JSON', path: where, fix: 'Download it again.', cause });
-  }
-  throw new InputError({ op: OP, problem: 'the file is not a JSON object', path: where, fix: 'Download it again.' });
 }
 
 function inside(folder: FolderSource, name: string): FolderSource {

@@ -11,37 +11,14 @@ import { Generator } from '../../schedulers/index.ts';
 import { argumentsIn } from '../diffedit/arguments.ts';
 import { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import type { SettledRun } from '../diffedit/run-request.ts';
-import type { MaskOutput } from '../diffedit/types.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
 import { type HeldModel, HeldModels } from '../runtime/held-models.ts';
 import type { Phase, ProgressEvent } from '../runtime/progress.ts';
 import { BlipForConditionalGeneration } from '../text/blip.ts';
 import { T5ForConditionalGeneration } from '../text/t5.ts';
-import type { GuideArgs, GuidePhase } from './arguments.ts';
 import { checkGuideArgs, checkGuidePlan } from './checks.ts';
+import type { GuideArgs, GuideOutput, GuidePhase } from './guide-arguments.ts';
 import { caption, generatePrompts } from './helpers.ts';
-
-/** Everything that the guide made. */
-export interface GuideOutput {
-  readonly seed: number;
-  /** The picture at the working size. */
-  readonly image: RgbImage;
-  readonly caption: string;
-  readonly sourcePrompts: readonly string[];
-  readonly targetPrompts: readonly string[];
-  /** [1, 77, D] */
-  readonly sourceEmbeds: NdArray;
-  readonly targetEmbeds: NdArray;
-  readonly mask: MaskOutput;
-  /** [1, T, 4, H, W] of the inversion, noisiest first. */
-  readonly latents: NdArray;
-  /** As `outputType` asks. */
-  readonly images: RgbImage[] | NdArray;
-  /** Milliseconds spent in each phase. */
-  readonly timings: Readonly<Partial<Record<GuidePhase, number>>>;
-  /** The most device bytes that the models held at once. */
-  readonly peakBytes: number;
-}
 
 /**
  * Runs the whole guide.

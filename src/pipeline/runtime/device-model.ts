@@ -3,6 +3,7 @@
  * and language models hold one and add what is theirs.
  */
 import { DeviceError, InputError } from '../../core/errors.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import { Gpu } from '../../gpu/device.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
@@ -29,12 +30,18 @@ export interface DeviceModelOptions extends CallOptions {
   readonly stagingBytes?: number | undefined;
 }
 
+const OPTIONS = namesOf<DeviceModelOptions>({
+  ...{ gpu: 1, dtype: 1, variant: 1, onProgress: 1, signal: 1, onWarning: 1, modelCpuOffload: 1, stagingBytes: 1 },
+});
+
 /** How messages call the model. */
 export interface DeviceModelNames {
   /** The class. */
   readonly op: string;
   /** What it is, such as 'captioner'. */
   readonly noun: string;
+  /** Names of options that only this model has. */
+  readonly ownOptions?: readonly string[];
 }
 
 /** Opened networks by name, in the order in which they are loaded. */
@@ -72,14 +79,14 @@ export class DeviceModel<M> {
   /**
    * Opens a model and, unless offloading is asked for, brings its weights to the device. What was opened is closed again
    * where that fails.
-   * @throws InputError for an unknown dtype or bytes that are no count; whatever `open` throws; DeviceError; the signal's reason
+   * @throws InputError for unknown names or an unknown dtype, or bytes that are no count; whatever `open` throws; DeviceError; the signal's reason
    */
   static async open<M, O extends { readonly networks: OpenedNetworks<M> }>(
     names: DeviceModelNames,
     options: DeviceModelOptions,
     open: () => Promise<O>,
   ): Promise<{ readonly device: DeviceModel<M>; readonly opened: O }> {
-    checkOptions(`${names.op}.fromPretrained`, options);
+    checkOptions(names, options);
     const opened = await open();
     let device: DeviceModel<M> | undefined;
     try {
@@ -189,7 +196,7 @@ export class DeviceModel<M> {
   async #load(): Promise<void> {
     const { signal, onProgress, stagingBytes } = this.#options;
     const start = performance.now();
-    const of = this.#all.reduce((sum, network) => sum + network.storedBytes, 0);
+    const of = this.#all.reduce((sum, network) => sum + network.bytesToRead, 0);
     let before = 0;
     for (const network of this.#all) {
       const report = (done: number): void => {
@@ -197,7 +204,7 @@ export class DeviceModel<M> {
         onProgress?.({ phase: 'load', step: before + done, of, ms, bytes: this.memory.bytes });
       };
       await network.load({ signal, stagingBytes, onProgress: report });
-      before += network.storedBytes;
+      before += network.bytesToRead;
       report(0);
     }
   }
@@ -242,7 +249,10 @@ export function warner(options: DeviceModelOptions): (message: string) => void {
   return options.onWarning ?? (message => console.warn(message));
 }
 
-function checkOptions(op: string, { dtype, stagingBytes, signal }: DeviceModelOptions): void {
+function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options: DeviceModelOptions): void {
+  const op = `${model}.fromPretrained`;
+  checkNames(op, options, [...OPTIONS, ...ownOptions]);
+  const { dtype, stagingBytes, signal } = options;
   if (dtype !== undefined && dtype !== 'float32' && dtype !== 'float16') {
     const expected = 'float32 or float16';
     throw new InputError({ op, problem: 'unknown dtype', expected, received: dtype, path: 'dtype' });

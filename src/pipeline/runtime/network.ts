@@ -36,7 +36,6 @@ export class Network<M> {
   readonly model: M;
   readonly #memory: DeviceMemory;
   readonly #weights: Weights;
-  readonly #source: TensorSource;
   readonly #programs = new Map<string, DeviceProgram<unknown>>();
   readonly #attached = new Set<Attachment>();
   #loaded: LoadedWeights | undefined;
@@ -48,7 +47,6 @@ export class Network<M> {
     this.model = opened.model;
     this.#memory = memory;
     this.#weights = opened.weights;
-    this.#source = opened.source;
   }
 
   /** Whether the weights are on the device. */
@@ -56,9 +54,9 @@ export class Network<M> {
     return this.#loaded !== undefined;
   }
 
-  /** Bytes of the checkpoint's tensors. */
-  get storedBytes(): number {
-    return [...this.#source.tensors.values()].reduce((sum, t) => sum + t.byteLength, 0);
+  /** Bytes that `load` reads. */
+  get bytesToRead(): number {
+    return this.#weights.bytesToRead;
   }
 
   /** Streams the weights to the device unless they are there. @throws DeviceError where `unload` came before the end */

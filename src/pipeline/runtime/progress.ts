@@ -1,5 +1,7 @@
 /** What a call of any model tells its caller while it works, and what it is told. */
 
+import { namesOf } from '../../core/known-names.ts';
+
 /** What a model is doing. 'load' moves weights to the device, 'text', 'encode' and 'decode' are the small networks. */
 export type Phase = 'load' | 'text' | 'encode' | 'mask' | 'invert' | 'edit' | 'decode';
 
@@ -23,3 +25,6 @@ export interface CallOptions {
   /** Told of every finished piece; by default the listener that `fromPretrained` was given. Extra. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
 }
+
+/** Every name of CallOptions. */
+export const CALL_OPTIONS: readonly string[] = namesOf<CallOptions>({ signal: 1, onProgress: 1 });

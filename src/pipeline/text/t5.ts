@@ -5,6 +5,7 @@
  * t5-encoded-texts.ts.
  */
 import { InputError } from '../../core/errors.ts';
+import { checkNames } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
@@ -22,7 +23,7 @@ import type { T5Tokenizer } from '../../tokenizers/index.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
-import type { CallOptions } from '../runtime/progress.ts';
+import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
 import { LatestEncoding } from './latest-encoding.ts';
 import { additive, EncodedTexts, type EncoderInput, isPadded } from './t5-encoded-texts.ts';
 import { openT5Folder, type T5Folder } from './t5-folder.ts';
@@ -128,6 +129,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
    * @see transformers T5EncoderModel
    */
   async encode(input: string | readonly string[] | T5Input, options: CallOptions = {}): Promise<NdArray> {
+    checkNames('encode', options, CALL_OPTIONS);
     const prepared = this.#prepare(input);
     return this.#once('encode', options, upload => this.#encoded(prepared, upload));
   }
@@ -144,6 +146,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
     decoderIds: Sequences,
     options: CallOptions = {},
   ): Promise<NdArray> {
+    checkNames('logits', options, CALL_OPTIONS);
     const prepared = this.#prepare(input);
     const answers = this.#checkAnswers(decoderIds, prepared);
     return this.#once('logits', options, upload => {

@@ -1,10 +1,11 @@
-/** What the guide is told. */
+/** What the guide takes, tells and returns. */
 import { namesOf } from '../../core/known-names.ts';
+import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { Gpu } from '../../gpu/device.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
-import type { RunArgs } from '../diffedit/types.ts';
+import type { MaskOutput, RunArgs } from '../diffedit/types.ts';
 import type { Phase, ProgressEvent } from '../runtime/progress.ts';
 import type { PictureSize } from '../text/blip-processor.ts';
 
@@ -46,7 +47,7 @@ type Decided = (typeof DECIDED)[number];
 /** Arguments of `runGuide`; those of the three phases are `run`'s, with its defaults. */
 export interface GuideArgs extends Omit<RunArgs, Decided>, GuideOwnArgs {}
 
-/** Arguments of `runGuide` that the pipeline has not. */
+/** Arguments of `runGuide` that the pipeline does not have, or has in another form. */
 export interface GuideOwnArgs {
   readonly models: GuideModels;
   /** Default: a new one, freed at the end. */
@@ -81,3 +82,25 @@ export const GUIDE_OWN: readonly string[] = namesOf<GuideOwnArgs>({
   ...{ models: 1, gpu: 1, dtype: 1, variant: 1, mendQuirks: 1, image: 1, size: 1, from: 1, to: 1, seed: 1 },
   ...{ captionPrefix: 1, numPrompts: 1, offload: 1, onProgress: 1, onWarning: 1 },
 });
+
+/** Everything that the guide made. */
+export interface GuideOutput {
+  readonly seed: number;
+  /** The picture at the working size. */
+  readonly image: RgbImage;
+  readonly caption: string;
+  readonly sourcePrompts: readonly string[];
+  readonly targetPrompts: readonly string[];
+  /** [1, 77, D] */
+  readonly sourceEmbeds: NdArray;
+  readonly targetEmbeds: NdArray;
+  readonly mask: MaskOutput;
+  /** [1, T, 4, H, W] of the inversion, noisiest first. */
+  readonly latents: NdArray;
+  /** As `outputType` asks. */
+  readonly images: RgbImage[] | NdArray;
+  /** Milliseconds spent in each phase. */
+  readonly timings: Readonly<Partial<Record<GuidePhase, number>>>;
+  /** The most device bytes that the models held at once. */
+  readonly peakBytes: number;
+}

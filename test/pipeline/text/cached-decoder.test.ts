@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StepDecoder } from '../../src/generation/index.ts';
-import type { LoadedWeights } from '../../src/nn/load.ts';
-import { DeviceMemory } from '../../src/pipeline/runtime/device-memory.ts';
-import { CachedDecoder } from '../../src/pipeline/text/cached-decoder.ts';
-import { EncodedTexts } from '../../src/pipeline/text/t5-encoded-texts.ts';
-import { expectClose } from '../support/close.ts';
-import { loadGolden } from '../support/golden.ts';
-import { testGpu } from '../support/gpu.ts';
-import { loadT5, rowsOf } from '../support/t5.ts';
+import type { StepDecoder } from '../../../src/generation/index.ts';
+import type { LoadedWeights } from '../../../src/nn/load.ts';
+import { DeviceMemory } from '../../../src/pipeline/runtime/device-memory.ts';
+import { CachedDecoder } from '../../../src/pipeline/text/cached-decoder.ts';
+import { EncodedTexts } from '../../../src/pipeline/text/t5-encoded-texts.ts';
+import { expectClose } from '../../support/close.ts';
+import { loadGolden } from '../../support/golden.ts';
+import { testGpu } from '../../support/gpu.ts';
+import { loadT5, rowsOf } from '../../support/t5.ts';
 
 const golden = loadGolden('t5');
 const rows = (name: string) => rowsOf(golden.ints(name).data, golden.ints(name).shape);

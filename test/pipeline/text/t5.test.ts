@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { LogitsProcessor } from '../../src/generation/index.ts';
-import { T5ForConditionalGeneration, type T5Options } from '../../src/pipeline/text/t5.ts';
-import { Generator } from '../../src/schedulers/index.ts';
-import { goldenPath } from '../support/checkpoint.ts';
-import { expectClose, relativeL2 } from '../support/close.ts';
-import { diskFolder, memoryFolder } from '../support/folder.ts';
-import { loadGolden } from '../support/golden.ts';
-import { testGpu } from '../support/gpu.ts';
-import { rowsOf } from '../support/t5.ts';
+import type { LogitsProcessor } from '../../../src/generation/index.ts';
+import { T5ForConditionalGeneration, type T5Options } from '../../../src/pipeline/text/t5.ts';
+import { Generator } from '../../../src/schedulers/index.ts';
+import { goldenPath } from '../../support/checkpoint.ts';
+import { expectClose, relativeL2 } from '../../support/close.ts';
+import { diskFolder, memoryFolder } from '../../support/folder.ts';
+import { loadGolden } from '../../support/golden.ts';
+import { testGpu } from '../../support/gpu.ts';
+import { rowsOf } from '../../support/t5.ts';
 
 const golden = loadGolden('t5');
 const ids = rowsOf(golden.ints('input_ids').data, golden.ints('input_ids').shape);

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import type { ProgressEvent } from '../../src/pipeline/runtime/progress.ts';
-import { BlipForConditionalGeneration } from '../../src/pipeline/text/blip.ts';
-import { openCaptioner, overlay, repositoryFolder } from '../support/captioner.ts';
-import { memoryFolder } from '../support/folder.ts';
-import { loadGolden } from '../support/golden.ts';
-import { testGpu } from '../support/gpu.ts';
-import { picture } from '../support/pipeline.ts';
+import type { ProgressEvent } from '../../../src/pipeline/runtime/progress.ts';
+import { BlipForConditionalGeneration } from '../../../src/pipeline/text/blip.ts';
+import { openCaptioner, overlay, repositoryFolder } from '../../support/captioner.ts';
+import { memoryFolder } from '../../support/folder.ts';
+import { loadGolden } from '../../support/golden.ts';
+import { testGpu } from '../../support/gpu.ts';
+import { picture } from '../../support/pipeline.ts';
 
 const MODEL = 'test/golden/blip/model';
 const golden = loadGolden('blip');

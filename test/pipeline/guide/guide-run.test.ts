@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { NdArray } from '../../src/core/ndarray.ts';
-import type { FolderSource } from '../../src/core/tensor-source.ts';
-import type { Gpu } from '../../src/gpu/device.ts';
-import type { RgbImage } from '../../src/io/image.ts';
-import { loadImage } from '../../src/node/images.ts';
-import type { GuideArgs, GuideEvent } from '../../src/pipeline/guide/arguments.ts';
-import { runGuide } from '../../src/pipeline/guide/guide.ts';
-import { relativeL2 } from '../support/close.ts';
-import { type Counter, countDevice } from '../support/counting.ts';
-import { diskFolder } from '../support/folder.ts';
-import { freshGpu } from '../support/gpu.ts';
-import { caption, golden, scene, written } from '../support/guide.ts';
-import { meanError, wrongPixels } from '../support/pipeline.ts';
+import type { NdArray } from '../../../src/core/ndarray.ts';
+import type { FolderSource } from '../../../src/core/tensor-source.ts';
+import type { Gpu } from '../../../src/gpu/device.ts';
+import type { RgbImage } from '../../../src/io/image.ts';
+import { loadImage } from '../../../src/node/images.ts';
+import { runGuide } from '../../../src/pipeline/guide/guide.ts';
+import type { GuideArgs, GuideEvent } from '../../../src/pipeline/guide/guide-arguments.ts';
+import { relativeL2 } from '../../support/close.ts';
+import { type Counter, countDevice } from '../../support/counting.ts';
+import { diskFolder } from '../../support/folder.ts';
+import { freshGpu } from '../../support/gpu.ts';
+import { caption, golden, scene, written } from '../../support/guide.ts';
+import { meanError, wrongPixels } from '../../support/pipeline.ts';
 
 const { source: from, target: to, seed, image: sample } = scene;
 const models = {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import type { NdArray } from '../../src/core/ndarray.ts';
-import type { GenerateOptions } from '../../src/generation/index.ts';
-import type { CaptionInput } from '../../src/pipeline/text/blip.ts';
-import { T5ForConditionalGeneration } from '../../src/pipeline/text/t5.ts';
-import { openCaptioner, repositoryFolder } from '../support/captioner.ts';
-import { loadGolden } from '../support/golden.ts';
-import { testGpu } from '../support/gpu.ts';
+import type { NdArray } from '../../../src/core/ndarray.ts';
+import type { GenerateOptions } from '../../../src/generation/index.ts';
+import type { CaptionInput } from '../../../src/pipeline/text/blip.ts';
+import { T5ForConditionalGeneration } from '../../../src/pipeline/text/t5.ts';
+import { openCaptioner, repositoryFolder } from '../../support/captioner.ts';
+import { loadGolden } from '../../support/golden.ts';
+import { testGpu } from '../../support/gpu.ts';
 
 const { data, shape }: NdArray = loadGolden('blip').floats('pixel_values');
 const pixels: CaptionInput = { pixels: { data, shape } };
