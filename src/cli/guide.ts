@@ -21,6 +21,7 @@ import {
   addDeviceOptions,
   addHubOptions,
   addSizeOptions,
+  argumentOption,
   type DeviceOptions,
   type HubOptions,
   integer,
@@ -63,7 +64,7 @@ export function guideCommand(outside: Outside): Command {
     .option('--prefix <text>', 'what the caption begins with', PREFIX)
     .option('--no-prefix', 'let the captioner begin by itself');
   addArguments(command, 'Mask');
-  addArguments(command, 'Inversion', { names: ['invertGuidanceScale'] });
+  command.optionsGroup('Inversion:').addOption(argumentOption('invertGuidanceScale'));
   addArguments(command, 'Steps and guidance');
   addSizeOptions(command);
   command

@@ -33,7 +33,7 @@ export function maskCommand(outside: Outside): Command {
     .option('-o, --output <file>', 'PNG to write', 'mask.png');
   addPrompts(command);
   addArguments(command, 'Mask');
-  addArguments(command, 'Steps and guidance', { names: ['numInferenceSteps', 'guidanceScale'] });
+  addArguments(command, 'Steps and guidance', { of: 'generateMask' });
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action((image: string, o: Options) => mask(image, o, outside));

@@ -5,7 +5,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
 import { type CheckName, checkValue } from '../pipeline/diffedit/argument-checks.ts';
-import { ARGUMENTS, type Argument, type ArgumentName, type OptionGroup } from '../pipeline/diffedit/arguments.ts';
+import {
+  ARGUMENTS,
+  type Argument,
+  type ArgumentName,
+  type Method,
+  type OptionGroup,
+} from '../pipeline/diffedit/arguments.ts';
 import type { RunArgs } from '../pipeline/diffedit/types.ts';
 
 /** Where models come from. */
@@ -52,9 +58,12 @@ export type OptionName = {
 
 type Typed<T> = T extends readonly unknown[] ? never : T;
 
-type Always = 'numInferenceSteps' | 'inpaintStrength' | 'guidanceScale' | 'numMapsPerMask' | 'numImagesPerPrompt';
+/** Those with a default, which commander fills in. */
+type Always = {
+  [N in OptionName]: (typeof ARGUMENTS)[N] extends { readonly default: number } ? N : never;
+}[OptionName];
 
-/** Values of these options under run's names, one prompt each; some of those with a default, which are always there. */
+/** Values of these options under run's names, one prompt each. */
 export type ArgumentOptions = { readonly [N in Exclude<OptionName, Always>]?: Typed<RunArgs[N]> } & {
   readonly [N in Always]: number;
 };
@@ -109,17 +118,17 @@ export function addSizeOptions(command: Command): Command {
 
 /**
  * Adds the options of a group of the table of arguments, with their defaults and checks.
- * @param o.names only these of the group; all by default
+ * @param o.of only arguments of this method; all by default
  * @param o.aliases other names in front of their own
  */
 export function addArguments(
   command: Command,
   group: OptionGroup,
-  { names, aliases = {} }: { names?: readonly OptionName[]; aliases?: Readonly<Record<string, string>> } = {},
+  { of = 'run', aliases = {} }: { of?: Method; aliases?: Readonly<Record<string, string>> } = {},
 ): Command {
   command.optionsGroup(`${group}:`);
   for (const [name, row] of Object.entries<Argument>(ARGUMENTS)) {
-    if (row.option?.[0] !== group || !(names?.includes(name as OptionName) ?? true)) continue;
+    if (row.option?.[0] !== group || !row.in.split(' ').includes(of)) continue;
     const alias = aliases[name] ?? row.alias;
     command.addOption(optionOf(name, alias === undefined ? row : { ...row, alias }));
   }
