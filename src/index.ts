@@ -22,7 +22,14 @@ export type { Generators } from './pipeline/diffusion/generators.ts';
 export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
 export { runGuide } from './pipeline/guide/guide.ts';
-export type { GuideArgs, GuideEvent, GuideModels, GuideOutput, GuidePhase } from './pipeline/guide/guide-arguments.ts';
+export type {
+  GuideArgs,
+  GuideEvent,
+  GuideModels,
+  GuideOutput,
+  GuideOwnArgs,
+  GuidePhase,
+} from './pipeline/guide/guide-arguments.ts';
 export {
   caption,
   type GeneratePromptsOptions,

@@ -66,7 +66,7 @@ export function nearestName(name: string, known: readonly string[]): string | un
   return best;
 }
 
-/** `guidancescale` for guidanceScale, guidance_scale and guidance-scale. */
+/** `topk` for topK, top_k and top-k. */
 function plainName(name: string): string {
   return name.replace(/[_-]/g, '').toLowerCase();
 }

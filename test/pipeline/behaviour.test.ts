@@ -240,7 +240,9 @@ describe('a run', () => {
   });
 
   test('hands each phase its own guidance and negatives', async () => {
-    const first = { ...few, ...prompts, numMapsPerMask: 1, numInferenceSteps: 2, inpaintStrength: 1, seed: 5 };
+    const [mask, invert] = [{ numMapsPerMask: 1 }, { inpaintStrength: 1 }];
+    const steps = { ...few, numInferenceSteps: 2 };
+    const first = { ...steps, ...prompts, ...mask, ...invert, seed: 5 };
     const dark = await pipeline.encodePrompt('dark');
     const all = await pipeline.run({
       ...first,
@@ -249,10 +251,14 @@ describe('a run', () => {
       outputType: 'latent',
       returnLatents: true,
     });
-    const found = await pipeline.generateMask({ ...first, guidanceScale: 1, generator: seeded(5) });
+    const found = await pipeline.generateMask({
+      ...{ ...steps, ...prompts, ...mask },
+      guidanceScale: 1,
+      generator: seeded(5),
+    });
     expect(all.mask?.map).toEqual(found.map);
     const { latents } = await pipeline.invert({
-      ...first,
+      ...{ ...steps, ...invert, image },
       prompt: SOURCE,
       negativePrompt: 'dark',
       generator: seeded(5),

@@ -11,16 +11,21 @@ import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
 import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
+import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
 import {
   openStableDiffusionFolder,
   type StableDiffusionFolder,
   type StableDiffusionNetworks,
 } from '../diffusion/stable-diffusion-folder.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
-import { editCall, encodeCall, invertCall, maskCall, runCall } from './calls.ts';
+import { type Performed, perform } from './perform.ts';
+import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
 import { OWN_OPTIONS, type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
+import type { Request } from './request.ts';
+import { runRequest } from './run-request.ts';
 import type {
   AsPictures,
   CommonArgs,
@@ -46,8 +51,7 @@ export class DiffEditPipeline extends PretrainedModel {
   /** The size in pixels that the model was trained on. */
   readonly defaultSize: { readonly width: number; readonly height: number };
   readonly #device: DeviceModel<StableDiffusionNetworks>;
-  readonly #model: LatentDiffusion;
-  readonly #mendQuirks: boolean;
+  readonly #home: RequestHome;
 
   private constructor(
     device: DeviceModel<StableDiffusionNetworks>,
@@ -56,12 +60,12 @@ export class DiffEditPipeline extends PretrainedModel {
   ) {
     super(device);
     this.#device = device;
-    this.#model = new LatentDiffusion(device.networks, tokenizer, schedulers, warner(options));
-    this.#mendQuirks = options.mendQuirks ?? false;
+    const model = new LatentDiffusion(device.networks, tokenizer, schedulers, warner(options));
+    this.#home = { model, mendQuirks: options.mendQuirks ?? false };
     this.scheduler = schedulers.scheduler;
     this.inverseScheduler = schedulers.inverseScheduler;
-    this.vaeScaleFactor = this.#model.vaeScaleFactor;
-    this.defaultSize = this.#model.defaultSize;
+    this.vaeScaleFactor = model.vaeScaleFactor;
+    this.defaultSize = model.defaultSize;
   }
 
   /**
@@ -88,7 +92,7 @@ export class DiffEditPipeline extends PretrainedModel {
    * @see diffusers StableDiffusionDiffEditPipeline.generate_mask
    */
   generateMask(args: GenerateMaskArgs): Promise<MaskOutput> {
-    return drain(this.#device.steps('generateMask', args, call => maskCall(call, this.#model, this.#mendQuirks, args)));
+    return drain(this.#perform('generateMask', args, maskRequest, ({ mask }) => mask as MaskOutput));
   }
 
   /**
@@ -102,7 +106,7 @@ export class DiffEditPipeline extends PretrainedModel {
 
   /** `invert` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
   invertSteps(args: InvertArgs): AsyncGenerator<StepEvent, InversionOutput> {
-    return this.#device.steps('invert', args, call => invertCall(call, this.#model, args));
+    return this.#perform('invert', args, invertRequest, ({ inversion }) => inversion as InversionOutput);
   }
 
   /**
@@ -118,7 +122,9 @@ export class DiffEditPipeline extends PretrainedModel {
 
   /** `edit` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
   editSteps(args: EditArgs): AsyncGenerator<StepEvent, EditOutput> {
-    return this.#device.steps('edit', args, call => editCall(call, this.#model, this.#mendQuirks, args));
+    return this.#perform('edit', args, editRequest, ({ images }) => {
+      return { images: images as RgbImage[] | NdArray, nsfwContentDetected: undefined };
+    });
   }
 
   /**
@@ -133,7 +139,11 @@ export class DiffEditPipeline extends PretrainedModel {
 
   /** `run` step by step: yields after each step of each phase, returns its result. Leaving the loop early frees everything. */
   runSteps(args: RunArgs): AsyncGenerator<StepEvent, RunOutput> {
-    return this.#device.steps('run', args, call => runCall(call, this.#model, this.#mendQuirks, args));
+    return this.#perform('run', args, runRequest, ({ mask, inversion, images }, { timings }) => ({
+      ...(mask ? { mask } : {}),
+      ...(inversion ? { latents: inversion.latents } : {}),
+      ...{ images: images as RgbImage[] | NdArray, timings: { ...timings } },
+    }));
   }
 
   /**
@@ -145,7 +155,13 @@ export class DiffEditPipeline extends PretrainedModel {
     prompt: Prompt,
     options: EncodePromptOptions = {},
   ): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> {
-    return drain(this.#device.steps('encodePrompt', options, call => encodeCall(call, this.#model, prompt, options)));
+    const work = async (call: DeviceCall): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> => {
+      const { prompts, copies } = encodeRequest(prompt, options, this.#home);
+      const { positive, negative } = await this.#home.model.prompts.encode(call, prompts);
+      const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
+      return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
+    };
+    return this.#device.call('encodePrompt', options, work);
   }
 
   /** One embedding for many sentences, [1, L, D]; the function of the same name says how. */
@@ -155,11 +171,11 @@ export class DiffEditPipeline extends PretrainedModel {
 
   /** Decodes pictures one at a time: less memory, the same numbers. */
   enableVaeSlicing(): void {
-    this.#model.autoencoder.slicing = true;
+    this.#home.model.autoencoder.slicing = true;
   }
 
   disableVaeSlicing(): void {
-    this.#model.autoencoder.slicing = false;
+    this.#home.model.autoencoder.slicing = false;
   }
 
   /**
@@ -169,11 +185,24 @@ export class DiffEditPipeline extends PretrainedModel {
    * @see diffusers AutoencoderKL.enable_tiling
    */
   enableVaeTiling(sizes: Partial<TileSizes> = {}): void {
-    this.#model.autoencoder.tile('enableVaeTiling', sizes);
+    this.#home.model.autoencoder.tile('enableVaeTiling', sizes);
   }
 
   disableVaeTiling(): void {
-    this.#model.autoencoder.tiling = undefined;
+    this.#home.model.autoencoder.tiling = undefined;
+  }
+
+  /** Settles the arguments, then performs what they ask for. */
+  #perform<A extends CommonArgs, T>(
+    op: string,
+    args: A,
+    request: (args: A, home: RequestHome) => Request,
+    result: (performed: Performed, call: DeviceCall) => T,
+  ): AsyncGenerator<StepEvent, T> {
+    const home = this.#home;
+    return this.#device.steps(op, args, async function* (call) {
+      return result(yield* perform(call, home.model, request(args, home)), call);
+    });
   }
 
   /** Not built. @throws InputError always */

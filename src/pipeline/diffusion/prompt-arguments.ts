@@ -32,6 +32,12 @@ export function promptNames(prefix: string): PromptNames {
   };
 }
 
+/** The four arguments that a method has under these names, under their plain names. */
+export function promptsWith(args: object, names: PromptNames): PromptArgs {
+  const given = args as Readonly<Record<string, never>>;
+  return Object.fromEntries(Object.entries(names).map(([plain, own]) => [plain, given[own]]));
+}
+
 /**
  * Exactly one form of the prompt, at most one of the negative, and shapes that agree.
  * @param op the method, for messages

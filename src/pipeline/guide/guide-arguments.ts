@@ -1,4 +1,5 @@
 /** What the guide takes, tells and returns. */
+import { namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { Gpu } from '../../gpu/device.ts';
@@ -26,18 +27,28 @@ export interface GuideEvent extends Omit<ProgressEvent, 'phase'> {
   readonly phase: GuidePhase;
 }
 
-type Decided =
-  | 'image'
-  | 'generator'
-  | 'seed'
-  | 'onProgress'
-  | 'maskImage'
-  | 'imageLatents'
-  | 'returnLatents'
-  | `${'source' | 'target'}Prompt${'' | 'Embeds'}`;
+/** What the guide decides, or takes in a form of its own. */
+export const DECIDED = [
+  'image',
+  'generator',
+  'seed',
+  'onProgress',
+  'maskImage',
+  'imageLatents',
+  'returnLatents',
+  'sourcePrompt',
+  'targetPrompt',
+  'sourcePromptEmbeds',
+  'targetPromptEmbeds',
+] as const;
+
+type Decided = (typeof DECIDED)[number];
 
 /** Arguments of `runGuide`; those of the three phases are `run`'s, with its defaults. */
-export interface GuideArgs extends Omit<RunArgs, Decided> {
+export interface GuideArgs extends Omit<RunArgs, Decided>, GuideOwnArgs {}
+
+/** Arguments of `runGuide` that the pipeline does not have, or has in another form. */
+export interface GuideOwnArgs {
   readonly models: GuideModels;
   /** Default: a new one, freed at the end. */
   readonly gpu?: Gpu | undefined;
@@ -65,6 +76,12 @@ export interface GuideArgs extends Omit<RunArgs, Decided> {
   readonly onProgress?: ((event: GuideEvent) => void) | undefined;
   readonly onWarning?: ((message: string) => void) | undefined;
 }
+
+/** Their names. */
+export const GUIDE_OWN: readonly string[] = namesOf<GuideOwnArgs>({
+  ...{ models: 1, gpu: 1, dtype: 1, variant: 1, mendQuirks: 1, image: 1, size: 1, from: 1, to: 1, seed: 1 },
+  ...{ captionPrefix: 1, numPrompts: 1, offload: 1, onProgress: 1, onWarning: 1 },
+});
 
 /** Everything that the guide made. */
 export interface GuideOutput {

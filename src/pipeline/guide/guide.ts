@@ -8,13 +8,15 @@ import { Gpu } from '../../gpu/device.ts';
 import type { RgbImage } from '../../io/image.ts';
 import { resize } from '../../io/resize.ts';
 import { Generator } from '../../schedulers/index.ts';
+import { argumentsIn } from '../diffedit/arguments.ts';
 import { DiffEditPipeline } from '../diffedit/pipeline.ts';
+import type { SettledRun } from '../diffedit/run-request.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
 import { type HeldModel, HeldModels } from '../runtime/held-models.ts';
 import type { Phase, ProgressEvent } from '../runtime/progress.ts';
 import { BlipForConditionalGeneration } from '../text/blip.ts';
 import { T5ForConditionalGeneration } from '../text/t5.ts';
-import { checkGuideArgs, checkGuidePlan, type GuideSettings } from './checks.ts';
+import { checkGuideArgs, checkGuidePlan } from './checks.ts';
 import type { GuideArgs, GuideOutput, GuidePhase } from './guide-arguments.ts';
 import { caption, generatePrompts } from './helpers.ts';
 
@@ -40,12 +42,12 @@ class GuideRun {
   readonly models: HeldModels = new HeldModels();
   readonly #gpu: Gpu;
   readonly #args: GuideArgs;
-  readonly #settings: GuideSettings;
+  readonly #settings: SettledRun;
   readonly #offload: boolean;
   readonly #seed: number;
   readonly #timings: Partial<Record<GuidePhase, number>> = {};
 
-  constructor(gpu: Gpu, args: GuideArgs, settings: GuideSettings) {
+  constructor(gpu: Gpu, args: GuideArgs, settings: SettledRun) {
     this.#gpu = gpu;
     this.#args = args;
     this.#settings = settings;
@@ -71,10 +73,8 @@ class GuideRun {
     const text = await this.#caption(image);
     const [sourcePrompts, targetPrompts] = await this.#prompts();
     const [sourceEmbeds, targetEmbeds] = await this.#embed(pipeline, sourcePrompts, targetPrompts);
-    const { models: _, gpu, dtype, variant, mendQuirks, size, from, to, ...more } = args;
-    const { captionPrefix, numPrompts, offload, onWarning, ...settings } = more;
     const { mask, latents, images, timings } = await pipeline.run({
-      ...settings,
+      ...argumentsIn('run', args),
       onProgress: this.#listen(pipeline),
       ...{ image, sourcePromptEmbeds: sourceEmbeds, targetPromptEmbeds: targetEmbeds },
       ...{ seed: this.#seed, returnLatents: true },

@@ -134,7 +134,7 @@ describe('the whole guide', () => {
       `"InputError: runGuide: not a number in range: expected a finite number, got NaN (guidanceScale)"`,
     );
     expect(await refused({ threshold: 2 })).toMatchInlineSnapshot(
-      `"InputError: runGuide: not a number in range: expected a finite number >= 0 <= 1, got 2 (threshold)"`,
+      `"InputError: runGuide: not a number in range: expected a number from 0 to 1, got 2 (threshold)"`,
     );
     expect(await refused({ inpaintStrength: 1.5 })).toMatchInlineSnapshot(
       `"InputError: runGuide: strength out of range: expected a number from 0 to 1, got 1.5 (inpaintStrength)"`,
@@ -143,7 +143,7 @@ describe('the whole guide', () => {
       `"InputError: runGuide: strength out of range: expected a number from 0 to 1, got -1 (maskEncodeStrength)"`,
     );
     expect(await refused({ invertGuidanceScale: 'a' as never })).toMatchInlineSnapshot(
-      `"InputError: runGuide: not a number in range: expected a finite number, got a (guidanceScale)"`,
+      `"InputError: runGuide: not a number in range: expected a finite number, got a (invertGuidanceScale)"`,
     );
     expect(await refused({ negativePrompt: ['a', 'b'] })).toMatchInlineSnapshot(
       `"InputError: runGuide: prompt and negativePrompt differ in number: expected 1, got 2 (negativePrompt)"`,
