@@ -9,8 +9,11 @@ import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
 /** What the phases of a pipeline work with; made once. */
 export class LatentDiffusion {
+  /** Prompts to embeddings. */
   readonly prompts: ClipPromptEncoder;
+  /** Pictures to latents and back. */
   readonly autoencoder: Autoencoder;
+  /** Latents and embeddings to noise. */
   readonly denoiser: Denoiser;
   /** From noise to pictures. */
   readonly sampler: Sampler;
