@@ -9,6 +9,7 @@ export {
   DeviceError,
   DTypeError,
   type ErrorDetails,
+  type ErrorJson,
   InputError,
   PentimentoError,
   ShaderError,
@@ -169,38 +170,38 @@ export type {
   EditOutput,
   EncodePromptOptions,
   GenerateMaskArgs,
-  Generators,
   InversionOutput,
   InvertArgs,
   MaskOutput,
   PasteBack,
-  Phase,
-  ProgressEvent,
-  Prompt,
   RunArgs,
   RunOutput,
-  StepCallback,
-  StepEvent,
 } from './pipeline/diffedit/types.ts';
-export {
-  type GuideArgs,
-  type GuideEvent,
-  type GuideModels,
-  type GuideOutput,
-  type GuidePhase,
-  runGuide,
-} from './pipeline/guide/guide.ts';
+export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-prompts.ts';
+export type { Generators } from './pipeline/diffusion/generators.ts';
+export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
+export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
+export { runGuide } from './pipeline/guide/guide.ts';
+export type {
+  GuideArgs,
+  GuideEvent,
+  GuideModels,
+  GuideOutput,
+  GuideOwnArgs,
+  GuidePhase,
+} from './pipeline/guide/guide-arguments.ts';
 export {
   caption,
-  embedPrompts,
   type GeneratePromptsOptions,
   generatePrompts,
   type PictureToText,
-  type PromptEncoder,
   promptRequest,
   type TextToText,
   type Written,
 } from './pipeline/guide/helpers.ts';
+export type { DeviceModelOptions } from './pipeline/runtime/device-model.ts';
+export { PretrainedModel } from './pipeline/runtime/pretrained-model.ts';
+export type { CallOptions, Phase, ProgressEvent } from './pipeline/runtime/progress.ts';
 export {
   BlipForConditionalGeneration,
   type Caption,

@@ -21,6 +21,33 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
+/** What JSON can hold. */
+export type PlainValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly PlainValue[]
+  | { readonly [name: string]: PlainValue | undefined };
+
+/** An error as plain data, for a worker's message or a log: passes structuredClone and JSON unchanged. */
+export interface ErrorJson {
+  /** Such as 'InputError'. */
+  readonly class: string;
+  /** Such as 'input'; absent for errors of others. */
+  readonly code?: string;
+  /** The whole text. */
+  readonly message: string;
+  readonly op?: string;
+  readonly problem?: string;
+  readonly expected?: PlainValue;
+  readonly received?: PlainValue;
+  readonly path?: string;
+  readonly fix?: string;
+  /** An error's own JSON, anything else as a plain value. */
+  readonly cause?: PlainValue | ErrorJson;
+}
+
 /** Base class: `instanceof PentimentoError` catches all of them. */
 export class PentimentoError extends Error {
   /** The theme as a word that never changes: 'shape', 'dtype', 'device', 'weights', 'shader' or 'input'. */
@@ -47,6 +74,23 @@ export class PentimentoError extends Error {
     this.received = details.received;
     this.path = details.path;
     this.fix = details.fix;
+  }
+
+  /** All fields as plain data: shapes stay lists, numbers that JSON lacks and objects with a class become text. */
+  toJSON(): ErrorJson {
+    const { code, op, problem } = this;
+    return {
+      class: this.name,
+      code,
+      message: this.message,
+      op,
+      problem,
+      ...(this.expected === undefined ? {} : { expected: plain(this.expected) }),
+      ...(this.received === undefined ? {} : { received: plain(this.received) }),
+      ...(this.path === undefined ? {} : { path: this.path }),
+      ...(this.fix === undefined ? {} : { fix: this.fix }),
+      ...(this.cause === undefined ? {} : { cause: causeOf(this.cause) }),
+    };
   }
 }
 
@@ -117,6 +161,31 @@ function describe(d: ErrorDetails): string {
 export function show(value: unknown): string {
   if (typeof value === 'string') return value;
   if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
-  if (typeof value === 'object' && value !== null) return JSON.stringify(value) ?? String(value);
-  return String(value);
+  if (typeof value !== 'object' || value === null) return String(value);
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return JSON.stringify(plain(value)); // it holds itself, or whole numbers that JSON lacks
+  }
+}
+
+function causeOf(cause: unknown): PlainValue | ErrorJson {
+  if (cause instanceof PentimentoError) return cause.toJSON();
+  if (!(cause instanceof Error)) return plain(cause);
+  const { name, message } = cause;
+  return { class: name, message, ...(cause.cause === undefined ? {} : { cause: causeOf(cause.cause) }) };
+}
+
+/** `above`: the objects around it, for those that hold themselves. */
+function plain(value: unknown, above: readonly unknown[] = []): PlainValue {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
+  if (typeof value !== 'object') return String(value);
+  if (above.includes(value)) return 'itself';
+  const inside = [...above, value];
+  if (Array.isArray(value)) return value.map(item => plain(item, inside));
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype) return value.constructor.name;
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+  return Object.fromEntries(entries.map(([name, item]) => [name, plain(item, inside)]));
 }

@@ -103,6 +103,12 @@ export class Weights {
     return this.#request(parameter, [{ from: this, name, outputs: count, inputs: width }], name);
   }
 
+  /** Bytes that `load` reads from the file; a tensor that two parameters hold is read, and counts, twice. */
+  get bytesToRead(): number {
+    const pieces = this.#registry.requests.flatMap(request => request.pieces);
+    return pieces.reduce((sum, piece) => sum + piece.stored.byteLength, 0);
+  }
+
   /**
    * Checks that everything asked for is there with its shape and that nothing is left over, then streams the weights to the device.
    *

@@ -48,7 +48,24 @@ interface Plane {
  */
 export function autoCorrelationGradient(epsilon: Float32Array, shape: Shape, draw: Draw): Float32Array {
   ndarray(epsilon, shape);
+  checkPyramid(shape);
   const [height, width] = [dim(shape, -2), dim(shape, -1)];
+  const size = height * width;
+  const out = new Float32Array(epsilon.length);
+  for (let start = 0; start < out.length; start += size) {
+    const values = Float64Array.from(epsilon.subarray(start, start + size));
+    out.set(planeGradient({ values, height, width }, draw), start);
+  }
+  return out;
+}
+
+/**
+ * Whether noise of a shape has a pyramid at all: what autoCorrelationGradient() refuses, without its work.
+ * @param shape [B, C, H, W]
+ * @throws ShapeError when it is not of that form with H >= 2, or the width runs out before the height
+ */
+export function checkPyramid(shape: Shape): void {
+  let [height, width] = [shape.at(-2) ?? 0, shape.at(-1) ?? 0];
   if (shape.length !== 4 || height < 2 || width < 1) {
     throw new ShapeError({
       op: 'autoCorrelationGradient',
@@ -57,13 +74,15 @@ export function autoCorrelationGradient(epsilon: Float32Array, shape: Shape, dra
       fix: 'Pass latents, at least 2 high.',
     });
   }
-  const size = height * width;
-  const out = new Float32Array(epsilon.length);
-  for (let start = 0; start < out.length; start += size) {
-    const values = Float64Array.from(epsilon.subarray(start, start + size));
-    out.set(planeGradient({ values, height, width }, draw), start);
+  for (; height > 8; [height, width] = [height >> 1, width >> 1]) {
+    if (width > 1) continue;
+    throw new ShapeError({
+      op: 'autoCorrelationGradient',
+      problem: 'the noise is too narrow for its height',
+      received: [height, width],
+      fix: 'Each halving down to 8 rows must leave at least one column.',
+    });
   }
-  return out;
 }
 
 function planeGradient(plane: Plane, draw: Draw): Float64Array {
@@ -101,14 +120,6 @@ function modulo(i: number, size: number): number {
 /** 2x2 means; an odd last row or column is dropped. */
 function pool({ values, height, width }: Plane): Plane {
   const [h, w] = [Math.floor(height / 2), Math.floor(width / 2)];
-  if (w === 0) {
-    throw new ShapeError({
-      op: 'autoCorrelationGradient',
-      problem: 'the noise is too narrow for its height',
-      received: [height, width],
-      fix: 'Each halving down to 8 rows must leave at least one column.',
-    });
-  }
   const at = (y: number, x: number): number => values[y * width + x] ?? 0;
   const pooled = Float64Array.from({ length: h * w }, (_, i) => {
     const [y, x] = [2 * Math.floor(i / w), 2 * (i % w)];

@@ -1,48 +1,29 @@
 /**
- * The pieces of the published DiffEdit guide, each usable alone: a caption of a picture, sentences about a concept, the
- * average of their embeddings. guide.ts strings them together.
+ * The pieces of the published DiffEdit guide, each usable alone: a caption of a picture, sentences about a concept (their
+ * embedding is in embed-prompts.ts). guide.ts strings them together.
  */
 
 import { InputError } from '../../core/errors.ts';
-import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
-import { dim } from '../../core/shape.ts';
 import type { GenerateOptions } from '../../generation/index.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { Generator } from '../../schedulers/index.ts';
-import type { CommonArgs, Prompt } from '../diffedit/types.ts';
 import type { Caption, CaptionOptions } from '../text/blip.ts';
 
 /** Texts that a model wrote, and their ids. */
 export interface Written {
-  /** One for each sequence. */
   readonly texts: readonly string[];
-  /** Ids of each text, from the start id on. */
   readonly sequences: readonly (readonly number[])[];
 }
 
 /** A model that answers text with text; T5ForConditionalGeneration is one. */
 export interface TextToText {
-  /** Answers a prompt, as often as `numReturnSequences` says. */
   generate(prompt: string, options: GenerateOptions & { readonly cleanUp?: boolean | undefined }): Promise<Written>;
 }
 
 /** A model that describes pictures; BlipForConditionalGeneration is one. */
 export interface PictureToText {
-  /** Describes a picture in a sentence that begins with `prefix`. */
   caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<Pick<Caption, 'text'>>;
-}
-
-/** A text encoder behind prompts; DiffEditPipeline is one. */
-export interface PromptEncoder {
-  /** Embeds prompts, [N, L, D]. */
-  encodePrompt(
-    prompt: Prompt,
-    options?: CommonArgs,
-  ): Promise<{
-    /** [N, L, D], one row of tokens for each prompt. */
-    readonly promptEmbeds: NdArray;
-  }>;
 }
 
 /** Settings of `generatePrompts`; the defaults are the guide's. */
@@ -59,9 +40,7 @@ export interface GeneratePromptsOptions {
   readonly cleanUp?: boolean | undefined;
   /** torch's CPU stream; source and target share one, in this order. By default a new one from entropy. */
   readonly generator?: Generator | undefined;
-  /** Ends the call with its reason. */
   readonly signal?: AbortSignalLike | undefined;
-  /** Called for each id that is chosen. */
   readonly onToken?: GenerateOptions['onToken'];
 }
 
@@ -102,40 +81,6 @@ export async function generatePrompts(
     ...{ temperature, topK, maxNewTokens, cleanUp, generator, signal, onToken },
   });
   return [...texts];
-}
-
-/**
- * One embedding for many sentences: each is padded to the text encoder's length, cut there, encoded without a padding mask,
- * and their last hidden states are averaged, e = (e_1 + ... + e_n) / n.
- * @param encoder a pipeline
- * @param sentences at least one
- * @returns [1, 77, D], as the prompt embeddings that the pipeline's methods take
- * @throws InputError without sentences; the signal's reason
- */
-export async function embedPrompts(
-  encoder: PromptEncoder,
-  sentences: readonly string[],
-  options: CommonArgs = {},
-): Promise<NdArray> {
-  if (!Array.isArray(sentences) || sentences.length === 0) {
-    throw new InputError({
-      op: 'embedPrompts',
-      problem: 'no sentences',
-      expected: 'a list of at least one',
-      received: Array.isArray(sentences) ? 'an empty list' : typeof sentences,
-      path: 'sentences',
-      fix: 'Pass what generatePrompts returns, or sentences of your own.',
-    });
-  }
-  const { promptEmbeds } = await encoder.encodePrompt(sentences, options);
-  const shape = [1, dim(promptEmbeds.shape, 1), dim(promptEmbeds.shape, 2)];
-  const size = promptEmbeds.data.length / sentences.length;
-  const mean = Float32Array.from({ length: size }, (_, i) => {
-    let sum = 0;
-    for (let row = 0; row < sentences.length; row++) sum += promptEmbeds.data[row * size + i] ?? 0;
-    return sum / sentences.length;
-  });
-  return ndarray(mean, shape);
 }
 
 /**

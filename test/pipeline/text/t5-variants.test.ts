@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import type { T5Config } from '../../src/models/t5/index.ts';
-import { T5ForConditionalGeneration } from '../../src/pipeline/text/t5.ts';
-import { Generator } from '../../src/schedulers/index.ts';
-import { goldenPath } from '../support/checkpoint.ts';
-import { expectClose } from '../support/close.ts';
-import { diskFolder } from '../support/folder.ts';
-import { loadGolden } from '../support/golden.ts';
-import { testGpu } from '../support/gpu.ts';
-import { rowsOf } from '../support/t5.ts';
+import type { T5Config } from '../../../src/models/t5/index.ts';
+import { T5ForConditionalGeneration } from '../../../src/pipeline/text/t5.ts';
+import { Generator } from '../../../src/schedulers/index.ts';
+import { goldenPath } from '../../support/checkpoint.ts';
+import { expectClose } from '../../support/close.ts';
+import { diskFolder } from '../../support/folder.ts';
+import { loadGolden } from '../../support/golden.ts';
+import { testGpu } from '../../support/gpu.ts';
+import { rowsOf } from '../../support/t5.ts';
 
 const golden = loadGolden('t5-variants');
 

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readImage } from '../../src/node/index.ts';
-import type { BlipForConditionalGeneration } from '../../src/pipeline/text/blip.ts';
-import { openCaptioner } from '../support/captioner.ts';
-import { goldenPath } from '../support/checkpoint.ts';
+import { readImage } from '../../../src/node/index.ts';
+import type { BlipForConditionalGeneration } from '../../../src/pipeline/text/blip.ts';
+import { openCaptioner } from '../../support/captioner.ts';
+import { goldenPath } from '../../support/checkpoint.ts';
 
-const samples = fileURLToPath(new URL('../../models/orchard/samples/', import.meta.url));
+const samples = fileURLToPath(new URL('../../../models/orchard/samples/', import.meta.url));
 const { captions } = JSON.parse(readFileSync(goldenPath('orchard/text.json'), 'utf8')) as {
   captions: Record<string, Record<string, { ids: number[]; text: string }>>;
 };

@@ -1,17 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { NdArray } from '../../src/core/ndarray.ts';
-import type { FolderSource } from '../../src/core/tensor-source.ts';
-import type { Gpu } from '../../src/gpu/device.ts';
-import type { RgbImage } from '../../src/io/image.ts';
-import { readImage } from '../../src/node/images.ts';
-import { type GuideArgs, type GuideEvent, runGuide } from '../../src/pipeline/guide/guide.ts';
-import { relativeL2 } from '../support/close.ts';
-import { type Counter, countDevice } from '../support/counting.ts';
-import { diskFolder } from '../support/folder.ts';
-import { freshGpu } from '../support/gpu.ts';
-import { caption, golden, scene, written } from '../support/guide.ts';
-import { meanError, wrongPixels } from '../support/pipeline.ts';
+import type { NdArray } from '../../../src/core/ndarray.ts';
+import type { FolderSource } from '../../../src/core/tensor-source.ts';
+import type { Gpu } from '../../../src/gpu/device.ts';
+import type { RgbImage } from '../../../src/io/image.ts';
+import { readImage } from '../../../src/node/images.ts';
+import { runGuide } from '../../../src/pipeline/guide/guide.ts';
+import type { GuideArgs, GuideEvent } from '../../../src/pipeline/guide/guide-arguments.ts';
+import { relativeL2 } from '../../support/close.ts';
+import { type Counter, countDevice } from '../../support/counting.ts';
+import { diskFolder } from '../../support/folder.ts';
+import { freshGpu } from '../../support/gpu.ts';
+import { caption, golden, scene, written } from '../../support/guide.ts';
+import { meanError, wrongPixels } from '../../support/pipeline.ts';
 
 const { source: from, target: to, seed, image: sample } = scene;
 const models = {
@@ -133,7 +134,7 @@ describe('the whole guide', () => {
       `"InputError: runGuide: not a number in range: expected a finite number, got NaN (guidanceScale)"`,
     );
     expect(await refused({ threshold: 2 })).toMatchInlineSnapshot(
-      `"InputError: runGuide: not a number in range: expected a finite number >= 0 <= 1, got 2 (threshold)"`,
+      `"InputError: runGuide: not a number in range: expected a number from 0 to 1, got 2 (threshold)"`,
     );
     expect(await refused({ inpaintStrength: 1.5 })).toMatchInlineSnapshot(
       `"InputError: runGuide: strength out of range: expected a number from 0 to 1, got 1.5 (inpaintStrength)"`,
@@ -142,7 +143,7 @@ describe('the whole guide', () => {
       `"InputError: runGuide: strength out of range: expected a number from 0 to 1, got -1 (maskEncodeStrength)"`,
     );
     expect(await refused({ invertGuidanceScale: 'a' as never })).toMatchInlineSnapshot(
-      `"InputError: runGuide: not a number in range: expected a finite number, got a (guidanceScale)"`,
+      `"InputError: runGuide: not a number in range: expected a finite number, got a (invertGuidanceScale)"`,
     );
     expect(await refused({ negativePrompt: ['a', 'b'] })).toMatchInlineSnapshot(
       `"InputError: runGuide: prompt and negativePrompt differ in number: expected 1, got 2 (negativePrompt)"`,

@@ -3,10 +3,10 @@ import { alignUp } from '../../core/shape.ts';
 import type { Sequences, StepDecoder } from '../../generation/index.ts';
 import type { T5Model } from '../../models/t5/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import { Graph } from '../../tensor/graph.ts';
 import type { Tensor } from '../../tensor/ops.ts';
-import { Program, Scope } from '../runtime/network.ts';
-import { CachedDecoder, type CachedNetwork, type DecoderHome } from './cached-decoder.ts';
+import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
+import { DeviceProgram } from '../runtime/device-program.ts';
+import { CachedDecoder, type CachedNetwork } from './cached-decoder.ts';
 
 /** Caches of calls that ask for about the same length are the same. */
 const CAPACITY_STEP = 32;
@@ -16,16 +16,13 @@ const HIDDEN = -1e30;
 
 /** Ids of the encoder, padded to one length. */
 export interface EncoderInput {
+  /** [N, S] */
   readonly ids: Sequences;
   /** 1 for ids that count, 0 for padding. */
   readonly mask: Sequences;
 }
 
-export interface T5Home extends DecoderHome {
-  readonly model: T5Model;
-}
-
-interface Encoded {
+interface TextTensors {
   /** uint32 [N, S] */
   readonly ids: DeviceTensor;
   /** f32 [N, S]; absent where nothing is padded. */
@@ -37,61 +34,54 @@ interface Encoded {
 /** Decoder of some rows, and their mask [rows, S] in its scope. */
 interface Answers {
   readonly cached: CachedDecoder;
-  readonly scope: Scope;
+  readonly scope: TensorScope;
   readonly keyMask: DeviceTensor | undefined;
 }
 
 /** A batch of texts of one shape. Encoding again replaces them. */
-export class T5InputContext {
+export class EncodedTexts {
   /** Tells shapes apart. */
   readonly key: string;
-  readonly #home: T5Home;
-  readonly #program: Program<Encoded>;
+  readonly #memory: DeviceMemory;
+  readonly #model: T5Model;
+  readonly #program: DeviceProgram<TextTensors>;
   #mask: Sequences = [];
   #decoder: Answers | undefined;
 
-  private constructor(home: T5Home, key: string, program: Program<Encoded>) {
-    this.#home = home;
+  private constructor(memory: DeviceMemory, model: T5Model, key: string, program: DeviceProgram<TextTensors>) {
+    this.#memory = memory;
+    this.#model = model;
     this.key = key;
     this.#program = program;
   }
 
-  /** The key of the context that serves such an input. */
+  /** The key of the encoding that serves such an input. */
   static keyOf({ ids, mask }: EncoderInput): string {
     return `${ids.length}x${ids[0]?.length ?? 0}${isPadded(mask) ? ' masked' : ''}`;
   }
 
   /** Compiles the encoder, and the projections of its rows to keys and values, once for all texts and steps. */
-  static async create(home: T5Home, input: EncoderInput): Promise<T5InputContext> {
-    const { gpu, memory, dtype, model } = home;
-    const key = T5InputContext.keyOf(input);
+  static async create(memory: DeviceMemory, model: T5Model, input: EncoderInput): Promise<EncodedTexts> {
+    const key = EncodedTexts.keyOf(input);
     const shape = [input.ids.length, input.ids[0]?.length ?? 0];
-    const scope = new Scope(gpu, memory);
-    try {
-      const graph = new Graph(gpu, { dtype });
+    const program = await DeviceProgram.compile(memory, `t5 encoder ${key}`, (graph, scope) => {
       const ids = scope.tensor(shape, 'uint32', 'input ids');
       const keyMask = isPadded(input.mask) ? scope.tensor(shape, 'float32', 'input mask') : undefined;
       const rows = model.encoder.forward(graph.input(ids), keyMask && graph.input(keyMask));
-      const keyValues = model.decoder.context(rows).map(({ tensor }, i) => {
-        const target = scope.tensor(tensor.shape, tensor.dtype, `input keys and values ${i}`);
-        graph.store(tensor, target);
-        return target;
-      });
-      const plan = await graph.compile({ label: `t5 encoder ${key}` });
-      return new T5InputContext(home, key, new Program(plan, { ids, keyMask, keyValues }, scope));
-    } catch (error) {
-      scope.dispose();
-      throw error;
-    }
+      const pairs = model.decoder.context(rows);
+      const keyValues = pairs.map(({ tensor }, i) => scope.store(graph, tensor, `input keys and values ${i}`));
+      return { ids, keyMask, keyValues };
+    });
+    return new EncodedTexts(memory, model, key, program);
   }
 
-  /** @param input of this context's key */
+  /** @param input of this key */
   encode({ ids, mask }: EncoderInput): void {
-    const { io, plan } = this.#program;
+    const { io } = this.#program;
     io.ids.write(ids.flat());
     io.keyMask?.write(additive(mask));
     this.#mask = mask;
-    plan.run();
+    this.#program.run();
   }
 
   /**
@@ -109,6 +99,7 @@ export class T5InputContext {
     return cached.begin();
   }
 
+  /** Frees the encoder's program and the decoder. */
   dispose(): void {
     this.#close();
     this.#program.dispose();
@@ -116,10 +107,10 @@ export class T5InputContext {
 
   #open(rows: number, capacity: number): Answers {
     this.#close();
-    const { gpu, memory, model } = this.#home;
+    const [memory, model] = [this.#memory, this.#model];
     const { keyValues, ids, keyMask: masked } = this.#program.io;
     const [inputs, length] = [ids.shape[0] ?? 1, ids.shape[1] ?? 1];
-    const scope = new Scope(gpu, memory);
+    const scope = memory.scope();
     try {
       const keyMask = masked && scope.tensor([rows, length], 'float32', 'input mask of the answers');
       const network: CachedNetwork = {
@@ -137,7 +128,7 @@ export class T5InputContext {
           return model.decoder.step(tokens, context, place);
         },
       };
-      this.#decoder = { cached: new CachedDecoder(this.#home, network, { rows, capacity }), scope, keyMask };
+      this.#decoder = { cached: new CachedDecoder(memory, network, { rows, capacity }), scope, keyMask };
       return this.#decoder;
     } catch (error) {
       scope.dispose();

@@ -4,73 +4,61 @@ import { alignUp, type Shape } from '../../core/shape.ts';
 import type { StepDecoder } from '../../generation/index.ts';
 import type { BlipModel } from '../../models/blip/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import { Graph } from '../../tensor/graph.ts';
-import { Program, Scope } from '../runtime/network.ts';
-import { CachedDecoder, type CachedNetwork, type DecoderHome } from './cached-decoder.ts';
+import type { DeviceMemory } from '../runtime/device-memory.ts';
+import { DeviceProgram } from '../runtime/device-program.ts';
+import { CachedDecoder, type CachedNetwork } from './cached-decoder.ts';
 
 /** Caches of calls that ask for about the same length are the same. */
 const CAPACITY_STEP = 32;
 
-/** Where a captioner lives. */
-export interface CaptionerHome extends DecoderHome {
-  readonly model: BlipModel;
-}
-
-interface Pictures {
+interface PictureTensors {
   readonly pixels: DeviceTensor;
   /** Keys and values of every text layer. */
   readonly context: readonly DeviceTensor[];
 }
 
 /** A batch of pictures of one size. Encoding again replaces them. */
-export class PictureContext {
+export class EncodedPictures {
   /** Tells batches and sizes apart. */
   readonly key: string;
-  readonly #home: CaptionerHome;
-  readonly #program: Program<Pictures>;
+  readonly #memory: DeviceMemory;
+  readonly #model: BlipModel;
+  readonly #program: DeviceProgram<PictureTensors>;
   #decoder: CachedDecoder | undefined;
 
-  private constructor(home: CaptionerHome, key: string, program: Program<Pictures>) {
-    this.#home = home;
+  private constructor(memory: DeviceMemory, model: BlipModel, key: string, program: DeviceProgram<PictureTensors>) {
+    this.#memory = memory;
+    this.#model = model;
     this.key = key;
     this.#program = program;
   }
 
   /**
    * Compiles the encoder.
-   * @param shape [N, 3, H, W]
-   * @param positions [1, 1 + P, D] for pictures of another size than the trained one
+   * @param o.shape [N, 3, H, W]
+   * @param o.positions [1, 1 + P, D] for pictures of another size than the trained one
    */
   static async create(
-    home: CaptionerHome,
-    key: string,
-    shape: Shape,
-    positions: NdArray | undefined,
-  ): Promise<PictureContext> {
-    const { gpu, memory, dtype, model } = home;
-    const scope = new Scope(gpu, memory);
-    try {
-      const graph = new Graph(gpu, { dtype });
+    memory: DeviceMemory,
+    model: BlipModel,
+    o: { readonly key: string; readonly shape: Shape; readonly positions: NdArray | undefined },
+  ): Promise<EncodedPictures> {
+    const { key, shape, positions } = o;
+    const program = await DeviceProgram.compile(memory, `blip picture ${key}`, (graph, scope) => {
       const pixels = scope.tensor(shape, 'float32', 'pixels');
       const table = positions && graph.constant(positions.data, positions.shape);
       const picture = model.vision.forward(graph.input(pixels), table);
-      const context = model.text.context(picture).map(({ tensor }, i) => {
-        const target = scope.tensor(tensor.shape, tensor.dtype, `picture keys and values ${i}`);
-        graph.store(tensor, target);
-        return target;
-      });
-      const plan = await graph.compile({ label: `blip picture ${key}` });
-      return new PictureContext(home, key, new Program(plan, { pixels, context }, scope));
-    } catch (error) {
-      scope.dispose();
-      throw error;
-    }
+      const pairs = model.text.context(picture);
+      const context = pairs.map(({ tensor }, i) => scope.store(graph, tensor, `picture keys and values ${i}`));
+      return { pixels, context };
+    });
+    return new EncodedPictures(memory, model, key, program);
   }
 
   /** @param pixels [N, 3, H, W] */
   encode(pixels: NdArray): void {
     this.#program.io.pixels.write(pixels.data);
-    this.#program.plan.run();
+    this.#program.run();
   }
 
   /**
@@ -79,20 +67,20 @@ export class PictureContext {
    * @param maxLength longest text in ids; the model's own bound goes before it
    */
   async start(rows: number, maxLength: number): Promise<StepDecoder> {
-    const { positions } = this.#home.model.config.text;
+    const { positions } = this.#model.config.text;
     const capacity = Math.min(positions, alignUp(maxLength, CAPACITY_STEP));
     const known = this.#decoder;
     if (known?.sizes.rows === rows && known.sizes.capacity === capacity) return known.begin();
     known?.dispose();
     this.#decoder = undefined;
-    this.#decoder = new CachedDecoder(this.#home, this.#network(), { rows, capacity });
+    this.#decoder = new CachedDecoder(this.#memory, this.#network(), { rows, capacity });
     return this.#decoder.begin();
   }
 
   /** The text decoder looking at these pictures. */
   #network(): CachedNetwork {
     const { context } = this.#program.io;
-    const { text } = this.#home.model;
+    const { text } = this.#model;
     return {
       name: 'blip text',
       vocab: text.config.vocabulary,
@@ -108,6 +96,7 @@ export class PictureContext {
     };
   }
 
+  /** Frees the encoder's program and the decoder. */
   dispose(): void {
     this.#decoder?.dispose();
     this.#decoder = undefined;

@@ -1,30 +1,29 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StepDecoder } from '../../src/generation/index.ts';
-import type { LoadedWeights } from '../../src/nn/load.ts';
-import { Memory } from '../../src/pipeline/runtime/network.ts';
-import { CachedDecoder } from '../../src/pipeline/text/cached-decoder.ts';
-import { type T5Home, T5InputContext } from '../../src/pipeline/text/t5-inputs.ts';
-import { expectClose } from '../support/close.ts';
-import { loadGolden } from '../support/golden.ts';
-import { testGpu } from '../support/gpu.ts';
-import { loadT5, rowsOf } from '../support/t5.ts';
+import type { StepDecoder } from '../../../src/generation/index.ts';
+import type { LoadedWeights } from '../../../src/nn/load.ts';
+import { DeviceMemory } from '../../../src/pipeline/runtime/device-memory.ts';
+import { CachedDecoder } from '../../../src/pipeline/text/cached-decoder.ts';
+import { EncodedTexts } from '../../../src/pipeline/text/t5-encoded-texts.ts';
+import { expectClose } from '../../support/close.ts';
+import { loadGolden } from '../../support/golden.ts';
+import { testGpu } from '../../support/gpu.ts';
+import { loadT5, rowsOf } from '../../support/t5.ts';
 
 const golden = loadGolden('t5');
 const rows = (name: string) => rowsOf(golden.ints(name).data, golden.ints(name).shape);
 const input = { ids: rows('input_ids'), mask: rows('attention_mask') };
 const VOCAB = 160;
 
-let home: T5Home;
+let memory: DeviceMemory;
 let weights: LoadedWeights;
-let context: T5InputContext;
-const memory = new Memory();
+let context: EncodedTexts;
 
 beforeAll(async () => {
   const gpu = await testGpu();
   const loaded = await loadT5(gpu);
   weights = loaded.weights;
-  home = { gpu, memory, dtype: 'float32', model: loaded.model };
-  context = await T5InputContext.create(home, input);
+  memory = new DeviceMemory(gpu);
+  context = await EncodedTexts.create(memory, loaded.model, input);
   context.encode(input);
 });
 
@@ -146,7 +145,7 @@ describe('CachedDecoder', () => {
       inputs: 1,
       step: () => expect.fail('not reached'),
     };
-    expect(() => new CachedDecoder(home, network, { rows: 2 ** 10, capacity: 2 ** 10 })).toThrow('maxBufferSize');
+    expect(() => new CachedDecoder(memory, network, { rows: 2 ** 10, capacity: 2 ** 10 })).toThrow('maxBufferSize');
     expect(memory.bytes).toBe(before);
   });
 });

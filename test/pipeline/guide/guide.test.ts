@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { NdArray } from '../../src/core/ndarray.ts';
-import type { RgbImage } from '../../src/io/image.ts';
-import { readImage } from '../../src/node/images.ts';
-import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
-import { embedPrompts } from '../../src/pipeline/guide/helpers.ts';
-import { maxError, relativeL2 } from '../support/close.ts';
-import { golden, scene, written } from '../support/guide.ts';
-import { array, openPipeline, seeded, wrongPixels } from '../support/pipeline.ts';
+import type { NdArray } from '../../../src/core/ndarray.ts';
+import type { RgbImage } from '../../../src/io/image.ts';
+import { readImage } from '../../../src/node/images.ts';
+import type { DiffEditPipeline } from '../../../src/pipeline/diffedit/pipeline.ts';
+import { embedPrompts } from '../../../src/pipeline/diffusion/embed-prompts.ts';
+import { maxError, relativeL2 } from '../../support/close.ts';
+import { golden, scene, written } from '../../support/guide.ts';
+import { array, openPipeline, seeded, wrongPixels } from '../../support/pipeline.ts';
 
 const { source, target, seed, image: sample } = scene;
 const embeds = { source: array(golden, 'guide.source_embeds'), target: array(golden, 'guide.target_embeds') };

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { LogitsProcessor } from '../../src/generation/index.ts';
-import { T5ForConditionalGeneration, type T5Options } from '../../src/pipeline/text/t5.ts';
-import { Generator } from '../../src/schedulers/index.ts';
-import { goldenPath } from '../support/checkpoint.ts';
-import { expectClose, relativeL2 } from '../support/close.ts';
-import { diskFolder, memoryFolder } from '../support/folder.ts';
-import { loadGolden } from '../support/golden.ts';
-import { testGpu } from '../support/gpu.ts';
-import { rowsOf } from '../support/t5.ts';
+import type { LogitsProcessor } from '../../../src/generation/index.ts';
+import { T5ForConditionalGeneration, type T5Options } from '../../../src/pipeline/text/t5.ts';
+import { Generator } from '../../../src/schedulers/index.ts';
+import { goldenPath } from '../../support/checkpoint.ts';
+import { expectClose, relativeL2 } from '../../support/close.ts';
+import { diskFolder, memoryFolder } from '../../support/folder.ts';
+import { loadGolden } from '../../support/golden.ts';
+import { testGpu } from '../../support/gpu.ts';
+import { rowsOf } from '../../support/t5.ts';
 
 const golden = loadGolden('t5');
 const ids = rowsOf(golden.ints('input_ids').data, golden.ints('input_ids').shape);
@@ -133,7 +133,7 @@ describe('T5ForConditionalGeneration', () => {
     expect(kept.bytes).toBe(0);
     kept.dispose();
     await expect(kept.encode(input)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: T5ForConditionalGeneration: the model was disposed. Open it again with fromPretrained().]`,
+      `[DeviceError: encode: the model was disposed. Open it again with fromPretrained().]`,
     );
     offloaded.dispose();
   });
@@ -142,7 +142,7 @@ describe('T5ForConditionalGeneration', () => {
     const t5 = await open();
     const first = t5.generate(input, { maxNewTokens: 2 });
     await expect(t5.encode(input)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: T5ForConditionalGeneration: the model is busy: expected one call at a time. Await the other call, abort it by its signal, or open a second model on the same device.]`,
+      `[DeviceError: encode: the model is busy: expected one call at a time, got generate is still running. Await the other call, abort it by its signal, or open a second model on the same device.]`,
     );
     await first;
     const signal = AbortSignal.abort(new Error('enough'));

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import type { RgbImage } from '../../src/io/image.ts';
-import { BLIP_PROCESSOR, parseBlipProcessor, processPictures } from '../../src/pipeline/text/blip-processor.ts';
-import { goldenPath } from '../support/checkpoint.ts';
-import { loadGolden } from '../support/golden.ts';
+import type { RgbImage } from '../../../src/io/image.ts';
+import { BLIP_PROCESSOR, parseBlipProcessor, processPictures } from '../../../src/pipeline/text/blip-processor.ts';
+import { goldenPath } from '../../support/checkpoint.ts';
+import { loadGolden } from '../../support/golden.ts';
 
 const golden = loadGolden('blip');
 const config = parseBlipProcessor(

@@ -1,14 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import type { NdArray } from '../../src/core/ndarray.ts';
-import type { GenerateOptions } from '../../src/generation/index.ts';
-import type { CaptionInput } from '../../src/pipeline/text/blip.ts';
-import { T5ForConditionalGeneration } from '../../src/pipeline/text/t5.ts';
-import { openCaptioner, repositoryFolder } from '../support/captioner.ts';
-import { loadGolden } from '../support/golden.ts';
-import { testGpu } from '../support/gpu.ts';
+import type { NdArray } from '../../../src/core/ndarray.ts';
+import type { GenerateOptions } from '../../../src/generation/index.ts';
+import type { CaptionInput } from '../../../src/pipeline/text/blip.ts';
+import { T5ForConditionalGeneration } from '../../../src/pipeline/text/t5.ts';
+import { openCaptioner, repositoryFolder } from '../../support/captioner.ts';
+import { loadGolden } from '../../support/golden.ts';
+import { testGpu } from '../../support/gpu.ts';
 
 const { data, shape }: NdArray = loadGolden('blip').floats('pixel_values');
 const pixels: CaptionInput = { pixels: { data, shape } };
+
+const DISPOSED = 'was disposed during a call. Abort the call by its signal and await it first.';
 
 interface Options {
   readonly modelCpuOffload?: boolean;
@@ -35,9 +37,9 @@ describe.each(Object.entries(MODELS))('%s', (_, open) => {
       const { model, write } = await open({ modelCpuOffload: off });
       const running = write();
       model.dispose();
-      await expect(running).rejects.toThrow('was disposed. Open it again with fromPretrained().');
+      await expect(running).rejects.toThrow(DISPOSED);
       expect(model.bytes).toBe(0);
-      await expect(write()).rejects.toThrow('disposed');
+      await expect(write()).rejects.toThrow('was disposed. Open it again with fromPretrained().');
     },
   );
 
@@ -45,7 +47,7 @@ describe.each(Object.entries(MODELS))('%s', (_, open) => {
     for (const position of [1, 2, 3]) {
       const { model, write } = await open();
       const onToken = (e: { position: number }) => e.position === position && model.dispose();
-      await expect(write({ onToken, eosTokenId: null })).rejects.toThrow('was disposed. Open it again');
+      await expect(write({ onToken, eosTokenId: null })).rejects.toThrow(DISPOSED);
       expect(model.bytes).toBe(0);
     }
   });
@@ -58,7 +60,7 @@ describe.each(Object.entries(MODELS))('%s', (_, open) => {
         if (++turns === 2) queueMicrotask(() => model.dispose());
         return false;
       };
-      await expect(write({ ...settings, stoppingCriteria: [end] })).rejects.toThrow('was disposed. Open it again');
+      await expect(write({ ...settings, stoppingCriteria: [end] })).rejects.toThrow(DISPOSED);
       expect(model.bytes).toBe(0);
     }
   });
@@ -66,7 +68,9 @@ describe.each(Object.entries(MODELS))('%s', (_, open) => {
   test('busy, it can neither be called nor unloaded', async () => {
     const { model, write } = await open();
     const running = write();
-    await expect(write()).rejects.toThrow('is busy: expected one call at a time. Await the other call');
+    await expect(write()).rejects.toThrow(
+      'is busy: expected one call at a time, got generate is still running. Await the other call',
+    );
     expect(() => model.unload()).toThrow('busy');
     await running;
     model.unload();

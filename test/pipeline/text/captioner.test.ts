@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { NdArray } from '../../src/core/ndarray.ts';
-import { Generator } from '../../src/schedulers/index.ts';
-import { openCaptioner } from '../support/captioner.ts';
-import { loadGolden } from '../support/golden.ts';
-import { picture } from '../support/pipeline.ts';
+import type { NdArray } from '../../../src/core/ndarray.ts';
+import { Generator } from '../../../src/schedulers/index.ts';
+import { openCaptioner } from '../../support/captioner.ts';
+import { loadGolden } from '../../support/golden.ts';
+import { picture } from '../../support/pipeline.ts';
 
 const golden = loadGolden('blip');
 const variants = loadGolden('blip-variants');
