@@ -1,6 +1,6 @@
 import { DeviceError } from '../core/errors.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
-import type { Gpu } from '../tensor/gpu.ts';
+import type { Gpu } from '../gpu/device.ts';
 import { allocate, type Piece, type Request, release, upload } from '../tensor/upload.ts';
 
 export type { Piece, Request };

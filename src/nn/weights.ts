@@ -5,8 +5,8 @@
 import { WeightsError } from '../core/errors.ts';
 import { alignUp, ROW_ALIGN, type Shape, sameShape } from '../core/shape.ts';
 import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
-import type { Gpu } from '../tensor/gpu.ts';
-import { type HeadSpread, packedColumns } from '../tensor/packing.ts';
+import type { Gpu } from '../gpu/device.ts';
+import { type HeadSpread, packedColumns } from '../kernels/pack-weight.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { LoadedWeights, type LoadOptions, type Piece, type Request } from './load.ts';
 

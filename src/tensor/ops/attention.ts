@@ -1,8 +1,7 @@
 /** Attention as a recorded node; the kernel never stores the scores. */
 import { ShapeError } from '../../core/errors.ts';
 import { type AttentionBias, attention as attentionCall } from '../../kernels/attention.ts';
-import type { Lowering, Node } from '../graph.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 
 /** Heads side by side in the rows of a tensor, from channel `offset` on. */
 export interface HeadRows {
