@@ -36,11 +36,10 @@ export async function* editPhase(
   const [height, width] = [dim(mask.shape, 2), dim(mask.shape, 3)];
   const frames = schedule.length;
   const report = call.phase('edit', frames);
-  model.scheduler.setTimesteps(request.numInferenceSteps); // for whoever reads its timesteps afterwards
   const rows = promptRows(embeddings, copies);
   const size = { images: batch * copies, height, width, guided: guidance.guided };
   const history = 'tensor' in latents ? latents : toDevice(call, latents);
-  if (model.scheduler.config.thresholding)
+  if (schedule.some(step => step.coefficients.threshold))
     return yield* onHost(call, model, request, { history, mask, size, rows, report });
   // Mended, the blend ends with one frame more: the clean latents.
   const blend = {

@@ -42,7 +42,6 @@ export async function* invertPhase(
   const { batch, schedule, generator, regularisation } = request;
   const frames = schedule.length;
   const report = call.phase('invert', frames);
-  model.inverseScheduler.setTimesteps(request.numInferenceSteps); // for whoever reads its timesteps afterwards
   const clean = drawLatents(pictures, batch, { repeat: 1, generator, scaling: model.autoencoder.scalingFactor });
   const tensor = call.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
   const history = { tensor, frames, batch, clean };
@@ -95,7 +94,7 @@ async function* regularised(
 ): AsyncGenerator<StepEvent, void> {
   const { schedule, guidance, callback, callbackSteps } = request;
   const { generator: rolls, ...settings } = regularisation;
-  const { denoiser, inverseScheduler } = model;
+  const { denoiser, inverseSampler } = model;
   const program = await denoiser.noise(call, sizeFor(to.clean, guidance), rows);
   const { io } = program;
   const all = new Float32Array(sizeOf(to.tensor.shape));
@@ -111,7 +110,7 @@ async function* regularised(
       const predicted = asArray(await io.output.read(), x.shape);
       const e = regularise(predicted, x, {
         ...settings,
-        epsilon: inverseScheduler.getEpsilonCoefficients(timestep),
+        epsilon: inverseSampler.getEpsilonCoefficients(timestep),
         guided: guidance.guided,
         draw: bound => rolls.randint(bound),
       });

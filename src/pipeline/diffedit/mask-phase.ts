@@ -33,10 +33,9 @@ export async function* maskPhase(
 ): AsyncGenerator<StepEvent, MaskOutput> {
   const { batch, maps, timestep, generator, guidance } = request;
   const report = call.phase('mask', maps);
-  model.scheduler.setTimesteps(request.numInferenceSteps); // for whoever reads its timesteps afterwards
   const z = drawLatents(pictures, batch, { repeat: maps, generator, scaling: model.autoencoder.scalingFactor });
   const noise = asArray(randnBatch(z.shape, generator), z.shape);
-  const noisy = model.scheduler.addNoise(z, noise, timestep);
+  const noisy = model.sampler.addNoise(z, noise, timestep);
   const [, , height, width] = z.shape as [number, number, number, number];
   const rows = promptRows(source, target, request.mendQuirks);
   const size = { images: batch, height, width, guided: guidance.guided };

@@ -2,6 +2,7 @@
 import { InputError, ShapeError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape, sameShape } from '../../core/shape.ts';
+import type { ScheduledStep } from '../../schedulers/index.ts';
 import { checkPyramid } from '../../schedulers/regularise.ts';
 import { checkGenerators, type Generators, generatorOf } from '../diffusion/generators.ts';
 import { checkDraws, latentSides, preparePictures } from '../diffusion/image-latents.ts';
@@ -182,7 +183,7 @@ export function bindMask(op: string, s: Settled<'generateMask'>, shared: Shared)
   const [target, source] = [promptNames('target'), promptNames('source')];
   const [wanted, had] = [promptsWith(s, target), promptsWith(s, source)];
   checkPair(op, shapeOfPrompts(had, model.prompts.sizes), shapeOfPrompts(wanted, model.prompts.sizes));
-  const timestep = maskTimestep(op, model.scheduler, s);
+  const timestep = maskTimestep(op, model.sampler, s);
   const pictures = shared.pictures();
   const generator = shared.generator();
   const [batch, maps] = [batchOf(wanted), s.numMapsPerMask];
@@ -221,14 +222,14 @@ function checkPair(op: string, source: Shape, target: Shape): void {
  */
 export function bindInvert(op: string, s: Settled<'invert'>, shared: Shared, returned: boolean): InvertRequest {
   const { model, mendQuirks, nameOf } = shared;
-  const schedule = invertSchedule(op, model.inverseScheduler, s);
+  const schedule = invertSchedule(op, model.inverseSampler, s);
   const pictures = shared.pictures();
   const [batch, generator] = [batchOf(s), shared.generator()];
   checkDraws(op, pictures, { batch, repeat: 1, generator });
   const guidance = guidanceOf(s.guidanceScale);
   const shape = [batch, model.denoiser.channels, ...latentSides(pictures, model.autoencoder)];
   const regularisation = s.numRegSteps === 0 ? undefined : regularisationOf(op, s, generator);
-  if (regularisation) checkRegularised(op, regularisation, { shape, guidance, model });
+  if (regularisation) checkRegularised(op, regularisation, { shape, guidance, schedule });
   const encoding = { guided: guidance.guided, text: model.prompts.sizes };
   return {
     ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, schedule },
@@ -259,9 +260,9 @@ function regularisationOf(op: string, s: Settled<'invert'>, generator: Generator
 function checkRegularised(
   op: string,
   r: Regularisation,
-  o: { readonly shape: Shape; readonly guidance: Guidance; readonly model: LatentDiffusion },
+  o: { readonly shape: Shape; readonly guidance: Guidance; readonly schedule: readonly ScheduledStep[] },
 ): void {
-  const { predictionType } = o.model.inverseScheduler.config;
+  const predictionType = o.schedule[0]?.coefficients.predictionType;
   if (dim(o.shape, 0) > 1 && o.guidance.guided && predictionType !== 'epsilon') {
     throw new ShapeError({
       op,
@@ -292,7 +293,7 @@ export function bindEdit(
   // Where another phase takes a picture, mask and latents must be of its size.
   const sides = made.mask || made.latents ? latentSides(shared.pictures(), model.autoencoder) : undefined;
   if (mask && sides) checkMaskSize(op, mask, sides);
-  const schedule = editSchedule(op, model.scheduler, s);
+  const schedule = editSchedule(op, model.sampler, s);
   const size = [model.denoiser.channels, ...(sides ?? mask?.shape.slice(2) ?? [])];
   const expected = { size, of: sides ? 'picture' : 'mask', batch, frames: schedule.length } as const;
   const latents = made.latents ? undefined : prepareLatents(op, s.imageLatents, expected);

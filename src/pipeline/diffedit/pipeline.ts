@@ -60,7 +60,8 @@ export class DiffEditPipeline extends PretrainedModel {
   ) {
     super(device);
     this.#device = device;
-    const model = new LatentDiffusion(device.networks, tokenizer, schedulers, warner(options));
+    const samplers = { sampler: schedulers.scheduler, inverseSampler: schedulers.inverseScheduler };
+    const model = new LatentDiffusion(device.networks, tokenizer, samplers, warner(options));
     this.#home = { model, mendQuirks: options.mendQuirks ?? false };
     this.scheduler = schedulers.scheduler;
     this.inverseScheduler = schedulers.inverseScheduler;
@@ -200,9 +201,19 @@ export class DiffEditPipeline extends PretrainedModel {
     result: (performed: Performed, call: DeviceCall) => T,
   ): AsyncGenerator<StepEvent, T> {
     const home = this.#home;
+    const show = (accepted: Request): void => this.#showTimesteps(accepted);
     return this.#device.steps(op, args, async function* (call) {
-      return result(yield* perform(call, home.model, request(args, home)), call);
+      const settled = request(args, home);
+      show(settled);
+      return result(yield* perform(call, home.model, settled), call);
     });
+  }
+
+  /** The public schedulers have the timesteps of the last call that was accepted, for whoever reads them; no phase does. */
+  #showTimesteps({ mask, invert, edit }: Request): void {
+    const forwards = edit ?? mask;
+    if (forwards) this.scheduler.setTimesteps(forwards.numInferenceSteps);
+    if (invert) this.inverseScheduler.setTimesteps(invert.numInferenceSteps);
   }
 
   /** Not built. @throws InputError always */

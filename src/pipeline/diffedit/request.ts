@@ -22,7 +22,7 @@ interface PhaseRequest {
   /** B: prompts. */
   readonly batch: number;
   readonly guidance: Guidance;
-  /** N of the whole schedule, which the public scheduler takes over once the call is accepted. */
+  /** N of the whole schedule, which the pipeline's public scheduler takes over once the call is accepted. */
   readonly numInferenceSteps: number;
   readonly generator: Generators;
   /** Whether the original's slips are mended. */

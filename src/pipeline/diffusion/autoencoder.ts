@@ -25,6 +25,7 @@ const DECODE_BATCH = 4;
 
 /** The VAE with its slicing and tiling switches. */
 export class Autoencoder {
+  /** Encoder and decoder. */
   readonly network: Network<AutoencoderKL>;
   /** Pixels behind one latent side. */
   readonly factor: number;
@@ -38,6 +39,7 @@ export class Autoencoder {
     this.factor = vaeScaleFactor(network.model.config);
   }
 
+  /** What the UNet's latents are divided by before decoding; 0.18215 for Stable Diffusion. */
   get scalingFactor(): number {
     return this.network.model.config.scalingFactor;
   }

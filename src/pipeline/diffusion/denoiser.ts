@@ -48,6 +48,7 @@ interface UNetInputs {
   readonly held: (PromptContext | undefined)[];
 }
 
+/** What a sampler step reads and writes. */
 export interface StepInputs extends UNetInputs {
   /** f32 [M, 1, H, W]; for an edit. */
   readonly mask: DeviceTensor | undefined;
@@ -59,11 +60,13 @@ export interface StepInputs extends UNetInputs {
   readonly history: DeviceTensor | undefined;
 }
 
+/** What a prediction reads and writes. */
 export interface NoiseInputs extends UNetInputs {
   /** f32 [N, C, H, W]: the guided prediction. */
   readonly output: DeviceTensor;
 }
 
+/** What a map reads and writes. */
 export interface MapInputs extends UNetInputs {
   /** f32 [N, 1, H, W] */
   readonly map: DeviceTensor;
@@ -73,13 +76,17 @@ export interface MapInputs extends UNetInputs {
 export interface DenoiserSize {
   /** N: latents. */
   readonly images: number;
+  /** Of the latents. */
   readonly height: number;
+  /** Of the latents. */
   readonly width: number;
   /** Classifier-free guidance: the UNet sees every latent twice. */
   readonly guided: boolean;
 }
 
+/** The size of a sampler step, and what is part of it. */
 export interface StepShape extends DenoiserSize {
+  /** The masked blend with the reference after each step; for an edit. */
   readonly blend?:
     | {
         readonly masks: number;
@@ -88,6 +95,7 @@ export interface StepShape extends DenoiserSize {
         readonly frames: number;
       }
     | undefined;
+  /** Whether steps add fresh noise. */
   readonly noise: boolean;
   /** Frames of the history. */
   readonly history?: number | undefined;
@@ -104,6 +112,7 @@ interface UNetRecording {
 
 /** The UNet on the device. */
 export class Denoiser {
+  /** The UNet. */
   readonly network: Network<UNet2DConditionModel>;
   readonly #contexts: PromptContext[] = [];
 
@@ -111,6 +120,7 @@ export class Denoiser {
     this.network = network;
   }
 
+  /** Of the latents. */
   get channels(): number {
     return this.network.model.config.inChannels;
   }

@@ -13,6 +13,7 @@ import { repeatRows } from './rows.ts';
 export interface EncodedPictures {
   /** [N, 4, h, w] for latents, [N, 8, h, w] for means and logarithms of variances. */
   readonly values: NdArray;
+  /** Whether latents are drawn from means and variances; false where `values` are latents. */
   readonly drawn: boolean;
 }
 

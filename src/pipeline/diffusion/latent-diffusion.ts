@@ -1,33 +1,38 @@
 /** A latent diffusion model: prompts to embeddings, pictures to latents and back, noise predictions, and its samplers. */
-import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import type { ClipTokenizer } from '../../tokenizers/index.ts';
 import type { Networks } from '../runtime/device-model.ts';
 import { Autoencoder } from './autoencoder.ts';
 import { Denoiser } from './denoiser.ts';
 import { ClipPromptEncoder } from './prompt-encoder.ts';
+import type { Sampler } from './sampler.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
 /** What the phases of a pipeline work with; made once. */
 export class LatentDiffusion {
+  /** Prompts to embeddings. */
   readonly prompts: ClipPromptEncoder;
+  /** Pictures to latents and back. */
   readonly autoencoder: Autoencoder;
+  /** Latents and embeddings to noise. */
   readonly denoiser: Denoiser;
-  readonly scheduler: DDIMScheduler;
-  readonly inverseScheduler: DDIMInverseScheduler;
+  /** From noise to pictures. */
+  readonly sampler: Sampler;
+  /** From pictures to noise. */
+  readonly inverseSampler: Sampler;
   /** Where warnings go. */
   readonly warn: (message: string) => void;
 
   constructor(
     networks: Networks<StableDiffusionNetworks>,
     tokenizer: ClipTokenizer,
-    schedulers: { readonly scheduler: DDIMScheduler; readonly inverseScheduler: DDIMInverseScheduler },
+    samplers: { readonly sampler: Sampler; readonly inverseSampler: Sampler },
     warn: (message: string) => void,
   ) {
     this.prompts = new ClipPromptEncoder(networks.textEncoder, tokenizer, warn);
     this.autoencoder = new Autoencoder(networks.vae);
     this.denoiser = new Denoiser(networks.unet);
-    this.scheduler = schedulers.scheduler;
-    this.inverseScheduler = schedulers.inverseScheduler;
+    this.sampler = samplers.sampler;
+    this.inverseSampler = samplers.inverseSampler;
     this.warn = warn;
   }
 

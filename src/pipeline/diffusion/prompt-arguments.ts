@@ -8,12 +8,17 @@ export type Prompt = string | readonly string[];
 
 /** A prompt in either form, with its negative in either form, and the names under which the caller knows them. */
 export interface PromptArgs {
+  /** One text, or one for each row of the batch. */
   readonly prompt?: Prompt | undefined;
+  /** What guidance leads away from; '' where neither form is given. */
   readonly negativePrompt?: Prompt | undefined;
+  /** [B, L, D] in place of texts. */
   readonly promptEmbeds?: NdArray | undefined;
+  /** [B, L, D] in place of negative texts. */
   readonly negativePromptEmbeds?: NdArray | undefined;
 }
 
+/** What callers call the four arguments. */
 export interface PromptNames {
   readonly prompt: string;
   readonly negativePrompt: string;

@@ -12,6 +12,7 @@ const REMEMBERED = 64;
 
 /** Embeddings of the prompts of a batch, [B, L, D] each. */
 export interface Embeddings {
+  /** [B, L, D] of the prompts. */
   readonly positive: NdArray;
   /** Absent without guidance. */
   readonly negative: NdArray | undefined;
@@ -19,7 +20,9 @@ export interface Embeddings {
 
 /** The tokenizer, the text encoder and the embeddings made so far. */
 export class ClipPromptEncoder {
+  /** The text encoder. */
   readonly network: Network<ClipTextModel>;
+  /** CLIP's, with the folder's added tokens. */
   readonly tokenizer: ClipTokenizer;
   readonly #warn: (message: string) => void;
   readonly #rows = new Map<string, Float32Array>();

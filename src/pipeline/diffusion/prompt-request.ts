@@ -9,6 +9,7 @@ export type Prompts = readonly string[] | NdArray;
 
 /** Prompts that go together. */
 export interface PromptRequest {
+  /** What guidance leads to. */
   readonly positive: Prompts;
   /** Absent without guidance. */
   readonly negative: Prompts | undefined;
@@ -22,6 +23,7 @@ export interface TextSizes {
   readonly length: number;
   /** D of the embeddings. */
   readonly width: number;
+  /** Most that clipSkip may skip. */
   readonly layers: number;
 }
 

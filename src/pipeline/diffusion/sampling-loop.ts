@@ -24,6 +24,7 @@ export type StepCallback = (step: number, timestep: number, latents: () => Promi
 
 /** What `runSteps` is to do. */
 export interface SamplingLoop {
+  /** Of the events. */
   readonly phase: StepEvent['phase'];
   /** Of the phase, begun before its program is compiled. */
   readonly report: PhaseReport;
@@ -33,7 +34,9 @@ export interface SamplingLoop {
   readonly submit: (i: number) => void | Promise<void>;
   /** Reads the latents behind the last step submitted; a copy, which the caller may change. */
   readonly latents: () => Promise<NdArray>;
+  /** Told after every `callbackSteps`-th step. */
   readonly callback?: StepCallback | undefined;
+  /** At least 1; default 1. */
   readonly callbackSteps?: number | undefined;
 }
 

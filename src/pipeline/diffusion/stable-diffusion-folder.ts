@@ -23,22 +23,33 @@ const LAYOUT =
 
 /** The three networks of Stable Diffusion 1.x and 2.x, in the order in which they are loaded. */
 export interface StableDiffusionNetworks {
+  /** CLIP, of prompts. */
   readonly textEncoder: ClipTextModel;
+  /** The denoiser. */
   readonly unet: UNet2DConditionModel;
+  /** The autoencoder of pictures. */
   readonly vae: AutoencoderKL;
 }
 
 /** What the folder holds. */
 export interface StableDiffusionFolder {
+  /** Bound to their checkpoints. */
   readonly networks: { readonly [K in keyof StableDiffusionNetworks]: OpenedNetwork<StableDiffusionNetworks[K]> };
+  /** Of the text encoder. */
   readonly tokenizer: ClipTokenizer;
+  /** The given ones, else those that the folder lists. */
   readonly schedulers: { readonly scheduler: DDIMScheduler; readonly inverseScheduler: DDIMInverseScheduler };
 }
 
+/** What `openStableDiffusionFolder` is told. */
 export interface OpenOptions {
+  /** Such as 'fp16': takes the weight files of that name. */
   readonly variant?: string | undefined;
+  /** In place of the folder's. */
   readonly scheduler?: DDIMScheduler | undefined;
+  /** In place of the folder's. */
   readonly inverseScheduler?: DDIMInverseScheduler | undefined;
+  /** Told of corrected configs and variants that some networks lack. */
   readonly warn: (message: string) => void;
 }
 

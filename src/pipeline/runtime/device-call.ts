@@ -10,8 +10,11 @@ import type { CallOptions, Phase, ProgressEvent } from './progress.ts';
 
 /** What a call needs to know of the model that it runs on. */
 export interface CallHome {
+  /** Where everything that the call makes is counted. */
   readonly memory: DeviceMemory;
+  /** All of the model, in the order in which they are loaded. */
   readonly networks: readonly Network<unknown>[];
+  /** Bytes of weights on their way at once; default 32 MiB. */
   readonly stagingBytes: number | undefined;
   /** Only one network on the device at a time. */
   readonly offload: boolean;
@@ -35,8 +38,11 @@ export interface PhaseReport {
 
 /** Values in the order of torch, for a network that takes one tensor. */
 export interface NetworkInput {
+  /** In torch's order. */
   readonly data: ArrayLike<number>;
+  /** As the network takes it. */
   readonly shape: Shape;
+  /** uint32 for ids. */
   readonly dtype: 'float32' | 'uint32';
 }
 
@@ -44,6 +50,7 @@ export interface NetworkInput {
 export class DeviceCall {
   /** Tensors of this call. */
   readonly scope: TensorScope;
+  /** The model's. */
   readonly memory: DeviceMemory;
   /** Milliseconds spent in each phase so far. */
   readonly timings: Partial<Record<Phase, number>> = {};

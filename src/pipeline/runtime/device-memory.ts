@@ -9,6 +9,7 @@ import type { Tensor } from '../../tensor/tensor.ts';
 
 /** Counts the device bytes of one model: weights, plans, tensors. */
 export class DeviceMemory {
+  /** Where the bytes are. */
   readonly gpu: Gpu;
   /** Of activations. */
   readonly dtype: 'float32' | 'float16';
@@ -44,6 +45,7 @@ export class DeviceMemory {
 
 /** Device tensors that live and die together. */
 export class TensorScope {
+  /** Counts its tensors. */
   readonly memory: DeviceMemory;
   readonly #tensors = new Set<DeviceTensor>();
   #disposed = false;

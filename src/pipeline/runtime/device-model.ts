@@ -52,8 +52,11 @@ export type Networks<M> = { readonly [K in keyof M]: Network<M[K]> };
 
 /** The networks of a model, M by name, and the device that they run on. */
 export class DeviceModel<M> {
+  /** Freed by `dispose` where none was given. */
   readonly gpu: Gpu;
+  /** Counts what all networks and calls hold. */
   readonly memory: DeviceMemory;
+  /** By the names that `open` gave them. */
   readonly networks: Networks<M>;
   readonly #names: DeviceModelNames;
   readonly #options: DeviceModelOptions;

@@ -6,6 +6,7 @@ export interface HeldModel {
   readonly bytes: number;
   /** The most device bytes that it ever held. */
   readonly peakBytes: number;
+  /** Frees all of it. */
   dispose(): void;
 }
 

@@ -10,13 +10,17 @@ import { DeviceProgram, type Recording } from './device-program.ts';
 export interface OpenedNetwork<M> {
   /** For messages and labels, such as 'text encoder'. */
   readonly name: string;
+  /** Records operations; its parameters get their values when the weights are loaded. */
   readonly model: M;
+  /** What the model asked of the checkpoint. */
   readonly weights: Weights;
+  /** The checkpoint; whoever opened it closes it. */
   readonly source: TensorSource;
 }
 
 /** How weights come to the device. */
 export interface LoadCall {
+  /** Ends the loading between two reads, with its reason. */
   readonly signal?: AbortSignal | undefined;
   /** Told of the bytes read so far, of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
@@ -26,6 +30,7 @@ export interface LoadCall {
 
 /** Something on the device that is worth nothing without its network. */
 export interface Attachment {
+  /** Called once, by `detach` or `unload`. */
   dispose(): void;
 }
 
@@ -33,6 +38,7 @@ export interface Attachment {
 export class Network<M> {
   /** For messages and labels, such as 'unet'. */
   readonly name: string;
+  /** What programs of the network record. */
   readonly model: M;
   readonly #memory: DeviceMemory;
   readonly #weights: Weights;

@@ -1,15 +1,23 @@
 /** What every model of this library shows of the device that it runs on: one face, whatever the model does. */
 import type { Gpu } from '../../gpu/device.ts';
-import type { DeviceModel } from './device-model.ts';
+
+/** The part of a DeviceModel that everybody may see. */
+interface DeviceFace {
+  readonly gpu: Gpu;
+  readonly memory: { readonly dtype: 'float32' | 'float16'; readonly bytes: number; readonly peak: number };
+  enableModelCpuOffload(): void;
+  unload(): void;
+  dispose(): void;
+}
 
 /** A model read by `fromPretrained`. One call at a time; several models may share a device. */
 export abstract class PretrainedModel {
   readonly gpu: Gpu;
   /** Of activations, and, for float16, of weights. */
   readonly dtype: 'float32' | 'float16';
-  readonly #device: DeviceModel<unknown>;
+  readonly #device: DeviceFace;
 
-  protected constructor(device: DeviceModel<unknown>) {
+  protected constructor(device: DeviceFace) {
     this.gpu = device.gpu;
     this.dtype = device.memory.dtype;
     this.#device = device;

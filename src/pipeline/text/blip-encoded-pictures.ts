@@ -96,6 +96,7 @@ export class EncodedPictures {
     };
   }
 
+  /** Frees the encoder's program and the decoder. */
   dispose(): void {
     this.#decoder?.dispose();
     this.#decoder = undefined;

@@ -13,10 +13,15 @@ const OP = 'BlipForConditionalGeneration.fromPretrained';
 
 /** What the folder of a captioner holds. */
 export interface BlipFolder {
+  /** config.json. */
   readonly config: BlipConfig;
+  /** preprocessor_config.json, or the published values. */
   readonly processor: BlipProcessorConfig;
+  /** Of the captions. */
   readonly tokenizer: BertTokenizer;
+  /** Settings of generation, of the text decoder. */
   readonly defaults: GenerationDefaults;
+  /** Bound to their checkpoint. */
   readonly networks: { readonly blip: OpenedNetwork<BlipModel> };
 }
 

@@ -10,6 +10,7 @@ import { DeviceProgram, type Recording } from '../runtime/device-program.ts';
 export interface CachedNetwork {
   /** For the labels of plans. */
   readonly name: string;
+  /** V of the logits. */
   readonly vocab: number;
   /** Blocks, each with a cache. */
   readonly blocks: number;
@@ -28,6 +29,7 @@ export interface CachedNetwork {
   ): Tensor;
 }
 
+/** What fits into the caches. */
 export interface DecoderSizes {
   /** Texts side by side: row r looks at input floor(r * N / rows). */
   readonly rows: number;
@@ -49,7 +51,9 @@ interface Feed {
 
 /** Plans and caches for texts about one batch of inputs; `begin` starts new texts in the same memory. */
 export class CachedDecoder {
+  /** What the caches hold. */
   readonly sizes: DecoderSizes;
+  /** What its programs record. */
   readonly network: CachedNetwork;
   readonly #memory: DeviceMemory;
   readonly #scope: TensorScope;
@@ -120,6 +124,7 @@ export class CachedDecoder {
     program.run();
   }
 
+  /** Ends its texts and frees programs and caches. */
   dispose(): void {
     this.#disposed = true;
     for (const feed of this.#feeds.values()) feed.dispose();

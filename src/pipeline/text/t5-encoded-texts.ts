@@ -16,6 +16,7 @@ const HIDDEN = -1e30;
 
 /** Ids of the encoder, padded to one length. */
 export interface EncoderInput {
+  /** [N, S] */
   readonly ids: Sequences;
   /** 1 for ids that count, 0 for padding. */
   readonly mask: Sequences;
@@ -98,6 +99,7 @@ export class EncodedTexts {
     return cached.begin();
   }
 
+  /** Frees the encoder's program and the decoder. */
   dispose(): void {
     this.#close();
     this.#program.dispose();

@@ -12,9 +12,13 @@ const OP = 'T5ForConditionalGeneration';
 
 /** What the folder of a T5 holds. */
 export interface T5Folder {
+  /** config.json. */
   readonly config: T5Config;
+  /** Absent where the folder has none. */
   readonly tokenizer: T5Tokenizer | undefined;
+  /** Settings of generation. */
   readonly defaults: GenerationDefaults;
+  /** Bound to their checkpoint. */
   readonly networks: { readonly t5: OpenedNetwork<T5Model> };
 }
 

@@ -128,7 +128,7 @@ test('one call at a time; an aborted or failed one leaves the captioner usable',
   const blip = await openCaptioner(MODEL);
   const running = blip.caption(image);
   await expect(blip.caption(image)).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[DeviceError: BlipForConditionalGeneration: the captioner is busy: expected one call at a time. Await the other call, abort it by its signal, or open a second captioner on the same device.]`,
+    `[DeviceError: generate: the captioner is busy: expected one call at a time, got generate is still running. Await the other call, abort it by its signal, or open a second captioner on the same device.]`,
   );
   expect(() => blip.unload()).toThrow('busy');
   const expected = await running;
@@ -152,7 +152,7 @@ test('disposed in the middle of a call, the call ends with an error and nothing 
   await expect(running).rejects.toThrow('disposed');
   expect(blip.bytes).toBe(0);
   await expect(blip.caption(image)).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[DeviceError: BlipForConditionalGeneration: the captioner was disposed. Open it again with fromPretrained().]`,
+    `[DeviceError: generate: the captioner was disposed. Open it again with fromPretrained().]`,
   );
 });
 

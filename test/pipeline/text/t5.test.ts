@@ -133,7 +133,7 @@ describe('T5ForConditionalGeneration', () => {
     expect(kept.bytes).toBe(0);
     kept.dispose();
     await expect(kept.encode(input)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: T5ForConditionalGeneration: the model was disposed. Open it again with fromPretrained().]`,
+      `[DeviceError: encode: the model was disposed. Open it again with fromPretrained().]`,
     );
     offloaded.dispose();
   });
@@ -142,7 +142,7 @@ describe('T5ForConditionalGeneration', () => {
     const t5 = await open();
     const first = t5.generate(input, { maxNewTokens: 2 });
     await expect(t5.encode(input)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: T5ForConditionalGeneration: the model is busy: expected one call at a time. Await the other call, abort it by its signal, or open a second model on the same device.]`,
+      `[DeviceError: encode: the model is busy: expected one call at a time, got generate is still running. Await the other call, abort it by its signal, or open a second model on the same device.]`,
     );
     await first;
     const signal = AbortSignal.abort(new Error('enough'));
