@@ -1,34 +1,51 @@
-// npm test: sets up, then runs the tests on the machine's own adapter; those that compute again on SwiftShader, which has
-// other subgroups and no f16; and those of the kernels once more in a page of Chromium. Ends with `N passed, N failed`.
+// npm test: sets up, then runs the tests in passes. All of them run on the software driver that builds shaders fastest, Mesa's newest
+// from a folder, or on the machine's own driver where that cannot be fetched. Then a sample runs on the own driver, as users get it;
+// one of what computes on SwiftShader, which has other subgroups and no f16; and the kernels once more in a page of Chromium.
+// Ends with `N passed, N failed`. docs/testing.md says what runs where, and why that is enough.
 //
-//   npm test -- test/io          only these files, on the machine's own adapter
+//   npm test -- test/io          only these files, in the first pass alone
+//   npm test -- --own            the first pass on the machine's own driver: a graphics card, for instance
 //   npm run test:full            every recorded edit, not only one; on SwiftShader everything that computes
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { delimiter, join } from 'node:path';
 import process from 'node:process';
+import { createInterface } from 'node:readline';
 import { ROOT, setup } from './setup.mjs';
 
 const SWIFTSHADER = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json'];
 /** What computes on a device, where everything is asked for; the rest does not depend on the adapter. */
 const ON_DEVICES = ['test/kernels', 'test/tensor', 'test/nn', 'test/models', 'test/pipeline'];
 /** Enough of it for every day, in float32: the UNet and a short edit. The kernels run on SwiftShader inside Chromium. */
-const SAMPLE = ['test/models/stable-diffusion/unet.test.ts', 'test/pipeline/orchard.test.ts', '-t', 'float32'];
+const ON_SWIFTSHADER = ['test/models/stable-diffusion/unet.test.ts', 'test/pipeline/orchard.test.ts', '-t', 'float32'];
+/** The driver that users have: an edit and the demo with the built program, the device, and one kernel of everything it can do. */
+const ON_OWN = [
+  'test/examples/examples.test.ts',
+  'test/scripts/demo.test.ts',
+  'test/node/device.test.ts',
+  'test/kernels/matmul.test.ts',
+];
+const OWN = "the machine's own driver";
+/** Dawn prints these two lines to stderr for every adapter of Mesa, and has no switch for it. They say nothing of a test. */
+const NOISE =
+  /^Warning: maxDynamic(Uniform|Storage)BuffersPerPipelineLayout artificially reduced from \d+ to \d+ to fit /;
 
-const asked = process.argv.slice(2).filter(arg => arg !== '--full');
-const full = process.argv.includes('--full');
+const FLAGS = ['--full', '--own'];
+const asked = process.argv.slice(2).filter(arg => !FLAGS.includes(arg));
+const [full, own] = FLAGS.map(flag => process.argv.includes(flag));
 setup({ build: true, browser: true });
 
 const scratch = mkdtempSync(join(tmpdir(), 'pentimento-test-'));
-const runs = [vitest("the machine's own adapter", asked, {})];
-const second = SWIFTSHADER.find(path => existsSync(path));
+const mesa = own ? undefined : newerMesa();
+const runs = [await vitest(mesa?.name ?? OWN, asked, mesa)];
 if (asked.length === 0) {
-  const env = { VK_DRIVER_FILES: second };
-  if (second && full) runs.push(vitest('SwiftShader', ON_DEVICES, env));
-  else if (second) runs.push(vitest('SwiftShader', SAMPLE, env));
+  if (mesa) runs.push(await vitest(OWN, ON_OWN));
+  const icd = SWIFTSHADER.find(path => existsSync(path));
+  if (icd)
+    runs.push(await vitest('SwiftShader', full ? ON_DEVICES : ON_SWIFTSHADER, { env: { VK_DRIVER_FILES: icd } }));
   else runs.push({ passed: 0, failed: 1, note: "SwiftShader is missing: it comes with Debian's package chromium" });
-  runs.push(vitest('Chromium', ['--config', 'vitest.browser.config.ts'], {}));
+  runs.push(await vitest('Chromium', ['--config', 'vitest.browser.config.ts']));
 }
 rmSync(scratch, { recursive: true });
 
@@ -37,32 +54,50 @@ const sum = key => runs.reduce((total, run) => total + run[key], 0);
 process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed\n`);
 process.exit(sum('failed') === 0 ? 0 : 1);
 
-function vitest(name, files, env) {
+/** How Node runs with the newest Mesa, or nothing where it cannot be had; a line on stderr says why. */
+function newerMesa() {
+  if (process.platform !== 'linux') return undefined;
+  const { status, stdout } = spawnSync('sh', [join(ROOT, 'scripts/mesa/fetch.sh')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+  });
+  if (status !== 0) return undefined;
+  const bin = join(ROOT, 'scripts', 'mesa');
+  const env = {
+    PENTIMENTO_MESA: stdout.trim(),
+    PENTIMENTO_NODE: process.execPath,
+    PATH: [bin, process.env.PATH].join(delimiter),
+  };
+  return { name: 'Mesa from a folder', node: join(bin, 'node'), env };
+}
+
+/** Runs vitest with these arguments; prints what it prints, less Dawn's noise. */
+async function vitest(name, args, { node = process.execPath, env = {} } = {}) {
   process.stdout.write(`\n== ${name}\n`);
   const report = join(scratch, `${name.replace(/\W/g, '')}.json`);
   const script = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
-  const args = [script, 'run', ...files, '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`];
-  const { status } = spawnSync(process.execPath, args, {
+  const reporters = ['--reporter=./test/support/reporter.ts', '--reporter=json', `--outputFile.json=${report}`];
+  const child = spawn(node, [script, 'run', ...args, ...reporters], {
     cwd: ROOT,
-    stdio: 'inherit',
-    env: { ...process.env, ...env, ...(full ? { PENTIMENTO_FULL: '1' } : {}) },
+    stdio: ['inherit', 'pipe', 'pipe'],
+    env: { ...process.env, ...colours(), ...env, ...(full ? { PENTIMENTO_FULL: '1' } : {}) },
   });
+  const printed = [print(child.stdout, process.stdout), print(child.stderr, process.stderr)];
+  const status = await new Promise(done => child.on('close', done));
+  await Promise.all(printed);
   if (!existsSync(report)) return { passed: 0, failed: 1, note: `${name}: the tests did not run to the end` };
-  const {
-    numPassedTests: passed,
-    numFailedTests,
-    numFailedTestSuites,
-    testResults,
-  } = JSON.parse(readFileSync(report, 'utf8'));
-  slowest(testResults);
+  const { numPassedTests: passed, numFailedTests, numFailedTestSuites } = JSON.parse(readFileSync(report, 'utf8'));
   // A file that cannot be imported has no tests to fail; so has an error outside of tests.
   const failed = Math.max(numFailedTests, numFailedTestSuites > 0 || status !== 0 ? 1 : 0);
   return { passed, failed };
 }
 
-/** Names the files that took longest, so that a slow suite explains itself. */
-function slowest(files) {
-  const seconds = file => Math.round((file.endTime - file.startTime) / 1000);
-  const rows = files.toSorted((a, b) => seconds(b) - seconds(a)).slice(0, 12);
-  process.stdout.write(`slowest: ${rows.map(file => `${relative(ROOT, file.name)} ${seconds(file)} s`).join(', ')}\n`);
+/** Through a pipe, vitest cannot see a terminal. */
+function colours() {
+  if ('NO_COLOR' in process.env || 'FORCE_COLOR' in process.env) return {};
+  return process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' };
+}
+
+async function print(from, to) {
+  for await (const line of createInterface({ input: from })) if (!NOISE.test(line)) to.write(`${line}\n`);
 }
