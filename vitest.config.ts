@@ -28,6 +28,8 @@ export default defineConfig({
     reporters: ['./test/support/reporter.ts'],
     sequence: { sequencer: LongestFirst },
     pool: 'forks',
+    // Importing and building pipelines once a process takes a third off; test/support/setup.ts cleans up between files.
+    isolate: false,
     maxWorkers: 2,
     // test/support/setup.ts sets them anew for each file, by the speed that the machine has then.
     testTimeout: patience(),

@@ -1,4 +1,8 @@
-/** What a run looks like: a line for each file as it ends, failures whole and together, then the slowest files and the sums. */
+/**
+ * What a run looks like: a line for each file as it ends, failures whole and together, then the slowest files and the sums.
+ * scripts/test.mjs reads the sums from the file that PENTIMENTO_SUMS names.
+ */
+import { writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { DefaultReporter, type TestModule, type Vitest } from 'vitest/node';
 
@@ -28,19 +32,19 @@ export default class PageReporter extends DefaultReporter {
     this.log(`${broken ? 'FAIL' : 'ok  '} ${seconds(module)}  ${this.#name(module)}: ${counts.join(', ')}`);
   }
 
-  override reportTestSummary(): void {
+  override reportTestSummary(_files: unknown, errors: unknown[]): void {
     const order = this.#modules.toSorted((a, b) => duration(b) - duration(a)).slice(0, SLOWEST);
-    const sums = this.#modules
-      .map(count)
-      .reduce((sum, c) => ({ passed: sum.passed + c.passed, failed: sum.failed + c.failed, skipped: 0 }), {
-        passed: 0,
-        failed: 0,
-        skipped: 0,
-      });
-    if (this.#modules.length > 3)
+    if (this.#modules.length > SLOWEST)
       this.log(`slowest: ${order.map(m => `${this.#name(m)} ${seconds(m).trim()}`).join(', ')}`);
-    const wall = ((this.end - this.start) / 1000).toFixed(0);
-    this.log(`${this.#modules.length} files, ${sums.passed} tests passed, ${sums.failed} failed, ${wall} s`);
+    const counts = this.#modules.map(count);
+    const passed = counts.reduce((sum, c) => sum + c.passed, 0);
+    // A file that cannot be imported has no tests to fail, nor has an error outside of tests.
+    const broken = this.#modules.filter((m, i) => m.state() === 'failed' && counts[i].failed === 0).length;
+    const failed = counts.reduce((sum, c) => sum + c.failed, 0) + broken + errors.length;
+    const wall = Math.round((this.end - this.start) / 1000);
+    this.log(`${this.#modules.length} files in ${wall} s: ${passed} passed, ${failed} failed`);
+    const sums = process.env.PENTIMENTO_SUMS;
+    if (sums) writeFileSync(sums, JSON.stringify({ passed, failed }));
   }
 
   #name(module: TestModule): string {
