@@ -37,8 +37,9 @@ const [full, own] = FLAGS.map(flag => process.argv.includes(flag));
 setup({ build: true, browser: true });
 
 const scratch = mkdtempSync(join(tmpdir(), 'pentimento-test-'));
-const mesa = own ? undefined : newerMesa();
-const runs = [await vitest(mesa?.name ?? OWN, asked, mesa)];
+const chosen = process.env.VK_DRIVER_FILES;
+const mesa = own || chosen ? undefined : newerMesa();
+const runs = [await vitest(mesa?.name ?? chosen ?? OWN, asked, mesa)];
 if (asked.length === 0) {
   if (mesa) runs.push(await vitest(OWN, ON_OWN));
   const icd = SWIFTSHADER.find(path => existsSync(path));
