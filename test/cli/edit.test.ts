@@ -297,5 +297,4 @@ describe.each(process.env.PENTIMENTO_FULL ? edits : edits.filter(e => e.name ===
       expect(got.filter((v, i) => v !== wanted[i]).length).toBeLessThanOrEqual(1);
     });
   },
-  600_000,
 );

@@ -2,7 +2,27 @@ import { statSync } from 'node:fs';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Files that take longest, the longest first: begun late, one of them would run on while the other worker has nothing left. */
-const LONG = ['test/pipeline/golden.test.ts', 'test/cli/edit.test.ts', 'test/package/page.test.ts'];
+export const LONG: readonly string[] = [
+  'test/package/page.test.ts',
+  'test/examples/guide.test.ts',
+  'test/pipeline/golden.test.ts',
+  'test/pipeline/orchard.test.ts',
+  'test/cli/edit.test.ts',
+  'test/pipeline/guide-run.test.ts',
+  'test/cli/guide.test.ts',
+  'test/pipeline/lifecycle.test.ts',
+  'test/pipeline/behaviour.test.ts',
+  'test/pipeline/guide.test.ts',
+  'test/kernels/gemm.test.ts',
+  'test/pipeline/dummies.test.ts',
+  'test/kernels/attention.test.ts',
+  'test/examples/examples.test.ts',
+  'test/scripts/demo.test.ts',
+  'test/models/full-size.test.ts',
+  'test/readme.test.ts',
+  'test/models/stable-diffusion/vae.test.ts',
+  'test/models/stable-diffusion/unet.test.ts',
+];
 
 /** The long files in their order, then the others, the largest first. Every run has the same order, cached times or not. */
 export class LongestFirst extends BaseSequencer {
