@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
-import { ROOT, setup } from './setup.mjs';
+import { hasAdapter, ROOT, setup } from './setup.mjs';
 
 const SWIFTSHADER = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chromium-browser/vk_swiftshader_icd.json'];
 /** What computes on a device, where everything is asked for; the rest does not depend on the adapter. */
@@ -39,14 +39,23 @@ setup({ build: true, browser: true });
 const scratch = mkdtempSync(join(tmpdir(), 'pentimento-test-'));
 const chosen = process.env.VK_DRIVER_FILES;
 const mesa = own || chosen ? undefined : newerMesa();
-const runs = [await vitest(mesa?.name ?? chosen ?? OWN, asked, mesa)];
+const runs = [await pass(mesa?.name ?? chosen ?? OWN, asked, mesa)];
 if (asked.length === 0) {
-  if (mesa) runs.push(await vitest(OWN, ON_OWN));
+  // Each of these leaves a core idle for most of its time: they run side by side, and print when they have ended.
+  const one = full ? [] : ['--maxWorkers=1'];
+  const later = { held: true };
   const icd = SWIFTSHADER.find(path => existsSync(path));
-  if (icd)
-    runs.push(await vitest('SwiftShader', full ? ON_DEVICES : ON_SWIFTSHADER, { env: { VK_DRIVER_FILES: icd } }));
-  else runs.push({ passed: 0, failed: 1, note: "SwiftShader is missing: it comes with Debian's package chromium" });
-  runs.push(await vitest('Chromium', ['--config', 'vitest.browser.config.ts']));
+  const samples = [
+    ...(mesa ? [pass(OWN, [...ON_OWN, ...one], later)] : []),
+    icd
+      ? pass('SwiftShader', [...(full ? ON_DEVICES : ON_SWIFTSHADER), ...one], {
+          ...later,
+          env: { VK_DRIVER_FILES: icd },
+        })
+      : { passed: 0, failed: 1, note: "SwiftShader is missing: it comes with Debian's package chromium" },
+    pass('Chromium', ['--config', 'vitest.browser.config.ts'], later),
+  ];
+  runs.push(...(await Promise.all(samples)));
 }
 rmSync(scratch, { recursive: true });
 
@@ -69,22 +78,29 @@ function newerMesa() {
     PENTIMENTO_NODE: process.execPath,
     PATH: [bin, process.env.PATH].join(delimiter),
   };
-  return { name: 'Mesa from a folder', node: join(bin, 'node'), env };
+  const node = join(bin, 'node');
+  if (hasAdapter(node, env)) return { name: 'Mesa from a folder', node, env };
+  process.stderr.write(`mesa: ${env.PENTIMENTO_MESA} gives no adapter; the tests use this machine's own driver\n`);
+  return undefined;
 }
 
-/** Runs vitest with these arguments; prints what it prints, less Dawn's noise. */
-async function vitest(name, args, { node = process.execPath, env = {} } = {}) {
-  process.stdout.write(`\n== ${name}\n`);
+/** Runs vitest with these arguments; prints what it prints, less Dawn's noise, at once or when it has ended. */
+async function pass(name, args, { node = process.execPath, env = {}, held = false } = {}) {
+  const lines = [`\n== ${name}`];
+  const say = line => (held ? lines.push(line) : process.stdout.write(`${line}\n`));
+  if (!held) process.stdout.write(`${lines[0]}\n`);
   const sums = join(scratch, `${name.replace(/\W/g, '')}.json`);
   const script = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
-  const child = spawn(node, [script, 'run', ...args], {
+  // One pipe for both streams, or their lines would come out of order.
+  const child = spawn('sh', ['-c', 'exec "$0" "$@" 2>&1', node, script, 'run', ...args], {
     cwd: ROOT,
-    stdio: ['inherit', 'pipe', 'pipe'],
+    stdio: ['inherit', 'pipe', 'inherit'],
     env: { ...process.env, ...colours(), ...env, ...(full ? { PENTIMENTO_FULL: '1' } : {}), PENTIMENTO_SUMS: sums },
   });
-  const printed = [print(child.stdout, process.stdout), print(child.stderr, process.stderr)];
-  const status = await new Promise(done => child.on('close', done));
-  await Promise.all(printed);
+  const ended = new Promise(done => child.on('close', done));
+  for await (const line of createInterface({ input: child.stdout })) if (!NOISE.test(line)) say(line);
+  const status = await ended;
+  if (held) process.stdout.write(`${lines.join('\n')}\n`);
   if (!existsSync(sums)) return { passed: 0, failed: 1, note: `${name}: the tests did not run to the end` };
   const { passed, failed } = JSON.parse(readFileSync(sums, 'utf8'));
   return { passed, failed: failed === 0 && status !== 0 ? 1 : failed };
@@ -94,8 +110,4 @@ async function vitest(name, args, { node = process.execPath, env = {} } = {}) {
 function colours() {
   if ('NO_COLOR' in process.env || 'FORCE_COLOR' in process.env) return {};
   return process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' };
-}
-
-async function print(from, to) {
-  for await (const line of createInterface({ input: from })) if (!NOISE.test(line)) to.write(`${line}\n`);
 }

@@ -14,7 +14,7 @@ SUITE=trixie
 PACKAGES="libc6 libstdc++6 libvulkan1 mesa-vulkan-drivers/$SUITE-backports"
 ROOT=${SETUP_ROOT:-} # tests put a made-up /etc below it
 . "$(dirname "$0")/../apt-sources.sh"
-cache=${PENTIMENTO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pentimento}
+cache=${PENTIMENTO_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/pentimento}
 folder=$cache/mesa-$SUITE-$RECIPE
 
 refuse() {
