@@ -10,13 +10,14 @@ export {
   createMapped,
   createStorage,
   destroySlice,
+  type MappedBuffer,
   readSlice,
   SLICE_ALIGN,
   writeSlice,
 } from '../gpu/buffer.ts';
 export { type Caps, type CapsOptions, DEFAULT_BINDING_BYTES, type HalfStorage, readCaps } from '../gpu/caps.ts';
 export { Gpu, type GpuOptions } from '../gpu/device.ts';
-export type { Access, Pipeline, PipelineCache } from '../gpu/pipelines.ts';
+export type { Access } from '../gpu/pipelines.ts';
 export { type Program, specialize, type Values } from '../gpu/specialize.ts';
 // The kernels.
 export { type ArgmaxProblem, argmax } from './argmax.ts';

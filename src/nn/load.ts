@@ -1,4 +1,5 @@
 import { DeviceError } from '../core/errors.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { type AllocateOptions, allocate, type Piece, type Request, release, upload } from '../tensor/upload.ts';
@@ -11,7 +12,8 @@ export interface LoadOptions {
   readonly dtype?: 'float32' | 'float16' | undefined;
   /** Called after each read with the bytes so far and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Ends the loading with its reason; what was allocated is freed. */
+  readonly signal?: AbortSignalLike | undefined;
   /** That of the plans which will run the weights: it may decide how they are packed. Default none. */
   readonly tuning?: AllocateOptions['tuning'];
   /** Bytes of the file that are on their way at once; default 32 MiB. */
@@ -20,6 +22,7 @@ export interface LoadOptions {
 
 /** A model's weights on a device: read-only slabs that parameters point into. */
 export class LoadedWeights {
+  /** The device that holds them. */
   readonly gpu: Gpu;
   /** Device bytes. */
   readonly bytes: number;

@@ -12,16 +12,21 @@ import { LoadedWeights, type LoadOptions, type Piece, type Request } from './loa
 
 /** One tensor of a checkpoint as part of a packed matrix or vector. */
 export interface Part {
+  /** Where in the checkpoint. */
   readonly from: Weights;
   /** Default 'weight' for matrices, 'bias' for vectors. */
   readonly name?: string;
+  /** Rows of the stored matrix, or values of a vector. */
   readonly outputs: number;
   /** 1 for vectors. */
   readonly inputs: number;
   /** Kernel height and width of a convolution. */
   readonly kernel?: readonly [number, number];
+  /** Spreads the outputs so that each head begins at a multiple of 8; without it they lie as stored. */
   readonly outHeads?: HeadSpread | undefined;
+  /** The same for the inputs. */
   readonly inHeads?: HeadSpread | undefined;
+  /** Interleaves the two halves of a gated layer. Default false. */
   readonly geglu?: boolean | undefined;
 }
 
@@ -107,6 +112,12 @@ export class Weights {
   table(name: string, count: number, width: number): Parameter {
     const parameter = new Parameter(this.path, 'table', count, alignUp(width, ROW_ALIGN), 1);
     return this.#request(parameter, [{ from: this, name, outputs: count, inputs: width }], name);
+  }
+
+  /** Bytes that `load` reads from the file; a tensor that two parameters hold is read, and counts, twice. */
+  get bytesToRead(): number {
+    const pieces = this.#registry.requests.flatMap(request => request.pieces);
+    return pieces.reduce((sum, piece) => sum + piece.stored.byteLength, 0);
   }
 
   /**

@@ -16,12 +16,15 @@ export interface ParameterMemory {
  * [columns][k] of embeddings, or a `vector` [columns] f32. Filled when the checkpoint loads; until then it is a promise of a shape.
  */
 export class Parameter {
+  /** Key in the checkpoint; of the first piece where it has several. */
   readonly path: string;
+  /** Whether it is of a linear layer or convolution, of an embedding, or a row of numbers. */
   readonly kind: 'matrix' | 'table' | 'vector';
   /** Padded outputs, or rows of a table. */
   readonly columns: number;
   /** Padded inputs of one tap, or the pitch of a table. */
   readonly k: number;
+  /** Places of a convolution kernel: its height times its width, else 1. */
   readonly taps: number;
   /** Inputs without padding, heads spread out: the width of the tensors that meet this weight. */
   readonly width: number;
@@ -36,10 +39,12 @@ export class Parameter {
     this.width = width;
   }
 
+  /** Where it lies on the device. Throws a DeviceError before it is loaded. */
   get slice(): BufferSlice {
     return this.#loaded().slice;
   }
 
+  /** How its elements are stored. Throws a DeviceError before it is loaded. */
   get storage(): Storage {
     return this.#loaded().storage;
   }
@@ -49,6 +54,7 @@ export class Parameter {
     return this.#loaded().layout;
   }
 
+  /** Whether it has memory on the device. */
   get loaded(): boolean {
     return this.#memory !== undefined;
   }

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fitMask, workingSize } from '../../src/cli/pictures.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { listAdapters } from '../../src/node/device.ts';
-import { loadImage } from '../../src/node/images.ts';
+import { readImage } from '../../src/node/images.ts';
 import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { pentimento } from '../support/command.ts';
 
@@ -89,7 +89,7 @@ describe('every option reaches the pipeline', () => {
     };
     const found = await callOf('run', ['edit', APPLES, ...typed(table), '--paste-back', '-o', at('x.png')]);
     expect(plain(found, expected(table))).toEqual(expected(table));
-    expect(found).toMatchObject({ seed: 5, pasteBack: { image: await loadImage(APPLES) } });
+    expect(found).toMatchObject({ seed: 5, pasteBack: { image: await readImage(APPLES) } });
     expect(await readdir(root)).toEqual([]);
   });
 
@@ -135,17 +135,6 @@ describe('every option reaches the pipeline', () => {
     expect(code).toBe(2);
     expect(stderr).toContain('no network has the variant "fp8"');
   });
-});
-
-it('an edit in float16 with two pictures, one network at a time on the device', async () => {
-  const quick = ['--num-inference-steps', '2', '--num-maps-per-mask', '1', '--num-images-per-prompt', '2'];
-  const prompts = ['--source', 'a bowl of apples', '--target', 'a bowl of pears'];
-  const memory = ['--dtype', 'float16', '--enable-model-cpu-offload', '--enable-vae-slicing'];
-  const args = ['edit', APPLES, ...prompts, ...quick, ...memory, '--seed', '0', '--json', '-o', at('out.png')];
-  const { code, stdout } = await pentimento(args);
-  expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ dtype: 'float16', files: { image1: at('out.1.png') } });
-  expect((await readdir(root)).sort()).toEqual(['out.1.png', 'out.2.png', 'out.mask.png', 'out.sheet.png']);
 });
 
 describe('a mask file', () => {

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DiffEditPipeline, Gpu, NdArray, RgbImage } from 'pentimento';
-import { loadImage } from 'pentimento/node';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { readImage } from 'pentimento/node';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { type Averages, averageEmbeddings } from '../../examples/guide/average-embeddings.ts';
 import { captionPicture } from '../../examples/guide/caption-picture.ts';
 import { edit, showEdit } from '../../examples/guide/edit.ts';
@@ -20,6 +20,7 @@ import { writePrompts } from '../../examples/guide/write-prompts.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
 import { golden, caption as recordedCaption, written } from '../support/guide.ts';
+import { renewed } from '../support/renewed.ts';
 
 const few = { numInferenceSteps: 4, numMapsPerMask: 1 };
 const steps = { numInferenceSteps: 4 };
@@ -27,7 +28,7 @@ const steps = { numInferenceSteps: 4 };
 let gpu: Gpu;
 let pipeline: DiffEditPipeline;
 let picture: RgbImage;
-beforeAll(async () => {
+renewed(async () => {
   gpu = await testGpu();
   pipeline = await loadPipeline(gpu);
   picture = await loadPicture(pipeline);
@@ -93,14 +94,14 @@ describe('the examples of the guide', () => {
       expect(log.mock.calls).toEqual([[recordedCaption]]);
       const names = ['guide-caption.png', 'guide-embeddings.png', 'guide-prompts.png'];
       expect((await readdir(folder)).sort()).toEqual(names);
-      const sizes = await Promise.all(names.map(async name => (await loadImage(join(folder, name))).width));
+      const sizes = await Promise.all(names.map(async name => (await readImage(join(folder, name))).width));
       expect(sizes).toEqual([128, 128, 3 * 128 + 4 * 8]);
     } finally {
       process.argv = argv;
       log.mockRestore();
       await rm(folder, { recursive: true });
     }
-  }, 600_000);
+  });
 
   test('are short, and import the package by its name', async () => {
     const folder = new URL('../../examples/guide/', import.meta.url);

@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { RgbImage } from '../../src/io/image.ts';
-import { loadImage } from '../../src/node/images.ts';
+import { readImage } from '../../src/node/images.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
 import { array, meanError, openPipeline, seeded, wrongPixels } from '../support/pipeline.ts';
+import { renewed } from '../support/renewed.ts';
 
 const golden = loadGolden('orchard/quick');
 const { source, target, seed, steps, maps } = golden.json;
@@ -19,12 +20,12 @@ describe.each(['float32', 'float16'] as const)('the orchard model in %s', dtype 
   const latentError = full ? 1e-3 : 0.1;
   let pipeline: DiffEditPipeline;
   let image: RgbImage;
-  beforeAll(async () => {
+  renewed(async () => {
     // Halves as the library stores them on software adapters; other tests take f16 where the adapter has it.
     const gpu = await testGpu({ half: 'f16-packed' });
     pipeline = await openPipeline('models/orchard/stable-diffusion', { dtype, gpu });
     const sample = new URL(`../../models/orchard/samples/${golden.json.image}`, import.meta.url);
-    image = await loadImage(new Uint8Array(readFileSync(sample)));
+    image = await readImage(new Uint8Array(readFileSync(sample)));
   });
   afterAll(() => pipeline.dispose());
 
