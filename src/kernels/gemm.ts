@@ -266,7 +266,7 @@ function bindings(p: GemmProblem, tileRows: number, columnTiles: number): Kernel
 }
 
 /** Input pixels that output pixels [from, to) of a convolution read, counted over the whole batch. */
-export function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
+function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
   const shift = c.upsample ? 2 : 1;
   const first = (pixel: number) => {
     const line = Math.floor(pixel / c.outWidth);
