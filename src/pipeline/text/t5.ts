@@ -4,6 +4,7 @@
  * src/generation, what runs on the device in
  * t5-encoded-texts.ts.
  */
+
 import { InputError } from '../../core/errors.ts';
 import { checkNames } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
@@ -58,6 +59,7 @@ export interface T5Output extends GenerateOutput {
 
 /** Answers texts with texts. One call at a time; other pipelines may share the device. */
 export class T5ForConditionalGeneration extends PretrainedModel {
+  /** Sizes of its networks. */
   readonly config: T5Config;
   /** Absent where the folder has none; the model then takes ids alone. */
   readonly tokenizer: T5Tokenizer | undefined;
