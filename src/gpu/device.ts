@@ -4,6 +4,7 @@
  */
 
 import { DeviceError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Caps, type CapsOptions, readCaps } from './caps.ts';
 import { PipelineCache } from './pipelines.ts';
 import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
@@ -23,6 +24,11 @@ export interface GpuOptions extends CapsOptions {
   /** Leaves out optional features: tests run the engine on a bare device by it. */
   bare?: boolean | undefined;
 }
+
+const OPTIONS = namesOf<GpuOptions>({
+  ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1 },
+  ...{ maxBindingBytes: 1, half: 1 },
+});
 
 const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query'];
 const LIMITS = [
@@ -75,6 +81,7 @@ export class Gpu {
    * @throws DeviceError without WebGPU, without an adapter, or where no adapter has the name asked for
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
+    checkNames('Gpu.request', options, OPTIONS);
     if (options.device) {
       const info = options.device.adapterInfo ?? NAMELESS;
       return new Gpu(options.device, readCaps(options.device, info, options), false);

@@ -4,6 +4,7 @@
  */
 
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim, type Shape, sameShape } from '../core/shape.ts';
 import type { Mix } from './update.ts';
@@ -28,6 +29,10 @@ export interface RegulariseOptions {
   /** Source of the rolls. */
   readonly draw: Draw;
 }
+
+const OPTIONS = namesOf<RegulariseOptions>({
+  ...{ numRegSteps: 1, lambdaAutoCorr: 1, lambdaKl: 1, numAutoCorrRolls: 1, epsilon: 1, guided: 1, draw: 1 },
+});
 
 /** One channel of one item's noise. */
 interface Plane {
@@ -176,6 +181,7 @@ export function klGradient(epsilon: Float32Array): Float32Array {
  * @see invert of diffusers' DiffEdit pipeline
  */
 export function regularise(modelOutput: NdArray, sample: NdArray, options: RegulariseOptions): NdArray {
+  checkNames('regularise', options, OPTIONS);
   const { numRegSteps = 0, numAutoCorrRolls = 5, lambdaAutoCorr = 20, lambdaKl = 20, epsilon, draw } = options;
   checkCount('numRegSteps', numRegSteps, 0);
   checkCount('numAutoCorrRolls', numAutoCorrRolls, 1);

@@ -1,4 +1,5 @@
 /** T5's tokenizer: from a tokenizer.json, or from spiece.model alone in either of two ways. */
+import { checkNames } from '../core/known-names.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { BaseTokenizer } from './base.ts';
 import { type JsonObject, maxLengthOf, TokenizerFiles } from './files.ts';
@@ -73,6 +74,7 @@ export class T5Tokenizer extends BaseTokenizer {
    * @throws InputError for missing or damaged files
    */
   static async fromFolder(folder: FolderSource, path = '', options: T5TokenizerOptions = {}): Promise<T5Tokenizer> {
+    checkNames(`${OP}.fromFolder`, options, ['mode']);
     const files = new TokenizerFiles(OP, folder, path);
     const special = await readSpecialTokens(files, { eos: '</s>', unk: '<unk>', pad: '<pad>' });
     const hasJson = await files.has('tokenizer.json');

@@ -1,5 +1,6 @@
 /** Pictures to latents and back through the VAE: one by one, a few at a time, or by tiles. */
 import { InputError } from '../../core/errors.ts';
+import { checkNames } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
 import { concatenate } from '../../io/preprocess.ts';
@@ -50,6 +51,7 @@ export class Autoencoder {
    */
   tile(op: string, sizes: Partial<TileSizes>): void {
     const { factor } = this;
+    checkNames(op, sizes, ['pixels', 'latents', 'overlap']);
     const { pixels, latents, overlap } = sizes;
     const own = tileSizes(this.network.model.config);
     const side = latents ?? (pixels === undefined ? own.latents : pixels / factor);

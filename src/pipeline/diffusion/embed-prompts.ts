@@ -1,8 +1,9 @@
 /** One embedding for many sentences. */
 import { InputError } from '../../core/errors.ts';
+import { checkNames } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
-import type { CallOptions } from '../runtime/progress.ts';
+import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
 import type { Prompt } from './prompt-arguments.ts';
 
 /** A text encoder behind prompts; DiffEditPipeline is one. */
@@ -17,6 +18,9 @@ export interface PromptEncoder {
   }>;
 }
 
+/** What encodePrompt of any pipeline takes besides: embeddings of one row each. */
+const KNOWN = [...CALL_OPTIONS, 'generator', 'crossAttentionKwargs'];
+
 /**
  * One embedding for many sentences: each is padded to the text encoder's length, cut there, encoded without a padding mask,
  * and their last hidden states are averaged, e = (e_1 + ... + e_n) / n.
@@ -30,6 +34,7 @@ export async function embedPrompts(
   sentences: readonly string[],
   options: CallOptions = {},
 ): Promise<NdArray> {
+  checkNames('embedPrompts', options, KNOWN);
   if (!Array.isArray(sentences) || sentences.length === 0) {
     throw new InputError({
       op: 'embedPrompts',

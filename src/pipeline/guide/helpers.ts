@@ -4,6 +4,7 @@
  */
 
 import { InputError } from '../../core/errors.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { GenerateOptions } from '../../generation/index.ts';
 import type { RgbImage } from '../../io/image.ts';
@@ -50,6 +51,10 @@ export interface GeneratePromptsOptions {
   readonly onToken?: GenerateOptions['onToken'];
 }
 
+const PROMPT_OPTIONS = namesOf<GeneratePromptsOptions>({
+  ...{ n: 1, temperature: 1, topK: 1, maxNewTokens: 1, cleanUp: 1, generator: 1, signal: 1, onToken: 1 },
+});
+
 /**
  * What the guide asks the language model. The space at the end is the guide's own, and part of the ids.
  * @throws InputError for an empty concept
@@ -79,6 +84,7 @@ export async function generatePrompts(
   concept: string,
   options: GeneratePromptsOptions = {},
 ): Promise<string[]> {
+  checkNames('generatePrompts', options, PROMPT_OPTIONS);
   const { n = 16, temperature = 0.8, topK = 10, maxNewTokens = 128, ...more } = options;
   const { cleanUp, generator, signal, onToken } = more;
   const { texts } = await writer.generate(promptRequest(concept), {

@@ -5,6 +5,7 @@
  */
 
 import { InputError, ShapeError } from '../../core/errors.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
@@ -30,6 +31,7 @@ import { type BlipFolder, openBlipFolder } from './blip-folder.ts';
 import { type BlipProcessorConfig, type PictureSize, processPictures } from './blip-processor.ts';
 import { LatestEncoding } from './latest-encoding.ts';
 
+const INPUT = namesOf<CaptionInput>({ pixels: 1, ids: 1, interpolatePositions: 1 });
 const OP = 'BlipForConditionalGeneration';
 
 /** Options of `fromPretrained`. */
@@ -140,6 +142,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
   ): Promise<CaptionOutput> {
     const { prefix, size, cleanUp, onProgress, ...own } = options;
     const { defaults } = this.#folder;
+    if (isPrepared(input)) checkNames(OP, input, INPUT);
     const prepared = isPrepared(input) ? input : this.#prepare(input, prefix, size);
     const prompt = this.#prompt(prepared);
     const task: GenerationInputs = {

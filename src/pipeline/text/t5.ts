@@ -6,7 +6,7 @@
  */
 
 import { InputError } from '../../core/errors.ts';
-import { checkNames } from '../../core/known-names.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
@@ -29,6 +29,7 @@ import { LatestEncoding } from './latest-encoding.ts';
 import { additive, EncodedTexts, type EncoderInput, isPadded } from './t5-encoded-texts.ts';
 import { openT5Folder, type T5Folder } from './t5-folder.ts';
 
+const INPUT = namesOf<T5Input>({ ids: 1, attentionMask: 1, decoderIds: 1 });
 const OP = 'T5ForConditionalGeneration';
 
 /** Options of `fromPretrained`; the residual stream and the feed-forward products are f32 whatever `dtype` says. */
@@ -161,6 +162,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
 
   #prepare(input: string | readonly string[] | T5Input): EncoderInput {
     if (typeof input === 'object' && 'ids' in input) {
+      checkNames(OP, input, INPUT);
       const ids = this.#checkIds(input.ids, 'ids');
       return { ids, mask: maskOf(input, ids, this.config) };
     }
