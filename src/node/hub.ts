@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { InputError, WeightsError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { candidates } from '../io/checkpoint.ts';
 
 /** Where a download stands. */
@@ -33,6 +34,10 @@ export interface FetchModelOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const OPTIONS = namesOf<FetchModelOptions>({
+  ...{ revision: 1, variant: 1, cacheDir: 1, hubUrl: 1, onProgress: 1, signal: 1 },
+});
+
 interface HubFile {
   readonly path: string;
   readonly size: number;
@@ -51,6 +56,7 @@ const SMALL = /\.(json|txt|model)$/;
  * @see huggingface_hub.snapshot_download
  */
 export async function fetchModel(repoId: string, options: FetchModelOptions = {}): Promise<string> {
+  checkNames('fetchModel', options, OPTIONS);
   if (!isRepoId(repoId)) {
     throw new InputError({ op: 'fetchModel', problem: 'not a Hub id', expected: 'owner/name', received: repoId });
   }
