@@ -83,7 +83,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@petamoriken/float16': ['schedulers', 'tensor', 'io', 'bench'],
   '@huggingface/hub': ['node'],
   pngjs: ['node'],
-  'jpeg-js': ['node'],
+  'jpeg-js': ['node', 'io'],
   commander: ['cli'],
   'cli-progress': ['cli'],
 };

@@ -6,7 +6,7 @@ import type { Gpu } from '../gpu/device.ts';
 import type { RgbImage } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
 import { requestGpu } from '../node/device.ts';
-import { loadImage } from '../node/images.ts';
+import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
@@ -88,7 +88,7 @@ export function guideCommand(outside: Outside): Command {
 async function guide(image: string, o: Options, outside: Outside): Promise<void> {
   for (const concept of [o.from, o.to]) promptRequest(concept);
   for (const file of Object.values(FILES)) checkOutput(join(o.output, file), ['.html', '.png']);
-  const picture = await loadImage(image, outside);
+  const picture = await readImage(image, { signal: outside.signal });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   try {

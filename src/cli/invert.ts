@@ -1,6 +1,6 @@
 /** `pentimento invert`: the latents of every inversion step, for later edits with `--latents`. */
 import { Command } from 'commander';
-import { loadImage } from '../node/images.ts';
+import { readImage } from '../node/images.ts';
 import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { stepsOf } from '../pipeline/diffedit/schedules.ts';
@@ -47,7 +47,8 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   checkOutput(o.output, ['.safetensors']);
   const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
   for (let i = 0; i < count; i++) checkOutput(stepName(o.output, i, count), ['.png']);
-  const picture = await loadImage(image, outside);
+  const { signal } = outside;
+  const picture = await readImage(image, { signal });
   const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
   const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
   await withPipeline(o, outside, async ({ pipe, model, fingerprint }, progress, seed) => {

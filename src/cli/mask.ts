@@ -1,7 +1,7 @@
 /** `pentimento mask`: only the mask of an edit. */
 import { Command } from 'commander';
 import { maskToImage } from '../io/mask.ts';
-import { loadImage } from '../node/images.ts';
+import { readImage } from '../node/images.ts';
 import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { Generator } from '../schedulers/index.ts';
@@ -42,7 +42,8 @@ export function maskCommand(outside: Outside): Command {
 
 async function mask(image: string, o: Options, outside: Outside): Promise<void> {
   checkOutput(o.output, ['.png']);
-  const picture = await loadImage(image, outside);
+  const { signal } = outside;
+  const picture = await readImage(image, { signal });
   const { args } = phaseArguments('generateMask', o);
   settle('mask', 'generateMask', { ...args, image: picture });
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {

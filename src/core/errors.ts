@@ -3,17 +3,21 @@
  * `op: what is wrong: expected …, got … (path). Fix.`
  */
 
+/** What an error says, in parts, so that a program can read it too. */
 export interface ErrorDetails {
   /** The function, kernel, layer or file that noticed. */
   op: string;
   /** What is wrong, without a full stop. */
   problem: string;
+  /** What would have been right: a value, a shape, a range in words. */
   expected?: unknown;
+  /** What was there instead. */
   received?: unknown;
   /** Where: a tensor key, a file, a parameter name. */
   path?: string;
   /** What the caller can do about it, a whole sentence. */
   fix?: string;
+  /** The error that led to this one. */
   cause?: unknown;
 }
 
@@ -34,11 +38,17 @@ export interface ErrorJson {
   readonly code?: string;
   /** The whole text. */
   readonly message: string;
+  /** The function, kernel, layer or file that noticed. */
   readonly op?: string;
+  /** What is wrong, without a full stop. */
   readonly problem?: string;
+  /** What would have been right; shapes as lists. */
   readonly expected?: PlainValue;
+  /** What there was instead. */
   readonly received?: PlainValue;
+  /** Where: a tensor key, a file, a parameter name. */
   readonly path?: string;
+  /** What the caller can do about it, a whole sentence. */
   readonly fix?: string;
   /** An error's own JSON, anything else as a plain value. */
   readonly cause?: PlainValue | ErrorJson;
@@ -46,12 +56,19 @@ export interface ErrorJson {
 
 /** Base class: `instanceof PentimentoError` catches all of them. */
 export class PentimentoError extends Error {
+  /** The theme as a word that never changes: 'shape', 'dtype', 'device', 'weights', 'shader' or 'input'. */
   readonly code: string;
+  /** The function, kernel, layer or file that noticed. */
   readonly op: string;
+  /** What is wrong, without a full stop. */
   readonly problem: string;
+  /** What would have been right; undefined where there is no such value. */
   readonly expected: unknown;
+  /** What was there instead; undefined where there is no such value. */
   readonly received: unknown;
+  /** Where: a tensor key, a file, a parameter name; undefined where it is plain. */
   readonly path: string | undefined;
+  /** What the caller can do about it, a whole sentence; undefined where nothing helps. */
   readonly fix: string | undefined;
 
   constructor(code: string, details: ErrorDetails) {
@@ -85,6 +102,7 @@ export class PentimentoError extends Error {
 
 /** Shapes, ranks or sizes that do not fit together. */
 export class ShapeError extends PentimentoError {
+  /** As in stack traces; `code` is 'shape'. */
   override readonly name = 'ShapeError';
   constructor(details: ErrorDetails) {
     super('shape', details);
@@ -93,6 +111,7 @@ export class ShapeError extends PentimentoError {
 
 /** An element type that the operation or the file reader does not take. */
 export class DTypeError extends PentimentoError {
+  /** As in stack traces; `code` is 'dtype'. */
   override readonly name = 'DTypeError';
   constructor(details: ErrorDetails) {
     super('dtype', details);
@@ -101,6 +120,7 @@ export class DTypeError extends PentimentoError {
 
 /** No adapter, a missing feature or limit, a lost or disposed device, two callers at once. */
 export class DeviceError extends PentimentoError {
+  /** As in stack traces; `code` is 'device'. */
   override readonly name = 'DeviceError';
   constructor(details: ErrorDetails) {
     super('device', details);
@@ -109,6 +129,7 @@ export class DeviceError extends PentimentoError {
 
 /** Checkpoints: damaged files, missing, unused or misshapen tensors. */
 export class WeightsError extends PentimentoError {
+  /** As in stack traces; `code` is 'weights'. */
   override readonly name = 'WeightsError';
   constructor(details: ErrorDetails) {
     super('weights', details);
@@ -117,6 +138,7 @@ export class WeightsError extends PentimentoError {
 
 /** A WGSL module or pipeline that the device refused. */
 export class ShaderError extends PentimentoError {
+  /** As in stack traces; `code` is 'shader'. */
   override readonly name = 'ShaderError';
   constructor(details: ErrorDetails) {
     super('shader', details);
@@ -125,6 +147,7 @@ export class ShaderError extends PentimentoError {
 
 /** Arguments, pictures, prompts, configs or files that make no sense. */
 export class InputError extends PentimentoError {
+  /** As in stack traces; `code` is 'input'. */
   override readonly name = 'InputError';
   constructor(details: ErrorDetails) {
     super('input', details);

@@ -1,6 +1,8 @@
 /** Everything that one call needs to know, settled before the first step. */
+
 import { InputError } from '../core/errors.ts';
 import { checkNames, nearestName } from '../core/known-names.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
 import { Generator } from '../schedulers/generator.ts';
 import type { Sequences } from './decoder.ts';
 import type { LogitsProcessor } from './processor.ts';
@@ -39,7 +41,7 @@ export interface GenerationPlan {
   /** Whether a sequence is done. */
   readonly isDone: StoppingCriterion;
   readonly generator: Generator;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: AbortSignalLike | undefined;
   readonly onToken: ((event: TokenEvent) => void) | undefined;
 }
 

@@ -1,13 +1,15 @@
 /** Compute pipelines: one for each distinct WGSL text, compiled asynchronously, with errors that show the line. */
+
 import { ShaderError } from '../core/errors.ts';
+import type { WebGpuBindGroupLayout, WebGpuComputePipeline, WebGpuDevice } from './webgpu-types.ts';
 
 /** How a kernel uses one bound buffer. `update` reads and writes it. */
 export type Access = 'read' | 'write' | 'update';
 
 /** One compiled kernel with the layout that its bind groups follow: binding 0 is the uniform block, then `access` in order. */
 export interface Pipeline {
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
+  readonly pipeline: WebGpuComputePipeline;
+  readonly layout: WebGpuBindGroupLayout;
 }
 
 /** Compiles each distinct WGSL text once per device, asynchronously and in parallel. */
@@ -18,7 +20,7 @@ export class PipelineCache {
   /** Milliseconds spent waiting for compilers, summed over pipelines. */
   compileMs = 0;
 
-  constructor(device: GPUDevice) {
+  constructor(device: WebGpuDevice) {
     this.#device = device;
   }
 

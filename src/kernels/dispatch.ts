@@ -2,6 +2,7 @@
  * From kernel calls and buffers to recorded dispatches: splits long calls into ranges of tiles, windows large buffers,
  * lays all uniform blocks into one buffer, compiles pipelines in parallel and caches bind groups.
  */
+
 import { DeviceError, ShapeError } from '../core/errors.ts';
 import { alignUp } from '../core/shape.ts';
 import type { BufferSlice } from '../gpu/buffer.ts';
@@ -9,6 +10,7 @@ import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { Pipeline } from '../gpu/pipelines.ts';
 import { specialize } from '../gpu/specialize.ts';
+import type { WebGpuComputePass } from '../gpu/webgpu-types.ts';
 import type { KernelBinding, KernelCall, ParamWord } from './kernel.ts';
 
 interface Range {
@@ -124,7 +126,7 @@ export class DispatchList {
   }
 
   /** Records dispatches [from, to) into a compute pass. */
-  encode(pass: GPUComputePassEncoder, from = 0, to: number = this.length): void {
+  encode(pass: WebGpuComputePass, from = 0, to: number = this.length): void {
     if (!this.#ready) throw new DeviceError({ op: 'DispatchList.encode', problem: 'build() has not run' });
     let current: GPUComputePipeline | undefined;
     for (let i = from; i < to; i++) {

@@ -1,4 +1,5 @@
 import { DeviceError } from '../core/errors.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { allocate, type Piece, type Request, release, upload } from '../tensor/upload.ts';
@@ -11,13 +12,15 @@ export interface LoadOptions {
   readonly dtype?: 'float32' | 'float16' | undefined;
   /** Called after each read with the bytes so far and in all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Ends the loading with its reason; what was allocated is freed. */
+  readonly signal?: AbortSignalLike | undefined;
   /** Bytes of the file that are on their way at once; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
 }
 
 /** A model's weights on a device: read-only slabs that parameters point into. */
 export class LoadedWeights {
+  /** The device that holds them. */
   readonly gpu: Gpu;
   /** Device bytes. */
   readonly bytes: number;

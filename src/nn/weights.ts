@@ -12,16 +12,21 @@ import { LoadedWeights, type LoadOptions, type Piece, type Request } from './loa
 
 /** One tensor of a checkpoint as part of a packed matrix or vector. */
 export interface Part {
+  /** Where in the checkpoint. */
   readonly from: Weights;
   /** Default 'weight' for matrices, 'bias' for vectors. */
   readonly name?: string;
+  /** Rows of the stored matrix, or values of a vector. */
   readonly outputs: number;
   /** 1 for vectors. */
   readonly inputs: number;
   /** Kernel height and width of a convolution. */
   readonly kernel?: readonly [number, number];
+  /** Spreads the outputs so that each head begins at a multiple of 8; without it they lie as stored. */
   readonly outHeads?: HeadSpread | undefined;
+  /** The same for the inputs. */
   readonly inHeads?: HeadSpread | undefined;
+  /** Interleaves the two halves of a gated layer. Default false. */
   readonly geglu?: boolean | undefined;
 }
 

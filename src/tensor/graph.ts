@@ -23,8 +23,10 @@ export interface GraphOptions {
 
 /** A recording in progress. Compiling leaves it as it is: two plans of one graph give the same numbers. */
 export class Graph implements Recorder, Recording {
+  /** The device that plans run on. */
   readonly gpu: Gpu;
   readonly dtype: 'float32' | 'float16';
+  /** The operations behind Tensor's methods. */
   readonly methods: TensorMethods = { binary, unary, sliceRows, copyChannels, repeatBatch };
   readonly #nodes: Node[] = [];
   readonly #stores: Store[] = [];

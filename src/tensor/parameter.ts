@@ -7,12 +7,15 @@ import type { Storage } from '../kernels/kernel.ts';
  * [columns] f32. Filled when the checkpoint loads; until then it is a promise of a shape.
  */
 export class Parameter {
+  /** Key in the checkpoint; of the first piece where it has several. */
   readonly path: string;
+  /** How its elements lie, see above. */
   readonly layout: 'panels' | 'rows' | 'vector';
   /** Padded outputs, or rows of a table. */
   readonly columns: number;
   /** Padded inputs of one tap, or the pitch of a table. */
   readonly k: number;
+  /** Places of a convolution kernel: its height times its width, else 1. */
   readonly taps: number;
   /** Inputs without padding, heads spread out: the width of the tensors that meet this weight. */
   readonly width: number;
@@ -27,14 +30,17 @@ export class Parameter {
     this.width = width;
   }
 
+  /** Where it lies on the device. Throws a DeviceError before it is loaded. */
   get slice(): BufferSlice {
     return this.#loaded().slice;
   }
 
+  /** How its elements are stored. Throws a DeviceError before it is loaded. */
   get storage(): Storage {
     return this.#loaded().storage;
   }
 
+  /** Whether it has memory on the device. */
   get loaded(): boolean {
     return this.#memory !== undefined;
   }

@@ -19,7 +19,9 @@ export interface PlanOptions extends LoweringOptions {
 
 /** A network recorded once and replayed as often as wanted. */
 export class Plan {
+  /** The device that it runs on. */
   readonly gpu: Gpu;
+  /** Name in messages and GPU tools. */
   readonly label: string;
   /** Device bytes that the plan itself holds: arenas, uniforms and constants. Known before the first run. */
   readonly peakBytes: number;

@@ -6,6 +6,7 @@ import type { Constant, Node, Tensor } from './tensor.ts';
 
 /** A result that a plan writes into a DeviceTensor on each run. */
 export interface Store {
+  /** The result. */
   readonly tensor: Tensor;
   /** The DeviceTensor, as an operand of the same graph. */
   readonly target: Tensor;
@@ -13,10 +14,13 @@ export interface Store {
 
 /** A finished recording. */
 export interface Recording {
+  /** The device that plans run on. */
   readonly gpu: Gpu;
   /** In an order in which every input is written before it is read. */
   readonly nodes: readonly Node[];
+  /** What each run leaves in DeviceTensors, in recorded order. */
   readonly stores: readonly Store[];
+  /** Fixed values that each plan uploads. */
   readonly constants: readonly Constant[];
   /** A tensor that a plan finds memory for; leaves the recording as it is. */
   allocate(shape: Shape, dtype: DType): Tensor;

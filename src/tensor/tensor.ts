@@ -13,25 +13,31 @@ import { type Layout, layoutOf } from './layout.ts';
 
 /** Fixed values on the host, as padded rows in memory order; every plan uploads and frees its own copy. */
 export interface Constant {
+  /** Rows padded to their pitch, in the dtype of the value. */
   readonly bytes: ArrayBufferView<ArrayBuffer>;
 }
 
 /** Rows of memory. Without `device` and `constant` a node writes them and a plan finds them a place. */
 export interface Value {
+  /** Where its elements lie. */
   readonly layout: Layout;
+  /** Type of its elements. */
   readonly dtype: DType;
   /** The tensor whose memory this is. */
   readonly device?: DeviceTensor;
+  /** The fixed values that lie there. */
   readonly constant?: Constant;
 }
 
 /** Memory with a place already: a Parameter, or part of one. */
 export interface Placed {
+  /** Where it lies. */
   readonly slice: BufferSlice;
 }
 
 /** What a node may do when it is turned into kernel calls: all that it learns of the device and of the plan's options. */
 export interface Lowering {
+  /** What the device grants. */
   readonly caps: Caps;
   /** How a dtype is stored on this device. */
   storage(dtype: DType): Storage;
@@ -43,11 +49,13 @@ export interface Lowering {
 
 /** One recorded operation: a description that nothing changes, so that a graph can be compiled again and again. */
 export interface Node {
+  /** Name of the operation, such as 'contraction', for fusion and messages. */
   readonly kind: string;
   /** Tensors it reads, for lifetimes. */
   inputs(): readonly Tensor[];
   /** What it writes. Nodes with effects on DeviceTensors have none. */
   readonly output: Tensor | undefined;
+  /** Turns itself into kernel calls. */
   lower(l: Lowering): void;
   /** A node that does the work of this one and of `consumer`, the only reader of its output; undefined where it cannot. */
   absorb?(consumer: Node): Node | undefined;
@@ -57,10 +65,15 @@ export interface Node {
 
 /** The operations behind Tensor's methods. */
 export interface TensorMethods {
+  /** a op b, element by element; b may broadcast as in {@link Tensor.add}. */
   binary(op: 'add' | 'sub' | 'mul', a: Tensor, b: Tensor): Tensor;
+  /** alpha x, in another dtype where one is given. */
   unary(x: Tensor, options: { readonly alpha?: number; readonly dtype?: DType }): Tensor;
+  /** Rows [start, end) of the first dimension, without a copy. */
   sliceRows(x: Tensor, start: number, end: number): Tensor;
+  /** Channels [start, end), copied. */
   copyChannels(x: Tensor, start: number, end: number): Tensor;
+  /** The batch `times` over: entry by entry, or as a whole. */
   repeatBatch(x: Tensor, times: number, order: 'consecutive' | 'interleaved'): Tensor;
 }
 
@@ -68,6 +81,7 @@ export interface TensorMethods {
 export interface Recorder {
   /** Dtype of activations. */
   readonly dtype: 'float32' | 'float16';
+  /** The operations behind Tensor's methods. */
   readonly methods: TensorMethods;
   /** A DeviceTensor as an operand. */
   input(device: DeviceTensor): Tensor;
@@ -88,7 +102,9 @@ export interface Recorder {
 export class Tensor {
   /** What its operations are recorded into. */
   readonly graph: Recorder;
+  /** The memory that it looks at. */
   readonly value: Value;
+  /** Logical sizes: [N, C, H, W] or [..., D]. */
   readonly shape: Shape;
   /** First row of the value that this view covers. */
   readonly rowOffset: number;
@@ -103,6 +119,7 @@ export class Tensor {
     this.parts = parts;
   }
 
+  /** Type of its elements. */
   get dtype(): DType {
     return this.value.dtype;
   }

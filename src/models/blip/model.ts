@@ -9,8 +9,11 @@ import { BlipVisionModel } from './vision.ts';
  * @see Li et al. 2022, https://arxiv.org/abs/2201.12086; transformers BlipForConditionalGeneration
  */
 export class BlipModel extends Module {
+  /** Sizes of both networks. */
   readonly config: BlipConfig;
+  /** The picture's encoder: pixels to [N, S, D]. */
   readonly vision: BlipVisionModel;
+  /** The text decoder: ids and what it sees of the picture to scores. */
   readonly text: BlipTextDecoder;
 
   constructor(w: Weights, config: BlipConfig) {

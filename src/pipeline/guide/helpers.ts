@@ -2,27 +2,33 @@
  * The pieces of the published DiffEdit guide, each usable alone: a caption of a picture, sentences about a concept (their
  * embedding is in embed-prompts.ts). guide.ts strings them together.
  */
+
 import { InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { GenerateOptions } from '../../generation/index.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { Generator } from '../../schedulers/index.ts';
-import type { CaptionOptions } from '../text/blip.ts';
+import type { Caption, CaptionOptions } from '../text/blip.ts';
 
 /** Texts that a model wrote, and their ids. */
 export interface Written {
+  /** One for each sequence. */
   readonly texts: readonly string[];
+  /** Ids of each text, from the start id on. */
   readonly sequences: readonly (readonly number[])[];
 }
 
 /** A model that answers text with text; T5ForConditionalGeneration is one. */
 export interface TextToText {
+  /** Answers a prompt, as often as `numReturnSequences` says. */
   generate(prompt: string, options: GenerateOptions & { readonly cleanUp?: boolean | undefined }): Promise<Written>;
 }
 
 /** A model that describes pictures; BlipForConditionalGeneration is one. */
 export interface PictureToText {
-  caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<{ readonly text: string }>;
+  /** Describes a picture in a sentence that begins with `prefix`. */
+  caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<Pick<Caption, 'text'>>;
 }
 
 /** Settings of `generatePrompts`; the defaults are the guide's. */
@@ -39,7 +45,9 @@ export interface GeneratePromptsOptions {
   readonly cleanUp?: boolean | undefined;
   /** torch's CPU stream; source and target share one, in this order. By default a new one from entropy. */
   readonly generator?: Generator | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Ends the call with its reason. */
+  readonly signal?: AbortSignalLike | undefined;
+  /** Called for each id that is chosen. */
   readonly onToken?: GenerateOptions['onToken'];
 }
 

@@ -2,8 +2,10 @@
  * A model on a device, whatever it is made of: several networks, one call at a time, offloading, progress, the end. Pipelines
  * and language models hold one and add what is theirs.
  */
+
 import { DeviceError, InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import { Gpu } from '../../gpu/device.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
@@ -21,7 +23,7 @@ export interface DeviceModelOptions extends CallOptions {
   /** Told of loading, and of every call that brings no listener of its own. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
   /** Ends the loading: it rejects with the signal's reason, and nothing stays on the device. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   /** Told of cut prompts, corrected configs, ignored tensors and the like; default console.warn. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Leaves the weights in the files until they are needed, one network at a time; see enableModelCpuOffload. */
@@ -191,7 +193,7 @@ export class DeviceModel<M> {
   }
 
   /** What fails on freed memory and closed files failed for the disposal. */
-  #reason(error: unknown, signal: AbortSignal | undefined): unknown {
+  #reason(error: unknown, signal: AbortSignalLike | undefined): unknown {
     if (!this.#disposed) return error;
     return signal?.aborted ? signal.reason : this.#wasDisposed(error);
   }

@@ -1,5 +1,7 @@
 /** A network on the device: weights that stream in and out, and the programs compiled for it. */
+
 import { DeviceError } from '../../core/errors.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { TensorSource } from '../../core/tensor-source.ts';
 import type { LoadedWeights } from '../../nn/load.ts';
 import type { Weights } from '../../nn/weights.ts';
@@ -21,7 +23,7 @@ export interface OpenedNetwork<M> {
 /** How weights come to the device. */
 export interface LoadCall {
   /** Ends the loading between two reads, with its reason. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   /** Told of the bytes read so far, of how many. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** Bytes on their way at once; default 32 MiB. */

@@ -3,6 +3,7 @@
  * BlipForConditionalGeneration and BlipProcessor. How ids are chosen is in src/generation, what runs on the device in
  * blip-encoded-pictures.ts.
  */
+
 import { InputError, ShapeError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
@@ -59,13 +60,25 @@ export type CaptionOptions = GenerateOptions &
 
 /** Captions, and the ids behind them: from the start id on, with the end id and padding. */
 export interface CaptionOutput extends GenerateOutput {
+  /** One for each sequence, without the special tokens. */
   readonly texts: string[];
+}
+
+/** One caption. */
+export interface Caption {
+  /** What the picture shows, the prefix included. */
+  readonly text: string;
+  /** Its ids, from the start id to the end id. */
+  readonly ids: readonly number[];
 }
 
 /** Writes captions. One call at a time; other pipelines may share the device. */
 export class BlipForConditionalGeneration extends PretrainedModel {
+  /** Sizes of its networks. */
   readonly config: BlipConfig;
+  /** How it prepares pictures. */
   readonly processor: BlipProcessorConfig;
+  /** BERT's, with BLIP's marks. */
   readonly tokenizer: BertTokenizer;
   readonly #folder: BlipFolder;
   readonly #device: DeviceModel<Models>;
@@ -108,11 +121,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
    * @returns the best caption and its ids
    * @throws as `generate`
    */
-  async caption(
-    image: Picture,
-    prefix?: string,
-    options: CaptionOptions = {},
-  ): Promise<{ readonly text: string; readonly ids: readonly number[] }> {
+  async caption(image: Picture, prefix?: string, options: CaptionOptions = {}): Promise<Caption> {
     const { texts, sequences } = await this.generate(image, { ...options, prefix: prefix ?? options.prefix });
     return { text: texts[0] ?? '', ids: sequences[0] ?? [] };
   }

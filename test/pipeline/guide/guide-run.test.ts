@@ -4,7 +4,7 @@ import type { NdArray } from '../../../src/core/ndarray.ts';
 import type { FolderSource } from '../../../src/core/tensor-source.ts';
 import type { Gpu } from '../../../src/gpu/device.ts';
 import type { RgbImage } from '../../../src/io/image.ts';
-import { loadImage } from '../../../src/node/images.ts';
+import { readImage } from '../../../src/node/images.ts';
 import { runGuide } from '../../../src/pipeline/guide/guide.ts';
 import type { GuideArgs, GuideEvent } from '../../../src/pipeline/guide/guide-arguments.ts';
 import { relativeL2 } from '../../support/close.ts';
@@ -27,7 +27,7 @@ let image: RgbImage;
 beforeAll(async () => {
   gpu = await freshGpu();
   counter = countDevice(gpu);
-  image = await loadImage(new Uint8Array(readFileSync(`models/orchard/samples/${sample}`)));
+  image = await readImage(new Uint8Array(readFileSync(`models/orchard/samples/${sample}`)));
 });
 afterAll(() => {
   counter.stop();

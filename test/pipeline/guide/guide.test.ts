@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../../src/core/ndarray.ts';
 import type { RgbImage } from '../../../src/io/image.ts';
-import { loadImage } from '../../../src/node/images.ts';
+import { readImage } from '../../../src/node/images.ts';
 import type { DiffEditPipeline } from '../../../src/pipeline/diffedit/pipeline.ts';
 import { embedPrompts } from '../../../src/pipeline/diffusion/embed-prompts.ts';
 import { maxError, relativeL2 } from '../../support/close.ts';
@@ -17,7 +17,7 @@ describe('the second half of the guide, each phase fed the recorded one before',
   let image: RgbImage;
   beforeAll(async () => {
     pipeline = await openPipeline('models/orchard/stable-diffusion');
-    image = await loadImage(new Uint8Array(readFileSync(`models/orchard/samples/${sample}`)));
+    image = await readImage(new Uint8Array(readFileSync(`models/orchard/samples/${sample}`)));
   });
   afterAll(() => pipeline.dispose());
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadImage } from '../../../src/node/index.ts';
+import { readImage } from '../../../src/node/index.ts';
 import type { BlipForConditionalGeneration } from '../../../src/pipeline/text/blip.ts';
 import { openCaptioner } from '../../support/captioner.ts';
 import { goldenPath } from '../../support/checkpoint.ts';
@@ -24,7 +24,7 @@ describe.each(['float32', 'float16'] as const)('the embedded captioner in %s', d
   afterAll(() => blip.dispose());
 
   test.each(Object.keys(captions))('describes %s as recorded, with the prefix of the guide and without', async name => {
-    const image = await loadImage(`${samples}${name}`);
+    const image = await readImage(`${samples}${name}`);
     for (const [prefix, { ids, text }] of Object.entries(captions[name] ?? {})) {
       const caption = await blip.caption(image, prefix || undefined, { maxNewTokens: 128 });
       expect(caption).toEqual({ text, ids });

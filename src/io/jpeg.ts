@@ -3,18 +3,29 @@
  * because jpeg-js repeats colour samples, which shifts and jags every coloured edge.
  */
 import jpeg from 'jpeg-js';
-import type { RgbImage } from '../io/image.ts';
-import type { JpegInfo } from '../io/jpeg-markers.ts';
+import { applyOrientation, brokenImage, checkPixels, type RgbImage } from './image.ts';
+import { type JpegInfo, readJpegInfo } from './jpeg-markers.ts';
 
 const OPTIONS = { useTArray: true, formatAsRGBA: false, maxResolutionInMP: 200, maxMemoryUsageInMB: 8192 } as const;
 
 /**
- * Decodes the pixels, not turned upright.
+ * The pixels of a JPEG, upright.
  * @param bytes the file
- * @param info what its markers say
- * @throws whatever jpeg-js throws for damaged data
+ * @param path name for messages
+ * @throws InputError for a file that is damaged, too large, or of a kind that is not read
  */
-export function decodeJpegPixels(bytes: Uint8Array, info: JpegInfo): RgbImage {
+export function decodeJpeg(bytes: Uint8Array, path?: string): RgbImage {
+  const info = readJpegInfo(bytes, path);
+  checkPixels(info.width, info.height, path);
+  try {
+    return applyOrientation(decodePixels(bytes, info), info.orientation);
+  } catch (cause) {
+    throw brokenImage('JPEG', cause, path);
+  }
+}
+
+/** The pixels, not turned upright. Throws whatever jpeg-js throws for damaged data. */
+function decodePixels(bytes: Uint8Array, info: JpegInfo): RgbImage {
   if (info.color !== 'ycc') {
     const { width, height, data } = jpeg.decode(bytes, { ...OPTIONS, colorTransform: info.color === 'ycck' });
     return { width, height, data };
