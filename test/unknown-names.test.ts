@@ -5,11 +5,13 @@ import { InputError } from '../src/core/errors.ts';
 import type { NdArray } from '../src/core/ndarray.ts';
 import { Gpu } from '../src/gpu/device.ts';
 import { openCheckpoint } from '../src/io/checkpoint.ts';
+import { loadImage } from '../src/io/load-image.ts';
 import { sideBySide } from '../src/io/mask.ts';
 import { imagesToArray, preprocessImage } from '../src/io/preprocess.ts';
 import { urlFolder, urlSource } from '../src/io/url-source.ts';
 import { requestGpu } from '../src/node/device.ts';
 import { fetchModel } from '../src/node/hub.ts';
+import { readImage } from '../src/node/images.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { embedPrompts } from '../src/pipeline/diffusion/embed-prompts.ts';
 import { runGuide } from '../src/pipeline/guide/guide.ts';
@@ -145,6 +147,8 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
   'Gpu.request': ['max_binding_bytes', 'Write maxBindingBytes.', o => Gpu.request(o)],
   requestGpu: ['adapter', 'Known are ', o => requestGpu(o)],
   fetchModel: ['revison', 'Write revision.', o => fetchModel('owner/name', o)],
+  loadImage: ['signals', 'Write signal.', o => loadImage(new Uint8Array(1), o)],
+  readImage: ['timeout', 'Known are signal.', o => readImage('x.png', o)],
   sideBySide: ['gaps', 'Write gap.', o => sideBySide([image], o)],
   preprocessImage: ['resampling', 'Write resample.', o => preprocessImage(image, { factor: 8, ...o })],
   imagesToArray: ['factors', 'Write factor.', o => imagesToArray([image], { factor: 8, ...o })],
