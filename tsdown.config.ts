@@ -4,7 +4,7 @@ const ENTRIES = {
   index: 'src/index.ts',
   node: 'src/node/index.ts',
   kernels: 'src/kernels/index.ts',
-  safetensors: 'src/io/safetensors.ts',
+  safetensors: 'src/safetensors.ts',
   schedulers: 'src/schedulers/index.ts',
 };
 
@@ -18,7 +18,7 @@ export default defineConfig({
   loader: { '.wgsl': 'text' },
   fixedExtension: false,
   hash: false,
-  // Public types speak of GPUDevice and the like, which no TypeScript library declares yet.
-  banner: { dts: '/// <reference types="@webgpu/types" />' },
+  // Shared chunks lie apart: one that is called like an entry would take the place of its declarations.
+  outputOptions: { chunkFileNames: 'chunks/[name].js' },
   dts: { tsconfig: 'test/tsconfig.json', entry: Object.values(ENTRIES) },
 });

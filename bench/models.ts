@@ -13,7 +13,7 @@ import { cpus } from 'node:os';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { directory, loadImage, requestGpu } from '../src/node/index.ts';
+import { directory, readImage, requestGpu } from '../src/node/index.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { BlipForConditionalGeneration } from '../src/pipeline/text/blip.ts';
 import { T5ForConditionalGeneration } from '../src/pipeline/text/t5.ts';
@@ -37,7 +37,7 @@ const root = new URL('../', import.meta.url);
 const orchard = (part: string): string => fileURLToPath(new URL(`models/orchard/${part}`, root));
 const gpu = await requestGpu({ adapterName: asked.device });
 const rows: Row[] = [];
-const picture = await loadImage(orchard('samples/apples-bowl.png'));
+const picture = await readImage(orchard('samples/apples-bowl.png'));
 
 for (const dtype of ['float32', 'float16'] as const) {
   const pipeline = await DiffEditPipeline.fromPretrained(await directory(orchard('stable-diffusion')), { gpu, dtype });

@@ -1,4 +1,6 @@
 /** Single networks as plans that can be timed: what bench/peers/export.py gives the peer, on our side. */
+
+import type { Gpu } from '../src/gpu/device.ts';
 import { openCheckpoint } from '../src/io/checkpoint.ts';
 import { BlipVisionModel, parseBlipConfig } from '../src/models/blip/index.ts';
 import { parseUNetConfig, timestepFeatures, UNet2DConditionModel } from '../src/models/stable-diffusion/index.ts';
@@ -6,7 +8,6 @@ import type { LoadedWeights } from '../src/nn/load.ts';
 import { Weights } from '../src/nn/weights.ts';
 import { directory } from '../src/node/index.ts';
 import { DeviceTensor } from '../src/tensor/device-tensor.ts';
-import type { Gpu } from '../src/tensor/gpu.ts';
 import { Graph } from '../src/tensor/graph.ts';
 import type { Plan } from '../src/tensor/plan.ts';
 import type { Tensor } from '../src/tensor/tensor.ts';

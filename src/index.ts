@@ -3,40 +3,208 @@
  * downloads are in `pentimento/node`, single kernels in `pentimento/kernels`.
  */
 
+// Values, errors and the platform.
 export type { DType } from './core/dtype.ts';
-export * from './core/errors.ts';
-export { type Layout, type NdArray, ndarray } from './core/ndarray.ts';
-export type { ByteSource, FolderSource, StoredTensor, TensorSource } from './core/tensor-source.ts';
-export type { Caps, CapsOptions } from './gpu/caps.ts';
-export { Gpu, type GpuOptions } from './gpu/device.ts';
-export { encodeImage, type ImageInput, loadImage, toCanvas } from './io/image-page.ts';
-export * from './io/index.ts';
-export * from './models/blip/index.ts';
-export * from './models/stable-diffusion/index.ts';
-export { LoadedWeights, type LoadOptions } from './nn/load.ts';
-export { Weights } from './nn/weights.ts';
-export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
-export * from './pipeline/diffedit/types.ts';
 export {
-  type GuideArgs,
-  type GuideEvent,
-  type GuideModels,
-  type GuideOutput,
-  type GuidePhase,
-  runGuide,
-} from './pipeline/guide/guide.ts';
+  DeviceError,
+  DTypeError,
+  type ErrorDetails,
+  type ErrorJson,
+  InputError,
+  PentimentoError,
+  ShaderError,
+  ShapeError,
+  WeightsError,
+} from './core/errors.ts';
+export { type Layout, type NdArray, ndarray } from './core/ndarray.ts';
+export type {
+  AbortSignalLike,
+  BlobLike,
+  FetchedLike,
+  FetchLike,
+  FileLike,
+  OffscreenCanvasLike,
+  PagePicture,
+  Platform,
+  UrlLike,
+} from './core/platform.ts';
+export type { Shape } from './core/shape.ts';
+export type { ByteSource, FolderSource, StoredDType, StoredTensor, TensorSource } from './core/tensor-source.ts';
+// Text generation.
+export type {
+  GenerateOptions,
+  GenerationSettings,
+  LogitsProcessor,
+  PrefixAllowedTokens,
+  SequenceBias,
+  Sequences,
+  StoppingCriterion,
+  TokenEvent,
+} from './generation/index.ts';
+// The device.
+export type { Caps, CapsOptions, HalfStorage } from './gpu/caps.ts';
+export { Gpu, type GpuOptions } from './gpu/device.ts';
+export type { Access } from './gpu/pipelines.ts';
+export type {
+  PlainAdapterInfo,
+  PlainBuffer,
+  PlainDevice,
+  PlainLimits,
+  PlainObject,
+  WebGpu,
+  WebGpuAdapterInfo,
+  WebGpuBindGroupLayout,
+  WebGpuBuffer,
+  WebGpuComputePass,
+  WebGpuComputePipeline,
+  WebGpuDevice,
+  WebGpuLimits,
+  WebGpuPowerPreference,
+} from './gpu/webgpu-types.ts';
+// Pictures, masks, files.
+export { encodeImage, toCanvas } from './io/canvas.ts';
+export { type CheckpointOptions, type CheckpointStem, openCheckpoint } from './io/checkpoint.ts';
+export { tiffOrientation, xmpOrientation } from './io/exif.ts';
+export {
+  applyOrientation,
+  checkImage,
+  type GreyImage,
+  greyToRgb,
+  isGrey,
+  type RgbImage,
+  rgbaToRgb,
+  rgbToGrey,
+  sniffImage,
+} from './io/image.ts';
+export { type ImageInput, loadImage } from './io/load-image.ts';
+export {
+  blurMap,
+  dilate,
+  dilateMap,
+  gaussianBlur,
+  type MaskInput,
+  maskToImage,
+  maskToImages,
+  type NumericArray,
+  pasteBack,
+  preprocessMask,
+  type SheetOptions,
+  sideBySide,
+} from './io/mask.ts';
+export { arrayToImages, denormalize, type OutputOf, type OutputType, postprocessImage } from './io/postprocess.ts';
+export {
+  imagesToArray,
+  nchwToNhwc,
+  nhwcToNchw,
+  type Picture,
+  type PictureInput,
+  type PreprocessOptions,
+  preprocessImage,
+  toNchw,
+} from './io/preprocess.ts';
+export { type Resample, resize, resizeNearest } from './io/resize.ts';
+export { openSafetensors, type SafetensorsSource, type WritableTensor, writeSafetensors } from './io/safetensors.ts';
+export {
+  blobSource,
+  type FileContent,
+  fileListFolder,
+  mapFolder,
+  memorySource,
+  type RangeReader,
+  readerSource,
+  readText,
+} from './io/sources.ts';
+export { openTorchZip } from './io/torch-zip.ts';
+export { type UrlOptions, urlFolder, urlSource } from './io/url-source.ts';
+// Networks.
+export {
+  BLIP_BASE,
+  type BlipActivation,
+  type BlipConfig,
+  BlipModel,
+  type BlipTextConfig,
+  BlipTextDecoder,
+  type BlipTextMask,
+  type BlipTextStep,
+  type BlipVisionConfig,
+  BlipVisionModel,
+  type Grid,
+  interpolatePositions,
+  parseBlipConfig,
+  patchGrid,
+} from './models/blip/index.ts';
+export {
+  AutoencoderKL,
+  blendTiles,
+  type ClipTextConfig,
+  ClipTextModel,
+  decoderTiling,
+  encoderTiling,
+  parseClipTextConfig,
+  parseUNetConfig,
+  parseVaeConfig,
+  SD21_CLIP_TEXT,
+  SD21_UNET,
+  SD21_VAE,
+  type Tile,
+  type TileSizes,
+  type Tiling,
+  tileSizes,
+  timestepFeatures,
+  UNet2DConditionModel,
+  type UNetConfig,
+  type UNetLevel,
+  type VaeConfig,
+  vaeScaleFactor,
+} from './models/stable-diffusion/index.ts';
+export type { T5Activation, T5Config } from './models/t5/index.ts';
+export type { KeyValueCache, KeyValues } from './nn/attention.ts';
+export { LoadedWeights, type LoadOptions } from './nn/load.ts';
+export { type Part as WeightPart, Weights } from './nn/weights.ts';
+// Pipelines.
+export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
+export type {
+  AsPictures,
+  CommonArgs,
+  EditArgs,
+  EditOutput,
+  EncodePromptOptions,
+  GenerateMaskArgs,
+  InversionOutput,
+  InvertArgs,
+  MaskOutput,
+  PasteBack,
+  RunArgs,
+  RunOutput,
+} from './pipeline/diffedit/types.ts';
+export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-prompts.ts';
+export type { Generators } from './pipeline/diffusion/generators.ts';
+export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
+export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
+export { runGuide } from './pipeline/guide/guide.ts';
+export type {
+  GuideArgs,
+  GuideEvent,
+  GuideModels,
+  GuideOutput,
+  GuideOwnArgs,
+  GuidePhase,
+} from './pipeline/guide/guide-arguments.ts';
 export {
   caption,
-  embedPrompts,
   type GeneratePromptsOptions,
   generatePrompts,
   type PictureToText,
-  type PromptEncoder,
   promptRequest,
   type TextToText,
+  type Written,
 } from './pipeline/guide/helpers.ts';
+export type { DeviceModelOptions } from './pipeline/runtime/device-model.ts';
+export { PretrainedModel } from './pipeline/runtime/pretrained-model.ts';
+export type { CallOptions, Phase, ProgressEvent } from './pipeline/runtime/progress.ts';
 export {
   BlipForConditionalGeneration,
+  type Caption,
   type CaptionerOptions,
   type CaptionInput,
   type CaptionOptions,
@@ -56,9 +224,74 @@ export {
   type T5Options,
   type T5Output,
 } from './pipeline/text/t5.ts';
-export * from './schedulers/index.ts';
+// Schedulers, as in `pentimento/schedulers`.
+export {
+  type ApplyOptions,
+  applyStep,
+  autoCorrelationGradient,
+  type BetaOptions,
+  type BetaSchedule,
+  cumulativeAlphas,
+  type DDIMFields,
+  type DDIMInverseFields,
+  DDIMInverseScheduler,
+  DDIMScheduler,
+  DIFFUSERS_VERSION,
+  DiffusionScheduler,
+  type Draw,
+  type FieldsInput,
+  type FromConfigOptions,
+  Generator,
+  type GeneratorState,
+  klGradient,
+  type MaskOptions,
+  type Mix,
+  makeBetas,
+  maskFromMap,
+  type NoiseMix,
+  type PredictionType,
+  type RegulariseOptions,
+  randnBatch,
+  regularise,
+  rescaleZeroSnr,
+  type SchedulerConfig,
+  type SchedulerJson,
+  type StepCoefficients,
+  type StepOptions,
+  type StepResult,
+  type StoredConfig,
+  type Threshold,
+  type TimestepSpacing,
+} from './schedulers/index.ts';
+// Tensors.
 export { DeviceTensor } from './tensor/device-tensor.ts';
-export { Graph } from './tensor/graph.ts';
+export { Graph, type GraphOptions } from './tensor/graph.ts';
+export type { Layout as RowLayout } from './tensor/layout.ts';
+export { Parameter } from './tensor/parameter.ts';
 export { Plan, type PlanOptions } from './tensor/plan.ts';
-export { Tensor } from './tensor/tensor.ts';
-export * from './tokenizers/index.ts';
+export type { Recording, Store as GraphStore } from './tensor/recording.ts';
+export {
+  type Constant as GraphConstant,
+  type Lowering,
+  type Node as GraphNode,
+  type Placed,
+  type Recorder,
+  Tensor,
+  type TensorMethods,
+  type Value as TensorValue,
+} from './tensor/tensor.ts';
+export type { Piece as WeightPiece, Request as WeightRequest } from './tensor/upload.ts';
+// Tokenizers.
+export {
+  BertTokenizer,
+  ClipTokenizer,
+  type DecodeOptions,
+  type EncodeOptions,
+  type Encoding,
+  loadTokenizer,
+  type Padding,
+  type T5Mode,
+  T5Tokenizer,
+  type T5TokenizerOptions,
+  type TextTokenizer,
+} from './tokenizers/index.ts';

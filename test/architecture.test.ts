@@ -12,13 +12,54 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   gpu: ['core'],
   kernels: ['core', 'gpu', 'wgsl'],
   tensor: ['core', 'gpu', 'kernels'],
-  nn: ['core', 'tensor'],
+  nn: ['core', 'gpu/device', 'kernels/pack-weight', 'tensor'],
   models: ['core', 'tensor', 'nn'],
   schedulers: ['core'],
   tokenizers: ['core'],
   generation: ['core', 'schedulers'],
   io: ['core'],
-  pipeline: ['core', 'gpu/device', 'tensor', 'nn', 'models', 'schedulers', 'tokenizers', 'generation', 'io'],
+  'pipeline/runtime': ['core', 'gpu/device', 'tensor', 'nn'],
+  'pipeline/diffusion': [
+    'core',
+    'tensor',
+    'nn',
+    'models/stable-diffusion',
+    'schedulers',
+    'tokenizers',
+    'io',
+    'pipeline/runtime',
+  ],
+  'pipeline/text': [
+    'core',
+    'tensor',
+    'nn',
+    'models/blip',
+    'models/t5',
+    'tokenizers',
+    'generation',
+    'io',
+    'pipeline/runtime',
+  ],
+  'pipeline/diffedit': [
+    'core',
+    'tensor',
+    'models/stable-diffusion',
+    'schedulers',
+    'io',
+    'pipeline/runtime',
+    'pipeline/diffusion',
+  ],
+  'pipeline/guide': [
+    'core',
+    'gpu/device',
+    'schedulers',
+    'generation',
+    'io',
+    'pipeline/runtime',
+    'pipeline/diffusion',
+    'pipeline/text',
+    'pipeline/diffedit',
+  ],
   node: ['core', 'gpu', 'io', 'node:'],
   cli: [
     'core',
@@ -42,7 +83,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@petamoriken/float16': ['schedulers', 'tensor', 'io', 'bench'],
   '@huggingface/hub': ['node'],
   pngjs: ['node'],
-  'jpeg-js': ['node'],
+  'jpeg-js': ['node', 'io'],
   commander: ['cli'],
   'cli-progress': ['cli'],
 };
@@ -65,15 +106,21 @@ const sources: Source[] = filesBelow('src', '.ts')
   .filter(path => !path.endsWith('.d.ts'))
   .map(path => {
     const text = readFileSync(join(ROOT, path), 'utf8');
-    const [, layer] = path.split('/');
     return {
       path,
-      layer: layer.endsWith('.ts') ? 'index' : layer,
+      layer: layerOf(path),
       text,
       tree: ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true),
     };
   });
 const shaders = filesBelow('wgsl', '.wgsl').map(path => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
+
+/** The folder below src; of the pipeline, the room. */
+function layerOf(path: string): string {
+  const [, folder, room] = path.split('/');
+  if (folder.endsWith('.ts')) return 'index';
+  return folder === 'pipeline' ? `pipeline/${room}` : folder;
+}
 
 interface Import {
   readonly name: string;
@@ -144,8 +191,26 @@ describe('layers', () => {
   });
 
   it('takes of gpu only its plain data and its device where the pipeline needs one', () => {
-    const pipeline = sources.filter(s => s.layer === 'pipeline').flatMap(s => importsOf(s).map(i => i.target));
+    const pipeline = sources.filter(s => s.layer.startsWith('pipeline/')).flatMap(s => importsOf(s).map(i => i.target));
     expect(new Set(pipeline.filter(t => t.startsWith('src/gpu/')))).toEqual(new Set(['src/gpu/device.ts']));
+  });
+
+  it('hands the device on in nn, as a type and nothing more', () => {
+    const handed = sources
+      .filter(s => s.layer === 'nn')
+      .flatMap(s => importsOf(s).map(i => ({ ...i, path: s.path })))
+      .filter(i => i.target.startsWith('src/gpu/'));
+    expect(handed.length).toBeGreaterThan(0);
+    expect(handed.filter(i => !i.typeOnly)).toEqual([]);
+  });
+
+  it('has no file that only hands on what lies in another layer', () => {
+    const entries = /^src\/([\w-]+\.ts|[\w-]+\/index\.ts)$/;
+    const wrong = sources
+      .filter(s => !entries.test(s.path) && s.tree.statements.length > 0)
+      .filter(s => s.tree.statements.every(node => ts.isExportDeclaration(node) && node.moduleSpecifier))
+      .filter(s => importsOf(s).every(i => !i.target.startsWith(`src/${s.layer}/`)));
+    expect(wrong.map(s => s.path)).toEqual([]);
   });
 
   it('writes .ts after every import of its own', () => {
@@ -157,25 +222,50 @@ describe('layers', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('has no cycle of files, types aside', () => {
-    const edges = new Map(
-      sources.map(s => [
-        s.path,
-        importsOf(s)
-          .filter(i => !i.typeOnly)
-          .map(i => i.target),
-      ]),
-    );
-    const done = new Set<string>();
-    const walk = (path: string, trail: string[]): void => {
-      expect(trail, `cycle: ${[...trail, path].join(' -> ')}`).not.toContain(path);
-      if (done.has(path)) return;
-      for (const next of edges.get(path) ?? []) if (edges.has(next)) walk(next, [...trail, path]);
-      done.add(path);
+  it('finds the circles of a graph', () => {
+    const graph = {
+      a: ['b'],
+      b: ['c'],
+      c: ['b', 'd'],
+      d: ['d'],
+      e: ['f'],
+      f: ['g', 'a'],
+      g: ['e'],
+      h: ['a', 'b', 'i'],
     };
-    for (const path of edges.keys()) walk(path, []);
+    expect(circlesOf(new Map(Object.entries(graph)))).toEqual([['b', 'c'], ['d'], ['e', 'f', 'g']]);
+    expect(circlesOf(new Map(Object.entries({ a: ['b', 'c'], b: ['c'], c: [] })))).toEqual([]);
+  });
+
+  it('has no circle of files, types included', () => {
+    expect(circlesOf(new Map(sources.map(s => [s.path, importsOf(s).map(i => i.target)])))).toEqual([]);
   });
 });
+
+/** Groups of files that reach each other, and files that import themselves: strongly connected components (Tarjan 1972). */
+function circlesOf(edges: ReadonlyMap<string, readonly string[]>): string[][] {
+  const seen = new Map<string, { readonly order: number; lowest: number }>();
+  const open: string[] = [];
+  const circles: string[][] = [];
+  const visit = (path: string) => {
+    const own = { order: seen.size, lowest: seen.size };
+    seen.set(path, own);
+    open.push(path);
+    const targets = edges.get(path) ?? [];
+    for (const next of targets.filter(target => edges.has(target))) {
+      const known = seen.get(next);
+      if (!known) own.lowest = Math.min(own.lowest, visit(next).lowest);
+      else if (open.includes(next)) own.lowest = Math.min(own.lowest, known.order);
+    }
+    if (own.lowest === own.order) {
+      const group = open.splice(open.indexOf(path)).sort();
+      if (group.length > 1 || targets.includes(path)) circles.push(group);
+    }
+    return own;
+  };
+  for (const path of edges.keys()) if (!seen.has(path)) visit(path);
+  return circles.sort((a, b) => (a.join() < b.join() ? -1 : 1));
+}
 
 describe('what may appear where', () => {
   it('keeps buffers, devices and dispatches in gpu and kernels', () => {
@@ -191,6 +281,28 @@ describe('what may appear where', () => {
     expect(
       sources.filter(s => s.layer === 'models' && forbidden.test(withoutComments(s.text))).map(s => s.path),
     ).toEqual([]);
+  });
+
+  it('turns recordings of the pipeline into plans in one place', () => {
+    const recorders = sources.filter(s => s.layer.startsWith('pipeline/') && /new Graph\(|\.compile\(\{/.test(s.text));
+    expect(recorders.map(s => s.path)).toEqual(['src/pipeline/runtime/device-program.ts']);
+  });
+
+  it('records nodes that nothing changes', () => {
+    const classes: (string | undefined)[] = [];
+    const changeable: string[] = [];
+    for (const s of sources) {
+      for (const node of s.tree.statements.filter(ts.isClassDeclaration)) {
+        if (!node.heritageClauses?.some(clause => clause.types.some(type => type.getText(s.tree) === 'Node'))) continue;
+        classes.push(node.name?.text);
+        for (const member of node.members.filter(ts.isPropertyDeclaration)) {
+          const fixed = ts.getModifiers(member)?.some(m => m.kind === ts.SyntaxKind.ReadonlyKeyword);
+          if (!fixed) changeable.push(`${s.path}: ${node.name?.text}.${member.name.getText(s.tree)}`);
+        }
+      }
+    }
+    expect(classes).toContain('ContractionNode');
+    expect(changeable).toEqual([]);
   });
 
   it('throws only errors of its own', () => {
@@ -295,7 +407,8 @@ describe('sizes', () => {
 describe('documentation', () => {
   it('says something about every exported function and class of kernels, tensor, nn, schedulers and pipeline', () => {
     const silent: string[] = [];
-    for (const s of sources.filter(f => ['kernels', 'tensor', 'nn', 'schedulers', 'pipeline'].includes(f.layer))) {
+    const layers = ['kernels', 'tensor', 'nn', 'schedulers', 'pipeline'];
+    for (const s of sources.filter(f => layers.includes(f.layer.split('/')[0]))) {
       for (const node of s.tree.statements) {
         const exported =
           ts.canHaveModifiers(node) && ts.getModifiers(node)?.some(m => m.kind === ts.SyntaxKind.ExportKeyword);

@@ -68,3 +68,63 @@ it('shows any value shortly', () => {
     '{"a":[1]}',
   ]);
 });
+
+describe('an error as plain data', () => {
+  const { InputError, WeightsError } = errors;
+
+  it('has every field, its class and its cause, and passes JSON and structuredClone unchanged', () => {
+    const beneath = new RangeError('beneath', { cause: 'a closed file' });
+    const cause = new WeightsError({
+      op: 'load',
+      problem: 'the file ends early',
+      path: 'unet.safetensors',
+      cause: beneath,
+    });
+    const error = new InputError({ ...DETAILS, cause });
+    const json = error.toJSON();
+    expect(json).toEqual({
+      class: 'InputError',
+      code: 'input',
+      message: error.message,
+      ...DETAILS,
+      cause: {
+        class: 'WeightsError',
+        code: 'weights',
+        message: cause.message,
+        op: 'load',
+        problem: 'the file ends early',
+        path: 'unet.safetensors',
+        cause: { class: 'RangeError', message: 'beneath', cause: 'a closed file' },
+      },
+    });
+    expect(structuredClone(json)).toEqual(json);
+    expect(JSON.parse(JSON.stringify(error))).toEqual(json);
+  });
+
+  it('names what is not plain', () => {
+    const self: Record<string, unknown> = { size: Number.NaN, left: undefined };
+    self.self = self;
+    const received = [Number.POSITIVE_INFINITY, 2n, new Map(), new Float32Array(4), () => 1, null, true, self];
+    const json = new InputError({ op: 'edit', problem: 'odd', received, cause: new AbortController() }).toJSON();
+    expect(json.received).toEqual([
+      'Infinity',
+      '2',
+      'Map',
+      'Float32Array',
+      '() => 1',
+      null,
+      true,
+      { size: 'NaN', self: 'itself' },
+    ]);
+    expect(json.cause).toBe('AbortController');
+    expect(structuredClone(json)).toEqual(json);
+    expect(JSON.parse(JSON.stringify(json))).toEqual(json);
+    expect(Object.keys(new InputError({ op: 'edit', problem: 'none' }).toJSON())).toEqual([
+      'class',
+      'code',
+      'message',
+      'op',
+      'problem',
+    ]);
+  });
+});

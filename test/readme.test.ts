@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { createProgram } from '../src/cli/program.ts';
-import { loadImage } from '../src/node/images.ts';
+import { readImage } from '../src/node/images.ts';
 import { blocks, replaced } from './support/documents.ts';
 
 const README = readFileSync('README.md', 'utf8');
@@ -45,7 +45,7 @@ describe('README', () => {
       './test/support/run-typescript.mjs',
       'out/readme/example.ts',
     ]);
-    const picture = await loadImage('out/readme/pears.png');
+    const picture = await readImage('out/readme/pears.png');
     expect([picture.width, picture.height]).toEqual([128, 128]);
     await rm('out/readme', { recursive: true });
   });

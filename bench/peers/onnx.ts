@@ -50,11 +50,14 @@ export type PeerRunner = (
   random: (count: number) => Float32Array,
 ) => Promise<{ ms: number[]; firstMs: number }>;
 
-/** onnxruntime-node with its WebGPU provider, or why there is none. */
+/**
+ * onnxruntime-node with its WebGPU provider, or why there is none. This file and dist/chunks/onnx.js both lie two folders below
+ * the root.
+ */
 export function loadRuntime(): Ort | { readonly missing: string } {
   let ort: Ort;
   try {
-    ort = createRequire(new URL('../bench/peers/package.json', import.meta.url))('onnxruntime-node');
+    ort = createRequire(new URL('../../bench/peers/package.json', import.meta.url))('onnxruntime-node');
   } catch {
     return { missing: 'onnxruntime-node is not installed: run npm install in bench/peers' };
   }

@@ -4,14 +4,14 @@
  */
 import process from 'node:process';
 import { DiffEditPipeline, Generator, resize } from 'pentimento';
-import { directory, loadImage, requestGpu, saveImage } from 'pentimento/node';
+import { directory, readImage, requestGpu, saveImage } from 'pentimento/node';
 
 const [out = 'pears.png', steps = '50'] = process.argv.slice(2);
 const numInferenceSteps = Number(steps);
 const gpu = await requestGpu();
 const pipe = await DiffEditPipeline.fromPretrained(await directory('models/orchard/stable-diffusion'), { gpu });
 
-const picture = await loadImage('models/orchard/samples/apples-bowl.png');
+const picture = await readImage('models/orchard/samples/apples-bowl.png');
 const image = resize(picture, pipe.defaultSize.width, pipe.defaultSize.height, 'bicubic');
 const [source, target] = ['a bowl of apples', 'a bowl of pears'];
 

@@ -1,6 +1,6 @@
 /** `pentimento caption`: what a picture shows, in a sentence. */
 import { Command } from 'commander';
-import { loadImage } from '../node/images.ts';
+import { readImage } from '../node/images.ts';
 import { caption } from '../pipeline/guide/helpers.ts';
 import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
 import type { Outside } from './command.ts';
@@ -34,7 +34,7 @@ export function captionCommand(outside: Outside): Command {
 }
 
 async function describe(image: string, o: Options, outside: Outside): Promise<void> {
-  const picture = await loadImage(image, outside);
+  const picture = await readImage(image, outside);
   await withTextModel(
     'blip',
     o.blip,

@@ -4,40 +4,32 @@ import { InputError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { maskToImage, sideBySide } from '../io/mask.ts';
-import { loadImage } from '../node/images.ts';
+import { readImage } from '../node/images.ts';
+import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import { type Outside, type Result, withPipeline } from './command.ts';
 import { pictureHash, readLatents } from './latents.ts';
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
 import {
-  addInvertOptions,
-  addMaskOptions,
+  type ArgumentOptions,
+  addArguments,
   addModelOptions,
+  addPrompts,
   addSizeOptions,
-  addStepOptions,
-  addStrengthOption,
-  type InvertOptions,
-  integer,
-  type MaskOptions,
   type ModelOptions,
-  number,
   type Size,
   type SizeOptions,
-  type StepOptions,
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
 import { fitMask, fitPicture, workingSize } from './pictures.ts';
 
-interface EditOptions extends ModelOptions, SizeOptions, MaskOptions, InvertOptions, StepOptions {
+interface EditOptions extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
   readonly mask?: string;
+  /** A file; not the pipeline's argument of the same name. */
   readonly latents?: string;
+  /** Whether to; the pipeline takes the picture. */
   readonly pasteBack?: boolean;
-  readonly inpaintStrength: number;
-  readonly negativePrompt?: string;
-  readonly numImagesPerPrompt: number;
-  readonly eta: number;
-  readonly clipSkip?: number;
 }
 
 interface Inputs {
@@ -57,15 +49,8 @@ export function editCommand(outside: Outside): Command {
     .option('--paste-back', 'write the picture at its own size with only the masked region changed, with a soft edge')
     .option('--mask <file>', 'use this mask instead of finding one; white is what changes')
     .option('--latents <file>', 'use what `pentimento invert` wrote instead of inverting');
-  addMaskOptions(command);
-  addInvertOptions(command);
-  addStepOptions(command);
-  addStrengthOption(command)
-    .optionsGroup('Edit:')
-    .option('--negative-prompt <text>', 'what it shall not show (default: the source prompt)')
-    .option('--num-images-per-prompt <n>', 'pictures to make', integer(1), 1)
-    .option('--eta <x>', 'share of fresh noise a step, 0 to 1', number(0, 1), 0)
-    .option('--clip-skip <n>', 'last layers of the text encoder to skip', integer(1));
+  addPrompts(command);
+  for (const group of ['Mask', 'Inversion', 'Steps and guidance', 'Edit'] as const) addArguments(command, group);
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action((image: string, o: EditOptions) => edit(image, o, outside));
@@ -74,17 +59,17 @@ export function editCommand(outside: Outside): Command {
 async function edit(image: string, o: EditOptions, outside: Outside): Promise<void> {
   const names = outputNames(o);
   for (const path of [o.output, ...Object.values(names)]) checkOutput(path, ['.png', '.jpg', '.jpeg']);
-  const picture = await loadImage(image, outside);
-  const mask = o.mask === undefined ? undefined : await loadImage(o.mask, outside);
+  const picture = await readImage(image, outside);
+  const mask = o.mask === undefined ? undefined : await readImage(o.mask, outside);
   await withPipeline(o, outside, async (loaded, progress, seed) => {
     const inputs = await prepare(picture, mask, o, loaded, progress.note);
     const start = performance.now();
     const output = await loaded.pipe.run({
-      ...runOptions(o),
+      ...argumentsIn('run', o),
       image: inputs.fitted,
       maskImage: inputs.maskImage,
       imageLatents: inputs.imageLatents,
-      ...(o.pasteBack ? { pasteBack: { image: picture } } : {}),
+      pasteBack: o.pasteBack ? { image: picture } : undefined,
       seed,
       signal: outside.signal,
       onProgress: progress.report,
@@ -124,27 +109,6 @@ async function prepare(
     fitted,
     maskImage: mask === undefined ? undefined : fitMask(mask, picture, size, pipe.vaeScaleFactor, o.mask ?? ''),
     imageLatents: o.latents === undefined ? undefined : await readLatents(o.latents, needed, expected, note),
-  };
-}
-
-/** What goes to `run` under its own name. */
-function runOptions(o: EditOptions) {
-  const { numInferenceSteps, guidanceScale, maskGuidanceScale, invertGuidanceScale, inpaintStrength } = o;
-  const {
-    sourcePrompt,
-    targetPrompt,
-    sourceNegativePrompt,
-    targetNegativePrompt,
-    negativePrompt,
-    invertNegativePrompt,
-  } = o;
-  const { numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur } = o;
-  const { lambdaAutoCorr, lambdaKl, numRegSteps, numAutoCorrRolls, numImagesPerPrompt, eta, clipSkip } = o;
-  return {
-    ...{ numInferenceSteps, guidanceScale, maskGuidanceScale, invertGuidanceScale, inpaintStrength },
-    ...{ sourcePrompt, targetPrompt, sourceNegativePrompt, targetNegativePrompt, negativePrompt, invertNegativePrompt },
-    ...{ numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur },
-    ...{ lambdaAutoCorr, lambdaKl, numRegSteps, numAutoCorrRolls, numImagesPerPrompt, eta, clipSkip },
   };
 }
 

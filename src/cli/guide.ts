@@ -6,46 +6,42 @@ import type { Gpu } from '../gpu/device.ts';
 import type { RgbImage } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
 import { requestGpu } from '../node/device.ts';
-import { loadImage } from '../node/images.ts';
-import { type GuideOutput, runGuide } from '../pipeline/guide/guide.ts';
+import { readImage } from '../node/images.ts';
+import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
+import { runGuide } from '../pipeline/guide/guide.ts';
+import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
 import { promptRequest } from '../pipeline/guide/helpers.ts';
 import { PREFIX } from './caption.ts';
 import { type Outside, print } from './command.ts';
 import { rounded, shareOf } from './edit.ts';
 import { adapterName, EMBEDDED_KNOWS, findModel } from './model.ts';
 import {
+  type ArgumentOptions,
+  addArguments,
   addDeviceOptions,
   addHubOptions,
-  addMaskSettings,
   addSizeOptions,
-  addStepOptions,
-  addStrengthOption,
+  argumentOption,
   type DeviceOptions,
   type HubOptions,
   integer,
-  type MaskSettings,
-  number,
   parseSeed,
   type SizeOptions,
-  type StepOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
 import { workingSize } from './pictures.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
-interface Options extends DeviceOptions, HubOptions, SizeOptions, MaskSettings, StepOptions {
+interface Options extends DeviceOptions, HubOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
   readonly from: string;
   readonly to: string;
   readonly prefix: string | false;
   readonly numPrompts: number;
-  readonly inpaintStrength: number;
-  readonly invertGuidanceScale?: number;
   readonly model?: string;
   readonly t5?: string;
   readonly blip?: string;
-  readonly seed?: number;
   readonly mendQuirks?: boolean;
   /** false with --no-offload. */
   readonly offload: boolean;
@@ -67,12 +63,9 @@ export function guideCommand(outside: Outside): Command {
     .option('--num-prompts <n>', 'sentences to write for each concept', integer(1), 16)
     .option('--prefix <text>', 'what the caption begins with', PREFIX)
     .option('--no-prefix', 'let the captioner begin by itself');
-  addMaskSettings(command);
-  command
-    .optionsGroup('Inversion:')
-    .option('--invert-guidance-scale <x>', 'guidance of the inversion alone; 1 keeps it from drifting', number());
-  addStepOptions(command);
-  addStrengthOption(command);
+  addArguments(command, 'Mask');
+  command.optionsGroup('Inversion:').addOption(argumentOption('invertGuidanceScale'));
+  addArguments(command, 'Steps and guidance');
   addSizeOptions(command);
   command
     .optionsGroup('Models and device:')
@@ -95,7 +88,7 @@ export function guideCommand(outside: Outside): Command {
 async function guide(image: string, o: Options, outside: Outside): Promise<void> {
   for (const concept of [o.from, o.to]) promptRequest(concept);
   for (const file of Object.values(FILES)) checkOutput(join(o.output, file), ['.html', '.png']);
-  const picture = await loadImage(image, outside);
+  const picture = await readImage(image, outside);
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   try {
@@ -103,7 +96,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
     gpu = await requestGpu({ adapterName: o.device });
     const start = performance.now();
     const result = await runGuide({
-      ...phaseSettings(o),
+      ...argumentsIn('run', o),
       ...{ models: folders, gpu, image: picture, from: o.from, to: o.to },
       ...{ seed: o.seed, captionPrefix: o.prefix === false ? null : o.prefix, numPrompts: o.numPrompts },
       ...{ dtype: o.dtype, variant: o.variant, mendQuirks: o.mendQuirks, offload: o.offload },
@@ -123,16 +116,6 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
     progress.stop();
     gpu?.dispose();
   }
-}
-
-/** What goes to the three phases under its own name. */
-function phaseSettings(o: Options) {
-  const { numInferenceSteps, guidanceScale, maskGuidanceScale, invertGuidanceScale, inpaintStrength } = o;
-  const { numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur } = o;
-  return {
-    ...{ numInferenceSteps, guidanceScale, maskGuidanceScale, invertGuidanceScale, inpaintStrength },
-    ...{ numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur },
-  };
 }
 
 async function openFolders(o: Options, progress: Progress, signal: AbortSignal) {

@@ -1,30 +1,28 @@
 /** `pentimento invert`: the latents of every inversion step, for later edits with `--latents`. */
 import { Command } from 'commander';
-import { loadImage } from '../node/images.ts';
-import { stepsOf } from '../pipeline/diffedit/checks.ts';
+import { readImage } from '../node/images.ts';
+import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
+import { stepsOf } from '../pipeline/diffedit/schedules.ts';
 import type { InversionOutput } from '../pipeline/diffedit/types.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { encodeLatents, pictureHash, stepsIn } from './latents.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import {
-  addInvertOptions,
+  type ArgumentOptions,
+  addArguments,
   addModelOptions,
   addSizeOptions,
-  addStepOptions,
-  addStrengthOption,
-  type InvertOptions,
   type ModelOptions,
   type SizeOptions,
-  type StepOptions,
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
 import { fitPicture, workingSize } from './pictures.ts';
 
-interface Options extends ModelOptions, SizeOptions, InvertOptions, StepOptions {
+interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
+  /** run's sourcePrompt. */
   readonly prompt: string;
-  readonly inpaintStrength: number;
   readonly decodeLatents?: boolean;
 }
 
@@ -37,9 +35,8 @@ export function invertCommand(outside: Outside): Command {
     .option('--decode-latents', 'also write what every step looks like')
     .optionsGroup('Prompts:')
     .requiredOption('--source, --prompt <text>', 'what the picture shows');
-  addInvertOptions(command, '--negative-prompt, --invert-negative-prompt <text>');
-  addStepOptions(command);
-  addStrengthOption(command);
+  addArguments(command, 'Inversion', { aliases: { invertNegativePrompt: '--negative-prompt' } });
+  addArguments(command, 'Steps and guidance');
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action((image: string, o: Options) => invert(image, o, outside));
@@ -49,31 +46,20 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   checkOutput(o.output, ['.safetensors']);
   const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
   for (let i = 0; i < count; i++) checkOutput(stepName(o.output, i, count), ['.png']);
-  const picture = await loadImage(image, outside);
+  const picture = await readImage(image, outside);
   await withPipeline(o, outside, async ({ pipe, model, fingerprint }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
     const fitted = fitPicture(picture, size);
     const start = performance.now();
-    const { prompt, numInferenceSteps, inpaintStrength, lambdaAutoCorr, lambdaKl, numRegSteps, numAutoCorrRolls } = o;
-    const guidanceScale = o.invertGuidanceScale ?? o.guidanceScale;
+    const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
     const inverted = await pipe.invert({
-      ...{
-        prompt,
-        numInferenceSteps,
-        inpaintStrength,
-        guidanceScale,
-        lambdaAutoCorr,
-        lambdaKl,
-        numRegSteps,
-        numAutoCorrRolls,
-      },
-      negativePrompt: o.invertNegativePrompt,
+      ...args,
       image: fitted,
-      decodeLatents: o.decodeLatents === true,
       generator: new Generator(seed),
       signal: outside.signal,
       onProgress: progress.report,
     });
+    const { prompt, numInferenceSteps, inpaintStrength } = o;
     const settings = {
       model,
       fingerprint,
@@ -81,7 +67,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
       negativePrompt: o.invertNegativePrompt ?? '',
       numInferenceSteps,
       inpaintStrength,
-      guidanceScale,
+      guidanceScale: args.guidanceScale ?? o.guidanceScale,
       seed,
       ...size,
       picture: pictureHash(fitted),

@@ -1,25 +1,25 @@
 /** `pentimento mask`: only the mask of an edit. */
 import { Command } from 'commander';
 import { maskToImage } from '../io/mask.ts';
-import { loadImage } from '../node/images.ts';
+import { readImage } from '../node/images.ts';
+import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { shareOf } from './edit.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import {
-  addMaskOptions,
+  type ArgumentOptions,
+  addArguments,
   addModelOptions,
+  addPrompts,
   addSizeOptions,
-  addStepOptions,
-  type MaskOptions,
   type ModelOptions,
   type SizeOptions,
-  type StepOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
 import { fitPicture, workingSize } from './pictures.ts';
 
-interface Options extends ModelOptions, SizeOptions, MaskOptions, StepOptions {
+interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
 }
 
@@ -31,8 +31,9 @@ export function maskCommand(outside: Outside): Command {
     )
     .argument('<image>', 'PNG or JPEG, or its address')
     .option('-o, --output <file>', 'PNG to write', 'mask.png');
-  addMaskOptions(command);
-  addStepOptions(command);
+  addPrompts(command);
+  addArguments(command, 'Mask');
+  addArguments(command, 'Steps and guidance', { of: 'generateMask' });
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action((image: string, o: Options) => mask(image, o, outside));
@@ -40,15 +41,13 @@ export function maskCommand(outside: Outside): Command {
 
 async function mask(image: string, o: Options, outside: Outside): Promise<void> {
   checkOutput(o.output, ['.png']);
-  const picture = await loadImage(image, outside);
+  const picture = await readImage(image, outside);
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
     const start = performance.now();
-    const { maskGuidanceScale, guidanceScale, ...rest } = o;
     const found = await pipe.generateMask({
-      ...maskArgs(rest),
+      ...phaseArguments('generateMask', o).args,
       image: fitPicture(picture, size),
-      guidanceScale: maskGuidanceScale ?? guidanceScale,
       generator: new Generator(seed),
       signal: outside.signal,
       onProgress: progress.report,
@@ -58,13 +57,4 @@ async function mask(image: string, o: Options, outside: Outside): Promise<void> 
     const total = Math.round(performance.now() - start);
     return { command: 'mask', image, files: { mask: o.output }, masked: shareOf(found.mask), timingsMs: { total } };
   });
-}
-
-function maskArgs(o: Omit<Options, 'guidanceScale'>) {
-  const { sourcePrompt, targetPrompt, sourceNegativePrompt, targetNegativePrompt, numInferenceSteps } = o;
-  const { numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur } = o;
-  return {
-    ...{ sourcePrompt, targetPrompt, sourceNegativePrompt, targetNegativePrompt, numInferenceSteps },
-    ...{ numMapsPerMask, maskEncodeStrength, maskThresholdingRatio, continuous, threshold, dilate, erode, blur },
-  };
 }

@@ -1,8 +1,18 @@
 /**
- * Every option of the command line, in groups that the commands share. Names and defaults are those of diffusers'
- * StableDiffusionDiffEditPipeline in kebab-case; values are checked here, before anything is loaded.
+ * Every option of the command line, in groups that the commands share. Those of DiffEdit's arguments come from its table,
+ * in kebab-case, with its defaults and checks: a wrong value is refused before anything is loaded.
  */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InputError } from '../core/errors.ts';
+import { type CheckName, checkValue } from '../pipeline/diffedit/argument-checks.ts';
+import {
+  ARGUMENTS,
+  type Argument,
+  type ArgumentName,
+  type Method,
+  type OptionGroup,
+} from '../pipeline/diffedit/arguments.ts';
+import type { RunArgs } from '../pipeline/diffedit/types.ts';
 
 /** Where models come from. */
 export interface HubOptions {
@@ -21,7 +31,7 @@ export interface DeviceOptions {
 /** Options of every command that runs a diffusion model. */
 export interface ModelOptions extends HubOptions, DeviceOptions {
   readonly model?: string;
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   readonly mendQuirks?: boolean;
   readonly enableModelCpuOffload?: boolean;
   readonly enableVaeSlicing?: boolean;
@@ -40,42 +50,23 @@ export interface Size {
   readonly height: number;
 }
 
-/** Prompts and options of the mask phase. */
-export interface MaskOptions extends MaskSettings {
-  readonly sourcePrompt: string;
-  readonly targetPrompt: string;
-  readonly sourceNegativePrompt?: string;
-  readonly targetNegativePrompt?: string;
-}
+/** The names of arguments that the command line has an option for. */
+export type OptionName = {
+  [N in ArgumentName]: (typeof ARGUMENTS)[N] extends { readonly option: unknown } ? N : never;
+}[ArgumentName] &
+  keyof RunArgs;
 
-/** Options of the mask phase. */
-export interface MaskSettings {
-  readonly numMapsPerMask: number;
-  readonly maskEncodeStrength: number;
-  readonly maskThresholdingRatio: number;
-  readonly maskGuidanceScale?: number;
-  readonly continuous?: boolean;
-  readonly threshold: number;
-  readonly dilate?: number;
-  readonly erode?: number;
-  readonly blur?: number;
-}
+type Typed<T> = T extends readonly unknown[] ? never : T;
 
-/** Options of the inversion. */
-export interface InvertOptions {
-  readonly invertNegativePrompt?: string;
-  readonly invertGuidanceScale?: number;
-  readonly lambdaAutoCorr: number;
-  readonly lambdaKl: number;
-  readonly numRegSteps: number;
-  readonly numAutoCorrRolls: number;
-}
+/** Those with a default, which commander fills in. */
+type Always = {
+  [N in OptionName]: (typeof ARGUMENTS)[N] extends { readonly default: number } ? N : never;
+}[OptionName];
 
-/** Options that several phases share. */
-export interface StepOptions {
-  readonly numInferenceSteps: number;
-  readonly guidanceScale: number;
-}
+/** Values of these options under run's names, one prompt each. */
+export type ArgumentOptions = { readonly [N in Exclude<OptionName, Always>]?: Typed<RunArgs[N]> } & {
+  readonly [N in Always]: number;
+};
 
 /** Which model, where it runs, how it reports. */
 export function addModelOptions(command: Command): Command {
@@ -87,11 +78,7 @@ export function addModelOptions(command: Command): Command {
     );
   addHubOptions(command).option('--variant <name>', 'set of weights, such as fp16');
   return addDeviceOptions(command)
-    .option(
-      '--seed <n>',
-      'each phase draws from a fresh torch CPU generator with this seed (default: a new one, printed by --json)',
-      parseSeed,
-    )
+    .addOption(argumentOption('seed'))
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
     .option('--enable-model-cpu-offload', 'keep one network at a time on the device')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
@@ -117,11 +104,6 @@ export function addDeviceOptions(command: Command): Command {
     .option('--json', 'print the result as JSON on stdout');
 }
 
-/** Parser of seeds, as torch takes them. */
-export function parseSeed(text: string): number {
-  return integer(0, 2 ** 53 - 1)(text);
-}
-
 /** What size the picture is brought to before the model sees it. */
 export function addSizeOptions(command: Command): Command {
   return command
@@ -134,65 +116,62 @@ export function addSizeOptions(command: Command): Command {
     .option('--keep-size', "work at the picture's own size, cut down to multiples of the VAE's factor");
 }
 
-/** Steps and guidance of all phases. */
-export function addStepOptions(command: Command): Command {
-  return command
-    .optionsGroup('Steps and guidance:')
-    .option('--num-inference-steps <n>', 'steps of the whole schedule', integer(1), 50)
-    .option('--guidance-scale <x>', 'classifier-free guidance of every phase; none at 1 or below', number(), 7.5);
+/**
+ * Adds the options of a group of the table of arguments, with their defaults and checks.
+ * @param o.of only arguments of this method; all by default
+ * @param o.aliases other names in front of their own
+ */
+export function addArguments(
+  command: Command,
+  group: OptionGroup,
+  { of = 'run', aliases = {} }: { of?: Method; aliases?: Readonly<Record<string, string>> } = {},
+): Command {
+  command.optionsGroup(`${group}:`);
+  for (const [name, row] of Object.entries<Argument>(ARGUMENTS)) {
+    if (row.option?.[0] !== group || !row.in.split(' ').includes(of)) continue;
+    const alias = aliases[name] ?? row.alias;
+    command.addOption(optionOf(name, alias === undefined ? row : { ...row, alias }));
+  }
+  return command;
 }
 
-/** Prompts and the mask phase. */
-export function addMaskOptions(command: Command): Command {
-  command
-    .optionsGroup('Prompts:')
-    .requiredOption('--source, --source-prompt <text>', 'what the picture shows')
-    .requiredOption('--target, --target-prompt <text>', 'what it shall show')
-    .option('--source-negative-prompt <text>', 'negative of the source prompt, for the mask')
-    .option('--target-negative-prompt <text>', 'negative of the target prompt, for the mask');
-  return addMaskSettings(command);
+/** Adds source and target prompt, which a command needs, and their negatives. */
+export function addPrompts(command: Command): Command {
+  addArguments(command, 'Prompts');
+  const needed = ['sourcePrompt', 'targetPrompt'];
+  for (const option of command.options) if (needed.includes(option.attributeName())) option.makeOptionMandatory();
+  return command;
 }
 
-/** The mask phase without its prompts. */
-export function addMaskSettings(command: Command): Command {
-  return command
-    .optionsGroup('Mask:')
-    .option('--num-maps-per-mask <n>', 'noisy copies that are compared', integer(1), 10)
-    .option('--mask-encode-strength <x>', 'how noisy they are, 0 to 1', number(0, 1), 0.5)
-    .option(
-      '--mask-thresholding-ratio <x>',
-      'differences are cut at this many times their mean',
-      number(Number.MIN_VALUE),
-      3,
-    )
-    .option('--mask-guidance-scale <x>', 'guidance of the mask alone', number())
-    .option('--threshold <x>', 'where the scaled map becomes mask, 0 to 1', number(0, 1), 0.5)
-    .option('--continuous', 'keep the scaled map in grey instead of black and white')
-    .option('--erode <n>', 'shrink the mask by so many latent pixels', integer(0))
-    .option('--dilate <n>', 'grow the mask by so many latent pixels', integer(0))
-    .option('--blur <x>', 'soften the mask, sigma in latent pixels', number(0));
+/** The option of one argument. */
+export function argumentOption(name: OptionName): Option {
+  return optionOf(name, ARGUMENTS[name]);
 }
 
-/** The inversion; where it is the only phase, its negative prompt has diffusers' name too. */
-export function addInvertOptions(command: Command, negative = '--invert-negative-prompt <text>'): Command {
-  return command
-    .optionsGroup('Inversion:')
-    .option('--invert-guidance-scale <x>', 'guidance of the inversion alone; 1 keeps it from drifting', number())
-    .option(negative, 'negative prompt of the inversion')
-    .option('--lambda-auto-corr <x>', 'weight of the autocorrelation term of the regularisation', number(0), 20)
-    .option('--lambda-kl <x>', 'weight of the divergence term of the regularisation', number(0), 20)
-    .option('--num-reg-steps <n>', 'rounds of regularisation a step; 0 is none', integer(0), 0)
-    .option('--num-auto-corr-rolls <n>', 'rolls of the autocorrelation a round', integer(1), 5);
+function optionOf(name: string, { option, alias, check, default: byDefault }: Argument): Option {
+  const [, value = '', help = ''] = option ?? [];
+  const flag = `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
+  const flags = [alias, flag].filter(Boolean).join(', ');
+  const made = new Option(`${flags} ${value}`.trim(), help);
+  if (byDefault !== undefined && value !== '') made.default(byDefault);
+  return check === undefined ? made : made.argParser(text => checkedNumber(text, name, check));
 }
 
-/** Parser of a share of the steps; the same for invert and edit. */
-export function addStrengthOption(command: Command): Command {
-  return command.option(
-    '--inpaint-strength <x>',
-    'share of the steps that is inverted and done again, 0 to 1',
-    number(0, 1),
-    0.8,
-  );
+/** A number as typed, checked as the table says. */
+function checkedNumber(text: string, name: string, check: CheckName): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  try {
+    checkValue('option', check, value, name);
+    return value;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InvalidArgumentError(`Give ${error.expected ?? 'a whole number below 2^53'}.`);
+  }
+}
+
+/** Parser of seeds, as torch takes them. */
+export function parseSeed(text: string): number {
+  return checkedNumber(text, 'seed', 'seed');
 }
 
 /** A parser of whole numbers in [least, most]. */

@@ -1,6 +1,6 @@
 /** Progress on stderr: bars with the time left on a terminal, one line a phase elsewhere. */
 import cliProgress from 'cli-progress';
-import type { GuideEvent, GuidePhase } from '../pipeline/guide/guide.ts';
+import type { GuideEvent, GuidePhase } from '../pipeline/guide/guide-arguments.ts';
 
 /** Where a command tells how far it is. */
 export interface Progress {

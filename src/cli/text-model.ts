@@ -1,8 +1,9 @@
 /** What `caption` and `prompts` share: a device, one model on it, and the result. */
+
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { requestGpu } from '../node/device.ts';
-import type { ProgressEvent } from '../pipeline/diffedit/types.ts';
+import type { ProgressEvent } from '../pipeline/runtime/progress.ts';
 import { type Outside, print, type Result } from './command.ts';
 import { adapterName, type Family, findModel } from './model.ts';
 import type { DeviceOptions, HubOptions } from './options.ts';

@@ -3,28 +3,66 @@
  * `op: what is wrong: expected …, got … (path). Fix.`
  */
 
+/** What an error says, in parts, so that a program can read it too. */
 export interface ErrorDetails {
   /** The function, kernel, layer or file that noticed. */
   op: string;
   /** What is wrong, without a full stop. */
   problem: string;
+  /** What would have been right: a value, a shape, a range in words. */
   expected?: unknown;
+  /** What was there instead. */
   received?: unknown;
   /** Where: a tensor key, a file, a parameter name. */
   path?: string;
   /** What the caller can do about it, a whole sentence. */
   fix?: string;
+  /** The error that led to this one. */
   cause?: unknown;
+}
+
+/** What JSON can hold. */
+export type PlainValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly PlainValue[]
+  | { readonly [name: string]: PlainValue | undefined };
+
+/** An error as plain data, for a worker's message or a log: passes structuredClone and JSON unchanged. */
+export interface ErrorJson {
+  /** Such as 'InputError'. */
+  readonly class: string;
+  /** Such as 'input'; absent for errors of others. */
+  readonly code?: string;
+  /** The whole text. */
+  readonly message: string;
+  readonly op?: string;
+  readonly problem?: string;
+  readonly expected?: PlainValue;
+  readonly received?: PlainValue;
+  readonly path?: string;
+  readonly fix?: string;
+  /** An error's own JSON, anything else as a plain value. */
+  readonly cause?: PlainValue | ErrorJson;
 }
 
 /** Base class: `instanceof PentimentoError` catches all of them. */
 export class PentimentoError extends Error {
+  /** The theme as a word that never changes: 'shape', 'dtype', 'device', 'weights', 'shader' or 'input'. */
   readonly code: string;
+  /** The function, kernel, layer or file that noticed. */
   readonly op: string;
+  /** What is wrong, without a full stop. */
   readonly problem: string;
+  /** What would have been right; undefined where there is no such value. */
   readonly expected: unknown;
+  /** What was there instead; undefined where there is no such value. */
   readonly received: unknown;
+  /** Where: a tensor key, a file, a parameter name; undefined where it is plain. */
   readonly path: string | undefined;
+  /** What the caller can do about it, a whole sentence; undefined where nothing helps. */
   readonly fix: string | undefined;
 
   constructor(code: string, details: ErrorDetails) {
@@ -37,10 +75,28 @@ export class PentimentoError extends Error {
     this.path = details.path;
     this.fix = details.fix;
   }
+
+  /** All fields as plain data: shapes stay lists, numbers that JSON lacks and objects with a class become text. */
+  toJSON(): ErrorJson {
+    const { code, op, problem } = this;
+    return {
+      class: this.name,
+      code,
+      message: this.message,
+      op,
+      problem,
+      ...(this.expected === undefined ? {} : { expected: plain(this.expected) }),
+      ...(this.received === undefined ? {} : { received: plain(this.received) }),
+      ...(this.path === undefined ? {} : { path: this.path }),
+      ...(this.fix === undefined ? {} : { fix: this.fix }),
+      ...(this.cause === undefined ? {} : { cause: causeOf(this.cause) }),
+    };
+  }
 }
 
 /** Shapes, ranks or sizes that do not fit together. */
 export class ShapeError extends PentimentoError {
+  /** As in stack traces; `code` is 'shape'. */
   override readonly name = 'ShapeError';
   constructor(details: ErrorDetails) {
     super('shape', details);
@@ -49,6 +105,7 @@ export class ShapeError extends PentimentoError {
 
 /** An element type that the operation or the file reader does not take. */
 export class DTypeError extends PentimentoError {
+  /** As in stack traces; `code` is 'dtype'. */
   override readonly name = 'DTypeError';
   constructor(details: ErrorDetails) {
     super('dtype', details);
@@ -57,6 +114,7 @@ export class DTypeError extends PentimentoError {
 
 /** No adapter, a missing feature or limit, a lost or disposed device, two callers at once. */
 export class DeviceError extends PentimentoError {
+  /** As in stack traces; `code` is 'device'. */
   override readonly name = 'DeviceError';
   constructor(details: ErrorDetails) {
     super('device', details);
@@ -65,6 +123,7 @@ export class DeviceError extends PentimentoError {
 
 /** Checkpoints: damaged files, missing, unused or misshapen tensors. */
 export class WeightsError extends PentimentoError {
+  /** As in stack traces; `code` is 'weights'. */
   override readonly name = 'WeightsError';
   constructor(details: ErrorDetails) {
     super('weights', details);
@@ -73,6 +132,7 @@ export class WeightsError extends PentimentoError {
 
 /** A WGSL module or pipeline that the device refused. */
 export class ShaderError extends PentimentoError {
+  /** As in stack traces; `code` is 'shader'. */
   override readonly name = 'ShaderError';
   constructor(details: ErrorDetails) {
     super('shader', details);
@@ -81,6 +141,7 @@ export class ShaderError extends PentimentoError {
 
 /** Arguments, pictures, prompts, configs or files that make no sense. */
 export class InputError extends PentimentoError {
+  /** As in stack traces; `code` is 'input'. */
   override readonly name = 'InputError';
   constructor(details: ErrorDetails) {
     super('input', details);
@@ -100,6 +161,31 @@ function describe(d: ErrorDetails): string {
 export function show(value: unknown): string {
   if (typeof value === 'string') return value;
   if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
-  if (typeof value === 'object' && value !== null) return JSON.stringify(value) ?? String(value);
-  return String(value);
+  if (typeof value !== 'object' || value === null) return String(value);
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return JSON.stringify(plain(value)); // it holds itself, or whole numbers that JSON lacks
+  }
+}
+
+function causeOf(cause: unknown): PlainValue | ErrorJson {
+  if (cause instanceof PentimentoError) return cause.toJSON();
+  if (!(cause instanceof Error)) return plain(cause);
+  const { name, message } = cause;
+  return { class: name, message, ...(cause.cause === undefined ? {} : { cause: causeOf(cause.cause) }) };
+}
+
+/** `above`: the objects around it, for those that hold themselves. */
+function plain(value: unknown, above: readonly unknown[] = []): PlainValue {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
+  if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
+  if (typeof value !== 'object') return String(value);
+  if (above.includes(value)) return 'itself';
+  const inside = [...above, value];
+  if (Array.isArray(value)) return value.map(item => plain(item, inside));
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && prototype !== Object.prototype) return value.constructor.name;
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+  return Object.fromEntries(entries.map(([name, item]) => [name, plain(item, inside)]));
 }

@@ -9,8 +9,11 @@ export type Layout = 'nchw' | 'nhwc';
  * `layout` says how a picture's axes are meant; readers infer it from the channel count where it is absent.
  */
 export interface NdArray {
+  /** All values in row-major order, as many as the product of the sizes. */
   readonly data: Float32Array;
+  /** Sizes, outermost first. */
   readonly shape: readonly number[];
+  /** Which axis of a picture holds the channels; inferred where absent. */
   readonly layout?: Layout;
 }
 

@@ -5,9 +5,13 @@ export type StoredDType = 'F32' | 'F16' | 'BF16' | (string & {});
 
 /** One tensor of a checkpoint: its full name, element type, shape as stored, and length in bytes. */
 export interface StoredTensor {
+  /** Full key, such as `down_blocks.0.resnets.0.conv1.weight`. */
   readonly name: string;
+  /** Type of the elements in the file. */
   readonly dtype: StoredDType;
+  /** Sizes as the file has them, outermost first; empty for a scalar. */
   readonly shape: readonly number[];
+  /** Bytes of all elements in the file. */
   readonly byteLength: number;
 }
 
@@ -15,6 +19,7 @@ export interface StoredTensor {
 export interface TensorSource {
   /** For messages: file name or URL. */
   readonly label: string;
+  /** All tensors by their full keys. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Reads bytes [start, start + into.byteLength) of one tensor into `into` (which may be mapped GPU memory). */
   read(name: string, start: number, into: Uint8Array): Promise<void>;
@@ -24,7 +29,9 @@ export interface TensorSource {
 
 /** Bytes at random offsets: a file, a Blob, a ranged URL, an ArrayBuffer. */
 export interface ByteSource {
+  /** For messages: file name or URL. */
   readonly label: string;
+  /** Bytes in all. */
   readonly byteLength: number;
   /** Fills `into` with the bytes from `offset` on; throws a WeightsError when the source is shorter. */
   read(offset: number, into: Uint8Array): Promise<void>;
@@ -34,6 +41,7 @@ export interface ByteSource {
 
 /** A model folder: a directory, a map of Blobs, a base URL. Paths are relative with forward slashes. */
 export interface FolderSource {
+  /** For messages: path or URL of the folder. */
   readonly label: string;
   /** Whether there is such a file. */
   has(path: string): Promise<boolean>;

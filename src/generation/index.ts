@@ -34,5 +34,6 @@ export {
   typicalP,
 } from './sampling-cutoffs.ts';
 export { type GenerationDefaults, type GenerationSettings, readGenerationDefaults } from './settings.ts';
-export { type StoppingCriterion, type TokenTextSource, tokenTextOf, withTokenText } from './stopping.ts';
+export type { StoppingCriterion } from './stopping.ts';
+export { type TokenTextSource, tokenTextOf, withTokenText } from './token-text.ts';
 export type { GenerateOptions, GenerateOutput, GenerationInputs, GenerationTask, TokenEvent } from './types.ts';

@@ -1,10 +1,13 @@
 /** Everything that one call needs to know, settled before the first step. */
+
 import { InputError } from '../core/errors.ts';
+import { checkNames, nearestName } from '../core/known-names.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
 import { Generator } from '../schedulers/generator.ts';
 import type { Sequences } from './decoder.ts';
 import type { LogitsProcessor } from './processor.ts';
 import { buildProcessors } from './processors.ts';
-import { camelCase, checkRefused, refusedNames } from './refused.ts';
+import { checkRefused, refusedNames } from './refused.ts';
 import { type GenerationDefaults, type GenerationSettings, idList, mergeSettings, settingNames } from './settings.ts';
 import { endsAfter, endsAt, endsWithText, type StoppingCriterion } from './stopping.ts';
 import type { GenerateOptions, GenerationInputs, TokenEvent } from './types.ts';
@@ -38,7 +41,7 @@ export interface GenerationPlan {
   /** Whether a sequence is done. */
   readonly isDone: StoppingCriterion;
   readonly generator: Generator;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: AbortSignalLike | undefined;
   readonly onToken: ((event: TokenEvent) => void) | undefined;
 }
 
@@ -47,7 +50,7 @@ export interface GenerationPlan {
  * @throws InputError for anything unknown, refused or contradictory
  */
 export function planGeneration(task: GenerationInputs, options: GenerateOptions): GenerationPlan {
-  checkNames(options);
+  checkArguments(options);
   const settings = mergeSettings(task.defaults ?? {}, options as GenerationDefaults);
   checkTogether(settings, options);
   checkBeams(settings.numBeams, task.maxBeams);
@@ -80,19 +83,13 @@ export function planGeneration(task: GenerationInputs, options: GenerateOptions)
   };
 }
 
-function checkNames(options: GenerateOptions): void {
-  const known = new Set<string>([...settingNames(), ...refusedNames(), ...CALL_OPTIONS]);
-  for (const [name, value] of Object.entries(options)) {
-    checkRefused(name, value);
-    if (known.has(name) || value === undefined) continue;
-    const own = camelCase(name);
-    throw new InputError({
-      op: 'generate',
-      problem: 'there is no such argument',
-      received: name,
-      fix: known.has(own) ? `Write ${own}.` : 'docs/parity-generate.md lists all of them.',
-    });
-  }
+function checkArguments(options: GenerateOptions): void {
+  for (const [name, value] of Object.entries(options)) checkRefused(name, value);
+  const offered = [...settingNames(), ...CALL_OPTIONS];
+  checkNames('generate', options, [...offered, ...refusedNames()], name => {
+    const near = nearestName(name, offered);
+    return near === undefined ? 'docs/parity-generate.md lists all of them.' : `Write ${near}.`;
+  });
 }
 
 function checkTogether(s: GenerationSettings, options: GenerateOptions): void {

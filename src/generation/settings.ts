@@ -20,36 +20,63 @@ export interface GenerationSettings {
   maxTime: number | null;
   /** Texts that end a sequence; need `tokenText`. */
   stopStrings: string | readonly string[] | null;
+  /** Draws ids by their probability instead of taking the likeliest. Default false. */
   doSample: boolean;
+  /** Beams kept for each input, at least 1. Default 1: no beam search. */
   numBeams: number;
+  /** Sequences returned for each input, at most numBeams where there are beams and no draws. Default 1. */
   numReturnSequences: number;
+  /** Scores are divided by it before a draw, > 0. Default 1; only with doSample. */
   temperature: number | null;
+  /** Only so many likeliest ids may be drawn; 0 turns it off. Default 50; only with doSample. */
   topK: number | null;
+  /** Only the likeliest ids whose probabilities sum up to it may be drawn, 0 to 1. Default 1: all. */
   topP: number | null;
+  /** Only ids with at least this share of the largest probability may be drawn, 0 to 1. Default null: all. */
   minP: number | null;
+  /** Only ids of typical information that sum up to this probability may be drawn, in (0, 1]. Default 1: all. */
   typicalP: number | null;
+  /** Only ids of at least this probability may be drawn, in [0, 1). Default 0: all. */
   epsilonCutoff: number | null;
+  /** As epsilonCutoff, lower where the distribution is flat, in [0, 1). Default 0: all. */
   etaCutoff: number | null;
+  /** Scores of ids that stand in the sequence are divided by it (multiplied where negative), > 0. Default 1. */
   repetitionPenalty: number | null;
+  /** Favours ids of the encoder's input in the same way, > 0. Default 1. */
   encoderRepetitionPenalty: number | null;
   /** Beams: a finished text's score is divided by its new ids to this power. */
   lengthPenalty: number;
+  /** No run of so many ids occurs twice; 0 turns it off. Default 0. */
   noRepeatNgramSize: number | null;
+  /** No run of so many ids of the encoder's input occurs; 0 turns it off. Default 0. */
   encoderNoRepeatNgramSize: number | null;
+  /** Runs of ids that never occur. Default null: none. */
   badWordsIds: Sequences | null;
+  /** Takes log-probabilities again after all processors. Default false. */
   renormalizeLogits: boolean;
+  /** The first id after the start id. Default null: free. */
   forcedBosTokenId: number | null;
+  /** The id, or one of the ids, that comes last where the longest length is reached. Default null: free. */
   forcedEosTokenId: number | readonly number[] | null;
+  /** Replaces NaN by 0 and infinities by the largest floats before each choice. Default false. */
   removeInvalidValues: boolean;
   /** [new ids before it starts, growth per id]. */
   exponentialDecayLengthPenalty: readonly [number, number] | null;
+  /** Ids that are never chosen. Default null: none. */
   suppressTokens: readonly number[] | null;
+  /** Ids that are not chosen first. Default null: none. */
   beginSuppressTokens: readonly number[] | null;
+  /** What is added to the score of the last id of each run. Default null: nothing. */
   sequenceBias: readonly SequenceBias[] | null;
+  /** Returns the processed scores of each step. Default false. */
   outputScores: boolean;
+  /** Returns the raw scores of each step. Default null: no. */
   outputLogits: boolean | null;
+  /** Fills sequences that are done; the end id where null. */
   padTokenId: number | null;
+  /** Begins a sequence where no decoderStartTokenId is set. Default null. */
   bosTokenId: number | null;
+  /** The id, or one of the ids, that ends a sequence; with null only the length does. */
   eosTokenId: number | readonly number[] | null;
   /** One id, or one for each input. */
   decoderStartTokenId: number | readonly number[] | null;

@@ -1,4 +1,5 @@
 /** What generation is given and what it returns. */
+import type { AbortSignalLike } from '../core/platform.ts';
 import type { Generator } from '../schedulers/generator.ts';
 import type { Sequences, StartDecoder } from './decoder.ts';
 import type { LogitsProcessor } from './processor.ts';
@@ -33,6 +34,7 @@ export interface GenerationTask extends GenerationInputs {
 export interface TokenEvent {
   /** Sequence, as in the result. */
   readonly row: number;
+  /** The id, below V. */
   readonly token: number;
   /** Its place in the sequence, the prompt included. */
   readonly position: number;
@@ -45,13 +47,14 @@ export type GenerateOptions = { readonly [K in keyof GenerationSettings]?: Gener
   /** torch's random stream: `new Generator(seed)` draws what torch draws after manual_seed(seed); fresh where absent. */
   readonly generator?: Generator | undefined;
   /** Ends the call between two steps with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   /** Called for each id of a sequence that is not done yet; not with beams. */
   readonly onToken?: ((event: TokenEvent) => void) | undefined;
   /** Own processors, after the ones that settings ask for and before those of sampling. */
   readonly logitsProcessor?: readonly LogitsProcessor[] | undefined;
   /** Own rules for the end of a sequence. */
   readonly stoppingCriteria?: readonly StoppingCriterion[] | undefined;
+  /** The ids that may follow a sequence. Default: all. */
   readonly prefixAllowedTokensFn?: PrefixAllowedTokens | undefined;
   /** Text of one token inside a sentence, for stopStrings; see tokenTextOf. */
   readonly tokenText?: ((id: number) => string) | undefined;

@@ -1,12 +1,17 @@
 /** Device memory: buffers as slices, uploads, and read-back through one staging buffer a device. */
+
 import { DeviceError } from '../core/errors.ts';
 import { alignUp } from '../core/shape.ts';
 import type { Gpu } from './device.ts';
+import type { WebGpuBuffer } from './webgpu-types.ts';
 
 /** Part of a GPU buffer, in bytes. `offset` is a multiple of 256. */
 export interface BufferSlice {
-  readonly buffer: GPUBuffer;
+  /** The whole buffer that the part lies in. */
+  readonly buffer: WebGpuBuffer;
+  /** First byte; a multiple of 256. */
   readonly offset: number;
+  /** Bytes; a multiple of 16. */
   readonly size: number;
 }
 
@@ -34,12 +39,18 @@ export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSli
   return { buffer: gpu.device.createBuffer({ label, size, usage }), offset: 0, size };
 }
 
+/** A buffer that the host fills before the device may read it. */
+export interface MappedBuffer {
+  /** The whole buffer. */
+  readonly slice: BufferSlice;
+  /** Its bytes, to be filled. */
+  readonly bytes: Uint8Array;
+  /** Hands it to the device; `bytes` may not be touched then. */
+  readonly unmap: () => void;
+}
+
 /** Creates a storage buffer whose bytes the host fills before `unmap`: the staging side of an upload. */
-export function createMapped(
-  gpu: Gpu,
-  bytes: number,
-  label: string,
-): { slice: BufferSlice; bytes: Uint8Array; unmap: () => void } {
+export function createMapped(gpu: Gpu, bytes: number, label: string): MappedBuffer {
   const size = checkedSize(gpu, bytes, label);
   const buffer = gpu.device.createBuffer({ label, size, usage: GPUBufferUsage.STORAGE, mappedAtCreation: true });
   return {

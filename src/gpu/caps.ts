@@ -1,26 +1,41 @@
+import type { WebGpuAdapterInfo, WebGpuDevice } from './webgpu-types.ts';
+
 /** How f16 values lie in memory on a device: as f16, or two to a u32 where shader-f16 is absent or slower. */
 export type HalfStorage = 'f16' | 'f16-packed';
 
 /** What the engine may rely on: the granted limits and features of one device, as plain data. */
 export interface Caps {
+  /** Maker of the adapter, such as 'nvidia'; '' where it is not told. */
   readonly vendor: string;
+  /** Family of chips, such as 'ampere'; '' where it is not told. */
   readonly architecture: string;
+  /** The maker's number or name of the chip; '' where it is not told. */
   readonly device: string;
+  /** The driver's own words; '' where they are not told. */
   readonly description: string;
   /** Vulkan in software (lavapipe, SwiftShader): barriers are slow, broadcasts are free. */
   readonly software: boolean;
+  /** How float16 lies in memory. */
   readonly half: HalfStorage;
   /** The subgroup size where the device has one fixed size, else 0. */
   readonly subgroupSize: number;
+  /** Whether the device can time its own work. */
   readonly timestamps: boolean;
+  /** Bytes of the largest storage binding that is used; larger buffers are cut into windows. */
   readonly maxBindingBytes: number;
+  /** Bytes of the largest buffer. */
   readonly maxBufferBytes: number;
+  /** Bytes that the invocations of a workgroup share. */
   readonly maxWorkgroupBytes: number;
+  /** Invocations of the largest workgroup. */
   readonly maxInvocations: number;
+  /** Storage buffers that one kernel may bind. */
   readonly maxStorageBuffers: number;
   /** Workgroups a dimension. */
   readonly maxWorkgroups: number;
+  /** Bytes: offsets of storage bindings are multiples of it. */
   readonly storageAlign: number;
+  /** Bytes: offsets of uniform bindings are multiples of it. */
   readonly uniformAlign: number;
 }
 
@@ -38,7 +53,7 @@ export interface CapsOptions {
 }
 
 /** Reads the capabilities off a granted device. */
-export function readCaps(device: GPUDevice, info: GPUAdapterInfo, options: CapsOptions = {}): Caps {
+export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options: CapsOptions = {}): Caps {
   const limits = device.limits;
   const subgroups = device.features.has('subgroups' as GPUFeatureName);
   const min = info.subgroupMinSize ?? 0;

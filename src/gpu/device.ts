@@ -2,17 +2,21 @@
  * The device: asking for an adapter, reading what it can do, building pipelines, and saying clearly what is missing.
  * Buffers and dispatches live in kernels/; this file knows nothing of tensors.
  */
+
 import { DeviceError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Caps, type CapsOptions, readCaps } from './caps.ts';
 import { PipelineCache } from './pipelines.ts';
+import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
 
 /** Which device `Gpu.request` asks for, or the one it takes. */
 export interface GpuOptions extends CapsOptions {
   /** The WebGPU entry point; default `navigator.gpu`. In Node, `pentimento/node` supplies Dawn's. */
-  gpu?: GPU | undefined;
+  gpu?: WebGpu | undefined;
   /** A device that the caller made and keeps; nothing is requested then and `dispose` leaves it alone. */
-  device?: GPUDevice | undefined;
-  powerPreference?: GPUPowerPreference | undefined;
+  device?: WebGpuDevice | undefined;
+  /** Which of two chips, where a machine has two; by default the browser or driver chooses. */
+  powerPreference?: WebGpuPowerPreference | undefined;
   /** Asks for the fallback (software) adapter. */
   forceFallbackAdapter?: boolean | undefined;
   /** Only an adapter whose vendor, architecture, device or description contains this text, case ignored. */
@@ -20,6 +24,11 @@ export interface GpuOptions extends CapsOptions {
   /** Leaves out optional features: tests run the engine on a bare device by it. */
   bare?: boolean | undefined;
 }
+
+const OPTIONS = namesOf<GpuOptions>({
+  ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1 },
+  ...{ maxBindingBytes: 1, half: 1 },
+});
 
 const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query'];
 const LIMITS = [
@@ -38,9 +47,11 @@ const OUT_OF_MEMORY = 'If memory ran out: use dtype float16, enableModelCpuOfflo
 
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
 export class Gpu {
-  readonly device: GPUDevice;
+  /** WebGPU's own device, for buffers and passes of the caller's. */
+  readonly device: WebGpuDevice;
+  /** What the device grants and how its memory is used. */
   readonly caps: Caps;
-  readonly pipelines: PipelineCache;
+  /** @internal */ readonly pipelines: PipelineCache;
   readonly #owned: boolean;
   #lost: GPUDeviceLostInfo | undefined;
   /** The first error that no scope caught: memory refused for a tensor, a submission on destroyed buffers. */
@@ -70,6 +81,7 @@ export class Gpu {
    * @throws DeviceError without WebGPU, without an adapter, or where no adapter has the name asked for
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
+    checkNames('Gpu.request', options, OPTIONS);
     if (options.device) {
       const info = options.device.adapterInfo ?? NAMELESS;
       return new Gpu(options.device, readCaps(options.device, info, options), false);
@@ -189,6 +201,6 @@ async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {
 }
 
 /** Vendor, architecture, device and description in one line. */
-export function describeAdapter(info: GPUAdapterInfo): string {
+export function describeAdapter(info: WebGpuAdapterInfo): string {
   return [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ') || 'unnamed adapter';
 }

@@ -1,21 +1,28 @@
 /**
  * The plain picture types, and what can be done with a picture file without decoding it: telling its kind and
- * turning pixels upright. Decoding and encoding are in src/node/images.ts and image-page.ts.
+ * turning pixels upright. Decoding is in png.ts, jpeg.ts and load-image.ts, files and encoding in src/node/images.ts.
  */
 import { InputError } from '../core/errors.ts';
 
 /** A picture: 3 bytes a pixel, R G B, rows from the top without padding. */
 export interface RgbImage {
+  /** Pixels, at least 1. */
   readonly width: number;
+  /** Pixels, at least 1. */
   readonly height: number;
+  /** 3 * width * height bytes, 0 to 255. */
   readonly data: Uint8Array | Uint8ClampedArray;
 }
 
 /** A grey picture, such as a mask: 1 byte a pixel. */
 export interface GreyImage {
+  /** Pixels, at least 1. */
   readonly width: number;
+  /** Pixels, at least 1. */
   readonly height: number;
+  /** width * height bytes, 0 (black) to 255 (white). */
   readonly data: Uint8Array | Uint8ClampedArray;
+  /** Tells it from RGB. */
   readonly channels: 1;
 }
 
@@ -136,6 +143,25 @@ export function sniffImage(bytes: Uint8Array): string | undefined {
   if (/^\s*(<\?xml[^>]*>\s*)?<svg/.test(head)) return 'SVG';
   if (/^\s*<(!doctype|html)/i.test(head)) return 'HTML';
   return head.length > 0 && /^[\t\n\r\x20-\x7e]*$/.test(head) ? 'text' : undefined;
+}
+
+/** A file that unpacks to more pixels than this is taken for an attack: Pillow's limit. */
+const MAX_PIXELS = 178_956_970;
+
+/** Throws an InputError for a picture of more pixels than {@link MAX_PIXELS}. */
+export function checkPixels(width: number, height: number, path: string | undefined): void {
+  if (width * height <= MAX_PIXELS) return;
+  const sizes = { expected: `at most ${MAX_PIXELS} pixels`, received: `${width} x ${height}` };
+  const details = { op: 'loadImage', problem: 'the picture is too large', ...sizes, fix: 'Make it smaller first.' };
+  throw new InputError(path === undefined ? details : { ...details, path });
+}
+
+/** The error of a picture file that is damaged. `what` is a word for messages or the decoder's error. */
+export function brokenImage(kind: string, what: unknown, path: string | undefined): InputError {
+  const received = what instanceof Error ? what.message : String(what);
+  const details = { op: 'loadImage', problem: `the ${kind} is damaged`, received, cause: what };
+  const fix = 'Download or save it again.';
+  return new InputError(path === undefined ? { ...details, fix } : { ...details, path, fix });
 }
 
 /** The error of a file that is no readable picture; names what it is instead. */

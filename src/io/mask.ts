@@ -8,7 +8,9 @@ import { resize } from './resize.ts';
 
 /** Numbers with a shape; a mask that `generateMask` returned is one. */
 export interface NumericArray {
+  /** Values in row-major order. */
   readonly data: ArrayLike<number>;
+  /** Sizes, outermost first. */
   readonly shape: readonly number[];
 }
 

@@ -10,9 +10,13 @@ export type OutputType = 'pil' | 'np' | 'pt' | 'latent';
 
 /** What each output type gives. */
 export interface OutputOf {
+  /** RGB, or grey where there is one channel. */
   pil: (RgbImage | GreyImage)[];
+  /** [N, H, W, C] in [0, 1]. */
   np: NdArray;
+  /** [N, C, H, W] in [0, 1]. */
   pt: NdArray;
+  /** [N, C, H, W] as it came. */
   latent: NdArray;
 }
 

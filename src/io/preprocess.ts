@@ -43,7 +43,7 @@ export function preprocessImage(input: PictureInput, options: PreprocessOptions)
   });
   const batch = concatenate(arrays, 'preprocessImage');
   if (dim(batch.shape, 1) === 4) return batch;
-  const [height, width] = targetSize(dim(batch.shape, 2), dim(batch.shape, 3), options.factor);
+  const [height, width] = cutSides(dim(batch.shape, 2), dim(batch.shape, 3), options.factor);
   const same = height === dim(batch.shape, 2) && width === dim(batch.shape, 3);
   const sized = same ? batch : resizeNearest(batch, height, width);
   if (!sized.data.some(v => v < 0)) return doubled(sized);
@@ -58,7 +58,7 @@ export function preprocessImage(input: PictureInput, options: PreprocessOptions)
 export function imagesToArray(images: readonly Picture[], options: PreprocessOptions): NdArray {
   const [first] = images;
   if (!first) throw mixed('imagesToArray');
-  const [height, width] = targetSize(first.height, first.width, options.factor);
+  const [height, width] = cutSides(first.height, first.width, options.factor);
   const plane = width * height;
   const data = new Float32Array(images.length * 3 * plane);
   for (const [n, image] of images.entries()) {
@@ -75,7 +75,12 @@ export function imagesToArray(images: readonly Picture[], options: PreprocessOpt
   return ndarray(data, [images.length, 3, height, width], 'nchw');
 }
 
-function targetSize(height: number, width: number, factor: number): [number, number] {
+/**
+ * Sides cut down to a multiple of the factor.
+ * @returns [height, width]
+ * @throws InputError where nothing is left
+ */
+export function cutSides(height: number, width: number, factor: number): [number, number] {
   const [h, w] = [height - (height % factor), width - (width % factor)];
   if (h > 0 && w > 0) return [h, w];
   const sizes = { expected: `sides of at least ${factor}`, received: `${width} x ${height}` };

@@ -5,13 +5,17 @@ import { DTYPE_BITS, damaged, MAX_HEADER_BYTES, parseHeader } from './safetensor
 
 /** A safetensors file: its tensors and the strings that its writer left beside them. */
 export interface SafetensorsSource extends TensorSource {
+  /** The strings of `__metadata__`; empty where the file has none. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** A tensor to write: little-endian bytes in row-major order. */
 export interface WritableTensor {
+  /** Type of the elements; its size times their number is the length of `data`. */
   readonly dtype: StoredDType;
+  /** Sizes, outermost first; empty for a scalar. */
   readonly shape: readonly number[];
+  /** The bytes of all elements. */
   readonly data: ArrayBufferView;
 }
 

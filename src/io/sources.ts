@@ -2,14 +2,18 @@
  * Bytes and folders from memory, Blobs and objects of the caller's own. URLs are in url-source.ts, files and
  * directories in src/node/files.ts.
  */
+
 import { InputError, WeightsError } from '../core/errors.ts';
+import type { BlobLike, FileLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 
 /** Anything that can hand out bytes at an offset. */
 export interface RangeReader {
+  /** Bytes in all. */
   readonly byteLength: number;
   /** Bytes [offset, offset + length), exactly that many. */
   read(offset: number, length: number): Promise<ArrayBuffer | Uint8Array> | ArrayBuffer | Uint8Array;
+  /** For messages; 'reader' where absent. */
   readonly label?: string;
   /** Gives the source back; no read may follow. */
   close?(): Promise<void>;
@@ -55,7 +59,7 @@ export function memorySource(bytes: ArrayBuffer | Uint8Array, label = 'memory'):
  * @param blob the data
  * @param label name for messages, by default the File's own
  */
-export function blobSource(blob: Blob, label: string = blobName(blob)): ByteSource {
+export function blobSource(blob: BlobLike, label: string = blobName(blob)): ByteSource {
   const self = { label, byteLength: blob.size };
   return {
     ...self,
@@ -66,7 +70,7 @@ export function blobSource(blob: Blob, label: string = blobName(blob)): ByteSour
   };
 }
 
-function blobName(blob: Blob): string {
+function blobName(blob: BlobLike): string {
   return 'name' in blob && typeof blob.name === 'string' ? blob.name : 'Blob';
 }
 
@@ -100,7 +104,7 @@ export function readerSource(reader: RangeReader): ByteSource {
 }
 
 /** What a folder in memory may hold under one path; a string is a text file. */
-export type FileContent = Blob | ArrayBuffer | Uint8Array | string | ByteSource;
+export type FileContent = BlobLike | ArrayBuffer | Uint8Array | string | ByteSource;
 
 /**
  * A folder held as a map from relative path ("unet/config.json") to content.
@@ -135,7 +139,7 @@ export function mapFolder(
  * @param files the input's FileList
  * @throws InputError when it is empty
  */
-export function fileListFolder(files: Iterable<File>): FolderSource {
+export function fileListFolder(files: Iterable<FileLike>): FolderSource {
   const all = [...files];
   const [first] = all;
   if (!first) throw new InputError({ op: 'fileListFolder', problem: 'no files', fix: 'Choose a model folder.' });

@@ -1,5 +1,7 @@
 /** Files and folders behind HTTP: ranged requests where the server knows them, one whole read where it does not. */
+
 import { WeightsError } from '../core/errors.ts';
+import type { AbortSignalLike, FetchLike, UrlLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { checkBytes, memorySource, missingFile, readText } from './sources.ts';
 
@@ -7,9 +9,10 @@ import { checkBytes, memorySource, missingFile, readText } from './sources.ts';
 export interface UrlOptions {
   /** Request headers, such as an Authorization. */
   readonly headers?: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal;
+  /** Ends requests with its reason. */
+  readonly signal?: AbortSignalLike;
   /** In place of the global `fetch`. */
-  readonly fetch?: typeof fetch;
+  readonly fetch?: FetchLike;
   /** Called when a server ignores Range and the file is read whole; throw here to refuse that. */
   readonly onWholeRead?: (message: string) => void;
   /** Largest file to read whole, in bytes; 1 GiB by default. */
@@ -24,7 +27,7 @@ const GIB = 2 ** 30;
  * @param options request settings
  * @throws WeightsError when the file is absent, its size stays hidden, or it is too large to be read whole
  */
-export async function urlSource(url: string | URL, options: UrlOptions = {}): Promise<ByteSource> {
+export async function urlSource(url: string | UrlLike, options: UrlOptions = {}): Promise<ByteSource> {
   const label = String(url);
   const response = await request(label, options, { range: [0, 0] });
   if (response.status === 200) return wholeFile(response, label, options);
@@ -53,7 +56,7 @@ export async function urlSource(url: string | URL, options: UrlOptions = {}): Pr
  * @param base with or without the last slash; its query is not kept
  * @param options request settings
  */
-export function urlFolder(base: string | URL, options: UrlOptions = {}): FolderSource {
+export function urlFolder(base: string | UrlLike, options: UrlOptions = {}): FolderSource {
   const label = String(base)
     .replace(/[?#].*$/, '')
     .replace(/\/*$/, '/');

@@ -1,6 +1,6 @@
 /** What an attention problem says, and what it must satisfy before any GPU work. */
 import { DTypeError, ShapeError } from '../core/errors.ts';
-import type { Family, Storage } from './kernel.ts';
+import type { Storage } from './kernel.ts';
 
 /** Where rows lie in a buffer, in elements: row r of batch n, head h at (n * rows + r) * pitch + offset + h * E. */
 export interface AttentionRows {
@@ -56,7 +56,6 @@ export interface AttentionProblem {
   readonly keyMask?: { readonly pitch: number } | undefined;
   /** The binding `lengths` holds [key count, query start] as u32, read at run time in place of `keys` and `queryStart`. */
   readonly dynamicLength?: boolean | undefined;
-  readonly family?: Family | undefined;
 }
 
 /** @throws ShapeError or DTypeError with the name of the field that does not fit */

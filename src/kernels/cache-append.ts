@@ -59,7 +59,15 @@ export function cacheAppend(problem: CacheAppendProblem): KernelCall {
       { name: 'lengths', access: 'read' },
       { name: 'cache', access: 'update' },
     ],
-    params: [count, columns, length, capacity, x.pitch / 4, x.first / 4, columns],
+    params: {
+      count,
+      columns,
+      length,
+      capacity,
+      x_pitch: x.pitch / 4,
+      x_first: x.first / 4,
+      cache_pitch: columns,
+    },
     tiles: ceilDiv(count, TILE),
     cost: { flops: 0, bytes: batch * length * width * (storageBytes(x.storage) + storageBytes(cache)) },
   };

@@ -49,7 +49,7 @@ export function cacheGather({ batch, group, capacity, width, storage }: CacheGat
       { name: 'lengths', access: 'read' },
       { name: 'cache', access: 'update' },
     ],
-    params: [count, columns, group, capacity],
+    params: { count, columns, group, capacity },
     tiles: ceilDiv(count, WORKGROUP),
     cost: { flops: 0, bytes: 2 * batch * capacity * width * storageBytes(storage) },
   };

@@ -2,14 +2,17 @@
  * From kernel calls and buffers to recorded dispatches: splits long calls into ranges of tiles, windows large buffers,
  * lays all uniform blocks into one buffer, compiles pipelines in parallel and caches bind groups.
  */
+
 import { DeviceError, ShapeError } from '../core/errors.ts';
 import { alignUp } from '../core/shape.ts';
 import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { Pipeline } from '../gpu/pipelines.ts';
-import { specialize } from '../gpu/specialize.ts';
-import type { KernelBinding, KernelCall, ParamWord } from './kernel.ts';
+import type { WebGpuComputePass } from '../gpu/webgpu-types.ts';
+import { BLOCK_WORDS } from './declarations.ts';
+import type { KernelBinding, KernelCall } from './kernel.ts';
+import { type CheckedCall, checkCall } from './words.ts';
 
 interface Range {
   readonly first: number;
@@ -26,6 +29,7 @@ interface Prepared {
 
 interface Pending {
   readonly call: KernelCall;
+  readonly checked: CheckedCall;
   readonly buffers: Readonly<Record<string, BufferSlice>>;
   readonly range: Range;
 }
@@ -33,7 +37,7 @@ interface Pending {
 /** Work per dispatch on a GPU before it is split: about 50 ms on a slow one (1 TFLOP/s). Software has no watchdog. */
 const FLOPS_PER_DISPATCH = 5e10;
 const FLOPS_PER_SUBMIT = 2e11;
-const UNIFORM_STEP = 256;
+const UNIFORM_STEP = 4 * BLOCK_WORDS;
 
 /** A fixed sequence of dispatches: `add` all, `build` once, `encode` as often as wanted. */
 export class DispatchList {
@@ -61,6 +65,8 @@ export class DispatchList {
    *
    * @param maxTiles splits into ranges of at most this many tiles (tests compare split and unsplit)
    * @returns the index of its first dispatch
+   * @throws ShaderError for words or bindings that the call's text does not have, ShapeError for a binding without a buffer,
+   * DeviceError where one tile needs more than a binding may hold
    */
   add(
     call: KernelCall,
@@ -68,12 +74,13 @@ export class DispatchList {
     maxTiles: number = Number.POSITIVE_INFINITY,
   ): number {
     const at = this.#pending.length;
+    const checked = checkCall(call);
     for (const b of call.bindings) {
       if (!buffers[b.name])
         throw new ShapeError({ op: call.kernel, problem: 'no buffer for a binding', expected: b.name });
     }
     for (const range of splitTiles(call, buffers, this.#gpu.caps, maxTiles))
-      this.#pending.push({ call, buffers, range });
+      this.#pending.push({ call, checked, buffers, range });
     return at;
   }
 
@@ -83,14 +90,12 @@ export class DispatchList {
    */
   async build(): Promise<void> {
     const compiled = await Promise.all(
-      this.#pending.map(({ call }) => {
-        const code = specialize(call.kernel, call.source, call.libs, call.values);
-        return this.#gpu.pipelines.get(
-          call.kernel,
-          code,
-          call.bindings.map(b => b.access),
-        );
-      }),
+      this.#pending.map(({ call, checked }) =>
+        this.#gpu.pipelines.of(
+          call,
+          checked.bindings.map(b => b.access),
+        ),
+      ),
     );
     await this.#gpu.guarded('DispatchList.build', () => this.#bind(compiled));
   }
@@ -104,12 +109,12 @@ export class DispatchList {
       mappedAtCreation: true,
     });
     this.#uniforms = uniforms;
-    const words = new DataView(uniforms.getMappedRange());
+    const words = new Uint32Array(uniforms.getMappedRange());
     this.#ready = this.#pending.map((pending, i) => {
-      const { call, range } = pending;
+      const { call, checked, range } = pending;
       const { pipeline, layout } = compiled[i] as Pipeline;
-      const windows = call.bindings.map(b => bindingWindow(b, pending, this.#gpu.caps));
-      writeParams(words, i * UNIFORM_STEP, call, range, windows);
+      const windows = checked.bindings.map(b => bindingWindow(b, pending, this.#gpu.caps));
+      writeWords(words.subarray(i * BLOCK_WORDS, (i + 1) * BLOCK_WORDS), checked, range, windows);
       const entries = windows.map((w, j): GPUBindGroupEntry => ({ binding: j + 1, resource: w.resource }));
       const own = { buffer: uniforms, offset: i * UNIFORM_STEP, size: UNIFORM_STEP };
       return {
@@ -124,7 +129,7 @@ export class DispatchList {
   }
 
   /** Records dispatches [from, to) into a compute pass. */
-  encode(pass: GPUComputePassEncoder, from = 0, to: number = this.length): void {
+  encode(pass: WebGpuComputePass, from = 0, to: number = this.length): void {
     if (!this.#ready) throw new DeviceError({ op: 'DispatchList.encode', problem: 'build() has not run' });
     let current: GPUComputePipeline | undefined;
     for (let i = from; i < to; i++) {
@@ -237,13 +242,17 @@ function windowBytes(b: KernelBinding, first: number, end: number, kernel: strin
 
 interface Window {
   readonly resource: GPUBufferBinding;
-  readonly param: number;
+  readonly field: string | undefined;
   readonly base: number;
 }
 
 function bindingWindow(b: KernelBinding, { call, buffers, range }: Pending, caps: Caps): Window {
   const slice = buffers[b.name] as BufferSlice;
-  const whole = { resource: { buffer: slice.buffer, offset: slice.offset, size: slice.size }, param: -1, base: 0 };
+  const whole = {
+    resource: { buffer: slice.buffer, offset: slice.offset, size: slice.size },
+    field: undefined,
+    base: 0,
+  };
   if (slice.size <= caps.maxBindingBytes || !b.window) return whole;
   const [start, end] = b.window.range(range.first, range.end);
   const from = Math.floor((start * b.window.elementBytes) / UNIFORM_STEP) * UNIFORM_STEP;
@@ -252,26 +261,20 @@ function bindingWindow(b: KernelBinding, { call, buffers, range }: Pending, caps
     throw new ShapeError({ op: call.kernel, problem: `window of '${b.name}' is empty`, received: [start, end] });
   return {
     resource: { buffer: slice.buffer, offset: slice.offset + from, size: to - from },
-    param: b.window.param,
+    field: b.window.field,
     base: from / b.window.elementBytes,
   };
 }
 
-function writeParams(view: DataView, at: number, call: KernelCall, range: Range, windows: readonly Window[]): void {
-  const words: ParamWord[] = [range.first, range.end, ...call.params];
-  for (const w of windows) if (w.param >= 0) words[w.param + 2] = w.base;
-  if (words.length * 4 > UNIFORM_STEP) {
-    throw new ShapeError({
-      op: call.kernel,
-      problem: 'too many uniform words',
-      expected: '<= 64',
-      received: words.length,
-    });
-  }
-  words.forEach((word, i) => {
-    if (typeof word === 'number') view.setUint32(at + 4 * i, word, true);
-    else view.setFloat32(at + 4 * i, word.f32, true);
-  });
+/** Fills one uniform block: the call's words, the range of tiles, and where the windows start. */
+function writeWords(block: Uint32Array, checked: CheckedCall, range: Range, windows: readonly Window[]): void {
+  const set = (field: string, value: number) => {
+    block[checked.declarations.fields.get(field)?.word ?? 0] = value;
+  };
+  block.set(checked.words);
+  for (const w of windows) if (w.field) set(w.field, w.base);
+  set('first_tile', range.first);
+  set('end_tile', range.end);
 }
 
 /** Columns and rows of workgroups for `count` tiles; the kernel numbers them row by row. */

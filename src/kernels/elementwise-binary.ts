@@ -1,7 +1,7 @@
 import source from '../../wgsl/elementwise-binary.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { float, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
@@ -67,15 +67,16 @@ export function elementwiseBinary(problem: ElementwiseBinaryProblem): KernelCall
     libs: [inputLib(a.storage), weightLib(b.storage), outputLib(y.storage)],
     values: { OPERATION: OPERATION[operation], BROADCAST: !sameRows, SCALAR: scalar },
     bindings: [
-      rowBinding('a', 'read', a, 9, range),
-      sameRows ? rowBinding('b', 'read', b, 10, range) : { name: 'b', access: 'read' },
-      rowBinding('y', 'write', y, 11, range),
+      rowBinding('a', 'read', a, 'a_base', range),
+      sameRows ? rowBinding('b', 'read', b, 'b_base', range) : { name: 'b', access: 'read' },
+      rowBinding('y', 'write', y, 'y_base', range),
     ],
-    params: [
-      ...[count, width, a.pitch / 4, b.pitch / 4, columns, divide, bRows],
-      ...[problem.alpha ?? 1, beta].map(float),
-      ...[0, 0, 0],
-    ],
+    params: {
+      ...{ count, width, a_pitch: a.pitch / 4, b_pitch: b.pitch / 4, y_pitch: columns },
+      ...{ b_divide: divide, b_modulo: bRows },
+      ...{ alpha: problem.alpha ?? 1, beta },
+      ...(sameRows ? {} : { b_base: 0 }),
+    },
     tiles: ceilDiv(count, FLAT_TILE),
     cost: {
       flops: rows * width * 3,

@@ -92,11 +92,15 @@ export function embedding(problem: EmbeddingProblem): KernelCall {
         'y',
         clear && window.rows === table.rows ? 'write' : 'update',
         { pitch: table.pitch, storage: output },
-        8,
+        'y_base',
         flatRows(items * length, columns),
       ),
     ],
-    params: [count, columns, length, idsPitch, window.first, window.rows, table.rows, clear ? 1 : 0, 0],
+    params: {
+      ...{ count, columns, length, ids_pitch: idsPitch },
+      ...{ table_first: window.first, window_rows: window.rows, table_rows: table.rows },
+      clear: clear ? 1 : 0,
+    },
     tiles: ceilDiv(count, FLAT_TILE),
     cost: { flops: 0, bytes: items * length * table.pitch * (storageBytes(table.storage) + storageBytes(output)) },
   };

@@ -36,7 +36,7 @@ export function gatherColumns({ n, width, table }: GatherColumnsProblem): Kernel
       { name: 'table', access: 'read' },
       { name: 'y', access: 'write' },
     ],
-    params: [count, columns, n, table.pitch / 4, table.rows],
+    params: { count, columns, n, pitch: table.pitch / 4, rows: table.rows },
     tiles: ceilDiv(count, WORKGROUP),
     cost: { flops: 0, bytes: n * width * (4 + storageBytes(table.storage)) },
   };

@@ -36,7 +36,7 @@ export function guidedNoise({ images, pixels, channels, storage }: GuidedNoisePr
       { name: 'step', access: 'read' },
       { name: 'e', access: 'write' },
     ],
-    params: [count],
+    params: { count },
     tiles: ceilDiv(count, WORKGROUP),
     cost: { flops: count * 12, bytes: count * (8 * storageBytes(storage) + 16) },
   };

@@ -64,11 +64,11 @@ export function guidedStep(problem: GuidedStepProblem): KernelCall {
       { name: 'mask', access: 'read' },
       { name: 'reference', access: 'read' },
     ],
-    params: [
-      ...[count, columns, pixels, channels, images],
-      ...[blend?.masks ?? 1, blend?.order === 'tiled' ? 1 : 0, blend?.references ?? 1],
-      blend?.frames ?? 1,
-    ],
+    params: {
+      ...{ count, columns, pixels, channels, images },
+      ...{ masks: blend?.masks ?? 1, mask_tiled: blend?.order === 'tiled' ? 1 : 0 },
+      ...{ references: blend?.references ?? 1, frames: blend?.frames ?? 1 },
+    },
     tiles: ceilDiv(count, WORKGROUP),
     cost: {
       flops: count * 4 * 12,

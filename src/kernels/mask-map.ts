@@ -42,7 +42,10 @@ export function maskMap({ maps, perMap = 1, pixels, channels, prediction, guided
       { name: 'step', access: 'read' },
       { name: 'map', access: 'update' },
     ],
-    params: [maps * pixels, pixels, perMap, channels, prediction.pitch / 4, block / 4],
+    params: {
+      ...{ count: maps * pixels, pixels, per_map: perMap, channels },
+      ...{ pitch: prediction.pitch / 4, block: block / 4 },
+    },
     tiles: ceilDiv(maps * pixels, WORKGROUP),
     cost: {
       flops: maps * perMap * pixels * channels * 8,

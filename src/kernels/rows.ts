@@ -47,13 +47,13 @@ export function requirePitch(op: string, name: string, rows: { readonly width: n
 /**
  * A binding of whole rows that may be larger than one binding allows.
  *
- * @param param word of `params` that holds the vec4 at which the window starts
+ * @param field of `struct Params` that holds the vec4 at which the window starts
  */
 export function rowBinding(
   name: string,
   access: Access,
   rows: { readonly pitch: number; readonly storage: Storage },
-  param: number,
+  field: string,
   range: RowRange,
 ): KernelBinding {
   const columns = rows.pitch / 4;
@@ -61,7 +61,7 @@ export function rowBinding(
     name,
     access,
     window: {
-      param,
+      field,
       range: (first, end) => {
         const [from, to] = range(first, end);
         return [from * columns, to * columns];

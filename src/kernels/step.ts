@@ -17,9 +17,6 @@ export interface StepValues {
   readonly sigma?: number | undefined;
   /** x0 is clamped to -clip..clip where this is positive. */
   readonly clip?: number | undefined;
-  /** add-noise: noisedX * x + noisedNoise * noise. */
-  readonly noisedX?: number | undefined;
-  readonly noisedNoise?: number | undefined;
   /** mask-map: factor of what is added, 1 over the number of maps. */
   readonly mapWeight?: number | undefined;
   /** mask-map: overwrites the map instead of adding to it. */
@@ -46,8 +43,6 @@ export function packStep(values: StepValues): ArrayBuffer {
     values.outFromEps,
     values.sigma,
     values.clip,
-    values.noisedX,
-    values.noisedNoise,
     values.mapWeight,
   ];
   new Float32Array(bytes).set(floats.map(v => v ?? 0));

@@ -45,8 +45,11 @@ export function upsampleNearest(problem: UpsampleNearestProblem): KernelCall {
     source,
     libs: [inputLib(storage), outputLib(storage)],
     values: {},
-    bindings: [rowBinding('x', 'read', side, 6, inputRange), rowBinding('y', 'write', side, 7, range)],
-    params: [count, columns, inHeight, inWidth, outHeight, outWidth, 0, 0],
+    bindings: [rowBinding('x', 'read', side, 'x_base', inputRange), rowBinding('y', 'write', side, 'y_base', range)],
+    params: {
+      ...{ count, pitch: columns },
+      ...{ in_h: inHeight, in_w: inWidth, out_h: outHeight, out_w: outWidth },
+    },
     tiles: ceilDiv(count, FLAT_TILE),
     cost: { flops: 0, bytes: (rows + images * inHeight * inWidth) * pitch * storageBytes(storage) },
   };

@@ -5,6 +5,7 @@ import { type AttentionMasks, attention, cacheAppend, linear, type Parameter, ty
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 
+/** How wide an attention is, and how its checkpoint names the parts. */
 export interface AttentionOptions {
   /** Width of x, of the result, and of q, k and v unless `headWidth` says otherwise. */
   readonly query: number;
@@ -26,6 +27,7 @@ const DIFFUSERS_NAMES = { q: 'to_q', k: 'to_k', v: 'to_v', out: 'to_out.0' };
 
 /** Keys and values of a context, side by side: [N, S, 2 * heads * padded head width]. */
 export interface KeyValues {
+  /** Keys first, then values, in each row. */
   readonly tensor: Tensor;
 }
 

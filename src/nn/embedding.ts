@@ -1,5 +1,5 @@
 import type { DType } from '../core/dtype.ts';
-import { embed, type Graph, type Parameter, type Tensor } from '../tensor/ops.ts';
+import { embed, type Parameter, type Recorder, type Tensor } from '../tensor/ops.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 
@@ -27,7 +27,7 @@ export class Embedding extends Module {
   }
 
   /** Rows [start, start + count) of the table, as for positions -> [1, count, D] */
-  rows(graph: Graph, start: number, count: number): Tensor {
+  rows(graph: Recorder, start: number, count: number): Tensor {
     const ids = graph.constant(
       Array.from({ length: count }, (_, i) => start + i),
       [1, count],

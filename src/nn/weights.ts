@@ -5,23 +5,28 @@
 import { WeightsError } from '../core/errors.ts';
 import { alignUp, ROW_ALIGN, type Shape, sameShape } from '../core/shape.ts';
 import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
-import type { Gpu } from '../tensor/gpu.ts';
-import { type HeadSpread, packedColumns } from '../tensor/packing.ts';
+import type { Gpu } from '../gpu/device.ts';
+import { type HeadSpread, packedColumns } from '../kernels/pack-weight.ts';
 import { Parameter } from '../tensor/parameter.ts';
 import { LoadedWeights, type LoadOptions, type Piece, type Request } from './load.ts';
 
 /** One tensor of a checkpoint as part of a packed matrix or vector. */
 export interface Part {
+  /** Where in the checkpoint. */
   readonly from: Weights;
   /** Default 'weight' for matrices, 'bias' for vectors. */
   readonly name?: string;
+  /** Rows of the stored matrix, or values of a vector. */
   readonly outputs: number;
   /** 1 for vectors. */
   readonly inputs: number;
   /** Kernel height and width of a convolution. */
   readonly kernel?: readonly [number, number];
+  /** Spreads the outputs so that each head begins at a multiple of 8; without it they lie as stored. */
   readonly outHeads?: HeadSpread | undefined;
+  /** The same for the inputs. */
   readonly inHeads?: HeadSpread | undefined;
+  /** Interleaves the two halves of a gated layer. Default false. */
   readonly geglu?: boolean | undefined;
 }
 
@@ -38,10 +43,13 @@ export class Weights {
   /** Full key of this place, segments joined by dots; empty at the root. */
   readonly path: string;
   readonly #registry: Registry;
+  /** Row counts that the layers below will see; undefined where nobody has said. */
+  readonly #rows: readonly number[] | undefined;
 
-  private constructor(registry: Registry, path: string) {
+  private constructor(registry: Registry, path: string, rows?: readonly number[]) {
     this.#registry = registry;
     this.path = path;
+    this.#rows = rows;
   }
 
   /** The root of a checkpoint. */
@@ -51,7 +59,15 @@ export class Weights {
 
   /** Moves down by a segment (`'down_blocks'`, 0, `'to_out.0'`). */
   at(segment: string | number): Weights {
-    return new Weights(this.#registry, this.path ? `${this.path}.${segment}` : String(segment));
+    return new Weights(this.#registry, this.path ? `${this.path}.${segment}` : String(segment), this.#rows);
+  }
+
+  /**
+   * The same place, for layers that will see these numbers of rows, the most important first: a decoder says [1, 64]. Matrices are
+   * packed as the kernels for them read best; one layout serves all. Without it: many rows, and one.
+   */
+  forRows(...rows: readonly number[]): Weights {
+    return new Weights(this.#registry, this.path, rows);
   }
 
   /** Whether a tensor with this name, or any name that starts with it and a dot, lies under the cursor. */
@@ -82,7 +98,7 @@ export class Weights {
     const taps = first.kernel ? first.kernel[0] * first.kernel[1] : 1;
     const width = spreadInputs(first);
     const columns = parts.reduce((sum, p) => sum + packedColumns(p.outputs, p.outHeads, p.geglu), 0);
-    const parameter = new Parameter(this.path, 'panels', columns, alignUp(width, ROW_ALIGN), taps, width);
+    const parameter = new Parameter(this.path, 'matrix', columns, alignUp(width, ROW_ALIGN), taps, width);
     return this.#request(parameter, parts, 'weight');
   }
 
@@ -94,8 +110,14 @@ export class Weights {
 
   /** An embedding table [count, width] in padded rows. */
   table(name: string, count: number, width: number): Parameter {
-    const parameter = new Parameter(this.path, 'rows', count, alignUp(width, ROW_ALIGN), 1);
+    const parameter = new Parameter(this.path, 'table', count, alignUp(width, ROW_ALIGN), 1);
     return this.#request(parameter, [{ from: this, name, outputs: count, inputs: width }], name);
+  }
+
+  /** Bytes that `load` reads from the file; a tensor that two parameters hold is read, and counts, twice. */
+  get bytesToRead(): number {
+    const pieces = this.#registry.requests.flatMap(request => request.pieces);
+    return pieces.reduce((sum, piece) => sum + piece.stored.byteLength, 0);
   }
 
   /**
@@ -113,13 +135,13 @@ export class Weights {
     let columnFirst = 0;
     for (const part of parts) {
       const columns =
-        parameter.layout === 'rows' ? part.outputs : packedColumns(part.outputs, part.outHeads, part.geglu);
-      const stored = part.from.#take(part.name ?? fallback, part, parameter.layout === 'vector');
+        parameter.kind === 'table' ? part.outputs : packedColumns(part.outputs, part.outHeads, part.geglu);
+      const stored = part.from.#take(part.name ?? fallback, part, parameter.kind === 'vector');
       const taps = part.kernel ? part.kernel[0] * part.kernel[1] : 1;
       if (stored) pieces.push({ ...part, stored, taps, columns, columnFirst });
       columnFirst += columns;
     }
-    this.#registry.requests.push({ parameter, pieces });
+    this.#registry.requests.push({ parameter, pieces, rows: this.#rows });
     return parameter;
   }
 

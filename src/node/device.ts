@@ -2,10 +2,12 @@
  * The device in Node: Dawn from the optional package `webgpu`, loaded when it is asked for. What a device can do is
  * read in src/gpu; this file knows which packages and drivers must be there, and says so when they are not.
  */
+
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { DeviceError } from '../core/errors.ts';
 import { describeAdapter, Gpu, type GpuOptions } from '../gpu/device.ts';
+import type { WebGpuAdapterInfo, WebGpuLimits } from '../gpu/webgpu-types.ts';
 
 /** What `requestGpu` takes beside the options of `Gpu.request`. */
 export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device'> {
@@ -15,11 +17,16 @@ export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device'> {
 
 /** One adapter that Dawn sees, and what it offers. */
 export interface AdapterDescription {
+  /** Dawn's name of the adapter, for `adapterName`. */
   readonly name: string;
+  /** 'vulkan', 'metal', 'd3d12', or another of Dawn's. */
   readonly backend: string;
-  readonly info: GPUAdapterInfo;
+  /** Who made it. */
+  readonly info: WebGpuAdapterInfo;
+  /** WebGPU's names of what it offers, sorted. */
   readonly features: readonly string[];
-  readonly limits: GPUSupportedLimits;
+  /** The largest values that a device of it may be granted. */
+  readonly limits: WebGpuLimits;
 }
 
 interface Dawn {

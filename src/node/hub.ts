@@ -2,6 +2,7 @@
  * Models from the Hugging Face Hub, kept in the cache that the Python tools use, so that what is there already is not
  * downloaded again. Only the files that a pipeline reads are fetched: one set of weights a component.
  */
+
 import { createHash } from 'node:crypto';
 import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -10,16 +11,20 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { InputError, WeightsError } from '../core/errors.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
 import { candidates } from '../io/checkpoint.ts';
 
 /** Where a download stands. */
 export interface DownloadEvent {
+  /** The file that is on its way, by its path in the repository. */
   readonly file: string;
   /** Bytes of all files so far, and of all files together. */
   readonly bytes: number;
+  /** Bytes of all files together. */
   readonly of: number;
 }
 
+/** Which files `fetchModel` takes, from where and to where. */
 export interface FetchModelOptions {
   /** Branch, tag or commit; 'main' by default. */
   readonly revision?: string | undefined;
@@ -29,8 +34,10 @@ export interface FetchModelOptions {
   readonly cacheDir?: string | undefined;
   /** Another server that speaks the Hub's protocol; HF_ENDPOINT by default. */
   readonly hubUrl?: string | undefined;
+  /** Called as bytes arrive. */
   readonly onProgress?: ((event: DownloadEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Ends the download with its reason; whole files stay in the cache. */
+  readonly signal?: AbortSignalLike | undefined;
 }
 
 interface HubFile {

@@ -1,6 +1,7 @@
 /** What the forward and the inverse scheduler share. Plain numbers; nothing here knows of a device. */
 import { f16round } from '@petamoriken/float16';
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { sameShape } from '../core/shape.ts';
 import { cumulativeAlphas, makeBetas } from './betas.ts';
@@ -14,6 +15,24 @@ export interface NoiseMix {
   readonly sample: number;
   readonly noise: number;
 }
+
+/** One step of a run: the timestep at which the model is evaluated, and the numbers of the update. */
+export interface ScheduledStep {
+  readonly timestep: number;
+  readonly coefficients: StepCoefficients;
+}
+
+/** Choices of a schedule. */
+export interface ScheduleOptions {
+  /** Share of fresh noise a step, >= 0, for DDIMScheduler only; default 0. */
+  readonly eta?: number;
+  /** Number of the first step, 0 to N; default 0. */
+  readonly from?: number;
+  /** Number behind the last step, 0 to N; default N. */
+  readonly to?: number;
+}
+
+const SCHEDULE = namesOf<ScheduleOptions>({ eta: 1, from: 1, to: 1 });
 
 /** Tables, config and noising that DDIMScheduler and DDIMInverseScheduler have in common. */
 export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
@@ -39,8 +58,40 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
     this.timesteps = timesteps;
   }
 
-  /** Chooses the timesteps of a run of N steps. */
-  abstract setTimesteps(numInferenceSteps: number): void;
+  /**
+   * Timesteps of a run, in the order of use: descending for DDIMScheduler, ascending for its inverse. Changes nothing.
+   * @param numInferenceSteps N, 1 to T
+   * @throws InputError when N is outside that range, or for a spacing that the scheduler does not know
+   */
+  abstract timestepsFor(numInferenceSteps: number): readonly number[];
+
+  /** The numbers of the step at a timestep, `stride` training timesteps a step; by default those of setTimesteps(). */
+  protected abstract coefficientsAt(timestep: number, stride: number | undefined, eta: number): StepCoefficients;
+
+  /**
+   * Chooses the timesteps of a run, for step() and stepCoefficients().
+   * @param numInferenceSteps N, 1 to T
+   * @throws InputError as timestepsFor()
+   */
+  setTimesteps(numInferenceSteps: number): void {
+    this.timesteps = this.timestepsFor(numInferenceSteps);
+    this.numInferenceSteps = numInferenceSteps;
+  }
+
+  /**
+   * The steps of a run, or those from `from` to before `to`, worked out at once. Unlike setTimesteps() it changes nothing.
+   * @param numInferenceSteps N, 1 to T
+   * @param options what the steps are, and which are wanted
+   * @returns the steps in the order of use
+   * @throws InputError as timestepsFor() and stepCoefficients()
+   */
+  schedule(numInferenceSteps: number, options: ScheduleOptions = {}): readonly ScheduledStep[] {
+    checkNames('schedule', options, SCHEDULE);
+    const { eta = 0, from, to } = options;
+    const timesteps = this.timestepsFor(numInferenceSteps).slice(from, to);
+    const stride = Math.floor(this.length / numInferenceSteps);
+    return timesteps.map(timestep => ({ timestep, coefficients: this.coefficientsAt(timestep, stride, eta) }));
+  }
 
   /** The numbers of the step at one of `timesteps`; eta counts for DDIMScheduler only. */
   abstract stepCoefficients(timestep: number, options?: { readonly eta?: number }): StepCoefficients;

@@ -4,6 +4,7 @@
  */
 
 import { InputError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { BetaSchedule } from './betas.ts';
 import { extraFieldsOf, INTERCHANGEABLE } from './foreign-fields.ts';
 import type { TimestepSpacing } from './timesteps.ts';
@@ -115,6 +116,8 @@ export const DDIM: ConfigKind<DDIMFields> = {
   compatible: INTERCHANGEABLE,
 };
 
+const WARNING = namesOf<FromConfigOptions>({ onWarning: 1 });
+
 const snake = (name: string): string => name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
 
 /**
@@ -122,12 +125,13 @@ const snake = (name: string): string => name.replace(/[A-Z]/g, letter => `_${let
  * @param kind the scheduler class
  * @param fields camelCase fields
  * @returns the frozen config
- * @throws InputError when a value has the wrong type
+ * @throws InputError for a name that is no field, or a value of the wrong type
  */
 export function configFromFields<F extends DDIMInverseFields>(
   kind: ConfigKind<F>,
   fields: FieldsInput<F>,
 ): SchedulerConfig<F> {
+  checkFieldNames(kind, kind.className, fields);
   return build(kind, namedGiven(kind, fields), aliasOf(kind, fields));
 }
 
@@ -140,7 +144,7 @@ export function configFromFields<F extends DDIMInverseFields>(
  * @param overrides camelCase fields
  * @param options where warnings go
  * @returns the frozen config; converting it back and forth loses nothing
- * @throws InputError when the source is no object or a value has the wrong type
+ * @throws InputError when the source is no object, for an override that is no field, or a value of the wrong type
  * @see diffusers ConfigMixin.from_config
  */
 export function configFrom<F extends DDIMInverseFields>(
@@ -149,6 +153,9 @@ export function configFrom<F extends DDIMInverseFields>(
   overrides: FieldsInput<F> = {},
   options: FromConfigOptions = {},
 ): SchedulerConfig<F> {
+  const op = `${kind.className}.fromConfig`;
+  checkFieldNames(kind, op, overrides);
+  checkNames(op, options, WARNING);
   const all = storedOf(kind, source);
   const unset = new Set(Array.isArray(all['_use_default_values']) ? all['_use_default_values'] : []);
   const explicit = Object.entries(all).filter(([key]) => key !== '_use_default_values' && !unset.has(key));
@@ -160,6 +167,14 @@ export function configFrom<F extends DDIMInverseFields>(
   warn(kind, hidden, options.onWarning);
   if (Object.hasOwn(hidden, '_class_name')) hidden['_class_name'] = kind.className;
   return build(kind, { ...given, ...namedGiven(kind, overrides) }, { ...hidden, ...aliasOf(kind, overrides) });
+}
+
+/** Names that a programmer writes; a file's unknown keys are kept with a warning instead. */
+function checkFieldNames<F extends DDIMInverseFields>(kind: ConfigKind<F>, op: string, fields: FieldsInput<F>): void {
+  const known = [...Object.keys(kind.defaults), ...(kind.alias === undefined ? [] : ['setAlphaToZero'])];
+  checkNames(op, fields, known, name =>
+    name.startsWith('_') ? `A parsed scheduler_config.json goes to ${kind.className}.fromConfig().` : undefined,
+  );
 }
 
 /** The source under JSON names; a plain object may also use this library's names. */

@@ -24,7 +24,7 @@ export class DDIMInverseScheduler extends DiffusionScheduler<DDIMInverseFields> 
 
   /**
    * @param fields settings, or another scheduler's config; the rest by default
-   * @throws InputError when a value has the wrong type, or for an unknown beta schedule
+   * @throws InputError for a name that is no field, a value of the wrong type, or an unknown beta schedule
    */
   constructor(fields: FieldsInput<DDIMInverseFields> | SchedulerConfig = {}) {
     const config = 'stored' in fields ? configFrom(DDIM_INVERSE, fields) : configFromFields(DDIM_INVERSE, fields);
@@ -52,14 +52,8 @@ export class DDIMInverseScheduler extends DiffusionScheduler<DDIMInverseFields> 
     return new DDIMInverseScheduler(configFrom(DDIM_INVERSE, source, overrides, options));
   }
 
-  /**
-   * Chooses the timesteps of a run, ascending.
-   * @param numInferenceSteps N, 1 to T
-   * @throws InputError when N is outside that range, or for a spacing other than 'leading' and 'trailing'
-   */
-  setTimesteps(numInferenceSteps: number): void {
-    this.timesteps = spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing']);
-    this.numInferenceSteps = numInferenceSteps;
+  override timestepsFor(numInferenceSteps: number): readonly number[] {
+    return spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing']);
   }
 
   /**
@@ -69,7 +63,11 @@ export class DDIMInverseScheduler extends DiffusionScheduler<DDIMInverseFields> 
    * @throws InputError before setTimesteps(), outside the table, or for an unknown prediction type
    */
   stepCoefficients(timestep: number): StepCoefficients {
-    const source = Math.min(timestep - this.stride(), this.length - 1);
+    return this.coefficientsAt(timestep, undefined);
+  }
+
+  protected override coefficientsAt(timestep: number, stride: number | undefined): StepCoefficients {
+    const source = Math.min(timestep - (stride ?? this.stride()), this.length - 1);
     return completeCoefficients({
       predictionType: this.config.predictionType,
       alphaT: source < 0 ? this.initialAlphaCumprod : this.levelAt(source),

@@ -1,5 +1,6 @@
 /** The forward DDIM scheduler. Its inverse is in ddim-inverse.ts, the tables of both in base.ts. */
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { sameShape } from '../core/shape.ts';
 import { DiffusionScheduler } from './base.ts';
@@ -8,7 +9,6 @@ import {
   configFromFields,
   DDIM,
   type DDIMFields,
-  type FieldsInput,
   type FromConfigOptions,
   type SchedulerConfig,
   type SchedulerJson,
@@ -31,6 +31,8 @@ export interface StepOptions {
   readonly varianceNoise?: NdArray;
 }
 
+const STEP = namesOf<StepOptions>({ eta: 1, useClippedModelOutput: 1, generator: 1, varianceNoise: 1 });
+
 /**
  * Denoising diffusion implicit models: steps from timestep t to t - floor(T / N), deterministic for eta = 0.
  * @see Song et al. 2021, https://arxiv.org/abs/2010.02502; diffusers DDIMScheduler
@@ -41,7 +43,7 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
 
   /**
    * @param fields settings, or another scheduler's config; the rest by default
-   * @throws InputError when a value has the wrong type, or for an unknown beta schedule
+   * @throws InputError for a name that is no field, a value of the wrong type, or an unknown beta schedule
    */
   constructor(fields: Partial<DDIMFields> | SchedulerConfig = {}) {
     const config = 'stored' in fields ? configFrom(DDIM, fields) : configFromFields(DDIM, fields);
@@ -63,21 +65,14 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
    */
   static fromConfig(
     source: SchedulerConfig | SchedulerJson,
-    overrides: FieldsInput<DDIMFields> = {},
+    overrides: Partial<DDIMFields> = {},
     options: FromConfigOptions = {},
   ): DDIMScheduler {
     return new DDIMScheduler(configFrom(DDIM, source, overrides, options));
   }
 
-  /**
-   * Chooses the timesteps of a run, descending.
-   * @param numInferenceSteps N, 1 to T
-   * @throws InputError when N is outside that range, or for an unknown spacing
-   */
-  setTimesteps(numInferenceSteps: number): void {
-    const ascending = spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing', 'linspace']);
-    this.timesteps = ascending.reverse();
-    this.numInferenceSteps = numInferenceSteps;
+  override timestepsFor(numInferenceSteps: number): readonly number[] {
+    return spreadTimesteps(numInferenceSteps, this.config, ['leading', 'trailing', 'linspace']).reverse();
   }
 
   /**
@@ -101,7 +96,11 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
    * @throws InputError before setTimesteps(), outside the table, for an unknown prediction type or a bad eta
    */
   stepCoefficients(timestep: number, options: Pick<StepOptions, 'eta'> = {}): StepCoefficients {
-    const { eta = 0 } = options;
+    checkNames('stepCoefficients', options, ['eta']);
+    return this.coefficientsAt(timestep, undefined, options.eta ?? 0);
+  }
+
+  protected override coefficientsAt(timestep: number, stride: number | undefined, eta: number): StepCoefficients {
     if (!(eta >= 0 && eta < Number.POSITIVE_INFINITY)) {
       throw new InputError({
         op: 'step',
@@ -111,7 +110,7 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
         fix: '0 is deterministic DDIM, 1 has the noise of DDPM.',
       });
     }
-    const prevTimestep = timestep - this.stride();
+    const prevTimestep = timestep - (stride ?? this.stride());
     const { thresholding, dynamicThresholdingRatio, sampleMaxValue, clipSample, clipSampleRange } = this.config;
     return completeCoefficients({
       predictionType: this.config.predictionType,
@@ -133,8 +132,9 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
    * @throws ShapeError when shapes differ; InputError as stepCoefficients(), or for a generator beside varianceNoise
    */
   step(modelOutput: NdArray, timestep: number, sample: NdArray, options: StepOptions = {}): StepResult {
-    const coefficients = this.stepCoefficients(timestep, options);
+    checkNames('step', options, STEP);
     const { eta = 0, useClippedModelOutput = false } = options;
+    const coefficients = this.stepCoefficients(timestep, { eta });
     const noise = eta > 0 ? freshNoise(sample, options) : undefined;
     return applyStep(coefficients, modelOutput, sample, { useClippedModelOutput, ...(noise ? { noise } : {}) });
   }

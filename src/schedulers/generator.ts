@@ -282,7 +282,13 @@ function countOf(op: string, shape: number | Shape): number {
   return count;
 }
 
-function checkedSeed(seed: number | bigint): bigint {
+/**
+ * A seed as torch keeps it, without making a generator of it.
+ * @param seed a whole number from -2^63 to 2^64 - 1; a bigint beyond 2^53
+ * @returns the same modulo 2^64
+ * @throws InputError when it is no such number
+ */
+export function checkedSeed(seed: number | bigint): bigint {
   const value = typeof seed === 'bigint' || Number.isSafeInteger(seed) ? BigInt(seed) : null;
   if (value === null || value < -(2n ** 63n) || value >= 2n ** 64n) {
     throw new InputError({

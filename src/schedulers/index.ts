@@ -1,7 +1,7 @@
 /** Schedulers, the random stream and the mask rule: numbers only, no GPU. */
 
-export { DiffusionScheduler, type NoiseMix } from './base.ts';
-export { type BetaOptions, type BetaSchedule, cumulativeAlphas, linspace, makeBetas, rescaleZeroSnr } from './betas.ts';
+export { DiffusionScheduler, type NoiseMix, type ScheduledStep, type ScheduleOptions } from './base.ts';
+export { type BetaOptions, type BetaSchedule, cumulativeAlphas, makeBetas, rescaleZeroSnr } from './betas.ts';
 export {
   type DDIMFields,
   type DDIMInverseFields,
@@ -17,7 +17,14 @@ export { DDIMScheduler, type StepOptions } from './ddim.ts';
 export { DDIMInverseScheduler } from './ddim-inverse.ts';
 export { Generator, type GeneratorState, randnBatch } from './generator.ts';
 export { type MaskOptions, maskFromMap } from './mask.ts';
-export { autoCorrelationGradient, type Draw, klGradient, type RegulariseOptions, regularise } from './regularise.ts';
+export {
+  autoCorrelationGradient,
+  checkPyramid,
+  type Draw,
+  klGradient,
+  type RegulariseOptions,
+  regularise,
+} from './regularise.ts';
 export type { TimestepSpacing } from './timesteps.ts';
 export {
   type ApplyOptions,

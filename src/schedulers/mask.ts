@@ -1,4 +1,5 @@
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
 
@@ -12,6 +13,8 @@ export interface MaskOptions {
   readonly perImage?: boolean;
 }
 
+const OPTIONS = namesOf<MaskOptions>({ ratio: 1, perImage: 1 });
+
 /**
  * DiffEdit's mask rule: cut = ratio * mean(map); mask = 0 where clamp(map, 0, cut) / cut <= 0.5, else 1. A map that holds
  * a NaN, or only zeros (both prompts alike), makes everything 1, because NaN <= 0.5 is false.
@@ -22,6 +25,7 @@ export interface MaskOptions {
  * @see Couairon et al. 2022, section 3.2, https://arxiv.org/abs/2210.11427; generate_mask of diffusers
  */
 export function maskFromMap(map: NdArray, options: MaskOptions = {}): Uint8Array {
+  checkNames('maskFromMap', options, OPTIONS);
   const { ratio = 3, perImage = false } = options;
   ndarray(map.data, map.shape);
   if (map.shape.length !== 3) {

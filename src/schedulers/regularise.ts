@@ -4,6 +4,7 @@
  */
 
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim, type Shape, sameShape } from '../core/shape.ts';
 import type { Mix } from './update.ts';
@@ -29,6 +30,10 @@ export interface RegulariseOptions {
   readonly draw: Draw;
 }
 
+const OPTIONS = namesOf<RegulariseOptions>({
+  ...{ numRegSteps: 1, lambdaAutoCorr: 1, lambdaKl: 1, numAutoCorrRolls: 1, epsilon: 1, guided: 1, draw: 1 },
+});
+
 /** One channel of one item's noise. */
 interface Plane {
   readonly values: Float64Array;
@@ -48,7 +53,24 @@ interface Plane {
  */
 export function autoCorrelationGradient(epsilon: Float32Array, shape: Shape, draw: Draw): Float32Array {
   ndarray(epsilon, shape);
+  checkPyramid(shape);
   const [height, width] = [dim(shape, -2), dim(shape, -1)];
+  const size = height * width;
+  const out = new Float32Array(epsilon.length);
+  for (let start = 0; start < out.length; start += size) {
+    const values = Float64Array.from(epsilon.subarray(start, start + size));
+    out.set(planeGradient({ values, height, width }, draw), start);
+  }
+  return out;
+}
+
+/**
+ * Whether noise of a shape has a pyramid at all: what autoCorrelationGradient() refuses, without its work.
+ * @param shape [B, C, H, W]
+ * @throws ShapeError when it is not of that form with H >= 2, or the width runs out before the height
+ */
+export function checkPyramid(shape: Shape): void {
+  let [height, width] = [shape.at(-2) ?? 0, shape.at(-1) ?? 0];
   if (shape.length !== 4 || height < 2 || width < 1) {
     throw new ShapeError({
       op: 'autoCorrelationGradient',
@@ -57,13 +79,15 @@ export function autoCorrelationGradient(epsilon: Float32Array, shape: Shape, dra
       fix: 'Pass latents, at least 2 high.',
     });
   }
-  const size = height * width;
-  const out = new Float32Array(epsilon.length);
-  for (let start = 0; start < out.length; start += size) {
-    const values = Float64Array.from(epsilon.subarray(start, start + size));
-    out.set(planeGradient({ values, height, width }, draw), start);
+  for (; height > 8; [height, width] = [height >> 1, width >> 1]) {
+    if (width > 1) continue;
+    throw new ShapeError({
+      op: 'autoCorrelationGradient',
+      problem: 'the noise is too narrow for its height',
+      received: [height, width],
+      fix: 'Each halving down to 8 rows must leave at least one column.',
+    });
   }
-  return out;
 }
 
 function planeGradient(plane: Plane, draw: Draw): Float64Array {
@@ -101,14 +125,6 @@ function modulo(i: number, size: number): number {
 /** 2x2 means; an odd last row or column is dropped. */
 function pool({ values, height, width }: Plane): Plane {
   const [h, w] = [Math.floor(height / 2), Math.floor(width / 2)];
-  if (w === 0) {
-    throw new ShapeError({
-      op: 'autoCorrelationGradient',
-      problem: 'the noise is too narrow for its height',
-      received: [height, width],
-      fix: 'Each halving down to 8 rows must leave at least one column.',
-    });
-  }
   const at = (y: number, x: number): number => values[y * width + x] ?? 0;
   const pooled = Float64Array.from({ length: h * w }, (_, i) => {
     const [y, x] = [2 * Math.floor(i / w), 2 * (i % w)];
@@ -165,6 +181,7 @@ export function klGradient(epsilon: Float32Array): Float32Array {
  * @see invert of diffusers' DiffEdit pipeline
  */
 export function regularise(modelOutput: NdArray, sample: NdArray, options: RegulariseOptions): NdArray {
+  checkNames('regularise', options, OPTIONS);
   const { numRegSteps = 0, numAutoCorrRolls = 5, lambdaAutoCorr = 20, lambdaKl = 20, epsilon, draw } = options;
   checkCount('numRegSteps', numRegSteps, 0);
   checkCount('numAutoCorrRolls', numAutoCorrRolls, 1);

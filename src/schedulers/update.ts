@@ -4,6 +4,7 @@
  */
 
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { sameShape, sizeOf } from '../core/shape.ts';
 import type { PredictionType } from './config.ts';
@@ -65,6 +66,8 @@ export interface ApplyOptions {
   /** Derives the noise again from the clipped x0. Default false. */
   readonly useClippedModelOutput?: boolean;
 }
+
+const APPLY = namesOf<ApplyOptions>({ noise: 1, useClippedModelOutput: 1 });
 
 /** sqrt in float32, as torch takes it of a float32 scalar. */
 export function sqrt32(x: number): number {
@@ -140,6 +143,7 @@ export function applyStep(
   sample: NdArray,
   options: ApplyOptions = {},
 ): StepResult {
+  checkNames('applyStep', options, APPLY);
   checkShapes(modelOutput, sample);
   const [e, x] = [modelOutput.data, sample.data];
   const [signal, rest] = [sqrt32(c.alphaT), sqrt32(c.betaT)];

@@ -8,9 +8,13 @@ import { decode, encode, fromMemory, layoutOf, toMemory } from './layout.ts';
 
 /** A tensor with memory of its own on the device: what goes into plans and comes out of them. */
 export class DeviceTensor {
+  /** The device that holds it. */
   readonly gpu: Gpu;
+  /** Sizes in torch's order: [N, C, H, W] or [..., D]. */
   readonly shape: Shape;
+  /** Type of its elements. */
   readonly dtype: DType;
+  /** Where it lies: rows padded to a multiple of 8 elements, channels last. */
   readonly slice: BufferSlice;
   #disposed = false;
 

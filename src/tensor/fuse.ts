@@ -1,22 +1,24 @@
-import type { Graph, Node, Value } from './graph.ts';
+/** Fusion: a recording in, fewer nodes out. Merged nodes are new ones; the recorded stay as they are. */
+import type { Recording } from './recording.ts';
+import type { Node, Value } from './tensor.ts';
 
 /**
- * Rewrites a recording: drops nodes whose results nobody reads, and, when asked, lets producers absorb their only consumer
- * (an activation, a residual, a time embedding) and consumers swallow their only producer (an upsampling).
+ * Drops nodes whose results nobody reads, and, when asked, lets producers absorb their only consumer (an activation, a
+ * residual, a time embedding) and consumers swallow their only producer (an upsampling).
  *
  * @returns the nodes to lower, in an order in which every input is written before it is read
  */
-export function rewrite(graph: Graph, fuse: boolean): Node[] {
-  let nodes = live(graph.nodes, graph);
+export function rewrite(recording: Recording, fuse: boolean): readonly Node[] {
+  const stored: ReadonlySet<Value> = new Set(recording.stores.map(s => s.tensor.value));
+  let nodes = live(recording.nodes, stored);
   if (!fuse) return nodes;
-  const stored = new Set<Value>(graph.stores.map(s => s.tensor.value));
-  for (let next = fusePass(nodes, stored); next; next = fusePass(nodes, stored)) nodes = live(next, graph);
+  for (let next = fusePass(nodes, stored); next; next = fusePass(nodes, stored)) nodes = live(next, stored);
   return nodes;
 }
 
 /** Nodes that a store or an effect depends on, in recorded order. */
-function live(nodes: readonly Node[], graph: Graph): Node[] {
-  const wanted = new Set<Value>(graph.stores.map(s => s.tensor.value));
+function live(nodes: readonly Node[], stored: ReadonlySet<Value>): readonly Node[] {
+  const wanted = new Set<Value>(stored);
   const kept: Node[] = [];
   for (const node of nodes.toReversed()) {
     if (node.output && !wanted.has(node.output.value)) continue;
@@ -27,22 +29,23 @@ function live(nodes: readonly Node[], graph: Graph): Node[] {
 }
 
 /** Merges neighbouring nodes once each; undefined when nothing was left to merge. */
-function fusePass(nodes: readonly Node[], stored: ReadonlySet<Value>): Node[] | undefined {
+function fusePass(nodes: readonly Node[], stored: ReadonlySet<Value>): readonly Node[] | undefined {
   const uses = usesOf(nodes);
+  const effects = effectsBefore(nodes);
   const merged: (Node | undefined)[] = [...nodes];
   const touched = new Set<Node>();
   for (const [at, node] of nodes.entries()) {
     const value = node.output?.value;
     if (!value || touched.has(node) || stored.has(value)) continue;
-    const consumers = uses.get(value) ?? [];
-    const to = consumers[0];
+    const [to, ...others] = uses.get(value) ?? [];
     const consumer = to === undefined ? undefined : nodes[to];
-    if (to === undefined || !consumer || consumers.length !== 1 || touched.has(consumer)) continue;
+    if (to === undefined || !consumer || others.length > 0 || touched.has(consumer)) continue;
     if (!readsWhole(consumer, value)) continue;
-    if (nodes.slice(at + 1, to).some(n => !n.output)) continue; // an effect between could change an input
-    if (node.absorb?.(consumer)) merged[to] = node;
-    else if (!consumer.swallow?.(node)) continue;
+    if (effects[to] !== effects[at]) continue; // an effect between could change an input
+    const both = node.absorb?.(consumer) ?? consumer.swallow?.(node);
+    if (!both) continue;
     merged[at] = undefined;
+    merged[to] = both;
     touched.add(node).add(consumer);
   }
   return touched.size === 0 ? undefined : merged.filter(n => n !== undefined);
@@ -58,7 +61,17 @@ function readsWhole(node: Node, value: Value): boolean {
 function usesOf(nodes: readonly Node[]): Map<Value, number[]> {
   const uses = new Map<Value, number[]>();
   nodes.forEach((node, i) => {
-    for (const value of new Set(node.inputs().map(t => t.value))) uses.set(value, [...(uses.get(value) ?? []), i]);
+    for (const value of new Set(node.inputs().map(t => t.value))) {
+      const known = uses.get(value);
+      if (known) known.push(i);
+      else uses.set(value, [i]);
+    }
   });
   return uses;
+}
+
+/** How many nodes without an output come before each node. */
+function effectsBefore(nodes: readonly Node[]): readonly number[] {
+  let count = 0;
+  return nodes.map(node => (node.output ? count : count++));
 }

@@ -1,111 +1,100 @@
 /**
- * Recording: ops append nodes to a Graph, nothing runs. A Tensor is a view of a Value (rows of memory that a node will write, or
- * a DeviceTensor). `compile` turns the graph into a Plan.
+ * Recording: ops append nodes to a Graph, nothing runs. A Tensor is a view of a Value (rows of memory that a node will write,
+ * a DeviceTensor, or a constant). `compile` turns the graph into a Plan, as often as wanted.
  */
 import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/errors.ts';
 import { type Shape, sameShape } from '../core/shape.ts';
-import type { BufferSlice } from '../gpu/buffer.ts';
-import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
-import type { KernelCall, Storage } from '../kernels/kernel.ts';
-import { DeviceTensor } from './device-tensor.ts';
-import { type Layout, layoutOf } from './layout.ts';
+import type { DeviceTensor } from './device-tensor.ts';
+import { encode, layoutOf, toMemory } from './layout.ts';
+import { binary } from './ops/binary.ts';
+import { copyChannels, repeatBatch, sliceRows } from './ops/copy.ts';
+import { unary } from './ops/unary.ts';
 import { Plan, type PlanOptions } from './plan.ts';
-import { Tensor } from './tensor.ts';
+import type { Recording, Store } from './recording.ts';
+import { type Constant, type Node, type Recorder, Tensor, type TensorMethods } from './tensor.ts';
 
-/** Rows of memory: planned into an arena, or a DeviceTensor's own. */
-export interface Value {
-  readonly id: number;
-  readonly layout: Layout;
-  readonly dtype: DType;
-  readonly device: DeviceTensor | undefined;
-}
-
-/** Memory with a place already: a Parameter, or part of one. */
-export interface Placed {
-  readonly slice: BufferSlice;
-}
-
-/** What a node may do when it is turned into kernel calls. */
-export interface Lowering {
-  readonly caps: Caps;
-  storage(dtype: DType): Storage;
-  /** Memory for this node's own use. */
-  temporary(shape: Shape, dtype: DType): Tensor;
-  /** Appends a call; buffers by binding name. */
-  emit(call: KernelCall, buffers: Readonly<Record<string, Tensor | Placed>>): void;
-}
-
-/** One recorded operation. */
-export interface Node {
-  readonly kind: string;
-  /** Tensors it reads, for lifetimes. */
-  inputs(): readonly Tensor[];
-  /** What it writes. Fusion may replace it. Nodes with effects on DeviceTensors have none. */
-  output: Tensor | undefined;
-  lower(l: Lowering): void;
-  /** Takes over the only consumer of its output, or refuses. Called when fusion is on. */
-  absorb?(consumer: Node): boolean;
-  /** Takes over the producer of one of its inputs, or refuses; `only` says whether this node alone reads it. */
-  swallow?(producer: Node): boolean;
-}
-
+/** How a graph is recorded. */
 export interface GraphOptions {
   /** Dtype of activations: float32, or float16 (stored so, computed in f32). */
   readonly dtype?: 'float32' | 'float16' | undefined;
 }
 
-/** A recording in progress. */
-export class Graph {
+/** A recording in progress. Compiling leaves it as it is: two plans of one graph give the same numbers. */
+export class Graph implements Recorder, Recording {
+  /** The device that plans run on. */
   readonly gpu: Gpu;
   readonly dtype: 'float32' | 'float16';
-  readonly nodes: Node[] = [];
-  readonly stores: { tensor: Tensor; target: DeviceTensor }[] = [];
-  /** Tensors with fixed values that the plan takes over and frees. */
-  readonly constants: DeviceTensor[] = [];
+  /** The operations behind Tensor's methods. */
+  readonly methods: TensorMethods = { binary, unary, sliceRows, copyChannels, repeatBatch };
+  readonly #nodes: Node[] = [];
+  readonly #stores: Store[] = [];
+  readonly #constants: Constant[] = [];
   readonly #inputs = new Map<DeviceTensor, Tensor>();
-  #ids = 0;
 
   constructor(gpu: Gpu, options: GraphOptions = {}) {
     this.gpu = gpu;
     this.dtype = options.dtype ?? 'float32';
   }
 
+  /** Recorded operations, in order. */
+  get nodes(): readonly Node[] {
+    return this.#nodes;
+  }
+
+  /** What each run of a plan leaves in DeviceTensors, in recorded order. */
+  get stores(): readonly Store[] {
+    return this.#stores;
+  }
+
+  /** Fixed values, on the host; each plan uploads its own copy. */
+  get constants(): readonly Constant[] {
+    return this.#constants;
+  }
+
   /** A DeviceTensor as an operand. The plan reads its values afresh on each run. */
   input(device: DeviceTensor): Tensor {
     const known = this.#inputs.get(device);
     if (known) return known;
-    const value: Value = { id: this.#ids++, layout: layoutOf(device.shape), dtype: device.dtype, device };
+    const value = { layout: layoutOf(device.shape), dtype: device.dtype, device };
     const tensor = new Tensor(this, value, device.shape);
     this.#inputs.set(device, tensor);
     return tensor;
   }
 
-  /** Fixed values, in torch's order, uploaded now; they belong to the plan. */
+  /**
+   * Fixed values, in torch's order, copied now and uploaded by each plan, which owns what it uploads.
+   *
+   * @throws ShapeError for another number of values than the shape has
+   */
   constant(data: ArrayLike<number>, shape: Shape, dtype: DType = 'float32'): Tensor {
-    const device = DeviceTensor.from(this.gpu, data, shape, dtype, 'constant');
-    this.constants.push(device);
-    return this.input(device);
+    const constant = { bytes: encode(toMemory(data, shape, dtype), dtype) };
+    this.#constants.push(constant);
+    return new Tensor(this, { layout: layoutOf(shape), dtype, constant }, shape);
   }
 
-  /** Fresh planned memory for a node's result. */
+  /** Planned memory for a node's result. */
   allocate(shape: Shape, dtype: DType): Tensor {
-    return new Tensor(this, { id: this.#ids++, layout: layoutOf(shape), dtype, device: undefined }, shape);
+    return new Tensor(this, { layout: layoutOf(shape), dtype }, shape);
   }
 
   /** Appends a node and returns its output. */
-  push<T extends Node & { output: Tensor }>(node: T): Tensor {
-    this.nodes.push(node);
+  push(node: Node & { readonly output: Tensor }): Tensor {
+    this.#nodes.push(node);
     return node.output;
   }
 
   /** Appends a node that changes DeviceTensors and has no output of its own. */
   effect(node: Node): void {
-    this.nodes.push(node);
+    this.#nodes.push(node);
   }
 
-  /** The plan writes `tensor` into `target` on each run. */
+  /**
+   * The plan writes `tensor` into `target` on each run.
+   *
+   * @throws ShapeError for a target of another shape or dtype
+   */
   store(tensor: Tensor, target: DeviceTensor): void {
     if (!sameShape(tensor.shape, target.shape) || tensor.dtype !== target.dtype) {
       throw new ShapeError({
@@ -115,10 +104,14 @@ export class Graph {
         received: `${target.dtype} [${target.shape}]`,
       });
     }
-    this.stores.push({ tensor, target });
+    this.#stores.push({ tensor, target: this.input(target) });
   }
 
-  /** Plans memory, compiles pipelines and builds bind groups. */
+  /**
+   * Plans memory, compiles pipelines and builds bind groups. Plans of one graph share nothing but weights and DeviceTensors.
+   *
+   * @throws DeviceError where the device refuses memory or a kernel; nothing stays allocated then
+   */
   compile(options: PlanOptions = {}): Promise<Plan> {
     return Plan.compile(this, options);
   }

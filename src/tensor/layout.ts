@@ -6,8 +6,11 @@ import { alignUp, dim, ROW_ALIGN, type Shape, sizeOf } from '../core/shape.ts';
 
 /** Rows of `width` elements, `pitch` apart. */
 export interface Layout {
+  /** Number of rows. */
   readonly rows: number;
+  /** Elements of a row that count. */
   readonly width: number;
+  /** Elements from one row to the next, a multiple of 8; those beyond `width` are 0. */
   readonly pitch: number;
 }
 

@@ -1,7 +1,6 @@
-/** What layers may use of the tensor layer: tensors, parameters and the functions that record operations. */
+/** The tensor layer's face for nn and the models: tensors, parameters and the functions that record operations, by hand. */
 
 export type { Padding } from '../kernels/conv2d.ts';
-export type { Graph } from './graph.ts';
 export { argmax } from './ops/argmax.ts';
 export { type AttentionMasks, attention, type HeadRows, type Heads } from './ops/attention.ts';
 export { binary } from './ops/binary.ts';
@@ -14,4 +13,4 @@ export { groupNorm, layerNorm, rmsNorm, softmax } from './ops/norm.ts';
 export { unary } from './ops/unary.ts';
 export { upsample } from './ops/upsample.ts';
 export { Parameter } from './parameter.ts';
-export { Tensor } from './tensor.ts';
+export { type Recorder, Tensor } from './tensor.ts';

@@ -1,57 +1,42 @@
 /**
  * A compiled graph: memory planned, pipelines compiled, bind groups made. `run` replays it and creates nothing.
  */
-import { BYTES, type DType } from '../core/dtype.ts';
+import { BYTES } from '../core/dtype.ts';
 import { DeviceError } from '../core/errors.ts';
-import type { Shape } from '../core/shape.ts';
-import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN } from '../gpu/buffer.ts';
+import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN, writeSlice } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
-import type { KernelCall, Storage } from '../kernels/kernel.ts';
-import type { DeviceTensor } from './device-tensor.ts';
-import { rewrite } from './fuse.ts';
-import type { Graph, Lowering, Placed, Value } from './graph.ts';
+import { type Lowered, type LoweringOptions, lower, type Step } from './lower.ts';
 import { type Interval, planMemory } from './memory.ts';
-import { copyRows } from './ops/copy.ts';
-import { storageOf } from './storage.ts';
-import type { Tensor } from './tensor.ts';
+import type { Recording } from './recording.ts';
+import type { Constant, Placed, Tensor, Value } from './tensor.ts';
 
 /** How a graph is compiled. */
-export interface PlanOptions {
-  /** Merge neighbouring operations into one kernel; default true. Tests switch it off to see every activation. */
-  readonly fuse?: boolean | undefined;
+export interface PlanOptions extends LoweringOptions {
   /** For messages and GPU tools. */
   readonly label?: string | undefined;
 }
 
-type Operand = Tensor | Placed;
-
-interface Step {
-  readonly call: KernelCall;
-  readonly buffers: Readonly<Record<string, Operand>>;
-}
-
 /** A network recorded once and replayed as often as wanted. */
 export class Plan {
+  /** The device that it runs on. */
   readonly gpu: Gpu;
+  /** Name in messages and GPU tools. */
   readonly label: string;
   /** Device bytes that the plan itself holds: arenas, uniforms and constants. Known before the first run. */
   readonly peakBytes: number;
   /** Multiply-adds counted twice, for one run. */
   readonly flops: number;
   readonly #list: DispatchList;
-  readonly #arenas: readonly BufferSlice[];
-  readonly #constants: readonly DeviceTensor[];
+  readonly #memory: readonly BufferSlice[];
   #disposed = false;
 
-  private constructor(graph: Graph, label: string, list: DispatchList, arenas: readonly BufferSlice[], flops: number) {
-    this.gpu = graph.gpu;
-    this.#constants = graph.constants;
+  private constructor(gpu: Gpu, label: string, list: DispatchList, memory: readonly BufferSlice[], flops: number) {
+    this.gpu = gpu;
     this.label = label;
     this.#list = list;
-    this.#arenas = arenas;
-    const constants = graph.constants.reduce((sum, c) => sum + c.bytes, 0);
-    this.peakBytes = arenas.reduce((sum, a) => sum + a.size, list.uniformBytes + constants);
+    this.#memory = memory;
+    this.peakBytes = memory.reduce((sum, slice) => sum + slice.size, list.uniformBytes);
     this.flops = flops;
   }
 
@@ -61,43 +46,33 @@ export class Plan {
   }
 
   /** @throws DeviceError where the device refuses memory or a kernel; nothing stays allocated then */
-  static async compile(graph: Graph, options: PlanOptions): Promise<Plan> {
-    const { gpu } = graph;
+  static async compile(recording: Recording, options: PlanOptions): Promise<Plan> {
+    const { gpu, constants } = recording;
     const label = options.label ?? 'plan';
-    const { steps, homes, index, memory } = prepared(graph, options.fuse !== false);
-    const arenas: BufferSlice[] = [];
-    const list = new DispatchList(gpu);
-    const sliceOf = (operand: Operand): BufferSlice => {
-      if (!('value' in operand)) return operand.slice;
-      const { value } = operand;
-      const rowBytes = value.layout.pitch * BYTES[value.dtype];
-      const size = operand.rows * rowBytes;
-      const home = homes.get(value);
-      if (home) return { buffer: home.buffer, offset: home.offset + operand.rowOffset * rowBytes, size };
-      const place = memory.placements[index.get(value) as number] as (typeof memory.placements)[number];
-      const arena = arenas[place.arena] as BufferSlice;
-      return { buffer: arena.buffer, offset: place.offset + operand.rowOffset * rowBytes, size };
+    const lowered = lower(recording, options);
+    const layout = placesOf(lowered, gpu.caps.maxBufferBytes);
+    const memory: BufferSlice[] = [];
+    const create = (bytes: number, name: string): BufferSlice => {
+      const slice = createStorage(gpu, bytes, `${label} ${name}`);
+      memory.push(slice);
+      return slice;
     };
+    const list = new DispatchList(gpu);
     try {
       await gpu.guarded(`Plan.compile ${label}`, () => {
-        for (const [i, bytes] of memory.arenaBytes.entries())
-          arenas.push(createStorage(gpu, bytes, `${label} arena ${i}`));
-        for (const { call, buffers } of steps) {
-          list.add(
-            call,
-            Object.fromEntries(Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)])),
-          );
-        }
+        const arenas = layout.arenaBytes.map((bytes, i) => create(bytes, `arena ${i}`));
+        const uploaded = new Map(constants.map(c => [c, create(c.bytes.byteLength, 'constant')]));
+        for (const [{ bytes }, slice] of uploaded) writeSlice(gpu, slice, bytes);
+        addSteps(list, lowered.steps, value => layout.place(value, arenas, uploaded));
       });
       await list.build();
     } catch (error) {
       list.dispose();
-      arenas.forEach(destroySlice);
-      for (const constant of graph.constants) constant.dispose();
+      memory.forEach(destroySlice);
       throw error;
     }
-    const flops = steps.reduce((sum, s) => sum + s.call.cost.flops, 0);
-    return new Plan(graph, label, list, arenas, flops);
+    const flops = lowered.steps.reduce((sum, s) => sum + s.call.cost.flops, 0);
+    return new Plan(gpu, label, list, memory, flops);
   }
 
   /** Submits one replay. Creates no buffer, bind group or pipeline and maps nothing; returns before the device is done. */
@@ -112,13 +87,12 @@ export class Plan {
     return this.#list.profile();
   }
 
-  /** Frees arenas, uniforms and constants. Weights and DeviceTensors stay. */
+  /** Frees arenas, uniforms and constants. Weights, DeviceTensors and other plans of the graph stay. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#list.dispose();
-    this.#arenas.forEach(destroySlice);
-    for (const constant of this.#constants) constant.dispose();
+    this.#memory.forEach(destroySlice);
   }
 
   #check(): void {
@@ -129,54 +103,37 @@ export class Plan {
   }
 }
 
-/** Kernel calls and the places of what they read and write; a refusal frees the graph's constants. */
-function prepared(graph: Graph, fuse: boolean) {
-  try {
-    const steps = lower(graph, fuse);
-    const homes = homesOf(graph);
-    const { intervals, index } = lifetimes(steps, homes);
-    return { steps, homes, index, memory: planMemory(intervals, SLICE_ALIGN, graph.gpu.caps.maxBufferBytes) };
-  } catch (error) {
-    for (const constant of graph.constants) constant.dispose();
-    throw error;
-  }
-}
+/** First byte of a value, and the buffer it lies in. */
+type Place = Pick<BufferSlice, 'buffer' | 'offset'>;
 
-/** Kernel calls in order, the copies for stores last. */
-function lower(graph: Graph, fuse: boolean): Step[] {
-  const steps: Step[] = [];
-  const lowering: Lowering = {
-    caps: graph.gpu.caps,
-    storage: (dtype: DType): Storage => storageOf(dtype, graph.gpu.caps),
-    temporary: (shape: Shape, dtype: DType): Tensor => graph.allocate(shape, dtype),
-    emit: (call, buffers) => {
-      steps.push({ call, buffers });
-    },
+/** Where every value will lie, as soon as there are arenas and constants on the device. */
+function placesOf({ steps, homes }: Lowered, maxArena: number) {
+  const { intervals, index } = lifetimes(steps, homes);
+  const { placements, arenaBytes } = planMemory(intervals, SLICE_ALIGN, maxArena);
+  const place = (
+    value: Value,
+    arenas: readonly BufferSlice[],
+    constants: ReadonlyMap<Constant, BufferSlice>,
+  ): Place => {
+    const fixed = value.device?.slice ?? (value.constant && constants.get(value.constant)) ?? homes.get(value);
+    if (fixed) return fixed;
+    const { arena, offset } = placements[index.get(value) as number] as (typeof placements)[number];
+    return { buffer: (arenas[arena] as BufferSlice).buffer, offset };
   };
-  for (const node of rewrite(graph, fuse)) node.lower(lowering);
-  const homes = homesOf(graph);
-  for (const { tensor, target } of graph.stores) {
-    if (homes.get(tensor.value) !== target.slice) copyRows(tensor, graph.input(target)).lower(lowering);
-  }
-  return steps;
+  return { arenaBytes, place };
 }
 
-/** Values that live in a DeviceTensor: inputs, and results stored whole into a target that the graph does not also read. */
-function homesOf(graph: Graph): Map<Value, BufferSlice> {
-  const homes = new Map<Value, BufferSlice>();
-  const read = new Set(graph.nodes.flatMap(n => n.inputs().map(t => t.value.device)));
-  for (const { tensor, target } of graph.stores) {
-    const whole = tensor.rowOffset === 0 && tensor.rows === tensor.value.layout.rows;
-    if (!tensor.value.device && whole && !read.has(target) && !homes.has(tensor.value))
-      homes.set(tensor.value, target.slice);
-  }
-  const values = [
-    ...graph.nodes.flatMap(n => n.inputs()),
-    ...graph.stores.map(s => s.tensor),
-    ...graph.stores.map(s => graph.input(s.target)),
-  ];
-  for (const { value } of values) if (value.device) homes.set(value, value.device.slice);
-  return homes;
+/** Appends the steps with their tensors turned into slices of buffers. */
+function addSteps(list: DispatchList, steps: readonly Step[], placeOf: (value: Value) => Place): void {
+  const sliceOf = (operand: Tensor | Placed): BufferSlice => {
+    if (!('value' in operand)) return operand.slice;
+    const { value, rows, rowOffset } = operand;
+    const { buffer, offset } = placeOf(value);
+    const rowBytes = value.layout.pitch * BYTES[value.dtype];
+    return { buffer, offset: offset + rowOffset * rowBytes, size: rows * rowBytes };
+  };
+  for (const { call, buffers } of steps)
+    list.add(call, Object.fromEntries(Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)])));
 }
 
 /** When each planned value is written first and read last, and which values must not share an arena. */
@@ -201,8 +158,10 @@ function lifetimes(
     const writes: number[] = [];
     for (const b of call.bindings) {
       const operand = buffers[b.name];
-      if (!operand || !('value' in operand) || homes.has(operand.value) || operand.value.device) continue;
-      (b.access === 'read' ? reads : writes).push(touch(operand.value, step));
+      if (!operand || !('value' in operand)) continue;
+      const { value } = operand;
+      if (value.device || value.constant || homes.has(value)) continue;
+      (b.access === 'read' ? reads : writes).push(touch(value, step));
     }
     for (const w of writes) for (const r of reads) if (r !== w) spans[w]?.apart.add(r);
   });

@@ -1,27 +1,120 @@
-/** Symbolic tensors, as model code handles them. Memory comes in with plan.ts, the operations are in ops/. */
+/**
+ * Symbolic tensors, as model code handles them, and the vocabulary of a recording: values, nodes, what a node is recorded into
+ * and what it is lowered to. The operations are in ops/, the recorder in graph.ts, memory comes in with plan.ts.
+ */
 import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/errors.ts';
 import { dim, type Shape, sameShape, sizeOf } from '../core/shape.ts';
-import type { Graph, Node, Value } from './graph.ts';
-import { layoutOf } from './layout.ts';
-import { binary } from './ops/binary.ts';
-import { copyChannels, repeatBatch, sliceRows } from './ops/copy.ts';
-import { unary } from './ops/unary.ts';
+import type { BufferSlice } from '../gpu/buffer.ts';
+import type { Caps } from '../gpu/caps.ts';
+import type { KernelCall, Storage } from '../kernels/kernel.ts';
+import type { Tuning } from '../kernels/op.ts';
+import type { DeviceTensor } from './device-tensor.ts';
+import { type Layout, layoutOf } from './layout.ts';
+
+/** Fixed values on the host, as padded rows in memory order; every plan uploads and frees its own copy. */
+export interface Constant {
+  /** Rows padded to their pitch, in the dtype of the value. */
+  readonly bytes: ArrayBufferView<ArrayBuffer>;
+}
+
+/** Rows of memory. Without `device` and `constant` a node writes them and a plan finds them a place. */
+export interface Value {
+  /** Where its elements lie. */
+  readonly layout: Layout;
+  /** Type of its elements. */
+  readonly dtype: DType;
+  /** The tensor whose memory this is. */
+  readonly device?: DeviceTensor;
+  /** The fixed values that lie there. */
+  readonly constant?: Constant;
+}
+
+/** Memory with a place already: a Parameter, or part of one. */
+export interface Placed {
+  /** Where it lies. */
+  readonly slice: BufferSlice;
+}
+
+/** What a node may do when it is turned into kernel calls: all that it learns of the device and of the plan's options. */
+export interface Lowering {
+  /** What the device grants. */
+  readonly caps: Caps;
+  /** What the plan's maker says about the choice of variants. */
+  readonly tuning?: Tuning | undefined;
+  /** How a dtype is stored on this device. */
+  storage(dtype: DType): Storage;
+  /** Memory for this node's own use. */
+  temporary(shape: Shape, dtype: DType): Tensor;
+  /** Appends a call; buffers by binding name. */
+  emit(call: KernelCall, buffers: Readonly<Record<string, Tensor | Placed>>): void;
+}
+
+/** One recorded operation: a description that nothing changes, so that a graph can be compiled again and again. */
+export interface Node {
+  /** Name of the operation, such as 'contraction', for fusion and messages. */
+  readonly kind: string;
+  /** Tensors it reads, for lifetimes. */
+  inputs(): readonly Tensor[];
+  /** What it writes. Nodes with effects on DeviceTensors have none. */
+  readonly output: Tensor | undefined;
+  /** Turns itself into kernel calls. */
+  lower(l: Lowering): void;
+  /** A node that does the work of this one and of `consumer`, the only reader of its output; undefined where it cannot. */
+  absorb?(consumer: Node): Node | undefined;
+  /** A node that does the work of this one and of `producer`, whose output it alone reads; undefined where it cannot. */
+  swallow?(producer: Node): Node | undefined;
+}
+
+/** The operations behind Tensor's methods. */
+export interface TensorMethods {
+  /** a op b, element by element; b may broadcast as in {@link Tensor.add}. */
+  binary(op: 'add' | 'sub' | 'mul', a: Tensor, b: Tensor): Tensor;
+  /** alpha x, in another dtype where one is given. */
+  unary(x: Tensor, options: { readonly alpha?: number; readonly dtype?: DType }): Tensor;
+  /** Rows [start, end) of the first dimension, without a copy. */
+  sliceRows(x: Tensor, start: number, end: number): Tensor;
+  /** Channels [start, end), copied. */
+  copyChannels(x: Tensor, start: number, end: number): Tensor;
+  /** The batch `times` over: entry by entry, or as a whole. */
+  repeatBatch(x: Tensor, times: number, order: 'consecutive' | 'interleaved'): Tensor;
+}
+
+/** What operations are recorded into: a Graph, as its tensors know it. */
+export interface Recorder {
+  /** Dtype of activations. */
+  readonly dtype: 'float32' | 'float16';
+  /** The operations behind Tensor's methods. */
+  readonly methods: TensorMethods;
+  /** A DeviceTensor as an operand. */
+  input(device: DeviceTensor): Tensor;
+  /** Fixed values as an operand, in torch's order; dtype float32 by default. */
+  constant(data: ArrayLike<number>, shape: Shape, dtype?: DType): Tensor;
+  /** Planned memory for a node's result. */
+  allocate(shape: Shape, dtype: DType): Tensor;
+  /** Appends a node and returns its output. */
+  push(node: Node & { readonly output: Tensor }): Tensor;
+  /** Appends a node that changes DeviceTensors and has no output of its own. */
+  effect(node: Node): void;
+}
 
 /**
  * A symbolic tensor: a logical shape over rows that a recorded node will write. Shapes are [N, C, H, W] for maps (stored
  * channels last) and [N, L, D] for tokens. Views are free; arithmetic records nodes.
  */
 export class Tensor {
-  readonly graph: Graph;
+  /** What its operations are recorded into. */
+  readonly graph: Recorder;
+  /** The memory that it looks at. */
   readonly value: Value;
+  /** Logical sizes: [N, C, H, W] or [..., D]. */
   readonly shape: Shape;
   /** First row of the value that this view covers. */
   readonly rowOffset: number;
   /** The tensors that this one concatenates on channels, for consumers that can read several sources. */
   readonly parts: readonly Tensor[] | undefined;
 
-  constructor(graph: Graph, value: Value, shape: Shape, rowOffset = 0, parts?: readonly Tensor[]) {
+  constructor(graph: Recorder, value: Value, shape: Shape, rowOffset = 0, parts?: readonly Tensor[]) {
     this.graph = graph;
     this.value = value;
     this.shape = shape;
@@ -29,6 +122,7 @@ export class Tensor {
     this.parts = parts;
   }
 
+  /** Type of its elements. */
   get dtype(): DType {
     return this.value.dtype;
   }
@@ -55,27 +149,27 @@ export class Tensor {
 
   /** this + b. b has the same shape, or broadcasts as [N, C, 1, 1], [1, C, 1, 1], [N, 1, D], [1, L, D] or [1, 1, D]. */
   add(b: Tensor): Tensor {
-    return binary('add', this, b);
+    return this.graph.methods.binary('add', this, b);
   }
 
   /** this - b, broadcasting as add. */
   sub(b: Tensor): Tensor {
-    return binary('sub', this, b);
+    return this.graph.methods.binary('sub', this, b);
   }
 
   /** this * b, broadcasting as add. */
   mul(b: Tensor): Tensor {
-    return binary('mul', this, b);
+    return this.graph.methods.binary('mul', this, b);
   }
 
   /** factor * this. */
   scale(factor: number): Tensor {
-    return unary(this, { alpha: factor });
+    return this.graph.methods.unary(this, { alpha: factor });
   }
 
   /** The same numbers in another float dtype. */
   cast(dtype: 'float32' | 'float16'): Tensor {
-    return dtype === this.dtype ? this : unary(this, { dtype });
+    return dtype === this.dtype ? this : this.graph.methods.unary(this, { dtype });
   }
 
   /**
@@ -122,18 +216,13 @@ export class Tensor {
         received: [start, end],
       });
     }
-    if (axis === 0) return sliceRows(this, start, end);
-    return copyChannels(this, start, end);
+    if (axis === 0) return this.graph.methods.sliceRows(this, start, end);
+    return this.graph.methods.copyChannels(this, start, end);
   }
 
   /** Repeats dimension 0: [a, b] -> [a, a, b, b] (consecutive, torch's repeat_interleave) or [a, b, a, b] (interleaved, torch's repeat). */
   repeat(times: number, order: 'consecutive' | 'interleaved' = 'interleaved'): Tensor {
-    return times === 1 ? this : repeatBatch(this, times, order);
-  }
-
-  /** The node that writes this tensor, if one does. */
-  producer(): Node | undefined {
-    return this.graph.nodes.find(n => n.output?.value === this.value);
+    return times === 1 ? this : this.graph.methods.repeatBatch(this, times, order);
   }
 
   /** Whether all sizes are equal; nothing is broadcast. */

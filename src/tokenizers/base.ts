@@ -1,6 +1,12 @@
 /** Marks, truncation, padding and clean-up: what all tokenizers do alike around their own splitting and joining. */
 import { InputError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { DecodeOptions, EncodeOptions, Encoding, Padding, TextTokenizer } from './types.ts';
+
+const ENCODE = namesOf<EncodeOptions>({
+  ...{ maxLength: 1, truncation: 1, padding: 1, addSpecialTokens: 1, splitSpecialTokens: 1 },
+});
+const DECODE = namesOf<DecodeOptions>({ skipSpecialTokens: 1, cleanUp: 1 });
 
 /** What an `encode` call does where its options are silent. */
 interface EncodeDefaults {
@@ -33,6 +39,7 @@ export abstract class BaseTokenizer implements TextTokenizer {
    * @throws InputError for a text that is no string, and for a length that is no integer or leaves no room for the marks
    */
   encode(text: string, options: EncodeOptions = {}): Encoding {
+    checkNames(`${this.op}.encode`, options, ENCODE);
     if (typeof text !== 'string') {
       throw new InputError({
         op: `${this.op}.encode`,
@@ -74,6 +81,7 @@ export abstract class BaseTokenizer implements TextTokenizer {
    * @throws InputError for an id that is no integer
    */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    checkNames(`${this.op}.decode`, options, DECODE);
     const list = Array.from(ids);
     const wrong = list.findIndex(id => !Number.isInteger(id));
     if (wrong >= 0) {

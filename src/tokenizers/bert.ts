@@ -14,9 +14,13 @@ const ROLES = { unk: '[UNK]', sep: '[SEP]', pad: '[PAD]', cls: '[CLS]', mask: '[
  * @see Devlin et al. 2019; transformers `BertTokenizerFast`
  */
 export class BertTokenizer extends BaseTokenizer {
+  /** The id that fills short rows: that of [PAD]. */
   readonly padId: number;
+  /** The id of [CLS], first in every row. */
   readonly startId: number;
+  /** The id of [SEP], behind every text. */
   readonly endId: number;
+  /** Longest row; Infinity where the folder names no limit. */
   readonly modelMaxLength: number;
   protected readonly op: string = OP;
   protected readonly defaults = { truncation: false, padding: false } as const;
@@ -82,6 +86,7 @@ export class BertTokenizer extends BaseTokenizer {
     return new BertTokenizer(new PackageEngine(json, files, 'vocab.txt'), special, files, true);
   }
 
+  /** Id of one token as the vocabulary spells it; undefined where there is none. */
   override tokenId(token: string): number | undefined {
     return this.engine.tokenId(token);
   }

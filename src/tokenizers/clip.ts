@@ -31,9 +31,13 @@ interface ClipParts {
  * @see Radford et al. 2021; transformers `CLIPTokenizerFast`
  */
 export class ClipTokenizer extends BaseTokenizer {
+  /** The id that fills short rows: that of "!" in Stable Diffusion 2.x, the end mark in 1.x. */
   readonly padId: number;
+  /** The id of `<|startoftext|>`, first in every row. */
   readonly startId: number;
+  /** The id of `<|endoftext|>`, behind every text. */
   readonly endId: number;
+  /** Longest row that the model takes: 77. */
   readonly modelMaxLength: number;
   protected readonly op: string = OP;
   protected readonly defaults = { truncation: true, padding: 'maxLength' } as const;
@@ -117,6 +121,7 @@ export class ClipTokenizer extends BaseTokenizer {
     return result;
   }
 
+  /** Id of one token as the vocabulary spells it; undefined where there is none. */
   override tokenId(token: string): number | undefined {
     return this.engine.tokenId(token);
   }

@@ -8,7 +8,7 @@ import type { TextTokenizer } from './types.ts';
 
 export { BertTokenizer } from './bert.ts';
 export { ClipTokenizer } from './clip.ts';
-export { type T5Mode, type T5Options, T5Tokenizer } from './t5.ts';
+export { type T5Mode, T5Tokenizer, type T5TokenizerOptions } from './t5.ts';
 export type { DecodeOptions, EncodeOptions, Encoding, Padding, TextTokenizer } from './types.ts';
 
 type Family = 'CLIP' | 'T5' | 'Bert';

@@ -1,4 +1,5 @@
 /** T5's tokenizer: from a tokenizer.json, or from spiece.model alone in either of two ways. */
+import { checkNames } from '../core/known-names.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { BaseTokenizer } from './base.ts';
 import { type JsonObject, maxLengthOf, TokenizerFiles } from './files.ts';
@@ -17,7 +18,8 @@ const EXTRA_IDS = 100;
  */
 export type T5Mode = 'fast' | 'sentencepiece';
 
-export interface T5Options {
+/** How `T5Tokenizer.fromFolder` reads a folder. */
+export interface T5TokenizerOptions {
   /** Default `'fast'`, as transformers' AutoTokenizer. */
   readonly mode?: T5Mode;
 }
@@ -35,9 +37,13 @@ interface Engine {
  * @see Raffel et al. 2020, section 3.1; transformers `T5Tokenizer`, `T5TokenizerFast`
  */
 export class T5Tokenizer extends BaseTokenizer {
+  /** Which of the two ways it tokenises. */
   readonly mode: T5Mode;
+  /** The id that fills short rows: 0. */
   readonly padId: number;
+  /** The id of `</s>`, behind every text: 1. */
   readonly endId: number;
+  /** Longest row; 512 where the folder says so, else Infinity. */
   readonly modelMaxLength: number;
   protected readonly op: string = OP;
   protected readonly defaults = { truncation: false, padding: false } as const;
@@ -67,7 +73,8 @@ export class T5Tokenizer extends BaseTokenizer {
    * @returns the tokenizer
    * @throws InputError for missing or damaged files
    */
-  static async fromFolder(folder: FolderSource, path = '', options: T5Options = {}): Promise<T5Tokenizer> {
+  static async fromFolder(folder: FolderSource, path = '', options: T5TokenizerOptions = {}): Promise<T5Tokenizer> {
+    checkNames(`${OP}.fromFolder`, options, ['mode']);
     const files = new TokenizerFiles(OP, folder, path);
     const special = await readSpecialTokens(files, { eos: '</s>', unk: '<unk>', pad: '<pad>' });
     const hasJson = await files.has('tokenizer.json');
@@ -91,6 +98,7 @@ export class T5Tokenizer extends BaseTokenizer {
     return new T5Tokenizer(engine, mode, special, files);
   }
 
+  /** Id of one token as the vocabulary spells it; undefined where there is none. */
   override tokenId(token: string): number | undefined {
     return this.engine.tokenId(token);
   }

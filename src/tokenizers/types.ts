@@ -9,6 +9,7 @@ export interface EncodeOptions {
   readonly maxLength?: number;
   /** Cuts rows that are longer than `maxLength`; the end mark stays last. */
   readonly truncation?: boolean;
+  /** Fills short rows with `padId`. Default 'maxLength' for CLIP, false for T5 and BERT. */
   readonly padding?: Padding;
   /** Puts the model's marks (start, end) around the text; true where absent. */
   readonly addSpecialTokens?: boolean;
@@ -18,6 +19,7 @@ export interface EncodeOptions {
 
 /** One row of ids. */
 export interface Encoding {
+  /** Ids of the text with its marks and padding. */
   readonly ids: number[];
   /** 1 for each id of the text and its marks, 0 for padding. */
   readonly attentionMask: number[];

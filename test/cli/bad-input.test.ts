@@ -43,7 +43,7 @@ const edit = (image: string, ...more: string[]) => ['edit', image, ...PROMPTS, '
 describe('bad input ends with one line that names the remedy', () => {
   it('a picture that is not there', async () => {
     expect(await errorOf(edit(join(root, 'missing.png')))).toMatchInlineSnapshot(
-      `"error: loadImage: no readable file: got no such file or directory (DIR/missing.png). Check the path."`,
+      `"error: readImage: no readable file: got no such file or directory (DIR/missing.png). Check the path."`,
     );
   });
   it('text that is no picture', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type GreyImage, rgbToGrey } from '../../src/io/image.ts';
 import { resize } from '../../src/io/resize.ts';
-import { loadImage, saveImage } from '../../src/node/images.ts';
+import { readImage, saveImage } from '../../src/node/images.ts';
 import { pentimento } from '../support/command.ts';
 import { readEdits, recordedMask, recordedPicture } from '../support/edits.ts';
 
@@ -31,7 +31,7 @@ async function run(...args: string[]) {
 
 /** Mean and largest difference of two pictures in steps of 1/255. */
 async function difference(path: string, recorded: Uint8Array | Uint8ClampedArray) {
-  const { data } = await loadImage(path);
+  const { data } = await readImage(path);
   expect(data.length).toBe(recorded.length);
   const errors = Array.from(data, (v, i) => Math.abs(v - recorded[i]));
   return { mean: errors.reduce((a, b) => a + b, 0) / errors.length, most: Math.max(...errors) };
@@ -39,7 +39,7 @@ async function difference(path: string, recorded: Uint8Array | Uint8ClampedArray
 
 /** The mask as latents see it, from the squares of the picture. */
 async function latentMask(path: string) {
-  const mask = rgbToGrey(await loadImage(path));
+  const mask = rgbToGrey(await readImage(path));
   return Array.from(resize(mask, mask.width / 8, mask.height / 8, 'box').data);
 }
 
@@ -75,7 +75,7 @@ describe('edit', () => {
     expect(await readdir(at('deep'))).toHaveLength(3);
     expect((await difference(result.files.image, await recordedPicture('quick'))).mean).toBeLessThanOrEqual(1);
     expect(await latentMask(result.files.mask)).toEqual(await recordedMask('quick'));
-    const sheet = await loadImage(result.files.sheet);
+    const sheet = await readImage(result.files.sheet);
     expect([sheet.width, sheet.height]).toEqual([3 * 128 + 4 * 8, 128 + 2 * 8]);
     expect(result).toMatchObject({ command: 'edit', seed: 0, dtype: 'float32', model: 'orchard (embedded)' });
     expect(result.timingsMs.total).toBeGreaterThan(0);
@@ -143,7 +143,7 @@ describe('edit', () => {
       `"error: latents: the latents have another size: expected width 64, got 128x128 (DIR/x.safetensors). Pass --size 128x128, or invert again."`,
     );
     expect(await line('--num-inference-steps', '4', '--keep-size', '--size', '64x64')).toContain('--keep-size');
-    await saveImage(at('other.png'), resize(await loadImage(APPLES), 64, 64, 'bicubic'));
+    await saveImage(at('other.png'), resize(await readImage(APPLES), 64, 64, 'bicubic'));
     const other = ['edit', at('other.png'), ...PROMPTS, '--num-inference-steps', '4', '--latents', at('x.safetensors')];
     const { code, stderr } = await pentimento([...other, '-o', at('out.png')]);
     expect(code).toBe(2);
@@ -155,7 +155,7 @@ describe('edit', () => {
 
   it('notes where latents were inverted with another prompt, and takes them', async () => {
     const { encodeLatents, pictureHash, readLatents } = await import('../../src/cli/latents.ts');
-    const picture = pictureHash(await loadImage(APPLES));
+    const picture = pictureHash(await readImage(APPLES));
     const made = { fingerprint: 'f', numInferenceSteps: 2, inpaintStrength: 1, width: 8, height: 8, picture };
     const settings = { ...made, model: 'm', prompt: 'a bowl', negativePrompt: '', guidanceScale: 1, seed: 0 };
     const latents = { data: Float32Array.from({ length: 8 }, (_, i) => i), shape: [1, 2, 4, 1, 1] };
@@ -182,9 +182,9 @@ describe('edit', () => {
     const market = `${SAMPLES}/market.jpg`;
     await run('edit', market, ...PROMPTS, ...TINY, '--paste-back', '-o', at('out.png'), '--json');
     const [before, after, mask] = await Promise.all([
-      loadImage(market),
-      loadImage(at('out.png')),
-      loadImage(at('out.mask.png')),
+      readImage(market),
+      readImage(at('out.png')),
+      readImage(at('out.mask.png')),
     ]);
     expect([after.width, after.height]).toEqual([before.width, before.height]);
     expect([mask.width, mask.height]).toEqual([128, 128]);
@@ -201,7 +201,7 @@ describe('edit', () => {
   });
 
   it("works at the picture's own size when asked to, in float16, two pictures, one network at a time on the device", async () => {
-    const small = resize(await loadImage(APPLES), 71, 66);
+    const small = resize(await readImage(APPLES), 71, 66);
     await saveImage(at('small.png'), small);
     const memory = ['--dtype', 'float16', '--enable-model-cpu-offload', '--enable-vae-slicing'];
     const more = [...memory, '--num-images-per-prompt', '2', '--keep-size', '-o', at('out.jpg'), '--json'];
@@ -215,7 +215,7 @@ describe('edit', () => {
       'small.png',
     ]);
     // Cut down to what the VAE can halve.
-    const after = await loadImage(at('out.1.jpg'));
+    const after = await readImage(at('out.1.jpg'));
     expect([after.width, after.height]).toEqual([64, 64]);
   });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { rgbToGrey } from '../../src/io/image.ts';
 import { resize } from '../../src/io/resize.ts';
-import { loadImage } from '../../src/node/images.ts';
+import { readImage } from '../../src/node/images.ts';
 import { pentimento } from '../support/command.ts';
 import { caption, golden, scene, written } from '../support/guide.ts';
 import { meanError } from '../support/pipeline.ts';
@@ -35,18 +35,18 @@ describe('guide', () => {
       ...{ model: 'orchard (embedded)', t5: 'orchard t5 (embedded)', blip: 'orchard blip (embedded)' },
     });
     expect((await readdir(out)).sort()).toEqual(FILES);
-    const edited = await loadImage(result.files.image);
+    const edited = await readImage(result.files.image);
     expect(
       meanError(
         Array.from(edited.data, v => v / 255),
         golden.floats('guide.image').data,
       ),
     ).toBeLessThanOrEqual(1 / 255);
-    const mask = rgbToGrey(await loadImage(result.files.mask));
+    const mask = rgbToGrey(await readImage(result.files.mask));
     const small = Array.from(resize(mask, 16, 16, 'box').data, v => v / 255);
     const wrong = Array.from(golden.ints('guide.mask').data).filter((v, i) => v !== small[i]);
     expect(wrong.length).toBeLessThanOrEqual(1); // a pixel at the threshold may fall to either side
-    const noise = await loadImage(result.files.noise);
+    const noise = await readImage(result.files.noise);
     expect([noise.width, noise.height]).toEqual([128, 128]);
     expect(result.peakBytes).toBeGreaterThan(17e6); // the UNet's weights
     for (const phase of ['load', 'caption', 'prompts', 'text', 'mask', 'invert', 'edit', 'decode', 'total']) {
@@ -56,9 +56,9 @@ describe('guide', () => {
     const html = await readFile(result.files.report, 'utf8');
     for (const text of [caption, ...result.sourcePrompts, ...result.targetPrompts]) expect(html).toContain(text);
     const pictures = [...html.matchAll(/src="(data:image\/png;base64,[^"]+)"/g)].map(([, url]) => url);
-    const shown = await Promise.all(pictures.map(path => loadImage(path)));
+    const shown = await Promise.all(pictures.map(path => readImage(path)));
     const files = ['', 'mask', 'noise', 'image'].map(key => (key ? result.files[key] : PICTURE));
-    expect(shown).toEqual(await Promise.all(files.map(path => loadImage(path))));
+    expect(shown).toEqual(await Promise.all(files.map(path => readImage(path))));
   });
 
   it('says on stderr how far it is, and prints the files', async () => {

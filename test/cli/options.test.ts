@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fitMask, workingSize } from '../../src/cli/pictures.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { listAdapters } from '../../src/node/device.ts';
-import { loadImage } from '../../src/node/images.ts';
+import { readImage } from '../../src/node/images.ts';
 import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { pentimento } from '../support/command.ts';
 
@@ -89,7 +89,7 @@ describe('every option reaches the pipeline', () => {
     };
     const found = await callOf('run', ['edit', APPLES, ...typed(table), '--paste-back', '-o', at('x.png')]);
     expect(plain(found, expected(table))).toEqual(expected(table));
-    expect(found).toMatchObject({ seed: 5, pasteBack: { image: await loadImage(APPLES) } });
+    expect(found).toMatchObject({ seed: 5, pasteBack: { image: await readImage(APPLES) } });
     expect(await readdir(root)).toEqual([]);
   });
 

@@ -67,7 +67,7 @@ describe('a name that is taken by a folder is refused before anything is loaded'
   it('but not where that file is not written', async () => {
     await mkdir(at('out.mask.png'));
     const { stderr } = await pentimento(edit('--mask', at('nowhere.png')));
-    expect(stderr).toMatch(/^error: loadImage: no readable file/);
+    expect(stderr).toMatch(/^error: readImage: no readable file/);
     expect(existsSync(at('out.png'))).toBe(false);
   });
 });

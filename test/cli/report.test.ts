@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { latentsToImage, renderReport } from '../../src/cli/report.ts';
 import { ndarray } from '../../src/core/ndarray.ts';
-import { loadImage } from '../../src/node/images.ts';
+import { readImage } from '../../src/node/images.ts';
 
 const red = { width: 2, height: 1, data: Uint8Array.of(255, 0, 0, 255, 0, 0) };
 const mask = { width: 1, height: 1, channels: 1 as const, data: Uint8Array.of(255) };
@@ -37,9 +37,9 @@ describe('the report', () => {
   it('carries its pictures and refers to nothing else', async () => {
     const urls = [...html.matchAll(/(?:src|href)="([^"]*)"/g)].map(([, url]) => url);
     expect(urls).toHaveLength(2);
-    expect(await loadImage(urls[0])).toEqual({ ...red, data: expect.anything() });
-    expect(Array.from((await loadImage(urls[0])).data)).toEqual(Array.from(red.data));
-    expect(Array.from((await loadImage(urls[1])).data)).toEqual([255, 255, 255]);
+    expect(await readImage(urls[0])).toEqual({ ...red, data: expect.anything() });
+    expect(Array.from((await readImage(urls[0])).data)).toEqual(Array.from(red.data));
+    expect(Array.from((await readImage(urls[1])).data)).toEqual([255, 255, 255]);
     expect(html).not.toMatch(/<script|<link|url\(|@import/);
   });
 });

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { loadImage } from '../../src/node/images.ts';
+import { readImage } from '../../src/node/images.ts';
 
 it('the Node example edits a picture with the built package', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'pentimento-example-'));
   const out = join(folder, 'pears.png');
   const args = ['--import', './test/support/run-typescript.mjs', 'examples/node/edit.ts', out, '4'];
   await promisify(execFile)(process.execPath, args);
-  const [before, after] = [await loadImage('models/orchard/samples/apples-bowl.png'), await loadImage(out)];
+  const [before, after] = [await readImage('models/orchard/samples/apples-bowl.png'), await readImage(out)];
   expect([after.width, after.height]).toEqual([before.width, before.height]);
   const changed = before.data.filter((v, i) => Math.abs(v - after.data[i]) > 16).length / before.data.length;
   expect(changed).toBeGreaterThan(0.02);

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DiffEditPipeline, Gpu, NdArray, RgbImage } from 'pentimento';
-import { loadImage } from 'pentimento/node';
+import { readImage } from 'pentimento/node';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { type Averages, averageEmbeddings } from '../../examples/guide/average-embeddings.ts';
 import { captionPicture } from '../../examples/guide/caption-picture.ts';
@@ -94,7 +94,7 @@ describe('the examples of the guide', () => {
       expect(log.mock.calls).toEqual([[recordedCaption]]);
       const names = ['guide-caption.png', 'guide-embeddings.png', 'guide-prompts.png'];
       expect((await readdir(folder)).sort()).toEqual(names);
-      const sizes = await Promise.all(names.map(async name => (await loadImage(join(folder, name))).width));
+      const sizes = await Promise.all(names.map(async name => (await readImage(join(folder, name))).width));
       expect(sizes).toEqual([128, 128, 3 * 128 + 4 * 8]);
     } finally {
       process.argv = argv;

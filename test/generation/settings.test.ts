@@ -127,7 +127,7 @@ describe('settings of a call', () => {
 
   test('unknown names are refused, with the right spelling where there is one', async () => {
     expect(await message({ topk: 3 })).toMatchInlineSnapshot(
-      `"InputError: generate: there is no such argument: got topk. docs/parity-generate.md lists all of them."`,
+      `"InputError: generate: there is no such argument: got topk. Write topK."`,
     );
     expect(await message({ top_k: 3 })).toMatchInlineSnapshot(
       `"InputError: generate: there is no such argument: got top_k. Write topK."`,

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GreyImage } from '../../src/io/image.ts';
-import { decodeImage, encodeJpeg, encodePng, loadImage, saveImage } from '../../src/node/images.ts';
+import { decodeImage, encodeJpeg, encodePng, readImage, saveImage } from '../../src/node/images.ts';
 import { difference, pillow, pillowBytes, pillowImage, pillowPath, sha256 } from '../io/pillow.ts';
 
 let folder: string;
@@ -142,7 +142,7 @@ describe('loadImage', () => {
       bytes,
       copy.buffer,
     ]) {
-      expect(await loadImage(input)).toEqual(expected);
+      expect(await readImage(input)).toEqual(expected);
     }
   });
 
@@ -154,12 +154,12 @@ describe('loadImage', () => {
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
     const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     try {
-      expect(await loadImage(`${base}/a.png`)).toEqual(pillowImage('rgb.png'));
-      await expect(loadImage(new URL(`${base}/b.png`))).rejects.toThrow(/no picture: got status 404 \(http:.*b\.png\)/);
+      expect(await readImage(`${base}/a.png`)).toEqual(pillowImage('rgb.png'));
+      await expect(readImage(new URL(`${base}/b.png`))).rejects.toThrow(/no picture: got status 404 \(http:.*b\.png\)/);
     } finally {
       server.close();
     }
-    await expect(loadImage(`${base}/a.png`)).rejects.toThrow(/loadImage: no answer/);
+    await expect(readImage(`${base}/a.png`)).rejects.toThrow(/loadImage: no answer/);
   });
 
   it('ends a download by its signal, before the answer and in the middle of it, and says when one breaks off', async () => {
@@ -175,10 +175,10 @@ describe('loadImage', () => {
     try {
       for (const name of ['silent', 'half']) {
         controller = new AbortController();
-        const error: unknown = await loadImage(`${base}/${name}`, { signal: controller.signal }).catch(e => e);
+        const error: unknown = await readImage(`${base}/${name}`, { signal: controller.signal }).catch(e => e);
         expect(error, name).toBe(controller.signal.reason);
       }
-      await expect(loadImage(`${base}/cut`)).rejects.toThrow(`loadImage: the download broke off (${base}/cut)`);
+      await expect(readImage(`${base}/cut`)).rejects.toThrow(`loadImage: the download broke off (${base}/cut)`);
     } finally {
       server.closeAllConnections();
       server.close();
@@ -186,8 +186,8 @@ describe('loadImage', () => {
   });
 
   it('names a path that does not exist', async () => {
-    await expect(loadImage('no/such.png')).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: no readable file: got no such file or directory (no/such.png). Check the path.]`,
+    await expect(readImage('no/such.png')).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: readImage: no readable file: got no such file or directory (no/such.png). Check the path.]`,
     );
   });
 });

@@ -3,7 +3,8 @@ import { DeviceError, InputError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
-import type { ProgressEvent, StepEvent } from '../../src/pipeline/diffedit/types.ts';
+import type { StepEvent } from '../../src/pipeline/diffusion/sampling-loop.ts';
+import type { ProgressEvent } from '../../src/pipeline/runtime/progress.ts';
 import { DDIMScheduler } from '../../src/schedulers/index.ts';
 import { maxError } from '../support/close.ts';
 import { diskFolder } from '../support/folder.ts';
@@ -240,7 +241,9 @@ describe('a run', () => {
   });
 
   test('hands each phase its own guidance and negatives', async () => {
-    const first = { ...few, ...prompts, numMapsPerMask: 1, numInferenceSteps: 2, inpaintStrength: 1, seed: 5 };
+    const [mask, invert] = [{ numMapsPerMask: 1 }, { inpaintStrength: 1 }];
+    const steps = { ...few, numInferenceSteps: 2 };
+    const first = { ...steps, ...prompts, ...mask, ...invert, seed: 5 };
     const dark = await pipeline.encodePrompt('dark');
     const all = await pipeline.run({
       ...first,
@@ -249,10 +252,14 @@ describe('a run', () => {
       outputType: 'latent',
       returnLatents: true,
     });
-    const found = await pipeline.generateMask({ ...first, guidanceScale: 1, generator: seeded(5) });
+    const found = await pipeline.generateMask({
+      ...{ ...steps, ...prompts, ...mask },
+      guidanceScale: 1,
+      generator: seeded(5),
+    });
     expect(all.mask?.map).toEqual(found.map);
     const { latents } = await pipeline.invert({
-      ...first,
+      ...{ ...steps, ...invert, image },
       prompt: SOURCE,
       negativePrompt: 'dark',
       generator: seeded(5),

@@ -1,9 +1,10 @@
 /** What happens when calls end early, meet each other, or are asked late. */
+
 import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import { directory } from '../../src/node/files.ts';
 import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
-import type { Phase, ProgressEvent } from '../../src/pipeline/diffedit/types.ts';
+import type { Phase, ProgressEvent } from '../../src/pipeline/runtime/progress.ts';
 import { DDIMScheduler } from '../../src/schedulers/index.ts';
 import { maxError } from '../support/close.ts';
 import { type Counter, countDevice } from '../support/counting.ts';

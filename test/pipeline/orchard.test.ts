@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { RgbImage } from '../../src/io/image.ts';
-import { loadImage } from '../../src/node/images.ts';
+import { readImage } from '../../src/node/images.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';
@@ -25,7 +25,7 @@ describe.each(['float32', 'float16'] as const)('the orchard model in %s', dtype 
     const gpu = await testGpu({ half: 'f16-packed' });
     pipeline = await openPipeline('models/orchard/stable-diffusion', { dtype, gpu });
     const sample = new URL(`../../models/orchard/samples/${golden.json.image}`, import.meta.url);
-    image = await loadImage(new Uint8Array(readFileSync(sample)));
+    image = await readImage(new Uint8Array(readFileSync(sample)));
   });
   afterAll(() => pipeline.dispose());
 

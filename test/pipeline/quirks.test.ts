@@ -137,9 +137,10 @@ describe('Q5: with guidance and v prediction', () => {
 });
 
 test('grey masks are cut at one half by an edit, and a threshold is without effect on them', async () => {
+  const { inpaintStrength: _, ...steps } = few;
   const find = (more: object) =>
     pipeline.generateMask({
-      ...{ ...few, image, sourcePrompt: SOURCE, targetPrompt: TARGET, numMapsPerMask: 1, generator: seeded(0) },
+      ...{ ...steps, image, sourcePrompt: SOURCE, targetPrompt: TARGET, numMapsPerMask: 1, generator: seeded(0) },
       ...more,
     });
   const soft = (await find({ continuous: true })).mask;

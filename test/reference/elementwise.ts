@@ -45,11 +45,3 @@ export function binary(
 ): Float64Array {
   return Float64Array.from({ length: a.length }, (_, i) => f(a[i], b[at(i)]));
 }
-
-/** value * gelu(gate) of rows of 2 * width. */
-export function geglu(x: ArrayLike<number>, width: number): Float64Array {
-  return Float64Array.from({ length: x.length / 2 }, (_, i) => {
-    const start = Math.floor(i / width) * 2 * width + (i % width);
-    return x[start] * functions.gelu(x[start + width]);
-  });
-}

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { DDIMInverseScheduler, DDIMScheduler, linspace } from '../../src/schedulers/index.ts';
+import { linspace } from '../../src/schedulers/betas.ts';
+import { DDIMInverseScheduler, DDIMScheduler } from '../../src/schedulers/index.ts';
 import { loadGolden } from '../support/golden.ts';
 import { fieldsOf, floats, loadNumbers } from '../support/scheduler-numbers.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
-import { loadImage } from '../../src/node/images.ts';
+import { readImage } from '../../src/node/images.ts';
 
 it('the demo makes its pictures with the built program, and says where they lie', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'pentimento-demo-'));
@@ -14,7 +14,7 @@ it('the demo makes its pictures with the built program, and says where they lie'
   expect(stderr).toContain('a basket of pears -> a bowl of pears');
   expect(stdout.match(/^times .* total \d+\.\d s; the mask covers \d+ % of the picture$/gm)).toHaveLength(2);
   expect((await readdir(folder)).sort()).toEqual(['out.mask.png', 'out.png', 'out.sheet.png']);
-  const picture = await loadImage(join(folder, 'out.png'));
+  const picture = await readImage(join(folder, 'out.png'));
   expect([picture.width, picture.height]).toEqual([128, 128]);
   await rm(folder, { recursive: true });
 });

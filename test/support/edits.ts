@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { rgbToGrey } from '../../src/io/image.ts';
-import { loadImage } from '../../src/node/images.ts';
+import { readImage } from '../../src/node/images.ts';
 
 /** Edits with the embedded model as the peer made them: settings in golden.json, pictures and latent masks as PNG. */
 export interface RecordedEdit {
@@ -22,9 +22,9 @@ export function readEdits(): RecordedEdit[] {
 }
 
 export async function recordedPicture(name: string): Promise<Uint8Array | Uint8ClampedArray> {
-  return (await loadImage(new URL(`${name}.png`, FOLDER))).data;
+  return (await readImage(new URL(`${name}.png`, FOLDER))).data;
 }
 
 export async function recordedMask(name: string): Promise<number[]> {
-  return Array.from(rgbToGrey(await loadImage(new URL(`${name}.mask.png`, FOLDER))).data);
+  return Array.from(rgbToGrey(await readImage(new URL(`${name}.mask.png`, FOLDER))).data);
 }

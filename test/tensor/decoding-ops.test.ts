@@ -84,17 +84,21 @@ describe('operations of decoders', () => {
     const graph = new Graph(gpu);
     const lengths = graph.constant([1, 0], [1, 2], 'uint32');
     const x = { tensor: graph.constant(randoms(16), [2, 1, 8]), offset: 0 };
-    const narrow = graph.constant(randoms(12), [2, 2, 3]);
+    const [narrowTensor, otherTensor] = [DeviceTensor.create(gpu, [2, 2, 3]), DeviceTensor.create(gpu, [3, 2, 8])];
+    const narrow = graph.input(narrowTensor);
     expect(() => cacheAppend(narrow, x, lengths)).toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: cacheAppend: not a cache: expected [N, capacity, a multiple of 8] with memory of its own, got [2, 2, 3]. Pass graph.input(cache).]`,
     );
-    const other = graph.constant(randoms(48), [3, 2, 8]);
+    const other = graph.input(otherTensor);
     expect(() => cacheAppend(other, x, lengths)).toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: cacheAppend: the new rows belong to other sequences: expected [3, L, ...], got [2, 1, 8]]`,
     );
     expect(() => cacheGather(other.scale(2), lengths, lengths, 1)).toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: cacheGather: not a cache: expected [N, capacity, a multiple of 8] with memory of its own, got [3, 2, 8]. Pass graph.input(cache).]`,
     );
+    // Fixed values are each plan's own.
+    expect(() => cacheAppend(graph.constant(randoms(32), [2, 2, 8]), x, lengths)).toThrow('cacheAppend: not a cache');
+    for (const tensor of [narrowTensor, otherTensor]) tensor.dispose();
   });
 
   it.each([3, 40])('a gated feed-forward of %i rows takes three kernels', async rows => {

@@ -6,34 +6,48 @@
 import { ConfigReader } from '../config-reader.ts';
 
 const FIX = 'Use the folder of a BLIP captioning model as transformers saves it.';
-const ACTIVATIONS = ['gelu', 'gelu_new', 'quick_gelu', 'relu'] as const;
 
-export type BlipActivation = (typeof ACTIVATIONS)[number];
+/** Names of the functions in the feed-forward networks; gelu_new is the tanh approximation, quick_gelu x sigmoid(1.702 x). */
+export type BlipActivation = 'gelu' | 'gelu_new' | 'quick_gelu' | 'relu';
+const ACTIVATIONS: readonly BlipActivation[] = ['gelu', 'gelu_new', 'quick_gelu', 'relu'];
 
 /** Config of the picture's encoder, a ViT. */
 export interface BlipVisionConfig {
+  /** Width of a token: D. */
   readonly width: number;
+  /** Width inside the feed-forward networks. */
   readonly hiddenWidth: number;
+  /** Transformer blocks. */
   readonly layers: number;
+  /** Attention heads; divides D. */
   readonly heads: number;
   /** Side in pixels of the pictures that the position embeddings were trained on. */
   readonly imageSize: number;
   /** Side in pixels of a patch. */
   readonly patchSize: number;
+  /** Function in the feed-forward networks. */
   readonly activation: BlipActivation;
+  /** Added to variances: 1e-5. */
   readonly normEps: number;
 }
 
 /** Config of the text decoder, a BERT that looks at the picture. */
 export interface BlipTextConfig {
+  /** Number of ids: V. */
   readonly vocabulary: number;
+  /** Width of a token: D. */
   readonly width: number;
+  /** Width inside the feed-forward networks. */
   readonly hiddenWidth: number;
+  /** Transformer blocks. */
   readonly layers: number;
+  /** Attention heads; divides D. */
   readonly heads: number;
   /** Longest caption in tokens. */
   readonly positions: number;
+  /** Function in the feed-forward networks. */
   readonly activation: BlipActivation;
+  /** Added to variances: 1e-12. */
   readonly normEps: number;
   /** What a caption begins with: [DEC]. */
   readonly startId: number;
@@ -45,7 +59,9 @@ export interface BlipTextConfig {
 
 /** Config of BlipForConditionalGeneration. */
 export interface BlipConfig {
+  /** The picture's encoder. */
   readonly vision: BlipVisionConfig;
+  /** The text decoder. */
   readonly text: BlipTextConfig;
 }
 

@@ -153,10 +153,11 @@ export interface BlipTextStep {
 
 /** Token ids and a picture to logits of the next token. */
 export class BlipTextDecoder extends Module {
+  /** Sizes of the network. */
   readonly config: BlipTextConfig;
-  readonly embeddings: BlipTextEmbeddings;
-  readonly layers: readonly BlipTextLayer[];
-  readonly head: BlipTextHead;
+  /** @internal */ readonly embeddings: BlipTextEmbeddings;
+  /** @internal */ readonly layers: readonly BlipTextLayer[];
+  /** @internal */ readonly head: BlipTextHead;
 
   constructor(w: Weights, config: BlipTextConfig, pictureWidth: number) {
     super(w);

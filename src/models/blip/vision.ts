@@ -134,10 +134,11 @@ export class BlipVisionLayer extends Module {
 
 /** Pixels to the rows that the text decoder looks at. */
 export class BlipVisionModel extends Module {
+  /** Sizes of the network. */
   readonly config: BlipVisionConfig;
-  readonly embeddings: BlipVisionEmbeddings;
-  readonly layers: readonly BlipVisionLayer[];
-  readonly postNorm: LayerNorm;
+  /** @internal */ readonly embeddings: BlipVisionEmbeddings;
+  /** @internal */ readonly layers: readonly BlipVisionLayer[];
+  /** @internal */ readonly postNorm: LayerNorm;
 
   constructor(w: Weights, config: BlipVisionConfig) {
     super(w);

@@ -96,10 +96,11 @@ export class ClipLayer extends Module {
 
 /** Token ids to text embeddings. */
 export class ClipTextModel extends Module {
+  /** Sizes of the network. */
   readonly config: ClipTextConfig;
-  readonly embeddings: ClipEmbeddings;
-  readonly layers: readonly ClipLayer[];
-  readonly finalNorm: LayerNorm;
+  /** @internal */ readonly embeddings: ClipEmbeddings;
+  /** @internal */ readonly layers: readonly ClipLayer[];
+  /** @internal */ readonly finalNorm: LayerNorm;
 
   constructor(weights: Weights, config: ClipTextConfig) {
     // Newer writers leave the prefix out.

@@ -11,6 +11,7 @@ export interface UNetLevel {
   readonly channels: number;
   /** Residual blocks on the way down; the way up has one more. */
   readonly layers: number;
+  /** Attention heads; each is channels / heads wide. */
   readonly heads: number;
   /** Width of the text embeddings that cross-attention reads. */
   readonly contextWidth: number;
@@ -22,39 +23,55 @@ export interface UNetLevel {
 
 /** Config of UNet2DConditionModel. */
 export interface UNetConfig {
+  /** Channels of the latents that come in: 4. */
   readonly inChannels: number;
+  /** Channels of the prediction: 4. */
   readonly outChannels: number;
   /** Latent [height, width] that the model was trained on. */
   readonly sampleSize: readonly [number, number];
   /** Highest resolution first. */
   readonly levels: readonly UNetLevel[];
+  /** Transformer blocks at the lowest resolution. */
   readonly midDepth: number;
   /** Width T of the time embedding. */
   readonly timeWidth: number;
   /** Cosines before sines. */
   readonly flipSinToCos: boolean;
+  /** Frequencies of the time embedding are 10000^(-i / (T0 / 2 - freqShift)), T0 the first level's width; 0 in Stable Diffusion. */
   readonly freqShift: number;
   /** The network sees 2x - 1. */
   readonly centerInputSample: boolean;
+  /** Groups of every GroupNorm; divides all channel counts. */
   readonly normGroups: number;
+  /** Added to variances: 1e-5. */
   readonly normEps: number;
+  /** Pixels of zeros around a map before it is halved: 0 or 1. */
   readonly downsamplePadding: number;
+  /** Side of the first kernel, odd. */
   readonly convInKernel: number;
+  /** Side of the last kernel, odd. */
   readonly convOutKernel: number;
 }
 
 /** Config of AutoencoderKL. */
 export interface VaeConfig {
+  /** Channels of pictures that are encoded: 3. */
   readonly inChannels: number;
+  /** Channels of decoded pictures: 3. */
   readonly outChannels: number;
+  /** Channels of latents: 4. */
   readonly latentChannels: number;
   /** Highest resolution first; each further level halves the sides. */
   readonly channels: readonly number[];
   /** Residual blocks of an encoder level; a decoder level has one more. */
   readonly layers: number;
+  /** Groups of every GroupNorm; divides all channel counts. */
   readonly normGroups: number;
+  /** Whether the lowest level has an attention block. */
   readonly midAttention: boolean;
+  /** Whether a 1x1 convolution follows the encoder. */
   readonly quantConv: boolean;
+  /** Whether a 1x1 convolution precedes the decoder. */
   readonly postQuantConv: boolean;
   /** Picture side in pixels that the model was trained on, the tile of tiled runs. */
   readonly sampleSize: number;
@@ -64,14 +81,21 @@ export interface VaeConfig {
 
 /** Config of CLIPTextModel. */
 export interface ClipTextConfig {
+  /** Number of ids: V. */
   readonly vocabulary: number;
+  /** Width of the embeddings: D. */
   readonly width: number;
+  /** Width inside the feed-forward networks, 4 D. */
   readonly hiddenWidth: number;
+  /** Transformer blocks. */
   readonly layers: number;
+  /** Attention heads; divides D. */
   readonly heads: number;
   /** Longest input in tokens. */
   readonly positions: number;
+  /** Function in the feed-forward networks; quick_gelu is x sigmoid(1.702 x). */
   readonly activation: 'gelu' | 'quick_gelu';
+  /** Added to variances: 1e-5. */
   readonly normEps: number;
 }
 

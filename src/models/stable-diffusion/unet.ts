@@ -77,14 +77,15 @@ export class TimeEmbedding extends Module {
 
 /** Predicts the noise (or velocity, or clean latents) in a batch of latents, guided by text. */
 export class UNet2DConditionModel extends Module {
+  /** Sizes of the network. */
   readonly config: UNetConfig;
-  readonly timeEmbedding: TimeEmbedding;
-  readonly convIn: Conv2d;
-  readonly downBlocks: readonly UNetBlock[];
-  readonly midBlock: UNetMidBlock;
-  readonly upBlocks: readonly UNetBlock[];
-  readonly normOut: GroupNorm;
-  readonly convOut: Conv2d;
+  /** @internal */ readonly timeEmbedding: TimeEmbedding;
+  /** @internal */ readonly convIn: Conv2d;
+  /** @internal */ readonly downBlocks: readonly UNetBlock[];
+  /** @internal */ readonly midBlock: UNetMidBlock;
+  /** @internal */ readonly upBlocks: readonly UNetBlock[];
+  /** @internal */ readonly normOut: GroupNorm;
+  /** @internal */ readonly convOut: Conv2d;
 
   constructor(w: Weights, config: UNetConfig) {
     super(w);

@@ -14,16 +14,23 @@ import { type VaeConfig, vaeScaleFactor } from './config.ts';
 
 /** Sides of a square tile in pixels and in latents, and the share of a tile that its neighbour covers too. */
 export interface TileSizes {
+  /** Side of a tile of a picture, in pixels. */
   readonly pixels: number;
+  /** Side of the same tile in latents. */
   readonly latents: number;
+  /** Share of the side, 0 to 1: 0.25. */
   readonly overlap: number;
 }
 
 /** A rectangle of the input. */
 export interface Tile {
+  /** First row. */
   readonly top: number;
+  /** First column. */
   readonly left: number;
+  /** Rows. */
   readonly height: number;
+  /** Columns. */
   readonly width: number;
 }
 

@@ -170,11 +170,12 @@ export class VaeDecoder extends Module {
 
 /** Encoder, decoder, and the 1x1 convolutions around the latents. */
 export class AutoencoderKL extends Module {
+  /** Sizes of the networks, and the scaling of latents. */
   readonly config: VaeConfig;
-  readonly encoder: VaeEncoder;
-  readonly quantConv: Conv2d | undefined;
-  readonly postQuantConv: Conv2d | undefined;
-  readonly decoder: VaeDecoder;
+  /** @internal */ readonly encoder: VaeEncoder;
+  /** @internal */ readonly quantConv: Conv2d | undefined;
+  /** @internal */ readonly postQuantConv: Conv2d | undefined;
+  /** @internal */ readonly decoder: VaeDecoder;
 
   constructor(w: Weights, config: VaeConfig) {
     super(w);

@@ -8,7 +8,7 @@ import { Linear } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { RMSNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
-import { type AttentionMasks, embedColumns, type Graph, type Parameter, type Tensor } from '../../tensor/ops.ts';
+import { type AttentionMasks, embedColumns, type Parameter, type Recorder, type Tensor } from '../../tensor/ops.ts';
 import type { T5Activation, T5Config } from './config.ts';
 import { bucketsByDistance } from './relative-buckets.ts';
 
@@ -29,7 +29,7 @@ export class T5PositionBias extends Module {
   }
 
   /** Bias between `length` positions -> f32 [A, 2 length - 1], by key - query from 1 - length on */
-  record(graph: Graph, length: number): Tensor {
+  record(graph: Recorder, length: number): Tensor {
     const { buckets, maxDistance, heads } = this.config;
     const ids = bucketsByDistance(length, { bidirectional: this.bidirectional, buckets, maxDistance });
     const table = { table: this.table, count: buckets, width: heads };

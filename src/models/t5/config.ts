@@ -4,21 +4,27 @@
  */
 import { ConfigReader } from '../config-reader.ts';
 
-/** Names of the functions in the feed-forward networks. */
-export const T5_ACTIVATIONS = ['relu', 'gelu', 'gelu_new', 'silu'] as const;
-export type T5Activation = (typeof T5_ACTIVATIONS)[number];
+/** Names of the functions in the feed-forward networks; gelu_new is the tanh approximation. */
+export type T5Activation = 'relu' | 'gelu' | 'gelu_new' | 'silu';
+const ACTIVATIONS: readonly T5Activation[] = ['relu', 'gelu', 'gelu_new', 'silu'];
 
 /** What the networks need to know of a T5 folder. */
 export interface T5Config {
+  /** Number of ids: V. */
   readonly vocabulary: number;
   /** Width of the residual stream: D. */
   readonly width: number;
   /** Width of a head; all heads together need not be as wide as the stream. */
   readonly headWidth: number;
+  /** Attention heads. */
   readonly heads: number;
+  /** Width inside the feed-forward networks. */
   readonly hiddenWidth: number;
+  /** Transformer blocks of the encoder. */
   readonly encoderLayers: number;
+  /** Transformer blocks of the decoder. */
   readonly decoderLayers: number;
+  /** Function in the feed-forward networks. */
   readonly activation: T5Activation;
   /** The feed-forward network multiplies two projections, the activation on the first. */
   readonly gated: boolean;
@@ -26,12 +32,15 @@ export interface T5Config {
   readonly buckets: number;
   /** Keys farther away than this share a class. */
   readonly maxDistance: number;
+  /** Added to mean squares: 1e-6. */
   readonly normEps: number;
   /** The head is the embedding table, and its input is multiplied by D^-1/2. */
   readonly tied: boolean;
   /** What every answer begins with. */
   readonly startId: number;
+  /** What ends every text. */
   readonly endId: number;
+  /** Fills rows behind their end. */
   readonly padId: number;
 }
 
@@ -103,9 +112,9 @@ function feedForward(c: ConfigReader): Pick<T5Config, 'activation' | 'gated'> {
   const [first, second, ...rest] = String(name).split('-');
   const gated = first === 'gated';
   const plain = name === 'gated-gelu' ? 'gelu_new' : gated ? second : first;
-  const known = T5_ACTIVATIONS.find(activation => activation === plain);
+  const known = ACTIVATIONS.find(activation => activation === plain);
   if (known === undefined || rest.length > 0 || (!gated && second !== undefined)) {
-    c.refuse('feed_forward_proj', name, `one of ${T5_ACTIVATIONS.join(', ')}, or one of them behind "gated-"`);
+    c.refuse('feed_forward_proj', name, `one of ${ACTIVATIONS.join(', ')}, or one of them behind "gated-"`);
   }
-  return { activation: c.oneOf('dense_act_fn', T5_ACTIVATIONS, known), gated: c.boolean('is_gated_act', gated) };
+  return { activation: c.oneOf('dense_act_fn', ACTIVATIONS, known), gated: c.boolean('is_gated_act', gated) };
 }

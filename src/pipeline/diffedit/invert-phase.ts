@@ -1,115 +1,22 @@
 /** From the picture towards its noise, every step kept: DiffEdit's second phase. */
-import { InputError, ShapeError } from '../../core/errors.ts';
+
 import type { NdArray } from '../../core/ndarray.ts';
-import { dim, type Shape, sizeOf } from '../../core/shape.ts';
-import {
-  applyStep,
-  autoCorrelationGradient,
-  type DDIMInverseScheduler,
-  type Generator,
-  regularise,
-  type StepCoefficients,
-} from '../../schedulers/index.ts';
+import { sizeOf } from '../../core/shape.ts';
+import { applyStep, regularise, type ScheduledStep } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import { embeddingRows } from '../diffusion/denoiser.ts';
+import { type DenoiserSize, embeddingRows } from '../diffusion/denoiser.ts';
 import { drawLatents, type EncodedPictures } from '../diffusion/image-latents.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
-import { runSteps, type Schedule, stepValuesOf } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type PhaseReport, type Session } from '../runtime/device-call.ts';
-import {
-  checkCount,
-  checkNumber,
-  checkPrompts,
-  checkStrength,
-  type PromptNames,
-  promptNames,
-  stepsOf,
-  withDefaults,
-} from './checks.ts';
-import type { Parts } from './parts.ts';
-import type { Generators, InvertArgs, StepEvent } from './types.ts';
+import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
+import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/device-call.ts';
+import { swapFirst } from './edit-inputs.ts';
+import type { Guidance, InvertRequest, Regularisation } from './request.ts';
 
-type Defaulted =
-  | 'numInferenceSteps'
-  | 'inpaintStrength'
-  | 'guidanceScale'
-  | 'callbackSteps'
-  | 'lambdaAutoCorr'
-  | 'lambdaKl'
-  | 'numRegSteps'
-  | 'numAutoCorrRolls';
-
-/** Arguments with the defaults filled in. */
-export type InvertSettings = InvertArgs & { readonly [K in Defaulted]-?: number };
-
-/**
- * Fills in the defaults and checks everything that needs no model.
- * @throws InputError or ShapeError
- */
-export function invertSettings(op: string, a: InvertArgs, names: PromptNames = promptNames('')): InvertSettings {
-  const s = withDefaults(a, {
-    numInferenceSteps: 50,
-    inpaintStrength: 0.8,
-    guidanceScale: 7.5,
-    callbackSteps: 1,
-    lambdaAutoCorr: 20,
-    lambdaKl: 20,
-    numRegSteps: 0,
-    numAutoCorrRolls: 5,
-  });
-  checkStrength(op, s.inpaintStrength, 'inpaintStrength');
-  checkCount(op, s.callbackSteps, 'callbackSteps');
-  checkPrompts(op, s, names);
-  checkNumber(op, s.guidanceScale, 'guidanceScale');
-  checkCount(op, s.numRegSteps, 'numRegSteps', 0);
-  checkCount(op, s.numAutoCorrRolls, 'numAutoCorrRolls');
-  for (const name of ['lambdaAutoCorr', 'lambdaKl'] as const) checkNumber(op, s[name], name);
-  return s;
-}
-
-/**
- * Checks what regularised inversion asks for beyond the plain one; nothing where it is off.
- * @param o.shape [B, C, h, w] of the latents
- * @throws InputError for several generators; ShapeError for several pictures where diffusers crashes, or sides that the
- * pyramid cannot halve
- */
-export function checkRegularised(
-  op: string,
-  s: InvertSettings,
-  o: { readonly shape: Shape; readonly generator: Generators; readonly scheduler: DDIMInverseScheduler },
-): void {
-  if (s.numRegSteps === 0) return;
-  oneGenerator(op, o.generator);
-  const { predictionType } = o.scheduler.config;
-  if (dim(o.shape, 0) > 1 && s.guidanceScale > 1 && predictionType !== 'epsilon') {
-    throw new ShapeError({
-      op,
-      problem: `guided inversion of several pictures cannot be regularised with ${predictionType}`,
-      expected: 'one picture',
-      received: dim(o.shape, 0),
-      path: 'numRegSteps',
-      fix: 'Invert the pictures one by one, or with guidanceScale 1.',
-    });
-  }
-  // A dry run: only its checks are wanted.
-  const plane = [1, 1, ...o.shape.slice(2)];
-  if (s.lambdaAutoCorr > 0) autoCorrelationGradient(new Float32Array(sizeOf(plane)), plane, () => 0);
-}
-
-/** The steps of an inversion, ascending. */
-export function invertSchedule(op: string, scheduler: DDIMInverseScheduler, s: InvertSettings): Schedule {
-  scheduler.setTimesteps(s.numInferenceSteps);
-  const all = scheduler.timesteps;
-  const timesteps = all.slice(0, stepsOf(op, all.length, s.inpaintStrength, 'inpaintStrength'));
-  return { timesteps, steps: timesteps.map(t => scheduler.stepCoefficients(t)) };
-}
-
-export interface InvertInputs {
-  readonly settings: InvertSettings;
-  readonly schedule: Schedule;
+/** The networks' part of an inversion's request. */
+export interface EncodedInversion {
   readonly embeddings: Embeddings;
   readonly pictures: EncodedPictures;
-  readonly generator: Generators;
 }
 
 /** Latents of all steps on the device, noisiest first. */
@@ -127,43 +34,51 @@ export interface History {
  * @see diffusers StableDiffusionDiffEditPipeline.invert
  */
 export async function* invertPhase(
-  session: Session,
-  parts: Parts,
-  inputs: InvertInputs,
+  call: DeviceCall,
+  model: LatentDiffusion,
+  request: InvertRequest,
+  { embeddings, pictures }: EncodedInversion,
 ): AsyncGenerator<StepEvent, History> {
-  const { settings: s, schedule, embeddings, pictures, generator } = inputs;
-  const report = session.phase('invert', schedule.timesteps.length);
-  const batch = dim(embeddings.positive.shape, 0);
-  const clean = drawLatents(pictures, batch, { repeat: 1, generator, scaling: parts.vae.scalingFactor });
-  const frames = schedule.timesteps.length;
-  const tensor = session.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
+  const { batch, schedule, generator, regularisation } = request;
+  const frames = schedule.length;
+  const report = call.phase('invert', frames);
+  const clean = drawLatents(pictures, batch, { repeat: 1, generator, scaling: model.autoencoder.scalingFactor });
+  const tensor = call.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
   const history = { tensor, frames, batch, clean };
-  const loop = s.numRegSteps > 0 ? regularised : plain;
-  yield* loop(session, parts, { ...inputs, report }, history);
+  const work = { request, rows: promptRows(embeddings), report };
+  if (regularisation) yield* regularised(call, model, { ...work, regularisation }, history);
+  else yield* plain(call, model, work, history);
   return history;
 }
 
+/** What both loops work with. */
+interface InvertWork {
+  readonly request: InvertRequest;
+  /** Of the UNet's batch. */
+  readonly rows: readonly NdArray[];
+  readonly report: PhaseReport;
+}
+
 async function* plain(
-  session: Session,
-  parts: Parts,
-  inputs: InvertInputs & { report: PhaseReport },
+  call: DeviceCall,
+  model: LatentDiffusion,
+  { request, rows, report }: InvertWork,
   to: History & { clean: NdArray },
 ): AsyncGenerator<StepEvent, void> {
-  const { settings: s, schedule } = inputs;
-  const { denoiser } = parts;
-  const size = sizeFor(to.clean, s.guidanceScale);
-  const shape = { ...size, noise: false, history: to.frames };
-  const { io, plan } = await denoiser.step(session, shape, promptRows(inputs.embeddings));
+  const { schedule, guidance, callback, callbackSteps } = request;
+  const { denoiser } = model;
+  const shape = { ...sizeFor(to.clean, guidance), noise: false, history: to.frames };
+  const program = await denoiser.step(call, shape, rows);
+  const { io } = program;
   io.latents.write(to.clean.data);
-  yield* runSteps(session, {
-    ...s,
-    phase: 'invert',
-    report: inputs.report,
-    timesteps: schedule.timesteps,
+  yield* runSteps(call, {
+    ...{ phase: 'invert', report, callback, callbackSteps },
+    timesteps: schedule.map(step => step.timestep),
     submit: i => {
-      const values = stepValuesOf(schedule.steps[i] as StepCoefficients, s.guidanceScale);
-      denoiser.set(io, schedule.timesteps[i] as number, { ...values, historyIndex: to.frames - 1 - i });
-      plan.run();
+      const { timestep, coefficients } = schedule[i] as ScheduledStep;
+      const values = stepValuesOf(coefficients, guidance.scale);
+      denoiser.set(io, timestep, { ...values, historyIndex: to.frames - 1 - i });
+      program.run();
     },
     latents: async () => asArray(await io.latents.read(), io.latents.shape),
   });
@@ -172,39 +87,34 @@ async function* plain(
 
 /** Every prediction is pushed towards white noise on the host before its step. */
 async function* regularised(
-  session: Session,
-  parts: Parts,
-  inputs: InvertInputs & { report: PhaseReport },
+  call: DeviceCall,
+  model: LatentDiffusion,
+  { request, rows, report, regularisation }: InvertWork & { readonly regularisation: Regularisation },
   to: History & { clean: NdArray },
 ): AsyncGenerator<StepEvent, void> {
-  const { settings: s, schedule, generator } = inputs;
-  const { denoiser, inverseScheduler } = parts;
-  const rolls = oneGenerator('invert', generator);
-  const size = sizeFor(to.clean, s.guidanceScale);
-  const { io, plan } = await denoiser.noise(session, size, promptRows(inputs.embeddings));
+  const { schedule, guidance, callback, callbackSteps } = request;
+  const { generator: rolls, ...settings } = regularisation;
+  const { denoiser, inverseSampler } = model;
+  const program = await denoiser.noise(call, sizeFor(to.clean, guidance), rows);
+  const { io } = program;
   const all = new Float32Array(sizeOf(to.tensor.shape));
   let x = to.clean;
-  yield* runSteps(session, {
-    ...s,
-    phase: 'invert',
-    report: inputs.report,
-    timesteps: schedule.timesteps,
+  yield* runSteps(call, {
+    ...{ phase: 'invert', report, callback, callbackSteps },
+    timesteps: schedule.map(step => step.timestep),
     submit: async i => {
-      const t = schedule.timesteps[i] as number;
+      const { timestep, coefficients } = schedule[i] as ScheduledStep;
       io.latents.write(x.data);
-      denoiser.set(io, t, { guidance: s.guidanceScale });
-      plan.run();
+      denoiser.set(io, timestep, { guidance: guidance.scale });
+      program.run();
       const predicted = asArray(await io.output.read(), x.shape);
       const e = regularise(predicted, x, {
-        numRegSteps: s.numRegSteps,
-        lambdaAutoCorr: s.lambdaAutoCorr,
-        lambdaKl: s.lambdaKl,
-        numAutoCorrRolls: s.numAutoCorrRolls,
-        epsilon: inverseScheduler.getEpsilonCoefficients(t),
-        guided: size.guided,
+        ...settings,
+        epsilon: inverseSampler.getEpsilonCoefficients(timestep),
+        guided: guidance.guided,
         draw: bound => rolls.randint(bound),
       });
-      x = applyStep(schedule.steps[i] as StepCoefficients, e, x).prevSample;
+      x = applyStep(coefficients, e, x).prevSample;
       all.set(x.data, (to.frames - 1 - i) * x.data.length);
     },
     latents: async () => copyOf(x),
@@ -212,30 +122,14 @@ async function* regularised(
   to.tensor.write(all);
 }
 
-function oneGenerator(op: string, generator: Generators): Generator {
-  if (!Array.isArray(generator)) return generator as Generator;
-  if (generator.length === 1) return generator[0] as Generator;
-  throw new InputError({
-    op,
-    problem: 'regularisation draws from one generator',
-    expected: 1,
-    received: generator.length,
-    path: 'generator',
-    fix: 'Pass one generator for the whole batch.',
-  });
-}
-
 /** Rows for the UNet: the unconditional half first. */
 export function promptRows({ positive, negative }: Embeddings, times = 1): NdArray[] {
   return [...(negative ? embeddingRows(negative, times) : []), ...embeddingRows(positive, times)];
 }
 
-function sizeFor(
-  latents: NdArray,
-  guidanceScale: number,
-): { images: number; height: number; width: number; guided: boolean } {
+function sizeFor(latents: NdArray, { guided }: Guidance): DenoiserSize {
   const [images, , height, width] = latents.shape as [number, number, number, number];
-  return { images, height, width, guided: guidanceScale > 1 };
+  return { images, height, width, guided };
 }
 
 /** The history on the host: [B, T, 4, h, w], noisiest first. */
@@ -243,13 +137,4 @@ export async function readHistory({ tensor, frames, batch }: History): Promise<N
   const data = await tensor.read();
   const item = tensor.shape.slice(1);
   return asArray(swapFirst(data, frames, batch, sizeOf(item)), [batch, frames, ...item]);
-}
-
-/** [a, b, size] -> [b, a, size] */
-export function swapFirst(data: Float32Array, a: number, b: number, size: number): Float32Array {
-  const out = new Float32Array(data.length);
-  for (let i = 0; i < a; i++) {
-    for (let j = 0; j < b; j++) out.set(data.subarray((i * b + j) * size, (i * b + j + 1) * size), (j * a + i) * size);
-  }
-  return out;
 }

@@ -1,79 +1,24 @@
 /** Where source and target prompt disagree about a noisy picture: DiffEdit's first phase. */
-import { InputError } from '../../core/errors.ts';
+
 import type { NdArray } from '../../core/ndarray.ts';
-import { dim, type Shape, sameShape } from '../../core/shape.ts';
 import { blurMap, dilateMap, maskToImages } from '../../io/mask.ts';
-import { type DDIMScheduler, randnBatch } from '../../schedulers/index.ts';
+import { randnBatch } from '../../schedulers/index.ts';
 import { maskThreshold } from '../../tensor/ops/diffusion.ts';
 import { embeddingRows } from '../diffusion/denoiser.ts';
-import { drawLatents, type EncodedPictures, pickRows } from '../diffusion/image-latents.ts';
+import { drawLatents, type EncodedPictures } from '../diffusion/image-latents.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
-import { runSteps } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type Session } from '../runtime/device-call.ts';
-import { checkMaskArgs, stepsOf, withDefaults } from './checks.ts';
-import type { Parts } from './parts.ts';
-import type { GenerateMaskArgs, Generators, MaskOutput, StepEvent } from './types.ts';
+import { pickRows } from '../diffusion/rows.ts';
+import { runSteps, type StepEvent } from '../diffusion/sampling-loop.ts';
+import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
+import type { MaskRequest } from './request.ts';
+import type { MaskOutput } from './types.ts';
 
-type Defaulted =
-  | 'numMapsPerMask'
-  | 'maskEncodeStrength'
-  | 'maskThresholdingRatio'
-  | 'numInferenceSteps'
-  | 'guidanceScale';
-
-/** Arguments with the defaults filled in. */
-export type MaskSettings = GenerateMaskArgs & { readonly [K in Defaulted]-?: number };
-
-/**
- * Fills in the defaults and checks everything that needs no model.
- * @throws InputError or ShapeError
- */
-export function maskSettings(op: string, a: GenerateMaskArgs): MaskSettings {
-  const settings = withDefaults(a, {
-    numMapsPerMask: 10,
-    maskEncodeStrength: 0.5,
-    maskThresholdingRatio: 3,
-    numInferenceSteps: 50,
-    guidanceScale: 7.5,
-  });
-  checkMaskArgs(op, settings);
-  return settings;
-}
-
-/**
- * Checks that every target has its source.
- * @param source [B, L, D] of the source's embeddings
- * @param target of the target's
- * @throws InputError where they differ
- */
-export function checkPair(op: string, source: Shape, target: Shape): void {
-  const [expected, received] = [source.slice(0, 2), target.slice(0, 2)];
-  if (sameShape(expected, received)) return;
-  throw new InputError({
-    op,
-    problem: 'source and target differ in number or length',
-    expected,
-    received,
-    fix: 'Pass as many source prompts as target prompts.',
-  });
-}
-
-/** The timestep whose noise the maps get. */
-export function maskTimestep(op: string, scheduler: DDIMScheduler, s: MaskSettings): number {
-  scheduler.setTimesteps(s.numInferenceSteps);
-  const { timesteps } = scheduler;
-  return timesteps[
-    timesteps.length - stepsOf(op, timesteps.length, s.maskEncodeStrength, 'maskEncodeStrength')
-  ] as number;
-}
-
-export interface MaskInputs {
-  readonly settings: MaskSettings;
-  readonly timestep: number;
+/** The networks' part of a mask request. */
+export interface EncodedMask {
   readonly source: Embeddings;
   readonly target: Embeddings;
   readonly pictures: EncodedPictures;
-  readonly generator: Generators;
 }
 
 /**
@@ -81,23 +26,23 @@ export interface MaskInputs {
  * @see diffusers StableDiffusionDiffEditPipeline.generate_mask
  */
 export async function* maskPhase(
-  session: Session,
-  parts: Parts,
-  inputs: MaskInputs,
+  call: DeviceCall,
+  model: LatentDiffusion,
+  request: MaskRequest,
+  { source, target, pictures }: EncodedMask,
 ): AsyncGenerator<StepEvent, MaskOutput> {
-  const { settings: s, timestep, source, target, pictures, generator } = inputs;
-  const report = session.phase('mask', s.numMapsPerMask);
-  const batch = dim(target.positive.shape, 0);
-  const maps = s.numMapsPerMask;
-  const z = drawLatents(pictures, batch, { repeat: maps, generator, scaling: parts.vae.scalingFactor });
+  const { batch, maps, timestep, generator, guidance } = request;
+  const report = call.phase('mask', maps);
+  const z = drawLatents(pictures, batch, { repeat: maps, generator, scaling: model.autoencoder.scalingFactor });
   const noise = asArray(randnBatch(z.shape, generator), z.shape);
-  const noisy = parts.scheduler.addNoise(z, noise, timestep);
+  const noisy = model.sampler.addNoise(z, noise, timestep);
   const [, , height, width] = z.shape as [number, number, number, number];
-  const guided = s.guidanceScale > 1;
-  const rows = promptRows(source, target, parts.mendQuirks);
-  const { io, plan } = await parts.denoiser.map(session, { images: batch, height, width, guided }, rows);
+  const rows = promptRows(source, target, request.mendQuirks);
+  const size = { images: batch, height, width, guided: guidance.guided };
+  const program = await model.denoiser.map(call, size, rows);
+  const { io } = program;
   let latents = noisy;
-  yield* runSteps(session, {
+  yield* runSteps(call, {
     phase: 'mask',
     report,
     timesteps: new Array<number>(maps).fill(timestep),
@@ -105,24 +50,23 @@ export async function* maskPhase(
       const own = Array.from({ length: batch }, (_, b) => b * maps + map);
       latents = pickRows(noisy, own);
       io.latents.write(latents.data);
-      parts.denoiser.set(io, timestep, { guidance: s.guidanceScale, mapWeight: 1 / maps, mapFirst: map === 0 });
-      plan.run();
+      model.denoiser.set(io, timestep, { guidance: guidance.scale, mapWeight: 1 / maps, mapFirst: map === 0 });
+      program.run();
     },
     latents: async () => copyOf(latents),
   });
-  const mask = session.scope.tensor(io.map.shape, 'float32', 'mask');
-  const threshold = await session.once('threshold', graph => {
-    maskThreshold(graph.input(io.map), graph.input(mask), {
-      ratio: s.maskThresholdingRatio,
-      mean: parts.mendQuirks ? 'image' : 'batch',
-      threshold: s.threshold,
-      continuous: s.continuous,
+  const mask = await call.once('threshold', (graph, scope) => {
+    const target = scope.tensor(io.map.shape, 'float32', 'mask');
+    maskThreshold(graph.input(io.map), graph.input(target), {
+      ratio: request.ratio,
+      mean: request.mendQuirks ? 'image' : 'batch',
+      threshold: request.threshold,
+      continuous: request.continuous,
     });
+    return target;
   });
-  threshold.run();
-  threshold.dispose();
   const shape = [batch, height, width];
-  return finish(asArray(await mask.read(), shape), asArray(await io.map.read(), shape), s);
+  return finish(asArray(mask.data, shape), asArray(await io.map.read(), shape), request);
 }
 
 /** Blocks in the order of the kernel: S = a + g (b - a), T = c + g (d - c). The original has positive and negative swapped. */
@@ -134,12 +78,13 @@ function promptRows(source: Embeddings, target: Embeddings, mend: boolean): NdAr
   return blocks.flatMap(block => embeddingRows(block));
 }
 
-function finish(hard: NdArray, map: NdArray, s: MaskSettings): MaskOutput {
+function finish(hard: NdArray, map: NdArray, { refine, asPictures }: MaskRequest): MaskOutput {
+  const { erode, dilate, blur } = refine;
   let mask = hard;
-  if (s.erode) mask = inverted(dilateMap(inverted(mask), s.erode));
-  if (s.dilate) mask = dilateMap(mask, s.dilate);
-  if (s.blur) mask = blurMap(mask, s.blur);
-  return { mask, map, ...(s.outputType === 'pil' ? { images: maskToImages(mask) } : {}) };
+  if (erode) mask = inverted(dilateMap(inverted(mask), erode));
+  if (dilate) mask = dilateMap(mask, dilate);
+  if (blur) mask = blurMap(mask, blur);
+  return { mask, map, ...(asPictures ? { images: maskToImages(mask) } : {}) };
 }
 
 function inverted(mask: NdArray): NdArray {

@@ -1,18 +1,20 @@
 /** From latents to what the caller asked for. */
 
 import { InputError } from '../../core/errors.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
 import { checkImage, isGrey, type RgbImage } from '../../io/image.ts';
 import { gaussianBlur, maskToImages, pasteBack } from '../../io/mask.ts';
 import { type OutputType, postprocessImage } from '../../io/postprocess.ts';
 import { isPicture } from '../../io/preprocess.ts';
-import { rowsOf } from '../diffusion/autoencoder.ts';
-import type { Session } from '../runtime/device-call.ts';
-import { checkNumber } from './checks.ts';
-import type { Parts } from './parts.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import { rowsOf } from '../diffusion/rows.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import { checkValue } from './argument-checks.ts';
 import type { PasteBack } from './types.ts';
 
+const PASTE_BACK = namesOf<PasteBack>({ image: 1, blur: 1 });
 const TYPES: readonly unknown[] = ['pil', 'np', 'pt', 'latent'];
 
 /** The output type, 'np' with a warning for one that nobody knows. */
@@ -28,10 +30,12 @@ export function outputTypeOf(type: OutputType | undefined, warn: (message: strin
  */
 export function checkPasteBack(
   op: string,
-  { image, blur }: PasteBack,
+  pasteBack: PasteBack,
   o: { readonly outputType: OutputType | undefined; readonly batch: number },
 ): void {
-  if (blur !== undefined) checkNumber(op, blur, 'pasteBack.blur', 0);
+  checkNames(`${op}.pasteBack`, pasteBack, PASTE_BACK);
+  const { image, blur } = pasteBack;
+  if (blur !== undefined) checkValue(op, 'positive', blur, 'pasteBack.blur');
   if ((o.outputType ?? 'pil') !== 'pil') {
     throw new InputError({
       op,
@@ -63,13 +67,13 @@ function isRgb(value: unknown): value is RgbImage {
 
 /** Latents [N, 4, h, w] as the output type says. */
 export async function toOutput(
-  session: Session,
-  parts: Parts,
+  call: DeviceCall,
+  model: LatentDiffusion,
   latents: NdArray,
   type: OutputType,
 ): Promise<RgbImage[] | NdArray> {
   if (type === 'latent') return latents;
-  const pictures = await parts.vae.decode(session, latents);
+  const pictures = await model.autoencoder.decode(call, latents);
   return postprocessImage(pictures, type) as RgbImage[] | NdArray;
 }
 

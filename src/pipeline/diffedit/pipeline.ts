@@ -3,23 +3,29 @@
  * Couairon et al. 2022, https://arxiv.org/abs/2210.11427. Reference: diffusers 0.34.0, StableDiffusionDiffEditPipeline.
  * The phases themselves are in mask-phase, invert-phase and edit-phase; docs/parity.md lists what differs.
  */
-import { DeviceError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
-import { Gpu } from '../../gpu/device.ts';
-import type { RgbImage } from '../../io/index.ts';
+import type { RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
-import { Autoencoder } from '../diffusion/autoencoder.ts';
-import { Denoiser } from '../diffusion/denoiser.ts';
-import { PromptEncoder } from '../diffusion/prompt-encoder.ts';
-import { type OpenedFolder, type OpenedModel, openFolder } from '../diffusion/stable-diffusion-folder.ts';
-import { embedPrompts } from '../guide/helpers.ts';
-import { Session } from '../runtime/device-call.ts';
-import { Component, Memory } from '../runtime/network.ts';
-import { editCall, encodeCall, invertCall, maskCall, runCall } from './calls.ts';
-import type { Parts } from './parts.ts';
-import { checkPretrained, type PretrainedOptions, refusal, warner } from './pretrained-options.ts';
+import { embedPrompts } from '../diffusion/embed-prompts.ts';
+import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { Prompt } from '../diffusion/prompt-arguments.ts';
+import { repeatRows } from '../diffusion/rows.ts';
+import type { StepEvent } from '../diffusion/sampling-loop.ts';
+import {
+  openStableDiffusionFolder,
+  type StableDiffusionFolder,
+  type StableDiffusionNetworks,
+} from '../diffusion/stable-diffusion-folder.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import { DeviceModel, warner } from '../runtime/device-model.ts';
+import { PretrainedModel } from '../runtime/pretrained-model.ts';
+import { type Performed, perform } from './perform.ts';
+import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
+import { OWN_OPTIONS, type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
+import type { Request } from './request.ts';
+import { runRequest } from './run-request.ts';
 import type {
   AsPictures,
   CommonArgs,
@@ -30,66 +36,37 @@ import type {
   InversionOutput,
   InvertArgs,
   MaskOutput,
-  Prompt,
   RunArgs,
   RunOutput,
-  StepEvent,
 } from './types.ts';
 
 export type { PretrainedOptions } from './pretrained-options.ts';
 
 /** Edits pictures with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a device. */
-export class DiffEditPipeline {
-  readonly gpu: Gpu;
-  readonly dtype: 'float32' | 'float16';
+export class DiffEditPipeline extends PretrainedModel {
   readonly scheduler: DDIMScheduler;
   readonly inverseScheduler: DDIMInverseScheduler;
   /** Pixels behind one latent side. */
   readonly vaeScaleFactor: number;
   /** The size in pixels that the model was trained on. */
   readonly defaultSize: { readonly width: number; readonly height: number };
-  readonly #parts: Parts;
-  readonly #components: readonly Component<unknown>[];
-  readonly #memory: Memory;
-  readonly #options: PretrainedOptions;
-  readonly #opened: OpenedFolder;
-  readonly #ownsGpu: boolean;
-  #offload: boolean;
-  #busy: string | undefined;
-  #disposed = false;
+  readonly #device: DeviceModel<StableDiffusionNetworks>;
+  readonly #home: RequestHome;
 
-  private constructor(gpu: Gpu, opened: OpenedFolder, options: PretrainedOptions) {
-    const dtype = options.dtype ?? 'float32';
-    const memory = new Memory();
-    const component = <M>(name: string, from: OpenedModel<M>): Component<M> =>
-      new Component(name, from.model, from.weights, { gpu, memory, dtype, stagingBytes: options.stagingBytes });
-    const [text, unet, vae] = [
-      component('text encoder', opened.text),
-      component('unet', opened.unet),
-      component('vae', opened.vae),
-    ];
-    const warn = warner(options);
-    this.gpu = gpu;
-    this.dtype = dtype;
-    this.#memory = memory;
-    this.#options = options;
-    this.#opened = opened;
-    this.#ownsGpu = options.gpu === undefined;
-    this.#offload = options.modelCpuOffload ?? false;
-    this.#components = [text, unet, vae];
-    this.#parts = {
-      text: new PromptEncoder(text, opened.tokenizer, warn),
-      vae: new Autoencoder(vae),
-      denoiser: new Denoiser(unet),
-      ...opened.schedulers,
-      mendQuirks: options.mendQuirks ?? false,
-      warn,
-    };
-    this.scheduler = opened.schedulers.scheduler;
-    this.inverseScheduler = opened.schedulers.inverseScheduler;
-    this.vaeScaleFactor = this.#parts.vae.factor;
-    const [height, width] = opened.unet.model.config.sampleSize;
-    this.defaultSize = { width: width * this.vaeScaleFactor, height: height * this.vaeScaleFactor };
+  private constructor(
+    device: DeviceModel<StableDiffusionNetworks>,
+    { tokenizer, schedulers }: StableDiffusionFolder,
+    options: PretrainedOptions,
+  ) {
+    super(device);
+    this.#device = device;
+    const samplers = { sampler: schedulers.scheduler, inverseSampler: schedulers.inverseScheduler };
+    const model = new LatentDiffusion(device.networks, tokenizer, samplers, warner(options));
+    this.#home = { model, mendQuirks: options.mendQuirks ?? false };
+    this.scheduler = schedulers.scheduler;
+    this.inverseScheduler = schedulers.inverseScheduler;
+    this.vaeScaleFactor = model.vaeScaleFactor;
+    this.defaultSize = model.defaultSize;
   }
 
   /**
@@ -99,30 +76,15 @@ export class DiffEditPipeline {
    * misshapen tensor; DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
-    checkPretrained('DiffEditPipeline.fromPretrained', options);
+    refuseSafetyChecker('DiffEditPipeline.fromPretrained', options);
+    const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions: OWN_OPTIONS };
     const { variant, scheduler, inverseScheduler } = options;
-    const opened = await openFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
-    let pipeline: DiffEditPipeline | undefined;
-    try {
-      pipeline = new DiffEditPipeline(options.gpu ?? (await Gpu.request()), opened, options);
-      if (!options.modelCpuOffload) await pipeline.#load(options);
-      options.signal?.throwIfAborted();
-      return pipeline;
-    } catch (error) {
-      if (pipeline) pipeline.dispose();
-      else await closeAll(opened);
-      throw error;
-    }
-  }
-
-  /** Device bytes held now: weights, plans, tensors. */
-  get bytes(): number {
-    return this.#memory.bytes;
-  }
-
-  /** The most device bytes that were ever held at once. */
-  get peakBytes(): number {
-    return this.#memory.peak;
+    const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
+      names,
+      options,
+      () => openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) }),
+    );
+    return new DiffEditPipeline(device, opened, options);
   }
 
   /**
@@ -131,7 +93,7 @@ export class DiffEditPipeline {
    * @see diffusers StableDiffusionDiffEditPipeline.generate_mask
    */
   generateMask(args: GenerateMaskArgs): Promise<MaskOutput> {
-    return drain(this.#call('generateMask', args, session => maskCall(session, this.#parts, args)));
+    return drain(this.#perform('generateMask', args, maskRequest, ({ mask }) => mask as MaskOutput));
   }
 
   /**
@@ -145,7 +107,7 @@ export class DiffEditPipeline {
 
   /** `invert` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
   invertSteps(args: InvertArgs): AsyncGenerator<StepEvent, InversionOutput> {
-    return this.#call('invert', args, session => invertCall(session, this.#parts, args));
+    return this.#perform('invert', args, invertRequest, ({ inversion }) => inversion as InversionOutput);
   }
 
   /**
@@ -161,7 +123,9 @@ export class DiffEditPipeline {
 
   /** `edit` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
   editSteps(args: EditArgs): AsyncGenerator<StepEvent, EditOutput> {
-    return this.#call('edit', args, session => editCall(session, this.#parts, args));
+    return this.#perform('edit', args, editRequest, ({ images }) => {
+      return { images: images as RgbImage[] | NdArray, nsfwContentDetected: undefined };
+    });
   }
 
   /**
@@ -176,7 +140,11 @@ export class DiffEditPipeline {
 
   /** `run` step by step: yields after each step of each phase, returns its result. Leaving the loop early frees everything. */
   runSteps(args: RunArgs): AsyncGenerator<StepEvent, RunOutput> {
-    return this.#call('run', args, session => runCall(session, this.#parts, args));
+    return this.#perform('run', args, runRequest, ({ mask, inversion, images }, { timings }) => ({
+      ...(mask ? { mask } : {}),
+      ...(inversion ? { latents: inversion.latents } : {}),
+      ...{ images: images as RgbImage[] | NdArray, timings: { ...timings } },
+    }));
   }
 
   /**
@@ -188,7 +156,13 @@ export class DiffEditPipeline {
     prompt: Prompt,
     options: EncodePromptOptions = {},
   ): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> {
-    return drain(this.#call('encodePrompt', options, session => encodeCall(session, this.#parts, prompt, options)));
+    const work = async (call: DeviceCall): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> => {
+      const { prompts, copies } = encodeRequest(prompt, options, this.#home);
+      const { positive, negative } = await this.#home.model.prompts.encode(call, prompts);
+      const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
+      return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
+    };
+    return this.#device.call('encodePrompt', options, work);
   }
 
   /** One embedding for many sentences, [1, L, D]; the function of the same name says how. */
@@ -196,20 +170,13 @@ export class DiffEditPipeline {
     return embedPrompts(this, sentences, options);
   }
 
-  /** Keeps one network on the device at a time, for the length of its work; weights stream from their files again. */
-  enableModelCpuOffload(): void {
-    this.#idle('enableModelCpuOffload');
-    this.#offload = true;
-    for (const component of this.#components) component.unload();
-  }
-
   /** Decodes pictures one at a time: less memory, the same numbers. */
   enableVaeSlicing(): void {
-    this.#parts.vae.slicing = true;
+    this.#home.model.autoencoder.slicing = true;
   }
 
   disableVaeSlicing(): void {
-    this.#parts.vae.slicing = false;
+    this.#home.model.autoencoder.slicing = false;
   }
 
   /**
@@ -219,11 +186,34 @@ export class DiffEditPipeline {
    * @see diffusers AutoencoderKL.enable_tiling
    */
   enableVaeTiling(sizes: Partial<TileSizes> = {}): void {
-    this.#parts.vae.tile('enableVaeTiling', sizes);
+    this.#home.model.autoencoder.tile('enableVaeTiling', sizes);
   }
 
   disableVaeTiling(): void {
-    this.#parts.vae.tiling = undefined;
+    this.#home.model.autoencoder.tiling = undefined;
+  }
+
+  /** Settles the arguments, then performs what they ask for. */
+  #perform<A extends CommonArgs, T>(
+    op: string,
+    args: A,
+    request: (args: A, home: RequestHome) => Request,
+    result: (performed: Performed, call: DeviceCall) => T,
+  ): AsyncGenerator<StepEvent, T> {
+    const home = this.#home;
+    const show = (accepted: Request): void => this.#showTimesteps(accepted);
+    return this.#device.steps(op, args, async function* (call) {
+      const settled = request(args, home);
+      show(settled);
+      return result(yield* perform(call, home.model, settled), call);
+    });
+  }
+
+  /** The public schedulers have the timesteps of the last call that was accepted, for whoever reads them; no phase does. */
+  #showTimesteps({ mask, invert, edit }: Request): void {
+    const forwards = edit ?? mask;
+    if (forwards) this.scheduler.setTimesteps(forwards.numInferenceSteps);
+    if (invert) this.inverseScheduler.setTimesteps(invert.numInferenceSteps);
   }
 
   /** Not built. @throws InputError always */
@@ -245,85 +235,6 @@ export class DiffEditPipeline {
   loadTextualInversion(): never {
     throw refusal('loadTextualInversion', 'textual inversion', 'loadTextualInversion');
   }
-
-  /** Frees everything on the device and closes the files. A call that runs ends with an error. */
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    for (const component of this.#components) component.unload();
-    void closeAll(this.#opened);
-    if (this.#ownsGpu) this.gpu.dispose();
-  }
-
-  async #load(options: PretrainedOptions): Promise<void> {
-    const start = performance.now();
-    const sizes = [this.#opened.text, this.#opened.unet, this.#opened.vae].map(({ source }) =>
-      [...source.tensors.values()].reduce((sum, t) => sum + t.byteLength, 0),
-    );
-    const of = sizes.reduce((a, b) => a + b, 0);
-    let before = 0;
-    for (const [i, component] of this.#components.entries()) {
-      const report = (done: number): void => {
-        options.onProgress?.({
-          phase: 'load',
-          step: before + done,
-          of,
-          ms: performance.now() - start,
-          bytes: this.#memory.bytes,
-        });
-      };
-      await component.load({ signal: options.signal, onProgress: report });
-      before += sizes[i] as number;
-      report(0);
-    }
-  }
-
-  #idle(op: string): void {
-    this.gpu.check(op);
-    if (this.#disposed) {
-      throw new DeviceError({ op, problem: 'the pipeline was disposed', fix: 'Open it again with fromPretrained().' });
-    }
-    if (this.#busy) {
-      throw new DeviceError({
-        op,
-        problem: 'the pipeline is busy',
-        expected: 'one call at a time',
-        received: `${this.#busy} is still running`,
-        fix: 'Await the other call, abort it by its signal, or open a second pipeline on the same device.',
-      });
-    }
-  }
-
-  /** Runs a call with a session of its own, and frees what it allocated however it ends. */
-  async *#call<T>(
-    op: string,
-    args: CommonArgs,
-    work: (session: Session) => AsyncGenerator<StepEvent, T>,
-  ): AsyncGenerator<StepEvent, T> {
-    this.#idle(op);
-    this.#busy = op;
-    const home = {
-      gpu: this.gpu,
-      memory: this.#memory,
-      dtype: this.dtype,
-      offload: this.#offload,
-      components: this.#components,
-      disposed: () => this.#disposed,
-    };
-    const session = new Session(home, { signal: args.signal, onProgress: args.onProgress ?? this.#options.onProgress });
-    try {
-      session.check();
-      const result = yield* work(session);
-      session.check();
-      return result;
-    } catch (error) {
-      if (this.#disposed) session.check(); // what fails on freed memory and closed files failed for this reason
-      throw error;
-    } finally {
-      session.close();
-      this.#busy = undefined;
-    }
-  }
 }
 
 async function drain<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
@@ -331,8 +242,4 @@ async function drain<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
     const next = await steps.next();
     if (next.done) return next.value;
   }
-}
-
-async function closeAll({ text, unet, vae }: OpenedFolder): Promise<void> {
-  await Promise.all([text, unet, vae].map(({ source }) => source.close?.()));
 }

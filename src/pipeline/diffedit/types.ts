@@ -7,53 +7,13 @@ import type { GreyImage, RgbImage } from '../../io/image.ts';
 import type { MaskInput, NumericArray } from '../../io/mask.ts';
 import type { OutputType } from '../../io/postprocess.ts';
 import type { PictureInput } from '../../io/preprocess.ts';
-import type { Generator } from '../../schedulers/index.ts';
-
-/** One prompt or one for each picture of a batch. */
-export type Prompt = string | readonly string[];
-
-/** One stream of random numbers, or one for each row of a batch. */
-export type Generators = Generator | readonly Generator[];
-
-/** What the pipeline is doing. 'load' moves weights to the device, 'text', 'encode' and 'decode' are the small networks. */
-export type Phase = 'load' | 'text' | 'encode' | 'mask' | 'invert' | 'edit' | 'decode';
-
-/** A finished piece of work. */
-export interface ProgressEvent {
-  readonly phase: Phase;
-  /** Pieces done, 1 to `of`. For 'load': bytes. */
-  readonly step: number;
-  readonly of: number;
-  /** Milliseconds that the phase has taken so far; loading weights is a phase of its own. */
-  readonly ms: number;
-  /** Device bytes that the pipeline holds: weights, plans, tensors. */
-  readonly bytes: number;
-  readonly timestep?: number | undefined;
-}
-
-/** One step of a loop, as the async iterators yield it. */
-export interface StepEvent {
-  readonly phase: 'mask' | 'invert' | 'edit';
-  /** From 0. For 'mask' the number of the map. */
-  readonly step: number;
-  readonly of: number;
-  readonly timestep: number;
-  /** Reads the latents [B, 4, H, W] behind this step; only until the next step is asked for, or the last one's end. */
-  latents(): Promise<NdArray>;
-}
-
-/**
- * Called after a step, with the step's number, its timestep and a reader of the latents [B, 4, H, W]; reading waits for the
- * device, not reading costs nothing. The loop waits for what it returns.
- */
-export type StepCallback = (step: number, timestep: number, latents: () => Promise<NdArray>) => void | Promise<void>;
+import type { Generators } from '../diffusion/generators.ts';
+import type { Prompt } from '../diffusion/prompt-arguments.ts';
+import type { StepCallback } from '../diffusion/sampling-loop.ts';
+import type { CallOptions, Phase } from '../runtime/progress.ts';
 
 /** Arguments of all calls. */
-export interface CommonArgs {
-  /** Ends the call: it rejects with the signal's reason, and the pipeline stays usable. Extra. */
-  readonly signal?: AbortSignal | undefined;
-  /** Told of every finished piece. Extra. */
-  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+export interface CommonArgs extends CallOptions {
   /** Source of noise; by default a new one with a seed from the clock's randomness. */
   readonly generator?: Generators | undefined;
   /** Only `scale`, which acts on LoRA layers, of which there are none. */

@@ -1,7 +1,8 @@
 /** Pictures to latents and back through the VAE: one by one, a few at a time, or by tiles. */
 import { InputError } from '../../core/errors.ts';
+import { checkNames } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
-import { dim, sizeOf } from '../../core/shape.ts';
+import { dim } from '../../core/shape.ts';
 import { concatenate } from '../../io/preprocess.ts';
 import {
   type AutoencoderKL,
@@ -14,15 +15,18 @@ import {
   tileSizes,
   vaeScaleFactor,
 } from '../../models/stable-diffusion/index.ts';
-import { asArray, type Session } from '../runtime/device-call.ts';
-import type { Component } from '../runtime/network.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import type { Network } from '../runtime/network.ts';
+import { rowsOf } from './rows.ts';
 
 /** Pictures decoded at once unless slicing is on. */
 const DECODE_BATCH = 4;
 
 /** The VAE with its slicing and tiling switches. */
 export class Autoencoder {
-  readonly component: Component<AutoencoderKL>;
+  /** Encoder and decoder. */
+  readonly network: Network<AutoencoderKL>;
   /** Pixels behind one latent side. */
   readonly factor: number;
   /** One picture at a time. */
@@ -30,13 +34,14 @@ export class Autoencoder {
   /** Sides of tiles; undefined: no tiling. */
   tiling: TileSizes | undefined;
 
-  constructor(component: Component<AutoencoderKL>) {
-    this.component = component;
-    this.factor = vaeScaleFactor(component.model.config);
+  constructor(network: Network<AutoencoderKL>) {
+    this.network = network;
+    this.factor = vaeScaleFactor(network.model.config);
   }
 
+  /** What the UNet's latents are divided by before decoding; 0.18215 for Stable Diffusion. */
   get scalingFactor(): number {
-    return this.component.model.config.scalingFactor;
+    return this.network.model.config.scalingFactor;
   }
 
   /**
@@ -46,8 +51,9 @@ export class Autoencoder {
    */
   tile(op: string, sizes: Partial<TileSizes>): void {
     const { factor } = this;
+    checkNames(op, sizes, ['pixels', 'latents', 'overlap']);
     const { pixels, latents, overlap } = sizes;
-    const own = tileSizes(this.component.model.config);
+    const own = tileSizes(this.network.model.config);
     const side = latents ?? (pixels === undefined ? own.latents : pixels / factor);
     const tile = { pixels: pixels ?? side * factor, latents: side, overlap: overlap ?? own.overlap };
     checkTile(op, tile, factor);
@@ -59,14 +65,14 @@ export class Autoencoder {
    * @param pictures [N, 3, H, W] in [-1, 1]
    * @returns moments [N, 2 * latent channels, h, w]: means, then logarithms of variances
    */
-  async encode(session: Session, pictures: NdArray): Promise<NdArray> {
+  async encode(call: DeviceCall, pictures: NdArray): Promise<NdArray> {
     const count = dim(pictures.shape, 0);
-    const report = session.phase('encode', count);
+    const report = call.phase('encode', count);
     const moments: NdArray[] = [];
     for (let i = 0; i < count; i++) {
       const picture = rowsOf(pictures, i, i + 1);
       const tiles = this.tiling && encoderTiling(dim(picture.shape, 2), dim(picture.shape, 3), this.tiling);
-      moments.push(await this.#byTiles(session, picture, tiles, 'encode'));
+      moments.push(await this.#byTiles(call, picture, tiles, 'encode'));
       report.done(i + 1);
     }
     return concatenate(moments, 'encode');
@@ -77,46 +83,38 @@ export class Autoencoder {
    * @param latents [N, latent channels, h, w] as the UNet has them
    * @returns [N, 3, H, W], about in [-1, 1]
    */
-  async decode(session: Session, latents: NdArray): Promise<NdArray> {
+  async decode(call: DeviceCall, latents: NdArray): Promise<NdArray> {
     const count = dim(latents.shape, 0);
-    const report = session.phase('decode', count);
+    const report = call.phase('decode', count);
     const pictures: NdArray[] = [];
     const step = this.slicing ? 1 : DECODE_BATCH;
     for (let i = 0; i < count; i += step) {
       const end = Math.min(count, i + step);
       const part = rowsOf(latents, i, end);
       const tiles = this.tiling && decoderTiling(dim(part.shape, 2), dim(part.shape, 3), this.tiling);
-      pictures.push(await this.#byTiles(session, part, tiles, 'decode'));
+      pictures.push(await this.#byTiles(call, part, tiles, 'decode'));
       report.done(end);
     }
     return concatenate(pictures, 'decode');
   }
 
-  async #byTiles(session: Session, x: NdArray, tiling: Tiling | undefined, way: 'encode' | 'decode'): Promise<NdArray> {
-    if (!tiling) return this.#run(session, x, way);
+  async #byTiles(call: DeviceCall, x: NdArray, tiling: Tiling | undefined, way: 'encode' | 'decode'): Promise<NdArray> {
+    if (!tiling) return this.#run(call, x, way);
     const results: NdArray[][] = [];
     for (const row of tiling.rows) {
       const done: NdArray[] = [];
-      for (const tile of row) done.push(await this.#run(session, cutTile(x, tile), way));
+      for (const tile of row) done.push(await this.#run(call, cutTile(x, tile), way));
       results.push(done);
     }
     return blendTiles(results, tiling);
   }
 
-  async #run(session: Session, x: NdArray, way: 'encode' | 'decode'): Promise<NdArray> {
-    session.check();
-    const { model } = this.component;
-    const program = await session.program(this.component, `${way} ${x.shape.join('x')}`, 2, (graph, scope) => {
-      const input = scope.tensor(x.shape, 'float32', `${way} input`);
-      const tensor = graph.input(input);
-      const y = way === 'encode' ? model.encode(tensor) : model.decode(tensor.scale(1 / this.scalingFactor));
-      const output = scope.tensor(y.shape, y.dtype, `${way} output`);
-      graph.store(y, output);
-      return { input, output };
-    });
-    program.io.input.write(x.data);
-    program.plan.run();
-    return asArray(await program.io.output.read(), program.io.output.shape);
+  async #run(call: DeviceCall, x: NdArray, way: 'encode' | 'decode'): Promise<NdArray> {
+    call.check();
+    const { model } = this.network;
+    const forward = (input: Tensor): Tensor =>
+      way === 'encode' ? model.encode(input) : model.decode(input.scale(1 / this.scalingFactor));
+    return call.evaluate(this.network, `${way} ${x.shape.join('x')}`, 2, { ...x, dtype: 'float32' }, forward);
   }
 }
 
@@ -136,10 +134,4 @@ function checkTile(op: string, tile: TileSizes, factor: number): void {
   if (overlap >= 0 && overlap < 1 && stride >= 1 && meet) return;
   const expected = 'a share from 0 to below 1 that makes a whole number of latents';
   throw new InputError({ op, problem: 'tiles that do not meet', expected, received: tile, path: 'sizes.overlap', fix });
-}
-
-/** Entries [start, end) of the first axis, not copied. */
-export function rowsOf(array: NdArray, start: number, end: number): NdArray {
-  const size = sizeOf(array.shape.slice(1));
-  return { data: array.data.subarray(start * size, end * size), shape: [end - start, ...array.shape.slice(1)] };
 }

@@ -16,9 +16,11 @@ import {
   stepValues,
 } from '../../tensor/ops/diffusion.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { Session } from '../runtime/device-call.ts';
-import { type Component, type Program, Scope } from '../runtime/network.ts';
-import { rowsOf } from './autoencoder.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import type { TensorScope } from '../runtime/device-memory.ts';
+import type { DeviceProgram } from '../runtime/device-program.ts';
+import type { Network } from '../runtime/network.ts';
+import { rowsOf } from './rows.ts';
 
 /** Prompts whose keys and values stay on the device: 8 MB each for Stable Diffusion 2.1. */
 const REMEMBERED = 12;
@@ -46,6 +48,7 @@ interface UNetInputs {
   readonly held: (PromptContext | undefined)[];
 }
 
+/** What a sampler step reads and writes. */
 export interface StepInputs extends UNetInputs {
   /** f32 [M, 1, H, W]; for an edit. */
   readonly mask: DeviceTensor | undefined;
@@ -57,11 +60,13 @@ export interface StepInputs extends UNetInputs {
   readonly history: DeviceTensor | undefined;
 }
 
+/** What a prediction reads and writes. */
 export interface NoiseInputs extends UNetInputs {
   /** f32 [N, C, H, W]: the guided prediction. */
   readonly output: DeviceTensor;
 }
 
+/** What a map reads and writes. */
 export interface MapInputs extends UNetInputs {
   /** f32 [N, 1, H, W] */
   readonly map: DeviceTensor;
@@ -71,13 +76,17 @@ export interface MapInputs extends UNetInputs {
 export interface DenoiserSize {
   /** N: latents. */
   readonly images: number;
+  /** Of the latents. */
   readonly height: number;
+  /** Of the latents. */
   readonly width: number;
   /** Classifier-free guidance: the UNet sees every latent twice. */
   readonly guided: boolean;
 }
 
+/** The size of a sampler step, and what is part of it. */
 export interface StepShape extends DenoiserSize {
+  /** The masked blend with the reference after each step; for an edit. */
   readonly blend?:
     | {
         readonly masks: number;
@@ -86,107 +95,104 @@ export interface StepShape extends DenoiserSize {
         readonly frames: number;
       }
     | undefined;
+  /** Whether steps add fresh noise. */
   readonly noise: boolean;
   /** Frames of the history. */
   readonly history?: number | undefined;
 }
 
+/** What a recording of the UNet starts from. */
+interface UNetRecording {
+  readonly graph: Graph;
+  readonly scope: TensorScope;
+  /** [N, C, H, W] */
+  readonly shape: readonly number[];
+  readonly io: UNetInputs;
+}
+
 /** The UNet on the device. */
 export class Denoiser {
-  readonly component: Component<UNet2DConditionModel>;
+  /** The UNet. */
+  readonly network: Network<UNet2DConditionModel>;
   readonly #contexts: PromptContext[] = [];
 
-  constructor(component: Component<UNet2DConditionModel>) {
-    this.component = component;
+  constructor(network: Network<UNet2DConditionModel>) {
+    this.network = network;
   }
 
+  /** Of the latents. */
   get channels(): number {
-    return this.component.model.config.inChannels;
+    return this.network.model.config.inChannels;
   }
 
   /** One sampler step in place, with blend, noise or history as asked. */
-  async step(session: Session, s: StepShape, rows: readonly NdArray[]): Promise<Program<StepInputs>> {
-    const contexts = await this.#contextsOf(session, rows);
-    const shape = [s.images, this.channels, s.height, s.width] as const;
-    const program = await session.program(
-      this.component,
-      `step ${keyOf(s, rows)}`,
-      KEEP,
-      (graph, scope): StepInputs => {
-        const io = this.#inputs(scope, shape, contexts);
-        const { blend } = s;
-        const mask = blend && scope.tensor([blend.masks, 1, s.height, s.width], 'float32', 'mask');
-        const reference =
-          blend && scope.tensor([blend.frames * blend.references, ...shape.slice(1)], 'float32', 'reference');
-        const noise = s.noise ? scope.tensor(shape, 'float32', 'noise') : undefined;
-        const history = s.history
-          ? scope.tensor([s.history * s.images, ...shape.slice(1)], 'float32', 'history')
-          : undefined;
-        guidedStep({
-          prediction: this.#predict(graph, io, s.guided ? 2 : 1),
-          x: graph.input(io.latents),
-          step: graph.input(io.step),
-          noise: noise && graph.input(noise),
-          blend: blend &&
-            mask &&
-            reference && {
-              mask: graph.input(mask),
-              order: blend.order,
-              reference: graph.input(reference),
-              frames: blend.frames,
-            },
-          history: history && graph.input(history),
-        });
-        return { ...io, mask, reference, noise, history };
-      },
-    );
-    fill(program.io, contexts);
-    return program;
+  step(call: DeviceCall, s: StepShape, rows: readonly NdArray[]): Promise<DeviceProgram<StepInputs>> {
+    return this.#program(call, 'step', { size: s, rows }, ({ graph, scope, io, shape }) => {
+      const frames = (count: number, label: string): DeviceTensor =>
+        scope.tensor([count, ...shape.slice(1)], 'float32', label);
+      const { blend } = s;
+      const mask = blend && scope.tensor([blend.masks, 1, s.height, s.width], 'float32', 'mask');
+      const reference = blend && frames(blend.frames * blend.references, 'reference');
+      const noise = s.noise ? frames(s.images, 'noise') : undefined;
+      const history = s.history ? frames(s.history * s.images, 'history') : undefined;
+      const kept = blend && mask && reference && { mask: graph.input(mask), reference: graph.input(reference) };
+      guidedStep({
+        prediction: this.#predict(graph, io, s.guided ? 2 : 1),
+        x: graph.input(io.latents),
+        step: graph.input(io.step),
+        noise: noise && graph.input(noise),
+        blend: kept && { ...kept, order: blend.order, frames: blend.frames },
+        history: history && graph.input(history),
+      });
+      return { ...io, mask, reference, noise, history };
+    });
   }
 
   /** The guided prediction of latents, for steps that the host does. */
-  async noise(session: Session, s: DenoiserSize, rows: readonly NdArray[]): Promise<Program<NoiseInputs>> {
-    const contexts = await this.#contextsOf(session, rows);
-    const shape = [s.images, this.channels, s.height, s.width];
-    const program = await session.program(
-      this.component,
-      `noise ${keyOf(s, rows)}`,
-      KEEP,
-      (graph, scope): NoiseInputs => {
-        const io = this.#inputs(scope, shape, contexts);
-        const output = scope.tensor(shape, 'float32', 'prediction');
-        const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
-        if (s.guided) guidedNoise(prediction, graph.input(io.step), graph.input(output));
-        else graph.store(prediction.cast('float32'), output);
-        return { ...io, output };
-      },
-    );
-    fill(program.io, contexts);
-    return program;
+  noise(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<NoiseInputs>> {
+    return this.#program(call, 'noise', { size: s, rows }, ({ graph, scope, io, shape }) => {
+      const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
+      if (!s.guided) return { ...io, output: scope.store(graph, prediction.cast('float32'), 'prediction') };
+      const output = scope.tensor(shape, 'float32', 'prediction');
+      guidedNoise(prediction, graph.input(io.step), graph.input(output));
+      return { ...io, output };
+    });
   }
 
   /** The difference of the predictions for two prompts, added to a map. */
-  async map(session: Session, s: DenoiserSize, rows: readonly NdArray[]): Promise<Program<MapInputs>> {
-    const contexts = await this.#contextsOf(session, rows);
-    const shape = [s.images, this.channels, s.height, s.width];
-    const program = await session.program(this.component, `map ${keyOf(s, rows)}`, KEEP, (graph, scope): MapInputs => {
-      const io = this.#inputs(scope, shape, contexts);
+  map(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<MapInputs>> {
+    return this.#program(call, 'map', { size: s, rows }, ({ graph, scope, io }) => {
       const map = scope.tensor([s.images, 1, s.height, s.width], 'float32', 'map');
       maskMap(this.#predict(graph, io, s.guided ? 4 : 2), graph.input(io.step), graph.input(map));
       return { ...io, map };
     });
+  }
+
+  /** The program of one kind and size, with the prompts' keys and values in its rows. */
+  async #program<I extends UNetInputs>(
+    call: DeviceCall,
+    kind: string,
+    of: { readonly size: DenoiserSize & Partial<StepShape>; readonly rows: readonly NdArray[] },
+    record: (r: UNetRecording) => I,
+  ): Promise<DeviceProgram<I>> {
+    const { size, rows } = of;
+    const contexts = await this.#contextsOf(call, rows);
+    const shape = [size.images, this.channels, size.height, size.width];
+    const program = await call.program(this.network, `${kind} ${keyOf(size, rows)}`, KEEP, (graph, scope) =>
+      record({ graph, scope, shape, io: this.#inputs(scope, shape, contexts) }),
+    );
     fill(program.io, contexts);
     return program;
   }
 
   /** Writes the timestep and the numbers of the next replay. */
   set(io: UNetInputs, timestep: number, values: StepValues): void {
-    io.time.write(timestepFeatures([timestep], this.component.model.config));
+    io.time.write(timestepFeatures([timestep], this.network.model.config));
     io.step.write(stepValues(values));
   }
 
-  #inputs(scope: Scope, shape: readonly number[], contexts: readonly PromptContext[]): UNetInputs {
-    const { model } = this.component;
+  #inputs(scope: TensorScope, shape: readonly number[], contexts: readonly PromptContext[]): UNetInputs {
+    const { model } = this.network;
     const [first] = contexts as [PromptContext];
     return {
       latents: scope.tensor(shape, 'float32', 'latents'),
@@ -201,17 +207,17 @@ export class Denoiser {
   #predict(graph: Graph, io: UNetInputs, times: number): Tensor {
     const sample = graph.input(io.latents).repeat(times, 'interleaved');
     const context = io.context.map(t => ({ tensor: graph.input(t) }));
-    return this.component.model.forward(sample, graph.input(io.time), context);
+    return this.network.model.forward(sample, graph.input(io.time), context);
   }
 
   /** Keys and values for rows of embeddings [1, L, D]; each distinct prompt is projected once. */
-  async #contextsOf(session: Session, rows: readonly NdArray[]): Promise<PromptContext[]> {
-    await session.use(this.component);
+  async #contextsOf(call: DeviceCall, rows: readonly NdArray[]): Promise<PromptContext[]> {
+    await call.use(this.network);
     const found: PromptContext[] = [];
-    for (const row of rows) found.push(this.#known(row) ?? (await this.#project(session, row)));
+    for (const row of rows) found.push(this.#known(row) ?? (await this.#project(call, row)));
     const spare = this.#contexts.filter(c => !found.includes(c));
     for (const old of spare.slice(0, Math.max(0, this.#contexts.length - REMEMBERED))) {
-      this.component.detach(old);
+      this.network.detach(old);
     }
     return found;
   }
@@ -225,21 +231,15 @@ export class Denoiser {
     return known;
   }
 
-  async #project(session: Session, row: NdArray): Promise<PromptContext> {
-    const { home } = session;
-    const program = await session.program(this.component, `context ${row.shape.join('x')}`, KEEP, (graph, scope) => {
+  async #project(call: DeviceCall, row: NdArray): Promise<PromptContext> {
+    const program = await call.program(this.network, `context ${row.shape.join('x')}`, KEEP, (graph, scope) => {
       const input = scope.tensor(row.shape, 'float32', 'embeddings');
-      const pairs = this.component.model.context(graph.input(input));
-      const outputs = pairs.map(({ tensor }) => {
-        const output = scope.tensor(tensor.shape, tensor.dtype, 'keys and values');
-        graph.store(tensor, output);
-        return output;
-      });
-      return { input, outputs };
+      const pairs = this.network.model.context(graph.input(input));
+      return { input, outputs: pairs.map(({ tensor }) => scope.store(graph, tensor, 'keys and values')) };
     });
     program.io.input.write(row.data);
-    program.plan.run();
-    const scope = new Scope(home.gpu, home.memory);
+    program.run();
+    const scope = call.memory.scope();
     const tensors = program.io.outputs.map(output => {
       const tensor = scope.tensor(output.shape, output.dtype, 'keys and values');
       tensor.copyFrom(output);
@@ -254,7 +254,7 @@ export class Denoiser {
       },
     };
     this.#contexts.push(made);
-    this.component.attach(made);
+    this.network.attach(made);
     return made;
   }
 }

@@ -1,17 +1,19 @@
 /** The picture at hand: prepared, encoded once, and drawn from as often as a phase needs. */
 import { InputError, ShapeError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
-import { dim, sizeOf } from '../../core/shape.ts';
+import { dim } from '../../core/shape.ts';
 import { concatenate, type PictureInput, preprocessImage } from '../../io/preprocess.ts';
-import { Generator, randnBatch } from '../../schedulers/index.ts';
-import type { CommonArgs, Generators } from '../diffedit/types.ts';
-import type { Session } from '../runtime/device-call.ts';
-import { type Autoencoder, rowsOf } from './autoencoder.ts';
+import { randnBatch } from '../../schedulers/index.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import type { Autoencoder } from './autoencoder.ts';
+import { checkGenerators, type Generators } from './generators.ts';
+import { repeatRows } from './rows.ts';
 
 /** Pictures as the UNet can take them: latents, or what the VAE's encoder says about them. */
 export interface EncodedPictures {
   /** [N, 4, h, w] for latents, [N, 8, h, w] for means and logarithms of variances. */
   readonly values: NdArray;
+  /** Whether latents are drawn from means and variances; false where `values` are latents. */
   readonly drawn: boolean;
 }
 
@@ -36,7 +38,7 @@ export function preparePictures(
     });
   }
   const pictures = preprocessImage(image, { factor: vae.factor, onWarning });
-  const { inChannels, latentChannels } = vae.component.model.config;
+  const { inChannels, latentChannels } = vae.network.model.config;
   const channels = dim(pictures.shape, 1);
   if (channels === inChannels || channels === latentChannels) return pictures;
   throw new ShapeError({
@@ -50,34 +52,14 @@ export function preparePictures(
 }
 
 /** Runs the encoder, unless the pictures are latents. */
-export async function encodePictures(session: Session, pictures: NdArray, vae: Autoencoder): Promise<EncodedPictures> {
-  if (dim(pictures.shape, 1) === vae.component.model.config.latentChannels) return { values: pictures, drawn: false };
-  return { values: await vae.encode(session, pictures), drawn: true };
-}
-
-/**
- * One source of noise for a call: the caller's, or a new one from entropy.
- * @throws InputError for what is no generator
- */
-export function generatorOf(op: string, args: CommonArgs): Generators {
-  if (args.generator != null) {
-    for (const one of [args.generator].flat()) checkGenerator(op, one);
-    return args.generator;
-  }
-  const fresh = new Generator();
-  fresh.seed();
-  return fresh;
-}
-
-function checkGenerator(op: string, value: unknown): void {
-  if (value instanceof Generator) return;
-  const fix = 'Make one with new Generator(seed).';
-  throw new InputError({ op, problem: 'not a generator', received: typeof value, path: 'generator', fix });
+export async function encodePictures(call: DeviceCall, pictures: NdArray, vae: Autoencoder): Promise<EncodedPictures> {
+  if (dim(pictures.shape, 1) === vae.network.model.config.latentChannels) return { values: pictures, drawn: false };
+  return { values: await vae.encode(call, pictures), drawn: true };
 }
 
 /** Sides [h, w] of the latents of prepared pictures. */
 export function latentSides(pictures: NdArray, vae: Autoencoder): readonly [number, number] {
-  const factor = dim(pictures.shape, 1) === vae.component.model.config.latentChannels ? 1 : vae.factor;
+  const factor = dim(pictures.shape, 1) === vae.network.model.config.latentChannels ? 1 : vae.factor;
   return [dim(pictures.shape, 2) / factor, dim(pictures.shape, 3) / factor];
 }
 
@@ -121,19 +103,6 @@ export function drawLatents(
   return batch === pictures ? z : concatenate(new Array<NdArray>(batch / pictures).fill(z), 'drawLatents');
 }
 
-/** @throws InputError for a list of generators of another length than the rows that are drawn */
-export function checkGenerators(op: string, generator: Generators, rows: number): void {
-  if (!Array.isArray(generator) || generator.length === rows) return;
-  throw new InputError({
-    op,
-    problem: 'the number of generators differs from the rows that are drawn',
-    expected: rows,
-    received: generator.length,
-    path: 'generator',
-    fix: 'Pass one generator, or one for each row.',
-  });
-}
-
 function sample(moments: NdArray, repeat: number, generator: Generators, scaling: number): NdArray {
   const [count, channels, height, width] = moments.shape as [number, number, number, number];
   const shape = [count * repeat, channels / 2, height, width];
@@ -146,24 +115,4 @@ function sample(moments: NdArray, repeat: number, generator: Generators, scaling
     return scaling * fround((moments.data[at] as number) + fround(deviation * eps));
   });
   return { data, shape };
-}
-
-/** Each entry of the first axis `times` times consecutively. */
-export function repeatRows(array: NdArray, times: number): NdArray {
-  const size = sizeOf(array.shape.slice(1));
-  const [count = 0, ...item] = array.shape;
-  const data = new Float32Array(array.data.length * times);
-  for (let i = 0; i < count * times; i++) {
-    const from = Math.floor(i / times) * size;
-    data.set(array.data.subarray(from, from + size), i * size);
-  }
-  return { data, shape: [count * times, ...item] };
-}
-
-/** Entries of the first axis by number. */
-export function pickRows(array: NdArray, rows: readonly number[]): NdArray {
-  return concatenate(
-    rows.map(row => rowsOf(array, row, row + 1)),
-    'pickRows',
-  );
 }

@@ -1,11 +1,30 @@
+/** The loop that every sampler runs in: one step in flight, progress, abort, and readers of the latents. */
 import { InputError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { StepCoefficients } from '../../schedulers/index.ts';
 import type { StepValues } from '../../tensor/ops/diffusion.ts';
-import type { StepCallback, StepEvent } from '../diffedit/types.ts';
-import type { PhaseReport, Session } from '../runtime/device-call.ts';
+import type { DeviceCall, PhaseReport } from '../runtime/device-call.ts';
 
-export interface Loop {
+/** One step of a loop, as the async iterators yield it. */
+export interface StepEvent {
+  readonly phase: 'mask' | 'invert' | 'edit';
+  /** From 0. For 'mask' the number of the map. */
+  readonly step: number;
+  readonly of: number;
+  readonly timestep: number;
+  /** Reads the latents [B, 4, H, W] behind this step; only until the next step is asked for, or the last one's end. */
+  latents(): Promise<NdArray>;
+}
+
+/**
+ * Called after a step, with the step's number, its timestep and a reader of the latents [B, 4, H, W]; reading waits for the
+ * device, not reading costs nothing. The loop waits for what it returns.
+ */
+export type StepCallback = (step: number, timestep: number, latents: () => Promise<NdArray>) => void | Promise<void>;
+
+/** What `runSteps` is to do. */
+export interface SamplingLoop {
+  /** Of the events. */
   readonly phase: StepEvent['phase'];
   /** Of the phase, begun before its program is compiled. */
   readonly report: PhaseReport;
@@ -15,7 +34,9 @@ export interface Loop {
   readonly submit: (i: number) => void | Promise<void>;
   /** Reads the latents behind the last step submitted; a copy, which the caller may change. */
   readonly latents: () => Promise<NdArray>;
+  /** Told after every `callbackSteps`-th step. */
   readonly callback?: StepCallback | undefined;
+  /** At least 1; default 1. */
   readonly callbackSteps?: number | undefined;
 }
 
@@ -23,17 +44,17 @@ export interface Loop {
  * Runs steps with at most one in flight behind the one being recorded, so that progress, abort and memory keep up with the
  * device. Reads nothing back unless somebody asks.
  */
-export async function* runSteps(session: Session, loop: Loop): AsyncGenerator<StepEvent, void> {
+export async function* runSteps(call: DeviceCall, loop: SamplingLoop): AsyncGenerator<StepEvent, void> {
   const { phase, report, timesteps, callback, callbackSteps = 1 } = loop;
   const of = timesteps.length;
   let flying: Promise<void> = Promise.resolve();
   let last = -1;
   try {
     for (const [i, timestep] of timesteps.entries()) {
-      session.check();
+      call.check();
       await loop.submit(i);
       last = i;
-      const done = session.home.gpu.idle();
+      const done = call.memory.gpu.idle();
       done.catch(() => undefined); // awaited below, or not at all where the call ends early
       await flying;
       if (i > 0) report.done(i, timesteps[i - 1]);
@@ -44,7 +65,7 @@ export async function* runSteps(session: Session, loop: Loop): AsyncGenerator<St
     }
     await flying;
     report.done(of, timesteps[of - 1]);
-    session.check();
+    call.check();
   } finally {
     last = -1; // what the readers read now belongs to the next call
   }
@@ -57,12 +78,6 @@ function outdated(op: string, step: number): InputError {
     expected: 'a call before the next step',
     fix: 'Read the latents inside the callback, or before asking the iterator for the next step.',
   });
-}
-
-/** The steps of one run, worked out at once: a scheduler that others use too may be set to other steps meanwhile. */
-export interface Schedule {
-  readonly timesteps: readonly number[];
-  readonly steps: readonly StepCoefficients[];
 }
 
 /** The kernel's numbers of a scheduler's step. */

@@ -14,28 +14,42 @@ import type { Module } from '../../nn/module.ts';
 import { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
 import { ClipTokenizer } from '../../tokenizers/index.ts';
+import type { OpenedNetwork } from '../runtime/network.ts';
+import { readJson } from '../runtime/read-json.ts';
 
 const OP = 'DiffEditPipeline.fromPretrained';
+const LAYOUT =
+  "Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.";
 
-/** A network before its weights are on a device. */
-export interface OpenedModel<M> {
-  readonly model: M;
-  readonly weights: Weights;
-  readonly source: TensorSource;
+/** The three networks of Stable Diffusion 1.x and 2.x, in the order in which they are loaded. */
+export interface StableDiffusionNetworks {
+  /** CLIP, of prompts. */
+  readonly textEncoder: ClipTextModel;
+  /** The denoiser. */
+  readonly unet: UNet2DConditionModel;
+  /** The autoencoder of pictures. */
+  readonly vae: AutoencoderKL;
 }
 
-export interface OpenedFolder {
-  readonly text: OpenedModel<ClipTextModel>;
-  readonly unet: OpenedModel<UNet2DConditionModel>;
-  readonly vae: OpenedModel<AutoencoderKL>;
+/** What the folder holds. */
+export interface StableDiffusionFolder {
+  /** Bound to their checkpoints. */
+  readonly networks: { readonly [K in keyof StableDiffusionNetworks]: OpenedNetwork<StableDiffusionNetworks[K]> };
+  /** Of the text encoder. */
   readonly tokenizer: ClipTokenizer;
+  /** The given ones, else those that the folder lists. */
   readonly schedulers: { readonly scheduler: DDIMScheduler; readonly inverseScheduler: DDIMInverseScheduler };
 }
 
+/** What `openStableDiffusionFolder` is told. */
 export interface OpenOptions {
+  /** Such as 'fp16': takes the weight files of that name. */
   readonly variant?: string | undefined;
+  /** In place of the folder's. */
   readonly scheduler?: DDIMScheduler | undefined;
+  /** In place of the folder's. */
   readonly inverseScheduler?: DDIMInverseScheduler | undefined;
+  /** Told of corrected configs and variants that some networks lack. */
   readonly warn: (message: string) => void;
 }
 
@@ -43,16 +57,16 @@ export interface OpenOptions {
  * Opens everything and checks that checkpoints and configs belong together.
  * @throws InputError for a folder that is no Stable Diffusion, or asks for what is not built; WeightsError for checkpoints
  */
-export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<OpenedFolder> {
+export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOptions): Promise<StableDiffusionFolder> {
   const index = await checkIndex(folder, o.warn);
   const missing: string[] = [];
   const open = async <M extends Module>(
     name: string,
     stem: CheckpointStem,
     make: (w: Weights, json: unknown, path: string) => M,
-  ): Promise<OpenedModel<M>> => {
+  ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
-    const json = await readJson(folder, path);
+    const json = await readJson(folder, path, OP, LAYOUT);
     const source = await openCheckpoint(inside(folder, name), stem, {
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       onMissingVariant: message => missing.push(message),
@@ -61,11 +75,11 @@ export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<
     const weights = Weights.open(source);
     const model = make(weights, json, path);
     weights.check();
-    return { model, weights, source };
+    return { name: name.replace('_', ' '), model, weights, source };
   };
   const opened: TensorSource[] = [];
   try {
-    const text = await open(
+    const textEncoder = await open(
       'text_encoder',
       'model',
       (w, json, path) => new ClipTextModel(w, parseClipTextConfig(json, path)),
@@ -81,9 +95,10 @@ export async function openFolder(folder: FolderSource, o: OpenOptions): Promise<
       (w, json, path) => new AutoencoderKL(w, parseVaeConfig(json, path)),
     );
     checkVariant(folder, o, missing, opened.length);
-    checkFit(folder, text.model, unet.model, vae.model);
+    checkFit(folder, textEncoder.model, unet.model, vae.model);
     const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
-    return { text, unet, vae, tokenizer, schedulers: await openSchedulers(folder, index, o) };
+    const networks = { textEncoder, unet, vae };
+    return { networks, tokenizer, schedulers: await openSchedulers(folder, index, o) };
   } catch (error) {
     await Promise.all(opened.map(source => source.close?.()));
     throw error;
@@ -103,7 +118,7 @@ type Json = Record<string, unknown>;
 
 /** model_index.json, checked. */
 async function checkIndex(folder: FolderSource, warn: (message: string) => void): Promise<Json> {
-  const index = await readJson(folder, 'model_index.json');
+  const index = await readJson(folder, 'model_index.json', OP, LAYOUT);
   for (const [name, classes] of [
     ['text_encoder', ['CLIPTextModel']],
     ['unet', ['UNet2DConditionModel']],
@@ -180,7 +195,11 @@ function checkFit(folder: FolderSource, text: ClipTextModel, unet: UNet2DConditi
   }
 }
 
-async function openSchedulers(folder: FolderSource, index: Json, o: OpenOptions): Promise<OpenedFolder['schedulers']> {
+async function openSchedulers(
+  folder: FolderSource,
+  index: Json,
+  o: OpenOptions,
+): Promise<StableDiffusionFolder['schedulers']> {
   const onWarning = o.warn;
   const given: readonly (readonly [string, unknown, new (...a: never[]) => unknown])[] = [
     ['scheduler', o.scheduler, DDIMScheduler],
@@ -200,14 +219,14 @@ async function openSchedulers(folder: FolderSource, index: Json, o: OpenOptions)
   const json =
     o.scheduler && o.inverseScheduler
       ? {}
-      : ((await readJson(folder, 'scheduler/scheduler_config.json')) as SchedulerJson);
+      : ((await readJson(folder, 'scheduler/scheduler_config.json', OP, LAYOUT)) as SchedulerJson);
   const wanted = o.scheduler ?? DDIMScheduler.fromConfig(json, {}, { onWarning });
   const scheduler = withOffset(wanted, o.warn);
   // Made from one config both get the offset; one that was made by hand, or saved so, keeps its own, as in diffusers.
   const listed = index['inverse_scheduler'];
   const saved = !o.inverseScheduler && Array.isArray(listed) && listed[1] != null;
   const inverseScheduler = saved
-    ? DDIMInverseScheduler.fromConfig(await readJson(folder, 'inverse_scheduler/scheduler_config.json'))
+    ? DDIMInverseScheduler.fromConfig(await readJson(folder, 'inverse_scheduler/scheduler_config.json', OP, LAYOUT))
     : (o.inverseScheduler ?? DDIMInverseScheduler.fromConfig(json, { stepsOffset: 1 }));
   return { scheduler, inverseScheduler };
 }
@@ -218,25 +237,6 @@ function withOffset(scheduler: DDIMScheduler, warn: (message: string) => void): 
   if (stepsOffset === 1) return scheduler;
   warn(`The scheduler's steps_offset is ${stepsOffset}; 1 is used, as diffusers does.`);
   return DDIMScheduler.fromConfig(scheduler.config, { stepsOffset: 1 });
-}
-
-async function readJson(folder: FolderSource, path: string): Promise<Json> {
-  const where = `${folder.label}/${path}`;
-  if (!(await folder.has(path))) {
-    throw new InputError({
-      op: OP,
-      problem: `${path} is missing`,
-      path: folder.label,
-      fix: "Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.",
-    });
-  }
-  try {
-    const value: unknown = JSON.parse(await folder.text(path));
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json;
-  } catch (cause) {
-    throw new InputError({ op: OP, problem: 'the file is not JSON', path: where, fix: 'Download it again.', cause });
-  }
-  throw new InputError({ op: OP, problem: 'the file is not a JSON object', path: where, fix: 'Download it again.' });
 }
 
 function inside(folder: FolderSource, name: string): FolderSource {

@@ -1,38 +1,41 @@
 /** What the guide refuses: everything that would otherwise show only after the captioner and the language model have worked. */
+
 import { InputError } from '../../core/errors.ts';
+import { checkNames } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { sizeOf } from '../../core/shape.ts';
 import { checkImage, type RgbImage } from '../../io/image.ts';
-import { preprocessImage } from '../../io/preprocess.ts';
-import { Generator } from '../../schedulers/index.ts';
-import { checkCrossAttention, negativesOf, promptNames } from '../diffedit/checks.ts';
-import { type EditSettings, editSchedule, editSettings } from '../diffedit/edit-phase.ts';
-import { type InvertSettings, invertSchedule, invertSettings } from '../diffedit/invert-phase.ts';
-import { type MaskSettings, maskSettings, maskTimestep } from '../diffedit/mask-phase.ts';
+import { cutSides } from '../../io/preprocess.ts';
+import { checkedSeed } from '../../schedulers/generator.ts';
+import { checkCrossAttention } from '../diffedit/argument-checks.ts';
+import { argumentsOf } from '../diffedit/arguments.ts';
 import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
-import type { GuideArgs } from './guide.ts';
+import { type SettledRun, settleRun } from '../diffedit/run-request.ts';
+import { editSchedule, invertSchedule, maskTimestep } from '../diffedit/schedules.ts';
+import { negativesOf, promptNames } from '../diffusion/prompt-arguments.ts';
+import { DECIDED, GUIDE_OWN, type GuideArgs } from './guide-arguments.ts';
 import { promptRequest } from './helpers.ts';
 
 const OP = 'runGuide';
 
-/** Settings of the three phases. */
-export interface GuideSettings {
-  readonly mask: MaskSettings;
-  readonly invert: InvertSettings;
-  readonly edit: EditSettings;
-}
+/** Run's arguments but for what the guide decides, and the guide's own. */
+const GUIDE_NAMES = [
+  ...argumentsOf('run').filter(name => !(DECIDED as readonly string[]).includes(name)),
+  ...GUIDE_OWN,
+];
 
 /**
  * Checks all that needs no model.
  * @returns what the phases will make of the arguments, with stand-ins for the embeddings
  * @throws InputError or ShapeError
  */
-export function checkGuideArgs(args: GuideArgs): GuideSettings {
+export function checkGuideArgs(args: GuideArgs): SettledRun {
+  checkNames(OP, args, GUIDE_NAMES);
   const { image, from, to, seed, numPrompts = 16 } = args;
   checkImage(image, OP);
   promptRequest(from);
   promptRequest(to);
-  if (seed !== undefined) new Generator(seed);
+  if (seed !== undefined) checkedSeed(seed);
   if (Number.isInteger(numPrompts) && numPrompts > 0) return settingsOf(args);
   const [problem, expected] = ['no number of sentences', 'a whole number of at least 1'];
   const fix = 'The published guide writes 16.';
@@ -44,41 +47,33 @@ export function checkGuideArgs(args: GuideArgs): GuideSettings {
  * @param image at the working size
  * @throws InputError
  */
-export function checkGuidePlan(settings: GuideSettings, pipeline: DiffEditPipeline, image: RgbImage): void {
-  const { mask, invert, edit } = settings;
-  preprocessImage(image, { factor: pipeline.vaeScaleFactor });
-  maskTimestep(OP, pipeline.scheduler, mask);
-  invertSchedule(OP, pipeline.inverseScheduler, invert);
-  editSchedule(OP, pipeline.scheduler, edit);
+export function checkGuidePlan({ mask, invert, edit }: SettledRun, pipeline: DiffEditPipeline, image: RgbImage): void {
+  cutSides(image.height, image.width, pipeline.vaeScaleFactor);
+  if (mask) maskTimestep(OP, pipeline.scheduler, mask.s);
+  if (invert) invertSchedule(OP, pipeline.inverseScheduler, invert.s);
+  editSchedule(OP, pipeline.scheduler, edit.s);
 }
 
-function settingsOf(args: GuideArgs): GuideSettings {
-  checkCrossAttention(OP, args);
+function settingsOf(args: GuideArgs): SettledRun {
+  checkCrossAttention(OP, args.crossAttentionKwargs);
   const { negativePrompt, negativePromptEmbeds, sourceNegativePromptEmbeds, targetNegativePromptEmbeds } = args;
-  const shared = { ...args, outputType: undefined };
-  const mask = maskSettings(OP, {
-    ...shared,
-    guidanceScale: args.maskGuidanceScale ?? args.guidanceScale,
-    sourcePromptEmbeds: standIn(sourceNegativePromptEmbeds),
-    targetPromptEmbeds: standIn(targetNegativePromptEmbeds),
-  });
-  const invert = invertSettings(OP, {
-    ...shared,
-    guidanceScale: args.invertGuidanceScale ?? args.guidanceScale,
-    promptEmbeds: standIn(),
-    negativePrompt: args.invertNegativePrompt,
-    negativePromptEmbeds: undefined,
-  });
-  const edit = editSettings(OP, { ...args, promptEmbeds: standIn(negativePromptEmbeds) });
+  const { invertNegativePrompt, invertNegativePromptEmbeds } = args;
+  const negatives = [
+    ...[sourceNegativePromptEmbeds, targetNegativePromptEmbeds],
+    ...[invertNegativePromptEmbeds, negativePromptEmbeds],
+  ];
+  const embeds = standIn(negatives.find(given => given?.shape?.length === 3));
+  const { models: _, gpu, onProgress, ...more } = args;
+  const settled = settleRun(OP, { ...more, sourcePromptEmbeds: embeds, targetPromptEmbeds: embeds });
   for (const [prefix, own] of [
     ['', negativePrompt],
-    ['invert', args.invertNegativePrompt],
+    ['invert', invertNegativePrompt],
     ['source', args.sourceNegativePrompt],
     ['target', args.targetNegativePrompt],
   ] as const) {
-    negativesOf(OP, { promptEmbeds: standIn(), negativePrompt: own }, promptNames(prefix));
+    negativesOf(OP, { promptEmbeds: embeds, negativePrompt: own }, promptNames(prefix));
   }
-  return { mask, invert, edit };
+  return settled;
 }
 
 /** One embedding, of the shape that its negative asks for. */

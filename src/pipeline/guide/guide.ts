@@ -4,99 +4,21 @@
  */
 import { InputError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
-import type { FolderSource } from '../../core/tensor-source.ts';
 import { Gpu } from '../../gpu/device.ts';
 import type { RgbImage } from '../../io/image.ts';
 import { resize } from '../../io/resize.ts';
 import { Generator } from '../../schedulers/index.ts';
+import { argumentsIn } from '../diffedit/arguments.ts';
 import { DiffEditPipeline } from '../diffedit/pipeline.ts';
-import type { MaskOutput, Phase, ProgressEvent, RunArgs } from '../diffedit/types.ts';
-import { type Resident, Residents } from '../runtime/device-peak.ts';
+import type { SettledRun } from '../diffedit/run-request.ts';
+import { embedPrompts } from '../diffusion/embed-prompts.ts';
+import { type HeldModel, HeldModels } from '../runtime/held-models.ts';
+import type { Phase, ProgressEvent } from '../runtime/progress.ts';
 import { BlipForConditionalGeneration } from '../text/blip.ts';
-import type { PictureSize } from '../text/blip-processor.ts';
 import { T5ForConditionalGeneration } from '../text/t5.ts';
-import { checkGuideArgs, checkGuidePlan, type GuideSettings } from './checks.ts';
-import { caption, embedPrompts, generatePrompts } from './helpers.ts';
-
-/** Folders of the three models. */
-export interface GuideModels {
-  /** Stable Diffusion 1.x or 2.x in diffusers' layout. */
-  readonly diffusion: FolderSource;
-  /** Flan-T5, or another T5 that answers in English. */
-  readonly t5: FolderSource;
-  /** A BLIP captioner. */
-  readonly blip: FolderSource;
-}
-
-/** What the guide is doing: writing texts, or one of the pipeline's phases. */
-export type GuidePhase = 'caption' | 'prompts' | Phase;
-
-/** A finished piece of work; 'prompts' counts sentences. */
-export interface GuideEvent extends Omit<ProgressEvent, 'phase'> {
-  readonly phase: GuidePhase;
-}
-
-type Decided =
-  | 'image'
-  | 'generator'
-  | 'seed'
-  | 'onProgress'
-  | 'maskImage'
-  | 'imageLatents'
-  | 'returnLatents'
-  | `${'source' | 'target'}Prompt${'' | 'Embeds'}`;
-
-/** Arguments of `runGuide`; those of the three phases are `run`'s, with its defaults. */
-export interface GuideArgs extends Omit<RunArgs, Decided> {
-  readonly models: GuideModels;
-  /** Default: a new one, freed at the end. */
-  readonly gpu?: Gpu | undefined;
-  /** As in `fromPretrained`, for all three models; default float32. */
-  readonly dtype?: 'float32' | 'float16' | undefined;
-  /** Of the diffusion model's weights, such as 'fp16'. */
-  readonly variant?: string | undefined;
-  readonly mendQuirks?: boolean | undefined;
-  /** The picture, of any size. */
-  readonly image: RgbImage;
-  /** Working size in pixels; by default the diffusion model's own. */
-  readonly size?: ((model: Pick<DiffEditPipeline, 'defaultSize' | 'vaeScaleFactor'>) => PictureSize) | undefined;
-  /** What the picture contains, such as 'bowl'. */
-  readonly from: string;
-  /** What it shall contain instead, such as 'basket'. */
-  readonly to: string;
-  /** Seeds the stream of the sentences, and a fresh one for each of the three phases; by default from entropy. */
-  readonly seed?: number | undefined;
-  /** What the caption begins with; null lets the model begin itself. Default 'a photograph of'. */
-  readonly captionPrefix?: string | null | undefined;
-  /** Sentences for each concept; default 16. */
-  readonly numPrompts?: number | undefined;
-  /** Keeps only one network on the device at a time. Default true, as in the guide. */
-  readonly offload?: boolean | undefined;
-  readonly onProgress?: ((event: GuideEvent) => void) | undefined;
-  readonly onWarning?: ((message: string) => void) | undefined;
-}
-
-/** Everything that the guide made. */
-export interface GuideOutput {
-  readonly seed: number;
-  /** The picture at the working size. */
-  readonly image: RgbImage;
-  readonly caption: string;
-  readonly sourcePrompts: readonly string[];
-  readonly targetPrompts: readonly string[];
-  /** [1, 77, D] */
-  readonly sourceEmbeds: NdArray;
-  readonly targetEmbeds: NdArray;
-  readonly mask: MaskOutput;
-  /** [1, T, 4, H, W] of the inversion, noisiest first. */
-  readonly latents: NdArray;
-  /** As `outputType` asks. */
-  readonly images: RgbImage[] | NdArray;
-  /** Milliseconds spent in each phase. */
-  readonly timings: Readonly<Partial<Record<GuidePhase, number>>>;
-  /** The most device bytes that the models held at once. */
-  readonly peakBytes: number;
-}
+import { checkGuideArgs, checkGuidePlan } from './checks.ts';
+import type { GuideArgs, GuideOutput, GuidePhase } from './guide-arguments.ts';
+import { caption, generatePrompts } from './helpers.ts';
 
 /**
  * Runs the whole guide.
@@ -117,15 +39,15 @@ export async function runGuide(args: GuideArgs): Promise<GuideOutput> {
 
 /** One run: its models, its clock and its listener. */
 class GuideRun {
-  readonly models: Residents = new Residents();
+  readonly models: HeldModels = new HeldModels();
   readonly #gpu: Gpu;
   readonly #args: GuideArgs;
-  readonly #settings: GuideSettings;
+  readonly #settings: SettledRun;
   readonly #offload: boolean;
   readonly #seed: number;
   readonly #timings: Partial<Record<GuidePhase, number>> = {};
 
-  constructor(gpu: Gpu, args: GuideArgs, settings: GuideSettings) {
+  constructor(gpu: Gpu, args: GuideArgs, settings: SettledRun) {
     this.#gpu = gpu;
     this.#args = args;
     this.#settings = settings;
@@ -151,10 +73,8 @@ class GuideRun {
     const text = await this.#caption(image);
     const [sourcePrompts, targetPrompts] = await this.#prompts();
     const [sourceEmbeds, targetEmbeds] = await this.#embed(pipeline, sourcePrompts, targetPrompts);
-    const { models: _, gpu, dtype, variant, mendQuirks, size, from, to, ...more } = args;
-    const { captionPrefix, numPrompts, offload, onWarning, ...settings } = more;
     const { mask, latents, images, timings } = await pipeline.run({
-      ...settings,
+      ...argumentsIn('run', args),
       onProgress: this.#listen(pipeline),
       ...{ image, sourcePromptEmbeds: sourceEmbeds, targetPromptEmbeds: targetEmbeds },
       ...{ seed: this.#seed, returnLatents: true },
@@ -225,7 +145,7 @@ class GuideRun {
     };
   }
 
-  async #open<T extends Resident>(open: () => Promise<T>): Promise<T> {
+  async #open<T extends HeldModel>(open: () => Promise<T>): Promise<T> {
     const start = performance.now();
     const model = this.models.add(await open());
     this.#spent('load', performance.now() - start);
@@ -233,7 +153,7 @@ class GuideRun {
   }
 
   /** A model has done its part. */
-  #leave(model: Resident): void {
+  #leave(model: HeldModel): void {
     if (this.#offload) this.models.release(model);
     else this.models.worked(model);
   }

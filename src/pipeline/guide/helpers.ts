@@ -1,15 +1,15 @@
 /**
- * The pieces of the published DiffEdit guide, each usable alone: a caption of a picture, sentences about a concept, the
- * average of their embeddings. guide.ts strings them together.
+ * The pieces of the published DiffEdit guide, each usable alone: a caption of a picture, sentences about a concept (their
+ * embedding is in embed-prompts.ts). guide.ts strings them together.
  */
+
 import { InputError } from '../../core/errors.ts';
-import { type NdArray, ndarray } from '../../core/ndarray.ts';
-import { dim } from '../../core/shape.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { GenerateOptions } from '../../generation/index.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { Generator } from '../../schedulers/index.ts';
-import type { CommonArgs, Prompt } from '../diffedit/types.ts';
-import type { CaptionOptions } from '../text/blip.ts';
+import type { Caption, CaptionOptions } from '../text/blip.ts';
 
 /** Texts that a model wrote, and their ids. */
 export interface Written {
@@ -24,12 +24,7 @@ export interface TextToText {
 
 /** A model that describes pictures; BlipForConditionalGeneration is one. */
 export interface PictureToText {
-  caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<{ readonly text: string }>;
-}
-
-/** A text encoder behind prompts; DiffEditPipeline is one. */
-export interface PromptEncoder {
-  encodePrompt(prompt: Prompt, options?: CommonArgs): Promise<{ readonly promptEmbeds: NdArray }>;
+  caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<Pick<Caption, 'text'>>;
 }
 
 /** Settings of `generatePrompts`; the defaults are the guide's. */
@@ -46,9 +41,13 @@ export interface GeneratePromptsOptions {
   readonly cleanUp?: boolean | undefined;
   /** torch's CPU stream; source and target share one, in this order. By default a new one from entropy. */
   readonly generator?: Generator | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignalLike | undefined;
   readonly onToken?: GenerateOptions['onToken'];
 }
+
+const PROMPT_OPTIONS = namesOf<GeneratePromptsOptions>({
+  ...{ n: 1, temperature: 1, topK: 1, maxNewTokens: 1, cleanUp: 1, generator: 1, signal: 1, onToken: 1 },
+});
 
 /**
  * What the guide asks the language model. The space at the end is the guide's own, and part of the ids.
@@ -79,6 +78,7 @@ export async function generatePrompts(
   concept: string,
   options: GeneratePromptsOptions = {},
 ): Promise<string[]> {
+  checkNames('generatePrompts', options, PROMPT_OPTIONS);
   const { n = 16, temperature = 0.8, topK = 10, maxNewTokens = 128, ...more } = options;
   const { cleanUp, generator, signal, onToken } = more;
   const { texts } = await writer.generate(promptRequest(concept), {
@@ -87,40 +87,6 @@ export async function generatePrompts(
     ...{ temperature, topK, maxNewTokens, cleanUp, generator, signal, onToken },
   });
   return [...texts];
-}
-
-/**
- * One embedding for many sentences: each is padded to the text encoder's length, cut there, encoded without a padding mask,
- * and their last hidden states are averaged, e = (e_1 + ... + e_n) / n.
- * @param encoder a pipeline
- * @param sentences at least one
- * @returns [1, 77, D], as the prompt embeddings that the pipeline's methods take
- * @throws InputError without sentences; the signal's reason
- */
-export async function embedPrompts(
-  encoder: PromptEncoder,
-  sentences: readonly string[],
-  options: CommonArgs = {},
-): Promise<NdArray> {
-  if (!Array.isArray(sentences) || sentences.length === 0) {
-    throw new InputError({
-      op: 'embedPrompts',
-      problem: 'no sentences',
-      expected: 'a list of at least one',
-      received: Array.isArray(sentences) ? 'an empty list' : typeof sentences,
-      path: 'sentences',
-      fix: 'Pass what generatePrompts returns, or sentences of your own.',
-    });
-  }
-  const { promptEmbeds } = await encoder.encodePrompt(sentences, options);
-  const shape = [1, dim(promptEmbeds.shape, 1), dim(promptEmbeds.shape, 2)];
-  const size = promptEmbeds.data.length / sentences.length;
-  const mean = Float32Array.from({ length: size }, (_, i) => {
-    let sum = 0;
-    for (let row = 0; row < sentences.length; row++) sum += promptEmbeds.data[row * size + i] ?? 0;
-    return sum / sentences.length;
-  });
-  return ndarray(mean, shape);
 }
 
 /**

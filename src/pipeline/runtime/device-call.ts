@@ -1,26 +1,25 @@
-/** One call on a pipeline: its signal, its progress, its tensors, and the right to the device. */
-import { DeviceError } from '../../core/errors.ts';
+/** One call on a model: its signal, its progress, its tensors, and the networks that it brings to the device. */
 import type { NdArray } from '../../core/ndarray.ts';
-import type { Gpu } from '../../gpu/device.ts';
-import { Graph } from '../../tensor/graph.ts';
-import type { Plan } from '../../tensor/plan.ts';
-import type { Phase, ProgressEvent } from '../diffedit/types.ts';
-import { type Component, type Memory, type Program, Scope } from './network.ts';
+import type { Shape } from '../../core/shape.ts';
+import type { DeviceTensor } from '../../tensor/device-tensor.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { DeviceMemory, TensorScope } from './device-memory.ts';
+import { type DeviceProgram, type Recording, runOnce } from './device-program.ts';
+import type { Network } from './network.ts';
+import type { CallOptions, Phase, ProgressEvent } from './progress.ts';
 
-export interface SessionHome {
-  readonly gpu: Gpu;
-  readonly memory: Memory;
-  readonly dtype: 'float32' | 'float16';
-  /** Only one component on the device at a time. */
+/** What a call needs to know of the model that it runs on. */
+export interface CallHome {
+  /** Where everything that the call makes is counted. */
+  readonly memory: DeviceMemory;
+  /** All of the model, in the order in which they are loaded. */
+  readonly networks: readonly Network<unknown>[];
+  /** Bytes of weights on their way at once; default 32 MiB. */
+  readonly stagingBytes: number | undefined;
+  /** Only one network on the device at a time. */
   readonly offload: boolean;
-  readonly components: readonly Component<unknown>[];
-  /** Whether the pipeline was disposed. */
-  readonly disposed: () => boolean;
-}
-
-export interface SessionOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
+  /** @throws DeviceError once the model was disposed */
+  readonly checkDisposed: () => void;
 }
 
 /** A phase's own time: it stands still while weights are loaded. */
@@ -37,31 +36,39 @@ export interface PhaseReport {
   done(step: number, timestep?: number): void;
 }
 
+/** Values in the order of torch, for a network that takes one tensor. */
+export interface NetworkInput {
+  /** In torch's order. */
+  readonly data: ArrayLike<number>;
+  /** As the network takes it. */
+  readonly shape: Shape;
+  /** uint32 for ids. */
+  readonly dtype: 'float32' | 'uint32';
+}
+
 /** What every phase of a call needs. `close` frees whatever the call allocated. */
-export class Session {
-  readonly home: SessionHome;
+export class DeviceCall {
   /** Tensors of this call. */
-  readonly scope: Scope;
+  readonly scope: TensorScope;
+  /** The model's. */
+  readonly memory: DeviceMemory;
   /** Milliseconds spent in each phase so far. */
   readonly timings: Partial<Record<Phase, number>> = {};
-  readonly #options: SessionOptions;
+  readonly #home: CallHome;
+  readonly #options: CallOptions;
   #current: Clock | undefined;
 
-  constructor(home: SessionHome, options: SessionOptions) {
-    this.home = home;
+  constructor(home: CallHome, options: CallOptions) {
+    this.#home = home;
     this.#options = options;
-    this.scope = new Scope(home.gpu, home.memory);
+    this.memory = home.memory;
+    this.scope = home.memory.scope();
   }
 
-  /** Throws the signal's reason once the caller has given up, and a DeviceError once the pipeline was disposed. */
+  /** Throws the signal's reason once the caller has given up, and a DeviceError once the model was disposed. */
   check(): void {
     this.#options.signal?.throwIfAborted();
-    if (!this.home.disposed()) return;
-    throw new DeviceError({
-      op: 'DiffEditPipeline',
-      problem: 'the pipeline was disposed during a call',
-      fix: 'Abort the call by its signal and await it first.',
-    });
+    this.#home.checkDisposed();
   }
 
   /** Begins a phase; the one before ends. */
@@ -92,25 +99,31 @@ export class Session {
   }
 
   #tell(clock: Clock, piece: Pick<ProgressEvent, 'step' | 'of' | 'timestep'>): void {
-    const { bytes } = this.home.memory;
-    this.#options.onProgress?.({ phase: clock.name, ...piece, ms: this.#elapsed(clock), bytes });
+    this.#options.onProgress?.({
+      phase: clock.name,
+      ...piece,
+      ms: this.#elapsed(clock),
+      bytes: this.memory.bytes,
+    });
   }
 
-  /** Brings a component to the device; with offload the others leave it first. */
-  async use(component: Component<unknown>): Promise<void> {
+  /** Brings a network to the device; with offload the others leave it first. */
+  async use(network: Network<unknown>): Promise<void> {
     this.check();
-    for (const other of this.home.components) {
-      if (other === component) continue;
-      // Plans hold activations: never more than one network's at a time.
-      if (this.home.offload) other.unload();
+    const { networks, offload, stagingBytes } = this.#home;
+    for (const other of networks) {
+      if (other === network) continue;
+      // Programs hold activations: never more than one network's at a time.
+      if (offload) other.unload();
       else other.rest();
     }
-    if (component.loaded) return;
+    if (network.loaded) return;
     const waiting = this.#current;
     if (waiting) waiting.ms = this.#elapsed(waiting);
     const loading = this.#begin('load');
-    await component.load({
+    await network.load({
       signal: this.#options.signal,
+      stagingBytes,
       onProgress: (step, of) => this.#tell(loading, { step, of }),
     });
     this.endPhase();
@@ -119,37 +132,44 @@ export class Session {
     this.check();
   }
 
-  /** A compiled program of a component that is then on the device. */
+  /** A compiled program of a network that is then on the device. */
   async program<T>(
-    component: Component<unknown>,
+    network: Network<unknown>,
     key: string,
     keep: number,
-    record: (graph: Graph, scope: Scope) => T,
-  ): Promise<Program<T>> {
-    await this.use(component);
-    const { gpu, dtype, offload } = this.home;
-    return component.program(key, offload ? 1 : keep, record, () => new Graph(gpu, { dtype }));
+    record: Recording<T>,
+  ): Promise<DeviceProgram<T>> {
+    await this.use(network);
+    return network.program(key, this.#home.offload ? 1 : keep, record);
   }
 
-  /** A plan for one use; the caller disposes it. */
-  async once(label: string, record: (graph: Graph) => void): Promise<Plan> {
-    const graph = new Graph(this.home.gpu, { dtype: this.home.dtype });
-    record(graph);
-    const plan = await graph.compile({ label });
-    try {
-      this.check();
-      return plan;
-    } catch (error) {
-      plan.dispose();
-      throw error;
-    }
+  /** A program for one use: recorded, compiled, run, its result read, disposed. */
+  once(label: string, record: Recording<DeviceTensor>): Promise<NdArray> {
+    return runOnce(this.memory, label, record, () => this.check());
   }
 
-  /** Ends the last phase and frees the call's tensors; with offload everything leaves the device. */
+  /** What a network makes of one tensor: written, run, read. */
+  async evaluate(
+    network: Network<unknown>,
+    key: string,
+    keep: number,
+    input: NetworkInput,
+    forward: (x: Tensor) => Tensor,
+  ): Promise<NdArray> {
+    const program = await this.program(network, key, keep, (graph, scope) => {
+      const x = scope.tensor(input.shape, input.dtype, `${key} input`);
+      return { x, y: scope.store(graph, forward(graph.input(x)), `${key} output`) };
+    });
+    const { x, y } = program.io;
+    x.write(input.data);
+    program.run();
+    return { data: await y.read(), shape: y.shape };
+  }
+
+  /** Ends the last phase and frees the call's tensors. */
   close(): void {
     this.endPhase();
     this.scope.dispose();
-    if (this.home.offload) for (const component of this.home.components) component.unload();
   }
 }
 

@@ -1,142 +1,154 @@
-/** What the text models share around their work: opening, loading, one call at a time, offloading, the end. */
-import { DeviceError, InputError } from '../../core/errors.ts';
-import type { TensorSource } from '../../core/tensor-source.ts';
-import { Gpu } from '../../gpu/device.ts';
-import type { Weights } from '../../nn/weights.ts';
-import type { ProgressEvent } from '../diffedit/types.ts';
-import { Component, Memory } from './network.ts';
+/**
+ * A model on a device, whatever it is made of: several networks, one call at a time, offloading, progress, the end. Pipelines
+ * and language models hold one and add what is theirs.
+ */
 
-/** Options of `fromPretrained` that ask nothing of the model itself. */
-export interface ShellOptions {
+import { DeviceError, InputError } from '../../core/errors.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
+import { Gpu } from '../../gpu/device.ts';
+import { DeviceCall } from './device-call.ts';
+import { DeviceMemory } from './device-memory.ts';
+import { Network, type OpenedNetwork } from './network.ts';
+import type { CallOptions, ProgressEvent } from './progress.ts';
+
+/** Options of every model's `fromPretrained`. */
+export interface DeviceModelOptions extends CallOptions {
+  /** A device from Gpu.request() or requestGpu() of pentimento/node; by default a new one, which dispose() then frees. */
   readonly gpu?: Gpu | undefined;
+  /** Of activations, and, for float16, of weights; float32 keeps weights in the file's own precision. Default float32. */
   readonly dtype?: 'float32' | 'float16' | undefined;
+  /** Such as 'fp16': takes the weight files of that name. */
+  readonly variant?: string | undefined;
+  /** Told of loading, and of every call that brings no listener of its own. */
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  /** Ends the loading: it rejects with the signal's reason, and nothing stays on the device. */
+  readonly signal?: AbortSignalLike | undefined;
+  /** Told of cut prompts, corrected configs, ignored tensors and the like; default console.warn. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  /** Leaves the weights in the files until they are needed, one network at a time; see enableModelCpuOffload. */
   readonly modelCpuOffload?: boolean | undefined;
+  /** Bytes of weights that are on their way to the device at once, beside those that are there. Default 32 MiB. */
+  readonly stagingBytes?: number | undefined;
 }
 
-/** How messages and plans call the model. */
-export interface ShellNames {
+const OPTIONS = namesOf<DeviceModelOptions>({
+  ...{ gpu: 1, dtype: 1, variant: 1, onProgress: 1, signal: 1, onWarning: 1, modelCpuOffload: 1, stagingBytes: 1 },
+});
+
+/** How messages call the model. */
+export interface DeviceModelNames {
   /** The class. */
   readonly op: string;
   /** What it is, such as 'captioner'. */
   readonly noun: string;
-  /** Of its weights, such as 'blip'. */
-  readonly component: string;
+  /** Names of options that only this model has. */
+  readonly ownOptions?: readonly string[];
 }
 
-/** A model before its weights are on a device. */
-export interface OpenedModel<M> {
-  readonly model: M;
-  readonly weights: Weights;
-  readonly source: TensorSource;
-}
+/** Opened networks by name, in the order in which they are loaded. */
+export type OpenedNetworks<M> = { readonly [K in keyof M]: OpenedNetwork<M[K]> };
 
-/** Encoded inputs on the device; `key` tells shapes apart. */
-interface Context {
-  readonly key: string;
-  dispose(): void;
-}
+/** The same networks, ready for the device. */
+export type Networks<M> = { readonly [K in keyof M]: Network<M[K]> };
 
-/** Where contexts live. */
-export interface ShellHome<M> {
+/** The networks of a model, M by name, and the device that they run on. */
+export class DeviceModel<M> {
+  /** Freed by `dispose` where none was given. */
   readonly gpu: Gpu;
-  readonly memory: Memory;
-  readonly dtype: 'float32' | 'float16';
-  readonly model: M;
-}
-
-/** One model M and the inputs C that it encoded last. */
-export class ModelShell<M, C extends Context> {
-  readonly home: ShellHome<M>;
-  readonly #names: ShellNames;
-  readonly #source: TensorSource;
-  readonly #options: ShellOptions;
-  readonly #component: Component<M>;
-  #context: C | undefined;
-  #busy = false;
+  /** Counts what all networks and calls hold. */
+  readonly memory: DeviceMemory;
+  /** By the names that `open` gave them. */
+  readonly networks: Networks<M>;
+  readonly #names: DeviceModelNames;
+  readonly #options: DeviceModelOptions;
+  readonly #opened: readonly OpenedNetwork<unknown>[];
+  readonly #all: readonly Network<unknown>[];
+  #offload: boolean;
+  /** The method that runs. */
+  #running: string | undefined;
   #disposed = false;
 
-  private constructor(names: ShellNames, gpu: Gpu, opened: OpenedModel<M>, options: ShellOptions) {
-    const { model, weights, source } = opened;
-    const home = { gpu, memory: new Memory(), dtype: options.dtype ?? 'float32' };
-    this.home = { ...home, model };
+  private constructor(names: DeviceModelNames, gpu: Gpu, opened: OpenedNetworks<M>, options: DeviceModelOptions) {
+    this.gpu = gpu;
+    this.memory = new DeviceMemory(gpu, options.dtype);
     this.#names = names;
-    this.#source = source;
     this.#options = options;
-    this.#component = new Component(names.component, model, weights, home);
+    this.#offload = options.modelCpuOffload ?? false;
+    const entries = Object.entries<OpenedNetwork<unknown>>(opened);
+    this.#opened = entries.map(([, network]) => network);
+    this.#all = this.#opened.map(network => new Network(network, this.memory));
+    this.networks = Object.fromEntries(entries.map(([key], i) => [key, this.#all[i]])) as unknown as Networks<M>;
   }
 
   /**
    * Opens a model and, unless offloading is asked for, brings its weights to the device. What was opened is closed again
    * where that fails.
-   * @throws InputError for an unknown dtype; whatever `open` throws; DeviceError; the signal's reason
+   * @throws InputError for unknown names or an unknown dtype, or bytes that are no count; whatever `open` throws; DeviceError; the signal's reason
    */
-  static async open<M, C extends Context, O extends OpenedModel<M>>(
-    names: ShellNames,
-    options: ShellOptions,
+  static async open<M, O extends { readonly networks: OpenedNetworks<M> }>(
+    names: DeviceModelNames,
+    options: DeviceModelOptions,
     open: () => Promise<O>,
-  ): Promise<{ readonly shell: ModelShell<M, C>; readonly opened: O }> {
-    const { dtype = 'float32', signal } = options;
-    if (dtype !== 'float32' && dtype !== 'float16') {
-      const [op, expected] = [`${names.op}.fromPretrained`, 'float32 or float16'];
-      throw new InputError({ op, problem: 'unknown dtype', expected, received: dtype, path: 'dtype' });
-    }
-    signal?.throwIfAborted();
+  ): Promise<{ readonly device: DeviceModel<M>; readonly opened: O }> {
+    checkOptions(names, options);
     const opened = await open();
-    let shell: ModelShell<M, C> | undefined;
+    let device: DeviceModel<M> | undefined;
     try {
-      shell = new ModelShell<M, C>(names, options.gpu ?? (await Gpu.request()), opened, options);
-      if (!options.modelCpuOffload) await shell.#load(signal);
-      return { shell, opened };
+      device = new DeviceModel<M>(names, options.gpu ?? (await Gpu.request()), opened.networks, options);
+      if (!options.modelCpuOffload) await device.#load();
+      options.signal?.throwIfAborted();
+      return { device, opened };
     } catch (error) {
-      if (shell) shell.dispose();
-      else await opened.source.close?.();
+      if (device) device.dispose();
+      else await closeAll(Object.values(opened.networks));
       throw error;
     }
   }
 
   /**
-   * One call at a time, with the weights on the device.
+   * Runs a call that yields as it goes, and frees what it allocated however it ends.
+   * @param op the method, for messages
    * @throws DeviceError for a busy or disposed model, also for one that is disposed meanwhile; the signal's reason
    */
-  async run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    this.check();
-    if (this.#busy) throw this.#isBusy();
-    this.#busy = true;
+  async *steps<S, T>(
+    op: string,
+    options: CallOptions,
+    work: (call: DeviceCall) => AsyncGenerator<S, T>,
+  ): AsyncGenerator<S, T> {
+    const call = this.#begin(op, options);
     try {
-      signal?.throwIfAborted();
-      await this.#load(signal);
-      this.check();
-      const result = await work();
-      this.check();
+      call.check();
+      const result = yield* work(call);
+      call.check();
       return result;
     } catch (error) {
-      // What fails for want of the weights fails for the disposal.
-      if (this.#disposed && !signal?.aborted) throw this.#wasDisposed(error);
-      throw error;
+      throw this.#reason(error, options.signal);
     } finally {
-      this.#busy = false;
-      if (this.#options.modelCpuOffload || this.#disposed) this.#release();
+      this.#end(call);
     }
   }
 
-  /** The context under `key`, kept from call to call; one of another key is freed first. */
-  async context(key: string, make: (home: ShellHome<M>) => Promise<C>): Promise<C> {
-    if (this.#context?.key === key) return this.#context;
-    if (this.#context) this.#component.detach(this.#context);
-    this.#context = undefined;
-    const made = await make(this.home);
-    this.#component.attach(made);
-    this.#context = made;
-    this.check();
-    return made;
+  /** The same for a call that yields nothing. */
+  async call<T>(op: string, options: CallOptions, work: (call: DeviceCall) => Promise<T>): Promise<T> {
+    const call = this.#begin(op, options);
+    try {
+      call.check();
+      const result = await work(call);
+      call.check();
+      return result;
+    } catch (error) {
+      throw this.#reason(error, options.signal);
+    } finally {
+      this.#end(call);
+    }
   }
 
-  /** @throws DeviceError for a lost device or a disposed model */
-  check(): void {
-    if (this.#disposed) throw this.#wasDisposed();
-    this.home.gpu.check(this.#names.op);
+  /** Keeps one network on the device at a time, for the length of its work; weights stream from their files again. */
+  enableModelCpuOffload(): void {
+    this.#checkIdle('enableModelCpuOffload');
+    this.#offload = true;
+    this.#release();
   }
 
   /**
@@ -144,7 +156,7 @@ export class ModelShell<M, C extends Context> {
    * @throws DeviceError while a call is running
    */
   unload(): void {
-    if (this.#busy) throw this.#isBusy();
+    if (this.#running) throw this.#isBusy('unload', this.#running);
     this.#release();
   }
 
@@ -153,35 +165,110 @@ export class ModelShell<M, C extends Context> {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#release();
-    void this.#source.close?.();
-    if (this.#options.gpu === undefined) this.home.gpu.dispose();
+    void closeAll(this.#opened);
+    if (this.#options.gpu === undefined) this.gpu.dispose();
   }
 
-  async #load(signal: AbortSignal | undefined): Promise<void> {
-    const start = performance.now();
-    await this.#component.load({
-      signal,
-      onProgress: (step, of) => {
-        const { bytes } = this.home.memory;
-        this.#options.onProgress?.({ phase: 'load', step, of, ms: performance.now() - start, bytes });
+  #begin(op: string, options: CallOptions): DeviceCall {
+    this.#checkIdle(op);
+    this.#running = op;
+    return new DeviceCall(
+      {
+        memory: this.memory,
+        networks: this.#all,
+        stagingBytes: this.#options.stagingBytes,
+        offload: this.#offload,
+        checkDisposed: () => {
+          if (this.#disposed) throw this.#wasDisposed();
+        },
       },
-    });
+      { signal: options.signal, onProgress: options.onProgress ?? this.#options.onProgress },
+    );
+  }
+
+  #end(call: DeviceCall): void {
+    call.close();
+    this.#running = undefined;
+    if (this.#offload || this.#disposed) this.#release();
+  }
+
+  /** What fails on freed memory and closed files failed for the disposal. */
+  #reason(error: unknown, signal: AbortSignal | undefined): unknown {
+    if (!this.#disposed) return error;
+    return signal?.aborted ? signal.reason : this.#wasDisposed(error);
+  }
+
+  async #load(): Promise<void> {
+    const { signal, onProgress, stagingBytes } = this.#options;
+    const start = performance.now();
+    const of = this.#all.reduce((sum, network) => sum + network.bytesToRead, 0);
+    let before = 0;
+    for (const network of this.#all) {
+      const report = (done: number): void => {
+        const ms = performance.now() - start;
+        onProgress?.({ phase: 'load', step: before + done, of, ms, bytes: this.memory.bytes });
+      };
+      await network.load({ signal, stagingBytes, onProgress: report });
+      before += network.bytesToRead;
+      report(0);
+    }
   }
 
   #release(): void {
-    this.#context = undefined;
-    this.#component.unload();
+    for (const network of this.#all) network.unload();
   }
 
-  #isBusy(): DeviceError {
-    const { op, noun } = this.#names;
-    const fix = `Await the other call, abort it by its signal, or open a second ${noun} on the same device.`;
-    return new DeviceError({ op, problem: `the ${noun} is busy`, expected: 'one call at a time', fix });
+  #checkIdle(op: string): void {
+    const { noun } = this.#names;
+    this.gpu.check(op);
+    if (this.#disposed) {
+      throw new DeviceError({ op, problem: `the ${noun} was disposed`, fix: 'Open it again with fromPretrained().' });
+    }
+    if (this.#running) throw this.#isBusy(op, this.#running);
+  }
+
+  #isBusy(op: string, running: string): DeviceError {
+    const { noun } = this.#names;
+    return new DeviceError({
+      op,
+      problem: `the ${noun} is busy`,
+      expected: 'one call at a time',
+      received: `${running} is still running`,
+      fix: `Await the other call, abort it by its signal, or open a second ${noun} on the same device.`,
+    });
   }
 
   #wasDisposed(cause?: unknown): DeviceError {
     const { op, noun } = this.#names;
-    const fix = 'Open it again with fromPretrained().';
-    return new DeviceError({ op, problem: `the ${noun} was disposed`, fix, cause });
+    return new DeviceError({
+      op,
+      problem: `the ${noun} was disposed during a call`,
+      fix: 'Abort the call by its signal and await it first.',
+      cause,
+    });
   }
+}
+
+/** Where warnings go. */
+export function warner(options: DeviceModelOptions): (message: string) => void {
+  return options.onWarning ?? (message => console.warn(message));
+}
+
+function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options: DeviceModelOptions): void {
+  const op = `${model}.fromPretrained`;
+  checkNames(op, options, [...OPTIONS, ...ownOptions]);
+  const { dtype, stagingBytes, signal } = options;
+  if (dtype !== undefined && dtype !== 'float32' && dtype !== 'float16') {
+    const expected = 'float32 or float16';
+    throw new InputError({ op, problem: 'unknown dtype', expected, received: dtype, path: 'dtype' });
+  }
+  if (stagingBytes !== undefined && !(Number.isInteger(stagingBytes) && stagingBytes >= 1)) {
+    const [expected, path] = ['a whole number >= 1', 'stagingBytes'];
+    throw new InputError({ op, problem: 'not a count', expected, received: stagingBytes, path });
+  }
+  signal?.throwIfAborted();
+}
+
+async function closeAll(opened: readonly OpenedNetwork<unknown>[]): Promise<void> {
+  await Promise.all(opened.map(({ source }) => source.close?.()));
 }

@@ -1,147 +1,79 @@
-/**
- * The networks and what they occupy: weights that stream in and out, compiled plans, tensors. One place counts the device bytes.
- */
+/** A network on the device: weights that stream in and out, and the programs compiled for it. */
 
-import type { DType } from '../../core/dtype.ts';
 import { DeviceError } from '../../core/errors.ts';
-import type { Shape } from '../../core/shape.ts';
-import type { Gpu } from '../../gpu/device.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
+import type { TensorSource } from '../../core/tensor-source.ts';
 import type { LoadedWeights } from '../../nn/load.ts';
 import type { Weights } from '../../nn/weights.ts';
-import { DeviceTensor } from '../../tensor/device-tensor.ts';
-import type { Graph } from '../../tensor/graph.ts';
-import type { Plan } from '../../tensor/plan.ts';
+import type { DeviceMemory } from './device-memory.ts';
+import { DeviceProgram, type Recording } from './device-program.ts';
 
-/** Counts the device bytes of one pipeline. */
-export class Memory {
-  #bytes = 0;
-  #peak = 0;
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** The most that was ever held at once. */
-  get peak(): number {
-    return this.#peak;
-  }
-
-  /** Adds bytes, or takes negative ones away. */
-  add(bytes: number): void {
-    this.#bytes += bytes;
-    this.#peak = Math.max(this.#peak, this.#bytes);
-  }
-}
-
-/** Device tensors that live and die together. */
-export class Scope {
-  readonly gpu: Gpu;
-  readonly memory: Memory;
-  readonly #tensors = new Set<DeviceTensor>();
-  #disposed = false;
-
-  constructor(gpu: Gpu, memory: Memory) {
-    this.gpu = gpu;
-    this.memory = memory;
-  }
-
-  /** A tensor of zeros. */
-  tensor(shape: Shape, dtype: DType = 'float32', label: string = 'tensor'): DeviceTensor {
-    if (this.#disposed)
-      throw new DeviceError({ op: 'Scope.tensor', problem: 'the scope was disposed', received: label });
-    const tensor = DeviceTensor.create(this.gpu, shape, dtype, label);
-    this.#tensors.add(tensor);
-    this.memory.add(tensor.bytes);
-    return tensor;
-  }
-
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    for (const tensor of this.#tensors) {
-      tensor.dispose();
-      this.memory.add(-tensor.bytes);
-    }
-    this.#tensors.clear();
-  }
-}
-
-/** A plan and the tensors that it reads and writes. */
-export class Program<T> {
-  readonly plan: Plan;
-  /** Tensors by the names that the maker gave them. */
-  readonly io: T;
-  readonly #scope: Scope;
-  #disposed = false;
-
-  constructor(plan: Plan, io: T, scope: Scope) {
-    this.plan = plan;
-    this.io = io;
-    this.#scope = scope;
-    scope.memory.add(plan.peakBytes);
-  }
-
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.plan.dispose();
-    this.#scope.memory.add(-this.plan.peakBytes);
-    this.#scope.dispose();
-  }
-}
-
-/** Told of the bytes read so far, of how many. */
-export type LoadProgress = (done: number, total: number) => void;
-
-export interface LoadCall {
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: LoadProgress | undefined;
-}
-
-/** One network: its modules, its checkpoint, and, while it is on the device, its weights and plans. */
-export class Component<M> {
+/** A network before its weights are on a device: its modules, and the checkpoint that they were bound to. */
+export interface OpenedNetwork<M> {
+  /** For messages and labels, such as 'text encoder'. */
   readonly name: string;
+  /** Records operations; its parameters get their values when the weights are loaded. */
   readonly model: M;
+  /** What the model asked of the checkpoint. */
+  readonly weights: Weights;
+  /** The checkpoint; whoever opened it closes it. */
+  readonly source: TensorSource;
+}
+
+/** How weights come to the device. */
+export interface LoadCall {
+  /** Ends the loading between two reads, with its reason. */
+  readonly signal?: AbortSignalLike | undefined;
+  /** Told of the bytes read so far, of how many. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Bytes on their way at once; default 32 MiB. */
+  readonly stagingBytes?: number | undefined;
+}
+
+/** Something on the device that is worth nothing without its network. */
+export interface Attachment {
+  /** Called once, by `detach` or `unload`. */
+  dispose(): void;
+}
+
+/** One network: its modules, its checkpoint, and, while it is on the device, its weights and programs. */
+export class Network<M> {
+  /** For messages and labels, such as 'unet'. */
+  readonly name: string;
+  /** What programs of the network record. */
+  readonly model: M;
+  readonly #memory: DeviceMemory;
   readonly #weights: Weights;
-  readonly #gpu: Gpu;
-  readonly #memory: Memory;
-  readonly #dtype: 'float32' | 'float16';
-  readonly #stagingBytes: number | undefined;
-  readonly #programs = new Map<string, Program<unknown>>();
-  readonly #attached = new Set<{ dispose(): void }>();
+  readonly #programs = new Map<string, DeviceProgram<unknown>>();
+  readonly #attached = new Set<Attachment>();
   #loaded: LoadedWeights | undefined;
   /** Counts unloadings: what was begun before one must not be kept after it. */
   #unloads = 0;
 
-  constructor(
-    name: string,
-    model: M,
-    weights: Weights,
-    home: { gpu: Gpu; memory: Memory; dtype: 'float32' | 'float16'; stagingBytes?: number | undefined },
-  ) {
-    this.name = name;
-    this.model = model;
-    this.#weights = weights;
-    this.#gpu = home.gpu;
-    this.#memory = home.memory;
-    this.#dtype = home.dtype;
-    this.#stagingBytes = home.stagingBytes;
+  constructor(opened: OpenedNetwork<M>, memory: DeviceMemory) {
+    this.name = opened.name;
+    this.model = opened.model;
+    this.#memory = memory;
+    this.#weights = opened.weights;
   }
 
+  /** Whether the weights are on the device. */
   get loaded(): boolean {
     return this.#loaded !== undefined;
   }
 
-  /** Streams the weights to the device unless they are there. */
+  /** Bytes that `load` reads. */
+  get bytesToRead(): number {
+    return this.#weights.bytesToRead;
+  }
+
+  /** Streams the weights to the device unless they are there. @throws DeviceError where `unload` came before the end */
   async load(call: LoadCall = {}): Promise<void> {
     if (this.#loaded) return;
-    const before = this.#unloads;
-    const loaded = await this.#weights.load(this.#gpu, {
-      dtype: this.#dtype,
-      stagingBytes: this.#stagingBytes,
-      ...call,
-    });
-    if (before !== this.#unloads) {
+    const begun = this.#unloads;
+    const { gpu, dtype } = this.#memory;
+    const loaded = await this.#weights.load(gpu, { dtype, ...call });
+    if (begun !== this.#unloads) {
       loaded.dispose();
       throw this.#gone();
     }
@@ -149,17 +81,9 @@ export class Component<M> {
     this.#memory.add(loaded.bytes);
   }
 
-  /**
-   * The compiled program under `key`; where there is none, `record` writes it down first. Only the `keep` latest are kept.
-   * @param record records into the graph; gets a scope for the tensors that go in and come out
-   */
-  async program<T>(
-    key: string,
-    keep: number,
-    record: (graph: Graph, scope: Scope) => T,
-    newGraph: () => Graph,
-  ): Promise<Program<T>> {
-    const known = this.#programs.get(key) as Program<T> | undefined;
+  /** The compiled program under `key`; where there is none, it is recorded first. Only the `keep` latest are kept. */
+  async program<T>(key: string, keep: number, record: Recording<T>): Promise<DeviceProgram<T>> {
+    const known = this.#programs.get(key) as DeviceProgram<T> | undefined;
     if (known) {
       this.#programs.delete(key);
       this.#programs.set(key, known); // now the latest
@@ -169,43 +93,32 @@ export class Component<M> {
       this.#programs.delete(old);
       program.dispose();
     }
-    const scope = new Scope(this.#gpu, this.#memory);
-    const before = this.#unloads;
-    try {
-      const graph = newGraph();
-      const io = record(graph, scope);
-      const plan = await graph.compile({ label: `${this.name} ${key}` });
-      if (before !== this.#unloads) {
-        plan.dispose();
-        throw this.#gone();
-      }
-      const program = new Program(plan, io, scope);
-      this.#programs.set(key, program);
-      return program;
-    } catch (error) {
-      scope.dispose();
-      throw error;
-    }
+    const begun = this.#unloads;
+    const made = await DeviceProgram.compile(this.#memory, `${this.name} ${key}`, record, () => {
+      if (begun !== this.#unloads) throw this.#gone();
+    });
+    this.#programs.set(key, made);
+    return made;
   }
 
-  /** Something on the device that is worth nothing without this network: `unload` disposes it too. */
-  attach(thing: { dispose(): void }): void {
+  /** `unload` disposes it too. */
+  attach(thing: Attachment): void {
     this.#attached.add(thing);
   }
 
   /** Disposes an attached thing before its time. */
-  detach(thing: { dispose(): void }): void {
+  detach(thing: Attachment): void {
     this.#attached.delete(thing);
     thing.dispose();
   }
 
-  /** Frees the plans and what they hold; the weights stay. */
+  /** Frees the programs and what they hold; the weights stay. */
   rest(): void {
     for (const program of this.#programs.values()) program.dispose();
     this.#programs.clear();
   }
 
-  /** Frees everything on the device. The component can be loaded again. */
+  /** Frees everything on the device. The network can be loaded again. */
   unload(): void {
     this.#unloads++;
     this.rest();

@@ -4,12 +4,17 @@ import type { FolderSource } from '../../core/tensor-source.ts';
 /**
  * Reads a JSON object of a model folder.
  * @param op who asks, for messages
+ * @param fix what to do about a missing file
  * @throws InputError for a file that is missing, no JSON, or no object
  */
-export async function readJson(folder: FolderSource, path: string, op: string): Promise<Record<string, unknown>> {
+export async function readJson(
+  folder: FolderSource,
+  path: string,
+  op: string,
+  fix: string = 'Pass a model folder as transformers saves it.',
+): Promise<Record<string, unknown>> {
   const where = `${folder.label}/${path}`;
   if (!(await folder.has(path))) {
-    const fix = 'Pass a model folder as transformers saves it.';
     throw new InputError({ op, problem: `${path} is missing`, path: folder.label, fix });
   }
   let value: unknown;

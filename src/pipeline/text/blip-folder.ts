@@ -1,35 +1,39 @@
 /** Reads a BLIP folder as transformers saves it: configs, tokenizer, checkpoint. */
-import type { FolderSource, TensorSource } from '../../core/tensor-source.ts';
+import type { FolderSource } from '../../core/tensor-source.ts';
 import { type GenerationDefaults, readGenerationDefaults } from '../../generation/index.ts';
 import { openCheckpoint } from '../../io/checkpoint.ts';
 import { type BlipConfig, BlipModel, parseBlipConfig } from '../../models/blip/index.ts';
 import { Weights } from '../../nn/weights.ts';
 import { BertTokenizer } from '../../tokenizers/index.ts';
+import type { OpenedNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
 import { BLIP_PROCESSOR, type BlipProcessorConfig, parseBlipProcessor } from './blip-processor.ts';
 
 const OP = 'BlipForConditionalGeneration.fromPretrained';
 
-/** A captioner before its weights are on a device. */
-export interface OpenedCaptioner {
+/** What the folder of a captioner holds. */
+export interface BlipFolder {
+  /** config.json. */
   readonly config: BlipConfig;
+  /** preprocessor_config.json, or the published values. */
   readonly processor: BlipProcessorConfig;
+  /** Of the captions. */
   readonly tokenizer: BertTokenizer;
+  /** Settings of generation, of the text decoder. */
   readonly defaults: GenerationDefaults;
-  readonly source: TensorSource;
-  readonly weights: Weights;
-  readonly model: BlipModel;
+  /** Bound to their checkpoint. */
+  readonly networks: { readonly blip: OpenedNetwork<BlipModel> };
 }
 
 /**
  * Opens everything and checks that checkpoint and config belong together.
  * @throws InputError for a folder that is no captioner's; WeightsError for checkpoints
  */
-export async function openCaptioner(
+export async function openBlipFolder(
   folder: FolderSource,
-  options: { readonly variant?: string | undefined; readonly onWarning?: ((message: string) => void) | undefined },
-): Promise<OpenedCaptioner> {
-  const warn = options.onWarning ?? (message => console.warn(message));
+  variant: string | undefined,
+  warn: (message: string) => void,
+): Promise<BlipFolder> {
   const read = (name: string): Promise<Record<string, unknown>> => readJson(folder, name, OP);
   const json = await read('config.json');
   const config = parseBlipConfig(json, `${folder.label}/config.json`, warn);
@@ -42,7 +46,6 @@ export async function openCaptioner(
   const own = readGenerationDefaults(undefined, (json['text_config'] ?? {}) as Record<string, unknown>);
   const { startId, endId, padId } = config.text;
   const defaults = { ...own, bosTokenId: startId, eosTokenId: endId, padTokenId: padId };
-  const { variant } = options;
   const source = await openCheckpoint(folder, 'model', {
     ...(variant === undefined ? {} : { variant }),
     onWarning: warn,
@@ -51,7 +54,7 @@ export async function openCaptioner(
     const weights = Weights.open(source);
     const model = new BlipModel(weights, config);
     weights.check();
-    return { config, processor, tokenizer, defaults, source, weights, model };
+    return { config, processor, tokenizer, defaults, networks: { blip: { name: 'blip', model, weights, source } } };
   } catch (error) {
     await source.close?.();
     throw error;

@@ -7,20 +7,29 @@ import { type Resample, resize } from '../../io/resize.ts';
 
 /** Sides in pixels. */
 export interface PictureSize {
+  /** Pixels, at least 1. */
   readonly height: number;
+  /** Pixels, at least 1. */
   readonly width: number;
 }
 
 /** preprocessor_config.json. */
 export interface BlipProcessorConfig {
+  /** Whether pictures are brought to `size`. Default true. */
   readonly resize: boolean;
+  /** Sides that the model was trained on. Default 384 x 384. */
   readonly size: PictureSize;
+  /** Pillow's filter. Default bicubic. */
   readonly resample: Resample;
+  /** Whether bytes are multiplied by `rescaleFactor`. Default true. */
   readonly rescale: boolean;
+  /** Default 1 / 255. */
   readonly rescaleFactor: number;
+  /** Whether (x - mean) / std follows. Default true. */
   readonly normalize: boolean;
   /** By channel: R, G, B. */
   readonly mean: readonly [number, number, number];
+  /** By channel: R, G, B; CLIP's deviations by default. */
   readonly std: readonly [number, number, number];
 }
 

@@ -1,9 +1,10 @@
 /**
  * Captions of pictures by BLIP. Li et al. 2022, https://arxiv.org/abs/2201.12086. Reference: transformers 4.57.6,
  * BlipForConditionalGeneration and BlipProcessor. How ids are chosen is in src/generation, what runs on the device in
- * picture-context.ts.
+ * blip-encoded-pictures.ts.
  */
 import { InputError, ShapeError } from '../../core/errors.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
@@ -15,36 +16,25 @@ import {
   type Sequences,
   withTokenText,
 } from '../../generation/index.ts';
-import type { Gpu } from '../../gpu/device.ts';
 import type { Picture } from '../../io/preprocess.ts';
 import { readFloats } from '../../io/read-floats.ts';
 import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../../models/blip/index.ts';
 import { LARGEST_GROUP } from '../../tensor/ops.ts';
 import type { BertTokenizer } from '../../tokenizers/index.ts';
-import type { ProgressEvent } from '../diffedit/types.ts';
-import { ModelShell } from '../runtime/device-model.ts';
-import { type OpenedCaptioner, openCaptioner } from './blip-folder.ts';
-import { PictureContext } from './blip-inputs.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
+import { PretrainedModel } from '../runtime/pretrained-model.ts';
+import type { CallOptions } from '../runtime/progress.ts';
+import { EncodedPictures } from './blip-encoded-pictures.ts';
+import { type BlipFolder, openBlipFolder } from './blip-folder.ts';
 import { type BlipProcessorConfig, type PictureSize, processPictures } from './blip-processor.ts';
+import { LatestEncoding } from './latest-encoding.ts';
 
+const INPUT = namesOf<CaptionInput>({ pixels: 1, ids: 1, interpolatePositions: 1 });
 const OP = 'BlipForConditionalGeneration';
 
 /** Options of `fromPretrained`. */
-export interface CaptionerOptions {
-  /** A device from Gpu.request() or requestGpu() of pentimento/node; by default a new one, which dispose() then frees. */
-  readonly gpu?: Gpu | undefined;
-  /** Of activations, and, for float16, of weights; float32 keeps weights in the file's own precision. Default float32. */
-  readonly dtype?: 'float32' | 'float16' | undefined;
-  /** Such as 'fp16': takes the weight files of that name. */
-  readonly variant?: string | undefined;
-  /** Told of loading. */
-  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Told of doubtful configs; default console.warn. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-  /** Keeps the weights in the file but for the length of each call. Default false. */
-  readonly modelCpuOffload?: boolean | undefined;
-}
+export interface CaptionerOptions extends DeviceModelOptions {}
 
 /** Prepared pictures, and ids that their captions begin with. */
 export interface CaptionInput {
@@ -57,38 +47,46 @@ export interface CaptionInput {
 }
 
 /** Options of `generate`: those of generation, two for pictures that it prepares itself, and one for the texts. */
-export type CaptionOptions = GenerateOptions & {
-  /** How every caption begins, such as 'a photograph of'; part of the result. */
-  readonly prefix?: string | undefined;
-  /** Resizes the pictures to this instead of the model's own size; position embeddings are interpolated. */
-  readonly size?: PictureSize | undefined;
-  /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
-  readonly cleanUp?: boolean | undefined;
-};
+export type CaptionOptions = GenerateOptions &
+  CallOptions & {
+    /** How every caption begins, such as 'a photograph of'; part of the result. */
+    readonly prefix?: string | undefined;
+    /** Resizes the pictures to this instead of the model's own size; position embeddings are interpolated. */
+    readonly size?: PictureSize | undefined;
+    /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
+    readonly cleanUp?: boolean | undefined;
+  };
 
 /** Captions, and the ids behind them: from the start id on, with the end id and padding. */
 export interface CaptionOutput extends GenerateOutput {
   readonly texts: string[];
 }
 
+/** One caption. */
+export interface Caption {
+  /** What the picture shows, the prefix included. */
+  readonly text: string;
+  /** Its ids, from the start id to the end id. */
+  readonly ids: readonly number[];
+}
+
 /** Writes captions. One call at a time; other pipelines may share the device. */
-export class BlipForConditionalGeneration {
-  readonly gpu: Gpu;
-  readonly dtype: 'float32' | 'float16';
+export class BlipForConditionalGeneration extends PretrainedModel {
   readonly config: BlipConfig;
   readonly processor: BlipProcessorConfig;
   readonly tokenizer: BertTokenizer;
-  readonly #opened: OpenedCaptioner;
-  readonly #shell: Shell;
+  readonly #folder: BlipFolder;
+  readonly #device: DeviceModel<Models>;
+  readonly #latest: LatestEncoding<EncodedPictures>;
 
-  private constructor(shell: Shell, opened: OpenedCaptioner) {
-    this.gpu = shell.home.gpu;
-    this.dtype = shell.home.dtype;
+  private constructor(device: DeviceModel<Models>, opened: BlipFolder) {
+    super(device);
     this.config = opened.config;
     this.processor = opened.processor;
     this.tokenizer = opened.tokenizer;
-    this.#opened = opened;
-    this.#shell = shell;
+    this.#folder = opened;
+    this.#device = device;
+    this.#latest = new LatestEncoding(device.networks.blip);
   }
 
   /**
@@ -103,21 +101,11 @@ export class BlipForConditionalGeneration {
     folder: FolderSource,
     options: CaptionerOptions = {},
   ): Promise<BlipForConditionalGeneration> {
-    const names = { op: OP, noun: 'captioner', component: 'blip' };
-    const { shell, opened } = await ModelShell.open<BlipModel, PictureContext, OpenedCaptioner>(names, options, () =>
-      openCaptioner(folder, options),
+    const names = { op: OP, noun: 'captioner' };
+    const { device, opened } = await DeviceModel.open<Models, BlipFolder>(names, options, () =>
+      openBlipFolder(folder, options.variant, warner(options)),
     );
-    return new BlipForConditionalGeneration(shell, opened);
-  }
-
-  /** Device bytes held now: weights, plans, tensors. */
-  get bytes(): number {
-    return this.#shell.home.memory.bytes;
-  }
-
-  /** The most device bytes that were ever held. */
-  get peakBytes(): number {
-    return this.#shell.home.memory.peak;
+    return new BlipForConditionalGeneration(device, opened);
   }
 
   /**
@@ -128,11 +116,7 @@ export class BlipForConditionalGeneration {
    * @returns the best caption and its ids
    * @throws as `generate`
    */
-  async caption(
-    image: Picture,
-    prefix?: string,
-    options: CaptionOptions = {},
-  ): Promise<{ readonly text: string; readonly ids: readonly number[] }> {
+  async caption(image: Picture, prefix?: string, options: CaptionOptions = {}): Promise<Caption> {
     const { texts, sequences } = await this.generate(image, { ...options, prefix: prefix ?? options.prefix });
     return { text: texts[0] ?? '', ids: sequences[0] ?? [] };
   }
@@ -151,8 +135,9 @@ export class BlipForConditionalGeneration {
     input: Picture | readonly Picture[] | CaptionInput,
     options: CaptionOptions = {},
   ): Promise<CaptionOutput> {
-    const { prefix, size, cleanUp, ...own } = options;
-    const { defaults } = this.#opened;
+    const { prefix, size, cleanUp, onProgress, ...own } = options;
+    const { defaults } = this.#folder;
+    if (isPrepared(input)) checkNames(OP, input, INPUT);
     const prepared = isPrepared(input) ? input : this.#prepare(input, prefix, size);
     const prompt = this.#prompt(prepared);
     const task: GenerationInputs = {
@@ -165,25 +150,12 @@ export class BlipForConditionalGeneration {
     };
     const settings = withTokenText(own, defaults, this.tokenizer);
     planGeneration(task, settings); // refuses what makes no sense before weights are loaded
-    return this.#shell.run(options.signal, async () => {
-      const context = await this.#look(prepared);
-      const output = await generate({ ...task, startDecoder: (...sizes) => context.start(...sizes) }, settings);
+    return this.#device.call('generate', { signal: options.signal, onProgress }, async call => {
+      const pictures = await this.#look(call, prepared);
+      const output = await generate({ ...task, startDecoder: (...sizes) => pictures.start(...sizes) }, settings);
       const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
       return { ...output, texts: this.tokenizer.decodeBatch(output.sequences, decoding) };
     });
-  }
-
-  /**
-   * Takes everything off the device; the next call loads it again.
-   * @throws DeviceError while a call is running
-   */
-  unload(): void {
-    this.#shell.unload();
-  }
-
-  /** Frees everything on the device and closes the files. A call that runs ends with an error. */
-  dispose(): void {
-    this.#shell.dispose();
   }
 
   #prepare(pictures: Picture | readonly Picture[], prefix?: string, size?: PictureSize): CaptionInput {
@@ -215,27 +187,33 @@ export class BlipForConditionalGeneration {
   }
 
   /** Encodes the pictures. */
-  async #look({ pixels, interpolatePositions: interpolated = false }: CaptionInput): Promise<PictureContext> {
+  async #look(call: DeviceCall, input: CaptionInput): Promise<EncodedPictures> {
+    const { pixels, interpolatePositions: interpolated = false } = input;
+    const { blip } = this.#device.networks;
     const [images = 0, , height = 0, width = 0] = pixels.shape;
     const key = `${images}x${height}x${width}${interpolated ? ' interpolated' : ''}`;
-    const context = await this.#shell.context(key, async home => {
+    await call.use(blip);
+    const pictures = await this.#latest.take(key, async () => {
       const table = interpolated ? await this.#positions(height, width) : undefined;
-      return PictureContext.create(home, key, pixels.shape, table);
+      return EncodedPictures.create(call.memory, blip.model, { key, shape: pixels.shape, positions: table });
     });
-    context.encode(pixels);
-    return context;
+    call.check();
+    pictures.encode(pixels);
+    return pictures;
   }
 
   /** Position embeddings for pictures of any size -> [1, 1 + P, D] */
   async #positions(height: number, width: number): Promise<NdArray> {
-    const stored = await readFloats(this.#opened.source, 'vision_model.embeddings.position_embedding');
+    const stored = await readFloats(this.#folder.networks.blip.source, 'vision_model.embeddings.position_embedding');
     const table = ndarray(stored.data, stored.shape.slice(-2));
     const { data, shape } = interpolatePositions(table, patchGrid(this.config.vision, height, width));
     return ndarray(data, [1, ...shape]);
   }
 }
 
-type Shell = ModelShell<BlipModel, PictureContext>;
+interface Models {
+  readonly blip: BlipModel;
+}
 
 function isPrepared(input: Picture | readonly Picture[] | CaptionInput): input is CaptionInput {
   return typeof input === 'object' && input !== null && 'pixels' in input;

@@ -1,23 +1,16 @@
 /** A text decoder at work: its plans, its caches of keys and values, and texts that grow by one step at a time. */
 import { DeviceError, InputError, ShapeError } from '../../core/errors.ts';
 import type { Sequences, StepDecoder } from '../../generation/index.ts';
-import type { Gpu } from '../../gpu/device.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import { Graph } from '../../tensor/graph.ts';
 import { argmax, cacheGather, type Tensor } from '../../tensor/ops.ts';
-import { type Memory, Program, Scope } from '../runtime/network.ts';
-
-/** Where a decoder lives. */
-export interface DecoderHome {
-  readonly gpu: Gpu;
-  readonly memory: Memory;
-  readonly dtype: 'float32' | 'float16';
-}
+import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
+import { DeviceProgram, type Recording } from '../runtime/device-program.ts';
 
 /** What a decoder is told of its network. */
 export interface CachedNetwork {
   /** For the labels of plans. */
   readonly name: string;
+  /** V of the logits. */
   readonly vocab: number;
   /** Blocks, each with a cache. */
   readonly blocks: number;
@@ -36,6 +29,7 @@ export interface CachedNetwork {
   ): Tensor;
 }
 
+/** What fits into the caches. */
 export interface DecoderSizes {
   /** Texts side by side: row r looks at input floor(r * N / rows). */
   readonly rows: number;
@@ -57,20 +51,22 @@ interface Feed {
 
 /** Plans and caches for texts about one batch of inputs; `begin` starts new texts in the same memory. */
 export class CachedDecoder {
+  /** What the caches hold. */
   readonly sizes: DecoderSizes;
+  /** What its programs record. */
   readonly network: CachedNetwork;
-  readonly #home: DecoderHome;
-  readonly #scope: Scope;
+  readonly #memory: DeviceMemory;
+  readonly #scope: TensorScope;
   readonly #caches: readonly DeviceTensor[];
   /** uint32 [1, 2]: keys after a call, position of its first id. */
   readonly #lengths: DeviceTensor;
-  readonly #feeds = new Map<number, Program<Feed>>();
-  #reorder: Program<DeviceTensor> | undefined;
+  readonly #feeds = new Map<number, DeviceProgram<Feed>>();
+  #reorder: DeviceProgram<DeviceTensor> | undefined;
   #run: TextRun | undefined;
   #disposed = false;
 
   /** @throws ShapeError for rows that are no multiple of the inputs; DeviceError where memory runs out */
-  constructor(home: DecoderHome, network: CachedNetwork, sizes: DecoderSizes) {
+  constructor(memory: DeviceMemory, network: CachedNetwork, sizes: DecoderSizes) {
     if (sizes.rows % network.inputs !== 0) {
       const expected = `a multiple of ${network.inputs}`;
       throw new ShapeError({
@@ -82,14 +78,14 @@ export class CachedDecoder {
     }
     this.sizes = sizes;
     this.network = network;
-    this.#home = home;
-    this.#scope = new Scope(home.gpu, home.memory);
+    this.#memory = memory;
+    this.#scope = memory.scope();
     const { rows, capacity } = sizes;
     const { blocks, cacheWidth, name } = network;
     try {
       this.#lengths = this.#scope.tensor([1, 2], 'uint32', `${name} lengths`);
       this.#caches = Array.from({ length: blocks }, (_, i) =>
-        this.#scope.tensor([rows, capacity, cacheWidth], home.dtype, `${name} keys and values ${i}`),
+        this.#scope.tensor([rows, capacity, cacheWidth], memory.dtype, `${name} keys and values ${i}`),
       );
     } catch (error) {
       this.#scope.dispose();
@@ -111,22 +107,24 @@ export class CachedDecoder {
    */
   async feed(ids: Sequences, filled: number): Promise<Feed> {
     const length = ids[0]?.length ?? 0;
-    const { plan, io } = await this.#feedOf(length);
+    const program = await this.#feedOf(length);
+    const { io } = program;
     io.ids.write(ids.flat());
     io.positions.write(Array.from({ length }, (_, i) => filled + i));
     this.#lengths.write([filled + length, filled]);
-    plan.run();
+    program.run();
     return io;
   }
 
   /** Row r takes over the first `filled` ids of row index[r], which looks at the same input. */
   async reorder(index: readonly number[], filled: number): Promise<void> {
-    const { plan, io } = await this.#reorderPlan();
-    io.write(index);
+    const program = await this.#reorderProgram();
+    program.io.write(index);
     this.#lengths.write([filled, filled]);
-    plan.run();
+    program.run();
   }
 
+  /** Ends its texts and frees programs and caches. */
   dispose(): void {
     this.#disposed = true;
     for (const feed of this.#feeds.values()) feed.dispose();
@@ -137,7 +135,7 @@ export class CachedDecoder {
     this.#scope.dispose();
   }
 
-  async #feedOf(length: number): Promise<Program<Feed>> {
+  async #feedOf(length: number): Promise<DeviceProgram<Feed>> {
     const known = this.#feeds.get(length);
     if (known) return known;
     // One id at a time is what all texts come to; of the lengths that they begin with, the latest is kept.
@@ -155,18 +153,14 @@ export class CachedDecoder {
         lengths: graph.input(this.#lengths),
         positions: graph.input(positions),
       });
-      const keep = (tensor: Tensor, label: string): DeviceTensor => {
-        const target = scope.tensor(tensor.shape, tensor.dtype, label);
-        graph.store(tensor, target);
-        return target;
-      };
-      return { ids, positions, logits: keep(values, 'logits'), likeliest: keep(argmax(values), 'likeliest ids') };
+      const logits = scope.store(graph, values, 'logits');
+      return { ids, positions, logits, likeliest: scope.store(graph, argmax(values), 'likeliest ids') };
     });
     this.#feeds.set(length, made);
     return made;
   }
 
-  async #reorderPlan(): Promise<Program<DeviceTensor>> {
+  async #reorderProgram(): Promise<DeviceProgram<DeviceTensor>> {
     const { rows } = this.sizes;
     this.#reorder ??= await this.#program(`reorder ${rows}`, (graph, scope) => {
       const index = scope.tensor([1, rows], 'uint32', 'index');
@@ -178,20 +172,11 @@ export class CachedDecoder {
     return this.#reorder;
   }
 
-  async #program<T>(label: string, record: (graph: Graph, scope: Scope) => T): Promise<Program<T>> {
-    const { gpu, memory, dtype } = this.#home;
-    const scope = new Scope(gpu, memory);
-    try {
-      const graph = new Graph(gpu, { dtype });
-      const io = record(graph, scope);
-      const made = new Program(await graph.compile({ label: `${this.network.name} ${label}` }), io, scope);
-      if (!this.#disposed) return made;
-      made.dispose();
+  #program<T>(label: string, record: Recording<T>): Promise<DeviceProgram<T>> {
+    return DeviceProgram.compile(this.#memory, `${this.network.name} ${label}`, record, () => {
+      if (!this.#disposed) return;
       throw new DeviceError({ op: 'decode', problem: 'the decoder was disposed', received: label });
-    } catch (error) {
-      scope.dispose();
-      throw error;
-    }
+    });
   }
 }
 

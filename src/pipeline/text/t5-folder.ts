@@ -1,22 +1,25 @@
 /** Reads the files of a T5 folder. */
-import type { FolderSource, TensorSource } from '../../core/tensor-source.ts';
+import type { FolderSource } from '../../core/tensor-source.ts';
 import { type GenerationDefaults, readGenerationDefaults } from '../../generation/index.ts';
 import { openCheckpoint } from '../../io/checkpoint.ts';
 import { parseT5Config, type T5Config, T5Model } from '../../models/t5/index.ts';
 import { Weights } from '../../nn/weights.ts';
 import { T5Tokenizer } from '../../tokenizers/index.ts';
+import type { OpenedNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
 
 const OP = 'T5ForConditionalGeneration';
 
-/** A folder's parts before anything is on the device. */
-export interface OpenedT5 {
+/** What the folder of a T5 holds. */
+export interface T5Folder {
+  /** config.json. */
   readonly config: T5Config;
+  /** Absent where the folder has none. */
   readonly tokenizer: T5Tokenizer | undefined;
+  /** Settings of generation. */
   readonly defaults: GenerationDefaults;
-  readonly source: TensorSource;
-  readonly weights: Weights;
-  readonly model: T5Model;
+  /** Bound to their checkpoint. */
+  readonly networks: { readonly t5: OpenedNetwork<T5Model> };
 }
 
 /**
@@ -25,11 +28,11 @@ export interface OpenedT5 {
  * @param warn told of tensors that the model has no use for: older files carry some
  * @throws InputError for a folder of another model; WeightsError listing every missing and misshapen tensor
  */
-export async function openT5(
+export async function openT5Folder(
   folder: FolderSource,
   variant: string | undefined,
   warn: (message: string) => void,
-): Promise<OpenedT5> {
+): Promise<T5Folder> {
   const json = await readJson(folder, 'config.json', OP);
   const config = parseT5Config(json, `${folder.label}/config.json`);
   const defaults = await readDefaults(folder, json, config);
@@ -51,7 +54,7 @@ export async function openT5(
       weights.ignoreKeys(extra);
     }
     weights.check();
-    return { config, tokenizer, defaults, source, weights, model };
+    return { config, tokenizer, defaults, networks: { t5: { name: 't5', model, weights, source } } };
   } catch (error) {
     await source.close?.();
     throw error;

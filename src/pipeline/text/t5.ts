@@ -1,10 +1,12 @@
 /**
  * Text to text by T5 and Flan-T5. Raffel et al. 2019, https://arxiv.org/abs/1910.10683; Chung et al. 2022,
  * https://arxiv.org/abs/2210.11416. Reference: transformers 4.57.6, T5ForConditionalGeneration. How ids are chosen is in
- * src/generation, what runs on the device in t5-context.ts.
+ * src/generation, what runs on the device in
+ * t5-encoded-texts.ts.
  */
 import { InputError } from '../../core/errors.ts';
-import { type NdArray, ndarray } from '../../core/ndarray.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
+import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
   type GenerateOptions,
@@ -15,38 +17,22 @@ import {
   type Sequences,
   withTokenText,
 } from '../../generation/index.ts';
-import type { Gpu } from '../../gpu/device.ts';
 import type { T5Config, T5Model } from '../../models/t5/index.ts';
-import { DeviceTensor } from '../../tensor/device-tensor.ts';
-import { Graph } from '../../tensor/graph.ts';
 import { LARGEST_GROUP, type Tensor } from '../../tensor/ops.ts';
 import type { T5Tokenizer } from '../../tokenizers/index.ts';
-import type { ProgressEvent } from '../diffedit/types.ts';
-import { ModelShell } from '../runtime/device-model.ts';
-import { type OpenedT5, openT5 } from './t5-folder.ts';
-import { additive, type EncoderInput, isPadded, T5InputContext } from './t5-inputs.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
+import { PretrainedModel } from '../runtime/pretrained-model.ts';
+import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
+import { LatestEncoding } from './latest-encoding.ts';
+import { additive, EncodedTexts, type EncoderInput, isPadded } from './t5-encoded-texts.ts';
+import { openT5Folder, type T5Folder } from './t5-folder.ts';
 
+const INPUT = namesOf<T5Input>({ ids: 1, attentionMask: 1, decoderIds: 1 });
 const OP = 'T5ForConditionalGeneration';
 
-/** Options of `fromPretrained`. */
-export interface T5Options {
-  /** A device from Gpu.request() or requestGpu() of pentimento/node; by default a new one, which dispose() then frees. */
-  readonly gpu?: Gpu | undefined;
-  /**
-   * Of activations, and, for float16, of weights; float32 keeps weights in the file's own precision. The residual stream and
-   * the feed-forward products are f32 either way. Default float32.
-   */
-  readonly dtype?: 'float32' | 'float16' | undefined;
-  /** Such as 'fp16': takes the weight files of that name. */
-  readonly variant?: string | undefined;
-  /** Told of loading. */
-  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Told of tensors that the file holds and the model has no use for; default console.warn. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-  /** Keeps the weights in the file but for the length of each call. Default false. */
-  readonly modelCpuOffload?: boolean | undefined;
-}
+/** Options of `fromPretrained`; the residual stream and the feed-forward products are f32 whatever `dtype` says. */
+export interface T5Options extends DeviceModelOptions {}
 
 /** Ids in place of texts. */
 export interface T5Input {
@@ -59,10 +45,11 @@ export interface T5Input {
 }
 
 /** Options of `generate`: those of generation, and one for the texts. */
-export type T5GenerateOptions = GenerateOptions & {
-  /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
-  readonly cleanUp?: boolean | undefined;
-};
+export type T5GenerateOptions = GenerateOptions &
+  CallOptions & {
+    /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
+    readonly cleanUp?: boolean | undefined;
+  };
 
 /** Answers, and the ids behind them: from the start id on, with the end id and padding. */
 export interface T5Output extends GenerateOutput {
@@ -71,22 +58,21 @@ export interface T5Output extends GenerateOutput {
 }
 
 /** Answers texts with texts. One call at a time; other pipelines may share the device. */
-export class T5ForConditionalGeneration {
-  readonly gpu: Gpu;
-  readonly dtype: 'float32' | 'float16';
+export class T5ForConditionalGeneration extends PretrainedModel {
   readonly config: T5Config;
   /** Absent where the folder has none; the model then takes ids alone. */
   readonly tokenizer: T5Tokenizer | undefined;
-  readonly #opened: OpenedT5;
-  readonly #shell: Shell;
+  readonly #folder: T5Folder;
+  readonly #device: DeviceModel<Models>;
+  readonly #latest: LatestEncoding<EncodedTexts>;
 
-  private constructor(shell: Shell, opened: OpenedT5) {
-    this.gpu = shell.home.gpu;
-    this.dtype = shell.home.dtype;
+  private constructor(device: DeviceModel<Models>, opened: T5Folder) {
+    super(device);
     this.config = opened.config;
     this.tokenizer = opened.tokenizer;
-    this.#opened = opened;
-    this.#shell = shell;
+    this.#folder = opened;
+    this.#device = device;
+    this.#latest = new LatestEncoding(device.networks.t5);
   }
 
   /**
@@ -98,22 +84,11 @@ export class T5ForConditionalGeneration {
    * without a device or memory; the signal's reason
    */
   static async fromPretrained(folder: FolderSource, options: T5Options = {}): Promise<T5ForConditionalGeneration> {
-    const warn = options.onWarning ?? (message => console.warn(message));
-    const names = { op: OP, noun: 'model', component: 't5' };
-    const { shell, opened } = await ModelShell.open<T5Model, T5InputContext, OpenedT5>(names, options, () =>
-      openT5(folder, options.variant, warn),
+    const names = { op: OP, noun: 'model' };
+    const { device, opened } = await DeviceModel.open<Models, T5Folder>(names, options, () =>
+      openT5Folder(folder, options.variant, warner(options)),
     );
-    return new T5ForConditionalGeneration(shell, opened);
-  }
-
-  /** Device bytes held now: weights, plans, tensors. */
-  get bytes(): number {
-    return this.#shell.home.memory.bytes;
-  }
-
-  /** The most device bytes that were ever held. */
-  get peakBytes(): number {
-    return this.#shell.home.memory.peak;
+    return new T5ForConditionalGeneration(device, opened);
   }
 
   /**
@@ -125,9 +100,9 @@ export class T5ForConditionalGeneration {
    * @see transformers T5ForConditionalGeneration.generate
    */
   async generate(input: string | readonly string[] | T5Input, options: T5GenerateOptions = {}): Promise<T5Output> {
-    const { cleanUp, ...own } = options;
+    const { cleanUp, onProgress, ...own } = options;
     const { tokenizer } = this;
-    const { defaults } = this.#opened;
+    const { defaults } = this.#folder;
     const prepared = this.#prepare(input);
     const { decoderIds } = typeof input === 'object' && 'ids' in input ? input : {};
     const task: GenerationInputs = {
@@ -140,9 +115,9 @@ export class T5ForConditionalGeneration {
     };
     const settings = withTokenText(own, defaults, tokenizer);
     planGeneration(task, settings); // refuses what makes no sense before weights are loaded
-    return this.#shell.run(options.signal, async () => {
-      const context = await this.#read(prepared);
-      const output = await generate({ ...task, startDecoder: (...sizes) => context.start(...sizes) }, settings);
+    return this.#device.call('generate', { signal: options.signal, onProgress }, async call => {
+      const texts = await this.#read(call, prepared);
+      const output = await generate({ ...task, startDecoder: (...sizes) => texts.start(...sizes) }, settings);
       const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
       return { ...output, texts: tokenizer?.decodeBatch(output.sequences, decoding) ?? [] };
     });
@@ -154,9 +129,10 @@ export class T5ForConditionalGeneration {
    * @returns [N, S, D] behind the final norm
    * @see transformers T5EncoderModel
    */
-  async encode(input: string | readonly string[] | T5Input, signal?: AbortSignal): Promise<NdArray> {
+  async encode(input: string | readonly string[] | T5Input, options: CallOptions = {}): Promise<NdArray> {
+    checkNames('encode', options, CALL_OPTIONS);
     const prepared = this.#prepare(input);
-    return this.#shell.run(signal, () => this.#once('encoder', tensor => this.#encoded(prepared, tensor)));
+    return this.#once('encode', options, upload => this.#encoded(prepared, upload));
   }
 
   /**
@@ -169,37 +145,22 @@ export class T5ForConditionalGeneration {
   async logits(
     input: string | readonly string[] | T5Input,
     decoderIds: Sequences,
-    signal?: AbortSignal,
+    options: CallOptions = {},
   ): Promise<NdArray> {
+    checkNames('logits', options, CALL_OPTIONS);
     const prepared = this.#prepare(input);
     const answers = this.#checkAnswers(decoderIds, prepared);
-    return this.#shell.run(signal, () =>
-      this.#once('logits', tensor => {
-        const { decoder } = this.#shell.home.model;
-        const keyValues = decoder.context(this.#encoded(prepared, tensor));
-        const keyMask = isPadded(prepared.mask)
-          ? tensor(additive(prepared.mask), shapeOf(prepared.mask), 'float32')
-          : undefined;
-        return decoder.forward(tensor(answers.flat(), shapeOf(answers), 'uint32'), { keyValues, keyMask });
-      }),
-    );
-  }
-
-  /**
-   * Takes everything off the device; the next call loads it again.
-   * @throws DeviceError while a call is running
-   */
-  unload(): void {
-    this.#shell.unload();
-  }
-
-  /** Frees everything on the device and closes the files. A call that runs ends with an error. */
-  dispose(): void {
-    this.#shell.dispose();
+    return this.#once('logits', options, upload => {
+      const { decoder } = this.#device.networks.t5.model;
+      const keyValues = decoder.context(this.#encoded(prepared, upload));
+      const keyMask = maskTensor(prepared, upload);
+      return decoder.forward(upload(answers.flat(), shapeOf(answers), 'uint32'), { keyValues, keyMask });
+    });
   }
 
   #prepare(input: string | readonly string[] | T5Input): EncoderInput {
     if (typeof input === 'object' && 'ids' in input) {
+      checkNames(OP, input, INPUT);
       const ids = this.#checkIds(input.ids, 'ids');
       return { ids, mask: maskOf(input, ids, this.config) };
     }
@@ -229,47 +190,45 @@ export class T5ForConditionalGeneration {
     throw new InputError({ op: OP, problem: 'one answer for each input', expected, received, path: 'decoderIds' });
   }
 
-  #encoded({ ids, mask }: EncoderInput, tensor: Upload): Tensor {
-    const keyMask = isPadded(mask) ? tensor(additive(mask), shapeOf(mask), 'float32') : undefined;
-    return this.#shell.home.model.encoder.forward(tensor(ids.flat(), shapeOf(ids), 'uint32'), keyMask);
+  #encoded(input: EncoderInput, upload: Upload): Tensor {
+    const { ids } = input;
+    const { encoder } = this.#device.networks.t5.model;
+    return encoder.forward(upload(ids.flat(), shapeOf(ids), 'uint32'), maskTensor(input, upload));
   }
 
   /** Records, runs once and reads one result. */
-  async #once(label: string, record: (tensor: Upload) => Tensor): Promise<NdArray> {
-    const { memory } = this.#shell.home;
-    const graph = new Graph(this.gpu, { dtype: this.dtype });
-    const result = record((data, shape, dtype) => graph.constant(data, shape, dtype));
-    const target = DeviceTensor.create(this.gpu, result.shape, result.dtype, `t5 ${label}`);
-    try {
-      graph.store(result, target);
-      const plan = await graph.compile({ label: `t5 ${label}` });
-      const bytes = plan.peakBytes + target.bytes;
-      memory.add(bytes);
-      try {
-        this.#shell.check();
-        plan.run();
-        return ndarray(await target.read(), result.shape);
-      } finally {
-        plan.dispose();
-        memory.add(-bytes);
-      }
-    } finally {
-      target.dispose();
-    }
+  #once(op: string, options: CallOptions, record: (upload: Upload) => Tensor): Promise<NdArray> {
+    return this.#device.call(op, options, async call => {
+      await call.use(this.#device.networks.t5);
+      return call.once(`t5 ${op}`, (graph, scope) => {
+        const result = record((data, shape, dtype) => graph.constant(data, shape, dtype));
+        return scope.store(graph, result, `t5 ${op}`);
+      });
+    });
   }
 
   /** Encodes the input; plans of the same shape are kept. */
-  async #read(input: EncoderInput): Promise<T5InputContext> {
-    const key = T5InputContext.keyOf(input);
-    const context = await this.#shell.context(key, home => T5InputContext.create(home, input));
-    context.encode(input);
-    return context;
+  async #read(call: DeviceCall, input: EncoderInput): Promise<EncodedTexts> {
+    const { t5 } = this.#device.networks;
+    await call.use(t5);
+    const make = (): Promise<EncodedTexts> => EncodedTexts.create(call.memory, t5.model, input);
+    const texts = await this.#latest.take(EncodedTexts.keyOf(input), make);
+    call.check();
+    texts.encode(input);
+    return texts;
   }
 }
 
-type Shell = ModelShell<T5Model, T5InputContext>;
+interface Models {
+  readonly t5: T5Model;
+}
 
 type Upload = (data: readonly number[], shape: readonly number[], dtype: 'uint32' | 'float32') => Tensor;
+
+/** What is added to the scores of padded ids; undefined where there are none. */
+function maskTensor({ mask }: EncoderInput, upload: Upload): Tensor | undefined {
+  return isPadded(mask) ? upload(additive(mask), shapeOf(mask), 'float32') : undefined;
+}
 
 function shapeOf(rows: Sequences): readonly number[] {
   return [rows.length, rows[0]?.length ?? 0];

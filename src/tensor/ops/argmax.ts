@@ -1,7 +1,6 @@
 /** The likeliest ids as a recorded node. */
 import { argmax as argmaxCall } from '../../kernels/argmax.ts';
-import type { Lowering, Node } from '../graph.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 
 class ArgmaxNode implements Node {
   readonly kind = 'argmax';

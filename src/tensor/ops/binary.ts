@@ -2,8 +2,7 @@
 import { ShapeError } from '../../core/errors.ts';
 import { dim, type Shape } from '../../core/shape.ts';
 import { type Broadcast, elementwiseBinary } from '../../kernels/elementwise-binary.ts';
-import type { Lowering, Node } from '../graph.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 
 export type BinaryOp = 'add' | 'sub' | 'mul';
 

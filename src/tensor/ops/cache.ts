@@ -2,8 +2,7 @@
 import { ShapeError } from '../../core/errors.ts';
 import { cacheAppend as appendCall } from '../../kernels/cache-append.ts';
 import { cacheGather as gatherCall, LARGEST_GROUP } from '../../kernels/cache-gather.ts';
-import type { Lowering, Node } from '../graph.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 import type { HeadRows } from './attention.ts';
 
 export { LARGEST_GROUP };

@@ -7,13 +7,12 @@ import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
 import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
 import type { Epilogue } from '../../kernels/gemm.ts';
-import { contraction } from '../../kernels/gemv.ts';
 import type { KernelCall } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
+import { linear as linearCall } from '../../kernels/linear.ts';
 import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
-import type { Lowering, Node, Placed } from '../graph.ts';
 import type { Parameter } from '../parameter.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Placed, Tensor } from '../tensor.ts';
 import { BinaryNode } from './binary.ts';
 import { UnaryNode } from './unary.ts';
 import { UpsampleNode } from './upsample.ts';
@@ -27,84 +26,81 @@ export interface ContractionOptions {
   readonly geglu?: boolean | undefined;
 }
 
+/** What fusion has made part of a contraction. */
+interface Fused {
+  /** The input is enlarged twofold on its way in. */
+  readonly upsample?: boolean;
+  readonly activation?: Activation;
+  readonly channelAdd?: Tensor;
+  readonly residual?: Tensor;
+  readonly gate?: Tensor;
+}
+
 /** y = act(x W + b) + channelAdd, then + residual or * gate; x rows or, with `conv`, pixels. */
 export class ContractionNode implements Node {
   readonly kind = 'contraction';
-  output: Tensor;
-  #x: Tensor;
-  #upsample = false;
-  #activation: Activation = 'none';
-  #channelAdd: Tensor | undefined;
-  #residual: Tensor | undefined;
-  #gate: Tensor | undefined;
+  readonly output: Tensor;
+  readonly #x: Tensor;
   readonly #options: ContractionOptions;
+  readonly #fused: Fused;
 
-  constructor(x: Tensor, output: Tensor, options: ContractionOptions) {
+  constructor(x: Tensor, output: Tensor, options: ContractionOptions, fused: Fused = {}) {
     this.#x = x;
     this.output = output;
     this.#options = options;
+    this.#fused = fused;
   }
 
   inputs(): readonly Tensor[] {
-    const sources = this.#sources();
-    return [...sources, this.#channelAdd, this.#residual, this.#gate].filter(t => t !== undefined);
+    const { channelAdd, residual, gate } = this.#fused;
+    return [...this.#sources(), channelAdd, residual, gate].filter(t => t !== undefined);
   }
 
-  absorb(consumer: Node): boolean {
-    if (consumer instanceof UnaryNode) return this.#absorbActivation(consumer);
-    if (consumer instanceof BinaryNode) return this.#absorbAdd(consumer) || this.#absorbGate(consumer);
-    return false;
+  absorb(consumer: Node): Node | undefined {
+    let more: Fused | undefined;
+    if (consumer instanceof UnaryNode) more = this.#activationOf(consumer);
+    if (consumer instanceof BinaryNode) more = this.#addendOf(consumer) ?? this.#gateOf(consumer);
+    if (!more || !consumer.output || consumer.output.dtype !== this.output.dtype) return undefined;
+    return new ContractionNode(this.#x, consumer.output, this.#options, { ...this.#fused, ...more });
   }
 
-  swallow(producer: Node): boolean {
-    if (!this.#options.conv || this.#upsample || !(producer instanceof UpsampleNode) || !producer.doubles) return false;
-    if (this.#options.conv.stride !== 1) return false;
-    this.#x = producer.x;
-    this.#upsample = true;
-    return true;
+  swallow(producer: Node): Node | undefined {
+    const { conv } = this.#options;
+    if (conv?.stride !== 1 || this.#fused.upsample) return undefined;
+    if (!(producer instanceof UpsampleNode) || !producer.doubles) return undefined;
+    return new ContractionNode(producer.x, this.output, this.#options, { ...this.#fused, upsample: true });
   }
 
-  #absorbActivation(consumer: UnaryNode): boolean {
+  #activationOf(consumer: UnaryNode): Fused | undefined {
     const { activation } = consumer;
-    const joined = this.#channelAdd ?? this.#residual ?? this.#gate;
-    if (!activation || this.#activation !== 'none' || joined || this.#options.geglu) return false;
-    if (consumer.output.dtype !== this.output.dtype) return false;
-    if (this.#sources().length > 1) return false; // the parts have no activation between them
-    this.#activation = activation;
-    this.output = consumer.output;
-    return true;
+    if (!activation || this.#activated || this.#joined || this.#options.geglu) return undefined;
+    if (this.#sources().length > 1) return undefined; // the parts have no activation between them
+    return { activation };
   }
 
-  #absorbAdd(consumer: BinaryNode): boolean {
+  #addendOf(consumer: BinaryNode): Fused | undefined {
+    const { channelAdd, residual, gate } = this.#fused;
     const other = consumer.otherAddend(this.output);
-    if (
-      !other ||
-      this.#residual ||
-      this.#gate ||
-      consumer.output.dtype !== this.output.dtype ||
-      other.dtype !== this.output.dtype
-    )
-      return false;
-    if (other.rowOffset !== 0) return false;
-    if (other.rows === this.output.rows) {
-      this.#residual = other;
-    } else if (!this.#channelAdd && isPerChannel(other) && [1, this.output.dim(0)].includes(other.rows)) {
-      this.#channelAdd = other;
-    } else {
-      return false;
-    }
-    this.output = consumer.output;
-    return true;
+    if (!other || residual || gate || other.dtype !== this.output.dtype || other.rowOffset !== 0) return undefined;
+    if (other.rows === this.output.rows) return { residual: other };
+    const fits = isPerChannel(other) && [1, this.output.dim(0)].includes(other.rows);
+    return fits && !channelAdd ? { channelAdd: other } : undefined;
   }
 
-  #absorbGate(consumer: BinaryNode): boolean {
+  #gateOf(consumer: BinaryNode): Fused | undefined {
     const other = consumer.otherFactor(this.output);
-    if (!other || this.#residual || this.#gate || this.#channelAdd || this.#sources().length > 1) return false;
-    if (consumer.output.dtype !== this.output.dtype || other.dtype !== this.output.dtype || other.rowOffset !== 0)
-      return false;
-    this.#gate = other;
-    this.output = consumer.output;
-    return true;
+    if (!other || this.#joined || this.#sources().length > 1) return undefined;
+    return other.dtype === this.output.dtype && other.rowOffset === 0 ? { gate: other } : undefined;
+  }
+
+  get #activated(): boolean {
+    return (this.#fused.activation ?? 'none') !== 'none';
+  }
+
+  /** Whether a second tensor meets the product behind the activation. */
+  get #joined(): boolean {
+    const { channelAdd, residual, gate } = this.#fused;
+    return channelAdd !== undefined || residual !== undefined || gate !== undefined;
   }
 
   /** The parts of a concatenation where the gemm can read them one after the other, else x itself. */
@@ -112,22 +108,22 @@ export class ContractionNode implements Node {
     const { parts } = this.#x;
     const pointwise = !this.#options.conv || isPointwise(this.#options.conv);
     const aligned = parts?.every(p => p.width % ROW_ALIGN === 0 && p.dtype === this.#x.dtype);
-    return parts && aligned && pointwise && !this.#options.geglu && this.#activation === 'none' ? parts : [this.#x];
+    return parts && aligned && pointwise && !this.#options.geglu && !this.#activated ? parts : [this.#x];
   }
 
   lower(l: Lowering): void {
     const { bias, geglu } = this.#options;
-    const channelAdd = this.#channelAdd;
+    const { activation = 'none', channelAdd, residual, gate } = this.#fused;
     const sources = this.#sources();
     let kOffset = 0;
-    let sum = this.#residual;
+    let sum = residual;
     for (const [i, x] of sources.entries()) {
       const last = i === sources.length - 1;
       const output = last ? this.output : l.temporary(this.output.shape, this.output.dtype);
       const epilogue: Epilogue = {
         bias: i === 0 && bias !== undefined,
-        activation: this.#activation,
-        residual: this.#gate ? 'multiply' : sum !== undefined,
+        activation,
+        residual: gate ? 'multiply' : sum !== undefined,
         channelAdd:
           last && channelAdd ? { rowsPerImage: output.rows / channelAdd.rows, pitch: channelAdd.pitch } : undefined,
         geglu,
@@ -140,7 +136,7 @@ export class ContractionNode implements Node {
           b: weight,
           bias: (i === 0 ? window.bias : undefined) ?? weight,
           channel_add: (last ? channelAdd : undefined) ?? weight,
-          residual: this.#gate ?? sum ?? weight,
+          residual: gate ?? sum ?? weight,
           y: output,
         };
         l.emit(this.#call(l, x, output, kOffset, epilogue, window), buffers);
@@ -172,24 +168,12 @@ export class ContractionNode implements Node {
     const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
     const y = { pitch: output.pitch, offset: window.first, storage: l.storage(output.dtype) };
     if (conv && !isPointwise(conv)) {
-      return conv2d(l.caps, {
-        ...this.#geometry(conv),
-        input: a.storage,
-        weight: weight.storage,
-        output: y.storage,
-        epilogue,
-      });
+      const storage = { input: a.storage, weight: weight.storage, output: y.storage };
+      return conv2d(l.caps, { ...this.#geometry(conv), ...storage, epilogue }, l.tuning);
     }
-    return contraction(l.caps, {
-      batch: 1,
-      rows: output.rows,
-      columns: window.columns,
-      k: x.pitch,
-      a,
-      b: { layout: 'panels', storage: weight.storage, kTotal: weight.k, kOffset },
-      y,
-      epilogue,
-    });
+    const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
+    const sizes = { batch: 1, rows: output.rows, columns: window.columns, k: x.pitch };
+    return linearCall(l.caps, { ...sizes, a, b, y, epilogue }, l.tuning);
   }
 
   #geometry(conv: NonNullable<ContractionOptions['conv']>): Omit<Conv2dProblem, 'input' | 'weight' | 'output'> {
@@ -202,7 +186,7 @@ export class ContractionNode implements Node {
       kernel: conv.kernel,
       stride: conv.stride,
       padding: conv.padding,
-      upsample: this.#upsample,
+      upsample: this.#fused.upsample ?? false,
     };
   }
 }

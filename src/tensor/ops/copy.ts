@@ -3,8 +3,7 @@ import { BYTES } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
 import { SLICE_ALIGN } from '../../gpu/buffer.ts';
 import { type CopyProblem, copy } from '../../kernels/copy.ts';
-import type { Lowering, Node } from '../graph.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 
 type Placing = Pick<CopyProblem, 'itemRows' | 'source' | 'target' | 'repeat'> & {
   /** First channel of the source. */
@@ -20,7 +19,7 @@ class CopyNode implements Node {
   readonly #placing: Placing;
 
   constructor(sources: readonly Tensor[], output: Tensor, rows: number, placing: Placing = {}) {
-    this.#sources = sources;
+    this.#sources = [...sources];
     this.output = output;
     this.#rows = rows;
     this.#placing = placing;
@@ -52,7 +51,7 @@ class StackNode implements Node {
   readonly #parts: readonly Tensor[];
 
   constructor(parts: readonly Tensor[], output: Tensor) {
-    this.#parts = parts;
+    this.#parts = [...parts];
     this.output = output;
   }
 
@@ -133,5 +132,5 @@ export function concat(parts: readonly Tensor[], axis: number): Tensor {
   if (axis === 0) return first.graph.push(new StackNode(parts, output));
   if (rest.length > 1) return concat([concat(parts.slice(0, -1), axis), parts.at(-1) as Tensor], axis);
   first.graph.push(new CopyNode(parts, output, first.rows));
-  return output.view(output.shape, 0, parts);
+  return output.view(output.shape, 0, [...parts]);
 }

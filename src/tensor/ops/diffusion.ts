@@ -10,8 +10,7 @@ import type { KernelCall } from '../../kernels/kernel.ts';
 import { maskMap as maskMapCall } from '../../kernels/mask-map.ts';
 import { maskThreshold as maskThresholdCall } from '../../kernels/mask-threshold.ts';
 import { packStep, STEP_BYTES, type StepValues } from '../../kernels/step.ts';
-import type { Lowering, Node } from '../graph.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 
 export type { StepValues };
 

@@ -2,9 +2,8 @@
 import type { DType } from '../../core/dtype.ts';
 import { embedding, embeddingWindows } from '../../kernels/embedding.ts';
 import { gatherColumns } from '../../kernels/gather-columns.ts';
-import type { Lowering, Node } from '../graph.ts';
 import type { Parameter } from '../parameter.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 
 export interface EmbeddingOptions {
   readonly table: Parameter;

@@ -7,9 +7,8 @@ import { groupNormStats } from '../../kernels/group-norm-stats.ts';
 import { layerNorm as layerNormCall, rmsNorm as rmsNormCall } from '../../kernels/layer-norm.ts';
 import type { Activation } from '../../kernels/libs.ts';
 import { softmax as softmaxCall } from '../../kernels/softmax.ts';
-import type { Lowering, Node } from '../graph.ts';
 import type { Parameter } from '../parameter.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 import { UnaryNode } from './unary.ts';
 
 export interface GroupNormOptions {
@@ -22,27 +21,26 @@ export interface GroupNormOptions {
 /** Statistics, one scale and shift a channel, application; reads both halves of a concatenation in place. */
 class GroupNormNode implements Node {
   readonly kind = 'group-norm';
-  output: Tensor;
-  #activation: Activation = 'none';
+  readonly output: Tensor;
   readonly #x: Tensor;
   readonly #options: GroupNormOptions;
+  readonly #activation: Activation;
 
-  constructor(x: Tensor, options: GroupNormOptions) {
+  constructor(x: Tensor, output: Tensor, options: GroupNormOptions, activation: Activation = 'none') {
     this.#x = x;
+    this.output = output;
     this.#options = options;
-    this.output = x.graph.allocate(x.shape, x.graph.dtype);
+    this.#activation = activation;
   }
 
   inputs(): readonly Tensor[] {
     return this.#sources();
   }
 
-  absorb(consumer: Node): boolean {
-    if (!(consumer instanceof UnaryNode) || !consumer.activation || this.#activation !== 'none') return false;
-    if (consumer.output.dtype !== this.output.dtype) return false;
-    this.#activation = consumer.activation;
-    this.output = consumer.output;
-    return true;
+  absorb(consumer: Node): Node | undefined {
+    if (!(consumer instanceof UnaryNode) || !consumer.activation || this.#activation !== 'none') return undefined;
+    if (consumer.output.dtype !== this.output.dtype) return undefined;
+    return new GroupNormNode(this.#x, consumer.output, this.#options, consumer.activation);
   }
 
   #sources(): readonly Tensor[] {
@@ -67,7 +65,12 @@ class GroupNormNode implements Node {
     const { weight, bias, groups, eps } = this.#options;
     const x = { x1: first, x2: second };
     l.emit(groupNormStats(l.caps, problem), { ...x, partials });
-    l.emit(groupNormFinalize(l.caps, { ...problem, groups, eps }), { partials, weight, bias, scale_shift: scaleShift });
+    l.emit(groupNormFinalize(l.caps, { ...problem, groups, eps }, l.tuning), {
+      partials,
+      weight,
+      bias,
+      scale_shift: scaleShift,
+    });
     const apply = groupNormApply({ ...problem, output: l.storage(this.output.dtype), activation: this.#activation });
     l.emit(apply, { ...x, scale_shift: scaleShift, y: this.output });
   }
@@ -75,7 +78,7 @@ class GroupNormNode implements Node {
 
 /** x [N, C, H, W] -> the same shape in the graph's dtype. */
 export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
-  return x.graph.push(new GroupNormNode(x, options));
+  return x.graph.push(new GroupNormNode(x, x.graph.allocate(x.shape, x.graph.dtype), options));
 }
 
 type RowKind = 'layer-norm' | 'rms-norm' | 'softmax';
@@ -112,10 +115,10 @@ class RowNode implements Node {
     const rows = { rows: this.#x.rows, width: this.#x.width, x, y };
     const buffers = { x: this.#x, y: this.output };
     if (!weight || !bias) {
-      l.emit(softmaxCall(l.caps, { ...rows, scale }), buffers);
+      l.emit(softmaxCall(l.caps, { ...rows, scale }, l.tuning), buffers);
     } else {
       const call = this.kind === 'rms-norm' ? rmsNormCall : layerNormCall;
-      l.emit(call(l.caps, { ...rows, eps }), { ...buffers, weight, bias });
+      l.emit(call(l.caps, { ...rows, eps }, l.tuning), { ...buffers, weight, bias });
     }
   }
 }

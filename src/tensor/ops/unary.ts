@@ -2,8 +2,7 @@
 import type { DType } from '../../core/dtype.ts';
 import { elementwiseUnary, type UnaryFunction } from '../../kernels/elementwise-unary.ts';
 import { ACTIVATION, type Activation } from '../../kernels/libs.ts';
-import type { Lowering, Node } from '../graph.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 
 export interface UnaryOptions {
   /** f in y = clamp(f(alpha x + beta)); default the identity. */

@@ -1,7 +1,6 @@
 /** Nearest-neighbour enlargement as a recorded node; a convolution behind a doubling swallows it. */
 import { upsampleNearest } from '../../kernels/upsample-nearest.ts';
-import type { Lowering, Node } from '../graph.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Lowering, Node, Tensor } from '../tensor.ts';
 
 /** Records nearest upsampling; a convolution that follows may take it over. */
 export class UpsampleNode implements Node {

@@ -1,0 +1,78 @@
+/** A request, performed: what its phases share is encoded once, then each phase that it has runs. */
+import type { NdArray } from '../../core/ndarray.ts';
+import { dim } from '../../core/shape.ts';
+import type { RgbImage } from '../../io/image.ts';
+import { preprocessMask } from '../../io/mask.ts';
+import { encodePictures } from '../diffusion/image-latents.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { StepEvent } from '../diffusion/sampling-loop.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import { type EditInputs, editPhase, maskOrder } from './edit-phase.ts';
+import { invertPhase, readHistory } from './invert-phase.ts';
+import { maskPhase } from './mask-phase.ts';
+import { pasteAll, toOutput } from './output.ts';
+import type { EditRequest, Request } from './request.ts';
+import type { InversionOutput, MaskOutput } from './types.ts';
+
+/** What came of a request; absent where its phase is, or was not asked for it. */
+export interface Performed {
+  readonly mask: MaskOutput | undefined;
+  readonly inversion: InversionOutput | undefined;
+  readonly images: RgbImage[] | NdArray | undefined;
+}
+
+/**
+ * Performs a request; the inverted latents of a run stay on the device.
+ * @throws DeviceError; the signal's reason
+ */
+export async function* perform(
+  call: DeviceCall,
+  model: LatentDiffusion,
+  request: Request,
+): AsyncGenerator<StepEvent, Performed> {
+  const { mask: m, invert: v, edit: e } = request;
+  const wanted = [e?.prompt, m?.source, m?.target, v?.prompt];
+  const [embeddings, source, target, inverted] = await model.prompts.encodeAll(call, wanted);
+  const pictures = request.pictures && (await encodePictures(call, request.pictures, model.autoencoder));
+  const mask =
+    m && source && target && pictures ? yield* maskPhase(call, model, m, { source, target, pictures }) : undefined;
+  const history =
+    v && inverted && pictures ? yield* invertPhase(call, model, v, { embeddings: inverted, pictures }) : undefined;
+  const latents = history && v?.returned ? await readHistory(history) : undefined;
+  const inversion = latents && { latents, ...(await decoded(call, model, latents, v?.decoded)) };
+  const made = e && { mask: e.mask ?? (mask && preprocessMask(mask.mask, e.batch)), latents: e.latents ?? history };
+  const images =
+    e && embeddings && made?.mask && made.latents
+      ? yield* editAndDecode(call, model, e, { embeddings, mask: made.mask, latents: made.latents })
+      : undefined;
+  call.endPhase();
+  return { mask, inversion, images };
+}
+
+/** Pictures of the latents of every step, in their order. */
+async function decoded(
+  call: DeviceCall,
+  model: LatentDiffusion,
+  { data, shape }: NdArray,
+  as: 'pil' | 'np' | undefined,
+): Promise<Pick<InversionOutput, 'images'>> {
+  if (!as) return {};
+  const flat = { data, shape: [dim(shape, 0) * dim(shape, 1), ...shape.slice(2)] };
+  return { images: await toOutput(call, model, flat, as) };
+}
+
+async function* editAndDecode(
+  call: DeviceCall,
+  model: LatentDiffusion,
+  request: EditRequest,
+  inputs: EditInputs,
+): AsyncGenerator<StepEvent, RgbImage[] | NdArray> {
+  const { output, pasteBack, mendQuirks } = request;
+  const latents = yield* editPhase(call, model, request, inputs);
+  const images = await toOutput(call, model, latents, output);
+  if (!pasteBack || !Array.isArray(images)) return images;
+  return pasteAll(images, inputs.mask, pasteBack, {
+    factor: model.autoencoder.factor,
+    order: maskOrder(mendQuirks),
+  });
+}

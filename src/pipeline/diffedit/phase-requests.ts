@@ -1,0 +1,314 @@
+/** From arguments to the request of one phase: defaults, checks in diffusers' order, schedules, noise. */
+import { InputError, ShapeError } from '../../core/errors.ts';
+import type { NdArray } from '../../core/ndarray.ts';
+import { dim, type Shape, sameShape } from '../../core/shape.ts';
+import type { ScheduledStep } from '../../schedulers/index.ts';
+import { checkPyramid } from '../../schedulers/regularise.ts';
+import { checkGenerators, type Generators, generatorOf } from '../diffusion/generators.ts';
+import { checkDraws, latentSides, preparePictures } from '../diffusion/image-latents.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import {
+  batchOf,
+  checkPrompts,
+  type Prompt,
+  type PromptArgs,
+  type PromptNames,
+  promptNames,
+  promptsWith,
+} from '../diffusion/prompt-arguments.ts';
+import { type PromptRequest, settlePrompts, shapeOfPrompts } from '../diffusion/prompt-request.ts';
+import { checkCrossAttention, type Limits } from './argument-checks.ts';
+import {
+  type ArgumentsOf,
+  checkArgumentNames,
+  checkValues,
+  type Method,
+  type PhaseMethod,
+  type Settled,
+  withDefaults,
+} from './arguments.ts';
+import { checkMaskSize, prepareLatents, prepareMask } from './edit-inputs.ts';
+import { checkPasteBack, outputTypeOf } from './output.ts';
+import type { EditRequest, Guidance, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
+import { editSchedule, invertSchedule, maskTimestep } from './schedules.ts';
+import type { EditArgs, EncodePromptOptions, GenerateMaskArgs, InvertArgs } from './types.ts';
+
+/** How a phase's arguments are read where `run` calls it. */
+export interface Reading {
+  /** Under which name the caller knows an argument. */
+  readonly nameOf?: (name: string) => string;
+  readonly limits?: Limits;
+}
+
+/** The prompts of a phase, in the order in which they are checked. */
+const PREFIXES: Readonly<Record<PhaseMethod, readonly string[]>> = {
+  generateMask: ['target', 'source'],
+  invert: [''],
+  edit: [''],
+};
+
+function renamed(names: PromptNames, nameOf: (name: string) => string = name => name): PromptNames {
+  return {
+    prompt: nameOf(names.prompt),
+    negativePrompt: nameOf(names.negativePrompt),
+    promptEmbeds: nameOf(names.promptEmbeds),
+    negativePromptEmbeds: nameOf(names.negativePromptEmbeds),
+  };
+}
+
+/**
+ * Fills in a phase's defaults and checks everything that needs no model.
+ * @throws InputError or ShapeError
+ */
+export function settle<M extends PhaseMethod>(
+  op: string,
+  method: M,
+  args: ArgumentsOf[M],
+  { nameOf, limits }: Reading = {},
+): Settled<M> {
+  const s = withDefaults(method, args);
+  const reading = { ...(nameOf ? { nameOf } : {}), ...(limits ? { limits } : {}) };
+  checkValues(op, method, s, { first: true, ...reading });
+  for (const prefix of PREFIXES[method]) {
+    const names = promptNames(prefix);
+    checkPrompts(op, promptsWith(s, names), renamed(names, nameOf));
+  }
+  checkValues(op, method, s, { first: false, ...reading });
+  const { pasteBack, outputType } = s as EditArgs;
+  if (pasteBack) checkPasteBack(op, pasteBack, { outputType, batch: batchOf(s as PromptArgs) });
+  return s;
+}
+
+/** Of the negative prompt one half more of every UNet batch, above 1 only. */
+function guidanceOf(scale: number): Guidance {
+  return { scale, guided: scale > 1 };
+}
+
+/** What requests are made for. */
+export interface RequestHome {
+  readonly model: LatentDiffusion;
+  readonly mendQuirks: boolean;
+}
+
+/** What the phases of one call share. */
+export interface Shared extends RequestHome {
+  /** The prepared pictures, [N, C, H, W]. */
+  readonly pictures: () => NdArray;
+  /** The source of noise of the next phase. */
+  readonly generator: () => Generators;
+  /** Under which name the caller knows an argument. */
+  readonly nameOf?: (name: string) => string;
+}
+
+/**
+ * `generateMask`
+ * @throws InputError or ShapeError, before any work on the device
+ */
+export function maskRequest(args: GenerateMaskArgs, home: RequestHome): Request {
+  const op = 'generateMask';
+  checkArguments(op, args);
+  const shared = alone(op, args, home);
+  return { mask: bindMask(op, settle(op, op, args), shared), pictures: shared.pictures() };
+}
+
+/**
+ * `invert`
+ * @throws as maskRequest
+ */
+export function invertRequest(args: InvertArgs, home: RequestHome): Request {
+  const op = 'invert';
+  checkArguments(op, args);
+  const shared = alone(op, args, home);
+  return { invert: bindInvert(op, settle(op, op, args), shared, true), pictures: shared.pictures() };
+}
+
+/**
+ * `edit`
+ * @throws as maskRequest
+ */
+export function editRequest(args: EditArgs, home: RequestHome): Request {
+  const op = 'edit';
+  checkArguments(op, args);
+  const s = settle(op, op, args, { limits: home.model.prompts.sizes });
+  return { edit: bindEdit(op, s, alone(op, args, home), { mask: false, latents: false }) };
+}
+
+/**
+ * `encodePrompt`
+ * @returns what the text encoder shall give, each row so many times
+ * @throws InputError or ShapeError
+ */
+export function encodeRequest(
+  prompt: Prompt,
+  options: EncodePromptOptions,
+  { model }: RequestHome,
+): { readonly prompts: PromptRequest; readonly copies: number } {
+  const op = 'encodePrompt';
+  checkArguments(op, options);
+  const text = model.prompts.sizes;
+  const { negativePrompt, numImagesPerPrompt: copies, clipSkip } = withDefaults(op, options);
+  const args = { prompt, negativePrompt };
+  checkPrompts(op, args, promptNames(''));
+  checkValues(op, op, { numImagesPerPrompt: copies, clipSkip }, { first: false, limits: text });
+  return { prompts: settlePrompts(op, args, promptNames(''), { guided: true, clipSkip, text }), copies };
+}
+
+/** Names, and what is not built. */
+export function checkArguments<M extends Method>(method: M, args: ArgumentsOf[M]): void {
+  checkArgumentNames(method, method, args);
+  checkCrossAttention(method, args.crossAttentionKwargs);
+}
+
+function alone(op: string, args: GenerateMaskArgs | InvertArgs | EditArgs, home: RequestHome): Shared {
+  const { autoencoder, warn } = home.model;
+  const pictures = once(() => preparePictures(op, (args as InvertArgs).image, autoencoder, warn));
+  return { ...home, pictures, generator: () => generatorOf(op, args) };
+}
+
+/** The same value at every call, made at the first. */
+export function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+/**
+ * The mask phase of settled arguments.
+ * @throws InputError or ShapeError
+ */
+export function bindMask(op: string, s: Settled<'generateMask'>, shared: Shared): MaskRequest {
+  const { model, mendQuirks } = shared;
+  const [target, source] = [promptNames('target'), promptNames('source')];
+  const [wanted, had] = [promptsWith(s, target), promptsWith(s, source)];
+  checkPair(op, shapeOfPrompts(had, model.prompts.sizes), shapeOfPrompts(wanted, model.prompts.sizes));
+  const timestep = maskTimestep(op, model.sampler, s);
+  const pictures = shared.pictures();
+  const generator = shared.generator();
+  const [batch, maps] = [batchOf(wanted), s.numMapsPerMask];
+  checkDraws(op, pictures, { batch, repeat: maps, generator });
+  const guidance = guidanceOf(s.guidanceScale);
+  const encoding = { guided: guidance.guided, text: model.prompts.sizes };
+  return {
+    ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, timestep, maps },
+    target: settlePrompts(op, wanted, target, encoding),
+    source: settlePrompts(op, had, source, encoding),
+    ratio: s.maskThresholdingRatio,
+    threshold: s.threshold,
+    continuous: s.continuous,
+    refine: { erode: s.erode, dilate: s.dilate, blur: s.blur },
+    asPictures: s.outputType === 'pil',
+  };
+}
+
+/** @throws InputError where a target has no source */
+function checkPair(op: string, source: Shape, target: Shape): void {
+  const [expected, received] = [source.slice(0, 2), target.slice(0, 2)];
+  if (sameShape(expected, received)) return;
+  throw new InputError({
+    op,
+    problem: 'source and target differ in number or length',
+    expected,
+    received,
+    fix: 'Pass as many source prompts as target prompts.',
+  });
+}
+
+/**
+ * The inversion of settled arguments.
+ * @param returned whether the latents are read back
+ * @throws InputError or ShapeError
+ */
+export function bindInvert(op: string, s: Settled<'invert'>, shared: Shared, returned: boolean): InvertRequest {
+  const { model, mendQuirks, nameOf } = shared;
+  const schedule = invertSchedule(op, model.inverseSampler, s);
+  const pictures = shared.pictures();
+  const [batch, generator] = [batchOf(s), shared.generator()];
+  checkDraws(op, pictures, { batch, repeat: 1, generator });
+  const guidance = guidanceOf(s.guidanceScale);
+  const shape = [batch, model.denoiser.channels, ...latentSides(pictures, model.autoencoder)];
+  const regularisation = s.numRegSteps === 0 ? undefined : regularisationOf(op, s, generator);
+  if (regularisation) checkRegularised(op, regularisation, { shape, guidance, schedule });
+  const encoding = { guided: guidance.guided, text: model.prompts.sizes };
+  return {
+    ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, schedule },
+    ...{ regularisation, returned },
+    prompt: settlePrompts(op, s, renamed(promptNames(''), nameOf), encoding),
+    callback: s.callback,
+    callbackSteps: s.callbackSteps,
+    decoded: s.decodeLatents ? (s.outputType === 'pil' ? 'pil' : 'np') : undefined,
+  };
+}
+
+function regularisationOf(op: string, s: Settled<'invert'>, generator: Generators): Regularisation {
+  const { numRegSteps, numAutoCorrRolls, lambdaAutoCorr, lambdaKl } = s;
+  const list = [generator].flat();
+  const [only] = list;
+  if (only && list.length === 1) return { numRegSteps, numAutoCorrRolls, lambdaAutoCorr, lambdaKl, generator: only };
+  throw new InputError({
+    op,
+    problem: 'regularisation draws from one generator',
+    expected: 1,
+    received: list.length,
+    path: 'generator',
+    fix: 'Pass one generator for the whole batch.',
+  });
+}
+
+/** @throws ShapeError for several pictures where diffusers crashes, or sides that the pyramid cannot halve */
+function checkRegularised(
+  op: string,
+  r: Regularisation,
+  o: { readonly shape: Shape; readonly guidance: Guidance; readonly schedule: readonly ScheduledStep[] },
+): void {
+  const predictionType = o.schedule[0]?.coefficients.predictionType;
+  if (dim(o.shape, 0) > 1 && o.guidance.guided && predictionType !== 'epsilon') {
+    throw new ShapeError({
+      op,
+      problem: `guided inversion of several pictures cannot be regularised with ${predictionType}`,
+      expected: 'one picture',
+      received: dim(o.shape, 0),
+      path: 'numRegSteps',
+      fix: 'Invert the pictures one by one, or with guidanceScale 1.',
+    });
+  }
+  if (r.lambdaAutoCorr > 0) checkPyramid(o.shape);
+}
+
+/**
+ * The edit of settled arguments.
+ * @param made whether mask and latents are made by phases of the same run
+ * @throws InputError or ShapeError
+ */
+export function bindEdit(
+  op: string,
+  s: Settled<'edit'>,
+  shared: Shared,
+  made: { readonly mask: boolean; readonly latents: boolean },
+): EditRequest {
+  const { model, mendQuirks, nameOf } = shared;
+  const batch = batchOf(s);
+  const mask = made.mask ? undefined : prepareMask(op, s.maskImage, batch);
+  // Where another phase takes a picture, mask and latents must be of its size.
+  const sides = made.mask || made.latents ? latentSides(shared.pictures(), model.autoencoder) : undefined;
+  if (mask && sides) checkMaskSize(op, mask, sides);
+  const schedule = editSchedule(op, model.sampler, s);
+  const size = [model.denoiser.channels, ...(sides ?? mask?.shape.slice(2) ?? [])];
+  const expected = { size, of: sides ? 'picture' : 'mask', batch, frames: schedule.length } as const;
+  const latents = made.latents ? undefined : prepareLatents(op, s.imageLatents, expected);
+  const generator = shared.generator();
+  const [copies, noisy] = [s.numImagesPerPrompt, s.eta > 0];
+  if (noisy) checkGenerators(op, generator, batch * copies);
+  const guidance = guidanceOf(s.guidanceScale);
+  const encoding = { guided: guidance.guided, clipSkip: s.clipSkip, text: model.prompts.sizes };
+  return {
+    ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, schedule },
+    ...{ copies, noisy, mask, latents },
+    prompt: settlePrompts(op, s, renamed(promptNames(''), nameOf), encoding),
+    callback: s.callback,
+    callbackSteps: s.callbackSteps,
+    output: outputTypeOf(s.outputType, model.warn),
+    pasteBack: s.pasteBack,
+  };
+}

@@ -1,0 +1,49 @@
+/** A latent diffusion model: prompts to embeddings, pictures to latents and back, noise predictions, and its samplers. */
+import type { ClipTokenizer } from '../../tokenizers/index.ts';
+import type { Networks } from '../runtime/device-model.ts';
+import { Autoencoder } from './autoencoder.ts';
+import { Denoiser } from './denoiser.ts';
+import { ClipPromptEncoder } from './prompt-encoder.ts';
+import type { Sampler } from './sampler.ts';
+import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
+
+/** What the phases of a pipeline work with; made once. */
+export class LatentDiffusion {
+  /** Prompts to embeddings. */
+  readonly prompts: ClipPromptEncoder;
+  /** Pictures to latents and back. */
+  readonly autoencoder: Autoencoder;
+  /** Latents and embeddings to noise. */
+  readonly denoiser: Denoiser;
+  /** From noise to pictures. */
+  readonly sampler: Sampler;
+  /** From pictures to noise. */
+  readonly inverseSampler: Sampler;
+  /** Where warnings go. */
+  readonly warn: (message: string) => void;
+
+  constructor(
+    networks: Networks<StableDiffusionNetworks>,
+    tokenizer: ClipTokenizer,
+    samplers: { readonly sampler: Sampler; readonly inverseSampler: Sampler },
+    warn: (message: string) => void,
+  ) {
+    this.prompts = new ClipPromptEncoder(networks.textEncoder, tokenizer, warn);
+    this.autoencoder = new Autoencoder(networks.vae);
+    this.denoiser = new Denoiser(networks.unet);
+    this.sampler = samplers.sampler;
+    this.inverseSampler = samplers.inverseSampler;
+    this.warn = warn;
+  }
+
+  /** Pixels behind one latent side. */
+  get vaeScaleFactor(): number {
+    return this.autoencoder.factor;
+  }
+
+  /** The size in pixels that the denoiser was trained on. */
+  get defaultSize(): { readonly width: number; readonly height: number } {
+    const [height, width] = this.denoiser.network.model.config.sampleSize;
+    return { width: width * this.vaeScaleFactor, height: height * this.vaeScaleFactor };
+  }
+}

@@ -1,0 +1,30 @@
+/** Rows of arrays: entries of their first axis, taken, picked and repeated. */
+import type { NdArray } from '../../core/ndarray.ts';
+import { sizeOf } from '../../core/shape.ts';
+import { concatenate } from '../../io/preprocess.ts';
+
+/** Entries [start, end) of the first axis, not copied. */
+export function rowsOf(array: NdArray, start: number, end: number): NdArray {
+  const size = sizeOf(array.shape.slice(1));
+  return { data: array.data.subarray(start * size, end * size), shape: [end - start, ...array.shape.slice(1)] };
+}
+
+/** Each entry of the first axis `times` times consecutively. */
+export function repeatRows(array: NdArray, times: number): NdArray {
+  const size = sizeOf(array.shape.slice(1));
+  const [count = 0, ...item] = array.shape;
+  const data = new Float32Array(array.data.length * times);
+  for (let i = 0; i < count * times; i++) {
+    const from = Math.floor(i / times) * size;
+    data.set(array.data.subarray(from, from + size), i * size);
+  }
+  return { data, shape: [count * times, ...item] };
+}
+
+/** Entries of the first axis by number. */
+export function pickRows(array: NdArray, rows: readonly number[]): NdArray {
+  return concatenate(
+    rows.map(row => rowsOf(array, row, row + 1)),
+    'pickRows',
+  );
+}

@@ -1,0 +1,106 @@
+/** What the guide takes, tells and returns. */
+import { namesOf } from '../../core/known-names.ts';
+import type { NdArray } from '../../core/ndarray.ts';
+import type { FolderSource } from '../../core/tensor-source.ts';
+import type { Gpu } from '../../gpu/device.ts';
+import type { RgbImage } from '../../io/image.ts';
+import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
+import type { MaskOutput, RunArgs } from '../diffedit/types.ts';
+import type { Phase, ProgressEvent } from '../runtime/progress.ts';
+import type { PictureSize } from '../text/blip-processor.ts';
+
+/** Folders of the three models. */
+export interface GuideModels {
+  /** Stable Diffusion 1.x or 2.x in diffusers' layout. */
+  readonly diffusion: FolderSource;
+  /** Flan-T5, or another T5 that answers in English. */
+  readonly t5: FolderSource;
+  /** A BLIP captioner. */
+  readonly blip: FolderSource;
+}
+
+/** What the guide is doing: writing texts, or one of the pipeline's phases. */
+export type GuidePhase = 'caption' | 'prompts' | Phase;
+
+/** A finished piece of work; 'prompts' counts sentences. */
+export interface GuideEvent extends Omit<ProgressEvent, 'phase'> {
+  readonly phase: GuidePhase;
+}
+
+/** What the guide decides, or takes in a form of its own. */
+export const DECIDED = [
+  'image',
+  'generator',
+  'seed',
+  'onProgress',
+  'maskImage',
+  'imageLatents',
+  'returnLatents',
+  'sourcePrompt',
+  'targetPrompt',
+  'sourcePromptEmbeds',
+  'targetPromptEmbeds',
+] as const;
+
+type Decided = (typeof DECIDED)[number];
+
+/** Arguments of `runGuide`; those of the three phases are `run`'s, with its defaults. */
+export interface GuideArgs extends Omit<RunArgs, Decided>, GuideOwnArgs {}
+
+/** Arguments of `runGuide` that the pipeline does not have, or has in another form. */
+export interface GuideOwnArgs {
+  readonly models: GuideModels;
+  /** Default: a new one, freed at the end. */
+  readonly gpu?: Gpu | undefined;
+  /** As in `fromPretrained`, for all three models; default float32. */
+  readonly dtype?: 'float32' | 'float16' | undefined;
+  /** Of the diffusion model's weights, such as 'fp16'. */
+  readonly variant?: string | undefined;
+  readonly mendQuirks?: boolean | undefined;
+  /** The picture, of any size. */
+  readonly image: RgbImage;
+  /** Working size in pixels; by default the diffusion model's own. */
+  readonly size?: ((model: Pick<DiffEditPipeline, 'defaultSize' | 'vaeScaleFactor'>) => PictureSize) | undefined;
+  /** What the picture contains, such as 'bowl'. */
+  readonly from: string;
+  /** What it shall contain instead, such as 'basket'. */
+  readonly to: string;
+  /** Seeds the stream of the sentences, and a fresh one for each of the three phases; by default from entropy. */
+  readonly seed?: number | undefined;
+  /** What the caption begins with; null lets the model begin itself. Default 'a photograph of'. */
+  readonly captionPrefix?: string | null | undefined;
+  /** Sentences for each concept; default 16. */
+  readonly numPrompts?: number | undefined;
+  /** Keeps only one network on the device at a time. Default true, as in the guide. */
+  readonly offload?: boolean | undefined;
+  readonly onProgress?: ((event: GuideEvent) => void) | undefined;
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** Their names. */
+export const GUIDE_OWN: readonly string[] = namesOf<GuideOwnArgs>({
+  ...{ models: 1, gpu: 1, dtype: 1, variant: 1, mendQuirks: 1, image: 1, size: 1, from: 1, to: 1, seed: 1 },
+  ...{ captionPrefix: 1, numPrompts: 1, offload: 1, onProgress: 1, onWarning: 1 },
+});
+
+/** Everything that the guide made. */
+export interface GuideOutput {
+  readonly seed: number;
+  /** The picture at the working size. */
+  readonly image: RgbImage;
+  readonly caption: string;
+  readonly sourcePrompts: readonly string[];
+  readonly targetPrompts: readonly string[];
+  /** [1, 77, D] */
+  readonly sourceEmbeds: NdArray;
+  readonly targetEmbeds: NdArray;
+  readonly mask: MaskOutput;
+  /** [1, T, 4, H, W] of the inversion, noisiest first. */
+  readonly latents: NdArray;
+  /** As `outputType` asks. */
+  readonly images: RgbImage[] | NdArray;
+  /** Milliseconds spent in each phase. */
+  readonly timings: Readonly<Partial<Record<GuidePhase, number>>>;
+  /** The most device bytes that the models held at once. */
+  readonly peakBytes: number;
+}

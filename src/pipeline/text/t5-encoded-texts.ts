@@ -1,0 +1,154 @@
+/** Encoded texts on the device, and decoders that look at them. */
+import { alignUp } from '../../core/shape.ts';
+import type { Sequences, StepDecoder } from '../../generation/index.ts';
+import type { T5Model } from '../../models/t5/index.ts';
+import type { DeviceTensor } from '../../tensor/device-tensor.ts';
+import type { Tensor } from '../../tensor/ops.ts';
+import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
+import { DeviceProgram } from '../runtime/device-program.ts';
+import { CachedDecoder, type CachedNetwork } from './cached-decoder.ts';
+
+/** Caches of calls that ask for about the same length are the same. */
+const CAPACITY_STEP = 32;
+
+/** What is added to the scores of padding: in f32 nothing is left of their weight, and nothing overflows. */
+const HIDDEN = -1e30;
+
+/** Ids of the encoder, padded to one length. */
+export interface EncoderInput {
+  /** [N, S] */
+  readonly ids: Sequences;
+  /** 1 for ids that count, 0 for padding. */
+  readonly mask: Sequences;
+}
+
+interface TextTensors {
+  /** uint32 [N, S] */
+  readonly ids: DeviceTensor;
+  /** f32 [N, S]; absent where nothing is padded. */
+  readonly keyMask: DeviceTensor | undefined;
+  /** Keys and values of every block of the decoder, [N, S, ...]. */
+  readonly keyValues: readonly DeviceTensor[];
+}
+
+/** Decoder of some rows, and their mask [rows, S] in its scope. */
+interface Answers {
+  readonly cached: CachedDecoder;
+  readonly scope: TensorScope;
+  readonly keyMask: DeviceTensor | undefined;
+}
+
+/** A batch of texts of one shape. Encoding again replaces them. */
+export class EncodedTexts {
+  /** Tells shapes apart. */
+  readonly key: string;
+  readonly #memory: DeviceMemory;
+  readonly #model: T5Model;
+  readonly #program: DeviceProgram<TextTensors>;
+  #mask: Sequences = [];
+  #decoder: Answers | undefined;
+
+  private constructor(memory: DeviceMemory, model: T5Model, key: string, program: DeviceProgram<TextTensors>) {
+    this.#memory = memory;
+    this.#model = model;
+    this.key = key;
+    this.#program = program;
+  }
+
+  /** The key of the encoding that serves such an input. */
+  static keyOf({ ids, mask }: EncoderInput): string {
+    return `${ids.length}x${ids[0]?.length ?? 0}${isPadded(mask) ? ' masked' : ''}`;
+  }
+
+  /** Compiles the encoder, and the projections of its rows to keys and values, once for all texts and steps. */
+  static async create(memory: DeviceMemory, model: T5Model, input: EncoderInput): Promise<EncodedTexts> {
+    const key = EncodedTexts.keyOf(input);
+    const shape = [input.ids.length, input.ids[0]?.length ?? 0];
+    const program = await DeviceProgram.compile(memory, `t5 encoder ${key}`, (graph, scope) => {
+      const ids = scope.tensor(shape, 'uint32', 'input ids');
+      const keyMask = isPadded(input.mask) ? scope.tensor(shape, 'float32', 'input mask') : undefined;
+      const rows = model.encoder.forward(graph.input(ids), keyMask && graph.input(keyMask));
+      const pairs = model.decoder.context(rows);
+      const keyValues = pairs.map(({ tensor }, i) => scope.store(graph, tensor, `input keys and values ${i}`));
+      return { ids, keyMask, keyValues };
+    });
+    return new EncodedTexts(memory, model, key, program);
+  }
+
+  /** @param input of this key */
+  encode({ ids, mask }: EncoderInput): void {
+    const { io } = this.#program;
+    io.ids.write(ids.flat());
+    io.keyMask?.write(additive(mask));
+    this.#mask = mask;
+    this.#program.run();
+  }
+
+  /**
+   * Begins answers: row r to input floor(r * N / rows). Answers of an earlier call lose their caches.
+   * @param rows a multiple of N
+   * @param maxLength longest answer in ids
+   */
+  async start(rows: number, maxLength: number): Promise<StepDecoder> {
+    const capacity = alignUp(maxLength, CAPACITY_STEP);
+    const sizes = this.#decoder?.cached.sizes;
+    const fits = sizes?.rows === rows && sizes.capacity === capacity;
+    const { cached, keyMask } = fits && this.#decoder ? this.#decoder : this.#open(rows, capacity);
+    const each = rows / this.#mask.length;
+    keyMask?.write(additive(Array.from({ length: rows }, (_, r) => this.#mask[Math.floor(r / each)] ?? [])));
+    return cached.begin();
+  }
+
+  /** Frees the encoder's program and the decoder. */
+  dispose(): void {
+    this.#close();
+    this.#program.dispose();
+  }
+
+  #open(rows: number, capacity: number): Answers {
+    this.#close();
+    const [memory, model] = [this.#memory, this.#model];
+    const { keyValues, ids, keyMask: masked } = this.#program.io;
+    const [inputs, length] = [ids.shape[0] ?? 1, ids.shape[1] ?? 1];
+    const scope = memory.scope();
+    try {
+      const keyMask = masked && scope.tensor([rows, length], 'float32', 'input mask of the answers');
+      const network: CachedNetwork = {
+        name: 't5 decoder',
+        vocab: model.config.vocabulary,
+        blocks: keyValues.length,
+        cacheWidth: model.decoder.cacheWidth,
+        inputs,
+        step: (tokens, place): Tensor => {
+          const { graph } = tokens;
+          const context = {
+            keyValues: keyValues.map(tensor => ({ tensor: graph.input(tensor) })),
+            keyMask: keyMask && graph.input(keyMask),
+          };
+          return model.decoder.step(tokens, context, place);
+        },
+      };
+      this.#decoder = { cached: new CachedDecoder(memory, network, { rows, capacity }), scope, keyMask };
+      return this.#decoder;
+    } catch (error) {
+      scope.dispose();
+      throw error;
+    }
+  }
+
+  #close(): void {
+    this.#decoder?.cached.dispose();
+    this.#decoder?.scope.dispose();
+    this.#decoder = undefined;
+  }
+}
+
+/** Whether any id is padding. */
+export function isPadded(mask: Sequences): boolean {
+  return mask.some(row => row.some(counts => counts === 0));
+}
+
+/** What is added to the scores: 0 for ids that count. */
+export function additive(mask: Sequences): number[] {
+  return mask.flatMap(row => row.map(counts => (counts === 0 ? HIDDEN : 0)));
+}

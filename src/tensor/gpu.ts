@@ -1,2 +1,0 @@
-/** The device handle, for layers that pass it on and never look inside. */
-export type { Gpu } from '../gpu/device.ts';

@@ -1,0 +1,76 @@
+/** From a recording to kernel calls on tensors: what runs, in which order, and which results need no memory of the plan. */
+import type { BufferSlice } from '../gpu/buffer.ts';
+import type { KernelCall } from '../kernels/kernel.ts';
+import type { Tuning } from '../kernels/op.ts';
+import { checkTuning } from '../kernels/registry.ts';
+import { rewrite } from './fuse.ts';
+import { copyRows } from './ops/copy.ts';
+import type { Recording } from './recording.ts';
+import { storageOf } from './storage.ts';
+import type { Lowering, Placed, Tensor, Value } from './tensor.ts';
+
+/** What decides which calls a recording becomes on a device. */
+export interface LoweringOptions {
+  /** Merge neighbouring operations into one kernel; default true. Tests switch it off to see every activation. */
+  readonly fuse?: boolean | undefined;
+  /** Which variants of the kernels run, where not those that the device gets by rank; default none. Plain data. */
+  readonly tuning?: Tuning | undefined;
+}
+
+/** One kernel call and what it reads and writes, by binding name. */
+export interface Step {
+  readonly call: KernelCall;
+  readonly buffers: Readonly<Record<string, Tensor | Placed>>;
+}
+
+/** Everything that is to be done, before anything has a place. */
+export interface Lowered {
+  readonly steps: readonly Step[];
+  /** Results that are written into a DeviceTensor at once. */
+  readonly homes: ReadonlyMap<Value, BufferSlice>;
+}
+
+/**
+ * Kernel calls in order, the copies for stores last. Reads the recording and leaves it as it is.
+ *
+ * @throws InputError for tuning that names an op or variant that there is not, or forces one that cannot run
+ */
+export function lower(recording: Recording, options: LoweringOptions): Lowered {
+  const steps: Step[] = [];
+  if (options.tuning) checkTuning(options.tuning);
+  const lowering = loweringFor(recording, options.tuning, steps);
+  for (const node of rewrite(recording, options.fuse !== false)) node.lower(lowering);
+  const homes = homesOf(recording);
+  for (const { tensor, target } of recording.stores) {
+    const home = tensor.value.device?.slice ?? homes.get(tensor.value);
+    if (home !== target.value.device?.slice) copyRows(tensor, target).lower(lowering);
+  }
+  return { steps, homes };
+}
+
+function loweringFor(recording: Recording, tuning: Tuning | undefined, steps: Step[]): Lowering {
+  const { caps } = recording.gpu;
+  return {
+    caps,
+    tuning,
+    storage: dtype => storageOf(dtype, caps),
+    temporary: (shape, dtype) => recording.allocate(shape, dtype),
+    emit: (call, buffers) => {
+      steps.push({ call, buffers });
+    },
+  };
+}
+
+/** Results stored whole into a target that the graph does not also read: a node writes them there. */
+function homesOf({ nodes, stores }: Recording): Map<Value, BufferSlice> {
+  const read = new Set(nodes.flatMap(n => n.inputs().map(t => t.value.device)));
+  const homes = new Map<Value, BufferSlice>();
+  for (const { tensor, target } of stores) {
+    const { value } = tensor;
+    const { device } = target.value;
+    const whole = tensor.rowOffset === 0 && tensor.rows === value.layout.rows;
+    const planned = !value.device && !value.constant;
+    if (planned && whole && device && !read.has(device) && !homes.has(value)) homes.set(value, device.slice);
+  }
+  return homes;
+}

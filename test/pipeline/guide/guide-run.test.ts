@@ -1,0 +1,177 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { NdArray } from '../../../src/core/ndarray.ts';
+import type { FolderSource } from '../../../src/core/tensor-source.ts';
+import type { Gpu } from '../../../src/gpu/device.ts';
+import type { RgbImage } from '../../../src/io/image.ts';
+import { readImage } from '../../../src/node/images.ts';
+import { runGuide } from '../../../src/pipeline/guide/guide.ts';
+import type { GuideArgs, GuideEvent } from '../../../src/pipeline/guide/guide-arguments.ts';
+import { relativeL2 } from '../../support/close.ts';
+import { type Counter, countDevice } from '../../support/counting.ts';
+import { diskFolder } from '../../support/folder.ts';
+import { freshGpu } from '../../support/gpu.ts';
+import { caption, golden, scene, written } from '../../support/guide.ts';
+import { meanError, wrongPixels } from '../../support/pipeline.ts';
+import { renewed } from '../../support/renewed.ts';
+
+const { source: from, target: to, seed, image: sample } = scene;
+const models = {
+  diffusion: diskFolder('models/orchard/stable-diffusion'),
+  t5: diskFolder('models/orchard/t5'),
+  blip: diskFolder('models/orchard/blip'),
+};
+
+let gpu: Gpu;
+let counter: Counter;
+let image: RgbImage;
+renewed(async () => {
+  gpu = await freshGpu();
+  counter = countDevice(gpu);
+  image = await readImage(new Uint8Array(readFileSync(`models/orchard/samples/${sample}`)));
+});
+afterAll(() => {
+  counter.stop();
+  gpu.dispose();
+});
+
+/** Two sentences for each concept, three steps. */
+const quick = (more: Partial<GuideArgs> = {}): GuideArgs => ({
+  ...{ gpu, models, image, from, to, seed },
+  ...{ numPrompts: 2, numInferenceSteps: 4, numMapsPerMask: 1, outputType: 'np' },
+  ...more,
+});
+
+describe('the whole guide', () => {
+  test('gives the recorded caption, sentences, embeddings, mask and picture', async () => {
+    const result = await runGuide({ gpu, models, image, from, to, seed, outputType: 'np' });
+    expect(result.caption).toBe(caption);
+    expect(result.sourcePrompts).toEqual(written[from].texts);
+    expect(result.targetPrompts).toEqual(written[to].texts);
+    const embeds = { source: result.sourceEmbeds, target: result.targetEmbeds };
+    for (const [name, { data }] of Object.entries(embeds)) {
+      expect(relativeL2(data, golden.floats(`guide.${name}_embeds`).data), name).toBeLessThanOrEqual(1e-4);
+    }
+    const map = golden.floats('guide.mask_map').data;
+    expect(relativeL2(result.mask.map.data, map)).toBeLessThanOrEqual(1e-3);
+    expect(wrongPixels(result.mask, { mask: golden.ints('guide.mask').data, map })).toBe(0);
+    expect(result.latents.shape).toEqual(golden.floats('guide.inverted').shape);
+    const pixels = (result.images as NdArray).data;
+    expect(meanError(pixels, golden.floats('guide.image').data)).toBeLessThanOrEqual(1 / 255);
+    expect(result.seed).toBe(seed);
+  });
+
+  test('holds one network at a time with offload, everything without, and makes the same', async () => {
+    const events: GuideEvent[] = [];
+    counter.resetPeak();
+    const one = await runGuide(quick({ onProgress: e => events.push(e) }));
+    expect(counter.liveBytes).toBe(0);
+    const onePeak = counter.peakBytes;
+    counter.resetPeak();
+    const all = await runGuide(quick({ offload: false }));
+    expect(counter.liveBytes).toBe(0);
+    const { timings: _, peakBytes: peakOfOne, ...made } = one;
+    const { timings: __, peakBytes: peakOfAll, ...madeToo } = all;
+    expect(madeToo).toEqual(made);
+    // All weights, 2 bytes each as the files hold them: 12.9 M, 1.2 M and 1.7 M.
+    expect(peakOfAll).toBeGreaterThan(2 * 15.8e6);
+    expect(peakOfOne).toBeLessThan(peakOfAll - 2 * 7e6);
+    // What is not counted: staging of loads and read-backs, which come and go.
+    expect(peakOfOne).toBeLessThanOrEqual(onePeak);
+    expect(Math.max(...events.map(e => e.bytes))).toBeLessThanOrEqual(peakOfOne);
+    const phases = [...new Set(events.map(e => e.phase))];
+    expect(phases).toEqual(['load', 'caption', 'prompts', 'text', 'encode', 'mask', 'invert', 'edit', 'decode']);
+    const sentences = events.filter(e => e.phase === 'prompts').map(e => `${e.step}/${e.of}`);
+    expect(sentences).toEqual(['1/4', '2/4', '3/4', '4/4']);
+    expect(Object.keys(one.timings).sort()).toEqual([...phases].sort());
+  });
+
+  test('brings the picture to any size, and lets the captioner begin by itself', async () => {
+    const result = await runGuide(
+      quick({ size: ({ vaeScaleFactor }) => ({ width: 12 * vaeScaleFactor, height: 64 }), captionPrefix: null }),
+    );
+    expect([result.image.width, result.image.height]).toEqual([96, 64]);
+    expect(result.mask.mask.shape).toEqual([1, 8, 12]);
+    expect(result.caption).toMatch(/^a /);
+  });
+
+  test.each(['caption', 'prompts', 'invert'])('ends at the signal during %s and leaves nothing behind', async phase => {
+    const controller = new AbortController();
+    const reason = new TypeError('enough');
+    const onProgress = (e: GuideEvent) => {
+      if (e.phase === phase) controller.abort(reason);
+    };
+    await expect(runGuide(quick({ signal: controller.signal, onProgress }))).rejects.toBe(reason);
+    expect(counter.liveBytes).toBe(0);
+  });
+
+  test('refuses what it can before any model is opened', async () => {
+    const opened: string[] = [];
+    const folder = (label: string): FolderSource => ({
+      ...models.t5,
+      text: async path => {
+        opened.push(`${label}/${path}`);
+        return models.t5.text(path);
+      },
+    });
+    const untouched = { diffusion: folder('diffusion'), t5: folder('t5'), blip: folder('blip') };
+    const refused = (more: Partial<GuideArgs>) => runGuide(quick({ models: untouched, ...more })).catch(String);
+    expect(await refused({ from: '' })).toMatchInlineSnapshot(
+      `"InputError: generatePrompts: no concept: expected a noun such as bowl, got "". Name what the picture contains, or what it shall contain."`,
+    );
+    expect(await refused({ to: '  ' })).toMatchInlineSnapshot(
+      `"InputError: generatePrompts: no concept: expected a noun such as bowl, got "  ". Name what the picture contains, or what it shall contain."`,
+    );
+    expect(await refused({ numPrompts: 0 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: no number of sentences: expected a whole number of at least 1, got 0 (numPrompts). The published guide writes 16."`,
+    );
+    expect(await refused({ seed: 0.5 })).toMatchInlineSnapshot(
+      `"InputError: Generator: the seed is no whole number of at most 64 bits: got 0.5 (seed). Give an integer; beyond 2^53 write it as a bigint, for example 12345678901234567890n."`,
+    );
+    expect(await refused({ image: { ...image, width: 3 } })).toMatchInlineSnapshot(
+      `"InputError: runGuide: the data of a 3 x 128 picture has another length: expected 1152 bytes, got 49152. Pass width * height * 3 bytes, R G B."`,
+    );
+    expect(await refused({ guidanceScale: Number.NaN })).toMatchInlineSnapshot(
+      `"InputError: runGuide: not a number in range: expected a finite number, got NaN (guidanceScale)"`,
+    );
+    expect(await refused({ threshold: 2 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: not a number in range: expected a number from 0 to 1, got 2 (threshold)"`,
+    );
+    expect(await refused({ inpaintStrength: 1.5 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: strength out of range: expected a number from 0 to 1, got 1.5 (inpaintStrength)"`,
+    );
+    expect(await refused({ maskEncodeStrength: -1 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: strength out of range: expected a number from 0 to 1, got -1 (maskEncodeStrength)"`,
+    );
+    expect(await refused({ invertGuidanceScale: 'a' as never })).toMatchInlineSnapshot(
+      `"InputError: runGuide: not a number in range: expected a finite number, got a (invertGuidanceScale)"`,
+    );
+    expect(await refused({ negativePrompt: ['a', 'b'] })).toMatchInlineSnapshot(
+      `"InputError: runGuide: prompt and negativePrompt differ in number: expected 1, got 2 (negativePrompt)"`,
+    );
+    expect(opened).toEqual([]);
+  });
+
+  test('refuses what needs the configs before any model works', async () => {
+    const events: GuideEvent[] = [];
+    const refused = (more: Partial<GuideArgs>) =>
+      runGuide(quick({ onProgress: e => events.push(e), ...more })).catch(String);
+    expect(await refused({ numInferenceSteps: 0 })).toMatchInlineSnapshot(
+      `"InputError: setTimesteps: the number of inference steps does not suit the schedule: expected a whole number from 1 to 1000, got 0 (numInferenceSteps). The model was trained on 1000 timesteps: ask for at most that many."`,
+    );
+    expect(await refused({ numInferenceSteps: 1 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: numInferenceSteps 1 at maskEncodeStrength 0.5 leave no step: expected at least 1 of 1, got 0 (maskEncodeStrength). Use more steps or a higher strength."`,
+    );
+    expect(await refused({ inpaintStrength: 0.1 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: numInferenceSteps 4 at inpaintStrength 0.1 leave no step: expected at least 1 of 4, got 0 (inpaintStrength). Use more steps or a higher strength."`,
+    );
+    expect(await refused({ size: () => ({ width: 64, height: 4 }) })).toMatchInlineSnapshot(
+      `"InputError: preprocessImage: the picture is too small: expected sides of at least 8, got 64 x 4"`,
+    );
+    expect(await refused({ size: () => ({ width: 64.5, height: 64 }) })).toMatchInlineSnapshot(
+      `"InputError: resize: sides must be positive whole: got 64.5 x 64"`,
+    );
+    expect(events).toEqual([]);
+    expect(counter.liveBytes).toBe(0);
+  });
+});
