@@ -2,6 +2,7 @@
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 import { CHROMIUM_FLAGS, chromiumPath } from './test/support/chromium.ts';
+import { patience } from './test/support/patience.ts';
 import { wgslAsText } from './vitest.config.ts';
 
 const executablePath = chromiumPath();
@@ -22,10 +23,12 @@ export default defineConfig({
   test: {
     name: 'browser',
     include: ['test/kernels/**/*.test.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    reporters: ['./test/support/reporter.ts'],
+    testTimeout: patience(),
+    hookTimeout: patience(),
     browser: {
       enabled: true,
+      connectTimeout: patience(),
       headless: true,
       screenshotFailures: false,
       provider: playwright({ launchOptions: { executablePath, args: [...CHROMIUM_FLAGS] } }),

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { patience } from './test/support/patience.ts';
+import { LongestFirst } from './test/support/sequencer.ts';
 
 /** `import source from 'x.wgsl'` gives the text, as tsdown's text loader does in the build. */
 export const wgslAsText = {
@@ -23,9 +25,15 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/support/setup.ts'],
+    reporters: ['./test/support/reporter.ts'],
+    sequence: { sequencer: LongestFirst },
     pool: 'forks',
+    // Importing and building pipelines once a process takes a third off; test/support/setup.ts cleans up between files.
+    isolate: false,
     maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // test/support/setup.ts sets them anew for each file, by the speed that the machine has then.
+    testTimeout: patience(),
+    hookTimeout: patience(),
+    teardownTimeout: patience(30_000),
   },
 });

@@ -53,14 +53,14 @@ function driver(browser) {
     fail('there is still no usable Vulkan driver; `npx pentimento devices` says more after `npm run build`');
 }
 
-/** Asks Dawn in another process: a broken driver may crash the one that loads it. */
-function hasAdapter() {
+/** Asks Dawn in another process, of this Node or the one given: a broken driver may crash the one that loads it. */
+export function hasAdapter(node = process.execPath, more = {}) {
   const code = `
     const { create } = await import('webgpu');
     const gpu = create([]);
     process.exit((await gpu.requestAdapter()) ? 0 : 1);`;
-  const env = { XDG_RUNTIME_DIR: tmpdir(), ...process.env };
-  return spawnSync(process.execPath, ['--input-type=module', '--eval', code], { cwd: ROOT, env }).status === 0;
+  const env = { XDG_RUNTIME_DIR: tmpdir(), ...process.env, ...more };
+  return spawnSync(node, ['--input-type=module', '--eval', code], { cwd: ROOT, env }).status === 0;
 }
 
 function bundle() {

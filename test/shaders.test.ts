@@ -66,8 +66,6 @@ const CHOICES: Record<string, (stem: string) => readonly number[]> = {
   ACTIVATION: () => Object.values(ACTIVATION),
   FUNCTION: () => Object.values(UNARY_FUNCTION),
   OPERATION: () => [0, 1, 2, 3],
-  KIND: () => [0, 1, 2, 3],
-  TAKE: () => [0, 1, 2],
   BLOCKS: stem => (stem === 'attention-tile' ? [1, 2, 3, 4] : [1, 2, 3, 4, 5]),
   ROWS: stem => ROWS[stem] ?? [],
   SOURCE: () => [0, 1, 2],

@@ -19,7 +19,7 @@
 // tile, out once. Statistics and sums in f32; powers of two (scale and additive terms carry log2 e).
 // Additive terms count from -1e30 up, so that -inf is finite; keys past the end or hidden by causality get exactly 0,
 // and a row without any key is zero.
-// Needs: lib/input, lib/weight, lib/output.
+// Needs: lib/input, lib/weight, lib/output, lib/attention.
 
 const BLOCKS: u32 = 1;         // vec4 columns that a thread owns: 1 to 4
 const ADDITIVE: bool = false;  // a bias or a mask, or both
@@ -27,29 +27,7 @@ const ADDITIVE: bool = false;  // a bias or a mask, or both
 const ROWS: u32 = 64;          // queries of a tile
 const KEYS: u32 = 32;          // keys of a step
 const K_STAGE: u32 = 320;      // where k starts in `stage`, after 64 padded rows of q
-const LOG2_E: f32 = 1.4426950408889634;
-const LOWEST: f32 = -1e30;     // additive terms end here
-const HIDDEN: f32 = -2e38;     // below every real score: the start of the running maximum
-const SEEN: f32 = -1e38;       // between the two
-
-struct Params {
-  first_tile: u32, end_tile: u32,
-  queries: u32, keys: u32, heads: u32,
-  head4: u32,                                   // vec4 of a head
-  row_tiles: u32, slices: u32,
-  q_pitch: u32, q_offset: u32,                  // vec4
-  k_pitch: u32, k_offset: u32,
-  v_pitch: u32, v_offset: u32,
-  out_pitch: u32, out_offset: u32,
-  kv_rows: u32, kv_divide: u32, kv_batches: u32,
-  query_start: u32,
-  causal: u32,                                  // 1: a query sees no later key
-  dynamic: u32,                                 // 1: lengths stands for keys and query_start
-  has_bias: u32, has_mask: u32,                 // 0: something else is bound there
-  bias_head: u32, bias_pitch: u32, bias_first: u32,  // elements; a pitch of -1 where the bias goes by distance
-  mask_pitch: u32,
-  scale: f32,
-}
+const SEEN: f32 = -1e38;       // between HIDDEN and every real score
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<Input4>;
@@ -236,15 +214,16 @@ fn settle(all: ptr<function, array<vec4f, 8 * BLOCKS>>, o: ptr<function, Rows>, 
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) thread: u32) {
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
   if (tile >= p.end_tile) { return; }
-  let slice = tile % p.slices;
-  let row0 = tile / p.slices % p.row_tiles * ROWS;
-  let head = tile / p.slices / p.row_tiles % p.heads;
-  let batch = tile / p.slices / p.row_tiles / p.heads;
-  let kv_row = batch / p.kv_divide % p.kv_batches * p.kv_rows;
+  let place = place_of(tile);
+  let slice = place.slice;
+  let row0 = place.row_tile * ROWS;
+  let head = place.head;
+  let batch = place.batch;
+  let kv_row = place.kv_row;
   let column0 = head * p.head4;
 
-  let start = select(p.query_start, lengths[1], p.dynamic == 1u);
-  var count = select(p.keys, min(p.keys, lengths[0]), p.dynamic == 1u);
+  let start = first_position();
+  var count = key_count();
   if (p.causal == 1u) { count = min(count, start + min(row0 + ROWS, p.queries)); }
   let at = Place(
     thread, row0, start, count,

@@ -15,7 +15,7 @@
 // Tiles: batch x ceil(M/8) x ceil(N/(4 LANES)), columns fastest (the rows of A stay in cache).
 // Traffic: A once per column tile, B once per row tile, y once. Sums in f32, one chain per output in the order of K.
 // GEGLU: panels alternate value and gate (b packed so), y = value * gelu(gate), half as wide.
-// Needs: lib/input, lib/weight, lib/output, lib/activation.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm.
 enable subgroups;
 
 const LANES: u32 = 8;       // the subgroup size: 4 to 16
@@ -24,26 +24,6 @@ const ACTIVATION: u32 = 0;  // lib/activation
 const GEGLU: bool = false;  // panels alternate value and gate
 const STEP: u32 = min(LANES, 8u);  // values of K a round
 const WIDE: u32 = STEP / 4u;       // vec4 of A that hold them
-
-struct Params {
-  first_tile: u32, end_tile: u32,
-  rows: u32,            // of one batch
-  row_tiles: u32,
-  column_tiles: u32,
-  columns4: u32,        // columns of y with padding, in vec4
-  k: u32,               // length of the K axis in one tap: the padded channels
-  a_pitch: u32, a_offset: u32, a_batch: u32, a_base: u32,
-  k_stride: u32, panel_stride: u32, panel_width: u32, b_batch: u32, b_offset: u32,  // vec4
-  y_pitch: u32, y_offset: u32, y_batch: u32, y_base: u32,            // vec4
-  rows_per_image: u32, channel_pitch: u32,                           // vec4
-  scale: f32,
-  taps_x: u32, taps_y: u32, stride: u32, pad_top: u32, pad_left: u32,
-  in_w: u32, in_h: u32, out_w: u32, out_h: u32,
-  grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
-  has_bias: u32, has_channel_add: u32,
-  has_residual: u32,    // 1: added, 2: multiplied
-  tile_rows: u32,       // 8: not a constant, so that the loop over finished rows stays a loop
-}
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Input4>;
@@ -67,39 +47,6 @@ fn accumulate(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, w: vec4f) {
   (*sums)[7] = fma(vec4f(hi.w), w, (*sums)[7]);
 }
 
-fn bias_at(column: u32) -> vec4f {
-  if (p.has_bias == 0u) { return vec4f(0.0); }
-  return bias[column];
-}
-
-// Where row `row` of A starts for tap (kx, ky), in vec4; not valid where the tap falls outside the picture.
-struct RowStart { at: u32, valid: bool }
-
-fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
-  if (!CONV) {
-    let inside = min(row, p.rows - 1u);
-    return RowStart((batch * p.a_batch + inside * p.a_pitch + p.a_offset - p.a_base) >> 2u, true);
-  }
-  let pixel = min(row, p.rows - 1u);
-  let ox = pixel % p.out_w;
-  let line = pixel / p.out_w;
-  let oy = line % p.out_h;
-  let image = line / p.out_h;
-  var ix = ox * p.stride + kx - p.pad_left;  // wraps to a huge number where negative
-  var iy = oy * p.stride + ky - p.pad_top;
-  let valid = ix < (p.in_w << p.grow) && iy < (p.in_h << p.grow);
-  ix = select(0u, ix >> p.grow, valid);
-  iy = select(min((oy * p.stride) >> p.grow, p.in_h - 1u), iy >> p.grow, valid);  // stays inside the bound window
-  return RowStart((((image * p.in_h + iy) * p.in_w + ix) * p.a_pitch + p.a_offset - p.a_base) >> 2u, valid);
-}
-
-// One vec4 of a row of A, zeros outside the picture.
-fn row_values(start: RowStart, at: u32) -> vec4f {
-  let values = input_load(a[start.at + at]);
-  if (!CONV) { return values; }
-  return select(vec4f(0.0), values, start.valid);
-}
-
 fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) {
   if (column >= p.columns4) { return; }
   var v: vec4f;
@@ -108,22 +55,17 @@ fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4
   } else {
     v = activate(ACTIVATION, sum * p.scale + shift);
   }
-  let at = batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base;
-  if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
-  if (p.has_residual == 1u) { v += output_load(residual[at]); }
-  if (p.has_residual == 2u) { v *= output_load(residual[at]); }
-  y[at] = output_store(v);
+  finish(row, batch, column, v);
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
   if (tile >= p.end_tile) { return; }
-  let column_tile = tile % p.column_tiles;
-  let row_tile = tile / p.column_tiles % p.row_tiles;
-  let batch = tile / p.column_tiles / p.row_tiles;
-  let row0 = row_tile * 8u;
-  let column = column_tile * LANES + lane;  // vec4 columns of y
+  let place = place_of(tile);
+  let batch = place.batch;
+  let row0 = place.row_tile * 8u;
+  let column = place.column_tile * LANES + lane;  // vec4 columns of y
 
   // GEGLU: panel 2i holds values, panel 2i + 1 their gates.
   let clamped = min(column, p.columns4 - 1u);

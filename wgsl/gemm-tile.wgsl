@@ -9,36 +9,24 @@
 //   channel_add  [images, N]                         Output    e.g. the time embedding, one row an image
 //   residual, y  [batch, rows, y_pitch]              Output
 //
-// A workgroup of 128 makes ROWS = 64 rows by 64 columns: thread (ty, tx) of 8 x 16 keeps 8 rows x 4 columns. Per 16 values
-// of K the tiles of A (transposed, so that 8 rows are two vec4 reads) and B lie in 8 KiB of workgroup memory.
-// Tiles: batch x ceil(M/64) x ceil(N/64), columns fastest. Traffic: A once per 64 columns, B once per 64 rows, y once.
+// A workgroup makes ROWS rows by COLUMNS columns: thread (ty, tx) of ROWS/8 x COLUMNS/4 keeps 8 rows x 4 columns. Per 16 values
+// of K the tiles of A (transposed, so that 8 rows are two vec4 reads) and B lie in workgroup memory: 8 KiB for 64 x 64.
+// Tiles: batch x ceil(M/ROWS) x ceil(N/COLUMNS), columns fastest. Traffic: A once a column tile, B once a row tile, y once.
 // Sums in f32, one chain per output in the order of K, the same order as gemm-broadcast.
 // GEGLU: panels alternate value and gate (b packed so); tx < 8 sums values, tx >= 8 their gates, joined at the end.
-// Needs: lib/input, lib/weight, lib/output, lib/activation.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm.
 
+const ROWS: u32 = 64;       // of y in a tile: 32, 64 or 128
+const COLUMNS: u32 = 64;    // of B in a tile: a multiple of 32
 const CONV: bool = false;   // rows are pixels
 const ACTIVATION: u32 = 0;  // lib/activation
-const GEGLU: bool = false;  // panels alternate value and gate
+const GEGLU: bool = false;  // panels alternate value and gate: tiles of at most 64 rows by 64 columns
 const DEPTH: u32 = 16;      // values of K in workgroup memory
-
-struct Params {
-  first_tile: u32, end_tile: u32,
-  rows: u32,            // of one batch
-  row_tiles: u32,
-  column_tiles: u32,
-  columns4: u32,        // columns of y with padding, in vec4
-  k: u32,               // length of the K axis in one tap: the padded channels
-  a_pitch: u32, a_offset: u32, a_batch: u32, a_base: u32,
-  k_stride: u32, panel_stride: u32, panel_width: u32, b_batch: u32, b_offset: u32,  // vec4
-  y_pitch: u32, y_offset: u32, y_batch: u32, y_base: u32,            // vec4
-  rows_per_image: u32, channel_pitch: u32,                           // vec4
-  scale: f32,
-  taps_x: u32, taps_y: u32, stride: u32, pad_top: u32, pad_left: u32,
-  in_w: u32, in_h: u32, out_w: u32, out_h: u32,
-  grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
-  has_bias: u32, has_channel_add: u32,
-  has_residual: u32,    // 1: added, 2: multiplied
-}
+const WIDE: u32 = COLUMNS / 4u;   // threads along the columns
+const TALL: u32 = ROWS / 8u;      // threads along the rows
+const LOADS: u32 = DEPTH / TALL;  // vec4 of B that a thread brings: 1, 2 or 4
+const_assert ROWS % 32u == 0u && DEPTH % TALL == 0u && COLUMNS % 32u == 0u;
+const_assert !GEGLU || (ROWS <= 64u && COLUMNS == 64u);
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Input4>;
@@ -48,69 +36,43 @@ struct Params {
 @group(0) @binding(5) var<storage, read> residual: array<Output4>;
 @group(0) @binding(6) var<storage, read_write> y: array<Output4>;
 
-var<workgroup> a_tile: array<vec4f, 256>;  // [DEPTH][64 rows / 4]
-var<workgroup> b_tile: array<vec4f, 256>;  // [DEPTH][64 columns / 4]
-
-fn bias_at(column: u32) -> vec4f {
-  if (p.has_bias == 0u) { return vec4f(0.0); }
-  return bias[column];
-}
-
-struct RowStart { element: u32, valid: bool }
-
-fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
-  if (!CONV) {
-    return RowStart(batch * p.a_batch + row * p.a_pitch + p.a_offset - p.a_base, row < p.rows);
-  }
-  let ox = row % p.out_w;
-  let line = row / p.out_w;
-  let oy = line % p.out_h;
-  let image = line / p.out_h;
-  let ix = ox * p.stride + kx - p.pad_left;  // wraps to a huge number where negative
-  let iy = oy * p.stride + ky - p.pad_top;
-  let valid = row < p.rows && ix < (p.in_w << p.grow) && iy < (p.in_h << p.grow);
-  let pixel = (image * p.in_h + (iy >> p.grow)) * p.in_w + (ix >> p.grow);
-  return RowStart(pixel * p.a_pitch + p.a_offset - p.a_base, valid);
-}
-
-fn a_at(start: RowStart, k: u32) -> vec4f {
-  if (!start.valid) { return vec4f(0.0); }
-  return input_load(a[(start.element + k) / 4u]);
-}
+var<workgroup> a_tile: array<vec4f, DEPTH * ROWS / 4u>;  // [DEPTH][ROWS / 4]
+var<workgroup> b_tile: array<vec4f, DEPTH * WIDE>;       // [DEPTH][COLUMNS / 4]
 
 fn b_column(column_tile: u32, local: u32, batch: u32) -> u32 {
   if (GEGLU) {  // local 0-7: a panel of values, 8-15: its gates
     return p.b_offset + batch * p.b_batch + (2u * column_tile + local / 8u) * p.panel_stride + local % 8u;
   }
-  let column = column_tile * 16u + local;
+  let column = column_tile * WIDE + local;
   return p.b_offset + batch * p.b_batch + column / p.panel_width * p.panel_stride + column % p.panel_width;
 }
 
-fn finish(row: u32, batch: u32, column: u32, v0: vec4f) {
-  if (row >= p.rows || column >= p.columns4) { return; }
-  var v = v0;
-  let at = batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base;
-  if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
-  if (p.has_residual == 1u) { v += output_load(residual[at]); }
-  if (p.has_residual == 2u) { v *= output_load(residual[at]); }
-  y[at] = output_store(v);
+// One vec4 of B at value `k` of a tap, zeros from `end` on.
+fn b_values(start: u32, k_base: u32, k: u32, end: u32) -> vec4f {
+  if (k >= end) { return vec4f(0.0); }
+  return weight_load(b[start + (k_base + k) * p.k_stride]);
 }
 
-@compute @workgroup_size(128)
+fn store(row: u32, batch: u32, column: u32, activated: vec4f) {
+  if (row >= p.rows || column >= p.columns4) { return; }
+  finish(row, batch, column, activated);
+}
+
+@compute @workgroup_size(WIDE * TALL)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) thread: u32) {
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
   if (tile >= p.end_tile) { return; }
-  let column_tile = tile % p.column_tiles;
-  let row_tile = tile / p.column_tiles % p.row_tiles;
-  let batch = tile / p.column_tiles / p.row_tiles;
-  let tx = thread % 16u;
-  let ty = thread / 16u;
-  let row0 = row_tile * 64u;
+  let place = place_of(tile);
+  let batch = place.batch;
+  let column_tile = place.column_tile;
+  let tx = thread % WIDE;
+  let ty = thread / WIDE;
+  let row0 = place.row_tile * ROWS;
 
-  // Loading: each of the first 64 threads brings a 4 x 4 block of A and turns it; every thread brings two vec4 of B.
+  // Loading: each of the first ROWS threads brings a 4 x 4 block of A and turns it; every thread brings LOADS vec4 of B.
   let load_row = row0 + thread / 4u * 4u;
   let load_k = thread % 4u * 4u;
-  let own_column = column_tile * 16u + tx;
+  let own_column = column_tile * WIDE + tx;
   let column_known = GEGLU || own_column < p.columns4;
   let b_start = select(0u, b_column(column_tile, tx, batch), column_known);
 
@@ -124,28 +86,33 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       let start3 = row_start(load_row + 3u, batch, kx, ky);
       for (var k0 = 0u; k0 < p.k; k0 += DEPTH) {
         var block = mat4x4f();
-        if (thread < 64u && k0 + load_k < p.k) {  // k is a multiple of 8
-          block = mat4x4f(a_at(start0, k0 + load_k), a_at(start1, k0 + load_k), a_at(start2, k0 + load_k), a_at(start3, k0 + load_k));
+        if (thread < ROWS && k0 + load_k < p.k) {  // k is a multiple of 8
+          let at = (k0 + load_k) / 4u;
+          block = mat4x4f(row_values(start0, at), row_values(start1, at), row_values(start2, at), row_values(start3, at));
         }
-        var w0 = vec4f(0.0);
-        var w1 = vec4f(0.0);
-        if (column_known && k0 + ty < p.k) { w0 = weight_load(b[b_start + (k_base + k0 + ty) * p.k_stride]); }
-        if (column_known && k0 + ty + 8u < p.k) { w1 = weight_load(b[b_start + (k_base + k0 + ty + 8u) * p.k_stride]); }
+        let known = select(0u, p.k, column_known);
+        let w0 = b_values(b_start, k_base, k0 + ty, known);
+        var w1: vec4f; var w2: vec4f; var w3: vec4f;
+        if (LOADS > 1u) { w1 = b_values(b_start, k_base, k0 + ty + TALL, known); }
+        if (LOADS > 2u) { w2 = b_values(b_start, k_base, k0 + ty + 2u * TALL, known); }
+        if (LOADS > 2u) { w3 = b_values(b_start, k_base, k0 + ty + 3u * TALL, known); }
         workgroupBarrier();
-        if (thread < 64u) {
+        if (thread < ROWS) {
           let turned = transpose(block);
-          a_tile[(load_k + 0u) * 16u + thread / 4u] = turned[0];
-          a_tile[(load_k + 1u) * 16u + thread / 4u] = turned[1];
-          a_tile[(load_k + 2u) * 16u + thread / 4u] = turned[2];
-          a_tile[(load_k + 3u) * 16u + thread / 4u] = turned[3];
+          a_tile[(load_k + 0u) * (ROWS / 4u) + thread / 4u] = turned[0];
+          a_tile[(load_k + 1u) * (ROWS / 4u) + thread / 4u] = turned[1];
+          a_tile[(load_k + 2u) * (ROWS / 4u) + thread / 4u] = turned[2];
+          a_tile[(load_k + 3u) * (ROWS / 4u) + thread / 4u] = turned[3];
         }
-        b_tile[ty * 16u + tx] = w0;
-        b_tile[(ty + 8u) * 16u + tx] = w1;
+        b_tile[ty * WIDE + tx] = w0;
+        if (LOADS > 1u) { b_tile[(ty + TALL) * WIDE + tx] = w1; }
+        if (LOADS > 2u) { b_tile[(ty + 2u * TALL) * WIDE + tx] = w2; }
+        if (LOADS > 2u) { b_tile[(ty + 3u * TALL) * WIDE + tx] = w3; }
         workgroupBarrier();
         for (var k = 0u; k < DEPTH; k++) {
-          let lo = a_tile[k * 16u + 2u * ty];
-          let hi = a_tile[k * 16u + 2u * ty + 1u];
-          let w = b_tile[k * 16u + tx];
+          let lo = a_tile[k * (ROWS / 4u) + 2u * ty];
+          let hi = a_tile[k * (ROWS / 4u) + 2u * ty + 1u];
+          let w = b_tile[k * WIDE + tx];
           sums[0] = fma(vec4f(lo.x), w, sums[0]);
           sums[1] = fma(vec4f(lo.y), w, sums[1]);
           sums[2] = fma(vec4f(lo.z), w, sums[2]);
@@ -163,7 +130,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let row = row0 + ty * 8u;
   if (GEGLU) {
     // Gates travel through workgroup memory, four rows at a time.
-    let shift = bias_at(column_tile * 16u + tx);
+    let shift = bias_at(own_column);
     for (var half = 0u; half < 2u; half++) {
       workgroupBarrier();
       if (tx >= 8u) {
@@ -173,14 +140,14 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       if (tx < 8u) {
         for (var i = 0u; i < 4u; i++) {
           let gate = b_tile[(ty * 4u + i) * 8u + tx];
-          finish(row + half * 4u + i, batch, column_tile * 8u + tx, (sums[half * 4u + i] + shift) * activate(2u, gate));
+          store(row + half * 4u + i, batch, column_tile * 8u + tx, (sums[half * 4u + i] + shift) * activate(2u, gate));
         }
       }
     }
   } else if (own_column < p.columns4) {
     let shift = bias_at(own_column);
     for (var i = 0u; i < 8u; i++) {
-      finish(row + i, batch, own_column, activate(ACTIVATION, sums[i] * p.scale + shift));
+      store(row + i, batch, own_column, activate(ACTIVATION, sums[i] * p.scale + shift));
     }
   }
 }

@@ -11,27 +11,13 @@
 // Tiles: ceil(N / (4 LANES)) x ceil(M / ROWS), rows fastest, so that a panel is still in cache for the second tile.
 // Traffic: B once, A once per column tile, y once. Sums in f32, one chain per output in the order of K, as gemm-broadcast.
 // Reference: torch.nn.functional.linear.
-// Needs: lib/input, lib/weight, lib/output, lib/activation.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemv.
 enable subgroups;
 
 const LANES: u32 = 8;       // the subgroup size: 4 to 16
 const ROWS: u32 = 1;        // rows of a tile: 1, 2, 4 or 8
 const ACTIVATION: u32 = 0;  // lib/activation
 const STEP: u32 = min(LANES, 8u);
-
-struct Params {
-  first_tile: u32, end_tile: u32,
-  rows: u32, row_tiles: u32,
-  columns4: u32,                       // columns of y with padding, in vec4
-  k: u32,
-  a_pitch: u32,                        // elements
-  b_offset: u32, panel_stride: u32,    // vec4
-  y_pitch: u32, y_offset: u32,         // vec4
-  scale: f32,
-  has_bias: u32,
-  join: u32,                           // 0 nothing, 1 adds residual, 2 multiplies by it
-  tile_rows: u32,                      // ROWS
-}
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Input1>;
@@ -77,11 +63,6 @@ fn accumulate(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, w: vec4f) {
   }
 }
 
-fn bias_at(column: u32) -> vec4f {
-  if (p.has_bias == 0u) { return vec4f(0.0); }
-  return bias[column];
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
@@ -112,10 +93,6 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   var finished = sums;
   let rows = min(p.rows - row0, p.tile_rows);  // of unknown length, so that the loop stays one: unrolled it compiles slowly
   for (var i = 0u; i < rows; i++) {
-    var v = activate(ACTIVATION, finished[i] * p.scale + shift);
-    let at = (row0 + i) * p.y_pitch + p.y_offset + column;
-    if (p.join == 1u) { v += output_load(residual[at]); }
-    if (p.join == 2u) { v *= output_load(residual[at]); }
-    y[at] = output_store(v);
+    finish(row0 + i, column, finished[i], shift);
   }
 }

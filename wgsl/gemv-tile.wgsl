@@ -6,31 +6,18 @@
 //   bias         [N]                   f32
 //   residual, y  [rows, y_pitch]       Output
 //
-// A workgroup of 256 makes ROWS rows of one panel: thread (slice, tx) of 32 x 8 takes 4 of every 128 values of K for one
-// vec4 column and all rows, so that a workgroup reads 16 KiB of f32 weights in one stretch. Then the 32 slices of each sum
-// meet by halves in 16 KiB of workgroup memory, four rows at a time.
+// A workgroup makes ROWS rows of one panel: thread (slice, tx) of SLICES x 8 takes 4 of every 4 SLICES values of K for one vec4
+// column and all rows: with 32 slices a workgroup reads 16 KiB of f32 weights in one stretch. Then the slices of each sum meet by
+// halves in workgroup memory (16 KiB), four rows at a time.
 // Tiles: ceil(N / 32) x ceil(M / ROWS), rows fastest. Traffic: B once, A once per panel (from the cache), y once.
-// Sums in f32: 32 interleaved chains, then a tree; the order does not depend on the number of rows.
+// Sums in f32: SLICES interleaved chains, then a tree; the order does not depend on the number of rows.
 // Reference: torch.nn.functional.linear.
-// Needs: lib/input, lib/weight, lib/output, lib/activation.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemv.
 
 const ROWS: u32 = 1;        // rows of a tile: 1, 2, 4, 8 or 16
 const ACTIVATION: u32 = 0;  // lib/activation
-const SLICES: u32 = 32;     // threads along K
-
-struct Params {
-  first_tile: u32, end_tile: u32,
-  rows: u32, row_tiles: u32,
-  columns4: u32,                       // columns of y with padding, in vec4
-  k: u32,
-  a_pitch: u32,                        // elements
-  b_offset: u32, panel_stride: u32,    // vec4
-  y_pitch: u32, y_offset: u32,         // vec4
-  scale: f32,
-  has_bias: u32,
-  join: u32,                           // 0 nothing, 1 adds residual, 2 multiplies by it
-  tile_rows: u32,                      // ROWS
-}
+const SLICES: u32 = 32;     // threads along K: a power of two
+const THREADS: u32 = 8u * SLICES;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Input4>;
@@ -39,7 +26,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> residual: array<Output4>;
 @group(0) @binding(5) var<storage, read_write> y: array<Output4>;
 
-var<workgroup> partial: array<vec4f, 1024>;  // [4 rows][SLICES][8 columns]
+var<workgroup> partial: array<vec4f, 4u * THREADS>;  // [4 rows][SLICES][8 columns]
 
 // Adds four values of K of one row: w holds their four rows of B.
 fn add(sum: vec4f, row: u32, k: u32, w: mat4x4f) -> vec4f {
@@ -47,22 +34,12 @@ fn add(sum: vec4f, row: u32, k: u32, w: mat4x4f) -> vec4f {
   return fma(vec4f(x.w), w[3], fma(vec4f(x.z), w[2], fma(vec4f(x.y), w[1], fma(vec4f(x.x), w[0], sum))));
 }
 
-fn bias_at(column: u32) -> vec4f {
-  if (p.has_bias == 0u) { return vec4f(0.0); }
-  return bias[column];
-}
-
-// Stores a finished sum.
-fn finish(row: u32, column: u32, sum: vec4f) {
+fn store(row: u32, column: u32, sum: vec4f) {
   if (row >= p.rows || column >= p.columns4) { return; }
-  var v = activate(ACTIVATION, sum * p.scale + bias_at(column));
-  let at = row * p.y_pitch + p.y_offset + column;
-  if (p.join == 1u) { v += output_load(residual[at]); }
-  if (p.join == 2u) { v *= output_load(residual[at]); }
-  y[at] = output_store(v);
+  finish(row, column, sum, bias_at(column));
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) thread: u32) {
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
   if (tile >= p.end_tile) { return; }
@@ -105,14 +82,14 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let some = min(p.tile_rows, 4u);
   for (var first = 0u; first < p.tile_rows; first += 4u) {
     workgroupBarrier();  // the rows before have been read
-    for (var r = 0u; r < some; r++) { partial[256u * r + thread] = sums[first + r]; }
+    for (var r = 0u; r < some; r++) { partial[THREADS * r + thread] = sums[first + r]; }
     for (var half = SLICES / 2u; half > 0u; half /= 2u) {
       workgroupBarrier();
       if (slice < half) {
-        for (var r = 0u; r < some; r++) { partial[256u * r + thread] += partial[256u * r + thread + 8u * half]; }
+        for (var r = 0u; r < some; r++) { partial[THREADS * r + thread] += partial[THREADS * r + thread + 8u * half]; }
       }
     }
     workgroupBarrier();
-    if (slice < some) { finish(row0 + first + slice, column, partial[256u * slice + thread % 8u]); }
+    if (slice < some) { store(row0 + first + slice, column, partial[THREADS * slice + thread % 8u]); }
   }
 }

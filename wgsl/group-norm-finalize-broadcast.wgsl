@@ -10,17 +10,10 @@
 // Tiles: one per (image, group). Means are taken relative to the group's first shift; differences between slabs and
 // channels enter as sum of w * (mean_i - mean)^2, in a second pass.
 // Traffic: partials twice. Sums in f32, lane by lane, then subgroupAdd.
-// Needs: nothing.
+// Needs: lib/group-norm-finalize.
 enable subgroups;
 
 const LANES: u32 = 8;
-
-struct Params {
-  first_tile: u32, end_tile: u32,
-  groups: u32, group_channels: u32, channels: u32, pitch: u32,
-  pixels: u32, slab_pixels: u32, slabs: u32,
-  eps: f32,
-}
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> partials: array<f32>;

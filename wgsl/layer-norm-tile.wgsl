@@ -9,19 +9,11 @@
 //
 // Tiles: ROWS rows. Mean first, squared differences second, so that a large mean cancels nothing.
 // Traffic: x three times (twice where RMS), of which memory serves one and the cache the rest; y once. Sums in f32.
-// Needs: lib/input, lib/output.
+// Needs: lib/input, lib/output, lib/layer-norm.
 
 const LANES: u32 = 64;  // a power of two
 const ROWS: u32 = 4;
 const RMS: bool = false;
-
-struct Params {
-  first_tile: u32, end_tile: u32,
-  rows: u32, width: u32,
-  x_pitch: u32, y_pitch: u32,  // vec4
-  eps: f32,
-  x_base: u32, y_base: u32,    // vec4
-}
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Input4>;
@@ -60,10 +52,6 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     }
     y[row * p.y_pitch + c - p.y_base] = output_store(select(vec4f(0.0), v, inside(c)));
   }
-}
-
-fn inside(column: u32) -> vec4<bool> {
-  return vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.width);
 }
 
 // Sum over the LANES invocations of a row, the same in all of them.

@@ -8,19 +8,11 @@
 // Tiles: ROWS rows. Three passes: maximum, sum of exponentials, quotient.
 // Traffic: x three times, of which memory serves one and the cache the rest; y once. Sums in f32.
 // Reference: torch.nn.functional.softmax.
-// Needs: lib/input, lib/output.
+// Needs: lib/input, lib/output, lib/softmax.
 
 const LANES: u32 = 64;  // a power of two
 const ROWS: u32 = 4;
 const LOWEST: f32 = -3.4028234e38;
-
-struct Params {
-  first_tile: u32, end_tile: u32,
-  rows: u32, width: u32,
-  x_pitch: u32, y_pitch: u32,  // vec4
-  scale: f32,
-  x_base: u32, y_base: u32,    // vec4
-}
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<Input4>;
@@ -52,10 +44,6 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     if (c < columns) { v = exp(p.scale * input_load(x[start + c]) - top) * inverse; }
     y[row * p.y_pitch + c - p.y_base] = output_store(select(vec4f(0.0), v, inside(c)));
   }
-}
-
-fn inside(column: u32) -> vec4<bool> {
-  return vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u) < vec4u(p.width);
 }
 
 // Maximum over the LANES invocations of a row, the same in all of them.

@@ -1,8 +1,9 @@
 /** The shapes that the documentation's tables name, and those of the embedded model. */
 import type { Caps } from '../../src/gpu/caps.ts';
 import { conv2d } from '../../src/kernels/conv2d.ts';
-import { gemm, PANEL } from '../../src/kernels/gemm.ts';
+import { PANEL } from '../../src/kernels/gemm.ts';
 import type { Storage } from '../../src/kernels/kernel.ts';
+import { linear } from '../../src/kernels/linear.ts';
 import type { KernelBench, Values } from './bench-case.ts';
 
 const UNUSED = { bias: [4, 'f32'], channel_add: [4, 'f32'], residual: [4, 'f32'] } as const;
@@ -13,7 +14,7 @@ function panel(values: ArrayLike<number>, k: number, depth: number, column: numb
 }
 
 /** A [rows, k] times B [k, columns]. */
-export function matmulCase(
+function matmulCase(
   caps: Caps,
   rows: number,
   columns: number,
@@ -21,7 +22,7 @@ export function matmulCase(
   weights: Storage,
   act: Storage = 'f32',
 ): KernelBench {
-  const call = gemm(caps, {
+  const call = linear(caps, {
     batch: 1,
     rows,
     columns,
@@ -50,7 +51,7 @@ export function matmulCase(
 }
 
 /** A 3x3 convolution with padding 1. */
-export function convCase(
+function convCase(
   caps: Caps,
   images: number,
   side: number,

@@ -1,12 +1,23 @@
 #!/usr/bin/env node
 /** The bin: Ctrl-C ends the work at the next step, a second one at once. */
 import { interrupter } from './command.ts';
-import { runCommand } from './program.ts';
+import { asChild, messageStream, needsChild, runInChild } from './driver-noise.ts';
 
-const controller = new AbortController();
-const { stdout, stderr } = process;
-process.on('SIGINT', interrupter(controller, stderr, process.exit));
-process.on('SIGTERM', () => controller.abort());
-const code = await runCommand(process.argv.slice(2), { stdout, stderr, signal: controller.signal });
-// Dawn's threads would keep the process alive; what was printed must be out first.
-stdout.write('', () => stderr.write('', () => process.exit(code)));
+const code = needsChild() ? await runInChild() : undefined;
+if (code === undefined) await run();
+else process.exitCode = code;
+
+async function run(): Promise<void> {
+  const { runCommand } = await import('./program.ts'); // the parent of a child does without it
+  const controller = new AbortController();
+  const stderr = messageStream();
+  const interrupt = interrupter(controller, stderr, process.exit);
+  const end = () => controller.abort();
+  process.on('SIGTERM', end);
+  if (process.connected) asChild(interrupt, end);
+  else process.on('SIGINT', interrupt);
+  const { stdout } = process;
+  const ended = await runCommand(process.argv.slice(2), { stdout, stderr, signal: controller.signal });
+  // Dawn's threads would keep the process alive; what was printed must be out first.
+  stdout.write('', () => stderr.write('', () => process.exit(ended)));
+}

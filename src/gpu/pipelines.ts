@@ -1,6 +1,6 @@
-/** Compute pipelines: one for each distinct WGSL text, compiled asynchronously, with errors that show the line. */
-
+/** Compute pipelines: one for each distinct WGSL text, specialised once, compiled asynchronously, with errors that show the line. */
 import { ShaderError } from '../core/errors.ts';
+import { type Program, specialize } from './specialize.ts';
 import type { WebGpuBindGroupLayout, WebGpuComputePipeline, WebGpuDevice } from './webgpu-types.ts';
 
 /** How a kernel uses one bound buffer. `update` reads and writes it. */
@@ -17,6 +17,10 @@ export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
+  /** By what a text is made of, so that it is made once. */
+  readonly #programs = new Map<string, Promise<Pipeline>>();
+  /** Numbers that stand for source texts in those keys. */
+  readonly #texts = new Map<string, number>();
   /** Milliseconds spent waiting for compilers, summed over pipelines. */
   compileMs = 0;
 
@@ -26,6 +30,29 @@ export class PipelineCache {
 
   get size(): number {
     return this.#pipelines.size;
+  }
+
+  /**
+   * The pipeline of a kernel with its values and libs; its text is made when they are met for the first time.
+   *
+   * @param access one entry a binding, from binding 1 on
+   * @throws ShaderError with the kernel, the message and the lines around it; for values that the text does not declare
+   */
+  of(program: Program, access: readonly Access[]): Promise<Pipeline> {
+    const { kernel, source, libs, values } = program;
+    const texts = [source, ...libs].map(text => this.#numberOf(text));
+    const key = `${kernel} ${texts} ${access} ${JSON.stringify(values)}`;
+    const known = this.#programs.get(key);
+    if (known) return known;
+    const made = this.get(kernel, specialize(kernel, source, libs, values), access);
+    this.#programs.set(key, made);
+    return made;
+  }
+
+  #numberOf(text: string): number {
+    const number = this.#texts.get(text) ?? this.#texts.size;
+    this.#texts.set(text, number);
+    return number;
   }
 
   /**

@@ -1,5 +1,16 @@
 import { ShaderError } from '../core/errors.ts';
 
+/** A kernel's text and what is set in it: one pipeline, whatever sizes it runs on. */
+export interface Program {
+  /** Stem of the .wgsl file, for messages and GPU tools. */
+  readonly kernel: string;
+  /** The whole file; each name in `values` is declared in it exactly once. */
+  readonly source: string;
+  /** Texts appended after it. */
+  readonly libs: readonly string[];
+  readonly values: Values;
+}
+
 /** What replaces the right-hand side of an `alias` or a `const` at the start of a line. */
 export type Values = Readonly<Record<string, string | number | boolean>>;
 

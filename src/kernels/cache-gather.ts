@@ -15,6 +15,7 @@ export interface CacheGatherProblem {
   readonly capacity: number;
   /** Elements of a row, a multiple of 8. */
   readonly width: number;
+  /** Form of the cache. */
   readonly storage: Storage;
 }
 
@@ -49,7 +50,7 @@ export function cacheGather({ batch, group, capacity, width, storage }: CacheGat
       { name: 'lengths', access: 'read' },
       { name: 'cache', access: 'update' },
     ],
-    params: [count, columns, group, capacity],
+    params: { count, columns, group, capacity },
     tiles: ceilDiv(count, WORKGROUP),
     cost: { flops: 0, bytes: 2 * batch * capacity * width * storageBytes(storage) },
   };

@@ -1,34 +1,50 @@
+/** Convolutions as products: rows of A are output pixels, and the K axis runs over taps, then input channels. */
 import { ShapeError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { type Epilogue, gemm } from './gemm.ts';
-import type { Family, KernelCall, Storage } from './kernel.ts';
+import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
+import type { KernelCall, Storage } from './kernel.ts';
+import { callOf, type Op, type Tuning, through } from './op.ts';
 
 /** Zeros around a picture, in pixels; the sides may differ. */
 export interface Padding {
+  /** Rows of zeros above the map. */
   readonly top: number;
+  /** Columns of zeros right of it. */
   readonly right: number;
+  /** Rows of zeros below it. */
   readonly bottom: number;
+  /** Columns of zeros left of it. */
   readonly left: number;
 }
 
 /** A convolution of [images, height, width, channels] with a packed kernel. */
 export interface Conv2dProblem {
+  /** N: maps of x and y. */
   readonly images: number;
+  /** Lines of x, before `upsample`. */
   readonly height: number;
+  /** Pixels of a line of x, before `upsample`. */
   readonly width: number;
   /** Stored (padded) input and output channels: multiples of 8. */
   readonly channels: number;
+  /** Stored (padded) channels of y, a multiple of 8. */
   readonly outChannels: number;
+  /** Taps of the kernel on each axis. */
   readonly kernel: readonly [height: number, width: number];
+  /** Pixels from one output to the next, on both axes. */
   readonly stride: number;
+  /** Zeros around the map that is read. */
   readonly padding: Padding;
   /** Reads the input as its nearest-neighbour enlargement by 2. */
   readonly upsample?: boolean;
+  /** Form of x. */
   readonly input: Storage;
+  /** Form of the packed kernel; also bf16-packed. */
   readonly weight: Storage;
+  /** Form of y, channelAdd and residual. */
   readonly output: Storage;
+  /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
-  readonly family?: Family | undefined;
 }
 
 /** Output height and width of a convolution. @throws ShapeError where the kernel does not fit the padded input */
@@ -50,6 +66,14 @@ export function conv2dSize(
   return [height, width];
 }
 
+/** Convolutions: rows of A are output pixels. */
+export const CONV2D: Op<Conv2dProblem> = {
+  name: 'conv2d',
+  check: problem => checkGemm('conv2d', asGemm(problem)),
+  packed: problem => packedOf(asGemm(problem)),
+  variants: GEMM_VARIANTS.map(variant => through(variant, asGemm)),
+};
+
 /**
  * Cross-correlation as torch's conv2d: y[n,o,oy,ox] = bias[o] + sum w[o,i,ky,kx] x[n,i,oy*s+ky-top,ox*s+kx-left].
  * x [N, H, W, C] and y [N, OH, OW, O] channels last, w packed in panels with K = (ky, kx, i). Any kernel size, one stride for
@@ -57,7 +81,12 @@ export function conv2dSize(
  *
  * @see torch.nn.functional.conv2d
  */
-export function conv2d(caps: Caps, p: Conv2dProblem): KernelCall {
+export function conv2d(caps: Caps, problem: Conv2dProblem, tuning?: Tuning): KernelCall {
+  return callOf(CONV2D, caps, problem, tuning);
+}
+
+/** The product behind a convolution; a plain linear layer where each pixel stands for itself. */
+function asGemm(p: Conv2dProblem): GemmProblem {
   const [outHeight, outWidth] = conv2dSize(p);
   const rows = p.images * outHeight * outWidth;
   const pointwise =
@@ -67,7 +96,7 @@ export function conv2d(caps: Caps, p: Conv2dProblem): KernelCall {
     !p.upsample &&
     outHeight === p.height &&
     outWidth === p.width;
-  return gemm(caps, {
+  return {
     batch: 1,
     rows,
     columns: p.outChannels,
@@ -76,7 +105,6 @@ export function conv2d(caps: Caps, p: Conv2dProblem): KernelCall {
     b: { layout: 'panels', storage: p.weight },
     y: { pitch: p.outChannels, storage: p.output },
     epilogue: p.epilogue,
-    family: p.family,
     conv: pointwise
       ? undefined
       : {
@@ -92,5 +120,5 @@ export function conv2d(caps: Caps, p: Conv2dProblem): KernelCall {
           padLeft: p.padding.left,
           upsample: p.upsample === true,
         },
-  });
+  };
 }

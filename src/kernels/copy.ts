@@ -8,7 +8,9 @@ import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBind
 
 /** Channels [first, first + channels) of rows with `pitch` elements; any alignment. */
 export interface CopySource {
+  /** Channels that are copied. */
   readonly channels: number;
+  /** Elements from one row to the next, a multiple of 8. */
   readonly pitch: number;
   /** Default 0. */
   readonly first?: number | undefined;
@@ -30,8 +32,11 @@ export interface CopyProblem {
   readonly sources: readonly [CopySource] | readonly [CopySource, CopySource];
   /** Storage of the sources. */
   readonly storage: Storage;
+  /** Where the channels go. */
   readonly y: {
+    /** Elements from one row to the next, a multiple of 8. */
     readonly pitch: number;
+    /** Form of y; values are converted where it is another than the sources'. */
     readonly storage: Storage;
     /** First channel to write, a multiple of 4; default 0. */
     readonly first?: number | undefined;
@@ -40,10 +45,19 @@ export interface CopyProblem {
   };
   /** Neighbouring rows that move together: H * W for images. Default all rows. */
   readonly itemRows?: number | undefined;
+  /** Rows that are read; default all, from the first on. */
   readonly source?: CopyRows | undefined;
+  /** Rows that are written; default all, from the first on. */
   readonly target?: CopyRows | undefined;
   /** Items of the source, written more than once: [a, b] as [a, a, b, b] (consecutive) or [a, b, a, b] (interleaved). */
-  readonly repeat?: { readonly items: number; readonly order: 'consecutive' | 'interleaved' } | undefined;
+  readonly repeat?:
+    | {
+        /** Items of the source, a divisor of those written. */
+        readonly items: number;
+        /** Each item several times at once, or all of them in turn. */
+        readonly order: 'consecutive' | 'interleaved';
+      }
+    | undefined;
 }
 
 /**
@@ -74,18 +88,19 @@ export function copy(problem: CopyProblem): KernelCall {
     libs: [inputLib(storage), outputLib(y.storage)],
     values: {},
     bindings: [
-      rowBinding('x1', 'read', { pitch: first.pitch, storage }, 17, sourceRange),
-      rowBinding('x2', 'read', { pitch: (second ?? first).pitch, storage }, 18, sourceRange),
-      rowBinding('y', 'write', y, 19, targetRange),
+      rowBinding('x1', 'read', { pitch: first.pitch, storage }, 'x1_base', sourceRange),
+      rowBinding('x2', 'read', { pitch: (second ?? first).pitch, storage }, 'x2_base', sourceRange),
+      rowBinding('y', 'write', y, 'y_base', targetRange),
     ],
-    params: [
-      ...[rows * columns, columns],
-      ...[first.first ?? 0, first.channels, first.pitch],
-      ...[second?.first ?? 0, second?.channels ?? 0, second?.pitch ?? 0],
-      ...[start / 4, y.pitch / 4],
-      ...[itemRows, times, sourceItems, from.first, from.stride, to.first, to.stride],
-      ...[0, 0, 0],
-    ],
+    params: {
+      ...{ items: rows * columns, columns },
+      ...{ first1: first.first ?? 0, count1: first.channels, pitch1: first.pitch },
+      ...{ first2: second?.first ?? 0, count2: second?.channels ?? 0, pitch2: second?.pitch ?? 0 },
+      ...{ y_column: start / 4, y_pitch: y.pitch / 4 },
+      ...{ item_rows: itemRows, times, source_items: sourceItems },
+      ...{ source_first: from.first, source_stride: from.stride },
+      ...{ target_first: to.first, target_stride: to.stride },
+    },
     tiles: ceilDiv(rows * columns, FLAT_TILE),
     cost: { flops: 0, bytes: rows * (channels * storageBytes(storage) + 4 * columns * storageBytes(y.storage)) },
   };

@@ -9,9 +9,10 @@ import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { Pipeline } from '../gpu/pipelines.ts';
-import { specialize } from '../gpu/specialize.ts';
 import type { WebGpuComputePass } from '../gpu/webgpu-types.ts';
-import type { KernelBinding, KernelCall, ParamWord } from './kernel.ts';
+import { BLOCK_WORDS } from './declarations.ts';
+import type { KernelBinding, KernelCall } from './kernel.ts';
+import { type CheckedCall, checkCall } from './words.ts';
 
 interface Range {
   readonly first: number;
@@ -26,8 +27,23 @@ interface Prepared {
   readonly flops: number;
 }
 
+/** What a dispatch is. */
+export interface DescribedDispatch {
+  /** Stem of its kernel. */
+  readonly label: string;
+  /** Its floating-point operations. */
+  readonly flops: number;
+}
+
+/** A dispatch that was run alone. */
+export interface ProfiledDispatch extends DescribedDispatch {
+  /** Wall milliseconds, submission and waiting included. */
+  readonly ms: number;
+}
+
 interface Pending {
   readonly call: KernelCall;
+  readonly checked: CheckedCall;
   readonly buffers: Readonly<Record<string, BufferSlice>>;
   readonly range: Range;
 }
@@ -35,7 +51,7 @@ interface Pending {
 /** Work per dispatch on a GPU before it is split: about 50 ms on a slow one (1 TFLOP/s). Software has no watchdog. */
 const FLOPS_PER_DISPATCH = 5e10;
 const FLOPS_PER_SUBMIT = 2e11;
-const UNIFORM_STEP = 256;
+const UNIFORM_STEP = 4 * BLOCK_WORDS;
 
 /** A fixed sequence of dispatches: `add` all, `build` once, `encode` as often as wanted. */
 export class DispatchList {
@@ -63,6 +79,8 @@ export class DispatchList {
    *
    * @param maxTiles splits into ranges of at most this many tiles (tests compare split and unsplit)
    * @returns the index of its first dispatch
+   * @throws ShaderError for words or bindings that the call's text does not have, ShapeError for a binding without a buffer,
+   * DeviceError where one tile needs more than a binding may hold
    */
   add(
     call: KernelCall,
@@ -70,12 +88,13 @@ export class DispatchList {
     maxTiles: number = Number.POSITIVE_INFINITY,
   ): number {
     const at = this.#pending.length;
+    const checked = checkCall(call);
     for (const b of call.bindings) {
       if (!buffers[b.name])
         throw new ShapeError({ op: call.kernel, problem: 'no buffer for a binding', expected: b.name });
     }
     for (const range of splitTiles(call, buffers, this.#gpu.caps, maxTiles))
-      this.#pending.push({ call, buffers, range });
+      this.#pending.push({ call, checked, buffers, range });
     return at;
   }
 
@@ -85,14 +104,12 @@ export class DispatchList {
    */
   async build(): Promise<void> {
     const compiled = await Promise.all(
-      this.#pending.map(({ call }) => {
-        const code = specialize(call.kernel, call.source, call.libs, call.values);
-        return this.#gpu.pipelines.get(
-          call.kernel,
-          code,
-          call.bindings.map(b => b.access),
-        );
-      }),
+      this.#pending.map(({ call, checked }) =>
+        this.#gpu.pipelines.of(
+          call,
+          checked.bindings.map(b => b.access),
+        ),
+      ),
     );
     await this.#gpu.guarded('DispatchList.build', () => this.#bind(compiled));
   }
@@ -106,12 +123,12 @@ export class DispatchList {
       mappedAtCreation: true,
     });
     this.#uniforms = uniforms;
-    const words = new DataView(uniforms.getMappedRange());
+    const words = new Uint32Array(uniforms.getMappedRange());
     this.#ready = this.#pending.map((pending, i) => {
-      const { call, range } = pending;
+      const { call, checked, range } = pending;
       const { pipeline, layout } = compiled[i] as Pipeline;
-      const windows = call.bindings.map(b => bindingWindow(b, pending, this.#gpu.caps));
-      writeParams(words, i * UNIFORM_STEP, call, range, windows);
+      const windows = checked.bindings.map(b => bindingWindow(b, pending, this.#gpu.caps));
+      writeWords(words.subarray(i * BLOCK_WORDS, (i + 1) * BLOCK_WORDS), checked, range, windows);
       const entries = windows.map((w, j): GPUBindGroupEntry => ({ binding: j + 1, resource: w.resource }));
       const own = { buffer: uniforms, offset: i * UNIFORM_STEP, size: UNIFORM_STEP };
       return {
@@ -162,8 +179,8 @@ export class DispatchList {
   }
 
   /** Runs each dispatch alone and waits for it: wall milliseconds by dispatch, for tuning. */
-  async profile(): Promise<{ label: string; flops: number; ms: number }[]> {
-    const rows: { label: string; flops: number; ms: number }[] = [];
+  async profile(): Promise<ProfiledDispatch[]> {
+    const rows: ProfiledDispatch[] = [];
     for (let i = 0; i < this.length; i++) {
       const start = performance.now();
       const encoder = this.#gpu.device.createCommandEncoder();
@@ -178,7 +195,7 @@ export class DispatchList {
   }
 
   /** Kernel stem and floating-point operations of dispatch `i`. */
-  describe(i: number): { label: string; flops: number } {
+  describe(i: number): DescribedDispatch {
     const d = this.#ready?.[i];
     return { label: d?.label ?? '', flops: d?.flops ?? 0 };
   }
@@ -239,13 +256,17 @@ function windowBytes(b: KernelBinding, first: number, end: number, kernel: strin
 
 interface Window {
   readonly resource: GPUBufferBinding;
-  readonly param: number;
+  readonly field: string | undefined;
   readonly base: number;
 }
 
 function bindingWindow(b: KernelBinding, { call, buffers, range }: Pending, caps: Caps): Window {
   const slice = buffers[b.name] as BufferSlice;
-  const whole = { resource: { buffer: slice.buffer, offset: slice.offset, size: slice.size }, param: -1, base: 0 };
+  const whole = {
+    resource: { buffer: slice.buffer, offset: slice.offset, size: slice.size },
+    field: undefined,
+    base: 0,
+  };
   if (slice.size <= caps.maxBindingBytes || !b.window) return whole;
   const [start, end] = b.window.range(range.first, range.end);
   const from = Math.floor((start * b.window.elementBytes) / UNIFORM_STEP) * UNIFORM_STEP;
@@ -254,26 +275,20 @@ function bindingWindow(b: KernelBinding, { call, buffers, range }: Pending, caps
     throw new ShapeError({ op: call.kernel, problem: `window of '${b.name}' is empty`, received: [start, end] });
   return {
     resource: { buffer: slice.buffer, offset: slice.offset + from, size: to - from },
-    param: b.window.param,
+    field: b.window.field,
     base: from / b.window.elementBytes,
   };
 }
 
-function writeParams(view: DataView, at: number, call: KernelCall, range: Range, windows: readonly Window[]): void {
-  const words: ParamWord[] = [range.first, range.end, ...call.params];
-  for (const w of windows) if (w.param >= 0) words[w.param + 2] = w.base;
-  if (words.length * 4 > UNIFORM_STEP) {
-    throw new ShapeError({
-      op: call.kernel,
-      problem: 'too many uniform words',
-      expected: '<= 64',
-      received: words.length,
-    });
-  }
-  words.forEach((word, i) => {
-    if (typeof word === 'number') view.setUint32(at + 4 * i, word, true);
-    else view.setFloat32(at + 4 * i, word.f32, true);
-  });
+/** Fills one uniform block: the call's words, the range of tiles, and where the windows start. */
+function writeWords(block: Uint32Array, checked: CheckedCall, range: Range, windows: readonly Window[]): void {
+  const set = (field: string, value: number) => {
+    block[checked.declarations.fields.get(field)?.word ?? 0] = value;
+  };
+  block.set(checked.words);
+  for (const w of windows) if (w.field) set(w.field, w.base);
+  set('first_tile', range.first);
+  set('end_tile', range.end);
 }
 
 /** Columns and rows of workgroups for `count` tiles; the kernel numbers them row by row. */

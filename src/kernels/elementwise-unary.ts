@@ -1,6 +1,6 @@
 import source from '../../wgsl/elementwise-unary.wgsl';
 import { ceilDiv } from '../core/shape.ts';
-import { float, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { type KernelCall, type RowLayout, storageBytes } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib } from './libs.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
@@ -32,13 +32,18 @@ export type UnaryFunction =
   | 'abs'
   | 'reciprocal';
 
+const LARGEST = 3.4028234663852886e38;
+
 /** A function of each element of [rows, pitch]. */
 export interface ElementwiseUnaryProblem {
+  /** Rows of x and y. */
   readonly rows: number;
   /** True length of a row. */
   readonly width: number;
-  readonly x: { readonly pitch: number; readonly storage: Storage };
-  readonly y: { readonly pitch: number; readonly storage: Storage };
+  /** Rows of the operand. */
+  readonly x: RowLayout;
+  /** Rows of the result; another form converts. */
+  readonly y: RowLayout;
   /** Default none. */
   readonly function?: UnaryFunction | undefined;
   /** Default 1. */
@@ -62,22 +67,26 @@ export function elementwiseUnary(problem: ElementwiseUnaryProblem): KernelCall {
   const columns = y.pitch / 4;
   const count = rows * columns;
   const range = flatRows(rows, columns);
-  const [low, high] = problem.clamp ?? [0, 0];
+  const [low, high] = (problem.clamp ?? [0, 0]).map(finite) as [number, number];
   return {
     kernel: 'elementwise-unary',
     source,
     libs: [inputLib(x.storage), outputLib(y.storage), activationLib],
     values: { FUNCTION: UNARY_FUNCTION[problem.function ?? 'none'], CLAMP: problem.clamp !== undefined },
-    bindings: [rowBinding('x', 'read', x, 8, range), rowBinding('y', 'write', y, 9, range)],
-    params: [
-      ...[count, width, x.pitch / 4, columns],
-      ...[problem.alpha ?? 1, problem.beta ?? 0, low, high].map(float),
-      ...[0, 0],
-    ],
+    bindings: [rowBinding('x', 'read', x, 'x_base', range), rowBinding('y', 'write', y, 'y_base', range)],
+    params: {
+      ...{ count, width, x_pitch: x.pitch / 4, y_pitch: columns },
+      ...{ alpha: problem.alpha ?? 1, beta: problem.beta ?? 0, low, high },
+    },
     tiles: ceilDiv(count, FLAT_TILE),
     cost: {
       flops: rows * width * 4,
       bytes: rows * (x.pitch * storageBytes(x.storage) + y.pitch * storageBytes(y.storage)),
     },
   };
+}
+
+/** A bound as a word: no bound is the largest f32. */
+function finite(bound: number): number {
+  return Math.min(Math.max(bound, -LARGEST), LARGEST);
 }

@@ -10,7 +10,15 @@ export interface GatherColumnsProblem {
   readonly n: number;
   /** True length of a row of the table. */
   readonly width: number;
-  readonly table: { readonly rows: number; readonly pitch: number; readonly storage: Storage };
+  /** The table whose entries become columns. */
+  readonly table: {
+    /** Entries. */
+    readonly rows: number;
+    /** Elements from one entry to the next, a multiple of 8. */
+    readonly pitch: number;
+    /** Form of the entries; also bf16-packed. */
+    readonly storage: Storage;
+  };
 }
 
 const WORKGROUP = 64;
@@ -36,7 +44,7 @@ export function gatherColumns({ n, width, table }: GatherColumnsProblem): Kernel
       { name: 'table', access: 'read' },
       { name: 'y', access: 'write' },
     ],
-    params: [count, columns, n, table.pitch / 4, table.rows],
+    params: { count, columns, n, pitch: table.pitch / 4, rows: table.rows },
     tiles: ceilDiv(count, WORKGROUP),
     cost: { flops: 0, bytes: n * width * (4 + storageBytes(table.storage)) },
   };

@@ -1,30 +1,31 @@
 /**
- * The call that matmul, linear and conv2d share: y = act(A * B + bias) + channelAdd + residual. This file turns one
- * description into uniform words and picks gemm-broadcast or gemm-tile; what A's rows are is the callers' business.
+ * The problem that matmul, linear and conv2d share: y = act(A * B + bias) + channelAdd + residual, and its two variants that take
+ * any number of rows. This file turns a description into uniform words; what A's rows are is the ops' business.
  */
-import broadcast from '../../wgsl/gemm-broadcast.wgsl';
-import tile from '../../wgsl/gemm-tile.wgsl';
+import broadcastSource from '../../wgsl/gemm-broadcast.wgsl';
+import tileSource from '../../wgsl/gemm-tile.wgsl';
+import sharedLib from '../../wgsl/lib/gemm.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import type { Caps } from '../gpu/caps.ts';
-import {
-  chooseFamily,
-  type Family,
-  float,
-  type KernelBinding,
-  type KernelCall,
-  type Storage,
-  storageBytes,
-} from './kernel.ts';
+import { canBroadcast, type KernelBinding, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
+import type { PackedLayout, Tiles, Variant } from './op.ts';
 
 /** What happens to a sum before it is stored, in this order: bias, activation, channelAdd, residual (added or multiplied). */
 export interface Epilogue {
   /** Adds one value a column; default true. */
   readonly bias?: boolean | undefined;
+  /** Function of the sum; default none. */
   readonly activation?: Activation | undefined;
   /** Adds [images, N], one row for each `rowsPerImage` rows; `pitch` in elements. */
-  readonly channelAdd?: { readonly rowsPerImage: number; readonly pitch: number } | undefined;
+  readonly channelAdd?:
+    | {
+        /** Neighbouring rows of y that share a row of it. */
+        readonly rowsPerImage: number;
+        /** Elements from one of its rows to the next, a multiple of 4. */
+        readonly pitch: number;
+      }
+    | undefined;
   /** Adds a tensor of y's own layout, or multiplies by it. */
   readonly residual?: boolean | 'multiply' | undefined;
   /** Panels alternate value and gate; y = value * gelu(gate). */
@@ -33,138 +34,201 @@ export interface Epilogue {
 
 /** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
 export interface ConvGeometry {
+  /** N: maps. */
   readonly images: number;
+  /** Lines of the input. */
   readonly inHeight: number;
+  /** Pixels of its lines. */
   readonly inWidth: number;
+  /** Lines of the output. */
   readonly outHeight: number;
+  /** Pixels of its lines. */
   readonly outWidth: number;
+  /** Taps from top to bottom. */
   readonly kernelHeight: number;
+  /** Taps from left to right. */
   readonly kernelWidth: number;
+  /** Pixels from one output to the next, on both axes. */
   readonly stride: number;
+  /** Lines of zeros above the input. */
   readonly padTop: number;
+  /** Pixels of zeros left of it. */
   readonly padLeft: number;
+  /** Reads the input twice as large, by nearest neighbour. */
   readonly upsample: boolean;
 }
 
 /** y = act(A B + bias) and what follows it: A [batch, rows, k], B packed or plain, y [batch, rows, columns]. */
 export interface GemmProblem {
+  /** Products; 1 for linear layers and convolutions. */
   readonly batch: number;
+  /** Rows of A and y in one product. */
   readonly rows: number;
   /** Columns of y with padding: a multiple of 8. */
   readonly columns: number;
   /** Length of the K axis within one tap, with padding: a multiple of 8. */
   readonly k: number;
   /** Elements. `batch` is the distance between batches; offset and pitch multiples of 4. */
-  readonly a: { readonly pitch: number; readonly offset?: number; readonly batch?: number; readonly storage: Storage };
+  readonly a: {
+    /** Elements from one row to the next. */
+    readonly pitch: number;
+    /** Element where row 0 begins; default 0. */
+    readonly offset?: number;
+    /** Elements from one product to the next; default `rows` rows. */
+    readonly batch?: number;
+    /** Form of A. */
+    readonly storage: Storage;
+  };
   /**
    * `panels`: packed weights [N/32][taps * K][32], of which one tap's K may be a part: `kOffset` of `kTotal` (where the rows of A
-   * are the halves of a concatenation). `rows`: a plain matrix [K][pitch] per batch.
+   * are the halves of a concatenation). `plain`: a matrix [K][pitch] per batch, no weight.
    */
   readonly b: {
-    readonly layout: 'panels' | 'rows';
+    /** How B lies: packed, or as a plain matrix. */
+    readonly layout: PackedLayout | 'plain';
+    /** Form of B; also bf16-packed. */
     readonly storage: Storage;
+    /** Elements from one row of a plain matrix to the next, a multiple of 8. */
     readonly pitch?: number;
+    /** Elements from one plain matrix to the next; 0 where one serves all, default `k` rows. */
     readonly batch?: number;
+    /** Length of the K axis in packed B; default `k`. */
     readonly kTotal?: number;
+    /** Where on it the part begins that A meets; default 0. */
     readonly kOffset?: number;
   };
-  readonly y: { readonly pitch: number; readonly offset?: number; readonly batch?: number; readonly storage: Storage };
+  /** Elements of the result; offset and distances multiples of 4, the pitch of 8. */
+  readonly y: {
+    /** Elements from one row to the next. */
+    readonly pitch: number;
+    /** Element where row 0 begins; default 0. */
+    readonly offset?: number;
+    /** Elements from one product to the next; default `rows` rows. */
+    readonly batch?: number;
+    /** Form of y, channelAdd and residual. */
+    readonly storage: Storage;
+  };
+  /** Multiplies the sum, before the bias; default 1. */
   readonly scale?: number | undefined;
+  /** Makes rows of A out of pixels. */
   readonly conv?: ConvGeometry | undefined;
+  /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
-  readonly family?: Family | undefined;
 }
 
 /** Panel width of packed weights, in columns. */
 export const PANEL = 32;
 
+/** A tile of gemm-broadcast: 8 rows by four columns a lane. */
+const broadcast: Variant<GemmProblem, { readonly LANES: number }> = {
+  stem: 'gemm-broadcast',
+  weights: 'panels',
+  fits: canBroadcast,
+  rank: RANK.broadcast,
+  tiles: caps => ({ LANES: caps.subgroupSize }),
+  call: (_, problem, tiles) => {
+    const cut = { rows: 8, columns: 4 * tiles.LANES };
+    return gemmCall({ kernel: 'gemm-broadcast', source: broadcastSource }, problem, tiles, cut);
+  },
+};
+
+/** A tile of gemm-tile: ROWS of y by COLUMNS of B, half of which are gates where there are any. */
+export const GEMM_TILE: Variant<GemmProblem, { readonly ROWS: number; readonly COLUMNS: number }> = {
+  stem: 'gemm-tile',
+  weights: 'panels',
+  fits: () => true,
+  rank: RANK.tile,
+  tiles: () => ({ ROWS: 64, COLUMNS: 64 }),
+  call: (_, problem, tiles) => {
+    const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
+    return gemmCall({ kernel: 'gemm-tile', source: tileSource }, problem, tiles, cut);
+  },
+};
+
 /**
- * Chooses the variant and fills in the call. Bindings: a, b, bias, channel_add, residual, y; what the epilogue
- * leaves out must still be bound: to any small read-only buffer of the call, such as b.
- *
- * @throws ShapeError for pitches, offsets or K that are not multiples of 8 (offsets: 4)
+ * The variants for any number of rows. Bindings: a, b, bias, channel_add, residual, y; what the epilogue leaves out must still be
+ * bound: to any small read-only buffer of the call, such as b.
  */
-export function gemm(caps: Caps, problem: GemmProblem): KernelCall {
-  checkGemm('gemm', problem);
-  const family = chooseFamily(caps, problem.family);
+export const GEMM_VARIANTS: readonly Variant<GemmProblem>[] = [broadcast, GEMM_TILE];
+
+/** The layout in which the weights of a product lie: none where b is a tensor of activations. */
+export function packedOf({ b }: GemmProblem): PackedLayout | undefined {
+  return b.layout === 'plain' ? undefined : b.layout;
+}
+
+/** Rows and columns of y that one workgroup makes. */
+interface Cut {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+function gemmCall(
+  program: Pick<KernelCall, 'kernel' | 'source'>,
+  problem: GemmProblem,
+  tiles: Tiles,
+  cut: Cut,
+): KernelCall {
   const { batch, rows, columns, conv, epilogue = {} } = problem;
-  const lanes = caps.subgroupSize;
   const geglu = epilogue.geglu === true;
-  const tileRows = family === 'broadcast' ? 8 : 64;
-  const tileColumns = family === 'broadcast' ? lanes * 4 : geglu ? 32 : 64;
-  const rowTiles = ceilDiv(rows, tileRows);
-  const columnTiles = ceilDiv(columns, tileColumns);
+  const rowTiles = ceilDiv(rows, cut.rows);
+  const columnTiles = ceilDiv(columns, cut.columns);
   const taps = conv ? conv.kernelHeight * conv.kernelWidth : 1;
-  const flops = 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps;
-  const libs = [inputLib(problem.a.storage), weightLib(problem.b.storage), outputLib(problem.y.storage), activationLib];
   return {
-    kernel: family === 'broadcast' ? 'gemm-broadcast' : 'gemm-tile',
-    source: family === 'broadcast' ? broadcast : tile,
-    libs,
-    values: {
-      ...(family === 'broadcast' ? { LANES: lanes } : {}),
-      CONV: conv !== undefined,
-      GEGLU: geglu,
-      ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
-    },
-    bindings: bindings(problem, tileRows, columnTiles),
-    params: words(problem, rowTiles, columnTiles, taps),
+    ...program,
+    libs: [
+      ...[inputLib(problem.a.storage), weightLib(problem.b.storage), outputLib(problem.y.storage)],
+      ...[activationLib, sharedLib],
+    ],
+    values: { ...tiles, CONV: conv !== undefined, GEGLU: geglu, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
+    bindings: bindings(problem, cut.rows, columnTiles),
+    params: { ...words(problem, taps), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
     tiles: batch * rowTiles * columnTiles,
     cost: {
-      flops,
+      flops: 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps,
       bytes:
         batch * rows * problem.k * storageBytes(problem.a.storage) +
-        taps * problem.k * columns * storageBytes(problem.b.storage) * (problem.b.layout === 'rows' ? batch : 1) +
+        taps * problem.k * columns * storageBytes(problem.b.storage) * (problem.b.layout === 'plain' ? batch : 1) +
         batch * rows * columns * storageBytes(problem.y.storage) * (epilogue.residual ? 2 : 1),
     },
   };
 }
 
-const A_BASE = 8;
-const Y_BASE = 17;
-
-function words(p: GemmProblem, rowTiles: number, columnTiles: number, taps: number): KernelCall['params'] {
+function words(p: GemmProblem, taps: number): KernelCall['params'] {
   const { a, b, y, conv, epilogue = {} } = p;
   const panels = b.layout === 'panels';
   const pitch4 = (b.pitch ?? 0) / 4;
   const channelAdd = epilogue.channelAdd;
-  return [
-    p.rows,
-    rowTiles,
-    columnTiles,
-    p.columns / 4,
-    p.k,
-    a.pitch,
-    a.offset ?? 0,
-    a.batch ?? p.rows * a.pitch,
-    0,
-    panels ? PANEL / 4 : pitch4,
-    panels ? (taps * (b.kTotal ?? p.k) * PANEL) / 4 : 0,
-    panels ? PANEL / 4 : p.columns / 4,
-    panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
-    ((b.kOffset ?? 0) * PANEL) / 4,
-    y.pitch / 4,
-    (y.offset ?? 0) / 4,
-    (y.batch ?? p.rows * y.pitch) / 4,
-    0,
-    channelAdd?.rowsPerImage ?? 1,
-    (channelAdd?.pitch ?? 0) / 4,
-    float(p.scale ?? 1),
-    conv?.kernelWidth ?? 1,
-    conv?.kernelHeight ?? 1,
-    conv?.stride ?? 1,
-    conv?.padTop ?? 0,
-    conv?.padLeft ?? 0,
-    conv?.inWidth ?? 1,
-    conv?.inHeight ?? 1,
-    conv?.outWidth ?? 1,
-    conv?.outHeight ?? 1,
-    conv?.upsample ? 1 : 0,
-    epilogue.bias === false ? 0 : 1,
-    channelAdd ? 1 : 0,
-    epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
-    8,
-  ];
+  return {
+    ...{ rows: p.rows, columns4: p.columns / 4, k: p.k },
+    ...{ a_pitch: a.pitch, a_offset: a.offset ?? 0, a_batch: a.batch ?? p.rows * a.pitch },
+    k_stride: panels ? PANEL / 4 : pitch4,
+    panel_stride: panels ? (taps * (b.kTotal ?? p.k) * PANEL) / 4 : 0,
+    panel_width: panels ? PANEL / 4 : p.columns / 4,
+    b_batch: panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
+    b_offset: ((b.kOffset ?? 0) * PANEL) / 4,
+    ...{ y_pitch: y.pitch / 4, y_offset: (y.offset ?? 0) / 4, y_batch: (y.batch ?? p.rows * y.pitch) / 4 },
+    ...{ rows_per_image: channelAdd?.rowsPerImage ?? 1, channel_pitch: (channelAdd?.pitch ?? 0) / 4 },
+    scale: p.scale ?? 1,
+    ...{ taps_x: conv?.kernelWidth ?? 1, taps_y: conv?.kernelHeight ?? 1, stride: conv?.stride ?? 1 },
+    ...{ pad_top: conv?.padTop ?? 0, pad_left: conv?.padLeft ?? 0 },
+    ...{ in_w: conv?.inWidth ?? 1, in_h: conv?.inHeight ?? 1, out_w: conv?.outWidth ?? 1, out_h: conv?.outHeight ?? 1 },
+    grow: conv?.upsample ? 1 : 0,
+    has_bias: epilogue.bias === false ? 0 : 1,
+    has_channel_add: channelAdd ? 1 : 0,
+    has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
+    // What is bound whole starts at 0; the dispatcher fills the starts of windows.
+    ...(plainA(p) ? {} : { a_base: 0 }),
+    ...(plainY(p) ? {} : { y_base: 0 }),
+  };
+}
+
+/** Whether batches of rows lie back to back, so that a window may move over them; anything else is bound whole. */
+function plainA({ a, rows }: GemmProblem): boolean {
+  return a.batch === undefined || a.batch === rows * a.pitch;
+}
+
+function plainY({ y, rows }: GemmProblem): boolean {
+  return y.batch === undefined || y.batch === rows * y.pitch;
 }
 
 function bindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
@@ -187,25 +251,22 @@ function bindings(p: GemmProblem, tileRows: number, columnTiles: number): Kernel
     const pixels: [number, number] = p.conv ? inputPixels(p.conv, from, to) : [from, to];
     return [pixels[0] * p.a.pitch, pixels[1] * p.a.pitch];
   };
-  // Windows move in whole batches of rows that lie back to back; anything else is bound whole.
-  const plainA = p.a.batch === undefined || p.a.batch === p.rows * p.a.pitch;
-  const plainY = p.y.batch === undefined || p.y.batch === p.rows * p.y.pitch;
   const a: KernelBinding = { name: 'a', access: 'read' };
   const y: KernelBinding = { name: 'y', access: 'write' };
   const residual: KernelBinding = { name: 'residual', access: 'read' };
-  const yWindow = { param: Y_BASE, range: yRange, elementBytes: 4 * bytes };
+  const yWindow = { field: 'y_base', range: yRange, elementBytes: 4 * bytes };
   return [
-    plainA ? { ...a, window: { param: A_BASE, range: aRange, elementBytes: storageBytes(p.a.storage) } } : a,
+    plainA(p) ? { ...a, window: { field: 'a_base', range: aRange, elementBytes: storageBytes(p.a.storage) } } : a,
     { name: 'b', access: 'read' },
     { name: 'bias', access: 'read' },
     { name: 'channel_add', access: 'read' },
-    plainY && p.epilogue?.residual ? { ...residual, window: yWindow } : residual,
-    plainY ? { ...y, window: yWindow } : y,
+    plainY(p) && p.epilogue?.residual ? { ...residual, window: yWindow } : residual,
+    plainY(p) ? { ...y, window: yWindow } : y,
   ];
 }
 
 /** Input pixels that output pixels [from, to) of a convolution read, counted over the whole batch. */
-export function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
+function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
   const shift = c.upsample ? 2 : 1;
   const first = (pixel: number) => {
     const line = Math.floor(pixel / c.outWidth);

@@ -10,6 +10,7 @@ const BLOCK = 8;
 
 /** A map and the factor and shift of each image and channel. */
 export interface GroupNormApplyProblem extends GroupNormProblem {
+  /** Form of y. */
   readonly output: Storage;
   /** Default none. */
   readonly activation?: Activation | undefined;
@@ -42,12 +43,16 @@ export function groupNormApply(problem: GroupNormApplyProblem): KernelCall {
     libs: [inputLib(storage), outputLib(output), activationLib],
     values: { TWO: sources.length === 2, ACTIVATION: ACTIVATION[problem.activation ?? 'none'] },
     bindings: [
-      rowBinding('x1', 'read', { pitch: first.pitch, storage }, 7, range),
-      rowBinding('x2', 'read', { pitch: second.pitch, storage }, 8, range),
+      rowBinding('x1', 'read', { pitch: first.pitch, storage }, 'x1_base', range),
+      rowBinding('x2', 'read', { pitch: second.pitch, storage }, 'x2_base', range),
       { name: 'scale_shift', access: 'read' },
-      rowBinding('y', 'write', { pitch, storage: output }, 9, range),
+      rowBinding('y', 'write', { pitch, storage: output }, 'y_base', range),
     ],
-    params: [items, columns, Math.ceil(first.channels / 4), first.pitch / 4, second.pitch / 4, pixels, blocks, 0, 0, 0],
+    params: {
+      ...{ items, columns, split: Math.ceil(first.channels / 4) },
+      ...{ pitch1: first.pitch / 4, pitch2: second.pitch / 4 },
+      ...{ pixels, blocks },
+    },
     tiles: ceilDiv(items, WORKGROUP),
     cost: {
       flops: images * pixels * pitch * 2,

@@ -1,18 +1,56 @@
 import broadcastSource from '../../wgsl/group-norm-finalize-broadcast.wgsl';
 import tileSource from '../../wgsl/group-norm-finalize-tile.wgsl';
+import sharedLib from '../../wgsl/lib/group-norm-finalize.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { checkGroupNorm, type GroupNormProblem, groupNormChannels, groupNormSizes } from './group-norm.ts';
-import { chooseFamily, type Family, float, type KernelCall } from './kernel.ts';
+import { canBroadcast, type KernelCall, RANK } from './kernel.ts';
+import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
 import { requireSizes } from './rows.ts';
 
 /** Partial sums of slabs, to be combined into a factor and a shift for each image and channel. */
 export interface GroupNormFinalizeProblem extends Omit<GroupNormProblem, 'storage'> {
   /** Divides the number of channels. */
   readonly groups: number;
+  /** Added to the variance. */
   readonly eps: number;
-  readonly family?: Family | undefined;
 }
+
+const broadcast: Variant<GroupNormFinalizeProblem, { readonly LANES: number }> = {
+  stem: 'group-norm-finalize-broadcast',
+  fits: canBroadcast,
+  rank: RANK.broadcast,
+  tiles: caps => ({ LANES: caps.subgroupSize }),
+  call: (caps, problem, tiles) => finalizeCall('group-norm-finalize-broadcast', broadcastSource, caps, problem, tiles),
+};
+
+const tile: Variant<GroupNormFinalizeProblem, { readonly LANES: number }> = {
+  stem: 'group-norm-finalize-tile',
+  fits: () => true,
+  rank: RANK.tile,
+  tiles: () => ({ LANES: 64 }),
+  call: (caps, problem, tiles) => finalizeCall('group-norm-finalize-tile', tileSource, caps, problem, tiles),
+};
+
+/** The middle one of group normalisation's three calls; the other two have one variant. */
+export const GROUP_NORM_FINALIZE: Op<GroupNormFinalizeProblem> = {
+  name: 'groupNormFinalize',
+  check: problem => {
+    const op = 'group-norm-finalize';
+    checkGroupNorm(op, problem);
+    requireSizes(op, { groups: problem.groups });
+    const channels = groupNormChannels(problem.sources);
+    if (channels % problem.groups !== 0) {
+      throw new ShapeError({
+        op,
+        problem: 'groups must divide the channels',
+        expected: `a divisor of ${channels}`,
+        received: problem.groups,
+      });
+    }
+  },
+  variants: [broadcast, tile],
+};
 
 /**
  * scale = weight / sqrt(var + eps), shift = bias - mean * scale for each image and channel.
@@ -20,34 +58,35 @@ export interface GroupNormFinalizeProblem extends Omit<GroupNormProblem, 'storag
  *
  * @throws ShapeError where groups do not divide the channels
  */
-export function groupNormFinalize(caps: Caps, problem: GroupNormFinalizeProblem): KernelCall {
-  const op = 'group-norm-finalize';
-  checkGroupNorm(op, problem);
+export function groupNormFinalize(caps: Caps, problem: GroupNormFinalizeProblem, tuning?: Tuning): KernelCall {
+  return callOf(GROUP_NORM_FINALIZE, caps, problem, tuning);
+}
+
+function finalizeCall(
+  kernel: string,
+  source: string,
+  caps: Caps,
+  problem: GroupNormFinalizeProblem,
+  tiles: Tiles,
+): KernelCall {
   const { images, pixels, sources, groups, eps } = problem;
   const channels = groupNormChannels(sources);
-  requireSizes(op, { groups });
-  if (channels % groups !== 0) {
-    throw new ShapeError({
-      op,
-      problem: 'groups must divide the channels',
-      expected: `a divisor of ${channels}`,
-      received: groups,
-    });
-  }
   const { slabPixels, slabs, pitch, partials, scaleShift } = groupNormSizes(caps, problem);
-  const broadcast = chooseFamily(caps, problem.family) === 'broadcast';
   return {
-    kernel: broadcast ? 'group-norm-finalize-broadcast' : 'group-norm-finalize-tile',
-    source: broadcast ? broadcastSource : tileSource,
-    libs: [],
-    values: broadcast ? { LANES: caps.subgroupSize } : {},
+    kernel,
+    source,
+    libs: [sharedLib],
+    values: tiles,
     bindings: [
       { name: 'partials', access: 'read' },
       { name: 'weight', access: 'read' },
       { name: 'bias', access: 'read' },
       { name: 'scale_shift', access: 'write' },
     ],
-    params: [groups, channels / groups, channels, pitch, pixels, slabPixels, slabs, float(eps)],
+    params: {
+      ...{ groups, group_channels: channels / groups, channels, pitch },
+      ...{ pixels, slab_pixels: slabPixels, slabs, eps },
+    },
     tiles: images * groups,
     cost: { flops: partials * 6, bytes: 8 * partials + 4 * scaleShift },
   };

@@ -35,20 +35,15 @@ export function groupNormStats(caps: Caps, problem: GroupNormProblem): KernelCal
     libs: [inputLib(storage)],
     values: { TWO: sources.length === 2 },
     bindings: [
-      rowBinding('x1', 'read', { pitch: first.pitch, storage }, 9, range),
-      rowBinding('x2', 'read', { pitch: second.pitch, storage }, 10, range),
+      rowBinding('x1', 'read', { pitch: first.pitch, storage }, 'x1_base', range),
+      rowBinding('x2', 'read', { pitch: second.pitch, storage }, 'x2_base', range),
       { name: 'partials', access: 'write' },
     ],
-    params: [
-      items,
-      columns,
-      Math.ceil(first.channels / 4),
-      first.pitch / 4,
-      second.pitch / 4,
-      pitch / 4,
-      ...[pixels, slabPixels, slabs],
-      ...[0, 0],
-    ],
+    params: {
+      ...{ items, columns, split: Math.ceil(first.channels / 4) },
+      ...{ pitch1: first.pitch / 4, pitch2: second.pitch / 4, out_pitch: pitch / 4 },
+      ...{ pixels, slab_pixels: slabPixels, slabs },
+    },
     tiles: ceilDiv(items, WORKGROUP),
     cost: { flops: images * pixels * columns * 16, bytes: images * pixels * columns * 4 * storageBytes(storage) },
   };

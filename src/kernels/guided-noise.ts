@@ -11,7 +11,9 @@ const WORKGROUP = 64;
 export interface GuidedNoiseProblem {
   /** Images of the result; the prediction holds twice as many. */
   readonly images: number;
+  /** H * W of the latents. */
   readonly pixels: number;
+  /** Channels of the latents, without padding. */
   readonly channels: number;
   /** Storage of the prediction. */
   readonly storage: Storage;
@@ -36,7 +38,7 @@ export function guidedNoise({ images, pixels, channels, storage }: GuidedNoisePr
       { name: 'step', access: 'read' },
       { name: 'e', access: 'write' },
     ],
-    params: [count],
+    params: { count },
     tiles: ceilDiv(count, WORKGROUP),
     cost: { flops: count * 12, bytes: count * (8 * storageBytes(storage) + 16) },
   };

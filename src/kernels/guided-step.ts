@@ -10,9 +10,11 @@ const WORKGROUP = 64;
 
 /** A prediction, the latents that it moves one step, and what is blended in. */
 export interface GuidedStepProblem {
+  /** Latents that are moved. */
   readonly images: number;
   /** H * W of the latents. */
   readonly pixels: number;
+  /** Channels of the latents, without padding. */
   readonly channels: number;
   /** Storage of the prediction. */
   readonly storage: Storage;
@@ -23,11 +25,13 @@ export interface GuidedStepProblem {
   /** Keep the reference where the mask is 0. */
   readonly blend?:
     | {
+        /** Masks, a divisor of the images. */
         readonly masks: number;
         /** tiled: image n takes mask n % masks; consecutive: mask floor(n * masks / images). */
         readonly order: 'tiled' | 'consecutive';
         /** Images in each frame of the reference; image n takes floor(n * references / images). */
         readonly references: number;
+        /** T: frames of the reference, of which `step` names one. */
         readonly frames: number;
       }
     | undefined;
@@ -64,11 +68,11 @@ export function guidedStep(problem: GuidedStepProblem): KernelCall {
       { name: 'mask', access: 'read' },
       { name: 'reference', access: 'read' },
     ],
-    params: [
-      ...[count, columns, pixels, channels, images],
-      ...[blend?.masks ?? 1, blend?.order === 'tiled' ? 1 : 0, blend?.references ?? 1],
-      blend?.frames ?? 1,
-    ],
+    params: {
+      ...{ count, columns, pixels, channels, images },
+      ...{ masks: blend?.masks ?? 1, mask_tiled: blend?.order === 'tiled' ? 1 : 0 },
+      ...{ references: blend?.references ?? 1, frames: blend?.frames ?? 1 },
+    },
     tiles: ceilDiv(count, WORKGROUP),
     cost: {
       flops: count * 4 * 12,

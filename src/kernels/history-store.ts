@@ -35,7 +35,7 @@ export function historyStore({ rows, pitch, entries }: HistoryStoreProblem): Ker
       { name: 'step', access: 'read' },
       { name: 'history', access: 'update' },
     ],
-    params: [count, entries],
+    params: { count, entries },
     tiles: ceilDiv(count, WORKGROUP),
     cost: { flops: 0, bytes: rows * pitch * 8 },
   };

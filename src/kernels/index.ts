@@ -1,46 +1,104 @@
-/** The kernels and their dispatcher, for people who measure or reuse them: `pentimento/kernels`. */
-export * from '../gpu/buffer.ts';
-export * from '../gpu/caps.ts';
+/**
+ * The kernels and their dispatcher, for people who measure or reuse them: `pentimento/kernels`. A kernel function turns a problem
+ * into a KernelCall, plain data; a DispatchList runs calls on buffers.
+ */
+
+// The device, its buffers, and the text of a kernel.
+export {
+  type BufferSlice,
+  copySlice,
+  createMapped,
+  createStorage,
+  destroySlice,
+  type MappedBuffer,
+  readSlice,
+  SLICE_ALIGN,
+  writeSlice,
+} from '../gpu/buffer.ts';
+export { type Caps, type CapsOptions, DEFAULT_BINDING_BYTES, type HalfStorage, readCaps } from '../gpu/caps.ts';
 export { Gpu, type GpuOptions } from '../gpu/device.ts';
-export { specialize } from '../gpu/specialize.ts';
-export * from './add-noise.ts';
-export * from './argmax.ts';
-export * from './attention.ts';
-export * from './attention-problem.ts';
-export * from './cache-append.ts';
-export * from './cache-gather.ts';
-export * from './conv2d.ts';
-export * from './copy.ts';
-export * from './dispatch.ts';
-export * from './elementwise-binary.ts';
-export * from './elementwise-unary.ts';
-export * from './embedding.ts';
-export * from './fill.ts';
-export * from './gather-columns.ts';
-export * from './geglu.ts';
-export * from './gemm.ts';
-export * from './gemv.ts';
-export * from './group-norm.ts';
-export * from './group-norm-apply.ts';
-export * from './group-norm-finalize.ts';
-export * from './group-norm-stats.ts';
-export * from './guided-noise.ts';
-export * from './guided-step.ts';
-export * from './history-store.ts';
-export * from './kernel.ts';
-export * from './layer-norm.ts';
-export * from './libs.ts';
-export * from './mask-map.ts';
-export * from './mask-morphology.ts';
-export * from './mask-threshold.ts';
-export * from './matmul.ts';
-export * from './pack-weight.ts';
-export * from './panel-windows.ts';
-export * from './pixels-to-rgb.ts';
-export * from './posterior-sample.ts';
-export * from './registry.ts';
-export * from './rows.ts';
-export * from './softmax.ts';
-export * from './step.ts';
-export * from './top-k.ts';
-export * from './upsample-nearest.ts';
+export type { Access } from '../gpu/pipelines.ts';
+export { type Program, specialize, type Values } from '../gpu/specialize.ts';
+// The kernels.
+export { type ArgmaxProblem, argmax } from './argmax.ts';
+export { ATTENTION, type AttentionBias, type AttentionProblem, type AttentionRows, attention } from './attention.ts';
+export { type CacheAppendProblem, cacheAppend } from './cache-append.ts';
+export { type CacheGatherProblem, cacheGather, LARGEST_GROUP } from './cache-gather.ts';
+export { CONV2D, type Conv2dProblem, conv2d, conv2dSize, type Padding } from './conv2d.ts';
+export { type CopyProblem, type CopyRows, type CopySource, copy } from './copy.ts';
+// Calls, and what they must agree with.
+export {
+  type BindingDeclaration,
+  BLOCK_WORDS,
+  type Declarations,
+  declarationsOf,
+  type ParamField,
+  type WordType,
+} from './declarations.ts';
+export { type DescribedDispatch, DispatchList, type ProfiledDispatch } from './dispatch.ts';
+export {
+  type BinaryOperation,
+  type Broadcast,
+  type ElementwiseBinaryProblem,
+  elementwiseBinary,
+} from './elementwise-binary.ts';
+export {
+  type ElementwiseUnaryProblem,
+  elementwiseUnary,
+  UNARY_FUNCTION,
+  type UnaryFunction,
+} from './elementwise-unary.ts';
+export {
+  type EmbeddingProblem,
+  type EmbeddingTable,
+  type EmbeddingWindow,
+  embedding,
+  embeddingWindows,
+} from './embedding.ts';
+export { type GatherColumnsProblem, gatherColumns } from './gather-columns.ts';
+export { type ConvGeometry, type Epilogue, GEMM_TILE, type GemmProblem, PANEL } from './gemm.ts';
+export { GEMV_ROWS } from './gemv.ts';
+export { type GroupNormProblem, type GroupNormSizes, type GroupNormSource, groupNormSizes } from './group-norm.ts';
+export { type GroupNormApplyProblem, groupNormApply } from './group-norm-apply.ts';
+export { GROUP_NORM_FINALIZE, type GroupNormFinalizeProblem, groupNormFinalize } from './group-norm-finalize.ts';
+export { groupNormStats } from './group-norm-stats.ts';
+export { type GuidedNoiseProblem, guidedNoise } from './guided-noise.ts';
+export { type GuidedStepProblem, guidedStep } from './guided-step.ts';
+export { type HistoryStoreProblem, historyStore } from './history-store.ts';
+export {
+  type Cost,
+  type KernelBinding,
+  type KernelCall,
+  type RowLayout,
+  type Storage,
+  storageBytes,
+} from './kernel.ts';
+export { LAYER_NORM, type LayerNormProblem, layerNorm, RMS_NORM, rmsNorm } from './layer-norm.ts';
+export { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
+export { LINEAR, linear } from './linear.ts';
+export { type MaskMapProblem, maskMap } from './mask-map.ts';
+export { type MaskThresholdProblem, maskThreshold } from './mask-threshold.ts';
+export { MATMUL, type MatmulProblem, matmul } from './matmul.ts';
+// Ops with variants, and the choice among them.
+export {
+  callOf,
+  choose,
+  nameOf,
+  type Op,
+  type PackedLayout,
+  type Tiles,
+  type TunedChoice,
+  type Tuning,
+  through,
+  type Variant,
+} from './op.ts';
+export { type HeadSpread, type PackProblem, packedColumns, packWeight } from './pack-weight.ts';
+export { type Panels, type PanelWindow, panelWindows } from './panel-windows.ts';
+export { checkTuning, OPS } from './registry.ts';
+export { FLAT_TILE, flatRows, type RowRange, type Rows, requirePitch, requireSizes, rowBinding } from './rows.ts';
+export { SOFTMAX, type SoftmaxProblem, softmax } from './softmax.ts';
+export { packStep, STEP_BYTES, type StepValues, stepLib } from './step.ts';
+export { type TopKProblem, topK } from './top-k.ts';
+export { type UpsampleNearestProblem, upsampleNearest } from './upsample-nearest.ts';
+export { layoutOfWeight, ROW_COUNTS, type UnpackedWeight, weightLayout } from './weight-layout.ts';
+export { type CheckedCall, checkCall } from './words.ts';

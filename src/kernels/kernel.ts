@@ -2,10 +2,9 @@
  * The contract of a kernel: plain data that says which WGSL to run, on which buffers, over how many tiles.
  * Kernels know shapes and buffers, not tensors. One file each, beside its wgsl/<stem>.wgsl.
  */
-import { DeviceError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Access } from '../gpu/pipelines.ts';
-import type { Values } from '../gpu/specialize.ts';
+import type { Program } from '../gpu/specialize.ts';
 
 /** How elements lie in a buffer. Packed forms hold two 16-bit values a u32, for devices without shader-f16. */
 export type Storage = 'f32' | 'f16' | 'f16-packed' | 'bf16-packed';
@@ -15,68 +14,69 @@ export function storageBytes(storage: Storage): number {
   return storage === 'f32' ? 4 : 2;
 }
 
-/** A word of the uniform block: a u32, or an f32 wrapped by `float`. */
-export type ParamWord = number | { readonly f32: number };
-
-/** Marks an uniform word as f32. */
-export function float(value: number): ParamWord {
-  return { f32: value };
+/** How rows of a tensor lie in a buffer. */
+export interface RowLayout {
+  /** Elements from one row to the next, a multiple of 8. */
+  readonly pitch: number;
+  /** Form of the elements. */
+  readonly storage: Storage;
 }
 
 /** One storage binding of a kernel. */
 export interface KernelBinding {
+  /** Name of the variable in the text, and of the buffer in a DispatchList. */
   readonly name: string;
+  /** What the kernel does with it: `write` fills it, `update` leaves parts as they are. */
   readonly access: Access;
   /**
-   * For buffers that may exceed one binding: which elements tiles [first, end) touch, and which word of `params` holds the
-   * element index at which the bound window starts (the kernel subtracts it). Without it the whole buffer is bound.
+   * For buffers that may exceed one binding: which elements tiles [first, end) touch, and which field of `struct Params` holds
+   * the element index at which the bound window starts (the kernel subtracts it). Without it the whole buffer is bound.
    */
   readonly window?: {
-    readonly param: number;
+    /** The field of `struct Params` that holds the window's start. */
+    readonly field: string;
+    /** Elements that tiles [first, end) touch, in units of `elementBytes`. */
     readonly range: (first: number, end: number) => readonly [start: number, end: number];
+    /** Bytes of what `range` and the field count: an element, or a vec4. */
     readonly elementBytes: number;
   };
 }
 
 /** Arithmetic and traffic of one call, for the bench and for splitting. */
 export interface Cost {
+  /** Floating-point operations, two a multiply-add. */
   readonly flops: number;
+  /** Bytes that memory must serve, each operand once. */
   readonly bytes: number;
 }
 
-/** Everything about a dispatch but its buffers. */
-export interface KernelCall {
-  /** Stem of the WGSL file, also the GPU label. */
-  readonly kernel: string;
-  readonly source: string;
-  readonly libs: readonly string[];
-  readonly values: Values;
-  /** Storage bindings in order, from @binding(1) on. @binding(0) is the uniform block. */
+/** Everything about a dispatch but its buffers. `kernel` is the stem of the WGSL file, also the GPU label. */
+export interface KernelCall extends Program {
+  /** The storage bindings that the text declares, in any order. @binding(0) is the uniform block. */
   readonly bindings: readonly KernelBinding[];
-  /** Words of the uniform block after `first_tile` and `end_tile`, which the dispatcher fills. */
-  readonly params: readonly ParamWord[];
+  /**
+   * The fields of the text's `struct Params` by their names there; their types too come from there. Left out are those that the
+   * dispatcher fills: `first_tile`, `end_tile`, and what windows name.
+   */
+  readonly params: Readonly<Record<string, number>>;
   /** Workgroups; each does the tile numbered first_tile + its linear index, and leaves when that is not below end_tile. */
   readonly tiles: number;
+  /** Estimates for the whole call. */
   readonly cost: Cost;
 }
 
-/** Which family of variants a device gets: `broadcast` for software Vulkan, `tile` for GPUs. */
-export type Family = 'broadcast' | 'tile';
+/**
+ * Whether a device can run the `broadcast` kernels: subgroups of one fixed size that their texts are written for, 4 to 16 lanes.
+ */
+export function canBroadcast(caps: Pick<Caps, 'subgroupSize'>): boolean {
+  return caps.subgroupSize >= 4 && caps.subgroupSize <= 16;
+}
 
 /**
- * The family for a device; `asked` overrides it where the device can run it. On lavapipe, whose compiler spills every register
- * at a barrier, broadcasts multiply at 19 to 21 GFLOP/s and tiles at 8 to 11; tiles need no subgroups (docs/decisions/0003).
+ * Ranks of the two families. On lavapipe, whose compiler spills every register at a barrier, broadcasts multiply at 19 to 21
+ * GFLOP/s and tiles at 8 to 11; on GPUs broadcasts come last (docs/decisions/0003).
  */
-export function chooseFamily(caps: Caps, asked?: Family): Family {
-  const possible = caps.subgroupSize >= 4 && caps.subgroupSize <= 16;
-  if (asked === 'broadcast' && !possible) {
-    throw new DeviceError({
-      op: 'chooseFamily',
-      problem: 'the broadcast kernels need subgroups of one fixed size',
-      expected: '4 to 16 lanes',
-      received: caps.subgroupSize,
-      fix: "Leave the family out, or ask for 'tile'.",
-    });
-  }
-  return asked ?? (caps.software && possible ? 'broadcast' : 'tile');
-}
+export const RANK = {
+  broadcast: (caps: Pick<Caps, 'software'>): number => (caps.software ? 0 : 2),
+  tile: (): number => 1,
+} as const;

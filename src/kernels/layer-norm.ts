@@ -1,24 +1,70 @@
+/** Layer and root-mean-square normalisation of rows: one pair of texts, two ops. */
 import broadcastSource from '../../wgsl/layer-norm-broadcast.wgsl';
 import tileSource from '../../wgsl/layer-norm-tile.wgsl';
+import sharedLib from '../../wgsl/lib/layer-norm.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { chooseFamily, type Family, float, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { canBroadcast, type KernelCall, RANK, type RowLayout, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
+import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
 import { type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
 /** Rows [rows, width] to be normalised, with or without a mean. */
 export interface LayerNormProblem {
+  /** Rows, each normalised by itself. */
   readonly rows: number;
   /** True length of a row. */
   readonly width: number;
+  /** Added to the variance. */
   readonly eps: number;
-  readonly x: { readonly pitch: number; readonly storage: Storage };
-  readonly y: { readonly pitch: number; readonly storage: Storage };
-  readonly family?: Family | undefined;
+  /** Rows of the operand. */
+  readonly x: RowLayout;
+  /** Rows of the result. */
+  readonly y: RowLayout;
 }
 
-/** Rows a workgroup, in both variants. */
+/** Rows of a workgroup, and invocations or lanes of a row. */
+type RowTiles = { readonly LANES: number; readonly ROWS: number };
+
 const ROWS = 4;
+
+function broadcast(rms: boolean): Variant<LayerNormProblem, RowTiles> {
+  return {
+    stem: 'layer-norm-broadcast',
+    fits: canBroadcast,
+    rank: RANK.broadcast,
+    tiles: caps => ({ LANES: caps.subgroupSize, ROWS }),
+    call: (_, problem, tiles) => rowNorm('layer-norm-broadcast', broadcastSource, problem, rms, tiles),
+  };
+}
+
+function tile(rms: boolean): Variant<LayerNormProblem, RowTiles> {
+  return {
+    stem: 'layer-norm-tile',
+    fits: () => true,
+    rank: RANK.tile,
+    tiles: () => ({ LANES: 64, ROWS }),
+    call: (_, problem, tiles) => rowNorm('layer-norm-tile', tileSource, problem, rms, tiles),
+  };
+}
+
+function normOp(name: string, rms: boolean): Op<LayerNormProblem> {
+  return {
+    name,
+    check: ({ rows, width, x, y }) => {
+      const op = rms ? 'rms-norm' : 'layer-norm';
+      requireSizes(op, { rows, width });
+      requirePitch(op, 'x', { width, pitch: x.pitch });
+      requirePitch(op, 'y', { width, pitch: y.pitch });
+    },
+    variants: [broadcast(rms), tile(rms)],
+  };
+}
+
+/** With a mean and a bias. */
+export const LAYER_NORM: Op<LayerNormProblem> = normOp('layerNorm', false);
+/** Without either. */
+export const RMS_NORM: Op<LayerNormProblem> = normOp('rmsNorm', true);
 
 /**
  * y = (x - mean) / sqrt(var + eps) * weight + bias over each row.
@@ -27,8 +73,8 @@ const ROWS = 4;
  * @throws ShapeError for bad sizes or pitches
  * @see torch.nn.LayerNorm; Ba et al. 2016, https://arxiv.org/abs/1607.06450
  */
-export function layerNorm(caps: Caps, problem: LayerNormProblem): KernelCall {
-  return rowNorm(caps, problem, false);
+export function layerNorm(caps: Caps, problem: LayerNormProblem, tuning?: Tuning): KernelCall {
+  return callOf(LAYER_NORM, caps, problem, tuning);
 }
 
 /**
@@ -38,31 +84,32 @@ export function layerNorm(caps: Caps, problem: LayerNormProblem): KernelCall {
  * @throws ShapeError for bad sizes or pitches
  * @see torch.nn.RMSNorm; Zhang & Sennrich 2019, https://arxiv.org/abs/1910.07467
  */
-export function rmsNorm(caps: Caps, problem: LayerNormProblem): KernelCall {
-  return rowNorm(caps, problem, true);
+export function rmsNorm(caps: Caps, problem: LayerNormProblem, tuning?: Tuning): KernelCall {
+  return callOf(RMS_NORM, caps, problem, tuning);
 }
 
-function rowNorm(caps: Caps, problem: LayerNormProblem, rms: boolean): KernelCall {
+function rowNorm(
+  kernel: string,
+  source: string,
+  problem: LayerNormProblem,
+  rms: boolean,
+  tiles: Tiles & RowTiles,
+): KernelCall {
   const { rows, width, eps, x, y } = problem;
-  const op = rms ? 'rms-norm' : 'layer-norm';
-  requireSizes(op, { rows, width });
-  requirePitch(op, 'x', { width, pitch: x.pitch });
-  requirePitch(op, 'y', { width, pitch: y.pitch });
-  const broadcast = chooseFamily(caps, problem.family) === 'broadcast';
-  const range: RowRange = (first, end) => [first * ROWS, Math.min(rows, end * ROWS)];
+  const range: RowRange = (first, end) => [first * tiles.ROWS, Math.min(rows, end * tiles.ROWS)];
   return {
-    kernel: broadcast ? 'layer-norm-broadcast' : 'layer-norm-tile',
-    source: broadcast ? broadcastSource : tileSource,
-    libs: [inputLib(x.storage), outputLib(y.storage)],
-    values: { ...(broadcast ? { LANES: caps.subgroupSize } : {}), RMS: rms },
+    kernel,
+    source,
+    libs: [inputLib(x.storage), outputLib(y.storage), sharedLib],
+    values: { ...tiles, RMS: rms },
     bindings: [
-      rowBinding('x', 'read', x, 5, range),
+      rowBinding('x', 'read', x, 'x_base', range),
       { name: 'weight', access: 'read' },
       { name: 'bias', access: 'read' },
-      rowBinding('y', 'write', y, 6, range),
+      rowBinding('y', 'write', y, 'y_base', range),
     ],
-    params: [rows, width, x.pitch / 4, y.pitch / 4, float(eps), 0, 0],
-    tiles: ceilDiv(rows, ROWS),
+    params: { rows, width, x_pitch: x.pitch / 4, y_pitch: y.pitch / 4, eps },
+    tiles: ceilDiv(rows, tiles.ROWS),
     cost: {
       flops: rows * width * 7,
       bytes: rows * (x.pitch * storageBytes(x.storage) + y.pitch * storageBytes(y.storage)),

@@ -1,6 +1,6 @@
 import source from '../../wgsl/mask-threshold.wgsl';
 import { InputError } from '../core/errors.ts';
-import { float, type KernelCall } from './kernel.ts';
+import type { KernelCall } from './kernel.ts';
 import { requireSizes } from './rows.ts';
 
 /** Maps, and the multiple of their mean at which they are cut. */
@@ -46,7 +46,10 @@ export function maskThreshold(problem: MaskThresholdProblem): KernelCall {
       { name: 'map', access: 'read' },
       { name: 'mask', access: 'write' },
     ],
-    params: [images, pixels, mean === 'image' ? 1 : 0, continuous ? 1 : 0, float(ratio), float(threshold)],
+    params: {
+      ...{ images, pixels, per_image: mean === 'image' ? 1 : 0, continuous: continuous ? 1 : 0 },
+      ...{ ratio, threshold },
+    },
     tiles: images,
     cost: { flops: images * pixels * 4, bytes: images * pixels * 32 * (mean === 'image' ? 3 : images + 2) },
   };

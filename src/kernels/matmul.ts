@@ -1,24 +1,38 @@
 import type { Caps } from '../gpu/caps.ts';
-import { type Epilogue, gemm } from './gemm.ts';
-import type { Family, KernelCall, Storage } from './kernel.ts';
+import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem } from './gemm.ts';
+import type { KernelCall, Storage } from './kernel.ts';
+import { callOf, type Op, type Tuning, through } from './op.ts';
 
 /** Batches of [M, K] times [K, N], both activations. */
 export interface MatmulProblem {
+  /** Products. */
   readonly batch: number;
+  /** Rows of a and y in one product. */
   readonly rows: number;
   /** Padded columns of b and y, and padded columns of a: multiples of 8. */
   readonly columns: number;
+  /** Padded columns of a, and rows of b. */
   readonly k: number;
   /** Multiplies the product; default 1. */
   readonly scale?: number | undefined;
+  /** Form of a. */
   readonly a: Storage;
+  /** Form of b. */
   readonly b: Storage;
+  /** Form of y. */
   readonly y: Storage;
   /** One b serves the whole batch. */
   readonly sharedB?: boolean | undefined;
+  /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
-  readonly family?: Family | undefined;
 }
+
+/** Products of two tensors of activations. */
+export const MATMUL: Op<MatmulProblem> = {
+  name: 'matmul',
+  check: problem => checkGemm('matmul', asGemm(problem)),
+  variants: GEMM_VARIANTS.map(variant => through(variant, asGemm)),
+};
 
 /**
  * y[n] = act(scale * a[n] b[n] + bias) ..., two tensors of activations: a [batch, rows, k], b [batch, k, columns], y [batch, rows,
@@ -27,17 +41,20 @@ export interface MatmulProblem {
  * @throws ShapeError for sizes off their multiples
  * @see torch.matmul, torch.baddbmm
  */
-export function matmul(caps: Caps, p: MatmulProblem): KernelCall {
-  return gemm(caps, {
+export function matmul(caps: Caps, problem: MatmulProblem, tuning?: Tuning): KernelCall {
+  return callOf(MATMUL, caps, problem, tuning);
+}
+
+function asGemm(p: MatmulProblem): GemmProblem {
+  return {
     batch: p.batch,
     rows: p.rows,
     columns: p.columns,
     k: p.k,
     scale: p.scale,
     a: { pitch: p.k, storage: p.a },
-    b: { layout: 'rows', pitch: p.columns, batch: p.sharedB ? 0 : p.k * p.columns, storage: p.b },
+    b: { layout: 'plain', pitch: p.columns, batch: p.sharedB ? 0 : p.k * p.columns, storage: p.b },
     y: { pitch: p.columns, storage: p.y },
     epilogue: p.epilogue,
-    family: p.family,
-  });
+  };
 }

@@ -6,7 +6,9 @@ import type { KernelCall, Storage } from './kernel.ts';
 
 /** Head widths of one side of a projection: `width` in the file, `padded` (a multiple of 8) in memory. */
 export interface HeadSpread {
+  /** Elements of a head in the file. */
   readonly width: number;
+  /** Elements that it takes in memory. */
   readonly padded: number;
 }
 
@@ -14,11 +16,15 @@ export interface HeadSpread {
 export interface PackProblem {
   /** File dtype. */
   readonly from: 'F32' | 'F16' | 'BF16';
+  /** Form in memory. */
   readonly to: Storage;
+  /** Layout in memory. */
   readonly layout: 'panels' | 'rows';
   /** Sizes in the file: [outputs, inputs, taps]. */
   readonly outputs: number;
+  /** Inputs of one tap in the file. */
   readonly inputs: number;
+  /** Kernel height times width; 1 for matrices. */
   readonly taps: number;
   /** Rows [first, end) of outputs that the source buffer holds, from its element 0 on. */
   readonly rows: readonly [first: number, end: number];
@@ -26,9 +32,13 @@ export interface PackProblem {
   readonly k: number;
   /** First column, and how many padded columns the tensor spans: multiples of 8. */
   readonly columnFirst?: number;
+  /** Padded columns that the tensor spans; default the outputs. */
   readonly columns?: number;
+  /** Spreads the outputs of a projection head by head. */
   readonly outHeads?: HeadSpread | undefined;
+  /** Spreads the inputs likewise. */
   readonly inHeads?: HeadSpread | undefined;
+  /** Panels alternate values and gates, which lie behind each other in the file. */
   readonly geglu?: boolean | undefined;
 }
 
@@ -64,24 +74,14 @@ export function packWeight(p: PackProblem): KernelCall {
       { name: 'source', access: 'read' },
       { name: 'packed', access: 'update' },
     ],
-    params: [
-      words,
-      0,
-      p.rows[0],
-      p.rows[1],
-      p.outputs,
-      p.inputs,
-      p.taps,
-      p.k,
-      p.columnFirst ?? 0,
-      columns,
-      p.outHeads?.width ?? 0,
-      p.outHeads?.padded ?? 0,
-      p.inHeads?.width ?? 0,
-      p.inHeads?.padded ?? 0,
-      p.geglu ? p.outputs / 2 : 0,
-      p.k,
-    ],
+    params: {
+      ...{ words, source_base: 0, row_first: p.rows[0], row_end: p.rows[1] },
+      ...{ outputs: p.outputs, inputs: p.inputs, taps: p.taps, k: p.k },
+      ...{ column_first: p.columnFirst ?? 0, columns },
+      ...{ out_true: p.outHeads?.width ?? 0, out_padded: p.outHeads?.padded ?? 0 },
+      ...{ in_true: p.inHeads?.width ?? 0, in_padded: p.inHeads?.padded ?? 0 },
+      ...{ geglu_half: p.geglu ? p.outputs / 2 : 0, pitch: p.k },
+    },
     tiles: ceilDiv(words, 64),
     cost: { flops: 0, bytes: elements * 6 },
   };

@@ -1,25 +1,58 @@
+import sharedLib from '../../wgsl/lib/softmax.wgsl';
 import broadcastSource from '../../wgsl/softmax-broadcast.wgsl';
 import tileSource from '../../wgsl/softmax-tile.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { chooseFamily, type Family, float, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { canBroadcast, type KernelCall, RANK, type RowLayout, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
+import { callOf, type Op, type Tuning, type Variant } from './op.ts';
 import { type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
 /** Rows [rows, width] that become weights. */
 export interface SoftmaxProblem {
+  /** Rows, each with a sum of its own. */
   readonly rows: number;
   /** True length of a row. */
   readonly width: number;
   /** Multiplies x first; default 1. */
   readonly scale?: number | undefined;
-  readonly x: { readonly pitch: number; readonly storage: Storage };
-  readonly y: { readonly pitch: number; readonly storage: Storage };
-  readonly family?: Family | undefined;
+  /** Rows of the scores. */
+  readonly x: RowLayout;
+  /** Rows of the weights. */
+  readonly y: RowLayout;
 }
 
-/** Rows a workgroup, in both variants. */
+/** Rows of a workgroup, and invocations or lanes of a row. */
+type RowTiles = { readonly LANES: number; readonly ROWS: number };
+
 const ROWS = 4;
+
+const broadcast: Variant<SoftmaxProblem, RowTiles> = {
+  stem: 'softmax-broadcast',
+  fits: canBroadcast,
+  rank: RANK.broadcast,
+  tiles: caps => ({ LANES: caps.subgroupSize, ROWS }),
+  call: (_, problem, tiles) => rowCall('softmax-broadcast', broadcastSource, problem, tiles),
+};
+
+const tile: Variant<SoftmaxProblem, RowTiles> = {
+  stem: 'softmax-tile',
+  fits: () => true,
+  rank: RANK.tile,
+  tiles: () => ({ LANES: 64, ROWS }),
+  call: (_, problem, tiles) => rowCall('softmax-tile', tileSource, problem, tiles),
+};
+
+/** Rows to weights that sum to 1. */
+export const SOFTMAX: Op<SoftmaxProblem> = {
+  name: 'softmax',
+  check: ({ rows, width, x, y }) => {
+    requireSizes('softmax', { rows, width });
+    requirePitch('softmax', 'x', { width, pitch: x.pitch });
+    requirePitch('softmax', 'y', { width, pitch: y.pitch });
+  },
+  variants: [broadcast, tile],
+};
 
 /**
  * y = exp(scale * x - max) / sum over each row. Bindings: x [rows, pitch], y [rows, pitch].
@@ -27,21 +60,21 @@ const ROWS = 4;
  * @throws ShapeError for bad sizes or pitches
  * @see torch.softmax
  */
-export function softmax(caps: Caps, problem: SoftmaxProblem): KernelCall {
+export function softmax(caps: Caps, problem: SoftmaxProblem, tuning?: Tuning): KernelCall {
+  return callOf(SOFTMAX, caps, problem, tuning);
+}
+
+function rowCall(kernel: string, source: string, problem: SoftmaxProblem, tiles: RowTiles): KernelCall {
   const { rows, width, x, y } = problem;
-  requireSizes('softmax', { rows, width });
-  requirePitch('softmax', 'x', { width, pitch: x.pitch });
-  requirePitch('softmax', 'y', { width, pitch: y.pitch });
-  const broadcast = chooseFamily(caps, problem.family) === 'broadcast';
-  const range: RowRange = (first, end) => [first * ROWS, Math.min(rows, end * ROWS)];
+  const range: RowRange = (first, end) => [first * tiles.ROWS, Math.min(rows, end * tiles.ROWS)];
   return {
-    kernel: broadcast ? 'softmax-broadcast' : 'softmax-tile',
-    source: broadcast ? broadcastSource : tileSource,
-    libs: [inputLib(x.storage), outputLib(y.storage)],
-    values: broadcast ? { LANES: caps.subgroupSize } : {},
-    bindings: [rowBinding('x', 'read', x, 5, range), rowBinding('y', 'write', y, 6, range)],
-    params: [rows, width, x.pitch / 4, y.pitch / 4, float(problem.scale ?? 1), 0, 0],
-    tiles: ceilDiv(rows, ROWS),
+    kernel,
+    source,
+    libs: [inputLib(x.storage), outputLib(y.storage), sharedLib],
+    values: tiles,
+    bindings: [rowBinding('x', 'read', x, 'x_base', range), rowBinding('y', 'write', y, 'y_base', range)],
+    params: { rows, width, x_pitch: x.pitch / 4, y_pitch: y.pitch / 4, scale: problem.scale ?? 1 },
+    tiles: ceilDiv(rows, tiles.ROWS),
     cost: {
       flops: rows * width * 8,
       bytes: rows * (x.pitch * storageBytes(x.storage) + y.pitch * storageBytes(y.storage)),

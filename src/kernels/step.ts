@@ -7,19 +7,20 @@ export interface StepValues {
   readonly guidance?: number | undefined;
   /** Predicted clean latents: x0FromX * x + x0FromNoise * e. */
   readonly x0FromX?: number | undefined;
+  /** The noise's part in them. */
   readonly x0FromNoise?: number | undefined;
   /** Predicted noise: epsFromX * x + epsFromNoise * e. */
   readonly epsFromX?: number | undefined;
+  /** The noise's part in it. */
   readonly epsFromNoise?: number | undefined;
   /** Next latents: outFromX0 * x0 + outFromEps * eps + sigma * noise. */
   readonly outFromX0?: number | undefined;
+  /** The predicted noise's part in them. */
   readonly outFromEps?: number | undefined;
+  /** Deviation of the noise that guided-step adds. */
   readonly sigma?: number | undefined;
   /** x0 is clamped to -clip..clip where this is positive. */
   readonly clip?: number | undefined;
-  /** add-noise: noisedX * x + noisedNoise * noise. */
-  readonly noisedX?: number | undefined;
-  readonly noisedNoise?: number | undefined;
   /** mask-map: factor of what is added, 1 over the number of maps. */
   readonly mapWeight?: number | undefined;
   /** mask-map: overwrites the map instead of adding to it. */
@@ -46,8 +47,6 @@ export function packStep(values: StepValues): ArrayBuffer {
     values.outFromEps,
     values.sigma,
     values.clip,
-    values.noisedX,
-    values.noisedNoise,
     values.mapWeight,
   ];
   new Float32Array(bytes).set(floats.map(v => v ?? 0));

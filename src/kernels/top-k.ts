@@ -7,10 +7,13 @@ import { requirePitch, requireSizes, rowBinding } from './rows.ts';
 
 /** Rows of scores whose k largest are wanted. */
 export interface TopKProblem {
+  /** Rows of x. */
   readonly rows: number;
   /** True length of a row. */
   readonly width: number;
+  /** Elements from one row to the next, a multiple of 8. */
   readonly pitch: number;
+  /** Form of x. */
   readonly storage: Storage;
   /** 1 to 64, at most `width`. */
   readonly k: number;
@@ -52,11 +55,11 @@ export function topK({ rows, width, pitch, storage, k, group = 1 }: TopKProblem)
     libs: [inputLib(storage)],
     values: {},
     bindings: [
-      rowBinding('x', 'read', { pitch, storage }, 5, (first, end) => [first, end]),
+      rowBinding('x', 'read', { pitch, storage }, 'x_base', (first, end) => [first, end]),
       { name: 'ids', access: 'write' },
       { name: 'values', access: 'write' },
     ],
-    params: [width, pitch / 4, k, group, alignUp(group * k, ROW_ALIGN), 0],
+    params: { width, pitch: pitch / 4, k, group, out_pitch: alignUp(group * k, ROW_ALIGN) },
     tiles: rows,
     cost: { flops: rows * width, bytes: rows * (pitch * storageBytes(storage) + 8 * k) },
   };

@@ -6,14 +6,21 @@ import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBind
 
 /** Maps, and the size that they are enlarged or reduced to. */
 export interface UpsampleNearestProblem {
+  /** N: maps. */
   readonly images: number;
+  /** Lines of x. */
   readonly inHeight: number;
+  /** Pixels of a line of x. */
   readonly inWidth: number;
+  /** Lines of y. */
   readonly outHeight: number;
+  /** Pixels of a line of y. */
   readonly outWidth: number;
+  /** Channels, without padding. */
   readonly channels: number;
   /** Elements, of x and y. */
   readonly pitch: number;
+  /** Form of x and y. */
   readonly storage: Storage;
 }
 
@@ -45,8 +52,11 @@ export function upsampleNearest(problem: UpsampleNearestProblem): KernelCall {
     source,
     libs: [inputLib(storage), outputLib(storage)],
     values: {},
-    bindings: [rowBinding('x', 'read', side, 6, inputRange), rowBinding('y', 'write', side, 7, range)],
-    params: [count, columns, inHeight, inWidth, outHeight, outWidth, 0, 0],
+    bindings: [rowBinding('x', 'read', side, 'x_base', inputRange), rowBinding('y', 'write', side, 'y_base', range)],
+    params: {
+      ...{ count, pitch: columns },
+      ...{ in_h: inHeight, in_w: inWidth, out_h: outHeight, out_w: outWidth },
+    },
     tiles: ceilDiv(count, FLAT_TILE),
     cost: { flops: 0, bytes: (rows + images * inHeight * inWidth) * pitch * storageBytes(storage) },
   };

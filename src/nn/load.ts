@@ -2,7 +2,7 @@ import { DeviceError } from '../core/errors.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
-import { allocate, type Piece, type Request, release, upload } from '../tensor/upload.ts';
+import { type AllocateOptions, allocate, type Piece, type Request, release, upload } from '../tensor/upload.ts';
 
 export type { Piece, Request };
 
@@ -14,6 +14,8 @@ export interface LoadOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** Ends the loading with its reason; what was allocated is freed. */
   readonly signal?: AbortSignalLike | undefined;
+  /** That of the plans which will run the weights: it may decide how they are packed. Default none. */
+  readonly tuning?: AllocateOptions['tuning'];
   /** Bytes of the file that are on their way at once; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
 }
@@ -53,7 +55,8 @@ export class LoadedWeights {
     let slabs: ReturnType<typeof allocate> = [];
     try {
       await gpu.guarded(`load ${source.label}`, () => {
-        slabs = allocate(gpu, requests, options.dtype ?? 'float32', source.label);
+        const { dtype = 'float32', tuning } = options;
+        slabs = allocate(gpu, requests, { dtype, tuning, label: source.label });
       });
       await upload(gpu, source, requests, {
         stagingBytes: options.stagingBytes,

@@ -43,10 +43,13 @@ export class Weights {
   /** Full key of this place, segments joined by dots; empty at the root. */
   readonly path: string;
   readonly #registry: Registry;
+  /** Row counts that the layers below will see; undefined where nobody has said. */
+  readonly #rows: readonly number[] | undefined;
 
-  private constructor(registry: Registry, path: string) {
+  private constructor(registry: Registry, path: string, rows?: readonly number[]) {
     this.#registry = registry;
     this.path = path;
+    this.#rows = rows;
   }
 
   /** The root of a checkpoint. */
@@ -56,7 +59,15 @@ export class Weights {
 
   /** Moves down by a segment (`'down_blocks'`, 0, `'to_out.0'`). */
   at(segment: string | number): Weights {
-    return new Weights(this.#registry, this.path ? `${this.path}.${segment}` : String(segment));
+    return new Weights(this.#registry, this.path ? `${this.path}.${segment}` : String(segment), this.#rows);
+  }
+
+  /**
+   * The same place, for layers that will see these numbers of rows, the most important first: a decoder says [1, 64]. Matrices are
+   * packed as the kernels for them read best; one layout serves all. Without it: many rows, and one.
+   */
+  forRows(...rows: readonly number[]): Weights {
+    return new Weights(this.#registry, this.path, rows);
   }
 
   /** Whether a tensor with this name, or any name that starts with it and a dot, lies under the cursor. */
@@ -87,7 +98,7 @@ export class Weights {
     const taps = first.kernel ? first.kernel[0] * first.kernel[1] : 1;
     const width = spreadInputs(first);
     const columns = parts.reduce((sum, p) => sum + packedColumns(p.outputs, p.outHeads, p.geglu), 0);
-    const parameter = new Parameter(this.path, 'panels', columns, alignUp(width, ROW_ALIGN), taps, width);
+    const parameter = new Parameter(this.path, 'matrix', columns, alignUp(width, ROW_ALIGN), taps, width);
     return this.#request(parameter, parts, 'weight');
   }
 
@@ -99,7 +110,7 @@ export class Weights {
 
   /** An embedding table [count, width] in padded rows. */
   table(name: string, count: number, width: number): Parameter {
-    const parameter = new Parameter(this.path, 'rows', count, alignUp(width, ROW_ALIGN), 1);
+    const parameter = new Parameter(this.path, 'table', count, alignUp(width, ROW_ALIGN), 1);
     return this.#request(parameter, [{ from: this, name, outputs: count, inputs: width }], name);
   }
 
@@ -124,13 +135,13 @@ export class Weights {
     let columnFirst = 0;
     for (const part of parts) {
       const columns =
-        parameter.layout === 'rows' ? part.outputs : packedColumns(part.outputs, part.outHeads, part.geglu);
-      const stored = part.from.#take(part.name ?? fallback, part, parameter.layout === 'vector');
+        parameter.kind === 'table' ? part.outputs : packedColumns(part.outputs, part.outHeads, part.geglu);
+      const stored = part.from.#take(part.name ?? fallback, part, parameter.kind === 'vector');
       const taps = part.kernel ? part.kernel[0] * part.kernel[1] : 1;
       if (stored) pieces.push({ ...part, stored, taps, columns, columnFirst });
       columnFirst += columns;
     }
-    this.#registry.requests.push({ parameter, pieces });
+    this.#registry.requests.push({ parameter, pieces, rows: this.#rows });
     return parameter;
   }
 

@@ -1,7 +1,8 @@
 /** From a recording to kernel calls on tensors: what runs, in which order, and which results need no memory of the plan. */
 import type { BufferSlice } from '../gpu/buffer.ts';
-import type { Gpu } from '../gpu/device.ts';
 import type { KernelCall } from '../kernels/kernel.ts';
+import type { Tuning } from '../kernels/op.ts';
+import { checkTuning } from '../kernels/registry.ts';
 import { rewrite } from './fuse.ts';
 import { copyRows } from './ops/copy.ts';
 import type { Recording } from './recording.ts';
@@ -12,6 +13,8 @@ import type { Lowering, Placed, Tensor, Value } from './tensor.ts';
 export interface LoweringOptions {
   /** Merge neighbouring operations into one kernel; default true. Tests switch it off to see every activation. */
   readonly fuse?: boolean | undefined;
+  /** Which variants of the kernels run, where not those that the device gets by rank; default none. Plain data. */
+  readonly tuning?: Tuning | undefined;
 }
 
 /** One kernel call and what it reads and writes, by binding name. */
@@ -27,10 +30,15 @@ export interface Lowered {
   readonly homes: ReadonlyMap<Value, BufferSlice>;
 }
 
-/** Kernel calls in order, the copies for stores last. Reads the recording and leaves it as it is. */
+/**
+ * Kernel calls in order, the copies for stores last. Reads the recording and leaves it as it is.
+ *
+ * @throws InputError for tuning that names an op or variant that there is not, or forces one that cannot run
+ */
 export function lower(recording: Recording, options: LoweringOptions): Lowered {
   const steps: Step[] = [];
-  const lowering = loweringFor(recording.gpu, recording, steps);
+  if (options.tuning) checkTuning(options.tuning);
+  const lowering = loweringFor(recording, options.tuning, steps);
   for (const node of rewrite(recording, options.fuse !== false)) node.lower(lowering);
   const homes = homesOf(recording);
   for (const { tensor, target } of recording.stores) {
@@ -40,9 +48,11 @@ export function lower(recording: Recording, options: LoweringOptions): Lowered {
   return { steps, homes };
 }
 
-function loweringFor({ caps }: Gpu, recording: Recording, steps: Step[]): Lowering {
+function loweringFor(recording: Recording, tuning: Tuning | undefined, steps: Step[]): Lowering {
+  const { caps } = recording.gpu;
   return {
     caps,
+    tuning,
     storage: dtype => storageOf(dtype, caps),
     temporary: (shape, dtype) => recording.allocate(shape, dtype),
     emit: (call, buffers) => {

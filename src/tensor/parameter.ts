@@ -1,16 +1,25 @@
 import { DeviceError } from '../core/errors.ts';
 import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Storage } from '../kernels/kernel.ts';
+import type { PackedLayout } from '../kernels/op.ts';
+
+/** What a Parameter gets when its checkpoint loads. */
+export interface ParameterMemory {
+  readonly slice: BufferSlice;
+  readonly storage: Storage;
+  /** Chosen before packing, for every number of rows that the weight will meet. */
+  readonly layout: PackedLayout;
+}
 
 /**
- * A weight that kernels read: `panels` [columns/32][taps * k][32], `rows` [columns][k] (embedding tables), or `vector`
- * [columns] f32. Filled when the checkpoint loads; until then it is a promise of a shape.
+ * A weight that kernels read: a `matrix` of a linear layer or convolution, in the layout that its variants read, a `table`
+ * [columns][k] of embeddings, or a `vector` [columns] f32. Filled when the checkpoint loads; until then it is a promise of a shape.
  */
 export class Parameter {
   /** Key in the checkpoint; of the first piece where it has several. */
   readonly path: string;
-  /** How its elements lie, see above. */
-  readonly layout: 'panels' | 'rows' | 'vector';
+  /** Whether it is of a linear layer or convolution, of an embedding, or a row of numbers. */
+  readonly kind: 'matrix' | 'table' | 'vector';
   /** Padded outputs, or rows of a table. */
   readonly columns: number;
   /** Padded inputs of one tap, or the pitch of a table. */
@@ -19,11 +28,11 @@ export class Parameter {
   readonly taps: number;
   /** Inputs without padding, heads spread out: the width of the tensors that meet this weight. */
   readonly width: number;
-  #memory: { slice: BufferSlice; storage: Storage } | undefined;
+  #memory: ParameterMemory | undefined;
 
-  constructor(path: string, layout: Parameter['layout'], columns: number, k: number, taps: number, width: number = k) {
+  constructor(path: string, kind: Parameter['kind'], columns: number, k: number, taps: number, width: number = k) {
     this.path = path;
-    this.layout = layout;
+    this.kind = kind;
     this.columns = columns;
     this.k = k;
     this.taps = taps;
@@ -40,17 +49,22 @@ export class Parameter {
     return this.#loaded().storage;
   }
 
+  /** How it lies in memory; never changes while it is loaded. */
+  get layout(): PackedLayout {
+    return this.#loaded().layout;
+  }
+
   /** Whether it has memory on the device. */
   get loaded(): boolean {
     return this.#memory !== undefined;
   }
 
   /** Gives the weight its memory (undefined takes it away, when a model is unloaded). */
-  place(memory: { slice: BufferSlice; storage: Storage } | undefined): void {
+  place(memory: ParameterMemory | undefined): void {
     this.#memory = memory;
   }
 
-  #loaded(): { slice: BufferSlice; storage: Storage } {
+  #loaded(): ParameterMemory {
     if (!this.#memory) {
       throw new DeviceError({
         op: 'Parameter',

@@ -8,6 +8,7 @@ import { dim, type Shape, sameShape, sizeOf } from '../core/shape.ts';
 import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { KernelCall, Storage } from '../kernels/kernel.ts';
+import type { Tuning } from '../kernels/op.ts';
 import type { DeviceTensor } from './device-tensor.ts';
 import { type Layout, layoutOf } from './layout.ts';
 
@@ -39,6 +40,8 @@ export interface Placed {
 export interface Lowering {
   /** What the device grants. */
   readonly caps: Caps;
+  /** What the plan's maker says about the choice of variants. */
+  readonly tuning?: Tuning | undefined;
   /** How a dtype is stored on this device. */
   storage(dtype: DType): Storage;
   /** Memory for this node's own use. */

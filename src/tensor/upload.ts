@@ -7,7 +7,9 @@ import type { Gpu } from '../gpu/device.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
 import { PANEL } from '../kernels/gemm.ts';
 import { type Storage, storageBytes } from '../kernels/kernel.ts';
+import type { PackedLayout, Tuning } from '../kernels/op.ts';
 import { type HeadSpread, type PackProblem, packWeight } from '../kernels/pack-weight.ts';
+import { layoutOfWeight } from '../kernels/weight-layout.ts';
 import type { Parameter } from './parameter.ts';
 
 /** One checkpoint tensor and its place in a parameter. */
@@ -38,6 +40,8 @@ export interface Request {
   readonly parameter: Parameter;
   /** Its parts, in the order of their columns. */
   readonly pieces: readonly Piece[];
+  /** Row counts that a matrix will meet, the most important first; default ROW_COUNTS. */
+  readonly rows?: readonly number[] | undefined;
 }
 
 /** Bytes read ahead of one packing step unless the caller says otherwise. */
@@ -50,34 +54,58 @@ const FILE_BYTES: Record<FileDType, number> = { F32: 4, F16: 2, BF16: 2 };
 
 /** How a parameter is stored: vectors as f32, the rest in the file's own precision, or as halves when asked. */
 export function parameterStorage(request: Request, gpu: Gpu, dtype: 'float32' | 'float16'): Storage {
-  if (request.parameter.layout === 'vector') return 'f32';
+  if (request.parameter.kind === 'vector') return 'f32';
   if (dtype === 'float16') return gpu.caps.half;
   const kinds = new Set(request.pieces.map(p => p.stored.dtype));
   if (kinds.size > 1 || kinds.has('F32')) return 'f32';
   return kinds.has('BF16') ? 'bf16-packed' : gpu.caps.half;
 }
 
-/** Places all parameters into slabs. @returns the slabs, zeroed */
-export function allocate(
+/** How a parameter lies: tables in rows, vectors as one narrow matrix, matrices as the variants read them that will be chosen. */
+function parameterLayout(
+  { parameter, pieces, rows }: Request,
+  storage: Storage,
   gpu: Gpu,
-  requests: readonly Request[],
-  dtype: 'float32' | 'float16',
-  label: string,
-): BufferSlice[] {
-  const sized = requests.map(request => {
-    const storage = parameterStorage(request, gpu, dtype);
-    return { request, storage, bytes: alignUp(elementsOf(request.parameter) * storageBytes(storage), SLICE_ALIGN) };
-  });
-  const slabs: { bytes: number; members: { request: Request; storage: Storage; offset: number; bytes: number }[] }[] =
-    [];
+  tuning?: Tuning,
+): PackedLayout {
+  if (parameter.kind !== 'matrix') return parameter.kind === 'table' ? 'rows' : 'panels';
+  const { columns, k, taps } = parameter;
+  return layoutOfWeight(gpu.caps, { columns, k, taps, storage, geglu: pieces.some(p => p.geglu) }, rows, tuning);
+}
+
+interface Member {
+  readonly request: Request;
+  readonly storage: Storage;
+  readonly layout: PackedLayout;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** What decides how weights are kept. */
+export interface AllocateOptions {
+  /** float32 keeps the file's own precision. */
+  readonly dtype: 'float32' | 'float16';
+  /** That of the plans which will run the weights; it may decide in which layout they are packed. */
+  readonly tuning?: Tuning | undefined;
+  /** For GPU tools. */
+  readonly label: string;
+}
+
+/** Places all parameters into slabs. @returns the slabs, zeroed */
+export function allocate(gpu: Gpu, requests: readonly Request[], options: AllocateOptions): BufferSlice[] {
+  const { dtype, tuning, label } = options;
+  const slabs: { bytes: number; members: Member[] }[] = [];
   const limit = Math.min(SLAB_BYTES, gpu.caps.maxBufferBytes);
-  for (const { request, storage, bytes } of sized) {
+  for (const request of requests) {
+    const storage = parameterStorage(request, gpu, dtype);
+    const layout = parameterLayout(request, storage, gpu, tuning);
+    const bytes = alignUp(elementsOf(request.parameter, layout) * storageBytes(storage), SLICE_ALIGN);
     let slab = slabs.at(-1);
     if (!slab || slab.bytes + bytes > limit) {
       slab = { bytes: 0, members: [] };
       slabs.push(slab);
     }
-    slab.members.push({ request, storage, offset: slab.bytes, bytes });
+    slab.members.push({ request, storage, layout, offset: slab.bytes, bytes });
     slab.bytes += bytes;
   }
   const buffers: BufferSlice[] = [];
@@ -89,6 +117,7 @@ export function allocate(
         m.request.parameter.place({
           slice: { buffer: memory.buffer, offset: m.offset, size: m.bytes },
           storage: m.storage,
+          layout: m.layout,
         });
       }
     }
@@ -99,8 +128,8 @@ export function allocate(
   return buffers;
 }
 
-function elementsOf(p: Parameter): number {
-  return p.layout === 'rows' ? p.columns * p.k : alignUp(p.columns, PANEL) * p.k * p.taps;
+function elementsOf(p: Parameter, layout: PackedLayout): number {
+  return (layout === 'rows' ? p.columns : alignUp(p.columns, PANEL)) * p.k * p.taps;
 }
 
 interface Chunk {
@@ -172,7 +201,7 @@ async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[]
         ...piece,
         from: piece.stored.dtype as FileDType,
         to: parameter.storage,
-        layout: parameter.layout === 'rows' ? 'rows' : 'panels',
+        layout: parameter.layout,
         ...placing(c),
         k: parameter.k,
       });
@@ -202,7 +231,7 @@ function packedWindow({ parameter, piece, rows }: Chunk): BufferSlice {
   const first = Math.floor(columnFirst / PANEL);
   const size = (ceilDiv(columnFirst + columns, PANEL) - first) * panelBytes;
   // A vector is one narrow matrix, bound whole: its panels need not start at multiples of 256 bytes.
-  return parameter.layout === 'vector' ? parameter.slice : { buffer, offset: offset + first * panelBytes, size };
+  return parameter.kind === 'vector' ? parameter.slice : { buffer, offset: offset + first * panelBytes, size };
 }
 
 /** Columns of the parameter that a chunk fills. */
@@ -216,7 +245,7 @@ function columnsOf(piece: Piece, rows: readonly [number, number]): { columnFirst
 function placing({ parameter, piece, rows }: Chunk): Pick<PackProblem, 'outputs' | 'rows' | 'columnFirst' | 'columns'> {
   if (parameter.layout === 'rows') return { outputs: piece.outputs, rows };
   const { columnFirst, columns } = columnsOf(piece, rows);
-  const first = parameter.layout === 'vector' ? columnFirst : columnFirst % PANEL;
+  const first = parameter.kind === 'vector' ? columnFirst : columnFirst % PANEL;
   return { outputs: rows[1] - rows[0], rows: [0, rows[1] - rows[0]], columnFirst: first, columns };
 }
 

@@ -59,7 +59,7 @@ describe('guide', () => {
     const shown = await Promise.all(pictures.map(path => readImage(path)));
     const files = ['', 'mask', 'noise', 'image'].map(key => (key ? result.files[key] : PICTURE));
     expect(shown).toEqual(await Promise.all(files.map(path => readImage(path))));
-  }, 600_000);
+  });
 
   it('says on stderr how far it is, and prints the files', async () => {
     const args = ['guide', PICTURE, ...CONCEPTS, ...QUICK, '-o', root, '--no-prefix', '--no-offload'];

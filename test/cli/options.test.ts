@@ -137,17 +137,6 @@ describe('every option reaches the pipeline', () => {
   });
 });
 
-it('an edit in float16 with two pictures, one network at a time on the device', async () => {
-  const quick = ['--num-inference-steps', '2', '--num-maps-per-mask', '1', '--num-images-per-prompt', '2'];
-  const prompts = ['--source', 'a bowl of apples', '--target', 'a bowl of pears'];
-  const memory = ['--dtype', 'float16', '--enable-model-cpu-offload', '--enable-vae-slicing'];
-  const args = ['edit', APPLES, ...prompts, ...quick, ...memory, '--seed', '0', '--json', '-o', at('out.png')];
-  const { code, stdout } = await pentimento(args);
-  expect(code).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ dtype: 'float16', files: { image1: at('out.1.png') } });
-  expect((await readdir(root)).sort()).toEqual(['out.1.png', 'out.2.png', 'out.mask.png', 'out.sheet.png']);
-});
-
 describe('a mask file', () => {
   const of = (width: number, height: number) => ({ width, height, data: new Uint8Array(3 * width * height).fill(255) });
   const picture = { width: 300, height: 200 };

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DiffEditPipeline, Gpu, NdArray, RgbImage } from 'pentimento';
 import { readImage } from 'pentimento/node';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { type Averages, averageEmbeddings } from '../../examples/guide/average-embeddings.ts';
 import { captionPicture } from '../../examples/guide/caption-picture.ts';
 import { edit, showEdit } from '../../examples/guide/edit.ts';
@@ -20,6 +20,7 @@ import { writePrompts } from '../../examples/guide/write-prompts.ts';
 import { maxError, relativeL2 } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
 import { golden, caption as recordedCaption, written } from '../support/guide.ts';
+import { renewed } from '../support/renewed.ts';
 
 const few = { numInferenceSteps: 4, numMapsPerMask: 1 };
 const steps = { numInferenceSteps: 4 };
@@ -27,7 +28,7 @@ const steps = { numInferenceSteps: 4 };
 let gpu: Gpu;
 let pipeline: DiffEditPipeline;
 let picture: RgbImage;
-beforeAll(async () => {
+renewed(async () => {
   gpu = await testGpu();
   pipeline = await loadPipeline(gpu);
   picture = await loadPicture(pipeline);
@@ -100,7 +101,7 @@ describe('the examples of the guide', () => {
       log.mockRestore();
       await rm(folder, { recursive: true });
     }
-  }, 600_000);
+  });
 
   test('are short, and import the package by its name', async () => {
     const folder = new URL('../../examples/guide/', import.meta.url);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createStorage, readSlice } from '../../src/gpu/buffer.ts';
 import { Gpu } from '../../src/gpu/device.ts';
 import { DispatchList } from '../../src/kernels/dispatch.ts';
-import { fill } from '../../src/kernels/fill.ts';
+import { historyStore } from '../../src/kernels/history-store.ts';
 import { countDevice } from '../support/counting.ts';
 import { dawn, freshGpu, testGpu } from '../support/gpu.ts';
 
@@ -40,13 +40,13 @@ describe('errors of the device', () => {
   it('leave no uniform buffer where a kernel is refused', async () => {
     const gpu = await freshGpu();
     const counter = countDevice(gpu);
-    const y = createStorage(gpu, 256, 'y');
+    const x = createStorage(gpu, 256, 'x');
     const list = new DispatchList(gpu);
-    const call = fill({ rows: 1, width: 8, pitch: 8, storage: 'f32' });
-    list.add({ ...call, source: call.source.replace('fn main', 'fn main_') }, { y });
+    const call = historyStore({ rows: 1, pitch: 8, entries: 1 });
+    list.add({ ...call, source: call.source.replace('fn main', 'fn main_') }, { x, step: x, history: x });
     await expect(list.build()).rejects.toThrow('the device refused the kernel');
     list.dispose();
-    y.buffer.destroy();
+    x.buffer.destroy();
     expect(counter.liveBytes).toBe(0);
     gpu.dispose();
   });

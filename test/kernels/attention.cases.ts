@@ -1,9 +1,9 @@
 import { alignUp } from '../../src/core/shape.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
 import { type AttentionProblem, attention } from '../../src/kernels/attention.ts';
-import type { Family, KernelCall, Storage } from '../../src/kernels/kernel.ts';
+import type { KernelCall, Storage } from '../../src/kernels/kernel.ts';
 import { type AttentionSizes, attentionReference } from '../reference/attention.ts';
-import { stored } from '../support/rows.ts';
+import { type Family, force, stored } from '../support/rows.ts';
 import { type Operand, randoms } from '../support/run-kernel.ts';
 
 export interface AttentionCase extends AttentionSizes {
@@ -186,7 +186,7 @@ export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, famil
   const side = (i: number) => ({ pitch, offset: offsets[i], storage });
   const maskPitch = keys + 3;
   const problem: AttentionProblem = {
-    ...{ batch, heads, queries, headWidth, scale, family, kvBatch, kvRepeat: c.kvRepeat, causal: c.causal },
+    ...{ batch, heads, queries, headWidth, scale, kvBatch, kvRepeat: c.kvRepeat, causal: c.causal },
     ...{ keys: c.dynamic ? capacity : keys, queryStart: c.dynamic ? 0 : queryStart, kvPitchRows: capacity },
     ...{ q: side(0), k: side(1), v: side(2), out: { pitch: outPitch, offset: 0, storage } },
     bias: c.bias
@@ -206,7 +206,7 @@ export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, famil
     values: values ? spaceBatches(values, 1, from, to) : new Float32Array(4),
   });
   return {
-    call: attention(gpu.caps, problem),
+    call: attention(gpu.caps, problem, force(family)),
     operands: {
       q: tensor(c.fused ? merged : qRows),
       k: tensor(c.fused ? merged : spaceBatches(kRows, pitch, keys, capacity)),

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { type AttentionProblem, attention, attentionTiles } from '../../src/kernels/attention.ts';
+import type { Caps } from '../../src/gpu/caps.ts';
+import { ATTENTION, type AttentionProblem, attention } from '../../src/kernels/attention.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
-import { FAMILY_SETTINGS, runBothWays, settingOf } from '../support/rows.ts';
+import { FAMILY_SETTINGS, type Family, force, runBothWays, settingOf } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 import { ATTENTION_CASES, type AttentionRun, attentionRun } from './attention.cases.ts';
 
@@ -51,9 +52,15 @@ describe('attention at its edges', () => {
   const plain: AttentionProblem = { ...bare, q: side, k: side, v: side, out: side };
   const f32 = (values: ArrayLike<number>) => ({ storage: 'f32' as const, values });
 
-  async function runPlain(problem: AttentionProblem, mask: Float32Array, lengths = [20, 0], values = randoms(320, 3)) {
+  async function runPlain(
+    family: Family,
+    problem: AttentionProblem,
+    mask: Float32Array,
+    lengths = [20, 0],
+    values = randoms(320, 3),
+  ) {
     const gpu = await testGpu();
-    return runBothWays(gpu, attention(gpu.caps, problem), {
+    return runBothWays(gpu, attention(gpu.caps, problem, force(family)), {
       q: f32(randoms(32, 1)),
       k: f32(randoms(320, 2)),
       v: f32(values),
@@ -66,8 +73,8 @@ describe('attention at its edges', () => {
 
   for (const family of ['broadcast', 'tile'] as const) {
     it(`${family}: a key count of 0 gives zeros`, async () => {
-      const problem = { ...plain, family, dynamicLength: true };
-      const { out } = await runPlain(problem, new Float32Array(4), [0, 0]);
+      const problem = { ...plain, dynamicLength: true };
+      const { out } = await runPlain(family, problem, new Float32Array(4), [0, 0]);
       expect([...out]).toEqual(new Array(32).fill(0));
     });
 
@@ -75,7 +82,7 @@ describe('attention at its edges', () => {
       for (const lowest of [Number.NEGATIVE_INFINITY, -3.4028234663852886e38]) {
         const mask = new Float32Array(40).fill(lowest, 0, 20);
         const values = randoms(320, 3);
-        const { out } = await runPlain({ ...plain, family, keyMask: { pitch: 20 } }, mask, [20, 0], values);
+        const { out } = await runPlain(family, { ...plain, keyMask: { pitch: 20 } }, mask, [20, 0], values);
         const mean = Array.from({ length: 8 }, (_, c) => {
           let sum = 0;
           for (let j = 0; j < 20; j++) sum += values[j * 8 + c] / 20;
@@ -90,12 +97,12 @@ describe('attention at its edges', () => {
       const values = randoms(320, 3);
       values.fill(Number.NaN, 5 * 8, 20 * 8);
       values.fill(Number.NaN, 25 * 8, 40 * 8);
-      const { out } = await runPlain({ ...plain, family, dynamicLength: true }, new Float32Array(4), [5, 0], values);
+      const { out } = await runPlain(family, { ...plain, dynamicLength: true }, new Float32Array(4), [5, 0], values);
       expect(out.every(Number.isFinite)).toBe(true);
     });
 
     it(`${family}: scores of a hundred thousand keep their softmax`, async () => {
-      const { out } = await runPlain({ ...plain, family, scale: 1e5 }, new Float32Array(4));
+      const { out } = await runPlain(family, { ...plain, scale: 1e5 }, new Float32Array(4));
       const q = randoms(32, 1);
       const k = randoms(320, 2);
       const v = randoms(320, 3);
@@ -105,7 +112,7 @@ describe('attention at its edges', () => {
     });
 
     it(`${family}: equal keys average the values`, async () => {
-      const { out } = await runPlain({ ...plain, family, scale: 0 }, new Float32Array(4));
+      const { out } = await runPlain(family, { ...plain, scale: 0 }, new Float32Array(4));
       const v = randoms(320, 3);
       const mean = Array.from({ length: 8 }, (_, c) => {
         let sum = 0;
@@ -116,23 +123,23 @@ describe('attention at its edges', () => {
     });
   }
 
-  it('cuts heads into the fewest blocks and slices', () => {
+  it('cuts heads into the fewest blocks and slices', async () => {
     const lavapipe = { software: true, subgroupSize: 8 };
-    const widths = [4, 32, 40, 64, 128, 160, 512];
-    const cuts = (family: 'broadcast' | 'tile', caps: typeof lavapipe) =>
-      widths.map(w => Object.values(attentionTiles(family, caps, 64, w)).join());
-    expect(cuts('broadcast', lavapipe)).toEqual(['8,1,1', '8,1,1', '8,2,1', '8,2,1', '8,4,1', '8,5,1', '8,4,4']);
-    expect(cuts('tile', { software: false, subgroupSize: 0 })).toEqual([
-      '64,1,1',
-      '64,1,1',
-      '64,1,1',
-      '64,1,1',
-      '64,2,1',
-      '64,3,1',
-      '64,4,2',
-    ]);
-    expect(cuts('tile', lavapipe).at(-1)).toBe('64,1,8');
-    expect(attentionTiles('broadcast', lavapipe, 1, 64).rows).toBe(1);
+    const bare = { software: true, subgroupSize: 0 };
+    const hardware = { software: false, subgroupSize: 0 };
+    const cut = async (change: Partial<Caps>, headWidth: number, queries = 64) => {
+      const { caps } = await testGpu();
+      const side = { pitch: 512, storage: 'f32' as const };
+      const sides = { q: side, k: side, v: side, out: side };
+      const call = attention({ ...caps, ...change }, { ...plain, ...sides, batch: 1, queries, headWidth });
+      return [call.values['BLOCKS'], call.params['slices'], call.params['row_tiles']].join();
+    };
+    const cuts = (caps: Partial<Caps>) => Promise.all([4, 32, 40, 64, 128, 160, 512].map(width => cut(caps, width)));
+    expect(await cuts(lavapipe)).toEqual(['1,1,8', '1,1,8', '2,1,8', '2,1,8', '4,1,8', '5,1,8', '4,4,8']);
+    expect(await cuts(hardware)).toEqual(['1,1,1', '1,1,1', '1,1,1', '1,1,1', '2,1,1', '3,1,1', '4,2,1']);
+    expect((await cuts(bare)).at(-1)).toBe('1,8,1');
+    expect([await cut(lavapipe, 64, 1), await cut(lavapipe, 64, 9)]).toEqual(['2,1,1', '2,1,2']);
+    expect(ATTENTION.variants.map(v => v.stem)).toEqual(['attention-broadcast', 'attention-tile']);
   });
 
   it('counts two multiply-adds a score and column', async () => {

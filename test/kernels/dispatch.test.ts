@@ -5,12 +5,12 @@ import type { Caps } from '../../src/gpu/caps.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
 import { DispatchList, gridOf, splitTiles } from '../../src/kernels/dispatch.ts';
 import { elementwiseUnary } from '../../src/kernels/elementwise-unary.ts';
-import { fill } from '../../src/kernels/fill.ts';
 import type { KernelCall } from '../../src/kernels/kernel.ts';
 import { testGpu } from '../support/gpu.ts';
 
 const gpu = await testGpu();
-const call = fill({ rows: 40960, width: 8, pitch: 8, storage: 'f32', value: 3 });
+const side = { pitch: 8, storage: 'f32' as const };
+const call = elementwiseUnary({ rows: 40960, width: 8, x: side, y: side, alpha: 0, beta: 3 });
 
 /** The same device, of which less may be used. */
 function limited(caps: Partial<Caps>): Gpu {
@@ -64,8 +64,7 @@ describe('a list of dispatches', () => {
     const run = async (on: Gpu) => {
       const [x, y] = [createStorage(gpu, 40960 * 32, 'x'), createStorage(gpu, 40960 * 32, 'y')];
       const list = new DispatchList(on);
-      list.add(call, { y: x });
-      const side = { pitch: 8, storage: 'f32' as const };
+      list.add(call, { x: y, y: x });
       list.add(elementwiseUnary({ rows: 40960, width: 8, x: side, y: side, alpha: 2 }), { x, y });
       await list.build();
       list.submit();
@@ -88,7 +87,7 @@ describe('a list of dispatches', () => {
       `[DeviceError: DispatchList.encode: build() has not run]`,
     );
     expect(() => list.add(call, {})).toThrowErrorMatchingInlineSnapshot(
-      `[ShapeError: fill: no buffer for a binding: expected y]`,
+      `[ShapeError: elementwise-unary: no buffer for a binding: expected x]`,
     );
   });
 });
@@ -100,26 +99,26 @@ describe('a call that cannot be cut to fit a binding', () => {
 
   it('is refused where one tile alone is too large', () => {
     expect(cut(call, 512)()).toEqual([{ first: 0, end: call.tiles }]);
-    const [y] = call.bindings;
+    const [x, y] = call.bindings;
     const range = (first: number, end: number) => [500 * first, 500 * end] as const;
-    const wide = { ...call, bindings: [{ ...y, window: { param: 0, elementBytes: 4, range } }] };
+    const wide = { ...call, bindings: [x, { ...y, window: { field: 'y_base', elementBytes: 4, range } }] };
     expect(cut(wide, 1 << 20)).toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: fill: one tile needs more than a binding may hold: expected at most 1024 bytes, got [y: 2256]. Use a smaller picture, VAE tiling, or an adapter with a larger maxStorageBufferBindingSize.]`,
+      `[DeviceError: elementwise-unary: one tile needs more than a binding may hold: expected at most 1024 bytes, got [y: 2256]. Use a smaller picture, VAE tiling, or an adapter with a larger maxStorageBufferBindingSize.]`,
     );
   });
 
   it('is refused where its kernel has no windows', () => {
-    const [{ window: _, ...y }] = call.bindings;
-    expect(cut({ ...call, bindings: [y] }, 1025)).toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: fill: buffer 'y' exceeds one binding and the kernel cannot window it: expected at most 1024 bytes. Use a smaller picture, VAE tiling, dtype float16, or an adapter with a larger maxStorageBufferBindingSize.]`,
+    const [x, { window: _, ...y }] = call.bindings;
+    expect(cut({ ...call, bindings: [x, y] }, 1025)).toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: elementwise-unary: buffer 'y' exceeds one binding and the kernel cannot window it: expected at most 1024 bytes. Use a smaller picture, VAE tiling, dtype float16, or an adapter with a larger maxStorageBufferBindingSize.]`,
     );
   });
 
-  it('is refused where a window holds nothing, and where the uniform block is full', async () => {
+  it('is refused where a window holds nothing', async () => {
     const message = async (on: Gpu, kernel: KernelCall) => {
       const list = new DispatchList(on);
       const y = createStorage(gpu, 4096, 'y');
-      list.add(kernel, { y });
+      list.add(kernel, { x: { ...y, size: 256 }, y });
       const error = await list.build().then(
         () => undefined,
         (e: unknown) => `${e}`,
@@ -128,15 +127,10 @@ describe('a call that cannot be cut to fit a binding', () => {
       y.buffer.destroy();
       return error;
     };
-    const [y] = call.bindings;
-    const empty = { ...y, window: { param: 0, elementBytes: 4, range: () => [64, 64] as const } };
-    expect(await message(limited({ maxBindingBytes: 1024 }), { ...call, bindings: [empty] })).toMatchInlineSnapshot(
-      `"ShapeError: fill: window of 'y' is empty: got [64, 64]"`,
-    );
-    const long = fill({ rows: 1, width: 8, pitch: 8, storage: 'f32' });
-    const params = new Array(63).fill(0);
-    expect(await message(gpu, { ...long, params })).toMatchInlineSnapshot(
-      `"ShapeError: fill: too many uniform words: expected <= 64, got 65"`,
+    const [x, y] = call.bindings;
+    const empty = { ...y, window: { field: 'y_base', elementBytes: 4, range: () => [64, 64] as const } };
+    expect(await message(limited({ maxBindingBytes: 1024 }), { ...call, bindings: [x, empty] })).toMatchInlineSnapshot(
+      `"ShapeError: elementwise-unary: window of 'y' is empty: got [64, 64]"`,
     );
   });
 });

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { elementwiseUnary, UNARY_FUNCTION, type UnaryFunction } from '../../src/kernels/elementwise-unary.ts';
-import { pixelsToRgb } from '../../src/kernels/pixels-to-rgb.ts';
 import { functions } from '../reference/elementwise.ts';
 import { testGpu } from '../support/gpu.ts';
 import { expectRows, padRows, pitchOf, runBothWays, SETTINGS, settingOf, stored, unpadRows } from '../support/rows.ts';
@@ -87,15 +86,6 @@ describe('elementwise unary', () => {
       y: { storage: 'f32', size: 24 },
     });
     expect([...unpadRows(y, 5)]).toEqual([...x]);
-  });
-
-  it('turns decoded pixels into colours', async () => {
-    const gpu = await testGpu();
-    const { y } = await runBothWays(gpu, pixelsToRgb({ images: 1, pixels: 2, storage: 'f32' }), {
-      x: { storage: 'f32', values: padRows([-2, -1, 0, 0.5, 1, 3], 3) },
-      y: { storage: 'f32', size: 16 },
-    });
-    expect([...unpadRows(y, 3)]).toEqual([0, 0, 0.5, 0.75, 1, 1]);
   });
 
   it('windows rows that exceed a binding', async () => {

@@ -2,13 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { alignUp } from '../../src/core/shape.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
 import { conv2d } from '../../src/kernels/conv2d.ts';
-import { gemm } from '../../src/kernels/gemm.ts';
-import type { Family, Storage } from '../../src/kernels/kernel.ts';
+import type { GemmProblem } from '../../src/kernels/gemm.ts';
+import type { Storage } from '../../src/kernels/kernel.ts';
+import { linear } from '../../src/kernels/linear.ts';
 import * as reference from '../reference/gemm.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
 import { packPanels, padRows, unpadRows } from '../support/pack.ts';
-import { stored } from '../support/rows.ts';
+import { type Family, force, stored } from '../support/rows.ts';
 import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
 import { CONV_CASES, type ConvShape, MATMUL_CASES, type MatmulCase } from './gemm.cases.ts';
 
@@ -47,7 +48,7 @@ describe.each(variants)('matmul, $name', variant => {
   it.each(cases)('rows $rows, columns $n, k $k, $activation residual $residual channelAdd $channelAdd', async c => {
     const { a, b, bias, add, extra, expected } = matmulData(c);
     const columns = alignUp(c.n, 8);
-    const call = gemm(variant.gpu.caps, {
+    const problem: GemmProblem = {
       batch: 1,
       rows: c.rows,
       columns,
@@ -60,8 +61,8 @@ describe.each(variants)('matmul, $name', variant => {
         residual: c.residual,
         channelAdd: c.channelAdd ? { rowsPerImage: c.channelAdd, pitch: columns } : undefined,
       },
-      family: variant.family,
-    });
+    };
+    const call = linear(variant.gpu.caps, problem, force(variant.family));
     const operands: Record<string, Operand> = {
       a: { storage: variant.activations, values: padRows(a, c.rows, c.k) },
       b: { storage: variant.weights, values: packPanels(b, c.n, c.k) },
@@ -84,7 +85,8 @@ it.each(variants.filter(v => v.activations === 'f32' && v.weights === 'f32'))(
     const side = { pitch: 8, storage: 'f32' as const };
     const size = { batch: 1, rows: x.length, columns: 8, k: 8 };
     const b = { layout: 'panels', storage: 'f32' } as const;
-    const call = gemm(gpu.caps, { ...size, a: side, b, y: side, epilogue: { activation: 'geluTanh' }, family });
+    const problem: GemmProblem = { ...size, a: side, b, y: side, epilogue: { activation: 'geluTanh' } };
+    const call = linear(gpu.caps, problem, force(family));
     const { y } = await runKernel(gpu, call, {
       a: { storage: 'f32', values: padRows(x, x.length, 1) },
       b: { storage: 'f32', values: packPanels([1], 1, 1) },
@@ -150,7 +152,7 @@ describe.each(variants.filter(v => FOLLOWED.includes(v.name)))('conv2d with all 
       residual: true,
       channelAdd: { rowsPerImage: rows / c.images, pitch: columns },
     };
-    const call = conv2d(variant.gpu.caps, { ...convProblem(c, variant), epilogue });
+    const call = conv2d(variant.gpu.caps, { ...convProblem(c, variant), epilogue }, force(variant.family));
     expect(call.tiles).toBe(plain.tiles);
     const { y } = await runKernel(variant.gpu, call, {
       ...operands,
@@ -176,7 +178,6 @@ function convProblem(c: ConvShape, variant: Variant) {
     input: variant.activations,
     weight: variant.weights,
     output: variant.activations,
-    family: variant.family,
   };
 }
 
@@ -187,7 +188,7 @@ function convCall(c: ConvShape, variant: Variant) {
   const { data: expected, height, width } = reference.conv2d(x, w, c);
   const columns = alignUp(c.cout, 8);
   const rows = c.images * height * width;
-  const call = conv2d(variant.gpu.caps, convProblem(c, variant));
+  const call = conv2d(variant.gpu.caps, convProblem(c, variant), force(variant.family));
   const operands: Record<string, Operand> = {
     a: { storage: variant.activations, values: padRows(x, c.images * c.height * c.width, c.cin) },
     b: { storage: variant.weights, values: packPanels(w, c.cout, c.cin, taps) },
@@ -225,12 +226,13 @@ describe.each(variants)('properties, $name', variant => {
     const whole = (count: number, seed: number) => randoms(count, seed).map(v => Math.round(3 * v));
     const [first, second, weight] = [whole(rows * k, 1), whole(rows * k, 2), whole(n * k, 3)];
     const times = async (a: Float32Array) => {
-      const call = gemm(variant.gpu.caps, {
-        ...{ batch: 1, rows, columns: n, k, family: variant.family },
+      const problem: GemmProblem = {
+        ...{ batch: 1, rows, columns: n, k },
         a: { pitch: k, storage: variant.activations },
         b: { layout: 'panels', storage: variant.weights },
         y: { pitch: n, storage: variant.activations },
-      });
+      };
+      const call = linear(variant.gpu.caps, problem, force(variant.family));
       const operands: Record<string, Operand> = {
         ...{ bias: { storage: 'f32', values: new Float32Array(64) }, channel_add: NOTHING, residual: NOTHING },
         a: { storage: variant.activations, values: a },
@@ -272,7 +274,7 @@ describe('geglu', () => {
       mixed.set(w.subarray(from * k, (from + 1) * k), to * k);
       mixedBias[to] = bias[from];
     });
-    const call = gemm(variant.gpu.caps, {
+    const problem: GemmProblem = {
       batch: 1,
       rows,
       columns: n,
@@ -281,8 +283,8 @@ describe('geglu', () => {
       b: { layout: 'panels', storage: variant.weights },
       y: { pitch: n, storage: variant.activations },
       epilogue: { geglu: true },
-      family: variant.family,
-    });
+    };
+    const call = linear(variant.gpu.caps, problem, force(variant.family));
     const operands: Record<string, Operand> = {
       a: { storage: variant.activations, values: a },
       b: { storage: variant.weights, values: packPanels(mixed, 128, k) },

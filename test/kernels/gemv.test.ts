@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { alignUp } from '../../src/core/shape.ts';
+import type { Caps } from '../../src/gpu/caps.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
-import { type GemmProblem, gemm } from '../../src/kernels/gemm.ts';
-import { chooseContraction, contraction, gemv } from '../../src/kernels/gemv.ts';
-import type { Family, Storage } from '../../src/kernels/kernel.ts';
+import type { GemmProblem } from '../../src/kernels/gemm.ts';
+import type { KernelCall, Storage } from '../../src/kernels/kernel.ts';
+import { linear } from '../../src/kernels/linear.ts';
 import * as reference from '../reference/gemm.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
 import { packPanels, padRows, unpadRows } from '../support/pack.ts';
+import { type Family, force } from '../support/rows.ts';
 import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
 import { GEMV_CASES, GEMV_FEW, type GemvCase } from './gemv.cases.ts';
 
@@ -51,8 +53,15 @@ function problemOf(c: GemvCase, v: Variant): GemmProblem {
     b: { layout: 'panels', storage: v.weights },
     y: { pitch: columns, storage: v.output },
     epilogue: { bias: c.bias === true, activation: c.activation, residual: c.residual },
-    family: v.family,
   };
+}
+
+/** The call of gemv, or of gemm, in the variant's family. */
+function gemv(caps: Caps, problem: GemmProblem, { family }: { family: Family }): KernelCall {
+  return linear(caps, problem, force(family, 'gemv'));
+}
+function gemm(caps: Caps, problem: GemmProblem, { family }: { family: Family }): KernelCall {
+  return linear(caps, problem, force(family, 'gemm'));
 }
 
 function dataOf(c: GemvCase, v: Variant) {
@@ -79,7 +88,7 @@ describe.each(variants)('gemv, $name', variant => {
   it.each(/ f32$/.test(variant.name) ? GEMV_CASES : GEMV_FEW)(
     'rows $rows, columns $n, k $k, bias $bias $activation residual $residual',
     async c => {
-      const call = gemv(variant.gpu.caps, problemOf(c, variant));
+      const call = gemv(variant.gpu.caps, problemOf(c, variant), variant);
       const { expected, operands } = dataOf(c, variant);
       const whole = (await runKernel(variant.gpu, call, operands)).y;
       expectClose(unpadRows(whole, c.rows, c.n), expected, tolerance(variant));
@@ -106,7 +115,7 @@ describe('gemv', () => {
     };
     const part = Float32Array.from({ length: 40 * 16 }, (_, i) => w[Math.floor(i / 16) * 48 + 24 + (i % 16)]);
     const expected = reference.matmul(a, part, 2, 40, 16);
-    const { y } = await runKernel(gpu, gemv(gpu.caps, problem), operands);
+    const { y } = await runKernel(gpu, gemv(gpu.caps, problem, variant), operands);
     for (const row of [0, 1]) {
       expectClose(y.slice(row * 64 + 16, row * 64 + 56), expected.slice(row * 40, row * 40 + 40), 2e-6);
       expect(new Set(new Uint32Array(y.slice(row * 64, row * 64 + 16).buffer))).toEqual(new Set([0x7e007e00]));
@@ -116,7 +125,7 @@ describe('gemv', () => {
   it('makes 16 rows in one tile on a GPU', async () => {
     const variant = variants.find(v => v.name === 'tile f32') as Variant;
     const c: GemvCase = { rows: 16, n: 33, k: 140, bias: true, residual: true };
-    const call = gemv({ ...bare.caps, software: false }, problemOf(c, variant));
+    const call = gemv({ ...bare.caps, software: false }, problemOf(c, variant), variant);
     expect(call.values).toMatchObject({ ROWS: 16 });
     expect(call.tiles).toBe(2);
     const { expected, operands } = dataOf(c, variant);
@@ -128,9 +137,9 @@ describe('gemv', () => {
     const c: GemvCase = { rows: 9, n: 65, k: 40, bias: true, activation: 'geluTanh', residual: true };
     const { operands } = dataOf(c, variant);
     const problem = problemOf(c, variant);
-    const { y } = await runKernel(gpu, gemv(gpu.caps, problem), operands);
-    expect((await runKernel(gpu, gemm(gpu.caps, problem), operands)).y).toEqual(y);
-    const first = gemv(gpu.caps, { ...problem, rows: 1 });
+    const { y } = await runKernel(gpu, gemv(gpu.caps, problem, variant), operands);
+    expect((await runKernel(gpu, gemm(gpu.caps, problem, variant), operands)).y).toEqual(y);
+    const first = gemv(gpu.caps, { ...problem, rows: 1 }, variant);
     const alone = await runKernel(gpu, first, { ...operands, y: { storage: 'f32', size: 72 } });
     expect(alone.y).toEqual(y.slice(0, 72));
   });
@@ -139,34 +148,48 @@ describe('gemv', () => {
     const variant = { ...(variants[0] as Variant), gpu: family === 'tile' ? bare : gpu, family };
     const c: GemvCase = { rows: 21, n: 33, k: 17, bias: true, activation: 'relu', residual: 'multiply' };
     const { expected, operands } = dataOf(c, variant);
-    const { y } = await runKernel(variant.gpu, gemm(variant.gpu.caps, problemOf(c, variant)), operands);
+    const { y } = await runKernel(variant.gpu, gemm(variant.gpu.caps, problemOf(c, variant), variant), operands);
     expectClose(unpadRows(y, c.rows, c.n), expected, 2e-6);
   });
 
   it('is chosen for few rows of a plain linear layer: up to 4 on software, up to 16 on GPUs', () => {
     const problem = problemOf({ rows: 4, n: 64, k: 64 }, variants[0] as Variant);
-    const kernel = (change: Partial<GemmProblem>) => contraction(gpu.caps, { ...problem, ...change }).kernel;
-    expect(chooseContraction(gpu.caps, problem)).toBe('gemv');
+    const kernel = (change: Partial<GemmProblem>, caps = gpu.caps) => linear(caps, { ...problem, ...change }).kernel;
     expect([kernel({}), kernel({ rows: 5 })]).toEqual(['gemv-broadcast', 'gemm-broadcast']);
-    const tile = { family: 'tile' } as const;
-    expect([kernel({ ...tile, rows: 16 }), kernel({ ...tile, rows: 17 })]).toEqual(['gemv-tile', 'gemm-tile']);
+    const hardware = { ...gpu.caps, software: false };
+    expect([kernel({ rows: 16 }, hardware), kernel({ rows: 17 }, hardware)]).toEqual(['gemv-tile', 'gemm-tile']);
     const other: Partial<GemmProblem>[] = [
       { batch: 2 },
-      { b: { layout: 'rows', storage: 'f32', pitch: 64 } },
+      { b: { layout: 'plain', storage: 'f32', pitch: 64 } },
       { a: { ...problem.a, offset: 8 } },
       { epilogue: { geglu: true } },
       { epilogue: { channelAdd: { rowsPerImage: 4, pitch: 64 } } },
     ];
-    for (const change of other) expect(chooseContraction(gpu.caps, { ...problem, ...change })).toBe('gemm');
+    for (const change of other)
+      expect([kernel(change), kernel(change, hardware)]).toEqual(['gemm-broadcast', 'gemm-tile']);
   });
 
   it('refuses what belongs to gemm, and sizes that do not fit', () => {
     const problem = problemOf({ rows: 16, n: 64, k: 64 }, variants[0] as Variant);
-    expect(() => gemv(gpu.caps, { ...problem, rows: 17 })).toThrowErrorMatchingInlineSnapshot(
-      `[ShapeError: gemv: not a linear layer of a few rows: expected packed weights, at most 16 rows, neither conv, geglu nor channelAdd, got 17 rows of panels. Use gemm.]`,
+    const [{ family }] = variants as [Variant];
+    const refused: Partial<GemmProblem>[] = [
+      { rows: 17 },
+      { batch: 2 },
+      { b: { layout: 'plain', storage: 'f32', pitch: 64 } },
+      { a: { ...problem.a, offset: 8 } },
+      { epilogue: { geglu: true } },
+      { epilogue: { channelAdd: { rowsPerImage: 4, pitch: 64 } } },
+    ];
+    for (const change of refused) {
+      expect(() => gemv(gpu.caps, { ...problem, ...change }, { family })).toThrow(
+        'linear: the forced variant cannot run this problem on this device',
+      );
+    }
+    expect(() => gemv(gpu.caps, { ...problem, rows: 17 }, { family })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got gemv-broadcast (tuning.force.linear). Force one of these, or leave it out.]`,
     );
-    expect(() => gemv(gpu.caps, { ...problem, k: 12 })).toThrowErrorMatchingInlineSnapshot(
-      `[ShapeError: gemv: must be a multiple of 8: got 12 (k). Pad the rows.]`,
+    expect(() => gemv(gpu.caps, { ...problem, k: 12 }, { family })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: linear: must be a multiple of 8: got 12 (k). Pad the rows.]`,
     );
   });
 });

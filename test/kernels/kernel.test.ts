@@ -1,29 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { conv2d, conv2dSize } from '../../src/kernels/conv2d.ts';
-import { chooseFamily } from '../../src/kernels/kernel.ts';
+import { canBroadcast, RANK } from '../../src/kernels/kernel.ts';
 import { inputLib, outputLib, weightLib } from '../../src/kernels/libs.ts';
 import { packWeight } from '../../src/kernels/pack-weight.ts';
 import { testGpu } from '../support/gpu.ts';
 
 const { caps } = await testGpu();
 
-describe('the family of kernels', () => {
-  const family = (software: boolean, subgroupSize: number) => chooseFamily({ ...caps, software, subgroupSize });
-
-  it('is broadcast on software with one subgroup size from 4 to 16, and tile everywhere else', () => {
-    expect([0, 1, 2, 4, 8, 16, 32, 64].map(size => family(true, size))).toEqual([
-      ...['tile', 'tile', 'tile', 'broadcast', 'broadcast', 'broadcast', 'tile', 'tile'],
-    ]);
-    for (const size of [0, 4, 8, 16, 32, 64]) expect(family(false, size)).toBe('tile');
+describe('the broadcast kernels', () => {
+  it('need subgroups of one size from 4 to 16', () => {
+    const sizes = [0, 1, 2, 4, 8, 16, 32, 64];
+    expect(sizes.filter(subgroupSize => canBroadcast({ subgroupSize }))).toEqual([4, 8, 16]);
   });
 
-  it('is the other where that is asked for and can run', () => {
-    expect(chooseFamily({ ...caps, software: true, subgroupSize: 8 }, 'tile')).toBe('tile');
-    expect(chooseFamily({ ...caps, software: false, subgroupSize: 16 }, 'broadcast')).toBe('broadcast');
-    expect(() => chooseFamily({ ...caps, subgroupSize: 32 }, 'broadcast')).toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: chooseFamily: the broadcast kernels need subgroups of one fixed size: expected 4 to 16 lanes, got 32. Leave the family out, or ask for 'tile'.]`,
-    );
-    expect(() => chooseFamily({ ...caps, subgroupSize: 0 }, 'broadcast')).toThrow('got 0');
+  it('come first on software and last on GPUs', () => {
+    expect(RANK.broadcast({ software: true })).toBeLessThan(RANK.tile());
+    expect(RANK.broadcast({ software: false })).toBeGreaterThan(RANK.tile());
   });
 });
 

@@ -5,6 +5,7 @@ import { testGpu } from '../support/gpu.ts';
 import {
   expectRows,
   FAMILY_SETTINGS,
+  force,
   padRows,
   pitchOf,
   runBothWays,
@@ -27,16 +28,16 @@ describe('layer norm and rms norm', () => {
         const weight = randoms(width, 2).map(v => v + 1);
         const bias = randoms(width, 3);
         const side = { pitch: pitchOf(width), storage };
-        const problem = { rows, width, eps: 1e-5, x: side, y: side, family };
+        const problem = { rows, width, eps: 1e-5, x: side, y: side };
         const operands = {
           x: { storage, values: padRows(x, width) },
           weight: { storage: 'f32' as const, values: padRows(weight, width) },
           bias: { storage: 'f32' as const, values: padRows(bias, width) },
           y: { storage, size: rows * side.pitch },
         };
-        const layer = await runBothWays(gpu, layerNorm(gpu.caps, problem), operands);
+        const layer = await runBothWays(gpu, layerNorm(gpu.caps, problem, force(family)), operands);
         expectRows(layer.y, rowNorm(x, weight, bias, width, 1e-5), width, tolerance);
-        const rms = await runBothWays(gpu, rmsNorm(gpu.caps, problem), operands);
+        const rms = await runBothWays(gpu, rmsNorm(gpu.caps, problem, force(family)), operands);
         expectRows(rms.y, rowNorm(x, weight, undefined, width, 1e-5), width, tolerance);
       });
     }
@@ -49,8 +50,8 @@ describe('layer norm and rms norm', () => {
     const x = Float32Array.from({ length: rows * width }, (_, i) => [0, 7, -0.5][Math.floor(i / width)] ?? 0);
     const bias = stored(randoms(width, 3), storage);
     const side = { pitch: pitchOf(width), storage };
-    const problem = { rows, width, eps: 1e-12, x: side, y: side, family };
-    const { y } = await runBothWays(gpu, layerNorm(gpu.caps, problem), {
+    const problem = { rows, width, eps: 1e-12, x: side, y: side };
+    const { y } = await runBothWays(gpu, layerNorm(gpu.caps, problem, force(family)), {
       x: { storage, values: padRows(x, width) },
       weight: { storage: 'f32', values: padRows(randoms(width, 2), width) },
       bias: { storage: 'f32', values: padRows(bias, width) },
@@ -87,7 +88,7 @@ describe('layer norm and rms norm', () => {
       const side = { pitch: 104, storage: 'f32' as const };
       const { y } = await runBothWays(
         gpu,
-        layerNorm(gpu.caps, { rows: 4, width: 100, eps: 1e-5, x: side, y: side, family }),
+        layerNorm(gpu.caps, { rows: 4, width: 100, eps: 1e-5, x: side, y: side }, force(family)),
         {
           x: { storage: 'f32', values: padRows(x, 100) },
           weight: { storage: 'f32', values: one },

@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { maskMap } from '../../src/kernels/mask-map.ts';
-import { maskBlur, maskMorphology } from '../../src/kernels/mask-morphology.ts';
 import { maskThreshold } from '../../src/kernels/mask-threshold.ts';
 import { packStep } from '../../src/kernels/step.ts';
-import { blur, differenceMap, morphology, threshold } from '../reference/diffusion.ts';
+import { differenceMap, threshold } from '../reference/diffusion.ts';
 import { testGpu } from '../support/gpu.ts';
 import { expectRows, padRows, pitchOf, runBothWays, SETTINGS, settingOf, stored, unpadRows } from '../support/rows.ts';
 import { type Operand, randoms } from '../support/run-kernel.ts';
@@ -92,51 +91,6 @@ describe('mask threshold', () => {
   it('refuses a ratio of zero', () => {
     expect(() => maskThreshold({ ...problem(1, 4), ratio: 0 })).toThrowErrorMatchingInlineSnapshot(
       `[InputError: mask-threshold: the ratio must be positive: got 0 (ratio)]`,
-    );
-  });
-});
-
-describe('mask morphology', () => {
-  const [images, height, width] = [2, 11, 13];
-  const x = randoms(images * height * width, 3).map(v => (v > 0.6 ? 1 : v < -0.8 ? 0.5 : 0));
-  const y = { storage: 'f32' as const, size: x.length * 8 };
-
-  for (const kind of ['dilate', 'erode'] as const) {
-    for (const shape of ['square', 'disc'] as const) {
-      it(`${kind}s by a ${shape} of radius 1, 2 and more than the picture`, async () => {
-        const gpu = await testGpu();
-        for (const radius of [1, 2, 20]) {
-          const result = await runBothWays(gpu, maskMorphology({ images, height, width, kind, radius, shape }), {
-            x: lane0(x),
-            y,
-          });
-          expect([...unpadRows(result.y, 1)]).toEqual([
-            ...morphology(x, height, width, radius, shape === 'disc', kind === 'dilate'),
-          ]);
-        }
-      });
-    }
-  }
-
-  it('blurs by a Gaussian in two passes, and leaves a flat mask as it is', async () => {
-    const gpu = await testGpu();
-    const both = async (values: ArrayLike<number>, sigma: number) => {
-      const [alongX, alongY] = maskBlur({ images, height, width, sigma });
-      const half = await runBothWays(gpu, alongX, { x: lane0(values), y });
-      return (await runBothWays(gpu, alongY, { x: { storage: 'f32', values: half.y }, y })).y;
-    };
-    for (const sigma of [0.4, 1, 3.3]) expectRows(await both(x, sigma), blur(x, height, width, sigma), 1, 2e-6);
-    expectRows(await both(new Float32Array(x.length).fill(1), 2), new Float32Array(x.length).fill(1), 1, 1e-6);
-  });
-
-  it('refuses a radius or sigma of zero', () => {
-    expect(() =>
-      maskMorphology({ images, height, width, kind: 'dilate', radius: 0 }),
-    ).toThrowErrorMatchingInlineSnapshot(
-      `[ShapeError: mask-morphology: a size must be a positive integer: got 0 (radius)]`,
-    );
-    expect(() => maskBlur({ images, height, width, sigma: 0 })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: mask-morphology: sigma must be positive: got 0 (sigma)]`,
     );
   });
 });

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { alignUp } from '../../src/core/shape.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
-import type { Family, Storage } from '../../src/kernels/kernel.ts';
-import { matmul } from '../../src/kernels/matmul.ts';
+import type { Storage } from '../../src/kernels/kernel.ts';
+import { type MatmulProblem, matmul } from '../../src/kernels/matmul.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
 import { padRows, unpadRows } from '../support/pack.ts';
+import { type Family, force } from '../support/rows.ts';
 import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
 import { BATCHED_CASES, type BatchedCase } from './matmul.cases.ts';
 
@@ -26,7 +27,7 @@ describe.each(variants)('batched matmul, $name', v => {
     const bias = c.bias ? randoms(c.n, 3) : new Float32Array(c.n);
     const columns = alignUp(c.n, 8);
     const k = alignUp(c.k, 8);
-    const call = matmul(v.gpu.caps, {
+    const problem: MatmulProblem = {
       batch: c.batch,
       rows: c.rows,
       columns,
@@ -37,8 +38,8 @@ describe.each(variants)('batched matmul, $name', v => {
       y: v.storage,
       sharedB: c.shared,
       epilogue: { bias: c.bias === true },
-      family: v.family,
-    });
+    };
+    const call = matmul(v.gpu.caps, problem, force(v.family));
     const rowsOfB: number[] = [];
     for (let n = 0; n < (c.shared ? 1 : c.batch); n++) {
       for (let i = 0; i < k; i++) for (let j = 0; j < c.n; j++) rowsOfB.push(i < c.k ? b[(n * c.k + i) * c.n + j] : 0);

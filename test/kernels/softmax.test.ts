@@ -6,6 +6,7 @@ import { testGpu } from '../support/gpu.ts';
 import {
   expectRows,
   FAMILY_SETTINGS,
+  force,
   padRows,
   pitchOf,
   runBothWays,
@@ -26,10 +27,14 @@ describe('softmax', () => {
           storage,
         );
         const side = { pitch: pitchOf(width), storage };
-        const { y } = await runBothWays(gpu, softmax(gpu.caps, { rows, width, scale, x: side, y: side, family }), {
-          x: { storage, values: padRows(x, width) },
-          y: { storage, size: rows * side.pitch },
-        });
+        const { y } = await runBothWays(
+          gpu,
+          softmax(gpu.caps, { rows, width, scale, x: side, y: side }, force(family)),
+          {
+            x: { storage, values: padRows(x, width) },
+            y: { storage, size: rows * side.pitch },
+          },
+        );
         // An exponent of up to 200 in f32 carries an error of 200 * 2^-24.
         expectRows(y, reference(x, width, scale), width, tolerance * (spread * scale > 20 ? 5 : 1));
       });
@@ -41,7 +46,7 @@ describe('softmax', () => {
       const gpu = await testGpu();
       const side = { pitch: 40, storage: 'f32' as const };
       const run = async (x: Float32Array) => {
-        const call = softmax(gpu.caps, { rows: 3, width: 37, x: side, y: side, family });
+        const call = softmax(gpu.caps, { rows: 3, width: 37, x: side, y: side }, force(family));
         const { y } = await runBothWays(gpu, call, {
           x: { storage: 'f32', values: padRows(x, 37) },
           y: { storage: 'f32', size: 120 },

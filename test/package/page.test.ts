@@ -8,6 +8,7 @@ import { blocks, replaced } from '../support/documents.ts';
 import { recordedMask, recordedPicture } from '../support/edits.ts';
 import { loadGolden } from '../support/golden.ts';
 import { openPage, serve } from '../support/page.ts';
+import { patience } from '../support/patience.ts';
 import { type Installed, installTarball, ROOT } from '../support/tarball.ts';
 
 let installed: Installed;
@@ -62,7 +63,7 @@ describe('a page', () => {
     await fill('inversion', '7.5');
     await page.click('button');
     await page.waitForFunction(() => /Done|Error/.test(document.getElementById('status')?.textContent ?? ''), null, {
-      timeout: 240_000,
+      timeout: patience(),
     });
     expect(await page.textContent('#status')).toBe('Done.');
     const pixels = await page.$$eval('canvas', all =>
@@ -79,7 +80,7 @@ describe('a page', () => {
     );
     expect(mask).toEqual(await recordedMask('quick'));
     expect(problems).toEqual([]);
-  }, 300_000);
+  });
 
   it("runs README's block", async () => {
     const [block] = blocks(readFileSync(join(ROOT, 'README.md'), 'utf8'), 'html');
@@ -89,12 +90,12 @@ describe('a page', () => {
       'seed: 0': 'seed: 0, numInferenceSteps: 4, numMapsPerMask: 1',
     });
     await page.addScriptTag({ type: 'module', content });
-    await page.waitForSelector('body > img', { timeout: 120_000 });
+    await page.waitForSelector('body > img', { timeout: patience() });
     const size = await page.$eval('body > img', async img => {
       await (img as HTMLImageElement).decode();
       return [(img as HTMLImageElement).naturalWidth, (img as HTMLImageElement).naturalHeight];
     });
     expect(size).toEqual([128, 128]);
     expect(problems).toEqual([]);
-  }, 150_000);
+  });
 });

@@ -84,7 +84,7 @@ describe('the packed tarball', () => {
   it('shows the raw kernels', async () => {
     const { stdout } = await script(`
       import { readFile } from 'node:fs/promises';
-      console.log((await readFile(new URL(import.meta.resolve('pentimento/wgsl/fill.wgsl')), 'utf8')).includes('@compute'));
+      console.log((await readFile(new URL(import.meta.resolve('pentimento/wgsl/copy.wgsl')), 'utf8')).includes('@compute'));
     `);
     expect(stdout).toBe('true\n');
   });

@@ -1,13 +1,14 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { PentimentoError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { DDIMInverseScheduler } from '../../src/schedulers/index.ts';
 import { openPipeline, seeded } from '../support/pipeline.ts';
+import { renewed } from '../support/renewed.ts';
 
 /** Nothing is loaded: every refusal comes before any work on the device. */
 let pipeline: DiffEditPipeline;
-beforeAll(async () => {
+renewed(async () => {
   pipeline = await openPipeline('test/golden/sd1/model', { modelCpuOffload: true });
 });
 afterAll(() => pipeline.dispose());

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { DeviceError, InputError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { RgbImage } from '../../src/io/image.ts';
@@ -11,6 +11,7 @@ import { diskFolder } from '../support/folder.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
 import { openPipeline, picture, seeded } from '../support/pipeline.ts';
+import { renewed } from '../support/renewed.ts';
 
 const golden = loadGolden('sd1');
 const image = picture(golden);
@@ -21,7 +22,7 @@ const [H, W] = [12, 20];
 
 let pipeline: DiffEditPipeline;
 let inverted: NdArray;
-beforeAll(async () => {
+renewed(async () => {
   pipeline = await openPipeline('test/golden/sd1/model');
   inverted = (await pipeline.invert({ ...few, image, prompt: SOURCE, generator: seeded(1) })).latents;
 });

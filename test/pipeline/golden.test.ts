@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { goldenPath } from '../support/checkpoint.ts';
@@ -7,6 +7,7 @@ import { maxError, relativeL2 } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
 import { array, meanError, openPipeline, picture, seeded, wrongPixels } from '../support/pipeline.ts';
+import { renewed } from '../support/renewed.ts';
 
 const SOURCE = 'a bowl of fruits';
 const TARGET = 'a basket of pears';
@@ -24,7 +25,7 @@ describe.each([
   const image = picture(golden);
   const { seed } = golden.json;
   let pipeline: DiffEditPipeline;
-  beforeAll(async () => {
+  renewed(async () => {
     pipeline = await openPipeline(`test/golden/${name}/model`, { dtype });
   });
   afterAll(() => pipeline.dispose());

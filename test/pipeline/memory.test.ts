@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
 import { parseUNetConfig } from '../../src/models/stable-diffusion/index.ts';
@@ -10,6 +10,7 @@ import { type Counter, countDevice } from '../support/counting.ts';
 import { loadGolden } from '../support/golden.ts';
 import { freshGpu } from '../support/gpu.ts';
 import { openPipeline, picture } from '../support/pipeline.ts';
+import { renewed } from '../support/renewed.ts';
 
 const image = picture(loadGolden('sd1'));
 const prompts = { sourcePrompt: 'a bowl of fruits', targetPrompt: 'a basket of pears' };
@@ -17,7 +18,7 @@ const run = { ...prompts, image, numInferenceSteps: 4, numMapsPerMask: 2, seed: 
 
 let gpu: Gpu;
 let counter: Counter;
-beforeAll(async () => {
+renewed(async () => {
   gpu = await freshGpu();
   counter = countDevice(gpu);
 });

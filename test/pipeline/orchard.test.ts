@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { readImage } from '../../src/node/images.ts';
@@ -8,6 +8,7 @@ import { maxError, relativeL2 } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
 import { array, meanError, openPipeline, seeded, wrongPixels } from '../support/pipeline.ts';
+import { renewed } from '../support/renewed.ts';
 
 const golden = loadGolden('orchard/quick');
 const { source, target, seed, steps, maps } = golden.json;
@@ -19,7 +20,7 @@ describe.each(['float32', 'float16'] as const)('the orchard model in %s', dtype 
   const latentError = full ? 1e-3 : 0.1;
   let pipeline: DiffEditPipeline;
   let image: RgbImage;
-  beforeAll(async () => {
+  renewed(async () => {
     // Halves as the library stores them on software adapters; other tests take f16 where the adapter has it.
     const gpu = await testGpu({ half: 'f16-packed' });
     pipeline = await openPipeline('models/orchard/stable-diffusion', { dtype, gpu });

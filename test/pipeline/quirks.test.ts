@@ -1,11 +1,12 @@
 /** The original's slips of docs/parity.md as they are repeated here, and as mendQuirks mends them. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { DDIMInverseScheduler, DDIMScheduler, maskFromMap, regularise } from '../../src/schedulers/index.ts';
 import { maxError } from '../support/close.ts';
 import { loadGolden } from '../support/golden.ts';
 import { openPipeline, picture, seeded } from '../support/pipeline.ts';
+import { renewed } from '../support/renewed.ts';
 
 const SD1 = 'test/golden/sd1/model';
 const SOURCE = 'a bowl of fruits';
@@ -18,7 +19,7 @@ const [H, W] = [12, 20];
 let pipeline: DiffEditPipeline;
 let mended: DiffEditPipeline;
 let inverted: NdArray;
-beforeAll(async () => {
+renewed(async () => {
   pipeline = await openPipeline(SD1);
   mended = await openPipeline(SD1, { mendQuirks: true });
   inverted = (await pipeline.invert({ ...few, image, prompt: SOURCE, generator: seeded(1) })).latents;

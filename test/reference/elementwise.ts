@@ -1,5 +1,5 @@
 /** erf by its series (|x| < 3) or continued fraction, in f64. */
-export function erf(x: number): number {
+function erf(x: number): number {
   const a = Math.abs(x);
   if (a > 6) return Math.sign(x);
   if (a < 3) {
@@ -44,12 +44,4 @@ export function binary(
   f: (a: number, b: number) => number,
 ): Float64Array {
   return Float64Array.from({ length: a.length }, (_, i) => f(a[i], b[at(i)]));
-}
-
-/** value * gelu(gate) of rows of 2 * width. */
-export function geglu(x: ArrayLike<number>, width: number): Float64Array {
-  return Float64Array.from({ length: x.length / 2 }, (_, i) => {
-    const start = Math.floor(i / width) * 2 * width + (i % width);
-    return x[start] * functions.gelu(x[start + width]);
-  });
 }

@@ -1,5 +1,6 @@
 import { create, globals } from 'webgpu';
 import { Gpu, type GpuOptions } from '../../src/gpu/device.ts';
+import { sharedDevices } from './devices.ts';
 
 Object.assign(globalThis, globals);
 const flags = ['enable-dawn-features=allow_unsafe_apis'];
@@ -7,15 +8,12 @@ const flags = ['enable-dawn-features=allow_unsafe_apis'];
 const dawn = create(flags);
 /** Kernels for true f16 are tested where the adapter has it; bare devices and the library's own choice cover packed halves. */
 const F16 = { half: 'f16' } as const;
-const shared = new Map<string, Promise<Gpu>>();
 
 /** A device for tests, one per set of options and process. A missing adapter fails the test. */
 export function testGpu(options: GpuOptions = {}): Promise<Gpu> {
   const key = JSON.stringify(options);
-  const known = shared.get(key);
-  if (known) return known;
-  const made = Gpu.request({ gpu: dawn, ...F16, ...options });
-  shared.set(key, made);
+  const made = sharedDevices.get(key) ?? Gpu.request({ gpu: dawn, ...F16, ...options });
+  sharedDevices.set(key, made);
   return made;
 }
 

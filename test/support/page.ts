@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright';
 import { CHROMIUM_FLAGS, chromiumPath } from './chromium.ts';
+import { patience } from './patience.ts';
 
 const TYPES: Record<string, string> = {
   '.html': 'text/html',
@@ -43,8 +44,13 @@ export async function serve(folders: Readonly<Record<string, string>>): Promise<
 
 /** A page of headless Chromium on SwiftShader; what it prints as an error fails the caller through `problems`. */
 export async function openPage(): Promise<{ browser: Browser; page: Page; problems: string[] }> {
-  const browser = await chromium.launch({ executablePath: chromiumPath(), args: [...CHROMIUM_FLAGS] });
+  const browser = await chromium.launch({
+    executablePath: chromiumPath(),
+    args: [...CHROMIUM_FLAGS],
+    timeout: patience(),
+  });
   const page = await browser.newPage();
+  page.setDefaultTimeout(patience());
   const problems: string[] = [];
   page.on('pageerror', error => problems.push(String(error)));
   page.on('console', message => {

@@ -1,7 +1,8 @@
 import { expect } from 'vitest';
 import { alignUp } from '../../src/core/shape.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
-import type { Family, KernelCall, Storage } from '../../src/kernels/kernel.ts';
+import type { KernelCall, Storage } from '../../src/kernels/kernel.ts';
+import type { Tuning } from '../../src/kernels/op.ts';
 import { expectClose } from './close.ts';
 import { testGpu } from './gpu.ts';
 import { fromHalf, toHalf } from './half.ts';
@@ -42,6 +43,19 @@ export function stored(values: ArrayLike<number>, storage: Storage): Float32Arra
     return new Float32Array(words.map(w => w & 0xffff0000).buffer);
   }
   return fromHalf(toHalf(values));
+}
+
+/** The two kinds of texts that most ops have (docs/decisions/0003). */
+export type Family = 'broadcast' | 'tile';
+
+/** Tuning that takes one family for every op; linear layers by gemm unless asked otherwise. Undefined leaves the choice free. */
+export function force(family: Family | undefined, linear: 'gemm' | 'gemv' = 'gemm'): Tuning | undefined {
+  if (!family) return undefined;
+  const stems = {
+    ...{ linear, conv2d: 'gemm', matmul: 'gemm', attention: 'attention', softmax: 'softmax' },
+    ...{ layerNorm: 'layer-norm', rmsNorm: 'layer-norm', groupNormFinalize: 'group-norm-finalize' },
+  };
+  return { force: Object.fromEntries(Object.entries(stems).map(([op, stem]) => [op, `${stem}-${family}`])) };
 }
 
 /** Where a kernel is tested: a device, a storage form for activations, a family. */

@@ -2,12 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import { register } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import { transform } from 'esbuild';
 
-if (!globalThis.process.env.PENTIMENTO_LOADER) {
-  globalThis.process.env.PENTIMENTO_LOADER = '1';
-  register(import.meta.url);
-}
+// Node loads this file again where the hooks run, in a thread of their own.
+if (isMainThread) register(import.meta.url);
 
 /** Node's load hook. */
 export async function load(url, context, next) {

@@ -1,4 +1,32 @@
 import { tmpdir } from 'node:os';
+import { afterAll, afterEach, vi } from 'vitest';
+import { sharedDevices } from './devices.ts';
+import { patience } from './patience.ts';
+import './dawn-pace.ts';
 
 // Mesa complains on stderr without it.
 process.env.XDG_RUNTIME_DIR ??= tmpdir();
+
+const limit = patience();
+vi.setConfig({ testTimeout: limit, hookTimeout: limit });
+
+afterEach(({ task }) => {
+  if (task.result?.state === 'fail') sharedDevices.clear();
+});
+
+/** Files share a process: what one leaves behind must not be another's failure. */
+afterAll(async () => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+  vi.unstubAllGlobals();
+  for (const [key, made] of [...sharedDevices]) {
+    const gpu = await made.catch(() => undefined);
+    try {
+      gpu?.check('a device that tests share');
+    } catch (error) {
+      sharedDevices.delete(key);
+      throw error;
+    }
+    if (!gpu) sharedDevices.delete(key);
+  }
+});

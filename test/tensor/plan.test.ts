@@ -343,11 +343,11 @@ describe('two plans of one graph', () => {
     );
     const first = await graph.compile();
     const held = counter.liveBytes;
-    const { get } = own.pipelines;
+    const { of } = own.pipelines;
     const { createBindGroup } = own.device;
-    own.pipelines.get = () => Promise.reject(new Error('no pipeline'));
+    own.pipelines.of = () => Promise.reject(new Error('no pipeline'));
     await expect(graph.compile({ fuse: false })).rejects.toThrow('no pipeline');
-    own.pipelines.get = get;
+    own.pipelines.of = of;
     expect(counter.liveBytes).toBe(held);
     own.device.createBindGroup = () => {
       throw new Error('no bind group');

@@ -140,7 +140,7 @@ describe('operations', () => {
 
 describe('weights', () => {
   it('are not there before they are loaded, and are loaded once', async () => {
-    expect(() => new Parameter('unet.conv_in', 'panels', 8, 8, 9).slice).toThrowErrorMatchingInlineSnapshot(
+    expect(() => new Parameter('unet.conv_in', 'matrix', 8, 8, 9).slice).toThrowErrorMatchingInlineSnapshot(
       `[DeviceError: Parameter: the weights are not on the device (unet.conv_in). Call load() on the model before compiling a plan.]`,
     );
     const source = memoryCheckpoint({ weight: { shape: [8, 8], values: randoms(64) } });

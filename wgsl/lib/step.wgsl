@@ -7,10 +7,9 @@ struct Step {
   out_x0: f32, out_eps: f32,     // next latents = out_x0 * x0 + out_eps * eps + sigma * noise
   sigma: f32,
   clip: f32,                     // x0 is clamped to -clip..clip where this is positive
-  noised_x: f32, noised_e: f32,  // add-noise: noised_x * x + noised_e * noise
   map_weight: f32,
   map_first: u32,                // 1: mask-map overwrites instead of adding
   reference: u32,                // index into the reference latents
   history: u32,                  // index into the history
-  unused: u32,
+  unused0: u32, unused1: u32, unused2: u32,
 }

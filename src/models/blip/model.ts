@@ -20,6 +20,6 @@ export class BlipModel extends Module {
     super(w);
     this.config = config;
     this.vision = new BlipVisionModel(w.at('vision_model'), config.vision);
-    this.text = new BlipTextDecoder(w.at('text_decoder'), config.text, config.vision.width);
+    this.text = new BlipTextDecoder(w.at('text_decoder').forRows(1, 64), config.text, config.vision.width);
   }
 }

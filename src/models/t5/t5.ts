@@ -163,7 +163,8 @@ export class T5Model extends Module {
     if (config.tied) w.ignore(/^lm_head\.weight$/); // writers may store the table once more
     const embedding = new Embedding(table, { count: config.vocabulary, width: config.width });
     this.encoder = new T5Encoder(w.at('encoder'), config, embedding);
-    this.decoder = new T5Decoder(w.at('decoder'), config, embedding, config.tied ? table : w.at('lm_head'));
+    const decoder = w.at('decoder').forRows(1, 64);
+    this.decoder = new T5Decoder(decoder, config, embedding, config.tied ? table : w.at('lm_head'));
   }
 }
 

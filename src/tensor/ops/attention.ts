@@ -1,6 +1,6 @@
 /** Attention as a recorded node; the kernel never stores the scores. */
 import { ShapeError } from '../../core/errors.ts';
-import { type AttentionBias, attention as attentionCall } from '../../kernels/attention.ts';
+import { type AttentionBias, type AttentionProblem, attention as attentionCall } from '../../kernels/attention.ts';
 import type { Lowering, Node, Tensor } from '../tensor.ts';
 
 /** Heads side by side in the rows of a tensor, from channel `offset` on. */
@@ -60,7 +60,7 @@ class AttentionNode implements Node {
     const { bias, keyMask, lengths, causal, queryStart } = this.#masks;
     const q = this.#q.tensor;
     const rows = (h: HeadRows) => ({ pitch: h.tensor.pitch, offset: h.offset, storage: l.storage(h.tensor.dtype) });
-    const call = attentionCall(l.caps, {
+    const problem: AttentionProblem = {
       batch: q.dim(0),
       queries: q.dim(1),
       keys: this.#k.tensor.dim(1),
@@ -75,8 +75,8 @@ class AttentionNode implements Node {
       bias: bias && biasOf(bias),
       keyMask: keyMask && { pitch: keyMask.pitch },
       dynamicLength: lengths !== undefined,
-    });
-    l.emit(call, {
+    };
+    l.emit(attentionCall(l.caps, problem, l.tuning), {
       q,
       k: this.#k.tensor,
       v: this.#v.tensor,

@@ -7,9 +7,9 @@ import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
 import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
 import type { Epilogue } from '../../kernels/gemm.ts';
-import { contraction } from '../../kernels/gemv.ts';
 import type { KernelCall } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
+import { linear as linearCall } from '../../kernels/linear.ts';
 import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Lowering, Node, Placed, Tensor } from '../tensor.ts';
@@ -168,24 +168,12 @@ export class ContractionNode implements Node {
     const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
     const y = { pitch: output.pitch, offset: window.first, storage: l.storage(output.dtype) };
     if (conv && !isPointwise(conv)) {
-      return conv2d(l.caps, {
-        ...this.#geometry(conv),
-        input: a.storage,
-        weight: weight.storage,
-        output: y.storage,
-        epilogue,
-      });
+      const storage = { input: a.storage, weight: weight.storage, output: y.storage };
+      return conv2d(l.caps, { ...this.#geometry(conv), ...storage, epilogue }, l.tuning);
     }
-    return contraction(l.caps, {
-      batch: 1,
-      rows: output.rows,
-      columns: window.columns,
-      k: x.pitch,
-      a,
-      b: { layout: 'panels', storage: weight.storage, kTotal: weight.k, kOffset },
-      y,
-      epilogue,
-    });
+    const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
+    const sizes = { batch: 1, rows: output.rows, columns: window.columns, k: x.pitch };
+    return linearCall(l.caps, { ...sizes, a, b, y, epilogue }, l.tuning);
   }
 
   #geometry(conv: NonNullable<ContractionOptions['conv']>): Omit<Conv2dProblem, 'input' | 'weight' | 'output'> {

@@ -65,7 +65,12 @@ class GroupNormNode implements Node {
     const { weight, bias, groups, eps } = this.#options;
     const x = { x1: first, x2: second };
     l.emit(groupNormStats(l.caps, problem), { ...x, partials });
-    l.emit(groupNormFinalize(l.caps, { ...problem, groups, eps }), { partials, weight, bias, scale_shift: scaleShift });
+    l.emit(groupNormFinalize(l.caps, { ...problem, groups, eps }, l.tuning), {
+      partials,
+      weight,
+      bias,
+      scale_shift: scaleShift,
+    });
     const apply = groupNormApply({ ...problem, output: l.storage(this.output.dtype), activation: this.#activation });
     l.emit(apply, { ...x, scale_shift: scaleShift, y: this.output });
   }
@@ -110,10 +115,10 @@ class RowNode implements Node {
     const rows = { rows: this.#x.rows, width: this.#x.width, x, y };
     const buffers = { x: this.#x, y: this.output };
     if (!weight || !bias) {
-      l.emit(softmaxCall(l.caps, { ...rows, scale }), buffers);
+      l.emit(softmaxCall(l.caps, { ...rows, scale }, l.tuning), buffers);
     } else {
       const call = this.kind === 'rms-norm' ? rmsNormCall : layerNormCall;
-      l.emit(call(l.caps, { ...rows, eps }), { ...buffers, weight, bias });
+      l.emit(call(l.caps, { ...rows, eps }, l.tuning), { ...buffers, weight, bias });
     }
   }
 }

@@ -9,7 +9,7 @@ import {
   type RgbImage,
   urlFolder,
 } from 'pentimento';
-import { DispatchList, gemm, type KernelCall, readCaps } from 'pentimento/kernels';
+import { DispatchList, type KernelCall, linear, readCaps } from 'pentimento/kernels';
 import { directory, type NodeGpuOptions, readImage, requestGpu, saveImage } from 'pentimento/node';
 import { openSafetensors, type SafetensorsSource, writeSafetensors } from 'pentimento/safetensors';
 import { DDIMScheduler, Generator, type SchedulerConfig } from 'pentimento/schedulers';
@@ -43,7 +43,7 @@ export const noise: Float32Array = new Generator(0).randn([2]);
 export const given: Partial<SchedulerConfig> = {};
 export const settings: GenerateOptions = { maxNewTokens: 3 };
 export const folder: FolderSource = urlFolder('https://example.org/model');
-export const kernels: readonly unknown[] = [DispatchList, gemm, readCaps];
+export const kernels: readonly unknown[] = [DispatchList, linear, readCaps];
 export const costs = (call: KernelCall): number => call.cost.flops;
 export const refused = (error: unknown): string => (error instanceof InputError ? error.problem : '');
 

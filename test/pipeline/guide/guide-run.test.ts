@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../../src/core/ndarray.ts';
 import type { FolderSource } from '../../../src/core/tensor-source.ts';
 import type { Gpu } from '../../../src/gpu/device.ts';
@@ -13,6 +13,7 @@ import { diskFolder } from '../../support/folder.ts';
 import { freshGpu } from '../../support/gpu.ts';
 import { caption, golden, scene, written } from '../../support/guide.ts';
 import { meanError, wrongPixels } from '../../support/pipeline.ts';
+import { renewed } from '../../support/renewed.ts';
 
 const { source: from, target: to, seed, image: sample } = scene;
 const models = {
@@ -24,7 +25,7 @@ const models = {
 let gpu: Gpu;
 let counter: Counter;
 let image: RgbImage;
-beforeAll(async () => {
+renewed(async () => {
   gpu = await freshGpu();
   counter = countDevice(gpu);
   image = await readImage(new Uint8Array(readFileSync(`models/orchard/samples/${sample}`)));
@@ -58,7 +59,7 @@ describe('the whole guide', () => {
     const pixels = (result.images as NdArray).data;
     expect(meanError(pixels, golden.floats('guide.image').data)).toBeLessThanOrEqual(1 / 255);
     expect(result.seed).toBe(seed);
-  }, 600_000);
+  });
 
   test('holds one network at a time with offload, everything without, and makes the same', async () => {
     const events: GuideEvent[] = [];

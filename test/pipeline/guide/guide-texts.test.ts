@@ -1,14 +1,15 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { generatePrompts, promptRequest } from '../../../src/pipeline/guide/helpers.ts';
 import { T5ForConditionalGeneration } from '../../../src/pipeline/text/t5.ts';
 import { diskFolder } from '../../support/folder.ts';
 import { testGpu } from '../../support/gpu.ts';
 import { scene, texts, written } from '../../support/guide.ts';
 import { seeded } from '../../support/pipeline.ts';
+import { renewed } from '../../support/renewed.ts';
 
 const { source, target, seed } = scene;
 let t5: T5ForConditionalGeneration;
-beforeAll(async () => {
+renewed(async () => {
   t5 = await T5ForConditionalGeneration.fromPretrained(diskFolder('models/orchard/t5'), { gpu: await testGpu() });
 });
 afterAll(() => t5.dispose());

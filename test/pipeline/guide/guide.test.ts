@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../../src/core/ndarray.ts';
 import type { RgbImage } from '../../../src/io/image.ts';
 import { readImage } from '../../../src/node/images.ts';
@@ -8,6 +8,7 @@ import { embedPrompts } from '../../../src/pipeline/diffusion/embed-prompts.ts';
 import { maxError, relativeL2 } from '../../support/close.ts';
 import { golden, scene, written } from '../../support/guide.ts';
 import { array, openPipeline, seeded, wrongPixels } from '../../support/pipeline.ts';
+import { renewed } from '../../support/renewed.ts';
 
 const { source, target, seed, image: sample } = scene;
 const embeds = { source: array(golden, 'guide.source_embeds'), target: array(golden, 'guide.target_embeds') };
@@ -15,7 +16,7 @@ const embeds = { source: array(golden, 'guide.source_embeds'), target: array(gol
 describe('the second half of the guide, each phase fed the recorded one before', () => {
   let pipeline: DiffEditPipeline;
   let image: RgbImage;
-  beforeAll(async () => {
+  renewed(async () => {
     pipeline = await openPipeline('models/orchard/stable-diffusion');
     image = await readImage(new Uint8Array(readFileSync(`models/orchard/samples/${sample}`)));
   });
@@ -38,14 +39,14 @@ describe('the second half of the guide, each phase fed the recorded one before',
     const map = golden.floats('guide.mask_map').data;
     expect(relativeL2(found.map.data, map)).toBeLessThanOrEqual(1e-3);
     expect(wrongPixels(found, { mask: golden.ints('guide.mask').data, map })).toBe(0);
-  }, 600_000);
+  });
 
   test('inverts under the source embedding to the recorded latents', async () => {
     const { latents } = await pipeline.invert({ image, promptEmbeds: embeds.source, generator: seeded(seed) });
     const recorded = golden.floats('guide.inverted');
     expect(latents.shape).toEqual(recorded.shape);
     expect(maxError(latents.data, recorded.data)).toBeLessThanOrEqual(1e-3);
-  }, 600_000);
+  });
 
   test('edits under the target embedding, away from the source one, to the recorded latents and picture', async () => {
     let last: NdArray | undefined;
@@ -63,5 +64,5 @@ describe('the second half of the guide, each phase fed the recorded one before',
     });
     expect(maxError(last?.data ?? [], golden.floats('guide.latents').data)).toBeLessThanOrEqual(1e-3);
     expect(maxError((images as NdArray).data, golden.floats('guide.image').data)).toBeLessThanOrEqual(3 / 255);
-  }, 600_000);
+  });
 });

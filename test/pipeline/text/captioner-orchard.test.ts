@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { readImage } from '../../../src/node/index.ts';
 import type { BlipForConditionalGeneration } from '../../../src/pipeline/text/blip.ts';
 import { openCaptioner } from '../../support/captioner.ts';
 import { goldenPath } from '../../support/checkpoint.ts';
+import { renewed } from '../../support/renewed.ts';
 
 const samples = fileURLToPath(new URL('../../../models/orchard/samples/', import.meta.url));
 const { captions } = JSON.parse(readFileSync(goldenPath('orchard/text.json'), 'utf8')) as {
@@ -18,7 +19,7 @@ test('captions were recorded for every sample picture', () => {
 
 describe.each(['float32', 'float16'] as const)('the embedded captioner in %s', dtype => {
   let blip: BlipForConditionalGeneration;
-  beforeAll(async () => {
+  renewed(async () => {
     blip = await openCaptioner('models/orchard/blip', { dtype });
   });
   afterAll(() => blip.dispose());

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { LogitsProcessor } from '../../../src/generation/index.ts';
 import { T5ForConditionalGeneration, type T5Options } from '../../../src/pipeline/text/t5.ts';
 import { Generator } from '../../../src/schedulers/index.ts';
@@ -8,6 +8,7 @@ import { expectClose, relativeL2 } from '../../support/close.ts';
 import { diskFolder, memoryFolder } from '../../support/folder.ts';
 import { loadGolden } from '../../support/golden.ts';
 import { testGpu } from '../../support/gpu.ts';
+import { renewed } from '../../support/renewed.ts';
 import { rowsOf } from '../../support/t5.ts';
 
 const golden = loadGolden('t5');
@@ -29,7 +30,7 @@ describe.each([
   { name: 'a bare device', bare: true },
 ])('generation on $name', ({ bare }) => {
   let t5: T5ForConditionalGeneration;
-  beforeAll(async () => {
+  renewed(async () => {
     t5 = await open({ bare });
   });
   afterAll(() => t5.dispose());

@@ -1,0 +1,24 @@
+import type { Caps } from '../gpu/caps.ts';
+import { checkGemm, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
+import { GEMV_VARIANTS } from './gemv.ts';
+import type { KernelCall } from './kernel.ts';
+import { callOf, type Op, type Tuning } from './op.ts';
+
+/** Linear layers: gemv for a few rows, gemm for the rest. */
+export const LINEAR: Op<GemmProblem> = {
+  name: 'linear',
+  check: problem => checkGemm('linear', problem),
+  packed: packedOf,
+  variants: [...GEMV_VARIANTS, ...GEMM_VARIANTS],
+};
+
+/**
+ * y = act(scale A B + bias) and what follows it, for packed or plain B. Bindings: a, b, bias, channel_add (which gemv does without),
+ * residual, y; what the epilogue leaves out must still be bound, to b for example.
+ *
+ * @throws ShapeError for sizes that are no positive integers, and pitches, offsets or K off their multiples
+ * @see torch.nn.functional.linear
+ */
+export function linear(caps: Caps, problem: GemmProblem, tuning?: Tuning): KernelCall {
+  return callOf(LINEAR, caps, problem, tuning);
+}

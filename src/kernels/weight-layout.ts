@@ -1,0 +1,97 @@
+/**
+ * In which layout a weight is packed: chosen with the variants that will read it, before it is packed, from the row counts that
+ * its layer will see. One layout serves them all, so that a weight is packed once and held once.
+ */
+import { DeviceError } from '../core/errors.ts';
+import type { Caps } from '../gpu/caps.ts';
+import { CONV2D } from './conv2d.ts';
+import type { Storage } from './kernel.ts';
+import { LINEAR } from './linear.ts';
+import { choose, nameOf, type Op, type PackedLayout, type Tuning } from './op.ts';
+
+/** Row counts of a layer that nobody has said anything of: many, and one at a time. The first is the more important. */
+export const ROW_COUNTS: readonly number[] = [64, 1];
+
+/**
+ * The layout in which an op's weight is packed: of those that some variant reads at every row count, the one whose variant is
+ * chosen for the first row count.
+ *
+ * @param rowCounts rows of the problems that the weight will meet, the most important first
+ * @param problemOf the problem of one row count, with its weights in a layout
+ * @throws DeviceError where no layout serves all row counts, InputError as choose
+ */
+export function weightLayout<P>(
+  op: Op<P>,
+  caps: Caps,
+  rowCounts: readonly number[],
+  problemOf: (rows: number, layout: PackedLayout) => P,
+  tuning?: Tuning,
+): PackedLayout {
+  const readers = op.variants.flatMap(v => (v.weights ? [{ ...v, weights: v.weights }] : []));
+  const able = (rows: number) => readers.filter(v => v.fits(caps, problemOf(rows, v.weights)));
+  const serving = new Set(readers.map(v => v.weights));
+  for (const rows of rowCounts) {
+    const here = new Set(able(rows).map(v => v.weights));
+    for (const layout of serving) if (!here.has(layout)) serving.delete(layout);
+  }
+  const [rows = 1] = rowCounts;
+  const [first] = serving;
+  if (!first) {
+    throw new DeviceError({
+      op: op.name,
+      problem: 'no layout of the weights serves every number of rows on this device',
+      expected: readers.map(v => `${nameOf(v)}: ${v.weights}`),
+      received: rowCounts,
+      fix: 'Use another adapter, or other tuning.',
+    });
+  }
+  // Each sees the problem with the weights in its own layout.
+  const variants = able(rows).map(v => {
+    const own = problemOf(rows, v.weights);
+    return { ...v, fits: () => serving.has(v.weights), rank: () => v.rank?.(caps, own) ?? 0 };
+  });
+  const candidates: Op<P> = { name: op.name, check: () => {}, variants };
+  return choose(candidates, caps, problemOf(rows, first), tuning).weights ?? first;
+}
+
+/** A weight before it is packed: padded sizes, and how its elements are stored. */
+export interface UnpackedWeight {
+  /** Padded outputs. */
+  readonly columns: number;
+  /** Inputs of one tap. */
+  readonly k: number;
+  /** Kernel height times width of a convolution; 1 for linear layers. */
+  readonly taps: number;
+  /** Form in memory. */
+  readonly storage: Storage;
+  /** Whether panels alternate values and gates. */
+  readonly geglu: boolean;
+}
+
+/** The layout of a linear layer's or convolution's weight. @throws as weightLayout */
+export function layoutOfWeight(
+  caps: Caps,
+  weight: UnpackedWeight,
+  rowCounts: readonly number[] = ROW_COUNTS,
+  tuning?: Tuning,
+): PackedLayout {
+  const { columns, k, taps, storage, geglu } = weight;
+  if (taps > 1) {
+    const padding = { top: 0, right: 0, bottom: 0, left: 0 };
+    const column = {
+      images: 1,
+      width: 1,
+      channels: k,
+      outChannels: columns,
+      kernel: [taps, 1],
+      stride: 1,
+      padding,
+    } as const;
+    const storages = { input: 'f32', weight: storage, output: 'f32' } as const;
+    return weightLayout(CONV2D, caps, rowCounts, rows => ({ ...column, ...storages, height: rows + taps - 1 }), tuning);
+  }
+  const sides = { a: { pitch: k, storage: 'f32' }, y: { pitch: columns, storage: 'f32' } } as const;
+  const sizes = { batch: 1, columns, k, epilogue: { geglu } };
+  const problemOf = (rows: number, layout: PackedLayout) => ({ ...sizes, ...sides, rows, b: { layout, storage } });
+  return weightLayout(LINEAR, caps, rowCounts, problemOf, tuning);
+}

@@ -1,0 +1,264 @@
+/** Which variant a problem gets on a device: the table of what is chosen, what tuning may change, and what it may not. */
+import { readdirSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { InputError, ShapeError } from '../../src/core/errors.ts';
+import type { Caps } from '../../src/gpu/caps.ts';
+import { ATTENTION, type AttentionProblem } from '../../src/kernels/attention.ts';
+import { CONV2D, type Conv2dProblem } from '../../src/kernels/conv2d.ts';
+import { GEMM_TILE, type GemmProblem } from '../../src/kernels/gemm.ts';
+import { GROUP_NORM_FINALIZE, type GroupNormFinalizeProblem } from '../../src/kernels/group-norm-finalize.ts';
+import { LAYER_NORM, type LayerNormProblem, RMS_NORM } from '../../src/kernels/layer-norm.ts';
+import { LINEAR, linear } from '../../src/kernels/linear.ts';
+import { MATMUL, type MatmulProblem } from '../../src/kernels/matmul.ts';
+import { callOf, choose, type Op, type Tuning, type Variant } from '../../src/kernels/op.ts';
+import { checkTuning, OPS } from '../../src/kernels/registry.ts';
+import { SOFTMAX, type SoftmaxProblem } from '../../src/kernels/softmax.ts';
+import { testGpu } from '../support/gpu.ts';
+import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
+
+const base = { half: 'f16', maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 30, maxWorkgroups: 65535 } as Caps;
+/** A device of each class. */
+const DEVICES = {
+  lavapipe: { ...base, software: true, subgroupSize: 8, half: 'f16-packed' },
+  swiftshader: { ...base, software: true, subgroupSize: 4, half: 'f16-packed' },
+  'software without subgroups': { ...base, software: true, subgroupSize: 0, half: 'f16-packed' },
+  'software with wide subgroups': { ...base, software: true, subgroupSize: 32 },
+  'a GPU with f16': { ...base, software: false, subgroupSize: 32 },
+  'a GPU with subgroups of 16': { ...base, software: false, subgroupSize: 16 },
+  'a bare GPU': { ...base, software: false, subgroupSize: 0, half: 'f16-packed' },
+} as const satisfies Record<string, Caps>;
+
+const side = { pitch: 64, storage: 'f32' } as const;
+function rows(count: number, change: Partial<GemmProblem> = {}): GemmProblem {
+  const b = { layout: 'panels', storage: 'f32' } as const;
+  return { ...{ batch: 1, rows: count, columns: 64, k: 64, a: side, y: side }, b, ...change };
+}
+const padding = { top: 1, right: 1, bottom: 1, left: 1 };
+const CONV: Conv2dProblem = {
+  ...{ images: 1, height: 8, width: 8, channels: 64, outChannels: 64, kernel: [3, 3], stride: 1, padding },
+  ...({ input: 'f32', weight: 'f32', output: 'f32' } as const),
+};
+/** One pixel, each for itself: as few rows as a linear layer may have, and still a convolution. */
+const POINT: Conv2dProblem = {
+  ...CONV,
+  ...{ height: 1, width: 1, kernel: [1, 1], padding: { top: 0, right: 0, bottom: 0, left: 0 } },
+};
+const PRODUCT: MatmulProblem = { batch: 1, rows: 1, columns: 64, k: 64, a: 'f32', b: 'f32', y: 'f32' };
+const HEADS: AttentionProblem = {
+  ...{ batch: 1, heads: 1, queries: 8, keys: 8, headWidth: 64, scale: 1 },
+  ...{ q: side, k: side, v: side, out: side },
+};
+const NORM: LayerNormProblem = { rows: 8, width: 64, eps: 1e-5, x: side, y: side };
+const GROUPS: GroupNormFinalizeProblem = {
+  ...{ images: 1, pixels: 64, sources: [{ channels: 64, pitch: 64 }], groups: 8, eps: 1e-5 },
+};
+const SCORES: SoftmaxProblem = { rows: 8, width: 64, x: side, y: side };
+
+/** What every class of device gets, op by op. */
+function choices(caps: Caps): Record<string, string> {
+  const stem = <P>(op: Op<P>, problem: P) => choose(op, caps, problem).stem;
+  return {
+    'linear, rows 1, 4, 5, 16, 17': [1, 4, 5, 16, 17].map(n => stem(LINEAR, rows(n))).join(' '),
+    'linear, 1 row with a gate': stem(LINEAR, rows(1, { epilogue: { geglu: true } })),
+    'linear, 1 row of plain b': stem(LINEAR, rows(1, { b: { layout: 'plain', storage: 'f32', pitch: 64 } })),
+    'linear, 2 batches of 1 row': stem(LINEAR, rows(1, { batch: 2 })),
+    'conv2d, 3 x 3 and a single pixel': `${stem(CONV2D, CONV)} ${stem(CONV2D, POINT)}`,
+    'matmul, 1 row': stem(MATMUL, PRODUCT),
+    'attention, 8 queries and 1': `${stem(ATTENTION, HEADS)} ${stem(ATTENTION, { ...HEADS, queries: 1 })}`,
+    'norms of rows': `${stem(LAYER_NORM, NORM)} ${stem(RMS_NORM, NORM)}`,
+    'norms of groups': stem(GROUP_NORM_FINALIZE, GROUPS),
+    softmax: stem(SOFTMAX, SCORES),
+  };
+}
+
+const BROADCAST = {
+  'linear, rows 1, 4, 5, 16, 17': 'gemv-broadcast gemv-broadcast gemm-broadcast gemm-broadcast gemm-broadcast',
+  'linear, 1 row with a gate': 'gemm-broadcast',
+  'linear, 1 row of plain b': 'gemm-broadcast',
+  'linear, 2 batches of 1 row': 'gemm-broadcast',
+  'conv2d, 3 x 3 and a single pixel': 'gemm-broadcast gemm-broadcast',
+  'matmul, 1 row': 'gemm-broadcast',
+  'attention, 8 queries and 1': 'attention-broadcast attention-broadcast',
+  'norms of rows': 'layer-norm-broadcast layer-norm-broadcast',
+  'norms of groups': 'group-norm-finalize-broadcast',
+  softmax: 'softmax-broadcast',
+};
+const TILE = {
+  'linear, rows 1, 4, 5, 16, 17': 'gemv-tile gemv-tile gemv-tile gemv-tile gemm-tile',
+  'linear, 1 row with a gate': 'gemm-tile',
+  'linear, 1 row of plain b': 'gemm-tile',
+  'linear, 2 batches of 1 row': 'gemm-tile',
+  'conv2d, 3 x 3 and a single pixel': 'gemm-tile gemm-tile',
+  'matmul, 1 row': 'gemm-tile',
+  'attention, 8 queries and 1': 'attention-tile attention-tile',
+  'norms of rows': 'layer-norm-tile layer-norm-tile',
+  'norms of groups': 'group-norm-finalize-tile',
+  softmax: 'softmax-tile',
+};
+
+describe('a device gets', () => {
+  it.each([
+    ['lavapipe', BROADCAST],
+    ['swiftshader', BROADCAST],
+    ['software without subgroups', TILE],
+    ['software with wide subgroups', TILE],
+    ['a GPU with f16', TILE],
+    ['a GPU with subgroups of 16', TILE],
+    ['a bare GPU', TILE],
+  ] as const)('%s: the variants of the table', (name, table) => {
+    expect(choices(DEVICES[name])).toEqual(table);
+  });
+
+  it('the same whether tuning is left out or empty', () => {
+    for (const caps of Object.values(DEVICES)) {
+      for (const tuning of [undefined, {}, { force: {} }, { table: [] }]) {
+        expect(choose(LINEAR, caps, rows(3), tuning)).toBe(choose(LINEAR, caps, rows(3)));
+      }
+    }
+  });
+
+  it('every kernel that exists twice', () => {
+    const twice = readdirSync('wgsl')
+      .map(name => name.replace('.wgsl', ''))
+      .filter(stem => /-(broadcast|tile)$/.test(stem));
+    expect(new Set(OPS.flatMap(op => op.variants.map(v => v.stem)))).toEqual(new Set(twice));
+    expect(new Set(OPS.map(op => op.name)).size).toBe(OPS.length);
+  });
+
+  it('calls that carry the stem of their variant, with its tiles as constants', () => {
+    for (const caps of Object.values(DEVICES)) {
+      for (const variant of LINEAR.variants.filter(v => v.fits(caps, rows(4)))) {
+        const tiles = variant.tiles(caps, rows(4));
+        const call = callOf(LINEAR, caps, rows(4), { force: { linear: variant.stem } });
+        expect(call.kernel).toBe(variant.stem);
+        expect(call.values).toMatchObject(tiles);
+      }
+    }
+  });
+});
+
+describe('tuning', () => {
+  const lavapipe: Caps = DEVICES.lavapipe;
+  const nvidia: Caps = DEVICES['a GPU with f16'];
+  const stem = (count: number, tuning: Tuning, caps = lavapipe) => choose(LINEAR, caps, rows(count), tuning).stem;
+
+  it('forces a variant before all else', () => {
+    const table = [{ op: 'linear', variant: 'gemm-broadcast' }];
+    expect(stem(1, { force: { linear: 'gemv-tile' }, table })).toBe('gemv-tile');
+    expect(stem(1, { force: { softmax: 'softmax-tile' } })).toBe('gemv-broadcast');
+    expect(stem(1, { force: { linear: 'gemv-broadcast' } }, DEVICES['a GPU with subgroups of 16'])).toBe(
+      'gemv-broadcast',
+    );
+  });
+
+  it('refuses a forced variant that cannot run the problem, or that there is not', () => {
+    expect(() => stem(17, { force: { linear: 'gemv-tile' } })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got gemv-tile (tuning.force.linear). Force one of these, or leave it out.]`,
+    );
+    expect(() => stem(1, { force: { linear: 'gemm-broadcast' } }, nvidia)).toThrow(InputError);
+    expect(() => stem(1, { force: { linear: 'gemm-tiles' } })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: linear: there is no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got gemm-tiles (tuning.force.linear). Force one of these, or leave it out.]`,
+    );
+  });
+
+  it('takes the first measured choice that matches and fits, and else the rank', () => {
+    const table = [
+      { op: 'conv2d', variant: 'gemm-tile' },
+      { op: 'linear', where: { rows: [1, 2], columns: [64, 64] }, variant: 'gemm-tile' },
+      { op: 'linear', where: { rows: [17, 99] }, variant: 'gemv-tile' }, // cannot: passed over
+      { op: 'linear', where: { rows: [2, 99] }, variant: 'gemv-tile' },
+      { op: 'linear', where: { depth: [0, 99] }, variant: 'gemm-tile' }, // no such number: never
+    ] as const;
+    expect([1, 2, 3, 16, 17].map(count => stem(count, { table }))).toEqual([
+      ...['gemm-tile', 'gemm-tile', 'gemv-tile', 'gemv-tile', 'gemm-broadcast'],
+    ]);
+    expect(choose(CONV2D, lavapipe, CONV, { table }).stem).toBe('gemm-tile');
+  });
+
+  it('is refused by name before a plan is made, where it speaks of what there is not', () => {
+    expect(() =>
+      checkTuning({ force: { linear: 'gemm-tile' }, table: [{ op: 'softmax', variant: 'softmax-tile' }] }),
+    ).not.toThrow();
+    expect(() => checkTuning({ force: { lineal: 'gemm-tile' } })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: checkTuning: there is no such op with variants: expected [linear, conv2d, matmul, attention, layerNorm, rmsNorm, groupNormFinalize, softmax], got lineal (tuning.force.lineal). Correct the name.]`,
+    );
+    expect(() =>
+      checkTuning({ table: [{ op: 'linear', variant: 'softmax-tile' }] }),
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: checkTuning: 'linear' has no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got softmax-tile (tuning.table[0]). Correct the name.]`,
+    );
+  });
+});
+
+describe('an op of any kind', () => {
+  interface Problem {
+    readonly rows: number;
+    readonly packed?: 'panels' | 'rows';
+  }
+  function plant(stem: string, weights: 'panels' | 'rows', most: number, rank: number): Variant<Problem> {
+    return {
+      ...{ stem, weights, tiles: () => ({ ROWS: most }), rank: () => rank },
+      fits: (_, p) => p.rows <= most,
+      call: () => ({ ...linear(DEVICES.lavapipe, rows(1)), kernel: stem }),
+    };
+  }
+  const op: Op<Problem> = {
+    name: 'planted',
+    check: ({ rows: count }) => {
+      if (count < 1) throw new ShapeError({ op: 'planted', problem: 'no rows', received: count });
+    },
+    packed: p => p.packed,
+    variants: [plant('many', 'panels', 1000, 1), plant('few', 'rows', 4, 0), plant('twin', 'rows', 4, 0)],
+  };
+  const caps: Caps = DEVICES.lavapipe;
+
+  it('gives the lowest rank that fits, of equals the first', () => {
+    expect([1, 4, 5].map(count => choose(op, caps, { rows: count }).stem)).toEqual(['few', 'few', 'many']);
+  });
+
+  it('keeps to the layout in which the weights lie already, forced or not', () => {
+    expect(choose(op, caps, { rows: 1, packed: 'panels' }).stem).toBe('many');
+    expect(choose(op, caps, { rows: 1, packed: 'rows' }, { table: [{ op: 'planted', variant: 'many' }] }).stem).toBe(
+      'few',
+    );
+    const force = { planted: 'many' };
+    expect(() => choose(op, caps, { rows: 1, packed: 'rows' }, { force })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: planted: the forced variant cannot run this problem on this device: expected [few, twin], got many (tuning.force.planted). Force one of these, or leave it out.]`,
+    );
+  });
+
+  it('says so where nothing can run, and checks the problem before it chooses', () => {
+    expect(() => choose(op, caps, { rows: 5, packed: 'rows' })).toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: planted: no variant can run this problem on this device: expected [many, few, twin]. Use another adapter, or weights packed in another layout.]`,
+    );
+    expect(() => callOf(op, caps, { rows: 0 }, { force: { planted: 'none' } })).toThrow('planted: no rows');
+  });
+});
+
+describe('a tile of another size', () => {
+  it.each([
+    { ROWS: 32, COLUMNS: 64 },
+    { ROWS: 128, COLUMNS: 32 },
+    { ROWS: 32, COLUMNS: 96 },
+  ])('$ROWS x $COLUMNS of gemm-tile needs no other text, and gives the same bits', async tiles => {
+    const gpu = await testGpu({ bare: true });
+    const other: Op<GemmProblem> = { ...LINEAR, variants: [{ ...GEMM_TILE, tiles: () => tiles }] };
+    const same: Op<GemmProblem> = { ...LINEAR, variants: [GEMM_TILE] };
+    const size = { rows: 131, columns: 104, k: 40 };
+    const a = { pitch: size.k, storage: 'f32' } as const;
+    const y = { pitch: size.columns, storage: 'f32' } as const;
+    const b = { layout: 'panels', storage: 'f32' } as const;
+    const problem: GemmProblem = { batch: 1, ...size, a, b, y, epilogue: { residual: true } };
+    const operands: Record<string, Operand> = {
+      a: { storage: 'f32', values: randoms(size.rows * size.k, 1) },
+      b: { storage: 'f32', values: randoms(128 * size.k, 2) },
+      bias: { storage: 'f32', values: randoms(128, 3) },
+      channel_add: { storage: 'f32', values: [0] },
+      residual: { storage: 'f32', values: randoms(size.rows * size.columns, 4) },
+      y: { storage: 'f32', size: size.rows * size.columns },
+    };
+    const [one, two] = [callOf(same, gpu.caps, problem), callOf(other, gpu.caps, problem)];
+    expect(two.tiles).not.toBe(one.tiles);
+    expect((await runKernel(gpu, two, operands)).y).toEqual((await runKernel(gpu, one, operands)).y);
+  });
+});

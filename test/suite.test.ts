@@ -1,0 +1,31 @@
+/** The suite itself: what names files or npm scripts names ones that exist, and no test sets a time limit by the clock alone. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { LONG } from './support/sequencer.ts';
+
+const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .filter(name => name.endsWith('.test.ts'))
+  .map(name => join('test', name));
+
+it('the files that begin first exist', () => {
+  expect(LONG.filter(name => !tests.includes(name))).toEqual([]);
+});
+
+it('the passes name files and folders that exist', () => {
+  const named = readFileSync('scripts/test.mjs', 'utf8').match(/'test\/[^']*'/g) ?? [];
+  expect(named.length).toBeGreaterThan(8);
+  expect(named.map(name => name.slice(1, -1)).filter(name => !existsSync(name))).toEqual([]);
+});
+
+it('the checks are npm scripts', async () => {
+  // @ts-expect-error plain Node, without types
+  const { CHECKS } = await import('../scripts/checks.mjs');
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
+  expect((CHECKS as string[]).filter(name => !(name in scripts))).toEqual([]);
+});
+
+it('no test has a time limit of its own in seconds', () => {
+  const fixed = tests.filter(name => /^\s*\},? *\d[\d_]*,?\s*\)?;?$|\btimeout: *\d/m.test(readFileSync(name, 'utf8')));
+  expect(fixed).toEqual([]);
+});

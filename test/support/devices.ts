@@ -1,0 +1,7 @@
+import type { Gpu } from '../../src/gpu/device.ts';
+
+/**
+ * The devices that the test files of one process share, by their options: pipelines are built once. test/support/setup.ts gives
+ * them up after a test that failed, since it may have left them lost or busy.
+ */
+export const sharedDevices = new Map<string, Promise<Gpu>>();

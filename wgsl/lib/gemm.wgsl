@@ -1,0 +1,72 @@
+// gemm: what the texts of a product share: the uniform block, the place of a tile, where a row of A starts, and what follows a sum.
+// The kernel declares CONV and the bindings a, bias, channel_add, residual and y.
+
+struct Params {
+  first_tile: u32, end_tile: u32,
+  rows: u32,            // of one batch
+  row_tiles: u32,
+  column_tiles: u32,
+  columns4: u32,        // columns of y with padding, in vec4
+  k: u32,               // length of the K axis in one tap: the padded channels
+  a_pitch: u32, a_offset: u32, a_batch: u32, a_base: u32,
+  k_stride: u32, panel_stride: u32, panel_width: u32, b_batch: u32, b_offset: u32,  // vec4
+  y_pitch: u32, y_offset: u32, y_batch: u32, y_base: u32,            // vec4
+  rows_per_image: u32, channel_pitch: u32,                           // vec4
+  scale: f32,
+  taps_x: u32, taps_y: u32, stride: u32, pad_top: u32, pad_left: u32,
+  in_w: u32, in_h: u32, out_w: u32, out_h: u32,
+  grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
+  has_bias: u32, has_channel_add: u32,
+  has_residual: u32,    // 1: added, 2: multiplied
+  tile_rows: u32,       // rows of a tile again: no constant, so that a loop over finished rows stays a loop
+}
+
+// What a workgroup makes: tiles count columns fastest, then rows, then batches.
+struct TilePlace { column_tile: u32, row_tile: u32, batch: u32 }
+
+fn place_of(tile: u32) -> TilePlace {
+  return TilePlace(tile % p.column_tiles, tile / p.column_tiles % p.row_tiles, tile / p.column_tiles / p.row_tiles);
+}
+
+fn bias_at(column: u32) -> vec4f {
+  if (p.has_bias == 0u) { return vec4f(0.0); }
+  return bias[column];
+}
+
+// Where row `row` of A starts for tap (kx, ky), in vec4; not valid where the tap falls outside the picture.
+struct RowStart { at: u32, valid: bool }
+
+fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
+  if (!CONV) {
+    let inside = min(row, p.rows - 1u);
+    return RowStart((batch * p.a_batch + inside * p.a_pitch + p.a_offset - p.a_base) >> 2u, true);
+  }
+  let pixel = min(row, p.rows - 1u);
+  let ox = pixel % p.out_w;
+  let line = pixel / p.out_w;
+  let oy = line % p.out_h;
+  let image = line / p.out_h;
+  var ix = ox * p.stride + kx - p.pad_left;  // wraps to a huge number where negative
+  var iy = oy * p.stride + ky - p.pad_top;
+  let valid = ix < (p.in_w << p.grow) && iy < (p.in_h << p.grow);
+  ix = select(0u, ix >> p.grow, valid);
+  iy = select(min((oy * p.stride) >> p.grow, p.in_h - 1u), iy >> p.grow, valid);  // stays inside the bound window
+  return RowStart((((image * p.in_h + iy) * p.in_w + ix) * p.a_pitch + p.a_offset - p.a_base) >> 2u, valid);
+}
+
+// One vec4 of a row of A, zeros outside the picture.
+fn row_values(start: RowStart, at: u32) -> vec4f {
+  let values = input_load(a[start.at + at]);
+  if (!CONV) { return values; }
+  return select(vec4f(0.0), values, start.valid);
+}
+
+// Stores one vec4 of a row of y behind the activation: channel_add and residual follow.
+fn finish(row: u32, batch: u32, column: u32, activated: vec4f) {
+  var v = activated;
+  let at = batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base;
+  if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
+  if (p.has_residual == 1u) { v += output_load(residual[at]); }
+  if (p.has_residual == 2u) { v *= output_load(residual[at]); }
+  y[at] = output_store(v);
+}
