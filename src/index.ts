@@ -175,6 +175,7 @@ export type {
   InvertArgs,
   MaskOutput,
   PasteBack,
+  PromptEmbeddings,
   RunArgs,
   RunOutput,
 } from './pipeline/diffedit/types.ts';
@@ -250,6 +251,7 @@ export {
   makeBetas,
   maskFromMap,
   type NoiseMix,
+  type NoisyMix,
   type PredictionType,
   type RegulariseOptions,
   randnBatch,

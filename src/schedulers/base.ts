@@ -12,7 +12,9 @@ const f32 = Math.fround;
 
 /** Weights of x_t = sample * x0 + noise * n. */
 export interface NoiseMix {
+  /** Of the clean sample, 0 to 1. */
   readonly sample: number;
+  /** Of the noise, 0 to 1. */
   readonly noise: number;
 }
 

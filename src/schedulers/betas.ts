@@ -12,11 +12,17 @@ export type BetaSchedule = 'linear' | 'scaled_linear' | 'squaredcos_cap_v2';
 
 /** What defines the betas; the fields mean what they mean in a scheduler's config. */
 export interface BetaOptions {
+  /** How beta grows with the timestep. */
   readonly betaSchedule: BetaSchedule;
+  /** First beta, in (0, 1); without part in 'squaredcos_cap_v2'. */
   readonly betaStart: number;
+  /** Last beta, in (0, 1); without part in 'squaredcos_cap_v2'. */
   readonly betaEnd: number;
+  /** T, the number of betas. */
   readonly numTrainTimesteps: number;
+  /** The betas themselves, at least T of them, instead of a schedule. */
   readonly trainedBetas: readonly number[] | null;
+  /** Shifts and scales so that the last timestep holds no signal. */
   readonly rescaleBetasZeroSnr: boolean;
 }
 

@@ -30,6 +30,7 @@ export {
   type ApplyOptions,
   applyStep,
   type Mix,
+  type NoisyMix,
   type StepCoefficients,
   type StepResult,
   type Threshold,

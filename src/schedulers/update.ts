@@ -13,13 +13,23 @@ const f32 = Math.fround;
 
 /** A value made of sample x and model output e: sample * x + output * e. */
 export interface Mix {
+  /** Weight of x. */
   readonly sample: number;
+  /** Weight of e. */
   readonly output: number;
+}
+
+/** A mix with fresh noise n: sample * x + output * e + noise * n. */
+export interface NoisyMix extends Mix {
+  /** Weight of n; 0 for deterministic steps. */
+  readonly noise: number;
 }
 
 /** Dynamic thresholding: clamp at the quantile `ratio` of the magnitudes, itself clamped to [1, maxValue], then divide. */
 export interface Threshold {
+  /** The quantile, 0 to 1. */
   readonly ratio: number;
+  /** Upper bound of the clamp, >= 1. */
   readonly maxValue: number;
 }
 
@@ -29,6 +39,7 @@ export interface Threshold {
  * x' = sqrt(alphaPrev) * x0 + direction * eps + sigma * n.
  */
 export interface StepCoefficients {
+  /** What the model output e means. */
   readonly predictionType: PredictionType;
   /** Signal level that the sample is taken to have: acp in [0, 1]. */
   readonly alphaT: number;
@@ -49,11 +60,12 @@ export interface StepCoefficients {
   /** Dynamic thresholding of x0, or null; excludes clip. */
   readonly threshold: Threshold | null;
   /** x' = sample * x + output * e + noise * n; null where x0 is clipped or thresholded. */
-  readonly linear: (Mix & { readonly noise: number }) | null;
+  readonly linear: NoisyMix | null;
 }
 
 /** What one step returns, both with the sample's shape. */
 export interface StepResult {
+  /** x', the sample at the step's other level. */
   readonly prevSample: NdArray;
   /** The predicted clean sample x0, clipped or thresholded where the config says so. */
   readonly predOriginalSample: NdArray;

@@ -247,7 +247,7 @@ export type Settled<M extends Method> = ArgumentsOf[M] & {
 };
 
 /** What is known of an argument, by a name that may be none. */
-export function argumentOf(name: string): Argument | undefined {
+function argumentOf(name: string): Argument | undefined {
   return Object.hasOwn(ARGUMENTS, name) ? ARGUMENTS[name as ArgumentName] : undefined;
 }
 

@@ -36,6 +36,7 @@ import type {
   InversionOutput,
   InvertArgs,
   MaskOutput,
+  PromptEmbeddings,
   RunArgs,
   RunOutput,
 } from './types.ts';
@@ -44,12 +45,19 @@ export type { PretrainedOptions } from './pretrained-options.ts';
 
 /** Edits pictures with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a device. */
 export class DiffEditPipeline extends PretrainedModel {
+  /** Of mask and edit; a call that is accepted sets its timesteps. */
   readonly scheduler: DDIMScheduler;
+  /** Of the inversion; likewise. */
   readonly inverseScheduler: DDIMInverseScheduler;
   /** Pixels behind one latent side. */
   readonly vaeScaleFactor: number;
   /** The size in pixels that the model was trained on. */
-  readonly defaultSize: { readonly width: number; readonly height: number };
+  readonly defaultSize: {
+    /** In pixels. */
+    readonly width: number;
+    /** In pixels. */
+    readonly height: number;
+  };
   readonly #device: DeviceModel<StableDiffusionNetworks>;
   readonly #home: RequestHome;
 
@@ -152,11 +160,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * @returns [B * numImagesPerPrompt, L, D] each
    * @see diffusers StableDiffusionDiffEditPipeline.encode_prompt
    */
-  encodePrompt(
-    prompt: Prompt,
-    options: EncodePromptOptions = {},
-  ): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> {
-    const work = async (call: DeviceCall): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> => {
+  encodePrompt(prompt: Prompt, options: EncodePromptOptions = {}): Promise<PromptEmbeddings> {
+    const work = async (call: DeviceCall): Promise<PromptEmbeddings> => {
       const { prompts, copies } = encodeRequest(prompt, options, this.#home);
       const { positive, negative } = await this.#home.model.prompts.encode(call, prompts);
       const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
@@ -175,6 +180,7 @@ export class DiffEditPipeline extends PretrainedModel {
     this.#home.model.autoencoder.slicing = true;
   }
 
+  /** Decodes pictures of a batch together again. */
   disableVaeSlicing(): void {
     this.#home.model.autoencoder.slicing = false;
   }
@@ -189,6 +195,7 @@ export class DiffEditPipeline extends PretrainedModel {
     this.#home.model.autoencoder.tile('enableVaeTiling', sizes);
   }
 
+  /** Encodes and decodes pictures whole again. */
   disableVaeTiling(): void {
     this.#home.model.autoencoder.tiling = undefined;
   }

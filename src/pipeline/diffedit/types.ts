@@ -23,7 +23,7 @@ export interface CommonArgs extends CallOptions {
 
 /** Options of `encodePrompt`. */
 export interface EncodePromptOptions extends CommonArgs {
-  /** Default ''. */
+  /** What the prompts are pushed away from; default ''. */
   readonly negativePrompt?: Prompt | undefined;
   /** How often each row is repeated; default 1. */
   readonly numImagesPerPrompt?: number | undefined;
@@ -31,17 +31,33 @@ export interface EncodePromptOptions extends CommonArgs {
   readonly clipSkip?: number | undefined;
 }
 
+/** Result of `encodePrompt`, as the other methods take it: [B * numImagesPerPrompt, L, D] each. */
+export interface PromptEmbeddings {
+  /** Of the prompts. */
+  readonly promptEmbeds: NdArray;
+  /** Of the negatives, '' where there was none. */
+  readonly negativePromptEmbeds: NdArray;
+}
+
 /** Arguments of `generateMask`. */
 export interface GenerateMaskArgs extends CommonArgs {
+  /** One picture, or one for each prompt; arrays [N, 4, H, W] are latents. */
   readonly image: PictureInput;
+  /** What the picture shall show; this or its embeddings. */
   readonly targetPrompt?: Prompt | undefined;
+  /** Of the target, with guidance; default empty. */
   readonly targetNegativePrompt?: Prompt | undefined;
-  /** [B, L, D] */
+  /** [B, L, D], instead of targetPrompt. */
   readonly targetPromptEmbeds?: NdArray | undefined;
+  /** [B, L, D], instead of targetNegativePrompt. */
   readonly targetNegativePromptEmbeds?: NdArray | undefined;
+  /** What the picture shows; this or its embeddings. */
   readonly sourcePrompt?: Prompt | undefined;
+  /** Of the source, with guidance; default empty. */
   readonly sourceNegativePrompt?: Prompt | undefined;
+  /** [B, L, D], instead of sourcePrompt. */
   readonly sourcePromptEmbeds?: NdArray | undefined;
+  /** [B, L, D], instead of sourceNegativePrompt. */
   readonly sourceNegativePromptEmbeds?: NdArray | undefined;
   /** Noisy copies that are compared; default 10. */
   readonly numMapsPerMask?: number | undefined;
@@ -49,21 +65,21 @@ export interface GenerateMaskArgs extends CommonArgs {
   readonly maskEncodeStrength?: number | undefined;
   /** Differences are cut at this many times their mean; default 3. */
   readonly maskThresholdingRatio?: number | undefined;
-  /** Default 50. */
+  /** N of the whole schedule, 1 to the training timesteps; default 50. */
   readonly numInferenceSteps?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
   /** 'pil' adds pictures of latent size; anything else changes nothing. Default 'np'. */
   readonly outputType?: OutputType | undefined;
-  /** The cut and scaled map in [0, 1] instead of zeros and ones. Extra. */
+  /** The cut and scaled map in [0, 1] instead of zeros and ones; default false. Extra. */
   readonly continuous?: boolean | undefined;
   /** Where the scaled map becomes 1, between 0 and 1; default 0.5. Extra. */
   readonly threshold?: number | undefined;
-  /** Latent pixels by which the mask grows. Extra. */
+  /** Latent pixels by which the mask grows; default 0. Extra. */
   readonly dilate?: number | undefined;
-  /** Latent pixels by which the mask shrinks, before it grows. Extra. */
+  /** Latent pixels by which the mask shrinks, before it grows; default 0. Extra. */
   readonly erode?: number | undefined;
-  /** Sigma in latent pixels of a blur, last; the result is no longer only 0 and 1. Extra. */
+  /** Sigma in latent pixels of a blur, last; the result is no longer only 0 and 1. Default 0. Extra. */
   readonly blur?: number | undefined;
 }
 
@@ -79,32 +95,37 @@ export interface MaskOutput {
 
 /** Arguments of `invert`. */
 export interface InvertArgs extends CommonArgs {
+  /** What the picture shows; this or its embeddings. */
   readonly prompt?: Prompt | undefined;
+  /** One picture, or one for each prompt; arrays [N, 4, H, W] are latents. */
   readonly image: PictureInput;
-  /** Default 50. */
+  /** N of the whole schedule, 1 to the training timesteps; default 50. */
   readonly numInferenceSteps?: number | undefined;
   /** Share of the steps that is done, 0 to 1; default 0.8. */
   readonly inpaintStrength?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
+  /** With guidance; default empty. */
   readonly negativePrompt?: Prompt | undefined;
   /** [B, L, D] */
   readonly promptEmbeds?: NdArray | undefined;
+  /** [B, L, D], instead of negativePrompt. */
   readonly negativePromptEmbeds?: NdArray | undefined;
   /** Also returns what the latents of every step look like. */
   readonly decodeLatents?: boolean | undefined;
   /** Of the decoded latents: 'pil' pictures, anything else an array [B * T, H, W, 3]. Default 'pil'. */
   readonly outputType?: OutputType | undefined;
+  /** Told of every callbackSteps-th step. */
   readonly callback?: StepCallback | undefined;
-  /** Default 1. */
+  /** How many steps lie between two calls of `callback`; default 1. */
   readonly callbackSteps?: number | undefined;
-  /** Default 20. */
+  /** Weight of the auto-correlation term of the regularisation; default 20. */
   readonly lambdaAutoCorr?: number | undefined;
-  /** Default 20. */
+  /** Weight of the divergence term of the regularisation; default 20. */
   readonly lambdaKl?: number | undefined;
   /** Rounds of noise regularisation a step; default 0, none. */
   readonly numRegSteps?: number | undefined;
-  /** Default 5. */
+  /** Rolls of the auto-correlation a round; default 5. */
   readonly numAutoCorrRolls?: number | undefined;
 }
 
@@ -118,6 +139,7 @@ export interface InversionOutput {
 
 /** Arguments of `edit`. */
 export interface EditArgs extends CommonArgs {
+  /** What the changed region shall show; this or its embeddings. */
   readonly prompt?: Prompt | undefined;
   /** Of latent size; white, or 1, is what changes. */
   readonly maskImage: MaskInput;
@@ -129,8 +151,9 @@ export interface EditArgs extends CommonArgs {
   readonly numInferenceSteps?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
+  /** What it shall not show, with guidance; default empty. */
   readonly negativePrompt?: Prompt | undefined;
-  /** Default 1. */
+  /** Pictures for each prompt; default 1. */
   readonly numImagesPerPrompt?: number | undefined;
   /** Share of fresh noise a step, 0 (DDIM) to 1 (DDPM); default 0. */
   readonly eta?: number | undefined;
@@ -138,11 +161,13 @@ export interface EditArgs extends CommonArgs {
   readonly latents?: unknown;
   /** [B, L, D] */
   readonly promptEmbeds?: NdArray | undefined;
+  /** [B, L, D], instead of negativePrompt. */
   readonly negativePromptEmbeds?: NdArray | undefined;
-  /** Default 'pil'. */
+  /** Pictures, or arrays of pixels or latents; default 'pil'. */
   readonly outputType?: OutputType | undefined;
+  /** Told of every callbackSteps-th step. */
   readonly callback?: StepCallback | undefined;
-  /** Default 1. */
+  /** How many steps lie between two calls of `callback`; default 1. */
   readonly callbackSteps?: number | undefined;
   /** Last layers of the text encoder that the positive prompt skips. */
   readonly clipSkip?: number | undefined;
@@ -160,6 +185,7 @@ export interface PasteBack {
 
 /** Arguments that ask for pictures, as the default does. */
 export interface AsPictures {
+  /** 'pil', or left out. */
   readonly outputType?: 'pil' | undefined;
 }
 
@@ -182,11 +208,13 @@ export interface RunArgs
       Shared | 'prompt' | 'negativePrompt' | 'promptEmbeds' | 'negativePromptEmbeds' | 'decodeLatents' | 'outputType'
     >,
     Omit<EditArgs, Shared | 'prompt' | 'promptEmbeds' | 'maskImage' | 'imageLatents' | 'latents'> {
+  /** One picture, or one for each prompt; arrays [N, 4, H, W] are latents. Not needed where mask and latents are given. */
   readonly image: PictureInput;
   /** Of the edit; by default the source prompt, as the published guide does. */
   readonly negativePrompt?: Prompt | undefined;
   /** Of the inversion; by default empty. */
   readonly invertNegativePrompt?: Prompt | undefined;
+  /** [B, L, D], instead of invertNegativePrompt. */
   readonly invertNegativePromptEmbeds?: NdArray | undefined;
   /** Replaces guidanceScale for the mask. */
   readonly maskGuidanceScale?: number | undefined;
@@ -208,6 +236,7 @@ export interface RunOutput<Images = RgbImage[] | NdArray> {
   readonly mask?: MaskOutput;
   /** With returnLatents. */
   readonly latents?: NdArray;
+  /** Pictures for 'pil', else arrays as EditOutput says. */
   readonly images: Images;
   /** Milliseconds spent in each phase. */
   readonly timings: Readonly<Partial<Record<Phase, number>>>;
