@@ -38,11 +38,17 @@ export interface ErrorJson {
   readonly code?: string;
   /** The whole text. */
   readonly message: string;
+  /** The function, kernel, layer or file that noticed. */
   readonly op?: string;
+  /** What is wrong, without a full stop. */
   readonly problem?: string;
+  /** What would have been right; shapes as lists. */
   readonly expected?: PlainValue;
+  /** What there was instead. */
   readonly received?: PlainValue;
+  /** Where: a tensor key, a file, a parameter name. */
   readonly path?: string;
+  /** What the caller can do about it, a whole sentence. */
   readonly fix?: string;
   /** An error's own JSON, anything else as a plain value. */
   readonly cause?: PlainValue | ErrorJson;

@@ -4,8 +4,11 @@ import type { Storage } from './kernel.ts';
 
 /** Where rows lie in a buffer, in elements: row r of batch n, head h at (n * rows + r) * pitch + offset + h * E. */
 export interface AttentionRows {
+  /** Elements from one row to the next, a multiple of 4 that holds all heads. */
   readonly pitch: number;
+  /** Element of a row at which head 0 begins, a multiple of 4; default 0. */
   readonly offset?: number | undefined;
+  /** Form of the elements; keys and values also bf16-packed. */
   readonly storage: Storage;
 }
 
@@ -14,17 +17,21 @@ export interface AttentionRows {
  * key position - query position alone, and element `origin` of a head is that of distance 0.
  */
 export interface AttentionBias {
+  /** Heads that the bias has: 1, which serves all, or as many as the problem. */
   readonly heads: number;
   /** Elements from one position to the next; of no account with `origin`. */
   readonly pitch: number;
   /** Elements from one head to the next. */
   readonly headPitch: number;
+  /** Element of a head that stands for distance 0; left out where the bias goes by position. */
   readonly origin?: number | undefined;
 }
 
 /** Queries [N * L, pitch] against keys and values [B * S, pitch], heads side by side in a row. */
 export interface AttentionProblem {
+  /** N: sequences of queries. */
   readonly batch: number;
+  /** A: heads side by side in a row. */
   readonly heads: number;
   /** Rows of q and out in a batch. */
   readonly queries: number;
@@ -32,7 +39,9 @@ export interface AttentionProblem {
   readonly keys: number;
   /** E: stored width of a head, a multiple of 4. Columns past the true width hold zero. */
   readonly headWidth: number;
+  /** Rows of the queries. */
   readonly q: AttentionRows;
+  /** Rows of the keys. */
   readonly k: AttentionRows;
   /** In k's storage. */
   readonly v: AttentionRows;
@@ -53,7 +62,12 @@ export interface AttentionProblem {
   /** Additive f32, one head serves all. */
   readonly bias?: AttentionBias | undefined;
   /** Additive f32 [batch, pitch]. */
-  readonly keyMask?: { readonly pitch: number } | undefined;
+  readonly keyMask?:
+    | {
+        /** Elements from one batch to the next, at least `keys`. */
+        readonly pitch: number;
+      }
+    | undefined;
   /** The binding `lengths` holds [key count, query start] as u32, read at run time in place of `keys` and `queryStart`. */
   readonly dynamicLength?: boolean | undefined;
 }

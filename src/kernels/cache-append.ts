@@ -16,7 +16,15 @@ export interface CacheAppendProblem {
   /** Elements of a row: keys and values side by side, a multiple of 8. */
   readonly width: number;
   /** Where the new rows lie; `first` is the element where the keys begin, a multiple of 4. */
-  readonly x: { readonly pitch: number; readonly first: number; readonly storage: Storage };
+  readonly x: {
+    /** Elements from one row to the next, a multiple of 8 that holds `first` and the width. */
+    readonly pitch: number;
+    /** Element of a row where the keys begin, a multiple of 4. */
+    readonly first: number;
+    /** Form of the new rows. */
+    readonly storage: Storage;
+  };
+  /** Form of the cache. */
   readonly cache: Storage;
 }
 

@@ -15,6 +15,7 @@ export interface CacheGatherProblem {
   readonly capacity: number;
   /** Elements of a row, a multiple of 8. */
   readonly width: number;
+  /** Form of the cache. */
   readonly storage: Storage;
 }
 

@@ -7,28 +7,43 @@ import { callOf, type Op, type Tuning, through } from './op.ts';
 
 /** Zeros around a picture, in pixels; the sides may differ. */
 export interface Padding {
+  /** Rows of zeros above the map. */
   readonly top: number;
+  /** Columns of zeros right of it. */
   readonly right: number;
+  /** Rows of zeros below it. */
   readonly bottom: number;
+  /** Columns of zeros left of it. */
   readonly left: number;
 }
 
 /** A convolution of [images, height, width, channels] with a packed kernel. */
 export interface Conv2dProblem {
+  /** N: maps of x and y. */
   readonly images: number;
+  /** Lines of x, before `upsample`. */
   readonly height: number;
+  /** Pixels of a line of x, before `upsample`. */
   readonly width: number;
   /** Stored (padded) input and output channels: multiples of 8. */
   readonly channels: number;
+  /** Stored (padded) channels of y, a multiple of 8. */
   readonly outChannels: number;
+  /** Taps of the kernel on each axis. */
   readonly kernel: readonly [height: number, width: number];
+  /** Pixels from one output to the next, on both axes. */
   readonly stride: number;
+  /** Zeros around the map that is read. */
   readonly padding: Padding;
   /** Reads the input as its nearest-neighbour enlargement by 2. */
   readonly upsample?: boolean;
+  /** Form of x. */
   readonly input: Storage;
+  /** Form of the packed kernel; also bf16-packed. */
   readonly weight: Storage;
+  /** Form of y, channelAdd and residual. */
   readonly output: Storage;
+  /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
 }
 

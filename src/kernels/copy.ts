@@ -8,7 +8,9 @@ import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBind
 
 /** Channels [first, first + channels) of rows with `pitch` elements; any alignment. */
 export interface CopySource {
+  /** Channels that are copied. */
   readonly channels: number;
+  /** Elements from one row to the next, a multiple of 8. */
   readonly pitch: number;
   /** Default 0. */
   readonly first?: number | undefined;
@@ -30,8 +32,11 @@ export interface CopyProblem {
   readonly sources: readonly [CopySource] | readonly [CopySource, CopySource];
   /** Storage of the sources. */
   readonly storage: Storage;
+  /** Where the channels go. */
   readonly y: {
+    /** Elements from one row to the next, a multiple of 8. */
     readonly pitch: number;
+    /** Form of y; values are converted where it is another than the sources'. */
     readonly storage: Storage;
     /** First channel to write, a multiple of 4; default 0. */
     readonly first?: number | undefined;
@@ -40,10 +45,19 @@ export interface CopyProblem {
   };
   /** Neighbouring rows that move together: H * W for images. Default all rows. */
   readonly itemRows?: number | undefined;
+  /** Rows that are read; default all, from the first on. */
   readonly source?: CopyRows | undefined;
+  /** Rows that are written; default all, from the first on. */
   readonly target?: CopyRows | undefined;
   /** Items of the source, written more than once: [a, b] as [a, a, b, b] (consecutive) or [a, b, a, b] (interleaved). */
-  readonly repeat?: { readonly items: number; readonly order: 'consecutive' | 'interleaved' } | undefined;
+  readonly repeat?:
+    | {
+        /** Items of the source, a divisor of those written. */
+        readonly items: number;
+        /** Each item several times at once, or all of them in turn. */
+        readonly order: 'consecutive' | 'interleaved';
+      }
+    | undefined;
 }
 
 /**

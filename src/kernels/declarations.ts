@@ -10,19 +10,25 @@ export type WordType = 'u32' | 'i32' | 'f32';
 
 /** One field of `struct Params`: its place in the uniform block, counted in words of four bytes. */
 export interface ParamField {
+  /** Place in the block, from 0 on. */
   readonly word: number;
+  /** Its scalar type. */
   readonly type: WordType;
 }
 
 /** One `@group(0) @binding(n) var<storage, …>`; n counts from 1, because 0 is the uniform block. */
 export interface BindingDeclaration {
+  /** Its number, from 1 on. */
   readonly binding: number;
+  /** The variable's name. */
   readonly name: string;
+  /** Whether the text may write to it. */
   readonly access: 'read' | 'read_write';
 }
 
 /** The interface of a kernel, read off its text and its libs. */
 export interface Declarations {
+  /** The fields of `struct Params` by name, in their order. */
   readonly fields: ReadonlyMap<string, ParamField>;
   /** In the order of their numbers. */
   readonly bindings: readonly BindingDeclaration[];

@@ -27,6 +27,20 @@ interface Prepared {
   readonly flops: number;
 }
 
+/** What a dispatch is. */
+export interface DescribedDispatch {
+  /** Stem of its kernel. */
+  readonly label: string;
+  /** Its floating-point operations. */
+  readonly flops: number;
+}
+
+/** A dispatch that was run alone. */
+export interface ProfiledDispatch extends DescribedDispatch {
+  /** Wall milliseconds, submission and waiting included. */
+  readonly ms: number;
+}
+
 interface Pending {
   readonly call: KernelCall;
   readonly checked: CheckedCall;
@@ -165,8 +179,8 @@ export class DispatchList {
   }
 
   /** Runs each dispatch alone and waits for it: wall milliseconds by dispatch, for tuning. */
-  async profile(): Promise<{ label: string; flops: number; ms: number }[]> {
-    const rows: { label: string; flops: number; ms: number }[] = [];
+  async profile(): Promise<ProfiledDispatch[]> {
+    const rows: ProfiledDispatch[] = [];
     for (let i = 0; i < this.length; i++) {
       const start = performance.now();
       const encoder = this.#gpu.device.createCommandEncoder();
@@ -181,7 +195,7 @@ export class DispatchList {
   }
 
   /** Kernel stem and floating-point operations of dispatch `i`. */
-  describe(i: number): { label: string; flops: number } {
+  describe(i: number): DescribedDispatch {
     const d = this.#ready?.[i];
     return { label: d?.label ?? '', flops: d?.flops ?? 0 };
   }

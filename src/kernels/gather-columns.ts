@@ -10,7 +10,15 @@ export interface GatherColumnsProblem {
   readonly n: number;
   /** True length of a row of the table. */
   readonly width: number;
-  readonly table: { readonly rows: number; readonly pitch: number; readonly storage: Storage };
+  /** The table whose entries become columns. */
+  readonly table: {
+    /** Entries. */
+    readonly rows: number;
+    /** Elements from one entry to the next, a multiple of 8. */
+    readonly pitch: number;
+    /** Form of the entries; also bf16-packed. */
+    readonly storage: Storage;
+  };
 }
 
 const WORKGROUP = 64;

@@ -15,9 +15,17 @@ import type { PackedLayout, Tiles, Variant } from './op.ts';
 export interface Epilogue {
   /** Adds one value a column; default true. */
   readonly bias?: boolean | undefined;
+  /** Function of the sum; default none. */
   readonly activation?: Activation | undefined;
   /** Adds [images, N], one row for each `rowsPerImage` rows; `pitch` in elements. */
-  readonly channelAdd?: { readonly rowsPerImage: number; readonly pitch: number } | undefined;
+  readonly channelAdd?:
+    | {
+        /** Neighbouring rows of y that share a row of it. */
+        readonly rowsPerImage: number;
+        /** Elements from one of its rows to the next, a multiple of 4. */
+        readonly pitch: number;
+      }
+    | undefined;
   /** Adds a tensor of y's own layout, or multiplies by it. */
   readonly residual?: boolean | 'multiply' | undefined;
   /** Panels alternate value and gate; y = value * gelu(gate). */
@@ -26,44 +34,85 @@ export interface Epilogue {
 
 /** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
 export interface ConvGeometry {
+  /** N: maps. */
   readonly images: number;
+  /** Lines of the input. */
   readonly inHeight: number;
+  /** Pixels of its lines. */
   readonly inWidth: number;
+  /** Lines of the output. */
   readonly outHeight: number;
+  /** Pixels of its lines. */
   readonly outWidth: number;
+  /** Taps from top to bottom. */
   readonly kernelHeight: number;
+  /** Taps from left to right. */
   readonly kernelWidth: number;
+  /** Pixels from one output to the next, on both axes. */
   readonly stride: number;
+  /** Lines of zeros above the input. */
   readonly padTop: number;
+  /** Pixels of zeros left of it. */
   readonly padLeft: number;
+  /** Reads the input twice as large, by nearest neighbour. */
   readonly upsample: boolean;
 }
 
 /** y = act(A B + bias) and what follows it: A [batch, rows, k], B packed or plain, y [batch, rows, columns]. */
 export interface GemmProblem {
+  /** Products; 1 for linear layers and convolutions. */
   readonly batch: number;
+  /** Rows of A and y in one product. */
   readonly rows: number;
   /** Columns of y with padding: a multiple of 8. */
   readonly columns: number;
   /** Length of the K axis within one tap, with padding: a multiple of 8. */
   readonly k: number;
   /** Elements. `batch` is the distance between batches; offset and pitch multiples of 4. */
-  readonly a: { readonly pitch: number; readonly offset?: number; readonly batch?: number; readonly storage: Storage };
+  readonly a: {
+    /** Elements from one row to the next. */
+    readonly pitch: number;
+    /** Element where row 0 begins; default 0. */
+    readonly offset?: number;
+    /** Elements from one product to the next; default `rows` rows. */
+    readonly batch?: number;
+    /** Form of A. */
+    readonly storage: Storage;
+  };
   /**
    * `panels`: packed weights [N/32][taps * K][32], of which one tap's K may be a part: `kOffset` of `kTotal` (where the rows of A
    * are the halves of a concatenation). `plain`: a matrix [K][pitch] per batch, no weight.
    */
   readonly b: {
+    /** How B lies: packed, or as a plain matrix. */
     readonly layout: PackedLayout | 'plain';
+    /** Form of B; also bf16-packed. */
     readonly storage: Storage;
+    /** Elements from one row of a plain matrix to the next, a multiple of 8. */
     readonly pitch?: number;
+    /** Elements from one plain matrix to the next; 0 where one serves all, default `k` rows. */
     readonly batch?: number;
+    /** Length of the K axis in packed B; default `k`. */
     readonly kTotal?: number;
+    /** Where on it the part begins that A meets; default 0. */
     readonly kOffset?: number;
   };
-  readonly y: { readonly pitch: number; readonly offset?: number; readonly batch?: number; readonly storage: Storage };
+  /** Elements of the result; offset and distances multiples of 4, the pitch of 8. */
+  readonly y: {
+    /** Elements from one row to the next. */
+    readonly pitch: number;
+    /** Element where row 0 begins; default 0. */
+    readonly offset?: number;
+    /** Elements from one product to the next; default `rows` rows. */
+    readonly batch?: number;
+    /** Form of y, channelAdd and residual. */
+    readonly storage: Storage;
+  };
+  /** Multiplies the sum, before the bias; default 1. */
   readonly scale?: number | undefined;
+  /** Makes rows of A out of pixels. */
   readonly conv?: ConvGeometry | undefined;
+  /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
 }
 
@@ -217,7 +266,7 @@ function bindings(p: GemmProblem, tileRows: number, columnTiles: number): Kernel
 }
 
 /** Input pixels that output pixels [from, to) of a convolution read, counted over the whole batch. */
-export function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
+function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
   const shift = c.upsample ? 2 : 1;
   const first = (pixel: number) => {
     const line = Math.floor(pixel / c.outWidth);

@@ -10,9 +10,11 @@ const WORKGROUP = 64;
 
 /** A prediction, the latents that it moves one step, and what is blended in. */
 export interface GuidedStepProblem {
+  /** Latents that are moved. */
   readonly images: number;
   /** H * W of the latents. */
   readonly pixels: number;
+  /** Channels of the latents, without padding. */
   readonly channels: number;
   /** Storage of the prediction. */
   readonly storage: Storage;
@@ -23,11 +25,13 @@ export interface GuidedStepProblem {
   /** Keep the reference where the mask is 0. */
   readonly blend?:
     | {
+        /** Masks, a divisor of the images. */
         readonly masks: number;
         /** tiled: image n takes mask n % masks; consecutive: mask floor(n * masks / images). */
         readonly order: 'tiled' | 'consecutive';
         /** Images in each frame of the reference; image n takes floor(n * references / images). */
         readonly references: number;
+        /** T: frames of the reference, of which `step` names one. */
         readonly frames: number;
       }
     | undefined;

@@ -35,7 +35,7 @@ export {
   type ParamField,
   type WordType,
 } from './declarations.ts';
-export { DispatchList } from './dispatch.ts';
+export { type DescribedDispatch, DispatchList, type ProfiledDispatch } from './dispatch.ts';
 export {
   type BinaryOperation,
   type Broadcast,
@@ -65,7 +65,14 @@ export { groupNormStats } from './group-norm-stats.ts';
 export { type GuidedNoiseProblem, guidedNoise } from './guided-noise.ts';
 export { type GuidedStepProblem, guidedStep } from './guided-step.ts';
 export { type HistoryStoreProblem, historyStore } from './history-store.ts';
-export { type Cost, type KernelBinding, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+export {
+  type Cost,
+  type KernelBinding,
+  type KernelCall,
+  type RowLayout,
+  type Storage,
+  storageBytes,
+} from './kernel.ts';
 export { LAYER_NORM, type LayerNormProblem, layerNorm, RMS_NORM, rmsNorm } from './layer-norm.ts';
 export { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 export { LINEAR, linear } from './linear.ts';

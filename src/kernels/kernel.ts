@@ -14,24 +14,39 @@ export function storageBytes(storage: Storage): number {
   return storage === 'f32' ? 4 : 2;
 }
 
+/** How rows of a tensor lie in a buffer. */
+export interface RowLayout {
+  /** Elements from one row to the next, a multiple of 8. */
+  readonly pitch: number;
+  /** Form of the elements. */
+  readonly storage: Storage;
+}
+
 /** One storage binding of a kernel. */
 export interface KernelBinding {
+  /** Name of the variable in the text, and of the buffer in a DispatchList. */
   readonly name: string;
+  /** What the kernel does with it: `write` fills it, `update` leaves parts as they are. */
   readonly access: Access;
   /**
    * For buffers that may exceed one binding: which elements tiles [first, end) touch, and which field of `struct Params` holds
    * the element index at which the bound window starts (the kernel subtracts it). Without it the whole buffer is bound.
    */
   readonly window?: {
+    /** The field of `struct Params` that holds the window's start. */
     readonly field: string;
+    /** Elements that tiles [first, end) touch, in units of `elementBytes`. */
     readonly range: (first: number, end: number) => readonly [start: number, end: number];
+    /** Bytes of what `range` and the field count: an element, or a vec4. */
     readonly elementBytes: number;
   };
 }
 
 /** Arithmetic and traffic of one call, for the bench and for splitting. */
 export interface Cost {
+  /** Floating-point operations, two a multiply-add. */
   readonly flops: number;
+  /** Bytes that memory must serve, each operand once. */
   readonly bytes: number;
 }
 
@@ -46,6 +61,7 @@ export interface KernelCall extends Program {
   readonly params: Readonly<Record<string, number>>;
   /** Workgroups; each does the tile numbered first_tile + its linear index, and leaves when that is not below end_tile. */
   readonly tiles: number;
+  /** Estimates for the whole call. */
   readonly cost: Cost;
 }
 

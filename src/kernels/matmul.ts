@@ -5,18 +5,25 @@ import { callOf, type Op, type Tuning, through } from './op.ts';
 
 /** Batches of [M, K] times [K, N], both activations. */
 export interface MatmulProblem {
+  /** Products. */
   readonly batch: number;
+  /** Rows of a and y in one product. */
   readonly rows: number;
   /** Padded columns of b and y, and padded columns of a: multiples of 8. */
   readonly columns: number;
+  /** Padded columns of a, and rows of b. */
   readonly k: number;
   /** Multiplies the product; default 1. */
   readonly scale?: number | undefined;
+  /** Form of a. */
   readonly a: Storage;
+  /** Form of b. */
   readonly b: Storage;
+  /** Form of y. */
   readonly y: Storage;
   /** One b serves the whole batch. */
   readonly sharedB?: boolean | undefined;
+  /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
 }
 

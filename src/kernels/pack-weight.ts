@@ -6,7 +6,9 @@ import type { KernelCall, Storage } from './kernel.ts';
 
 /** Head widths of one side of a projection: `width` in the file, `padded` (a multiple of 8) in memory. */
 export interface HeadSpread {
+  /** Elements of a head in the file. */
   readonly width: number;
+  /** Elements that it takes in memory. */
   readonly padded: number;
 }
 
@@ -14,11 +16,15 @@ export interface HeadSpread {
 export interface PackProblem {
   /** File dtype. */
   readonly from: 'F32' | 'F16' | 'BF16';
+  /** Form in memory. */
   readonly to: Storage;
+  /** Layout in memory. */
   readonly layout: 'panels' | 'rows';
   /** Sizes in the file: [outputs, inputs, taps]. */
   readonly outputs: number;
+  /** Inputs of one tap in the file. */
   readonly inputs: number;
+  /** Kernel height times width; 1 for matrices. */
   readonly taps: number;
   /** Rows [first, end) of outputs that the source buffer holds, from its element 0 on. */
   readonly rows: readonly [first: number, end: number];
@@ -26,9 +32,13 @@ export interface PackProblem {
   readonly k: number;
   /** First column, and how many padded columns the tensor spans: multiples of 8. */
   readonly columnFirst?: number;
+  /** Padded columns that the tensor spans; default the outputs. */
   readonly columns?: number;
+  /** Spreads the outputs of a projection head by head. */
   readonly outHeads?: HeadSpread | undefined;
+  /** Spreads the inputs likewise. */
   readonly inHeads?: HeadSpread | undefined;
+  /** Panels alternate values and gates, which lie behind each other in the file. */
   readonly geglu?: boolean | undefined;
 }
 

@@ -5,16 +5,23 @@ import { type Storage, storageBytes } from './kernel.ts';
 
 /** Panels [columns/32][k][32]; k counts all taps. */
 export interface Panels {
+  /** Columns of the matrix. */
   readonly columns: number;
+  /** Elements of a column: taps times padded inputs. */
   readonly k: number;
+  /** Form of the weights. */
   readonly storage: Storage;
 }
 
 /** Neighbouring panels: columns from `first` on, and where they lie, in bytes. */
 export interface PanelWindow {
+  /** First column, a multiple of 64. */
   readonly first: number;
+  /** Columns of the window. */
   readonly columns: number;
+  /** Byte where its panels begin. */
   readonly offset: number;
+  /** Bytes of its panels. */
   readonly size: number;
 }
 

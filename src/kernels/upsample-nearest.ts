@@ -6,14 +6,21 @@ import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBind
 
 /** Maps, and the size that they are enlarged or reduced to. */
 export interface UpsampleNearestProblem {
+  /** N: maps. */
   readonly images: number;
+  /** Lines of x. */
   readonly inHeight: number;
+  /** Pixels of a line of x. */
   readonly inWidth: number;
+  /** Lines of y. */
   readonly outHeight: number;
+  /** Pixels of a line of y. */
   readonly outWidth: number;
+  /** Channels, without padding. */
   readonly channels: number;
   /** Elements, of x and y. */
   readonly pitch: number;
+  /** Form of x and y. */
   readonly storage: Storage;
 }
 

@@ -18,7 +18,9 @@ export interface NoiseMix {
 
 /** One step of a run: the timestep at which the model is evaluated, and the numbers of the update. */
 export interface ScheduledStep {
+  /** 0 to T - 1. */
   readonly timestep: number;
+  /** All numbers of the update. */
   readonly coefficients: StepCoefficients;
 }
 

@@ -2,6 +2,7 @@
  * What the pipeline takes and returns. Names are those of diffusers' StableDiffusionDiffEditPipeline in camelCase, with the
  * same defaults; what diffusers lacks is marked "extra".
  */
+
 import type { NdArray } from '../../core/ndarray.ts';
 import type { GreyImage, RgbImage } from '../../io/image.ts';
 import type { MaskInput, NumericArray } from '../../io/mask.ts';
@@ -70,7 +71,7 @@ export interface GenerateMaskArgs extends CommonArgs {
 export interface MaskOutput {
   /** [B, H, W] of the latents: 1 is what changes. */
   readonly mask: NdArray;
-  /** [B, H, W]: the mean absolute difference of the two predictions. */
+  /** The mean absolute difference of the two predictions, [B, H, W]. */
   readonly map: NdArray;
   /** The mask as pictures of latent size, white is what changes; with outputType 'pil'. */
   readonly images?: GreyImage[];

@@ -7,10 +7,13 @@ import type { DeviceCall, PhaseReport } from '../runtime/device-call.ts';
 
 /** One step of a loop, as the async iterators yield it. */
 export interface StepEvent {
+  /** Whose loop it is. */
   readonly phase: 'mask' | 'invert' | 'edit';
   /** From 0. For 'mask' the number of the map. */
   readonly step: number;
+  /** Steps of the loop. */
   readonly of: number;
+  /** At which the network was evaluated, 0 to 999 for Stable Diffusion. */
   readonly timestep: number;
   /** Reads the latents [B, 4, H, W] behind this step; only until the next step is asked for, or the last one's end. */
   latents(): Promise<NdArray>;

@@ -3,6 +3,7 @@
  * BlipForConditionalGeneration and BlipProcessor. How ids are chosen is in src/generation, what runs on the device in
  * blip-encoded-pictures.ts.
  */
+
 import { InputError, ShapeError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
@@ -59,6 +60,7 @@ export type CaptionOptions = GenerateOptions &
 
 /** Captions, and the ids behind them: from the start id on, with the end id and padding. */
 export interface CaptionOutput extends GenerateOutput {
+  /** One for each sequence, without the special tokens. */
   readonly texts: string[];
 }
 
@@ -72,8 +74,11 @@ export interface Caption {
 
 /** Writes captions. One call at a time; other pipelines may share the device. */
 export class BlipForConditionalGeneration extends PretrainedModel {
+  /** Sizes of its networks. */
   readonly config: BlipConfig;
+  /** How it prepares pictures. */
   readonly processor: BlipProcessorConfig;
+  /** BERT's, with BLIP's marks. */
   readonly tokenizer: BertTokenizer;
   readonly #folder: BlipFolder;
   readonly #device: DeviceModel<Models>;

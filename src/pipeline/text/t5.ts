@@ -1,9 +1,9 @@
 /**
  * Text to text by T5 and Flan-T5. Raffel et al. 2019, https://arxiv.org/abs/1910.10683; Chung et al. 2022,
  * https://arxiv.org/abs/2210.11416. Reference: transformers 4.57.6, T5ForConditionalGeneration. How ids are chosen is in
- * src/generation, what runs on the device in
- * t5-encoded-texts.ts.
+ * src/generation, what runs on the device in t5-encoded-texts.ts.
  */
+
 import { InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
@@ -59,6 +59,7 @@ export interface T5Output extends GenerateOutput {
 
 /** Answers texts with texts. One call at a time; other pipelines may share the device. */
 export class T5ForConditionalGeneration extends PretrainedModel {
+  /** Sizes of its networks. */
   readonly config: T5Config;
   /** Absent where the folder has none; the model then takes ids alone. */
   readonly tokenizer: T5Tokenizer | undefined;
