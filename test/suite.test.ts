@@ -43,3 +43,8 @@ it.each([
   expect(patience(1000)).toBe(limit);
   clock.mockRestore();
 });
+
+it('no test mocks a module by vi.mock, which misses what other files of its process have loaded', () => {
+  const mocked = tests.filter(name => /^vi\.mock\(/m.test(readFileSync(name, 'utf8')));
+  expect(mocked).toEqual([]); // vi.resetModules(), vi.doMock() and import() do it
+});

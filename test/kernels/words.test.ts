@@ -1,23 +1,17 @@
 /** The words of a kernel call by name, against the kernel's own text: what is refused, and what may change without harm. */
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ShaderError } from '../../src/core/errors.ts';
-import { createStorage, readSlice } from '../../src/gpu/buffer.ts';
+import { createStorage } from '../../src/gpu/buffer.ts';
 import { specialize } from '../../src/gpu/specialize.ts';
 import { copy } from '../../src/kernels/copy.ts';
 import { declarationsOf } from '../../src/kernels/declarations.ts';
 import { DispatchList } from '../../src/kernels/dispatch.ts';
-import { elementwiseBinary } from '../../src/kernels/elementwise-binary.ts';
 import { elementwiseUnary } from '../../src/kernels/elementwise-unary.ts';
 import type { KernelCall } from '../../src/kernels/kernel.ts';
 import { linear } from '../../src/kernels/linear.ts';
 import { checkCall } from '../../src/kernels/words.ts';
-import { freshGpu, testGpu } from '../support/gpu.ts';
+import { testGpu } from '../support/gpu.ts';
 import { runKernel } from '../support/run-kernel.ts';
-
-vi.mock('../../src/gpu/specialize.ts', async original => {
-  const real = await original<typeof import('../../src/gpu/specialize.ts')>();
-  return { ...real, specialize: vi.fn(real.specialize) };
-});
 
 const side = { pitch: 8, storage: 'f32' } as const;
 const call = elementwiseUnary({ rows: 3, width: 5, x: side, y: side, alpha: 2, beta: -1 });
@@ -227,10 +221,16 @@ describe('a text that has changed under its call is noticed', () => {
 });
 
 describe('a text is made', () => {
-  const made = vi.mocked(specialize);
-  beforeAll(() => void made.mockClear());
-
   it('once a pipeline, however many dispatches and lists run it', async () => {
+    // Anew, because modules that other files of this process have loaded are not mocked.
+    vi.resetModules();
+    const made = vi.fn(specialize);
+    vi.doMock('../../src/gpu/specialize.ts', async original => ({ ...(await original<object>()), specialize: made }));
+    const { DispatchList } = await import('../../src/kernels/dispatch.ts');
+    const { elementwiseBinary } = await import('../../src/kernels/elementwise-binary.ts');
+    const { elementwiseUnary } = await import('../../src/kernels/elementwise-unary.ts');
+    const { createStorage, readSlice } = await import('../../src/gpu/buffer.ts');
+    const { freshGpu } = await import('../support/gpu.ts');
     const gpu = await freshGpu();
     const b = { ...side, broadcast: { rows: 1 } };
     const sum = (rows: number) => elementwiseBinary({ operation: 'add', rows, width: 8, a: side, b, y: side });
@@ -253,5 +253,7 @@ describe('a text is made', () => {
     expect(gpu.pipelines.size).toBe(3);
     expect((await readSlice(gpu, y)).byteLength).toBe(4096);
     gpu.dispose();
+    vi.doUnmock('../../src/gpu/specialize.ts');
+    vi.resetModules();
   });
 });
