@@ -1,7 +1,7 @@
 /** The suite itself: what names files or npm scripts names ones that exist, and no test sets a time limit by the clock alone. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { LONG } from './support/sequencer.ts';
 
 const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })
@@ -28,4 +28,23 @@ it('the checks are npm scripts', async () => {
 it('no test has a time limit of its own in seconds', () => {
   const fixed = tests.filter(name => /^\s*\},? *\d[\d_]*,?\s*\)?;?$|\btimeout: *\d/m.test(readFileSync(name, 'utf8')));
   expect(fixed).toEqual([]);
+});
+
+it.each([
+  ['an idle machine', 40, 1000],
+  ['one that is four times slower', 200, 8000],
+  ['one that is thirty times slower', 1500, 60_000],
+])('a limit of a second on %s', async (_, probeMs, limit) => {
+  vi.resetModules();
+  const { patience } = await import('./support/patience.ts');
+  let calls = 0;
+  // The second and the third look at the clock enclose the probe.
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => (++calls < 3 ? 0 : probeMs));
+  expect(patience(1000)).toBe(limit);
+  clock.mockRestore();
+});
+
+it('no test mocks a module by vi.mock, which misses what other files of its process have loaded', () => {
+  const mocked = tests.filter(name => /^vi\.mock\(/m.test(readFileSync(name, 'utf8')));
+  expect(mocked).toEqual([]); // vi.resetModules(), vi.doMock() and import() do it
 });

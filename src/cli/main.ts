@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** The bin: Ctrl-C ends the work at the next step, a second one at once. */
-import { interrupter } from './command.ts';
 import { asChild, messageStream, needsChild, runInChild } from './driver-noise.ts';
 
 const code = needsChild() ? await runInChild() : undefined;
@@ -8,7 +7,9 @@ if (code === undefined) await run();
 else process.exitCode = code;
 
 async function run(): Promise<void> {
-  const { runCommand } = await import('./program.ts'); // the parent of a child does without it
+  // Imported here, because the parent of a child does without them.
+  const { interrupter } = await import('./command.ts');
+  const { runCommand } = await import('./program.ts');
   const controller = new AbortController();
   const stderr = messageStream();
   const interrupt = interrupter(controller, stderr, process.exit);

@@ -1,11 +1,12 @@
 import { create, globals } from 'webgpu';
 import { Gpu, type GpuOptions } from '../../src/gpu/device.ts';
-import { sharedDevices } from './devices.ts';
+import { kept, sharedDevices } from './devices.ts';
 
 Object.assign(globalThis, globals);
 const flags = ['enable-dawn-features=allow_unsafe_apis'];
-// Dropping what create() returns crashes the process.
 const dawn = create(flags);
+// Dropping what create() returns crashes the process, also after `vi.resetModules()`.
+kept.push(dawn);
 /** Kernels for true f16 are tested where the adapter has it; bare devices and the library's own choice cover packed halves. */
 const F16 = { half: 'f16' } as const;
 
