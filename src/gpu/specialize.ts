@@ -8,6 +8,7 @@ export interface Program {
   readonly source: string;
   /** Texts appended after it. */
   readonly libs: readonly string[];
+  /** What replaces its `alias` and `const` lines, by name. */
   readonly values: Values;
 }
 

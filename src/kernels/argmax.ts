@@ -3,12 +3,15 @@ import { topK } from './top-k.ts';
 
 /** Rows of scores whose largest index is wanted. */
 export interface ArgmaxProblem {
+  /** Rows of scores. */
   readonly rows: number;
   /** Rows of one sequence, whose ids lie side by side: L of [N, L, V]. Default all rows. */
   readonly length?: number | undefined;
   /** True length of a row. */
   readonly width: number;
+  /** Elements from one row to the next. */
   readonly pitch: number;
+  /** How the scores lie in memory. */
   readonly storage: Storage;
 }
 

@@ -4,8 +4,11 @@ import type { Storage } from './kernel.ts';
 
 /** Where rows lie in a buffer, in elements: row r of batch n, head h at (n * rows + r) * pitch + offset + h * E. */
 export interface AttentionRows {
+  /** Elements from one row to the next. */
   readonly pitch: number;
+  /** First element, a multiple of 4; default 0. */
   readonly offset?: number | undefined;
+  /** How the elements lie in memory. */
   readonly storage: Storage;
 }
 
@@ -14,17 +17,21 @@ export interface AttentionRows {
  * key position - query position alone, and element `origin` of a head is that of distance 0.
  */
 export interface AttentionBias {
+  /** Heads that it has: those of the problem, or 1 for all. */
   readonly heads: number;
   /** Elements from one position to the next; of no account with `origin`. */
   readonly pitch: number;
   /** Elements from one head to the next. */
   readonly headPitch: number;
+  /** Element of distance 0, where it is by distance. */
   readonly origin?: number | undefined;
 }
 
 /** Queries [N * L, pitch] against keys and values [B * S, pitch], heads side by side in a row. */
 export interface AttentionProblem {
+  /** N. */
   readonly batch: number;
+  /** A. */
   readonly heads: number;
   /** Rows of q and out in a batch. */
   readonly queries: number;
@@ -32,7 +39,9 @@ export interface AttentionProblem {
   readonly keys: number;
   /** E: stored width of a head, a multiple of 4. Columns past the true width hold zero. */
   readonly headWidth: number;
+  /** The queries. */
   readonly q: AttentionRows;
+  /** The keys. */
   readonly k: AttentionRows;
   /** In k's storage. */
   readonly v: AttentionRows;

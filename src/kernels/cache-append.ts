@@ -1,7 +1,7 @@
 import source from '../../wgsl/cache-append.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { type KernelCall, type Storage, type StoredRows, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
@@ -16,7 +16,11 @@ export interface CacheAppendProblem {
   /** Elements of a row: keys and values side by side, a multiple of 8. */
   readonly width: number;
   /** Where the new rows lie; `first` is the element where the keys begin, a multiple of 4. */
-  readonly x: { readonly pitch: number; readonly first: number; readonly storage: Storage };
+  readonly x: StoredRows & {
+    /** The element of a row where the keys begin, a multiple of 4. */
+    readonly first: number;
+  };
+  /** How the cache lies in memory. */
   readonly cache: Storage;
 }
 

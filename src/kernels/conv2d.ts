@@ -7,28 +7,43 @@ import { callOf, type Op, type Tuning, through } from './op.ts';
 
 /** Zeros around a picture, in pixels; the sides may differ. */
 export interface Padding {
+  /** Rows. */
   readonly top: number;
+  /** Columns. */
   readonly right: number;
+  /** Rows. */
   readonly bottom: number;
+  /** Columns. */
   readonly left: number;
 }
 
 /** A convolution of [images, height, width, channels] with a packed kernel. */
 export interface Conv2dProblem {
+  /** N. */
   readonly images: number;
+  /** Rows of the input, before any enlargement. */
   readonly height: number;
+  /** Columns of the input, before any enlargement. */
   readonly width: number;
   /** Stored (padded) input and output channels: multiples of 8. */
   readonly channels: number;
+  /** Stored output channels, a multiple of 8. */
   readonly outChannels: number;
+  /** Rows and columns of the kernel. */
   readonly kernel: readonly [height: number, width: number];
+  /** Pixels between neighbouring results: 1 or 2. */
   readonly stride: number;
+  /** Pixels of zeros around the input. */
   readonly padding: Padding;
   /** Reads the input as its nearest-neighbour enlargement by 2. */
   readonly upsample?: boolean;
+  /** How the input lies in memory. */
   readonly input: Storage;
+  /** How the weight lies in memory. */
   readonly weight: Storage;
+  /** How the result lies in memory. */
   readonly output: Storage;
+  /** What follows the product; default nothing but the bias. */
   readonly epilogue?: Epilogue | undefined;
 }
 

@@ -2,13 +2,15 @@
 import source from '../../wgsl/copy.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { type KernelCall, type Storage, type StoredRows, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
 /** Channels [first, first + channels) of rows with `pitch` elements; any alignment. */
 export interface CopySource {
+  /** Channels that are copied. */
   readonly channels: number;
+  /** Elements from one row to the next. */
   readonly pitch: number;
   /** Default 0. */
   readonly first?: number | undefined;
@@ -30,9 +32,8 @@ export interface CopyProblem {
   readonly sources: readonly [CopySource] | readonly [CopySource, CopySource];
   /** Storage of the sources. */
   readonly storage: Storage;
-  readonly y: {
-    readonly pitch: number;
-    readonly storage: Storage;
+  /** The result. */
+  readonly y: StoredRows & {
     /** First channel to write, a multiple of 4; default 0. */
     readonly first?: number | undefined;
     /** Zeros are written behind the channels up to here, a multiple of 4; default the pitch. */
@@ -40,10 +41,19 @@ export interface CopyProblem {
   };
   /** Neighbouring rows that move together: H * W for images. Default all rows. */
   readonly itemRows?: number | undefined;
+  /** Which rows are read; default all, one after the other. */
   readonly source?: CopyRows | undefined;
+  /** Which rows are written; default all, one after the other. */
   readonly target?: CopyRows | undefined;
   /** Items of the source, written more than once: [a, b] as [a, a, b, b] (consecutive) or [a, b, a, b] (interleaved). */
-  readonly repeat?: { readonly items: number; readonly order: 'consecutive' | 'interleaved' } | undefined;
+  readonly repeat?:
+    | {
+        /** Items of the source. */
+        readonly items: number;
+        /** Which way they are repeated. */
+        readonly order: 'consecutive' | 'interleaved';
+      }
+    | undefined;
 }
 
 /**

@@ -10,19 +10,25 @@ export type WordType = 'u32' | 'i32' | 'f32';
 
 /** One field of `struct Params`: its place in the uniform block, counted in words of four bytes. */
 export interface ParamField {
+  /** Index of the 32-bit word in the uniform block. */
   readonly word: number;
+  /** Type of the field. */
   readonly type: WordType;
 }
 
 /** One `@group(0) @binding(n) var<storage, …>`; n counts from 1, because 0 is the uniform block. */
 export interface BindingDeclaration {
+  /** Its number in group 0. */
   readonly binding: number;
+  /** Name of the variable. */
   readonly name: string;
+  /** What the text may do with it. */
   readonly access: 'read' | 'read_write';
 }
 
 /** The interface of a kernel, read off its text and its libs. */
 export interface Declarations {
+  /** Fields of `struct Params` by name. */
   readonly fields: ReadonlyMap<string, ParamField>;
   /** In the order of their numbers. */
   readonly bindings: readonly BindingDeclaration[];

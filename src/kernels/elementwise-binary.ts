@@ -1,7 +1,7 @@
 import source from '../../wgsl/elementwise-binary.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { type KernelCall, type StoredRows, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
@@ -21,14 +21,21 @@ export interface Broadcast {
 
 /** Two operands [rows, pitch]; the second may be one row, or one row for several. */
 export interface ElementwiseBinaryProblem {
+  /** What is done to each pair. */
   readonly operation: BinaryOperation;
+  /** Rows of a and y. */
   readonly rows: number;
   /** True length of a row of a and y. */
   readonly width: number;
-  readonly a: { readonly pitch: number; readonly storage: Storage };
+  /** The first operand. */
+  readonly a: StoredRows;
   /** Also bf16-packed. Same shape as a unless `broadcast` is given. */
-  readonly b: { readonly pitch: number; readonly storage: Storage; readonly broadcast?: Broadcast | undefined };
-  readonly y: { readonly pitch: number; readonly storage: Storage };
+  readonly b: StoredRows & {
+    /** How rows of b stand for several of a; by default each for one. */
+    readonly broadcast?: Broadcast | undefined;
+  };
+  /** The result. */
+  readonly y: StoredRows;
   /** Default 1. */
   readonly alpha?: number | undefined;
   /** For add and subtract only; default 1. */

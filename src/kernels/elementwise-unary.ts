@@ -1,6 +1,6 @@
 import source from '../../wgsl/elementwise-unary.wgsl';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { type KernelCall, type StoredRows, storageBytes } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib } from './libs.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
@@ -36,11 +36,14 @@ const LARGEST = 3.4028234663852886e38;
 
 /** A function of each element of [rows, pitch]. */
 export interface ElementwiseUnaryProblem {
+  /** Rows of x and y. */
   readonly rows: number;
   /** True length of a row. */
   readonly width: number;
-  readonly x: { readonly pitch: number; readonly storage: Storage };
-  readonly y: { readonly pitch: number; readonly storage: Storage };
+  /** What goes in. */
+  readonly x: StoredRows;
+  /** The result. */
+  readonly y: StoredRows;
   /** Default none. */
   readonly function?: UnaryFunction | undefined;
   /** Default 1. */

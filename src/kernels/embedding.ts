@@ -10,16 +10,23 @@ import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './r
 
 /** A table [rows, pitch]; also bf16-packed. */
 export interface EmbeddingTable {
+  /** Number of ids: V. */
   readonly rows: number;
+  /** Elements from one row to the next, a multiple of 8. */
   readonly pitch: number;
+  /** How the elements lie in memory. */
   readonly storage: Storage;
 }
 
 /** Part of a table that fits one binding, in rows and in bytes. */
 export interface EmbeddingWindow {
+  /** First row. */
   readonly first: number;
+  /** Number of rows. */
   readonly rows: number;
+  /** First byte in the table. */
   readonly offset: number;
+  /** Bytes. */
   readonly size: number;
 }
 
@@ -29,14 +36,17 @@ export interface EmbeddingProblem {
   readonly items: number;
   /** Ids that count in each row: L. */
   readonly length: number;
+  /** Elements from one row of ids to the next. */
   readonly idsPitch: number;
   /** True length of a row of the table and of y. */
   readonly width: number;
+  /** What is looked up. */
   readonly table: EmbeddingTable;
   /** Rows of the table that are bound; default all. */
   readonly window?: Pick<EmbeddingWindow, 'first' | 'rows'> | undefined;
   /** Also write zeros where the whole table lacks the id: for one call of a series. Default true for the window at row 0. */
   readonly clear?: boolean | undefined;
+  /** How the result lies in memory. */
   readonly output: Storage;
 }
 

@@ -1,6 +1,7 @@
 import source from '../../wgsl/gather-columns.wgsl';
 import { alignUp, ceilDiv, ROW_ALIGN } from '../core/shape.ts';
-import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import type { EmbeddingTable } from './embedding.ts';
+import { type KernelCall, storageBytes } from './kernel.ts';
 import { weightLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
@@ -10,7 +11,8 @@ export interface GatherColumnsProblem {
   readonly n: number;
   /** True length of a row of the table. */
   readonly width: number;
-  readonly table: { readonly rows: number; readonly pitch: number; readonly storage: Storage };
+  /** What is looked up. */
+  readonly table: EmbeddingTable;
 }
 
 const WORKGROUP = 64;

@@ -7,7 +7,15 @@ import tileSource from '../../wgsl/gemm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemm.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { canBroadcast, type KernelBinding, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
+import {
+  canBroadcast,
+  type KernelBinding,
+  type KernelCall,
+  RANK,
+  type Storage,
+  type StoredRows,
+  storageBytes,
+} from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 import type { PackedLayout, Tiles, Variant } from './op.ts';
 
@@ -15,9 +23,17 @@ import type { PackedLayout, Tiles, Variant } from './op.ts';
 export interface Epilogue {
   /** Adds one value a column; default true. */
   readonly bias?: boolean | undefined;
+  /** Applied after the bias and what is added by channel; default none. */
   readonly activation?: Activation | undefined;
   /** Adds [images, N], one row for each `rowsPerImage` rows; `pitch` in elements. */
-  readonly channelAdd?: { readonly rowsPerImage: number; readonly pitch: number } | undefined;
+  readonly channelAdd?:
+    | {
+        /** Rows that share one row of what is added: H * W. */
+        readonly rowsPerImage: number;
+        /** Elements from one row of what is added to the next. */
+        readonly pitch: number;
+      }
+    | undefined;
   /** Adds a tensor of y's own layout, or multiplies by it. */
   readonly residual?: boolean | 'multiply' | undefined;
   /** Panels alternate value and gate; y = value * gelu(gate). */
@@ -26,44 +42,75 @@ export interface Epilogue {
 
 /** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
 export interface ConvGeometry {
+  /** N. */
   readonly images: number;
+  /** Rows of the input, before any enlargement. */
   readonly inHeight: number;
+  /** Columns of the input, before any enlargement. */
   readonly inWidth: number;
+  /** Rows of the result. */
   readonly outHeight: number;
+  /** Columns of the result. */
   readonly outWidth: number;
+  /** Rows of the kernel. */
   readonly kernelHeight: number;
+  /** Columns of the kernel. */
   readonly kernelWidth: number;
+  /** Pixels between neighbouring results: 1 or 2. */
   readonly stride: number;
+  /** Rows of zeros above the input. */
   readonly padTop: number;
+  /** Columns of zeros left of the input. */
   readonly padLeft: number;
+  /** Reads the input as its nearest-neighbour enlargement by 2. */
   readonly upsample: boolean;
+}
+
+/** Rows of one matrix a batch. */
+export interface BatchedRows extends StoredRows {
+  /** First element, a multiple of 4; default 0. */
+  readonly offset?: number;
+  /** Elements from one batch to the next; default 0: one matrix for all. */
+  readonly batch?: number;
 }
 
 /** y = act(A B + bias) and what follows it: A [batch, rows, k], B packed or plain, y [batch, rows, columns]. */
 export interface GemmProblem {
+  /** Products, each of one a, b and y. */
   readonly batch: number;
+  /** Rows of a and y, of one product. */
   readonly rows: number;
   /** Columns of y with padding: a multiple of 8. */
   readonly columns: number;
   /** Length of the K axis within one tap, with padding: a multiple of 8. */
   readonly k: number;
   /** Elements. `batch` is the distance between batches; offset and pitch multiples of 4. */
-  readonly a: { readonly pitch: number; readonly offset?: number; readonly batch?: number; readonly storage: Storage };
+  readonly a: BatchedRows;
   /**
    * `panels`: packed weights [N/32][taps * K][32], of which one tap's K may be a part: `kOffset` of `kTotal` (where the rows of A
    * are the halves of a concatenation). `plain`: a matrix [K][pitch] per batch, no weight.
    */
   readonly b: {
+    /** Of packed weights, or 'plain'. */
     readonly layout: PackedLayout | 'plain';
+    /** How the elements lie in memory. */
     readonly storage: Storage;
+    /** Elements from one row of a plain matrix to the next. */
     readonly pitch?: number;
+    /** Elements from one plain matrix to the next; default 0: one for all batches. */
     readonly batch?: number;
+    /** Length of the K axis of the whole weight; default `k`. */
     readonly kTotal?: number;
+    /** Where on it this product begins; default 0. */
     readonly kOffset?: number;
   };
-  readonly y: { readonly pitch: number; readonly offset?: number; readonly batch?: number; readonly storage: Storage };
+  /** The result. */
+  readonly y: BatchedRows;
+  /** Multiplies the product before anything is added; default 1. */
   readonly scale?: number | undefined;
+  /** Makes rows of a from the pixels around each result; without it a is read as it is. */
   readonly conv?: ConvGeometry | undefined;
+  /** What follows the product; default nothing but the bias. */
   readonly epilogue?: Epilogue | undefined;
 }
 

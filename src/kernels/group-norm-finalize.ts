@@ -12,6 +12,7 @@ import { requireSizes } from './rows.ts';
 export interface GroupNormFinalizeProblem extends Omit<GroupNormProblem, 'storage'> {
   /** Divides the number of channels. */
   readonly groups: number;
+  /** Added to variances. */
   readonly eps: number;
 }
 

@@ -11,7 +11,9 @@ const WORKGROUP = 64;
 export interface GuidedNoiseProblem {
   /** Images of the result; the prediction holds twice as many. */
   readonly images: number;
+  /** H * W of the latents. */
   readonly pixels: number;
+  /** Channels of the prediction: 4. */
   readonly channels: number;
   /** Storage of the prediction. */
   readonly storage: Storage;

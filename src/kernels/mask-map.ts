@@ -1,6 +1,6 @@
 import source from '../../wgsl/mask-map.wgsl';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
+import { type KernelCall, type StoredRows, storageBytes } from './kernel.ts';
 import { inputLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 import { stepLib } from './step.ts';
@@ -13,8 +13,10 @@ export interface MaskMapProblem {
   readonly perMap?: number | undefined;
   /** H * W. */
   readonly pixels: number;
+  /** Channels of the prediction: 4. */
   readonly channels: number;
-  readonly prediction: { readonly pitch: number; readonly storage: Storage };
+  /** What the network gave. */
+  readonly prediction: StoredRows;
   /** Four blocks a, b, c, d of maps * perMap images with S = a + g (b - a), T = c + g (d - c); else two, S and T. */
   readonly guided: boolean;
 }

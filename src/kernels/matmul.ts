@@ -5,18 +5,25 @@ import { callOf, type Op, type Tuning, through } from './op.ts';
 
 /** Batches of [M, K] times [K, N], both activations. */
 export interface MatmulProblem {
+  /** Products. */
   readonly batch: number;
+  /** Rows of a and y, of one product. */
   readonly rows: number;
   /** Padded columns of b and y, and padded columns of a: multiples of 8. */
   readonly columns: number;
+  /** Columns of a and rows of b, with padding. */
   readonly k: number;
   /** Multiplies the product; default 1. */
   readonly scale?: number | undefined;
+  /** How a lies in memory. */
   readonly a: Storage;
+  /** How b lies in memory. */
   readonly b: Storage;
+  /** How y lies in memory. */
   readonly y: Storage;
   /** One b serves the whole batch. */
   readonly sharedB?: boolean | undefined;
+  /** What follows the product; default nothing. */
   readonly epilogue?: Epilogue | undefined;
 }
 

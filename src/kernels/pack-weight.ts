@@ -6,7 +6,9 @@ import type { KernelCall, Storage } from './kernel.ts';
 
 /** Head widths of one side of a projection: `width` in the file, `padded` (a multiple of 8) in memory. */
 export interface HeadSpread {
+  /** Values of a head as stored. */
   readonly width: number;
+  /** Values of a head in memory, a multiple of 8; those beyond `width` are 0. */
   readonly padded: number;
 }
 
@@ -14,11 +16,15 @@ export interface HeadSpread {
 export interface PackProblem {
   /** File dtype. */
   readonly from: 'F32' | 'F16' | 'BF16';
+  /** How elements are stored afterwards. */
   readonly to: Storage;
+  /** How the result lies. */
   readonly layout: 'panels' | 'rows';
   /** Sizes in the file: [outputs, inputs, taps]. */
   readonly outputs: number;
+  /** Columns of one tap of the stored matrix. */
   readonly inputs: number;
+  /** Places of a convolution kernel; 1 for linear layers. */
   readonly taps: number;
   /** Rows [first, end) of outputs that the source buffer holds, from its element 0 on. */
   readonly rows: readonly [first: number, end: number];
@@ -26,9 +32,13 @@ export interface PackProblem {
   readonly k: number;
   /** First column, and how many padded columns the tensor spans: multiples of 8. */
   readonly columnFirst?: number;
+  /** Columns that are written; default as many as the outputs need. */
   readonly columns?: number;
+  /** Spreads the outputs by heads. */
   readonly outHeads?: HeadSpread | undefined;
+  /** Spreads the inputs by heads. */
   readonly inHeads?: HeadSpread | undefined;
+  /** Interleaves the two halves of a gated layer. Default false. */
   readonly geglu?: boolean | undefined;
 }
 

@@ -5,16 +5,23 @@ import { type Storage, storageBytes } from './kernel.ts';
 
 /** Panels [columns/32][k][32]; k counts all taps. */
 export interface Panels {
+  /** Padded outputs. */
   readonly columns: number;
+  /** Padded inputs of all taps. */
   readonly k: number;
+  /** How the elements lie in memory. */
   readonly storage: Storage;
 }
 
 /** Neighbouring panels: columns from `first` on, and where they lie, in bytes. */
 export interface PanelWindow {
+  /** First column. */
   readonly first: number;
+  /** Number of columns. */
   readonly columns: number;
+  /** First byte in the weight. */
   readonly offset: number;
+  /** Bytes. */
   readonly size: number;
 }
 

@@ -6,14 +6,21 @@ import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBind
 
 /** Maps, and the size that they are enlarged or reduced to. */
 export interface UpsampleNearestProblem {
+  /** N. */
   readonly images: number;
+  /** Rows of x. */
   readonly inHeight: number;
+  /** Columns of x. */
   readonly inWidth: number;
+  /** Rows of y. */
   readonly outHeight: number;
+  /** Columns of y. */
   readonly outWidth: number;
+  /** Channels that count. */
   readonly channels: number;
   /** Elements, of x and y. */
   readonly pitch: number;
+  /** How x and y lie in memory. */
   readonly storage: Storage;
 }
 

@@ -56,12 +56,15 @@ export function weightLayout<P>(
 
 /** A weight before it is packed: padded sizes, and how its elements are stored. */
 export interface UnpackedWeight {
+  /** Padded outputs. */
   readonly columns: number;
   /** Inputs of one tap. */
   readonly k: number;
   /** Kernel height times width of a convolution; 1 for linear layers. */
   readonly taps: number;
+  /** How elements will be stored. */
   readonly storage: Storage;
+  /** Whether it is a gated layer. */
   readonly geglu: boolean;
 }
 

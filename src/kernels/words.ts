@@ -5,7 +5,9 @@ import type { KernelBinding, KernelCall } from './kernel.ts';
 
 /** A call that agrees with its text: where its words go, and its bindings in the order of their numbers. */
 export interface CheckedCall {
+  /** What the text declares. */
   readonly declarations: Declarations;
+  /** The bindings of the call in the order of their numbers. */
   readonly bindings: readonly KernelBinding[];
   /** The uniform block with zeros where the dispatcher fills: the range of tiles, and the starts of windows. */
   readonly words: Uint32Array<ArrayBuffer>;
