@@ -5,7 +5,7 @@ import type { Storage } from '../../src/kernels/kernel.ts';
 import type { KernelBench, Values } from './bench-case.ts';
 
 /** Queries, keys and values of one tensor each, [tokens, heads * width]. */
-export function attentionCase(caps: Caps, heads: number, tokens: number, width: number, act: Storage): KernelBench {
+function attentionCase(caps: Caps, heads: number, tokens: number, width: number, act: Storage): KernelBench {
   const pitch = heads * width;
   const rows = { pitch, storage: act };
   const scale = width ** -0.5;

@@ -14,7 +14,7 @@ function panel(values: ArrayLike<number>, k: number, depth: number, column: numb
 }
 
 /** A [rows, k] times B [k, columns]. */
-export function matmulCase(
+function matmulCase(
   caps: Caps,
   rows: number,
   columns: number,
@@ -51,7 +51,7 @@ export function matmulCase(
 }
 
 /** A 3x3 convolution with padding 1. */
-export function convCase(
+function convCase(
   caps: Caps,
   images: number,
   side: number,

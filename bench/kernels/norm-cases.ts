@@ -10,7 +10,7 @@ import type { KernelBench, Values } from './bench-case.ts';
 const EPS = 1e-5;
 
 /** y = silu(groupNorm(x)), x [images, side * side, channels]. */
-export function groupNormCase(
+function groupNormCase(
   caps: Caps,
   images: number,
   side: number,

@@ -124,7 +124,7 @@ export async function findModel(
  * The folder of an embedded model, in the repository that this file belongs to.
  * @throws InputError in the npm package, which does not carry it
  */
-export function embeddedModel(family: Family = 'stable-diffusion'): string {
+function embeddedModel(family: Family = 'stable-diffusion'): string {
   const folder = join(packageRoot(), 'models', 'orchard', family);
   if (existsSync(folder)) return folder;
   const { option, what, example } = WANTED[family];

@@ -66,6 +66,6 @@ export function fitMask(mask: RgbImage, picture: Size, working: Size, factor: nu
 }
 
 /** 768x512 */
-export function text(size: Size): string {
+function text(size: Size): string {
   return `${size.width}x${size.height}`;
 }

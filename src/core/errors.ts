@@ -38,11 +38,17 @@ export interface ErrorJson {
   readonly code?: string;
   /** The whole text. */
   readonly message: string;
+  /** The function, kernel, layer or file that noticed. */
   readonly op?: string;
+  /** What is wrong, without a full stop. */
   readonly problem?: string;
+  /** What would have been right; absent where there is no such value. */
   readonly expected?: PlainValue;
+  /** What was there instead; absent where there is no such value. */
   readonly received?: PlainValue;
+  /** Where: a tensor key, a file, a parameter name; absent where it is plain. */
   readonly path?: string;
+  /** What the caller can do about it; absent where nothing helps. */
   readonly fix?: string;
   /** An error's own JSON, anything else as a plain value. */
   readonly cause?: PlainValue | ErrorJson;

@@ -62,7 +62,12 @@ export interface AttentionProblem {
   /** Additive f32, one head serves all. */
   readonly bias?: AttentionBias | undefined;
   /** Additive f32 [batch, pitch]. */
-  readonly keyMask?: { readonly pitch: number } | undefined;
+  readonly keyMask?:
+    | {
+        /** Elements from one batch's mask to the next, at least `keys`. */
+        readonly pitch: number;
+      }
+    | undefined;
   /** The binding `lengths` holds [key count, query start] as u32, read at run time in place of `keys` and `queryStart`. */
   readonly dynamicLength?: boolean | undefined;
 }

@@ -130,8 +130,16 @@ const broadcast: Variant<GemmProblem, { readonly LANES: number }> = {
   },
 };
 
-/** A tile of gemm-tile: ROWS of y by COLUMNS of B, half of which are gates where there are any. */
-export const GEMM_TILE: Variant<GemmProblem, { readonly ROWS: number; readonly COLUMNS: number }> = {
+/** A tile of gemm-tile: of y by B. */
+export type GemmTile = {
+  /** Rows of y: 32, 64 or 128. */
+  readonly ROWS: number;
+  /** Columns of B, half of which are gates where there are any; a multiple of 32. */
+  readonly COLUMNS: number;
+};
+
+/** The product by tiles in workgroup memory, for GPUs. */
+export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   stem: 'gemm-tile',
   weights: 'panels',
   fits: () => true,
@@ -264,7 +272,7 @@ function bindings(p: GemmProblem, tileRows: number, columnTiles: number): Kernel
 }
 
 /** Input pixels that output pixels [from, to) of a convolution read, counted over the whole batch. */
-export function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
+function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
   const shift = c.upsample ? 2 : 1;
   const first = (pixel: number) => {
     const line = Math.floor(pixel / c.outWidth);

@@ -35,7 +35,7 @@ export {
   type ParamField,
   type WordType,
 } from './declarations.ts';
-export { DispatchList } from './dispatch.ts';
+export { DispatchList, type DispatchTime, type DispatchWork } from './dispatch.ts';
 export {
   type BinaryOperation,
   type Broadcast,
@@ -56,7 +56,15 @@ export {
   embeddingWindows,
 } from './embedding.ts';
 export { type GatherColumnsProblem, gatherColumns } from './gather-columns.ts';
-export { type ConvGeometry, type Epilogue, GEMM_TILE, type GemmProblem, PANEL } from './gemm.ts';
+export {
+  type BatchedRows,
+  type ConvGeometry,
+  type Epilogue,
+  GEMM_TILE,
+  type GemmProblem,
+  type GemmTile,
+  PANEL,
+} from './gemm.ts';
 export { GEMV_ROWS } from './gemv.ts';
 export { type GroupNormProblem, type GroupNormSizes, type GroupNormSource, groupNormSizes } from './group-norm.ts';
 export { type GroupNormApplyProblem, groupNormApply } from './group-norm-apply.ts';
@@ -65,7 +73,14 @@ export { groupNormStats } from './group-norm-stats.ts';
 export { type GuidedNoiseProblem, guidedNoise } from './guided-noise.ts';
 export { type GuidedStepProblem, guidedStep } from './guided-step.ts';
 export { type HistoryStoreProblem, historyStore } from './history-store.ts';
-export { type Cost, type KernelBinding, type KernelCall, type Storage, storageBytes } from './kernel.ts';
+export {
+  type Cost,
+  type KernelBinding,
+  type KernelCall,
+  type Storage,
+  type StoredRows,
+  storageBytes,
+} from './kernel.ts';
 export { LAYER_NORM, type LayerNormProblem, layerNorm, RMS_NORM, rmsNorm } from './layer-norm.ts';
 export { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 export { LINEAR, linear } from './linear.ts';

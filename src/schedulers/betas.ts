@@ -12,11 +12,17 @@ export type BetaSchedule = 'linear' | 'scaled_linear' | 'squaredcos_cap_v2';
 
 /** What defines the betas; the fields mean what they mean in a scheduler's config. */
 export interface BetaOptions {
+  /** How beta grows. */
   readonly betaSchedule: BetaSchedule;
+  /** The first beta: 0.00085 in Stable Diffusion. */
   readonly betaStart: number;
+  /** The last beta: 0.012 in Stable Diffusion. */
   readonly betaEnd: number;
+  /** T, the number of betas: 1000. */
   readonly numTrainTimesteps: number;
+  /** Betas in place of a schedule, or null. */
   readonly trainedBetas: readonly number[] | null;
+  /** Whether the last timestep is pure noise. */
   readonly rescaleBetasZeroSnr: boolean;
 }
 

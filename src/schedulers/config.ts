@@ -65,7 +65,10 @@ export interface StoredConfig {
 export type SchedulerConfig<F extends DDIMInverseFields = DDIMInverseFields> = Readonly<F> & StoredConfig;
 
 /** Fields to set or override; `setAlphaToZero` is the old name of setAlphaToOne, which it overrides (inverse only). */
-export type FieldsInput<F> = Partial<F> & { readonly setAlphaToZero?: boolean };
+export type FieldsInput<F> = Partial<F> & {
+  /** Old name of setAlphaToOne, of the inverse scheduler only. */
+  readonly setAlphaToZero?: boolean;
+};
 
 /** What fromConfig() reports to. */
 export interface FromConfigOptions {

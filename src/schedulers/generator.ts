@@ -17,6 +17,7 @@ const BLOCK = 16;
 
 /** Everything that decides a generator's future draws; plain data, fit for structuredClone. */
 export interface GeneratorState {
+  /** What the stream began with, 0 to 2^64 - 1. */
   readonly seed: bigint;
   /** The twister's 624 words. */
   readonly words: Uint32Array;

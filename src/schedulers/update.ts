@@ -13,13 +13,17 @@ const f32 = Math.fround;
 
 /** A value made of sample x and model output e: sample * x + output * e. */
 export interface Mix {
+  /** Factor of x. */
   readonly sample: number;
+  /** Factor of e. */
   readonly output: number;
 }
 
 /** Dynamic thresholding: clamp at the quantile `ratio` of the magnitudes, itself clamped to [1, maxValue], then divide. */
 export interface Threshold {
+  /** Quantile, 0 to 1: 0.995 by default. */
   readonly ratio: number;
+  /** The largest bound, at least 1: 1 by default. */
   readonly maxValue: number;
 }
 
@@ -29,6 +33,7 @@ export interface Threshold {
  * x' = sqrt(alphaPrev) * x0 + direction * eps + sigma * n.
  */
 export interface StepCoefficients {
+  /** What the model output stands for. */
   readonly predictionType: PredictionType;
   /** Signal level that the sample is taken to have: acp in [0, 1]. */
   readonly alphaT: number;
@@ -49,11 +54,17 @@ export interface StepCoefficients {
   /** Dynamic thresholding of x0, or null; excludes clip. */
   readonly threshold: Threshold | null;
   /** x' = sample * x + output * e + noise * n; null where x0 is clipped or thresholded. */
-  readonly linear: (Mix & { readonly noise: number }) | null;
+  readonly linear:
+    | (Mix & {
+        /** Factor of n. */
+        readonly noise: number;
+      })
+    | null;
 }
 
 /** What one step returns, both with the sample's shape. */
 export interface StepResult {
+  /** x', the sample one step on. */
   readonly prevSample: NdArray;
   /** The predicted clean sample x0, clipped or thresholded where the config says so. */
   readonly predOriginalSample: NdArray;

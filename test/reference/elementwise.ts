@@ -1,5 +1,5 @@
 /** erf by its series (|x| < 3) or continued fraction, in f64. */
-export function erf(x: number): number {
+function erf(x: number): number {
   const a = Math.abs(x);
   if (a > 6) return Math.sign(x);
   if (a < 3) {

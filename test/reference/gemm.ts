@@ -1,7 +1,7 @@
 import type { Activation } from '../../src/kernels/libs.ts';
 
 /** erf to double precision, by its series for small and its continued fraction for large arguments. */
-export function erf(x: number): number {
+function erf(x: number): number {
   const a = Math.abs(x);
   if (a > 6) return Math.sign(x);
   if (a < 3) {

@@ -18,7 +18,7 @@ function probe(): number {
 }
 
 /** How many times slower than an idle ordinary one this machine works now; at least 1. */
-export function slowness(): number {
+function slowness(): number {
   if (performance.now() - measured.at > FRESH_MS)
     measured = { slowness: Math.max(1, probe() / PROBE_MS), at: performance.now() };
   return measured.slowness;

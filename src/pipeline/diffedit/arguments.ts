@@ -247,7 +247,7 @@ export type Settled<M extends Method> = ArgumentsOf[M] & {
 };
 
 /** What is known of an argument, by a name that may be none. */
-export function argumentOf(name: string): Argument | undefined {
+function argumentOf(name: string): Argument | undefined {
   return Object.hasOwn(ARGUMENTS, name) ? ARGUMENTS[name as ArgumentName] : undefined;
 }
 
@@ -258,7 +258,7 @@ export function argumentsOf<M extends Method>(method: M): readonly NameIn<M>[] {
 }
 
 /** The default of a method's argument, as diffusers has it; undefined where it has none. */
-export function defaultOf(method: Method, name: string): unknown {
+function defaultOf(method: Method, name: string): unknown {
   return method === 'generateMask' && name === 'outputType' ? 'np' : argumentOf(name)?.default;
 }
 

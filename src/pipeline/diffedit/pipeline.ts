@@ -5,7 +5,7 @@
  */
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
-import type { RgbImage } from '../../io/image.ts';
+import type { PictureSize, RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
@@ -36,6 +36,7 @@ import type {
   InversionOutput,
   InvertArgs,
   MaskOutput,
+  PromptEmbeddings,
   RunArgs,
   RunOutput,
 } from './types.ts';
@@ -44,12 +45,14 @@ export type { PretrainedOptions } from './pretrained-options.ts';
 
 /** Edits pictures with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a device. */
 export class DiffEditPipeline extends PretrainedModel {
+  /** DDIM's, for masks and edits; its timesteps are those of the last call. */
   readonly scheduler: DDIMScheduler;
+  /** DDIM's inverse, for inversions; its timesteps are those of the last call. */
   readonly inverseScheduler: DDIMInverseScheduler;
   /** Pixels behind one latent side. */
   readonly vaeScaleFactor: number;
   /** The size in pixels that the model was trained on. */
-  readonly defaultSize: { readonly width: number; readonly height: number };
+  readonly defaultSize: PictureSize;
   readonly #device: DeviceModel<StableDiffusionNetworks>;
   readonly #home: RequestHome;
 
@@ -152,11 +155,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * @returns [B * numImagesPerPrompt, L, D] each
    * @see diffusers StableDiffusionDiffEditPipeline.encode_prompt
    */
-  encodePrompt(
-    prompt: Prompt,
-    options: EncodePromptOptions = {},
-  ): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> {
-    const work = async (call: DeviceCall): Promise<{ promptEmbeds: NdArray; negativePromptEmbeds: NdArray }> => {
+  encodePrompt(prompt: Prompt, options: EncodePromptOptions = {}): Promise<PromptEmbeddings> {
+    const work = async (call: DeviceCall): Promise<PromptEmbeddings> => {
       const { prompts, copies } = encodeRequest(prompt, options, this.#home);
       const { positive, negative } = await this.#home.model.prompts.encode(call, prompts);
       const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
@@ -175,6 +175,7 @@ export class DiffEditPipeline extends PretrainedModel {
     this.#home.model.autoencoder.slicing = true;
   }
 
+  /** Encodes and decodes all pictures of a batch at once, as without enableVaeSlicing. */
   disableVaeSlicing(): void {
     this.#home.model.autoencoder.slicing = false;
   }
@@ -189,6 +190,7 @@ export class DiffEditPipeline extends PretrainedModel {
     this.#home.model.autoencoder.tile('enableVaeTiling', sizes);
   }
 
+  /** Encodes and decodes whole pictures, as without enableVaeTiling. */
   disableVaeTiling(): void {
     this.#home.model.autoencoder.tiling = undefined;
   }

@@ -30,17 +30,33 @@ export interface EncodePromptOptions extends CommonArgs {
   readonly clipSkip?: number | undefined;
 }
 
+/** Result of `encodePrompt`. */
+export interface PromptEmbeddings {
+  /** [B * numImagesPerPrompt, L, D] */
+  readonly promptEmbeds: NdArray;
+  /** [B * numImagesPerPrompt, L, D] of the negative prompt. */
+  readonly negativePromptEmbeds: NdArray;
+}
+
 /** Arguments of `generateMask`. */
 export interface GenerateMaskArgs extends CommonArgs {
+  /** The picture, or [B, 3, H, W] in [0, 1]; sides are cut down to multiples of `vaeScaleFactor`. */
   readonly image: PictureInput;
+  /** What the picture shall show, one text for each picture; this or its embeddings. */
   readonly targetPrompt?: Prompt | undefined;
+  /** What guidance leads away from, in the target's prediction; default ''. */
   readonly targetNegativePrompt?: Prompt | undefined;
   /** [B, L, D] */
   readonly targetPromptEmbeds?: NdArray | undefined;
+  /** [B, L, D], in place of targetNegativePrompt. */
   readonly targetNegativePromptEmbeds?: NdArray | undefined;
+  /** What the picture shows; default ''. */
   readonly sourcePrompt?: Prompt | undefined;
+  /** What guidance leads away from, in the source's prediction; default ''. */
   readonly sourceNegativePrompt?: Prompt | undefined;
+  /** [B, L, D], in place of sourcePrompt. */
   readonly sourcePromptEmbeds?: NdArray | undefined;
+  /** [B, L, D], in place of sourceNegativePrompt. */
   readonly sourceNegativePromptEmbeds?: NdArray | undefined;
   /** Noisy copies that are compared; default 10. */
   readonly numMapsPerMask?: number | undefined;
@@ -70,7 +86,7 @@ export interface GenerateMaskArgs extends CommonArgs {
 export interface MaskOutput {
   /** [B, H, W] of the latents: 1 is what changes. */
   readonly mask: NdArray;
-  /** [B, H, W]: the mean absolute difference of the two predictions. */
+  /** The mean absolute difference of the two predictions, [B, H, W]. */
   readonly map: NdArray;
   /** The mask as pictures of latent size, white is what changes; with outputType 'pil'. */
   readonly images?: GreyImage[];
@@ -78,7 +94,9 @@ export interface MaskOutput {
 
 /** Arguments of `invert`. */
 export interface InvertArgs extends CommonArgs {
+  /** What the picture shows, one text for each picture; this or promptEmbeds. */
   readonly prompt?: Prompt | undefined;
+  /** The picture, or [B, 3, H, W] in [0, 1]. */
   readonly image: PictureInput;
   /** Default 50. */
   readonly numInferenceSteps?: number | undefined;
@@ -86,14 +104,17 @@ export interface InvertArgs extends CommonArgs {
   readonly inpaintStrength?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
+  /** What guidance leads away from; default ''. */
   readonly negativePrompt?: Prompt | undefined;
   /** [B, L, D] */
   readonly promptEmbeds?: NdArray | undefined;
+  /** [B, L, D], in place of negativePrompt. */
   readonly negativePromptEmbeds?: NdArray | undefined;
   /** Also returns what the latents of every step look like. */
   readonly decodeLatents?: boolean | undefined;
   /** Of the decoded latents: 'pil' pictures, anything else an array [B * T, H, W, 3]. Default 'pil'. */
   readonly outputType?: OutputType | undefined;
+  /** Called every `callbackSteps` steps, with a function that reads the latents. */
   readonly callback?: StepCallback | undefined;
   /** Default 1. */
   readonly callbackSteps?: number | undefined;
@@ -117,6 +138,7 @@ export interface InversionOutput {
 
 /** Arguments of `edit`. */
 export interface EditArgs extends CommonArgs {
+  /** What the picture shall show, one text for each picture; this or promptEmbeds. */
   readonly prompt?: Prompt | undefined;
   /** Of latent size; white, or 1, is what changes. */
   readonly maskImage: MaskInput;
@@ -128,6 +150,7 @@ export interface EditArgs extends CommonArgs {
   readonly numInferenceSteps?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
+  /** What guidance leads away from; default ''. */
   readonly negativePrompt?: Prompt | undefined;
   /** Default 1. */
   readonly numImagesPerPrompt?: number | undefined;
@@ -137,9 +160,11 @@ export interface EditArgs extends CommonArgs {
   readonly latents?: unknown;
   /** [B, L, D] */
   readonly promptEmbeds?: NdArray | undefined;
+  /** [B, L, D], in place of negativePrompt. */
   readonly negativePromptEmbeds?: NdArray | undefined;
   /** Default 'pil'. */
   readonly outputType?: OutputType | undefined;
+  /** Called every `callbackSteps` steps, with a function that reads the latents. */
   readonly callback?: StepCallback | undefined;
   /** Default 1. */
   readonly callbackSteps?: number | undefined;
@@ -159,6 +184,7 @@ export interface PasteBack {
 
 /** Arguments that ask for pictures, as the default does. */
 export interface AsPictures {
+  /** The default. */
   readonly outputType?: 'pil' | undefined;
 }
 
@@ -181,11 +207,13 @@ export interface RunArgs
       Shared | 'prompt' | 'negativePrompt' | 'promptEmbeds' | 'negativePromptEmbeds' | 'decodeLatents' | 'outputType'
     >,
     Omit<EditArgs, Shared | 'prompt' | 'promptEmbeds' | 'maskImage' | 'imageLatents' | 'latents'> {
+  /** The picture, or [B, 3, H, W] in [0, 1]. */
   readonly image: PictureInput;
   /** Of the edit; by default the source prompt, as the published guide does. */
   readonly negativePrompt?: Prompt | undefined;
   /** Of the inversion; by default empty. */
   readonly invertNegativePrompt?: Prompt | undefined;
+  /** [B, L, D], in place of invertNegativePrompt. */
   readonly invertNegativePromptEmbeds?: NdArray | undefined;
   /** Replaces guidanceScale for the mask. */
   readonly maskGuidanceScale?: number | undefined;
@@ -207,6 +235,7 @@ export interface RunOutput<Images = RgbImage[] | NdArray> {
   readonly mask?: MaskOutput;
   /** With returnLatents. */
   readonly latents?: NdArray;
+  /** Pictures for pil, arrays for the other output types, as `edit` returns them. */
   readonly images: Images;
   /** Milliseconds spent in each phase. */
   readonly timings: Readonly<Partial<Record<Phase, number>>>;

@@ -8,7 +8,14 @@ import type { Prompt } from './prompt-arguments.ts';
 
 /** A text encoder behind prompts; DiffEditPipeline is one. */
 export interface PromptEncoder {
-  encodePrompt(prompt: Prompt, options?: CallOptions): Promise<{ readonly promptEmbeds: NdArray }>;
+  /** Embeds prompts. */
+  encodePrompt(
+    prompt: Prompt,
+    options?: CallOptions,
+  ): Promise<{
+    /** [N, L, D], one for each prompt. */
+    readonly promptEmbeds: NdArray;
+  }>;
 }
 
 /** What encodePrompt of any pipeline takes besides: embeddings of one row each. */

@@ -3,11 +3,10 @@ import { namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { Gpu } from '../../gpu/device.ts';
-import type { RgbImage } from '../../io/image.ts';
+import type { PictureSize, RgbImage } from '../../io/image.ts';
 import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import type { MaskOutput, RunArgs } from '../diffedit/types.ts';
 import type { Phase, ProgressEvent } from '../runtime/progress.ts';
-import type { PictureSize } from '../text/blip-processor.ts';
 
 /** Folders of the three models. */
 export interface GuideModels {
@@ -24,6 +23,7 @@ export type GuidePhase = 'caption' | 'prompts' | Phase;
 
 /** A finished piece of work; 'prompts' counts sentences. */
 export interface GuideEvent extends Omit<ProgressEvent, 'phase'> {
+  /** Which piece of work. */
   readonly phase: GuidePhase;
 }
 
@@ -49,6 +49,7 @@ export interface GuideArgs extends Omit<RunArgs, Decided>, GuideOwnArgs {}
 
 /** Arguments of `runGuide` that the pipeline does not have, or has in another form. */
 export interface GuideOwnArgs {
+  /** Folders of the three models, opened one after the other. */
   readonly models: GuideModels;
   /** Default: a new one, freed at the end. */
   readonly gpu?: Gpu | undefined;
@@ -56,6 +57,7 @@ export interface GuideOwnArgs {
   readonly dtype?: 'float32' | 'float16' | undefined;
   /** Of the diffusion model's weights, such as 'fp16'. */
   readonly variant?: string | undefined;
+  /** As in `fromPretrained` of DiffEditPipeline; default false. */
   readonly mendQuirks?: boolean | undefined;
   /** The picture, of any size. */
   readonly image: RgbImage;
@@ -73,7 +75,9 @@ export interface GuideOwnArgs {
   readonly numPrompts?: number | undefined;
   /** Keeps only one network on the device at a time. Default true, as in the guide. */
   readonly offload?: boolean | undefined;
+  /** Called after each step, sentence and tensor. */
   readonly onProgress?: ((event: GuideEvent) => void) | undefined;
+  /** Told of doubtful settings; default console.warn. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -85,15 +89,21 @@ export const GUIDE_OWN: readonly string[] = namesOf<GuideOwnArgs>({
 
 /** Everything that the guide made. */
 export interface GuideOutput {
+  /** The seed that was used; the same one makes the same pictures. */
   readonly seed: number;
   /** The picture at the working size. */
   readonly image: RgbImage;
+  /** What the captioner saw. */
   readonly caption: string;
+  /** Sentences about what the picture contains. */
   readonly sourcePrompts: readonly string[];
+  /** Sentences about what it shall contain. */
   readonly targetPrompts: readonly string[];
   /** [1, 77, D] */
   readonly sourceEmbeds: NdArray;
+  /** [1, 77, D] */
   readonly targetEmbeds: NdArray;
+  /** What changes, and the map that it was cut from. */
   readonly mask: MaskOutput;
   /** [1, T, 4, H, W] of the inversion, noisiest first. */
   readonly latents: NdArray;

@@ -13,17 +13,21 @@ import type { Caption, CaptionOptions } from '../text/blip.ts';
 
 /** Texts that a model wrote, and their ids. */
 export interface Written {
+  /** One for each sequence. */
   readonly texts: readonly string[];
+  /** Ids of each text, from the start id on. */
   readonly sequences: readonly (readonly number[])[];
 }
 
 /** A model that answers text with text; T5ForConditionalGeneration is one. */
 export interface TextToText {
+  /** Answers a prompt, as often as `numReturnSequences` says. */
   generate(prompt: string, options: GenerateOptions & { readonly cleanUp?: boolean | undefined }): Promise<Written>;
 }
 
 /** A model that describes pictures; BlipForConditionalGeneration is one. */
 export interface PictureToText {
+  /** Describes a picture in a sentence that begins with `prefix`. */
   caption(image: RgbImage, prefix?: string, options?: CaptionOptions): Promise<Pick<Caption, 'text'>>;
 }
 
@@ -41,7 +45,9 @@ export interface GeneratePromptsOptions {
   readonly cleanUp?: boolean | undefined;
   /** torch's CPU stream; source and target share one, in this order. By default a new one from entropy. */
   readonly generator?: Generator | undefined;
+  /** Ends the call with its reason. */
   readonly signal?: AbortSignalLike | undefined;
+  /** Called for each id that is chosen. */
   readonly onToken?: GenerateOptions['onToken'];
 }
 

@@ -12,6 +12,7 @@ interface DeviceFace {
 
 /** A model read by `fromPretrained`. One call at a time; several models may share a device. */
 export abstract class PretrainedModel {
+  /** The device that it runs on. */
   readonly gpu: Gpu;
   /** Of activations, and, for float16, of weights. */
   readonly dtype: 'float32' | 'float16';

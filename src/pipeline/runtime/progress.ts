@@ -8,14 +8,17 @@ export type Phase = 'load' | 'text' | 'encode' | 'mask' | 'invert' | 'edit' | 'd
 
 /** A finished piece of work. */
 export interface ProgressEvent {
+  /** What is going on. */
   readonly phase: Phase;
   /** Pieces done, 1 to `of`. For 'load': bytes. */
   readonly step: number;
+  /** Pieces in all; bytes for 'load'. */
   readonly of: number;
   /** Milliseconds that the phase has taken so far; loading weights is a phase of its own. */
   readonly ms: number;
   /** Device bytes that the model holds: weights, plans, tensors. */
   readonly bytes: number;
+  /** Of 'mask', 'invert' and 'edit': where the model was evaluated, 0 (clean) to 999 (noise). */
   readonly timestep?: number | undefined;
 }
 

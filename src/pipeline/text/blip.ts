@@ -3,6 +3,7 @@
  * BlipForConditionalGeneration and BlipProcessor. How ids are chosen is in src/generation, what runs on the device in
  * blip-encoded-pictures.ts.
  */
+
 import { InputError, ShapeError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
@@ -16,6 +17,7 @@ import {
   type Sequences,
   withTokenText,
 } from '../../generation/index.ts';
+import type { PictureSize } from '../../io/image.ts';
 import type { Picture } from '../../io/preprocess.ts';
 import { readFloats } from '../../io/read-floats.ts';
 import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../../models/blip/index.ts';
@@ -27,7 +29,7 @@ import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import type { CallOptions } from '../runtime/progress.ts';
 import { EncodedPictures } from './blip-encoded-pictures.ts';
 import { type BlipFolder, openBlipFolder } from './blip-folder.ts';
-import { type BlipProcessorConfig, type PictureSize, processPictures } from './blip-processor.ts';
+import { type BlipProcessorConfig, processPictures } from './blip-processor.ts';
 import { LatestEncoding } from './latest-encoding.ts';
 
 const INPUT = namesOf<CaptionInput>({ pixels: 1, ids: 1, interpolatePositions: 1 });
@@ -59,6 +61,7 @@ export type CaptionOptions = GenerateOptions &
 
 /** Captions, and the ids behind them: from the start id on, with the end id and padding. */
 export interface CaptionOutput extends GenerateOutput {
+  /** One for each sequence, without the special tokens. */
   readonly texts: string[];
 }
 
@@ -72,8 +75,11 @@ export interface Caption {
 
 /** Writes captions. One call at a time; other pipelines may share the device. */
 export class BlipForConditionalGeneration extends PretrainedModel {
+  /** Sizes of its networks. */
   readonly config: BlipConfig;
+  /** How it prepares pictures. */
   readonly processor: BlipProcessorConfig;
+  /** BERT's, with BLIP's marks. */
   readonly tokenizer: BertTokenizer;
   readonly #folder: BlipFolder;
   readonly #device: DeviceModel<Models>;

@@ -59,6 +59,7 @@ export interface T5Output extends GenerateOutput {
 
 /** Answers texts with texts. One call at a time; other pipelines may share the device. */
 export class T5ForConditionalGeneration extends PretrainedModel {
+  /** Sizes of its networks. */
   readonly config: T5Config;
   /** Absent where the folder has none; the model then takes ids alone. */
   readonly tokenizer: T5Tokenizer | undefined;
