@@ -256,6 +256,8 @@ export {
   randnBatch,
   regularise,
   rescaleZeroSnr,
+  type ScheduledStep,
+  type ScheduleOptions,
   type SchedulerConfig,
   type SchedulerJson,
   type StepCoefficients,

@@ -445,10 +445,9 @@ describe('kernels', () => {
   );
 });
 
-/** Whether a kernel has this label, as a literal or as a template that ends in the family. */
+/** Whether a kernel has this label, as a literal. */
 function labelled(text: string, stem: string): boolean {
-  const template = stem.replace(/(broadcast|tile)$/, '$${family}');
-  return text.includes(`'${stem}'`) || text.includes(`\`${template}\``);
+  return text.includes(`'${stem}'`);
 }
 
 function withoutComments(text: string): string {

@@ -34,7 +34,7 @@ export function captionCommand(outside: Outside): Command {
 }
 
 async function describe(image: string, o: Options, outside: Outside): Promise<void> {
-  const picture = await readImage(image, outside);
+  const picture = await readImage(image, { signal: outside.signal });
   await withTextModel(
     'blip',
     o.blip,

@@ -18,7 +18,7 @@ const TERMINAL = 3;
 const LAST_WORDS_MS = 1000;
 
 /** What the parent tells the child: Ctrl-C was pressed, or the process is asked to end. */
-export type Order = 'interrupt' | 'end';
+type Order = 'interrupt' | 'end';
 
 /** Takes text in pieces and gives it back without Dawn's lines; holds back only what may become one of them. */
 export class NoiseFilter {

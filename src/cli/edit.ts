@@ -6,6 +6,7 @@ import type { GreyImage, RgbImage } from '../io/image.ts';
 import { maskToImage, sideBySide } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
+import { settleRun } from '../pipeline/diffedit/run-request.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import { type Outside, type Result, withPipeline } from './command.ts';
 import { pictureHash, readLatents } from './latents.ts';
@@ -59,8 +60,12 @@ export function editCommand(outside: Outside): Command {
 async function edit(image: string, o: EditOptions, outside: Outside): Promise<void> {
   const names = outputNames(o);
   for (const path of [o.output, ...Object.values(names)]) checkOutput(path, ['.png', '.jpg', '.jpeg']);
-  const picture = await readImage(image, outside);
-  const mask = o.mask === undefined ? undefined : await readImage(o.mask, outside);
+  const { signal } = outside;
+  const picture = await readImage(image, { signal });
+  const mask = o.mask === undefined ? undefined : await readImage(o.mask, { signal });
+  // The latents are read once it is known which model they must be of.
+  const given = { maskImage: mask, imageLatents: o.latents === undefined ? undefined : { data: [], shape: [] } };
+  settleRun('edit', { ...argumentsIn('run', o), ...given, pasteBack: undefined, image: picture });
   await withPipeline(o, outside, async (loaded, progress, seed) => {
     const inputs = await prepare(picture, mask, o, loaded, progress.note);
     const start = performance.now();

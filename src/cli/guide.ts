@@ -88,7 +88,7 @@ export function guideCommand(outside: Outside): Command {
 async function guide(image: string, o: Options, outside: Outside): Promise<void> {
   for (const concept of [o.from, o.to]) promptRequest(concept);
   for (const file of Object.values(FILES)) checkOutput(join(o.output, file), ['.html', '.png']);
-  const picture = await readImage(image, outside);
+  const picture = await readImage(image, { signal: outside.signal });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   try {

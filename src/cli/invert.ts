@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { readImage } from '../node/images.ts';
 import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
+import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { stepsOf } from '../pipeline/diffedit/schedules.ts';
 import type { InversionOutput } from '../pipeline/diffedit/types.ts';
 import { Generator } from '../schedulers/index.ts';
@@ -46,12 +47,14 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   checkOutput(o.output, ['.safetensors']);
   const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
   for (let i = 0; i < count; i++) checkOutput(stepName(o.output, i, count), ['.png']);
-  const picture = await readImage(image, outside);
+  const { signal } = outside;
+  const picture = await readImage(image, { signal });
+  const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
+  const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
   await withPipeline(o, outside, async ({ pipe, model, fingerprint }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
     const fitted = fitPicture(picture, size);
     const start = performance.now();
-    const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
     const inverted = await pipe.invert({
       ...args,
       image: fitted,
@@ -67,7 +70,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
       negativePrompt: o.invertNegativePrompt ?? '',
       numInferenceSteps,
       inpaintStrength,
-      guidanceScale: args.guidanceScale ?? o.guidanceScale,
+      guidanceScale,
       seed,
       ...size,
       picture: pictureHash(fitted),

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
 import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
+import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { shareOf } from './edit.ts';
@@ -41,12 +42,15 @@ export function maskCommand(outside: Outside): Command {
 
 async function mask(image: string, o: Options, outside: Outside): Promise<void> {
   checkOutput(o.output, ['.png']);
-  const picture = await readImage(image, outside);
+  const { signal } = outside;
+  const picture = await readImage(image, { signal });
+  const { args } = phaseArguments('generateMask', o);
+  settle('mask', 'generateMask', { ...args, image: picture });
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
     const start = performance.now();
     const found = await pipe.generateMask({
-      ...phaseArguments('generateMask', o).args,
+      ...args,
       image: fitPicture(picture, size),
       generator: new Generator(seed),
       signal: outside.signal,

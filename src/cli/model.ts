@@ -107,7 +107,8 @@ export async function findModel(
   if (existsSync(asked) && statSync(asked).isDirectory()) return { folder: await directory(asked), model: asked };
   if (!existsSync(asked) && isRepoId(asked)) {
     const onProgress = (e: { bytes: number; of: number }): void => progress.bytes('download', e.bytes, e.of);
-    const path = await fetchModel(asked, { ...o, signal, onProgress });
+    const { revision, cacheDir, variant } = o;
+    const path = await fetchModel(asked, { revision, cacheDir, variant, signal, onProgress });
     progress.stop();
     return { folder: await directory(path), model: asked };
   }

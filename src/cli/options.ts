@@ -154,7 +154,8 @@ function optionOf(name: string, { option, alias, check, default: byDefault }: Ar
   const flags = [alias, flag].filter(Boolean).join(', ');
   const made = new Option(`${flags} ${value}`.trim(), help);
   if (byDefault !== undefined && value !== '') made.default(byDefault);
-  return check === undefined ? made : made.argParser(text => checkedNumber(text, name, check));
+  if (check === undefined) return made;
+  return made.argParser(check === 'seed' ? parseSeed : text => checkedNumber(text, name, check));
 }
 
 /** A number as typed, checked as the table says. */
@@ -165,13 +166,13 @@ function checkedNumber(text: string, name: string, check: CheckName): number {
     return value;
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    throw new InvalidArgumentError(`Give ${error.expected ?? 'a whole number below 2^53'}.`);
+    throw new InvalidArgumentError(`Give ${error.expected}.`);
   }
 }
 
-/** Parser of seeds, as torch takes them. */
+/** Parser of seeds; those below 0, which torch and the pipeline take too, would look like options. */
 export function parseSeed(text: string): number {
-  return checkedNumber(text, 'seed', 'seed');
+  return integer(0, 2 ** 53 - 1)(text);
 }
 
 /** A parser of whole numbers in [least, most]. */

@@ -42,13 +42,13 @@ export interface ErrorJson {
   readonly op?: string;
   /** What is wrong, without a full stop. */
   readonly problem?: string;
-  /** What would have been right; absent where there is no such value. */
+  /** What would have been right; shapes as lists. */
   readonly expected?: PlainValue;
-  /** What was there instead; absent where there is no such value. */
+  /** What there was instead. */
   readonly received?: PlainValue;
-  /** Where: a tensor key, a file, a parameter name; absent where it is plain. */
+  /** Where: a tensor key, a file, a parameter name. */
   readonly path?: string;
-  /** What the caller can do about it; absent where nothing helps. */
+  /** What the caller can do about it, a whole sentence. */
   readonly fix?: string;
   /** An error's own JSON, anything else as a plain value. */
   readonly cause?: PlainValue | ErrorJson;

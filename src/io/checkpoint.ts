@@ -1,5 +1,6 @@
 /** Finds the weights of one model in its folder: single file or shards, safetensors or .bin, plain or a variant. */
 import { WeightsError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { FolderSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { isObject } from './json-keys.ts';
 import { openSafetensors } from './safetensors.ts';
@@ -18,6 +19,8 @@ export interface CheckpointOptions {
   readonly onWarning?: (message: string) => void;
 }
 
+const OPTIONS = namesOf<CheckpointOptions>({ variant: 1, onMissingVariant: 1, onWarning: 1 });
+
 /**
  * Opens a model's weights. Safetensors come before .bin, single files before shards.
  * @param folder the model's own folder (the one that holds config.json)
@@ -33,6 +36,7 @@ export async function openCheckpoint(
   stem: CheckpointStem,
   options: CheckpointOptions = {},
 ): Promise<TensorSource> {
+  checkNames('openCheckpoint', options, OPTIONS);
   const { variant, onMissingVariant } = options;
   const tried = candidates(stem, variant);
   let found = await firstPresent(folder, tried);

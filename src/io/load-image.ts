@@ -3,6 +3,7 @@
  * there is none, by jpeg-js; other kinds only where the browser knows them. Canvases are in canvas.ts, paths in src/node/images.ts.
  */
 import { InputError } from '../core/errors.ts';
+import { checkNames } from '../core/known-names.ts';
 import type { AbortSignalLike, BlobLike, PagePicture, UrlLike } from '../core/platform.ts';
 import { hasCanvas, pixelsOf } from './canvas.ts';
 import { brokenImage, notAnImage, type RgbImage, rgbaToRgb, sniffImage } from './image.ts';
@@ -23,6 +24,7 @@ export async function loadImage(
   input: ImageInput,
   options: { readonly signal?: AbortSignalLike | undefined } = {},
 ): Promise<RgbImage> {
+  checkNames('loadImage', options, ['signal']);
   if (typeof input === 'string' || input instanceof URL) return download(String(input), options.signal);
   if (input instanceof ArrayBuffer) return decode(new Uint8Array(input));
   if (input instanceof Uint8Array) return decode(input);

@@ -1,5 +1,6 @@
 /** Masks: what the edit takes (white, or 1, is what changes), and the picture helpers around them. */
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim, sizeOf } from '../core/shape.ts';
 import { checkImage, type GreyImage, greyToRgb, isGrey, type RgbImage, rgbToGrey } from './image.ts';
@@ -212,11 +213,14 @@ export interface SheetOptions {
   readonly background?: readonly [number, number, number];
 }
 
+const SHEET = namesOf<SheetOptions>({ gap: 1, background: 1 });
+
 /**
  * Pictures in one row, all brought to the first one's height.
  * @param pictures RGB or grey, from left to right
  */
 export function sideBySide(pictures: readonly Picture[], options: SheetOptions = {}): RgbImage {
+  checkNames('sideBySide', options, SHEET);
   const { gap = 8, background = [255, 255, 255] } = options;
   const height = asList(pictures, 'sideBySide')[0]?.height ?? 0;
   const columns = pictures.map(picture => {

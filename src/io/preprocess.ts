@@ -3,6 +3,7 @@
  * arrays. Masks are in mask.ts.
  */
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Layout, type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim, sameShape } from '../core/shape.ts';
 import { type GreyImage, greyToRgb, isGrey, type RgbImage } from './image.ts';
@@ -24,6 +25,8 @@ export interface PreprocessOptions {
   readonly onWarning?: (message: string) => void;
 }
 
+const OPTIONS = namesOf<PreprocessOptions>({ factor: 1, resample: 1, onWarning: 1 });
+
 /**
  * Pictures as the VAE takes them: x = 2 v / 255 - 1 for images, x = 2 v - 1 for arrays.
  * Images are all resized to the first one's sides, cut down to a multiple of the factor. Arrays keep their values if
@@ -35,6 +38,7 @@ export interface PreprocessOptions {
  * @see diffusers VaeImageProcessor.preprocess
  */
 export function preprocessImage(input: PictureInput, options: PreprocessOptions): NdArray {
+  checkNames('preprocessImage', options, OPTIONS);
   const items = asList(input, 'preprocessImage');
   if (items.every(isPicture)) return doubled(imagesToArray(items, options));
   const arrays = items.map(item => {
@@ -56,6 +60,7 @@ export function preprocessImage(input: PictureInput, options: PreprocessOptions)
  * @returns [N, 3, H, W], v / 255
  */
 export function imagesToArray(images: readonly Picture[], options: PreprocessOptions): NdArray {
+  checkNames('imagesToArray', options, OPTIONS);
   const [first] = images;
   if (!first) throw mixed('imagesToArray');
   const [height, width] = cutSides(first.height, first.width, options.factor);

@@ -1,6 +1,7 @@
 /** Files and folders behind HTTP: ranged requests where the server knows them, one whole read where it does not. */
 
 import { WeightsError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { AbortSignalLike, FetchLike, UrlLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { checkBytes, memorySource, missingFile, readText } from './sources.ts';
@@ -20,6 +21,7 @@ export interface UrlOptions {
 }
 
 const GIB = 2 ** 30;
+const OPTIONS = namesOf<UrlOptions>({ headers: 1, signal: 1, fetch: 1, onWholeRead: 1, maxWholeBytes: 1 });
 
 /**
  * A file behind a URL, read by HTTP ranges. A server that ignores Range is read once into memory.
@@ -28,6 +30,7 @@ const GIB = 2 ** 30;
  * @throws WeightsError when the file is absent, its size stays hidden, or it is too large to be read whole
  */
 export async function urlSource(url: string | UrlLike, options: UrlOptions = {}): Promise<ByteSource> {
+  checkNames('urlSource', options, OPTIONS);
   const label = String(url);
   const response = await request(label, options, { range: [0, 0] });
   if (response.status === 200) return wholeFile(response, label, options);
@@ -57,6 +60,7 @@ export async function urlSource(url: string | UrlLike, options: UrlOptions = {})
  * @param options request settings
  */
 export function urlFolder(base: string | UrlLike, options: UrlOptions = {}): FolderSource {
+  checkNames('urlFolder', options, OPTIONS);
   const label = String(base)
     .replace(/[?#].*$/, '')
     .replace(/\/*$/, '/');

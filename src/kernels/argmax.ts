@@ -3,15 +3,15 @@ import { topK } from './top-k.ts';
 
 /** Rows of scores whose largest index is wanted. */
 export interface ArgmaxProblem {
-  /** Rows of scores. */
+  /** Rows of x, all sequences together. */
   readonly rows: number;
   /** Rows of one sequence, whose ids lie side by side: L of [N, L, V]. Default all rows. */
   readonly length?: number | undefined;
   /** True length of a row. */
   readonly width: number;
-  /** Elements from one row to the next. */
+  /** Elements from one row of x to the next, a multiple of 8. */
   readonly pitch: number;
-  /** How the scores lie in memory. */
+  /** Form of x. */
   readonly storage: Storage;
 }
 

@@ -4,11 +4,11 @@ import type { Storage } from './kernel.ts';
 
 /** Where rows lie in a buffer, in elements: row r of batch n, head h at (n * rows + r) * pitch + offset + h * E. */
 export interface AttentionRows {
-  /** Elements from one row to the next. */
+  /** Elements from one row to the next, a multiple of 4 that holds all heads. */
   readonly pitch: number;
-  /** First element, a multiple of 4; default 0. */
+  /** Element of a row at which head 0 begins, a multiple of 4; default 0. */
   readonly offset?: number | undefined;
-  /** How the elements lie in memory. */
+  /** Form of the elements; keys and values also bf16-packed. */
   readonly storage: Storage;
 }
 
@@ -17,21 +17,21 @@ export interface AttentionRows {
  * key position - query position alone, and element `origin` of a head is that of distance 0.
  */
 export interface AttentionBias {
-  /** Heads that it has: those of the problem, or 1 for all. */
+  /** Heads that the bias has: 1, which serves all, or as many as the problem. */
   readonly heads: number;
   /** Elements from one position to the next; of no account with `origin`. */
   readonly pitch: number;
   /** Elements from one head to the next. */
   readonly headPitch: number;
-  /** Element of distance 0, where it is by distance. */
+  /** Element of a head that stands for distance 0; left out where the bias goes by position. */
   readonly origin?: number | undefined;
 }
 
 /** Queries [N * L, pitch] against keys and values [B * S, pitch], heads side by side in a row. */
 export interface AttentionProblem {
-  /** N. */
+  /** N: sequences of queries. */
   readonly batch: number;
-  /** A. */
+  /** A: heads side by side in a row. */
   readonly heads: number;
   /** Rows of q and out in a batch. */
   readonly queries: number;
@@ -39,9 +39,9 @@ export interface AttentionProblem {
   readonly keys: number;
   /** E: stored width of a head, a multiple of 4. Columns past the true width hold zero. */
   readonly headWidth: number;
-  /** The queries. */
+  /** Rows of the queries. */
   readonly q: AttentionRows;
-  /** The keys. */
+  /** Rows of the keys. */
   readonly k: AttentionRows;
   /** In k's storage. */
   readonly v: AttentionRows;
@@ -64,7 +64,7 @@ export interface AttentionProblem {
   /** Additive f32 [batch, pitch]. */
   readonly keyMask?:
     | {
-        /** Elements from one batch's mask to the next, at least `keys`. */
+        /** Elements from one batch to the next, at least `keys`. */
         readonly pitch: number;
       }
     | undefined;

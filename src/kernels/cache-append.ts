@@ -1,7 +1,7 @@
 import source from '../../wgsl/cache-append.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type Storage, type StoredRows, storageBytes } from './kernel.ts';
+import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
@@ -16,11 +16,15 @@ export interface CacheAppendProblem {
   /** Elements of a row: keys and values side by side, a multiple of 8. */
   readonly width: number;
   /** Where the new rows lie; `first` is the element where the keys begin, a multiple of 4. */
-  readonly x: StoredRows & {
-    /** The element of a row where the keys begin, a multiple of 4. */
+  readonly x: {
+    /** Elements from one row to the next, a multiple of 8 that holds `first` and the width. */
+    readonly pitch: number;
+    /** Element of a row where the keys begin, a multiple of 4. */
     readonly first: number;
+    /** Form of the new rows. */
+    readonly storage: Storage;
   };
-  /** How the cache lies in memory. */
+  /** Form of the cache. */
   readonly cache: Storage;
 }
 

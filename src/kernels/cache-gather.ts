@@ -15,7 +15,7 @@ export interface CacheGatherProblem {
   readonly capacity: number;
   /** Elements of a row, a multiple of 8. */
   readonly width: number;
-  /** How the cache lies in memory. */
+  /** Form of the cache. */
   readonly storage: Storage;
 }
 

@@ -7,43 +7,43 @@ import { callOf, type Op, type Tuning, through } from './op.ts';
 
 /** Zeros around a picture, in pixels; the sides may differ. */
 export interface Padding {
-  /** Rows. */
+  /** Rows of zeros above the map. */
   readonly top: number;
-  /** Columns. */
+  /** Columns of zeros right of it. */
   readonly right: number;
-  /** Rows. */
+  /** Rows of zeros below it. */
   readonly bottom: number;
-  /** Columns. */
+  /** Columns of zeros left of it. */
   readonly left: number;
 }
 
 /** A convolution of [images, height, width, channels] with a packed kernel. */
 export interface Conv2dProblem {
-  /** N. */
+  /** N: maps of x and y. */
   readonly images: number;
-  /** Rows of the input, before any enlargement. */
+  /** Lines of x, before `upsample`. */
   readonly height: number;
-  /** Columns of the input, before any enlargement. */
+  /** Pixels of a line of x, before `upsample`. */
   readonly width: number;
   /** Stored (padded) input and output channels: multiples of 8. */
   readonly channels: number;
-  /** Stored output channels, a multiple of 8. */
+  /** Stored (padded) channels of y, a multiple of 8. */
   readonly outChannels: number;
-  /** Rows and columns of the kernel. */
+  /** Taps of the kernel on each axis. */
   readonly kernel: readonly [height: number, width: number];
-  /** Pixels between neighbouring results: 1 or 2. */
+  /** Pixels from one output to the next, on both axes. */
   readonly stride: number;
-  /** Pixels of zeros around the input. */
+  /** Zeros around the map that is read. */
   readonly padding: Padding;
   /** Reads the input as its nearest-neighbour enlargement by 2. */
   readonly upsample?: boolean;
-  /** How the input lies in memory. */
+  /** Form of x. */
   readonly input: Storage;
-  /** How the weight lies in memory. */
+  /** Form of the packed kernel; also bf16-packed. */
   readonly weight: Storage;
-  /** How the result lies in memory. */
+  /** Form of y, channelAdd and residual. */
   readonly output: Storage;
-  /** What follows the product; default nothing but the bias. */
+  /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
 }
 

@@ -2,7 +2,7 @@
 import source from '../../wgsl/copy.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type Storage, type StoredRows, storageBytes } from './kernel.ts';
+import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
@@ -10,7 +10,7 @@ import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBind
 export interface CopySource {
   /** Channels that are copied. */
   readonly channels: number;
-  /** Elements from one row to the next. */
+  /** Elements from one row to the next, a multiple of 8. */
   readonly pitch: number;
   /** Default 0. */
   readonly first?: number | undefined;
@@ -32,8 +32,12 @@ export interface CopyProblem {
   readonly sources: readonly [CopySource] | readonly [CopySource, CopySource];
   /** Storage of the sources. */
   readonly storage: Storage;
-  /** The result. */
-  readonly y: StoredRows & {
+  /** Where the channels go. */
+  readonly y: {
+    /** Elements from one row to the next, a multiple of 8. */
+    readonly pitch: number;
+    /** Form of y; values are converted where it is another than the sources'. */
+    readonly storage: Storage;
     /** First channel to write, a multiple of 4; default 0. */
     readonly first?: number | undefined;
     /** Zeros are written behind the channels up to here, a multiple of 4; default the pitch. */
@@ -41,16 +45,16 @@ export interface CopyProblem {
   };
   /** Neighbouring rows that move together: H * W for images. Default all rows. */
   readonly itemRows?: number | undefined;
-  /** Which rows are read; default all, one after the other. */
+  /** Rows that are read; default all, from the first on. */
   readonly source?: CopyRows | undefined;
-  /** Which rows are written; default all, one after the other. */
+  /** Rows that are written; default all, from the first on. */
   readonly target?: CopyRows | undefined;
   /** Items of the source, written more than once: [a, b] as [a, a, b, b] (consecutive) or [a, b, a, b] (interleaved). */
   readonly repeat?:
     | {
-        /** Items of the source. */
+        /** Items of the source, a divisor of those written. */
         readonly items: number;
-        /** Which way they are repeated. */
+        /** Each item several times at once, or all of them in turn. */
         readonly order: 'consecutive' | 'interleaved';
       }
     | undefined;

@@ -10,25 +10,25 @@ export type WordType = 'u32' | 'i32' | 'f32';
 
 /** One field of `struct Params`: its place in the uniform block, counted in words of four bytes. */
 export interface ParamField {
-  /** Index of the 32-bit word in the uniform block. */
+  /** Place in the block, from 0 on. */
   readonly word: number;
-  /** Type of the field. */
+  /** Its scalar type. */
   readonly type: WordType;
 }
 
 /** One `@group(0) @binding(n) var<storage, …>`; n counts from 1, because 0 is the uniform block. */
 export interface BindingDeclaration {
-  /** Its number in group 0. */
+  /** Its number, from 1 on. */
   readonly binding: number;
-  /** Name of the variable. */
+  /** The variable's name. */
   readonly name: string;
-  /** What the text may do with it. */
+  /** Whether the text may write to it. */
   readonly access: 'read' | 'read_write';
 }
 
 /** The interface of a kernel, read off its text and its libs. */
 export interface Declarations {
-  /** Fields of `struct Params` by name. */
+  /** The fields of `struct Params` by name, in their order. */
   readonly fields: ReadonlyMap<string, ParamField>;
   /** In the order of their numbers. */
   readonly bindings: readonly BindingDeclaration[];

@@ -27,6 +27,20 @@ interface Prepared {
   readonly flops: number;
 }
 
+/** What a dispatch is. */
+export interface DescribedDispatch {
+  /** Stem of its kernel. */
+  readonly label: string;
+  /** Its floating-point operations. */
+  readonly flops: number;
+}
+
+/** A dispatch that was run alone. */
+export interface ProfiledDispatch extends DescribedDispatch {
+  /** Wall milliseconds, submission and waiting included. */
+  readonly ms: number;
+}
+
 interface Pending {
   readonly call: KernelCall;
   readonly checked: CheckedCall;
@@ -38,20 +52,6 @@ interface Pending {
 const FLOPS_PER_DISPATCH = 5e10;
 const FLOPS_PER_SUBMIT = 2e11;
 const UNIFORM_STEP = 4 * BLOCK_WORDS;
-
-/** What one dispatch is, and what it costs. */
-export interface DispatchWork {
-  /** Stem of its kernel. */
-  readonly label: string;
-  /** Additions and multiplications. */
-  readonly flops: number;
-}
-
-/** How long one dispatch took. */
-export interface DispatchTime extends DispatchWork {
-  /** Wall milliseconds. */
-  readonly ms: number;
-}
 
 /** A fixed sequence of dispatches: `add` all, `build` once, `encode` as often as wanted. */
 export class DispatchList {
@@ -179,8 +179,8 @@ export class DispatchList {
   }
 
   /** Runs each dispatch alone and waits for it: wall milliseconds by dispatch, for tuning. */
-  async profile(): Promise<DispatchTime[]> {
-    const rows: DispatchTime[] = [];
+  async profile(): Promise<ProfiledDispatch[]> {
+    const rows: ProfiledDispatch[] = [];
     for (let i = 0; i < this.length; i++) {
       const start = performance.now();
       const encoder = this.#gpu.device.createCommandEncoder();
@@ -195,7 +195,7 @@ export class DispatchList {
   }
 
   /** Kernel stem and floating-point operations of dispatch `i`. */
-  describe(i: number): DispatchWork {
+  describe(i: number): DescribedDispatch {
     const d = this.#ready?.[i];
     return { label: d?.label ?? '', flops: d?.flops ?? 0 };
   }

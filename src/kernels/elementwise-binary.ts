@@ -1,7 +1,7 @@
 import source from '../../wgsl/elementwise-binary.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type StoredRows, storageBytes } from './kernel.ts';
+import { type KernelCall, type RowLayout, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
@@ -21,21 +21,25 @@ export interface Broadcast {
 
 /** Two operands [rows, pitch]; the second may be one row, or one row for several. */
 export interface ElementwiseBinaryProblem {
-  /** What is done to each pair. */
+  /** What joins the operands. */
   readonly operation: BinaryOperation;
   /** Rows of a and y. */
   readonly rows: number;
   /** True length of a row of a and y. */
   readonly width: number;
-  /** The first operand. */
-  readonly a: StoredRows;
+  /** Rows of the first operand. */
+  readonly a: RowLayout;
   /** Also bf16-packed. Same shape as a unless `broadcast` is given. */
-  readonly b: StoredRows & {
-    /** How rows of b stand for several of a; by default each for one. */
+  readonly b: {
+    /** Elements from one row to the next, a multiple of 8. */
+    readonly pitch: number;
+    /** Form of the second operand; also bf16-packed. */
+    readonly storage: Storage;
+    /** How its rows are repeated; default not at all. */
     readonly broadcast?: Broadcast | undefined;
   };
-  /** The result. */
-  readonly y: StoredRows;
+  /** Rows of the result. */
+  readonly y: RowLayout;
   /** Default 1. */
   readonly alpha?: number | undefined;
   /** For add and subtract only; default 1. */
@@ -69,7 +73,7 @@ export function elementwiseBinary(problem: ElementwiseBinaryProblem): KernelCall
   const beta = (problem.beta ?? 1) * (operation === 'subtract' ? -1 : 1);
   const sameRows = bRows === rows && divide === 1;
   return {
-    kernel: op,
+    kernel: 'elementwise-binary',
     source,
     libs: [inputLib(a.storage), weightLib(b.storage), outputLib(y.storage)],
     values: { OPERATION: OPERATION[operation], BROADCAST: !sameRows, SCALAR: scalar },

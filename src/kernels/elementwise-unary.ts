@@ -1,6 +1,6 @@
 import source from '../../wgsl/elementwise-unary.wgsl';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type StoredRows, storageBytes } from './kernel.ts';
+import { type KernelCall, type RowLayout, storageBytes } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib } from './libs.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
@@ -40,10 +40,10 @@ export interface ElementwiseUnaryProblem {
   readonly rows: number;
   /** True length of a row. */
   readonly width: number;
-  /** What goes in. */
-  readonly x: StoredRows;
-  /** The result. */
-  readonly y: StoredRows;
+  /** Rows of the operand. */
+  readonly x: RowLayout;
+  /** Rows of the result; another form converts. */
+  readonly y: RowLayout;
   /** Default none. */
   readonly function?: UnaryFunction | undefined;
   /** Default 1. */

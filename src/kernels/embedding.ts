@@ -10,23 +10,23 @@ import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './r
 
 /** A table [rows, pitch]; also bf16-packed. */
 export interface EmbeddingTable {
-  /** Number of ids: V. */
+  /** Entries of the table. */
   readonly rows: number;
-  /** Elements from one row to the next, a multiple of 8. */
+  /** Elements from one entry to the next, a multiple of 8. */
   readonly pitch: number;
-  /** How the elements lie in memory. */
+  /** Form of the entries. */
   readonly storage: Storage;
 }
 
 /** Part of a table that fits one binding, in rows and in bytes. */
 export interface EmbeddingWindow {
-  /** First row. */
+  /** First entry of the part. */
   readonly first: number;
-  /** Number of rows. */
+  /** Entries of the part. */
   readonly rows: number;
-  /** First byte in the table. */
+  /** Byte of the table where the part begins, a multiple of 256. */
   readonly offset: number;
-  /** Bytes. */
+  /** Bytes of the part. */
   readonly size: number;
 }
 
@@ -36,17 +36,17 @@ export interface EmbeddingProblem {
   readonly items: number;
   /** Ids that count in each row: L. */
   readonly length: number;
-  /** Elements from one row of ids to the next. */
+  /** Ids from one row to the next, a multiple of 8. */
   readonly idsPitch: number;
   /** True length of a row of the table and of y. */
   readonly width: number;
-  /** What is looked up. */
+  /** The whole table. */
   readonly table: EmbeddingTable;
   /** Rows of the table that are bound; default all. */
   readonly window?: Pick<EmbeddingWindow, 'first' | 'rows'> | undefined;
   /** Also write zeros where the whole table lacks the id: for one call of a series. Default true for the window at row 0. */
   readonly clear?: boolean | undefined;
-  /** How the result lies in memory. */
+  /** Form of y. */
   readonly output: Storage;
 }
 

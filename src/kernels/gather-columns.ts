@@ -1,7 +1,6 @@
 import source from '../../wgsl/gather-columns.wgsl';
 import { alignUp, ceilDiv, ROW_ALIGN } from '../core/shape.ts';
-import type { EmbeddingTable } from './embedding.ts';
-import { type KernelCall, storageBytes } from './kernel.ts';
+import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { weightLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
@@ -11,8 +10,15 @@ export interface GatherColumnsProblem {
   readonly n: number;
   /** True length of a row of the table. */
   readonly width: number;
-  /** What is looked up. */
-  readonly table: EmbeddingTable;
+  /** The table whose entries become columns. */
+  readonly table: {
+    /** Entries. */
+    readonly rows: number;
+    /** Elements from one entry to the next, a multiple of 8. */
+    readonly pitch: number;
+    /** Form of the entries; also bf16-packed. */
+    readonly storage: Storage;
+  };
 }
 
 const WORKGROUP = 64;

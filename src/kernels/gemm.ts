@@ -7,15 +7,7 @@ import tileSource from '../../wgsl/gemm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemm.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import {
-  canBroadcast,
-  type KernelBinding,
-  type KernelCall,
-  RANK,
-  type Storage,
-  type StoredRows,
-  storageBytes,
-} from './kernel.ts';
+import { canBroadcast, type KernelBinding, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 import type { PackedLayout, Tiles, Variant } from './op.ts';
 
@@ -23,14 +15,14 @@ import type { PackedLayout, Tiles, Variant } from './op.ts';
 export interface Epilogue {
   /** Adds one value a column; default true. */
   readonly bias?: boolean | undefined;
-  /** Applied after the bias and what is added by channel; default none. */
+  /** Function of the sum; default none. */
   readonly activation?: Activation | undefined;
   /** Adds [images, N], one row for each `rowsPerImage` rows; `pitch` in elements. */
   readonly channelAdd?:
     | {
-        /** Rows that share one row of what is added: H * W. */
+        /** Neighbouring rows of y that share a row of it. */
         readonly rowsPerImage: number;
-        /** Elements from one row of what is added to the next. */
+        /** Elements from one of its rows to the next, a multiple of 4. */
         readonly pitch: number;
       }
     | undefined;
@@ -42,75 +34,85 @@ export interface Epilogue {
 
 /** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
 export interface ConvGeometry {
-  /** N. */
+  /** N: maps. */
   readonly images: number;
-  /** Rows of the input, before any enlargement. */
+  /** Lines of the input. */
   readonly inHeight: number;
-  /** Columns of the input, before any enlargement. */
+  /** Pixels of its lines. */
   readonly inWidth: number;
-  /** Rows of the result. */
+  /** Lines of the output. */
   readonly outHeight: number;
-  /** Columns of the result. */
+  /** Pixels of its lines. */
   readonly outWidth: number;
-  /** Rows of the kernel. */
+  /** Taps from top to bottom. */
   readonly kernelHeight: number;
-  /** Columns of the kernel. */
+  /** Taps from left to right. */
   readonly kernelWidth: number;
-  /** Pixels between neighbouring results: 1 or 2. */
+  /** Pixels from one output to the next, on both axes. */
   readonly stride: number;
-  /** Rows of zeros above the input. */
+  /** Lines of zeros above the input. */
   readonly padTop: number;
-  /** Columns of zeros left of the input. */
+  /** Pixels of zeros left of it. */
   readonly padLeft: number;
-  /** Reads the input as its nearest-neighbour enlargement by 2. */
+  /** Reads the input twice as large, by nearest neighbour. */
   readonly upsample: boolean;
-}
-
-/** Rows of one matrix a batch. */
-export interface BatchedRows extends StoredRows {
-  /** First element, a multiple of 4; default 0. */
-  readonly offset?: number;
-  /** Elements from one batch to the next; default 0: one matrix for all. */
-  readonly batch?: number;
 }
 
 /** y = act(A B + bias) and what follows it: A [batch, rows, k], B packed or plain, y [batch, rows, columns]. */
 export interface GemmProblem {
-  /** Products, each of one a, b and y. */
+  /** Products; 1 for linear layers and convolutions. */
   readonly batch: number;
-  /** Rows of a and y, of one product. */
+  /** Rows of A and y in one product. */
   readonly rows: number;
   /** Columns of y with padding: a multiple of 8. */
   readonly columns: number;
   /** Length of the K axis within one tap, with padding: a multiple of 8. */
   readonly k: number;
   /** Elements. `batch` is the distance between batches; offset and pitch multiples of 4. */
-  readonly a: BatchedRows;
+  readonly a: {
+    /** Elements from one row to the next. */
+    readonly pitch: number;
+    /** Element where row 0 begins; default 0. */
+    readonly offset?: number;
+    /** Elements from one product to the next; default `rows` rows. */
+    readonly batch?: number;
+    /** Form of A. */
+    readonly storage: Storage;
+  };
   /**
    * `panels`: packed weights [N/32][taps * K][32], of which one tap's K may be a part: `kOffset` of `kTotal` (where the rows of A
    * are the halves of a concatenation). `plain`: a matrix [K][pitch] per batch, no weight.
    */
   readonly b: {
-    /** Of packed weights, or 'plain'. */
+    /** How B lies: packed, or as a plain matrix. */
     readonly layout: PackedLayout | 'plain';
-    /** How the elements lie in memory. */
+    /** Form of B; also bf16-packed. */
     readonly storage: Storage;
-    /** Elements from one row of a plain matrix to the next. */
+    /** Elements from one row of a plain matrix to the next, a multiple of 8. */
     readonly pitch?: number;
-    /** Elements from one plain matrix to the next; default 0: one for all batches. */
+    /** Elements from one plain matrix to the next; 0 where one serves all, default `k` rows. */
     readonly batch?: number;
-    /** Length of the K axis of the whole weight; default `k`. */
+    /** Length of the K axis in packed B; default `k`. */
     readonly kTotal?: number;
-    /** Where on it this product begins; default 0. */
+    /** Where on it the part begins that A meets; default 0. */
     readonly kOffset?: number;
   };
-  /** The result. */
-  readonly y: BatchedRows;
-  /** Multiplies the product before anything is added; default 1. */
+  /** Elements of the result; offset and distances multiples of 4, the pitch of 8. */
+  readonly y: {
+    /** Elements from one row to the next. */
+    readonly pitch: number;
+    /** Element where row 0 begins; default 0. */
+    readonly offset?: number;
+    /** Elements from one product to the next; default `rows` rows. */
+    readonly batch?: number;
+    /** Form of y, channelAdd and residual. */
+    readonly storage: Storage;
+  };
+  /** Multiplies the sum, before the bias; default 1. */
   readonly scale?: number | undefined;
-  /** Makes rows of a from the pixels around each result; without it a is read as it is. */
+  /** Makes rows of A out of pixels. */
   readonly conv?: ConvGeometry | undefined;
-  /** What follows the product; default nothing but the bias. */
+  /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
 }
 
@@ -130,16 +132,8 @@ const broadcast: Variant<GemmProblem, { readonly LANES: number }> = {
   },
 };
 
-/** A tile of gemm-tile: of y by B. */
-export type GemmTile = {
-  /** Rows of y: 32, 64 or 128. */
-  readonly ROWS: number;
-  /** Columns of B, half of which are gates where there are any; a multiple of 32. */
-  readonly COLUMNS: number;
-};
-
-/** The product by tiles in workgroup memory, for GPUs. */
-export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
+/** A tile of gemm-tile: ROWS of y by COLUMNS of B, half of which are gates where there are any. */
+export const GEMM_TILE: Variant<GemmProblem, { readonly ROWS: number; readonly COLUMNS: number }> = {
   stem: 'gemm-tile',
   weights: 'panels',
   fits: () => true,

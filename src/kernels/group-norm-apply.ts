@@ -10,7 +10,7 @@ const BLOCK = 8;
 
 /** A map and the factor and shift of each image and channel. */
 export interface GroupNormApplyProblem extends GroupNormProblem {
-  /** How the result lies in memory. */
+  /** Form of y. */
   readonly output: Storage;
   /** Default none. */
   readonly activation?: Activation | undefined;

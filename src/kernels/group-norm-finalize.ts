@@ -12,7 +12,7 @@ import { requireSizes } from './rows.ts';
 export interface GroupNormFinalizeProblem extends Omit<GroupNormProblem, 'storage'> {
   /** Divides the number of channels. */
   readonly groups: number;
-  /** Added to variances. */
+  /** Added to the variance. */
   readonly eps: number;
 }
 

@@ -10,7 +10,7 @@ import { requirePitch, requireSizes } from './rows.ts';
 
 /** One of the tensors that make up the input: [images, pixels, pitch]. */
 export interface GroupNormSource {
-  /** Channels that count. */
+  /** Its channels, without padding. */
   readonly channels: number;
   /** Elements from one pixel to the next, a multiple of 8. */
   readonly pitch: number;
@@ -18,21 +18,21 @@ export interface GroupNormSource {
 
 /** A map [images, pixels, channels], normalised over groups of channels. */
 export interface GroupNormProblem {
-  /** N. */
+  /** N: maps, each normalised by itself. */
   readonly images: number;
   /** H * W, the same for all images. */
   readonly pixels: number;
   /** One tensor, or two whose channel counts are both multiples of 4. */
   readonly sources: readonly [GroupNormSource] | readonly [GroupNormSource, GroupNormSource];
-  /** How the sources lie in memory. */
+  /** Form of the sources. */
   readonly storage: Storage;
 }
 
 /** How pixels are cut into slabs, and the f32 elements that statistics and result need. */
 export interface GroupNormSizes {
-  /** Pixels of which one workgroup takes the statistics. */
+  /** Pixels of a slab, 32 to 512. */
   readonly slabPixels: number;
-  /** Such pieces of an image. */
+  /** Slabs of an image. */
   readonly slabs: number;
   /** Pitch of y, of the statistics and of scale_shift. */
   readonly pitch: number;

@@ -13,7 +13,7 @@ export interface GuidedNoiseProblem {
   readonly images: number;
   /** H * W of the latents. */
   readonly pixels: number;
-  /** Channels of the prediction: 4. */
+  /** Channels of the latents, without padding. */
   readonly channels: number;
   /** Storage of the prediction. */
   readonly storage: Storage;

@@ -10,11 +10,11 @@ const WORKGROUP = 64;
 
 /** A prediction, the latents that it moves one step, and what is blended in. */
 export interface GuidedStepProblem {
-  /** N. */
+  /** Latents that are moved. */
   readonly images: number;
   /** H * W of the latents. */
   readonly pixels: number;
-  /** Channels of the latents: 4. */
+  /** Channels of the latents, without padding. */
   readonly channels: number;
   /** Storage of the prediction. */
   readonly storage: Storage;
@@ -25,13 +25,13 @@ export interface GuidedStepProblem {
   /** Keep the reference where the mask is 0. */
   readonly blend?:
     | {
-        /** Masks that there are. */
+        /** Masks, a divisor of the images. */
         readonly masks: number;
         /** tiled: image n takes mask n % masks; consecutive: mask floor(n * masks / images). */
         readonly order: 'tiled' | 'consecutive';
         /** Images in each frame of the reference; image n takes floor(n * references / images). */
         readonly references: number;
-        /** Entries of the reference, noisiest first. */
+        /** T: frames of the reference, of which `step` names one. */
         readonly frames: number;
       }
     | undefined;

@@ -35,7 +35,7 @@ export {
   type ParamField,
   type WordType,
 } from './declarations.ts';
-export { DispatchList, type DispatchTime, type DispatchWork } from './dispatch.ts';
+export { type DescribedDispatch, DispatchList, type ProfiledDispatch } from './dispatch.ts';
 export {
   type BinaryOperation,
   type Broadcast,
@@ -56,15 +56,7 @@ export {
   embeddingWindows,
 } from './embedding.ts';
 export { type GatherColumnsProblem, gatherColumns } from './gather-columns.ts';
-export {
-  type BatchedRows,
-  type ConvGeometry,
-  type Epilogue,
-  GEMM_TILE,
-  type GemmProblem,
-  type GemmTile,
-  PANEL,
-} from './gemm.ts';
+export { type ConvGeometry, type Epilogue, GEMM_TILE, type GemmProblem, PANEL } from './gemm.ts';
 export { GEMV_ROWS } from './gemv.ts';
 export { type GroupNormProblem, type GroupNormSizes, type GroupNormSource, groupNormSizes } from './group-norm.ts';
 export { type GroupNormApplyProblem, groupNormApply } from './group-norm-apply.ts';
@@ -77,8 +69,8 @@ export {
   type Cost,
   type KernelBinding,
   type KernelCall,
+  type RowLayout,
   type Storage,
-  type StoredRows,
   storageBytes,
 } from './kernel.ts';
 export { LAYER_NORM, type LayerNormProblem, layerNorm, RMS_NORM, rmsNorm } from './layer-norm.ts';

@@ -14,39 +14,39 @@ export function storageBytes(storage: Storage): number {
   return storage === 'f32' ? 4 : 2;
 }
 
-/** Rows in memory, as a kernel reads or writes them. */
-export interface StoredRows {
+/** How rows of a tensor lie in a buffer. */
+export interface RowLayout {
   /** Elements from one row to the next, a multiple of 8. */
   readonly pitch: number;
-  /** How the elements lie in memory. */
+  /** Form of the elements. */
   readonly storage: Storage;
 }
 
 /** One storage binding of a kernel. */
 export interface KernelBinding {
-  /** Name of the binding in the text. */
+  /** Name of the variable in the text, and of the buffer in a DispatchList. */
   readonly name: string;
-  /** What the kernel does with it. */
+  /** What the kernel does with it: `write` fills it, `update` leaves parts as they are. */
   readonly access: Access;
   /**
    * For buffers that may exceed one binding: which elements tiles [first, end) touch, and which field of `struct Params` holds
    * the element index at which the bound window starts (the kernel subtracts it). Without it the whole buffer is bound.
    */
   readonly window?: {
-    /** Name in `struct Params`. */
+    /** The field of `struct Params` that holds the window's start. */
     readonly field: string;
-    /** Elements that tiles [first, end) touch. */
+    /** Elements that tiles [first, end) touch, in units of `elementBytes`. */
     readonly range: (first: number, end: number) => readonly [start: number, end: number];
-    /** Bytes of an element. */
+    /** Bytes of what `range` and the field count: an element, or a vec4. */
     readonly elementBytes: number;
   };
 }
 
 /** Arithmetic and traffic of one call, for the bench and for splitting. */
 export interface Cost {
-  /** Additions and multiplications. */
+  /** Floating-point operations, two a multiply-add. */
   readonly flops: number;
-  /** Bytes read and written, each once. */
+  /** Bytes that memory must serve, each operand once. */
   readonly bytes: number;
 }
 
@@ -61,7 +61,7 @@ export interface KernelCall extends Program {
   readonly params: Readonly<Record<string, number>>;
   /** Workgroups; each does the tile numbered first_tile + its linear index, and leaves when that is not below end_tile. */
   readonly tiles: number;
-  /** Work of the whole call, for benchmarks and for cutting long calls. */
+  /** Estimates for the whole call. */
   readonly cost: Cost;
 }
 

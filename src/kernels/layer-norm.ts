@@ -4,23 +4,23 @@ import tileSource from '../../wgsl/layer-norm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/layer-norm.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { canBroadcast, type KernelCall, RANK, type StoredRows, storageBytes } from './kernel.ts';
+import { canBroadcast, type KernelCall, RANK, type RowLayout, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
 import { type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
 /** Rows [rows, width] to be normalised, with or without a mean. */
 export interface LayerNormProblem {
-  /** Rows of x and y. */
+  /** Rows, each normalised by itself. */
   readonly rows: number;
   /** True length of a row. */
   readonly width: number;
-  /** Added to variances. */
+  /** Added to the variance. */
   readonly eps: number;
-  /** What is normalised. */
-  readonly x: StoredRows;
-  /** The result. */
-  readonly y: StoredRows;
+  /** Rows of the operand. */
+  readonly x: RowLayout;
+  /** Rows of the result. */
+  readonly y: RowLayout;
 }
 
 /** Rows of a workgroup, and invocations or lanes of a row. */

@@ -1,6 +1,6 @@
 import source from '../../wgsl/mask-map.wgsl';
 import { ceilDiv } from '../core/shape.ts';
-import { type KernelCall, type StoredRows, storageBytes } from './kernel.ts';
+import { type KernelCall, type RowLayout, storageBytes } from './kernel.ts';
 import { inputLib } from './libs.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 import { stepLib } from './step.ts';
@@ -13,10 +13,10 @@ export interface MaskMapProblem {
   readonly perMap?: number | undefined;
   /** H * W. */
   readonly pixels: number;
-  /** Channels of the prediction: 4. */
+  /** Channels of the latents, without padding. */
   readonly channels: number;
-  /** What the network gave. */
-  readonly prediction: StoredRows;
+  /** Pixels of the predictions. */
+  readonly prediction: RowLayout;
   /** Four blocks a, b, c, d of maps * perMap images with S = a + g (b - a), T = c + g (d - c); else two, S and T. */
   readonly guided: boolean;
 }

@@ -7,23 +7,23 @@ import { callOf, type Op, type Tuning, through } from './op.ts';
 export interface MatmulProblem {
   /** Products. */
   readonly batch: number;
-  /** Rows of a and y, of one product. */
+  /** Rows of a and y in one product. */
   readonly rows: number;
   /** Padded columns of b and y, and padded columns of a: multiples of 8. */
   readonly columns: number;
-  /** Columns of a and rows of b, with padding. */
+  /** Padded columns of a, and rows of b. */
   readonly k: number;
   /** Multiplies the product; default 1. */
   readonly scale?: number | undefined;
-  /** How a lies in memory. */
+  /** Form of a. */
   readonly a: Storage;
-  /** How b lies in memory. */
+  /** Form of b. */
   readonly b: Storage;
-  /** How y lies in memory. */
+  /** Form of y. */
   readonly y: Storage;
   /** One b serves the whole batch. */
   readonly sharedB?: boolean | undefined;
-  /** What follows the product; default nothing. */
+  /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
 }
 

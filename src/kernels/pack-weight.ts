@@ -6,9 +6,9 @@ import type { KernelCall, Storage } from './kernel.ts';
 
 /** Head widths of one side of a projection: `width` in the file, `padded` (a multiple of 8) in memory. */
 export interface HeadSpread {
-  /** Values of a head as stored. */
+  /** Elements of a head in the file. */
   readonly width: number;
-  /** Values of a head in memory, a multiple of 8; those beyond `width` are 0. */
+  /** Elements that it takes in memory. */
   readonly padded: number;
 }
 
@@ -16,15 +16,15 @@ export interface HeadSpread {
 export interface PackProblem {
   /** File dtype. */
   readonly from: 'F32' | 'F16' | 'BF16';
-  /** How elements are stored afterwards. */
+  /** Form in memory. */
   readonly to: Storage;
-  /** How the result lies. */
+  /** Layout in memory. */
   readonly layout: 'panels' | 'rows';
   /** Sizes in the file: [outputs, inputs, taps]. */
   readonly outputs: number;
-  /** Columns of one tap of the stored matrix. */
+  /** Inputs of one tap in the file. */
   readonly inputs: number;
-  /** Places of a convolution kernel; 1 for linear layers. */
+  /** Kernel height times width; 1 for matrices. */
   readonly taps: number;
   /** Rows [first, end) of outputs that the source buffer holds, from its element 0 on. */
   readonly rows: readonly [first: number, end: number];
@@ -32,13 +32,13 @@ export interface PackProblem {
   readonly k: number;
   /** First column, and how many padded columns the tensor spans: multiples of 8. */
   readonly columnFirst?: number;
-  /** Columns that are written; default as many as the outputs need. */
+  /** Padded columns that the tensor spans; default the outputs. */
   readonly columns?: number;
-  /** Spreads the outputs by heads. */
+  /** Spreads the outputs of a projection head by head. */
   readonly outHeads?: HeadSpread | undefined;
-  /** Spreads the inputs by heads. */
+  /** Spreads the inputs likewise. */
   readonly inHeads?: HeadSpread | undefined;
-  /** Interleaves the two halves of a gated layer. Default false. */
+  /** Panels alternate values and gates, which lie behind each other in the file. */
   readonly geglu?: boolean | undefined;
 }
 

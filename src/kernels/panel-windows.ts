@@ -5,23 +5,23 @@ import { type Storage, storageBytes } from './kernel.ts';
 
 /** Panels [columns/32][k][32]; k counts all taps. */
 export interface Panels {
-  /** Padded outputs. */
+  /** Columns of the matrix. */
   readonly columns: number;
-  /** Padded inputs of all taps. */
+  /** Elements of a column: taps times padded inputs. */
   readonly k: number;
-  /** How the elements lie in memory. */
+  /** Form of the weights. */
   readonly storage: Storage;
 }
 
 /** Neighbouring panels: columns from `first` on, and where they lie, in bytes. */
 export interface PanelWindow {
-  /** First column. */
+  /** First column, a multiple of 64. */
   readonly first: number;
-  /** Number of columns. */
+  /** Columns of the window. */
   readonly columns: number;
-  /** First byte in the weight. */
+  /** Byte where its panels begin. */
   readonly offset: number;
-  /** Bytes. */
+  /** Bytes of its panels. */
   readonly size: number;
 }
 

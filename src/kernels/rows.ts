@@ -5,18 +5,18 @@
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv, ROW_ALIGN } from '../core/shape.ts';
 import type { Access } from '../gpu/pipelines.ts';
-import { type KernelBinding, type Storage, type StoredRows, storageBytes } from './kernel.ts';
+import { type KernelBinding, type RowLayout, type Storage, storageBytes } from './kernel.ts';
 
 /** Range [start, end) of rows that tiles [first, end) touch. */
 export type RowRange = (first: number, end: number) => readonly [start: number, end: number];
 
 /** Rows of one buffer: true width, pitch in elements, storage form. */
 export interface Rows {
-  /** Elements of a row that count. */
+  /** True length of a row. */
   readonly width: number;
-  /** Elements from one row to the next. */
+  /** Elements from one row to the next, a multiple of 8. */
   readonly pitch: number;
-  /** How the elements lie in memory. */
+  /** Form of the elements. */
   readonly storage: Storage;
 }
 
@@ -55,7 +55,7 @@ export function requirePitch(op: string, name: string, rows: { readonly width: n
 export function rowBinding(
   name: string,
   access: Access,
-  rows: StoredRows,
+  rows: RowLayout,
   field: string,
   range: RowRange,
 ): KernelBinding {

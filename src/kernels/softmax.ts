@@ -3,23 +3,23 @@ import broadcastSource from '../../wgsl/softmax-broadcast.wgsl';
 import tileSource from '../../wgsl/softmax-tile.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { canBroadcast, type KernelCall, RANK, type StoredRows, storageBytes } from './kernel.ts';
+import { canBroadcast, type KernelCall, RANK, type RowLayout, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { callOf, type Op, type Tuning, type Variant } from './op.ts';
 import { type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
 /** Rows [rows, width] that become weights. */
 export interface SoftmaxProblem {
-  /** Rows of x and y. */
+  /** Rows, each with a sum of its own. */
   readonly rows: number;
   /** True length of a row. */
   readonly width: number;
   /** Multiplies x first; default 1. */
   readonly scale?: number | undefined;
-  /** The scores. */
-  readonly x: StoredRows;
-  /** The result. */
-  readonly y: StoredRows;
+  /** Rows of the scores. */
+  readonly x: RowLayout;
+  /** Rows of the weights. */
+  readonly y: RowLayout;
 }
 
 /** Rows of a workgroup, and invocations or lanes of a row. */

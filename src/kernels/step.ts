@@ -7,17 +7,17 @@ export interface StepValues {
   readonly guidance?: number | undefined;
   /** Predicted clean latents: x0FromX * x + x0FromNoise * e. */
   readonly x0FromX?: number | undefined;
-  /** See x0FromX. */
+  /** The noise's part in them. */
   readonly x0FromNoise?: number | undefined;
   /** Predicted noise: epsFromX * x + epsFromNoise * e. */
   readonly epsFromX?: number | undefined;
-  /** See epsFromX. */
+  /** The noise's part in it. */
   readonly epsFromNoise?: number | undefined;
   /** Next latents: outFromX0 * x0 + outFromEps * eps + sigma * noise. */
   readonly outFromX0?: number | undefined;
-  /** See outFromX0. */
+  /** The predicted noise's part in them. */
   readonly outFromEps?: number | undefined;
-  /** See outFromX0; default 0. */
+  /** Deviation of the noise that guided-step adds. */
   readonly sigma?: number | undefined;
   /** x0 is clamped to -clip..clip where this is positive. */
   readonly clip?: number | undefined;

@@ -7,13 +7,13 @@ import { requirePitch, requireSizes, rowBinding } from './rows.ts';
 
 /** Rows of scores whose k largest are wanted. */
 export interface TopKProblem {
-  /** Rows of scores. */
+  /** Rows of x. */
   readonly rows: number;
   /** True length of a row. */
   readonly width: number;
-  /** Elements from one row to the next. */
+  /** Elements from one row to the next, a multiple of 8. */
   readonly pitch: number;
-  /** How the scores lie in memory. */
+  /** Form of x. */
   readonly storage: Storage;
   /** 1 to 64, at most `width`. */
   readonly k: number;

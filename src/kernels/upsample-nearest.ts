@@ -6,21 +6,21 @@ import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBind
 
 /** Maps, and the size that they are enlarged or reduced to. */
 export interface UpsampleNearestProblem {
-  /** N. */
+  /** N: maps. */
   readonly images: number;
-  /** Rows of x. */
+  /** Lines of x. */
   readonly inHeight: number;
-  /** Columns of x. */
+  /** Pixels of a line of x. */
   readonly inWidth: number;
-  /** Rows of y. */
+  /** Lines of y. */
   readonly outHeight: number;
-  /** Columns of y. */
+  /** Pixels of a line of y. */
   readonly outWidth: number;
-  /** Channels that count. */
+  /** Channels, without padding. */
   readonly channels: number;
   /** Elements, of x and y. */
   readonly pitch: number;
-  /** How x and y lie in memory. */
+  /** Form of x and y. */
   readonly storage: Storage;
 }
 

@@ -62,9 +62,9 @@ export interface UnpackedWeight {
   readonly k: number;
   /** Kernel height times width of a convolution; 1 for linear layers. */
   readonly taps: number;
-  /** How elements will be stored. */
+  /** Form in memory. */
   readonly storage: Storage;
-  /** Whether it is a gated layer. */
+  /** Whether panels alternate values and gates. */
   readonly geglu: boolean;
 }
 

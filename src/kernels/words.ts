@@ -7,7 +7,7 @@ import type { KernelBinding, KernelCall } from './kernel.ts';
 export interface CheckedCall {
   /** What the text declares. */
   readonly declarations: Declarations;
-  /** The bindings of the call in the order of their numbers. */
+  /** The call's bindings in the order of their numbers. */
   readonly bindings: readonly KernelBinding[];
   /** The uniform block with zeros where the dispatcher fills: the range of tiles, and the starts of windows. */
   readonly words: Uint32Array<ArrayBuffer>;

@@ -6,6 +6,7 @@
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { DeviceError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { describeAdapter, Gpu, type GpuOptions } from '../gpu/device.ts';
 import type { WebGpuAdapterInfo, WebGpuLimits } from '../gpu/webgpu-types.ts';
 
@@ -34,6 +35,10 @@ interface Dawn {
   readonly globals: object;
 }
 
+const OPTIONS = namesOf<NodeGpuOptions>({
+  ...{ powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1, maxBindingBytes: 1, half: 1 },
+  dawnFlags: 1,
+});
 const FLAGS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
 const ICD_FOLDERS = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d'];
 
@@ -47,6 +52,7 @@ const instances = new Map<string, GPU>();
  * @throws DeviceError when the package `webgpu` or a Vulkan, Metal or D3D12 driver is missing, or the driver is too old
  */
 export async function requestGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
+  checkNames('requestGpu', options, OPTIONS);
   const { dawnFlags = [], ...rest } = options;
   const named = rest.adapterName === undefined ? [] : [`adapter=${await fullName(rest.adapterName)}`];
   const gpu = await dawn([...named, ...dawnFlags]);

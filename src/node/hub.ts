@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { InputError, WeightsError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import { candidates } from '../io/checkpoint.ts';
 
@@ -40,6 +41,10 @@ export interface FetchModelOptions {
   readonly signal?: AbortSignalLike | undefined;
 }
 
+const OPTIONS = namesOf<FetchModelOptions>({
+  ...{ revision: 1, variant: 1, cacheDir: 1, hubUrl: 1, onProgress: 1, signal: 1 },
+});
+
 interface HubFile {
   readonly path: string;
   readonly size: number;
@@ -58,6 +63,7 @@ const SMALL = /\.(json|txt|model)$/;
  * @see huggingface_hub.snapshot_download
  */
 export async function fetchModel(repoId: string, options: FetchModelOptions = {}): Promise<string> {
+  checkNames('fetchModel', options, OPTIONS);
   if (!isRepoId(repoId)) {
     throw new InputError({ op: 'fetchModel', problem: 'not a Hub id', expected: 'owner/name', received: repoId });
   }

@@ -6,6 +6,7 @@ import { constants, inflateSync } from 'node:zlib';
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { InputError } from '../core/errors.ts';
+import { checkNames } from '../core/known-names.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import {
   brokenImage,
@@ -34,6 +35,7 @@ export async function readImage(
   input: string | ImageInput,
   options: { readonly signal?: AbortSignalLike | undefined } = {},
 ): Promise<RgbImage> {
+  checkNames('readImage', options, ['signal']);
   const isName = typeof input === 'string' || input instanceof URL;
   if (!isName || /^(https?|data|blob):/.test(String(input))) return loadImage(input, options);
   return decodeImage(await readPath(input), String(input));

@@ -12,17 +12,15 @@ const f32 = Math.fround;
 
 /** Weights of x_t = sample * x0 + noise * n. */
 export interface NoiseMix {
-  /** sqrt(acp) of the timestep. */
   readonly sample: number;
-  /** sqrt(1 - acp) of the timestep. */
   readonly noise: number;
 }
 
 /** One step of a run: the timestep at which the model is evaluated, and the numbers of the update. */
 export interface ScheduledStep {
-  /** 0 (clean) to T - 1 (noise). */
+  /** 0 to T - 1. */
   readonly timestep: number;
-  /** Numbers of the update, for any latents. */
+  /** All numbers of the update. */
   readonly coefficients: StepCoefficients;
 }
 

@@ -114,6 +114,8 @@ describe('wrong usage is refused before anything is loaded', () => {
     ['a strength that is no number', usage('--mask-encode-strength', 'half')],
     ['steps that are no count', usage('--num-inference-steps', '0')],
     ['a ratio of nothing', usage('--mask-thresholding-ratio', '0')],
+    ['a strength that leaves no step', usage('--num-inference-steps', '4', '--inpaint-strength', '0.1')],
+    ['a seed that is no whole number', usage('--seed', '1.5')],
     ['a size that is none', usage('--size', 'large')],
     ['an unknown dtype', usage('--dtype', 'int8')],
     ['a misspelt option', usage('--guidance-scael', '2')],

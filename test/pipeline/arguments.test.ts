@@ -194,6 +194,24 @@ test('a strength that leaves no step is refused', async () => {
   );
 });
 
+test('a refused call leaves the public schedulers as they were', async () => {
+  const of = await openPipeline('test/golden/sd1/model', { modelCpuOffload: true });
+  const { scheduler, inverseScheduler } = of;
+  const state = () => [scheduler, inverseScheduler].map(s => [s.numInferenceSteps, s.timesteps]);
+  const before = state();
+  expect(before[0][0]).toBeNull();
+  const few = { numInferenceSteps: 10 };
+  for (const wrong of [{ numMapsPerMask: 0 }, { targetPrompt: ['a', 'b'] }, { image: undefined }, { generator: 7 }])
+    await refusal('generateMask', { ...mask, ...few, ...wrong }, of);
+  for (const wrong of [{ inpaintStrength: 0 }, { negativePrompt: ['x'] }, { image: zeros(24, 40) }])
+    await refusal('invert', { ...invert, ...few, ...wrong }, of);
+  await refusal('edit', { ...edit, ...few }, of);
+  for (const wrong of [{ clipSkip: 9 }, { eta: -1 }, { maskImage: zeros(24, 40) }, { inpaintStrength: 0.01 }])
+    await refusal('run', { ...run, ...few, ...wrong }, of);
+  expect(state()).toEqual(before);
+  of.dispose();
+});
+
 test('a picture is needed, with the channels of the VAE', async () => {
   expect(await refusal('invert', { prompt })).toMatchInlineSnapshot(
     `"InputError: invert: no picture: expected an image, an array, or a list of either, got undefined (image). Pass what loadImage returns."`,

@@ -27,6 +27,7 @@ const run = {
   numMapsPerMask: 2,
   seed: 0,
 };
+const inversion = { image, prompt: 'a bowl of fruits', numInferenceSteps: 4 };
 const open = (more: object = {}): Promise<DiffEditPipeline> => openPipeline(FOLDER, { gpu, ...more });
 
 describe('an abort', () => {
@@ -64,7 +65,7 @@ describe('disposal', () => {
       if (descriptor.label === 'uniforms' && ++plans === plan) queueMicrotask(() => pipeline.dispose());
       return createBuffer(descriptor);
     };
-    const error = await pipeline.invert({ ...run, prompt: 'a bowl of fruits' }).catch(String);
+    const error = await pipeline.invert(inversion).catch(String);
     gpu.device.createBuffer = createBuffer;
     expect(plans).toBe(plan);
     expect(error).toMatch(GONE);
@@ -89,7 +90,7 @@ describe('disposal', () => {
     // Ends after so many turns of the event loop: while weights load, plans compile, steps run.
     for (const turns of [0, 1, 3, 8, 20, 60]) {
       const pipeline = await open({ modelCpuOffload });
-      const call = pipeline.invert({ ...run, prompt: 'a bowl of fruits' });
+      const call = pipeline.invert(inversion);
       call.catch(() => {});
       for (let i = 0; i < turns; i++) await new Promise(setImmediate);
       pipeline.dispose();
@@ -120,12 +121,11 @@ describe('readers of latents', () => {
   test('belong to their call: a later one does not answer them', async () => {
     const pipeline = await open();
     let late: (() => Promise<NdArray>) | undefined;
-    const args = { ...run, prompt: 'a bowl of fruits' };
     const keep = (_: number, __: number, latents: () => Promise<NdArray>) => {
       late = latents;
     };
-    await pipeline.invert({ ...args, callback: keep });
-    await pipeline.invert({ ...args, prompt: 'a plate of lemons' });
+    await pipeline.invert({ ...inversion, callback: keep });
+    await pipeline.invert({ ...inversion, prompt: 'a plate of lemons' });
     await expect(late?.()).rejects.toThrow('are gone');
     pipeline.dispose();
   });
@@ -134,7 +134,7 @@ describe('readers of latents', () => {
     const pipeline = await open();
     const spoil = async (_: number, __: number, latents: () => Promise<NdArray>) => void (await latents()).data.fill(9);
     for (const more of [{}, { numRegSteps: 1, guidanceScale: 1 }]) {
-      const args = { ...run, prompt: 'a bowl of fruits', ...more };
+      const args = { ...inversion, ...more };
       const plain = await pipeline.invert({ ...args, generator: seeded(0) });
       const spoiled = await pipeline.invert({ ...args, generator: seeded(0), callback: spoil });
       expect(spoiled.latents).toEqual(plain.latents);
@@ -218,7 +218,7 @@ describe('a run', () => {
     };
     for (const guidanceScale of [1, 7.5]) {
       const steps: number[] = [];
-      for await (const _ of pipeline.invertSteps({ ...run, prompt: 'a bowl of fruits', guidanceScale })) {
+      for await (const _ of pipeline.invertSteps({ ...inversion, guidanceScale })) {
         steps.push(count);
         count = 0;
       }

@@ -258,7 +258,7 @@ export function argumentsOf<M extends Method>(method: M): readonly NameIn<M>[] {
 }
 
 /** The default of a method's argument, as diffusers has it; undefined where it has none. */
-function defaultOf(method: Method, name: string): unknown {
+export function defaultOf(method: Method, name: string): unknown {
   return method === 'generateMask' && name === 'outputType' ? 'np' : argumentOf(name)?.default;
 }
 

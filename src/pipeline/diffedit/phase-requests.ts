@@ -30,7 +30,7 @@ import {
 import { checkMaskSize, prepareLatents, prepareMask } from './edit-inputs.ts';
 import { checkPasteBack, outputTypeOf } from './output.ts';
 import type { EditRequest, Guidance, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
-import { editSchedule, invertSchedule, maskTimestep } from './schedules.ts';
+import { editSchedule, invertSchedule, maskTimestep, stepsOf } from './schedules.ts';
 import type { EditArgs, EncodePromptOptions, GenerateMaskArgs, InvertArgs } from './types.ts';
 
 /** How a phase's arguments are read where `run` calls it. */
@@ -46,6 +46,9 @@ const PREFIXES: Readonly<Record<PhaseMethod, readonly string[]>> = {
   invert: [''],
   edit: [''],
 };
+
+/** Which share of the steps a phase does. */
+const STRENGTHS = { generateMask: 'maskEncodeStrength', invert: 'inpaintStrength', edit: 'inpaintStrength' } as const;
 
 function renamed(names: PromptNames, nameOf: (name: string) => string = name => name): PromptNames {
   return {
@@ -76,6 +79,9 @@ export function settle<M extends PhaseMethod>(
   checkValues(op, method, s, { first: false, ...reading });
   const { pasteBack, outputType } = s as EditArgs;
   if (pasteBack) checkPasteBack(op, pasteBack, { outputType, batch: batchOf(s as PromptArgs) });
+  const strength = STRENGTHS[method];
+  const { numInferenceSteps } = s as { readonly numInferenceSteps: number };
+  stepsOf(op, numInferenceSteps, (s as Readonly<Record<string, unknown>>)[strength] as number, strength);
   return s;
 }
 

@@ -1,4 +1,5 @@
 /** What `DiffEditPipeline.fromPretrained` is told. */
+
 import { InputError } from '../../core/errors.ts';
 import { namesOf } from '../../core/known-names.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';

@@ -2,6 +2,7 @@
  * What the pipeline takes and returns. Names are those of diffusers' StableDiffusionDiffEditPipeline in camelCase, with the
  * same defaults; what diffusers lacks is marked "extra".
  */
+
 import type { NdArray } from '../../core/ndarray.ts';
 import type { GreyImage, RgbImage } from '../../io/image.ts';
 import type { MaskInput, NumericArray } from '../../io/mask.ts';

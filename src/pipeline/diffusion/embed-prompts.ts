@@ -8,12 +8,12 @@ import type { Prompt } from './prompt-arguments.ts';
 
 /** A text encoder behind prompts; DiffEditPipeline is one. */
 export interface PromptEncoder {
-  /** Embeds prompts. */
+  /** Embeds prompts, [N, L, D]. */
   encodePrompt(
     prompt: Prompt,
     options?: CallOptions,
   ): Promise<{
-    /** [N, L, D], one for each prompt. */
+    /** [N, L, D], one row of tokens for each prompt. */
     readonly promptEmbeds: NdArray;
   }>;
 }

@@ -7,13 +7,13 @@ import type { DeviceCall, PhaseReport } from '../runtime/device-call.ts';
 
 /** One step of a loop, as the async iterators yield it. */
 export interface StepEvent {
-  /** What is going on. */
+  /** Whose loop it is. */
   readonly phase: 'mask' | 'invert' | 'edit';
   /** From 0. For 'mask' the number of the map. */
   readonly step: number;
-  /** Steps of the phase. */
+  /** Steps of the loop. */
   readonly of: number;
-  /** Where the model was evaluated, 0 (clean) to 999 (noise). */
+  /** At which the network was evaluated, 0 to 999 for Stable Diffusion. */
   readonly timestep: number;
   /** Reads the latents [B, 4, H, W] behind this step; only until the next step is asked for, or the last one's end. */
   latents(): Promise<NdArray>;

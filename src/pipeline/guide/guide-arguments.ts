@@ -57,7 +57,7 @@ export interface GuideOwnArgs {
   readonly dtype?: 'float32' | 'float16' | undefined;
   /** Of the diffusion model's weights, such as 'fp16'. */
   readonly variant?: string | undefined;
-  /** As in `fromPretrained` of DiffEditPipeline; default false. */
+  /** As in `fromPretrained` of DiffEditPipeline. Default false. */
   readonly mendQuirks?: boolean | undefined;
   /** The picture, of any size. */
   readonly image: RgbImage;
@@ -75,7 +75,7 @@ export interface GuideOwnArgs {
   readonly numPrompts?: number | undefined;
   /** Keeps only one network on the device at a time. Default true, as in the guide. */
   readonly offload?: boolean | undefined;
-  /** Called after each step, sentence and tensor. */
+  /** Called after each step, sentence and file. */
   readonly onProgress?: ((event: GuideEvent) => void) | undefined;
   /** Told of doubtful settings; default console.warn. */
   readonly onWarning?: ((message: string) => void) | undefined;

@@ -193,7 +193,7 @@ export class DeviceModel<M> {
   }
 
   /** What fails on freed memory and closed files failed for the disposal. */
-  #reason(error: unknown, signal: AbortSignal | undefined): unknown {
+  #reason(error: unknown, signal: AbortSignalLike | undefined): unknown {
     if (!this.#disposed) return error;
     return signal?.aborted ? signal.reason : this.#wasDisposed(error);
   }

@@ -8,17 +8,17 @@ export type Phase = 'load' | 'text' | 'encode' | 'mask' | 'invert' | 'edit' | 'd
 
 /** A finished piece of work. */
 export interface ProgressEvent {
-  /** What is going on. */
+  /** Which piece of work. */
   readonly phase: Phase;
   /** Pieces done, 1 to `of`. For 'load': bytes. */
   readonly step: number;
-  /** Pieces in all; bytes for 'load'. */
+  /** Pieces in all. For 'load': bytes. */
   readonly of: number;
   /** Milliseconds that the phase has taken so far; loading weights is a phase of its own. */
   readonly ms: number;
   /** Device bytes that the model holds: weights, plans, tensors. */
   readonly bytes: number;
-  /** Of 'mask', 'invert' and 'edit': where the model was evaluated, 0 (clean) to 999 (noise). */
+  /** Of the step that is done, for the phases that have steps: 0 to 999 for Stable Diffusion. */
   readonly timestep?: number | undefined;
 }
 

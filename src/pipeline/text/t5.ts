@@ -1,9 +1,9 @@
 /**
  * Text to text by T5 and Flan-T5. Raffel et al. 2019, https://arxiv.org/abs/1910.10683; Chung et al. 2022,
  * https://arxiv.org/abs/2210.11416. Reference: transformers 4.57.6, T5ForConditionalGeneration. How ids are chosen is in
- * src/generation, what runs on the device in
- * t5-encoded-texts.ts.
+ * src/generation, what runs on the device in t5-encoded-texts.ts.
  */
+
 import { InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';

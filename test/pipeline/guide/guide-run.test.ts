@@ -149,6 +149,15 @@ describe('the whole guide', () => {
     expect(await refused({ negativePrompt: ['a', 'b'] })).toMatchInlineSnapshot(
       `"InputError: runGuide: prompt and negativePrompt differ in number: expected 1, got 2 (negativePrompt)"`,
     );
+    expect(await refused({ numInferenceSteps: 0 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: not a count: expected a whole number >= 1, got 0 (numInferenceSteps)"`,
+    );
+    expect(await refused({ numInferenceSteps: 1 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: numInferenceSteps 1 at maskEncodeStrength 0.5 leave no step: expected at least 1 of 1, got 0 (maskEncodeStrength). Use more steps or a higher strength."`,
+    );
+    expect(await refused({ inpaintStrength: 0.1 })).toMatchInlineSnapshot(
+      `"InputError: runGuide: numInferenceSteps 4 at inpaintStrength 0.1 leave no step: expected at least 1 of 4, got 0 (inpaintStrength). Use more steps or a higher strength."`,
+    );
     expect(opened).toEqual([]);
   });
 
@@ -156,14 +165,8 @@ describe('the whole guide', () => {
     const events: GuideEvent[] = [];
     const refused = (more: Partial<GuideArgs>) =>
       runGuide(quick({ onProgress: e => events.push(e), ...more })).catch(String);
-    expect(await refused({ numInferenceSteps: 0 })).toMatchInlineSnapshot(
-      `"InputError: setTimesteps: the number of inference steps does not suit the schedule: expected a whole number from 1 to 1000, got 0 (numInferenceSteps). The model was trained on 1000 timesteps: ask for at most that many."`,
-    );
-    expect(await refused({ numInferenceSteps: 1 })).toMatchInlineSnapshot(
-      `"InputError: runGuide: numInferenceSteps 1 at maskEncodeStrength 0.5 leave no step: expected at least 1 of 1, got 0 (maskEncodeStrength). Use more steps or a higher strength."`,
-    );
-    expect(await refused({ inpaintStrength: 0.1 })).toMatchInlineSnapshot(
-      `"InputError: runGuide: numInferenceSteps 4 at inpaintStrength 0.1 leave no step: expected at least 1 of 4, got 0 (inpaintStrength). Use more steps or a higher strength."`,
+    expect(await refused({ numInferenceSteps: 1001 })).toMatchInlineSnapshot(
+      `"InputError: setTimesteps: the number of inference steps does not suit the schedule: expected a whole number from 1 to 1000, got 1001 (numInferenceSteps). The model was trained on 1000 timesteps: ask for at most that many."`,
     );
     expect(await refused({ size: () => ({ width: 64, height: 4 }) })).toMatchInlineSnapshot(
       `"InputError: preprocessImage: the picture is too small: expected sides of at least 8, got 64 x 4"`,
