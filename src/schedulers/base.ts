@@ -12,7 +12,9 @@ const f32 = Math.fround;
 
 /** Weights of x_t = sample * x0 + noise * n. */
 export interface NoiseMix {
+  /** sqrt(acp) of the timestep. */
   readonly sample: number;
+  /** sqrt(1 - acp) of the timestep. */
   readonly noise: number;
 }
 
