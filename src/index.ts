@@ -72,6 +72,7 @@ export {
   type GreyImage,
   greyToRgb,
   isGrey,
+  type PictureSize,
   type RgbImage,
   rgbaToRgb,
   rgbToGrey,
@@ -215,7 +216,6 @@ export {
 export {
   BLIP_PROCESSOR,
   type BlipProcessorConfig,
-  type PictureSize,
   parseBlipProcessor,
   processPictures,
 } from './pipeline/text/blip-processor.ts';
@@ -272,7 +272,7 @@ export {
 export { DeviceTensor } from './tensor/device-tensor.ts';
 export { Graph, type GraphOptions } from './tensor/graph.ts';
 export type { Layout as RowLayout } from './tensor/layout.ts';
-export { Parameter } from './tensor/parameter.ts';
+export { Parameter, type ParameterMemory } from './tensor/parameter.ts';
 export { Plan, type PlanOptions } from './tensor/plan.ts';
 export type { Recording, Store as GraphStore } from './tensor/recording.ts';
 export {

@@ -1,4 +1,3 @@
 /** `pentimento/safetensors`: the format alone, for files of any size, without a device. */
 export type { ByteSource, StoredDType, StoredTensor, TensorSource } from './core/tensor-source.ts';
 export { openSafetensors, type SafetensorsSource, type WritableTensor, writeSafetensors } from './io/safetensors.ts';
-export { memorySource } from './io/sources.ts';

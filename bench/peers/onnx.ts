@@ -94,7 +94,7 @@ export function loadPeer(): { name: string; run: PeerRunner } | { missing: strin
 }
 
 /** The model for a shape, opset 17: attention as MatMul, Softmax, MatMul; group norm as exporters decompose it. */
-export function peerModel(shape: PeerShape, random: (count: number) => Float32Array): PeerModel {
+function peerModel(shape: PeerShape, random: (count: number) => Float32Array): PeerModel {
   switch (shape.op) {
     case 'matmul': {
       const { rows, k, columns } = shape;

@@ -219,7 +219,7 @@ export function idList(ids: number | readonly number[] | null): readonly number[
 }
 
 /** `top_k` for `topK`. */
-export function snakeCase(name: string): string {
+function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
 }
 

@@ -8,6 +8,8 @@ export interface Program {
   readonly source: string;
   /** Texts appended after it. */
   readonly libs: readonly string[];
+  /** What replaces its `alias` and `const` lines, by name. */
+  /** What replaces the right-hand sides of its `alias` and `const` lines, by their names. */
   readonly values: Values;
 }
 

@@ -26,6 +26,14 @@ export interface GreyImage {
   readonly channels: 1;
 }
 
+/** Sides in pixels. */
+export interface PictureSize {
+  /** Pixels, at least 1. */
+  readonly height: number;
+  /** Pixels, at least 1. */
+  readonly width: number;
+}
+
 /** Tells a picture of one channel from one of three. */
 export function isGrey(image: RgbImage | GreyImage): image is GreyImage {
   return 'channels' in image && image.channels === 1;

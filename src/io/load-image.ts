@@ -7,7 +7,6 @@ import { checkNames } from '../core/known-names.ts';
 import type { AbortSignalLike, BlobLike, PagePicture, UrlLike } from '../core/platform.ts';
 import { hasCanvas, pixelsOf } from './canvas.ts';
 import { brokenImage, notAnImage, type RgbImage, rgbaToRgb, sniffImage } from './image.ts';
-import { pngPixels, readPng } from './png.ts';
 
 /** What {@link loadImage} takes: an address (http, https, data, blob), a file's Blob or bytes, or a picture that a page shows. */
 export type ImageInput = string | UrlLike | BlobLike | ArrayBuffer | Uint8Array | PagePicture;
@@ -56,6 +55,7 @@ function isDrawable(input: object): input is HTMLImageElement | HTMLCanvasElemen
 async function decode(bytes: Uint8Array, path?: string): Promise<RgbImage> {
   const kind = sniffImage(bytes);
   if (kind === 'PNG') {
+    const { pngPixels, readPng } = await import('./png.ts');
     const png = readPng(bytes, path);
     return pngPixels(png, await inflate(png.deflated, png.inflatedBytes, path), path);
   }

@@ -132,8 +132,16 @@ const broadcast: Variant<GemmProblem, { readonly LANES: number }> = {
   },
 };
 
+/** A tile of gemm-tile. */
+export type GemmTile = {
+  /** Rows of y: 32, 64 or 128. */
+  readonly ROWS: number;
+  /** Columns of B, half of which are gates where there are any: a multiple of 32. */
+  readonly COLUMNS: number;
+};
+
 /** A tile of gemm-tile: ROWS of y by COLUMNS of B, half of which are gates where there are any. */
-export const GEMM_TILE: Variant<GemmProblem, { readonly ROWS: number; readonly COLUMNS: number }> = {
+export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   stem: 'gemm-tile',
   weights: 'panels',
   fits: () => true,

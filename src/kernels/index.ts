@@ -56,7 +56,7 @@ export {
   embeddingWindows,
 } from './embedding.ts';
 export { type GatherColumnsProblem, gatherColumns } from './gather-columns.ts';
-export { type ConvGeometry, type Epilogue, GEMM_TILE, type GemmProblem, PANEL } from './gemm.ts';
+export { type ConvGeometry, type Epilogue, GEMM_TILE, type GemmProblem, type GemmTile, PANEL } from './gemm.ts';
 export { GEMV_ROWS } from './gemv.ts';
 export { type GroupNormProblem, type GroupNormSizes, type GroupNormSource, groupNormSizes } from './group-norm.ts';
 export { type GroupNormApplyProblem, groupNormApply } from './group-norm-apply.ts';

@@ -41,9 +41,16 @@ export function outputLib(storage: Storage): string {
 export const activationLib: string = activation;
 
 /** Numbers of the activations in lib/activation.wgsl. */
-export const ACTIVATION = { none: 0, silu: 1, gelu: 2, geluTanh: 3, quickGelu: 4, relu: 5 } as const;
+export const ACTIVATION: Readonly<Record<Activation, number>> = {
+  none: 0,
+  silu: 1,
+  gelu: 2,
+  geluTanh: 3,
+  quickGelu: 4,
+  relu: 5,
+};
 /** Activations that kernels can apply to what they store. */
-export type Activation = keyof typeof ACTIVATION;
+export type Activation = 'none' | 'silu' | 'gelu' | 'geluTanh' | 'quickGelu' | 'relu';
 
 function pick(role: string, table: Partial<Record<Storage, string>>, storage: Storage): string {
   const text = table[storage];

@@ -1,7 +1,7 @@
 /** Layers without weights, as functions. */
-import { concat, softmax, type Tensor, unary, upsample } from '../tensor/ops.ts';
+import { concat, type Tensor, unary, upsample } from '../tensor/ops.ts';
 
-export { concat, softmax };
+export { concat };
 
 /** x / (1 + e^-x). @see Elfwing et al. 2017, https://arxiv.org/abs/1702.03118 */
 export function silu(x: Tensor): Tensor {

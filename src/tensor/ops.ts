@@ -2,14 +2,13 @@
 
 export type { Padding } from '../kernels/conv2d.ts';
 export { argmax } from './ops/argmax.ts';
-export { type AttentionMasks, attention, type HeadRows, type Heads } from './ops/attention.ts';
-export { binary } from './ops/binary.ts';
+export { type AttentionMasks, attention } from './ops/attention.ts';
 export { cacheAppend, cacheGather, LARGEST_GROUP } from './ops/cache.ts';
 export { convolution, linear } from './ops/contraction.ts';
 export { concat, lastRows } from './ops/copy.ts';
-export { guidedNoise, guidedStep, maskMap, maskThreshold, STEP_SHAPE, stepValues } from './ops/diffusion.ts';
+export { guidedNoise, guidedStep, maskMap, STEP_SHAPE } from './ops/diffusion.ts';
 export { embed, embedColumns } from './ops/embedding.ts';
-export { groupNorm, layerNorm, rmsNorm, softmax } from './ops/norm.ts';
+export { groupNorm, layerNorm, rmsNorm } from './ops/norm.ts';
 export { unary } from './ops/unary.ts';
 export { upsample } from './ops/upsample.ts';
 export { Parameter } from './parameter.ts';

@@ -5,7 +5,9 @@ import type { PackedLayout } from '../kernels/op.ts';
 
 /** What a Parameter gets when its checkpoint loads. */
 export interface ParameterMemory {
+  /** Where it lies on the device. */
   readonly slice: BufferSlice;
+  /** How its elements are stored. */
   readonly storage: Storage;
   /** Chosen before packing, for every number of rows that the weight will meet. */
   readonly layout: PackedLayout;

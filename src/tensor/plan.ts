@@ -5,7 +5,7 @@ import { BYTES } from '../core/dtype.ts';
 import { DeviceError } from '../core/errors.ts';
 import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN, writeSlice } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
-import { DispatchList } from '../kernels/dispatch.ts';
+import { DispatchList, type ProfiledDispatch } from '../kernels/dispatch.ts';
 import { type Lowered, type LoweringOptions, lower, type Step } from './lower.ts';
 import { type Interval, planMemory } from './memory.ts';
 import type { Recording } from './recording.ts';
@@ -82,7 +82,7 @@ export class Plan {
   }
 
   /** Wall milliseconds of each dispatch, run one at a time. */
-  profile(): Promise<{ label: string; flops: number; ms: number }[]> {
+  profile(): Promise<ProfiledDispatch[]> {
     this.#check();
     return this.#list.profile();
   }

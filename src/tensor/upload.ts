@@ -53,7 +53,7 @@ type FileDType = 'F32' | 'F16' | 'BF16';
 const FILE_BYTES: Record<FileDType, number> = { F32: 4, F16: 2, BF16: 2 };
 
 /** How a parameter is stored: vectors as f32, the rest in the file's own precision, or as halves when asked. */
-export function parameterStorage(request: Request, gpu: Gpu, dtype: 'float32' | 'float16'): Storage {
+function parameterStorage(request: Request, gpu: Gpu, dtype: 'float32' | 'float16'): Storage {
   if (request.parameter.kind === 'vector') return 'f32';
   if (dtype === 'float16') return gpu.caps.half;
   const kinds = new Set(request.pieces.map(p => p.stored.dtype));

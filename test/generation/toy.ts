@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import type { GenerateOptions, GenerationTask, Sequences, StepDecoder } from '../../src/generation/index.ts';
 
-export const VOCAB = 40;
+const VOCAB = 40;
 const P = 131071;
 
 /** The model of scripts/golden/generation.py: whole numbers only, so that both sides have the same float32 logits. */
-export function logitsOf(key: number, ids: readonly number[], eager: number): Float32Array {
+function logitsOf(key: number, ids: readonly number[], eager: number): Float32Array {
   const last = ids.at(-1) ?? 0;
   const before = ids.at(-2) ?? 0;
   const base = 17 + 131 * last * last + 7919 * (before % 3) + 65537 * key;

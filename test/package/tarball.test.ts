@@ -169,7 +169,9 @@ describe("the core's bundle", () => {
 
   // Ceilings in KiB, gzipped, all dependencies included; raised only by the change that needs it, with its reason here.
   it.each([
-    ['index.js', 150, 12], // later: jpeg-js and the JPEG reader, where no browser decodes
+    // 150 until models shared a device model, arguments a table, errors a plain form, and kernels checked their words. Later:
+    // the readers of PNG and, where no browser decodes, of JPEG with jpeg-js.
+    ['index.js', 156, 14],
     ['kernels.js', 60, 0],
     ['safetensors.js', 4, 0],
     ['schedulers.js', 16, 0],

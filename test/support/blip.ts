@@ -9,7 +9,7 @@ import { goldenPath } from './checkpoint.ts';
 import { diskFolder } from './folder.ts';
 import type { Precision } from './stable-diffusion.ts';
 
-export function blipConfig(folder: string): BlipConfig {
+function blipConfig(folder: string): BlipConfig {
   const path = goldenPath(`${folder}/config.json`);
   return parseBlipConfig(JSON.parse(readFileSync(path, 'utf8')), path, message => {
     throw new Error(message);

@@ -3,11 +3,10 @@ import { namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { Gpu } from '../../gpu/device.ts';
-import type { RgbImage } from '../../io/image.ts';
+import type { PictureSize, RgbImage } from '../../io/image.ts';
 import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import type { MaskOutput, RunArgs } from '../diffedit/types.ts';
 import type { Phase, ProgressEvent } from '../runtime/progress.ts';
-import type { PictureSize } from '../text/blip-processor.ts';
 
 /** Folders of the three models. */
 export interface GuideModels {

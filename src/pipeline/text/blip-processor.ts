@@ -1,17 +1,9 @@
 /** BLIP's picture preparation: preprocessor_config.json, Pillow's resizing, the same float32 steps as numpy takes. */
 import { InputError } from '../../core/errors.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
-import { checkImage, greyToRgb, isGrey } from '../../io/image.ts';
+import { checkImage, greyToRgb, isGrey, type PictureSize } from '../../io/image.ts';
 import { asList, type Picture } from '../../io/preprocess.ts';
 import { type Resample, resize } from '../../io/resize.ts';
-
-/** Sides in pixels. */
-export interface PictureSize {
-  /** Pixels, at least 1. */
-  readonly height: number;
-  /** Pixels, at least 1. */
-  readonly width: number;
-}
 
 /** preprocessor_config.json. */
 export interface BlipProcessorConfig {

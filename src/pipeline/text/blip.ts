@@ -17,6 +17,7 @@ import {
   type Sequences,
   withTokenText,
 } from '../../generation/index.ts';
+import type { PictureSize } from '../../io/image.ts';
 import type { Picture } from '../../io/preprocess.ts';
 import { readFloats } from '../../io/read-floats.ts';
 import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../../models/blip/index.ts';
@@ -28,7 +29,7 @@ import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import type { CallOptions } from '../runtime/progress.ts';
 import { EncodedPictures } from './blip-encoded-pictures.ts';
 import { type BlipFolder, openBlipFolder } from './blip-folder.ts';
-import { type BlipProcessorConfig, type PictureSize, processPictures } from './blip-processor.ts';
+import { type BlipProcessorConfig, processPictures } from './blip-processor.ts';
 import { LatestEncoding } from './latest-encoding.ts';
 
 const INPUT = namesOf<CaptionInput>({ pixels: 1, ids: 1, interpolatePositions: 1 });

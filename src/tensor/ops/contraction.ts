@@ -4,7 +4,7 @@
  */
 import type { DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
-import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
+import { ROW_ALIGN } from '../../core/shape.ts';
 import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
 import type { Epilogue } from '../../kernels/gemm.ts';
 import type { KernelCall } from '../../kernels/kernel.ts';
@@ -37,7 +37,7 @@ interface Fused {
 }
 
 /** y = act(x W + b) + channelAdd, then + residual or * gate; x rows or, with `conv`, pixels. */
-export class ContractionNode implements Node {
+class ContractionNode implements Node {
   readonly kind = 'contraction';
   readonly output: Tensor;
   readonly #x: Tensor;
@@ -240,9 +240,4 @@ export function convolution(
   const size = conv2dSize({ height: x.dim(2), width: x.dim(3), ...conv });
   const output = x.graph.allocate([x.dim(0), channels, ...size], x.graph.dtype);
   return x.graph.push(new ContractionNode(x, output, options));
-}
-
-/** Width padded as rows are. */
-export function paddedWidth(width: number): number {
-  return alignUp(width, ROW_ALIGN);
 }

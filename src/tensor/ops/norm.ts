@@ -6,7 +6,6 @@ import { groupNormFinalize } from '../../kernels/group-norm-finalize.ts';
 import { groupNormStats } from '../../kernels/group-norm-stats.ts';
 import { layerNorm as layerNormCall, rmsNorm as rmsNormCall } from '../../kernels/layer-norm.ts';
 import type { Activation } from '../../kernels/libs.ts';
-import { softmax as softmaxCall } from '../../kernels/softmax.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Lowering, Node, Tensor } from '../tensor.ts';
 import { UnaryNode } from './unary.ts';
@@ -81,13 +80,12 @@ export function groupNorm(x: Tensor, options: GroupNormOptions): Tensor {
   return x.graph.push(new GroupNormNode(x, x.graph.allocate(x.shape, x.graph.dtype), options));
 }
 
-type RowKind = 'layer-norm' | 'rms-norm' | 'softmax';
+type RowKind = 'layer-norm' | 'rms-norm';
 
 interface RowOptions {
-  readonly weight?: Parameter;
+  readonly weight: Parameter;
   readonly bias?: Parameter;
-  readonly eps?: number;
-  readonly scale?: number;
+  readonly eps: number;
 }
 
 /** A kernel that works on each row by itself. */
@@ -109,17 +107,13 @@ class RowNode implements Node {
   }
 
   lower(l: Lowering): void {
-    const { weight, bias = weight, eps = 0, scale = 1 } = this.#options;
+    const { weight, bias = weight, eps } = this.#options;
     const x = { pitch: this.#x.pitch, storage: l.storage(this.#x.dtype) };
     const y = { pitch: this.output.pitch, storage: l.storage(this.output.dtype) };
     const rows = { rows: this.#x.rows, width: this.#x.width, x, y };
     const buffers = { x: this.#x, y: this.output };
-    if (!weight || !bias) {
-      l.emit(softmaxCall(l.caps, { ...rows, scale }, l.tuning), buffers);
-    } else {
-      const call = this.kind === 'rms-norm' ? rmsNormCall : layerNormCall;
-      l.emit(call(l.caps, { ...rows, eps }, l.tuning), { ...buffers, weight, bias });
-    }
+    const call = this.kind === 'rms-norm' ? rmsNormCall : layerNormCall;
+    l.emit(call(l.caps, { ...rows, eps }, l.tuning), { ...buffers, weight, bias });
   }
 }
 
@@ -135,9 +129,4 @@ export function layerNorm(
 /** x [..., D] -> the same shape; dtype defaults to the graph's. */
 export function rmsNorm(x: Tensor, o: { weight: Parameter; eps: number }, dtype: DType = x.graph.dtype): Tensor {
   return x.graph.push(new RowNode('rms-norm', x, dtype, o));
-}
-
-/** exp(scale * x) / sum over the channels of each row. */
-export function softmax(x: Tensor, scale = 1): Tensor {
-  return x.graph.push(new RowNode('softmax', x, x.dtype, { scale }));
 }
