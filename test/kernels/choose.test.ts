@@ -1,5 +1,4 @@
 /** Which variant a problem gets on a device: the table of what is chosen, what tuning may change, and what it may not. */
-import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { InputError, ShapeError } from '../../src/core/errors.ts';
 import type { Caps } from '../../src/gpu/caps.ts';
@@ -11,7 +10,7 @@ import { LAYER_NORM, type LayerNormProblem, RMS_NORM } from '../../src/kernels/l
 import { LINEAR, linear } from '../../src/kernels/linear.ts';
 import { MATMUL, type MatmulProblem } from '../../src/kernels/matmul.ts';
 import { callOf, choose, type Op, type Tuning, type Variant } from '../../src/kernels/op.ts';
-import { checkTuning, OPS } from '../../src/kernels/registry.ts';
+import { checkTuning } from '../../src/kernels/registry.ts';
 import { SOFTMAX, type SoftmaxProblem } from '../../src/kernels/softmax.ts';
 import { testGpu } from '../support/gpu.ts';
 import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
@@ -115,14 +114,6 @@ describe('a device gets', () => {
         expect(choose(LINEAR, caps, rows(3), tuning)).toBe(choose(LINEAR, caps, rows(3)));
       }
     }
-  });
-
-  it('every kernel that exists twice', () => {
-    const twice = readdirSync('wgsl')
-      .map(name => name.replace('.wgsl', ''))
-      .filter(stem => /-(broadcast|tile)$/.test(stem));
-    expect(new Set(OPS.flatMap(op => op.variants.map(v => v.stem)))).toEqual(new Set(twice));
-    expect(new Set(OPS.map(op => op.name)).size).toBe(OPS.length);
   });
 
   it('calls that carry the stem of their variant, with its tiles as constants', () => {

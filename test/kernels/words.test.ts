@@ -1,7 +1,11 @@
 /** The words of a kernel call by name, against the kernel's own text: what is refused, and what may change without harm. */
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ShaderError } from '../../src/core/errors.ts';
+<<<<<<< HEAD
 import { createStorage, readSlice } from '../../src/gpu/buffer.ts';
+=======
+import { createStorage } from '../../src/gpu/buffer.ts';
+>>>>>>> wt-suite
 import { copy } from '../../src/kernels/copy.ts';
 import { declarationsOf } from '../../src/kernels/declarations.ts';
 import { DispatchList } from '../../src/kernels/dispatch.ts';
@@ -219,6 +223,7 @@ describe('a text that has changed under its call is noticed', () => {
     expect(checkCall(split).words).toEqual(checkCall(call).words);
   });
 });
+<<<<<<< HEAD
 
 describe('a text is made', () => {
   it('once a pipeline, however many dispatches and lists run it', async () => {
@@ -260,3 +265,5 @@ describe('a text is made', () => {
     gpu.dispose();
   });
 });
+=======
+>>>>>>> wt-suite

@@ -5,7 +5,7 @@
  */
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
-import type { PictureSize, RgbImage } from '../../io/image.ts';
+import type { RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
