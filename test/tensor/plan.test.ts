@@ -156,6 +156,29 @@ describe('Plan', () => {
     state.dispose();
   });
 
+  it('stores in the recorded order, also where a store reads what another writes', async () => {
+    const x = DeviceTensor.from(gpu, [1, 2], [1, 2]);
+    const [a, b, c] = [1, 2, 3].map(() => DeviceTensor.from(gpu, [10, 20], [1, 2]));
+    const graph = new Graph(gpu);
+    const doubled = graph.input(x).scale(2);
+    const tripled = graph.input(x).scale(3);
+    graph.store(graph.input(a), b);
+    graph.store(doubled, a);
+    graph.store(tripled, c);
+    graph.store(doubled, c);
+    const plan = await graph.compile();
+    plan.run();
+    const read = async () => Promise.all([a, b, c].map(async tensor => [...(await tensor.read())]));
+    expect(await read()).toEqual([
+      [2, 4],
+      [10, 20],
+      [2, 4],
+    ]);
+    plan.run();
+    expect((await read())[1]).toEqual([2, 4]);
+    for (const thing of [plan, x, a, b, c]) thing.dispose();
+  });
+
   it('slices and repeats the batch, slices channels', async () => {
     const values = randoms(3 * 10 * 4, 9);
     const a = DeviceTensor.from(gpu, values, [3, 10, 2, 2]);
