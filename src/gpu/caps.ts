@@ -1,3 +1,4 @@
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { WebGpuAdapterInfo, WebGpuDevice } from './webgpu-types.ts';
 
 /** How f16 values lie in memory on a device: as f16, or two to a u32 where shader-f16 is absent or slower. */
@@ -42,6 +43,8 @@ export interface Caps {
 /** Largest binding the engine uses unless told otherwise: WebGPU's default limit. */
 export const DEFAULT_BINDING_BYTES: number = 128 * 2 ** 20;
 
+const OPTIONS = namesOf<CapsOptions>({ maxBindingBytes: 1, half: 1 });
+
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
 
 /** What a caller may decide about the capabilities that the engine relies on. */
@@ -54,6 +57,7 @@ export interface CapsOptions {
 
 /** Reads the capabilities off a granted device. */
 export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options: CapsOptions = {}): Caps {
+  checkNames('readCaps', options, OPTIONS);
   const limits = device.limits;
   const subgroups = device.features.has('subgroups' as GPUFeatureName);
   const min = info.subgroupMinSize ?? 0;

@@ -3,6 +3,7 @@
  * reads, its tile sizes and its call; one function chooses. Nothing here knows a kernel.
  */
 import { DeviceError, InputError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { KernelCall } from './kernel.ts';
 
@@ -60,6 +61,18 @@ export interface Tuning {
   readonly table?: readonly TunedChoice[] | undefined;
 }
 
+const TUNING = namesOf<Tuning>({ force: 1, table: 1 });
+const CHOICE = namesOf<TunedChoice>({ op: 1, where: 1, variant: 1 });
+
+/**
+ * Refuses tuning with a field that there is not.
+ * @throws InputError naming the nearest that there is
+ */
+export function checkTuningFields(tuning: Tuning): void {
+  checkNames('tuning', tuning, TUNING);
+  for (const choice of tuning.table ?? []) checkNames('tuning.table', choice, CHOICE);
+}
+
 /** What tuning calls a variant. */
 export function nameOf(variant: Pick<Variant<never>, 'stem' | 'name'>): string {
   return variant.name ?? variant.stem;
@@ -72,6 +85,7 @@ export function nameOf(variant: Pick<Variant<never>, 'stem' | 'name'>): string {
  * @throws InputError for a forced variant that is not there or cannot run the problem, DeviceError where none can
  */
 export function choose<P>(op: Op<P>, caps: Caps, problem: P, tuning: Tuning = {}): Variant<P> {
+  checkTuningFields(tuning);
   const packed = op.packed?.(problem);
   const able = op.variants.filter(v => (packed === undefined || v.weights === packed) && v.fits(caps, problem));
   return forced(op, able, tuning) ?? tuned(op, able, problem, tuning) ?? ranked(op, able, caps, problem);
