@@ -20,8 +20,8 @@ import { fetchModel } from '../src/node/hub.ts';
 import { readImage } from '../src/node/images.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { embedPrompts } from '../src/pipeline/diffusion/embed-prompts.ts';
+import { caption, generatePrompts } from '../src/pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../src/pipeline/guide/guide.ts';
-import { caption, generatePrompts } from '../src/pipeline/guide/helpers.ts';
 import { BlipForConditionalGeneration } from '../src/pipeline/text/blip.ts';
 import { T5ForConditionalGeneration } from '../src/pipeline/text/t5.ts';
 import {

@@ -1,7 +1,7 @@
 /** `pentimento caption`: what a picture shows, in a sentence. */
 import { Command } from 'commander';
 import { readImage } from '../node/images.ts';
-import { caption } from '../pipeline/guide/helpers.ts';
+import { caption } from '../pipeline/guide/captions-and-prompts.ts';
 import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
 import type { Outside } from './command.ts';
 import { EMBEDDED_KNOWS } from './model.ts';

@@ -1,6 +1,6 @@
 /** `pentimento prompts`: sentences about a concept. */
 import { Command } from 'commander';
-import { generatePrompts, promptRequest } from '../pipeline/guide/helpers.ts';
+import { generatePrompts, promptRequest } from '../pipeline/guide/captions-and-prompts.ts';
 import { T5ForConditionalGeneration } from '../pipeline/text/t5.ts';
 import { Generator } from '../schedulers/index.ts';
 import type { Outside } from './command.ts';

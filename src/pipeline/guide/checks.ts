@@ -13,8 +13,8 @@ import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import { type SettledRun, settleRun } from '../diffedit/run-request.ts';
 import { editSchedule, invertSchedule, maskTimestep } from '../diffedit/schedules.ts';
 import { negativesOf, promptNames } from '../diffusion/prompt-arguments.ts';
+import { promptRequest } from './captions-and-prompts.ts';
 import { DECIDED, GUIDE_OWN, type GuideArgs } from './guide-arguments.ts';
-import { promptRequest } from './helpers.ts';
 
 const OP = 'runGuide';
 
