@@ -1,3 +1,4 @@
+/** What a device can do, as far as the engine relies on it. */
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { WebGpuAdapterInfo, WebGpuDevice } from './webgpu-types.ts';
 

@@ -6,7 +6,7 @@ import { GroupNorm } from '../../src/nn/norm.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
 import { Graph } from '../../src/tensor/graph.ts';
-import { cacheAppend } from '../../src/tensor/ops.ts';
+import { cacheAppend } from '../../src/tensor/ops/cache.ts';
 import type { Plan } from '../../src/tensor/plan.ts';
 import type { Lowering, Tensor } from '../../src/tensor/tensor.ts';
 import { expectClose } from '../support/close.ts';

@@ -21,7 +21,7 @@ import type { PictureSize } from '../../io/image.ts';
 import type { Picture } from '../../io/preprocess.ts';
 import { readFloats } from '../../io/read-floats.ts';
 import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../../models/blip/index.ts';
-import { LARGEST_GROUP } from '../../tensor/ops.ts';
+import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
 import type { BertTokenizer } from '../../tokenizers/index.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
