@@ -25,7 +25,7 @@ export interface Caps {
   readonly timestamps: boolean;
   /** Bytes of the largest storage binding that is used; larger buffers are cut into windows. */
   readonly maxBindingBytes: number;
-  /** Bytes of the largest buffer. */
+  /** Bytes that one buffer may have; larger weights and arenas are spread over several. */
   readonly maxBufferBytes: number;
   /** Bytes that the invocations of a workgroup share. */
   readonly maxWorkgroupBytes: number;
@@ -33,7 +33,7 @@ export interface Caps {
   readonly maxInvocations: number;
   /** Storage buffers that one kernel may bind. */
   readonly maxStorageBuffers: number;
-  /** Workgroups a dimension. */
+  /** Workgroups that a dispatch may have in each of its three dimensions, 65535 by default. */
   readonly maxWorkgroups: number;
   /** Bytes: offsets of storage bindings are multiples of it. */
   readonly storageAlign: number;

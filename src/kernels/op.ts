@@ -45,11 +45,11 @@ export interface Op<P> {
 
 /** A measured choice: for problems whose numbers lie in the bounds, this variant. */
 export interface TunedChoice {
-  /** Name of the op. */
+  /** Name of an op, as `OPS` lists them. */
   readonly op: string;
   /** Bounds, both included, on numeric fields of the problem, by their names: `{ rows: [1, 8] }`. Default none. */
   readonly where?: Readonly<Record<string, readonly [least: number, most: number]>> | undefined;
-  /** Name of the variant. */
+  /** Name of one of its variants, as `nameOf` gives it. */
   readonly variant: string;
 }
 

@@ -12,7 +12,7 @@ import { MATMUL } from './matmul.ts';
 import { checkTuningFields, nameOf, type Op, type Tuning } from './op.ts';
 import { SOFTMAX } from './softmax.ts';
 
-/** All of them. */
+/** Every op that has more than one variant. */
 export const OPS: readonly Op<never>[] = [
   LINEAR,
   CONV2D,

@@ -28,7 +28,7 @@ const OPTIONS = namesOf<LoadOptions>({ dtype: 1, onProgress: 1, signal: 1, tunin
 export class LoadedWeights {
   /** The device that holds them. */
   readonly gpu: Gpu;
-  /** Device bytes. */
+  /** Device bytes of all slabs, their padding included. */
   readonly bytes: number;
   readonly #slabs: ReturnType<typeof allocate>;
   readonly #requests: readonly Request[];

@@ -29,6 +29,7 @@ const PLAN_OPTIONS = namesOf<PlanOptions>({ label: 1, fuse: 1, tuning: 1 });
 export class Graph implements Recorder, Recording {
   /** The device that plans run on. */
   readonly gpu: Gpu;
+  /** Dtype of activations, as asked for; operations store their results in it. */
   readonly dtype: 'float32' | 'float16';
   /** The operations behind Tensor's methods. */
   readonly methods: TensorMethods = { binary, unary, sliceRows, copyChannels, repeatBatch };

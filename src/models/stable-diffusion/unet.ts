@@ -117,7 +117,7 @@ export class UNet2DConditionModel extends Module {
   }
 
   /**
-   * One prediction.
+   * Predicts the noise (or v, or the sample, as the scheduler reads it) in latents of one timestep.
    * @param sample latents [N, Cin, H, W] of any size
    * @param timeFeatures `timestepFeatures` of one timestep for all [1, C0] or of one for each [N, C0]
    * @param context of a batch of N, from `context`

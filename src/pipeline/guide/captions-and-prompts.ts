@@ -39,7 +39,7 @@ export interface GeneratePromptsOptions {
   readonly temperature?: number | undefined;
   /** Only so many likeliest tokens may be drawn; default 10. */
   readonly topK?: number | undefined;
-  /** Default 128. */
+  /** Most ids that a sentence may have; default 128. */
   readonly maxNewTokens?: number | undefined;
   /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
   readonly cleanUp?: boolean | undefined;

@@ -35,7 +35,7 @@ import { LatestEncoding } from './latest-encoding.ts';
 const INPUT = namesOf<CaptionInput>({ pixels: 1, ids: 1, interpolatePositions: 1 });
 const OP = 'BlipForConditionalGeneration';
 
-/** Options of `fromPretrained`. */
+/** How a BLIP folder is opened: device, precision, offload, listeners. */
 export interface CaptionerOptions extends DeviceModelOptions {}
 
 /** Prepared pictures, and ids that their captions begin with. */
@@ -65,7 +65,7 @@ export interface CaptionOutput extends GenerateOutput {
   readonly texts: string[];
 }
 
-/** One caption. */
+/** What a captioner wrote about one picture. */
 export interface Caption {
   /** What the picture shows, the prefix included. */
   readonly text: string;
