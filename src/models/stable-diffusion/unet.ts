@@ -31,8 +31,8 @@ import type { Weights } from '../../nn/weights.ts';
 import { unary } from '../../tensor/ops/unary.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
-import { checkText, checkUNetInputs } from './checks.ts';
 import type { UNetConfig, UNetLevel } from './config.ts';
+import { checkText, checkUNetInputs } from './input-checks.ts';
 import { type TransformerConfig, UNetBlock, type UNetBlockConfig, UNetMidBlock } from './unet-blocks.ts';
 
 /**
