@@ -29,6 +29,7 @@ import {
   DDIMInverseScheduler,
   DDIMScheduler,
   Generator,
+  makeBetas,
   maskFromMap,
   regularise,
 } from '../src/schedulers/index.ts';
@@ -49,6 +50,8 @@ const nothing = memoryCheckpoint({});
 const rows = { pitch: 4, storage: 'f32' } as const;
 const softmaxProblem = { rows: 1, width: 4, x: rows, y: rows };
 const forward = new DDIMScheduler();
+const { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas } = forward.config;
+const betas = { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas };
 forward.setTimesteps(10);
 
 let gpu: Gpu;
@@ -153,6 +156,11 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     'lambda_kl',
     'Write lambdaKl.',
     o => regularise(x, x, { epsilon: { sample: 0, output: 1 }, draw: () => 0, ...o }),
+  ],
+  makeBetas: [
+    'rescale_betas_zero_snr',
+    'Write rescaleBetasZeroSnr.',
+    o => makeBetas({ ...betas, rescaleBetasZeroSnr: false, ...o }),
   ],
   applyStep: ['noises', 'Write noise.', o => applyStep(forward.stepCoefficients(900), x, x, o)],
   'Gpu.request': ['max_binding_bytes', 'Write maxBindingBytes.', o => Gpu.request(o)],

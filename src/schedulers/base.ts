@@ -57,7 +57,9 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
 
   constructor(config: SchedulerConfig<F>, timesteps: readonly number[]) {
     this.config = config;
-    this.betas = makeBetas(config);
+    const { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas, rescaleBetasZeroSnr } = config;
+    const own = { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas, rescaleBetasZeroSnr };
+    this.betas = makeBetas(own);
     this.alphasCumprod = cumulativeAlphas(this.betas);
     this.timesteps = timesteps;
   }
