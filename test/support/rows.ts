@@ -79,12 +79,18 @@ export const FAMILY_SETTINGS = [
   'f16 packed tile',
 ] as const;
 
-/** The device, storage form and family behind a name of SETTINGS or FAMILY_SETTINGS. */
+/**
+ * The device, storage form and family behind a name of SETTINGS or FAMILY_SETTINGS. Where the adapter has no f16, its halves are packed
+ * ones: the same kernels on the same devices, compiled once.
+ */
 export async function settingOf(name: (typeof SETTINGS | typeof FAMILY_SETTINGS)[number]): Promise<Setting> {
-  const packed = name.includes('broadcast') ? ({ half: 'f16-packed' } as const) : { bare: true };
-  const gpu = await testGpu(name.includes('packed') ? packed : {});
-  const storage = name.startsWith('f32') ? 'f32' : gpu.caps.half;
+  const own = await testGpu();
+  const hasHalf = own.caps.half === 'f16';
+  const packed = name.includes('packed') || (name.startsWith('f16') && !hasHalf);
   const family = name.includes('broadcast') ? 'broadcast' : name.includes('tile') ? 'tile' : undefined;
+  const broadcast = hasHalf ? { half: 'f16-packed' as const } : {};
+  const gpu = packed ? await testGpu(family === 'broadcast' ? broadcast : { bare: true }) : own;
+  const storage = name.startsWith('f32') ? 'f32' : gpu.caps.half;
   return { gpu, storage, family, tolerance: storage === 'f32' ? 2e-6 : 5e-4 };
 }
 

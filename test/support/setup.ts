@@ -1,9 +1,10 @@
 import { tmpdir } from 'node:os';
 import { afterAll, afterEach, vi } from 'vitest';
+import { paceDawn } from '../../src/cli/dawn-pace.ts';
 import { sharedDevices } from './devices.ts';
 import { patience } from './patience.ts';
-import './dawn-pace.ts';
 
+paceDawn();
 // Mesa complains on stderr without it.
 process.env.XDG_RUNTIME_DIR ??= tmpdir();
 

@@ -17,11 +17,13 @@ export async function loadT5(gpu: Gpu, change: T5Change = {}): Promise<{ model: 
   const path = 't5/model/config.json';
   const json = { ...JSON.parse(readFileSync(goldenPath(path), 'utf8')), ...change.config };
   const source = await checkpoint('t5/model/model.safetensors');
-  const w = Weights.open(change.source?.(source) ?? source);
-  const model = new T5Model(w, parseT5Config(json, path));
-  const weights = await w.load(gpu, { dtype: change.dtype ?? 'float32' });
-  await source.close?.();
-  return { model, weights };
+  try {
+    const w = Weights.open(change.source?.(source) ?? source);
+    const model = new T5Model(w, parseT5Config(json, path));
+    return { model, weights: await w.load(gpu, { dtype: change.dtype ?? 'float32' }) };
+  } finally {
+    await source.close?.();
+  }
 }
 
 /** Rows of a flat array. */
