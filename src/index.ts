@@ -184,6 +184,15 @@ export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-pro
 export type { Generators } from './pipeline/diffusion/generators.ts';
 export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
+export {
+  caption,
+  type GeneratePromptsOptions,
+  generatePrompts,
+  type PictureToText,
+  promptRequest,
+  type TextToText,
+  type Written,
+} from './pipeline/guide/captions-and-prompts.ts';
 export { runGuide } from './pipeline/guide/guide.ts';
 export type {
   GuideArgs,
@@ -193,15 +202,6 @@ export type {
   GuideOwnArgs,
   GuidePhase,
 } from './pipeline/guide/guide-arguments.ts';
-export {
-  caption,
-  type GeneratePromptsOptions,
-  generatePrompts,
-  type PictureToText,
-  promptRequest,
-  type TextToText,
-  type Written,
-} from './pipeline/guide/helpers.ts';
 export type { DeviceModelOptions } from './pipeline/runtime/device-model.ts';
 export { PretrainedModel } from './pipeline/runtime/pretrained-model.ts';
 export type { CallOptions, Phase, ProgressEvent } from './pipeline/runtime/progress.ts';

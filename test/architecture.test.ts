@@ -181,6 +181,38 @@ describe('layers', () => {
     expect([...layers].sort()).toEqual(Object.keys(MAY_IMPORT).sort());
   });
 
+  it('has the rows of the table in docs/architecture.md', () => {
+    const text = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
+    const rows = [...text.matchAll(/^\| ([a-z][\w/, ]*) \| ([^|]+) \|$/gm)].filter(([, layer]) => layer !== 'layer');
+    const rooms = Object.keys(MAY_IMPORT).filter(layer => layer.startsWith('pipeline/'));
+    const written = rows.flatMap(([, layers, may]) =>
+      layers.split(', ').map((layer): [string, string[]] => {
+        const named = may.replace(/ \([^)]*\)/g, '').split(', ');
+        const above = [
+          'core',
+          'gpu',
+          'kernels',
+          'tensor',
+          'nn',
+          'models',
+          'schedulers',
+          'tokenizers',
+          'generation',
+          'io',
+        ];
+        const groups: Record<string, string[]> = {
+          nothing: [],
+          Node: ['node:'],
+          'all rooms of pipeline': rooms.filter(room => room !== layer),
+          'everything above': [...above, 'pipeline', 'node'],
+        };
+        return [layer, named.flatMap(name => groups[name] ?? [name]).sort()];
+      }),
+    );
+    const kept = Object.entries(MAY_IMPORT).map(([layer, may]): [string, string[]] => [layer, [...may].sort()]);
+    expect(Object.fromEntries(written)).toEqual(Object.fromEntries(kept));
+  });
+
   it('imports only what its row allows', () => {
     const wrong = sources.flatMap(s =>
       importsOf(s)

@@ -3,19 +3,25 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { InputError } from '../src/core/errors.ts';
 import type { NdArray } from '../src/core/ndarray.ts';
+import { readCaps } from '../src/gpu/caps.ts';
 import { Gpu } from '../src/gpu/device.ts';
 import { openCheckpoint } from '../src/io/checkpoint.ts';
 import { loadImage } from '../src/io/load-image.ts';
 import { sideBySide } from '../src/io/mask.ts';
 import { imagesToArray, preprocessImage } from '../src/io/preprocess.ts';
+import { writeSafetensors } from '../src/io/safetensors.ts';
 import { urlFolder, urlSource } from '../src/io/url-source.ts';
+import { choose } from '../src/kernels/op.ts';
+import { checkTuning } from '../src/kernels/registry.ts';
+import { SOFTMAX } from '../src/kernels/softmax.ts';
+import { Weights } from '../src/nn/weights.ts';
 import { requestGpu } from '../src/node/device.ts';
 import { fetchModel } from '../src/node/hub.ts';
 import { readImage } from '../src/node/images.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { embedPrompts } from '../src/pipeline/diffusion/embed-prompts.ts';
+import { caption, generatePrompts } from '../src/pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../src/pipeline/guide/guide.ts';
-import { caption, generatePrompts } from '../src/pipeline/guide/helpers.ts';
 import { BlipForConditionalGeneration } from '../src/pipeline/text/blip.ts';
 import { T5ForConditionalGeneration } from '../src/pipeline/text/t5.ts';
 import {
@@ -23,12 +29,15 @@ import {
   DDIMInverseScheduler,
   DDIMScheduler,
   Generator,
+  makeBetas,
   maskFromMap,
   regularise,
 } from '../src/schedulers/index.ts';
+import { Graph } from '../src/tensor/graph.ts';
 import { type BertTokenizer, ClipTokenizer, T5Tokenizer } from '../src/tokenizers/index.ts';
 import { repositoryFolder } from './support/captioner.ts';
 import { testGpu } from './support/gpu.ts';
+import { memoryCheckpoint } from './support/memory-checkpoint.ts';
 
 const folders = {
   sd: repositoryFolder('test/golden/sd1/model'),
@@ -37,7 +46,12 @@ const folders = {
 };
 const image = { width: 16, height: 16, data: new Uint8Array(16 * 16 * 3) };
 const x: NdArray = { data: new Float32Array(16), shape: [1, 1, 4, 4] };
+const nothing = memoryCheckpoint({});
+const rows = { pitch: 4, storage: 'f32' } as const;
+const softmaxProblem = { rows: 1, width: 4, x: rows, y: rows };
 const forward = new DDIMScheduler();
+const { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas } = forward.config;
+const betas = { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas };
 forward.setTimesteps(10);
 
 let gpu: Gpu;
@@ -143,6 +157,11 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     'Write lambdaKl.',
     o => regularise(x, x, { epsilon: { sample: 0, output: 1 }, draw: () => 0, ...o }),
   ],
+  makeBetas: [
+    'rescale_betas_zero_snr',
+    'Write rescaleBetasZeroSnr.',
+    o => makeBetas({ ...betas, rescaleBetasZeroSnr: false, ...o }),
+  ],
   applyStep: ['noises', 'Write noise.', o => applyStep(forward.stepCoefficients(900), x, x, o)],
   'Gpu.request': ['max_binding_bytes', 'Write maxBindingBytes.', o => Gpu.request(o)],
   requestGpu: ['adapter', 'Known are ', o => requestGpu(o)],
@@ -153,6 +172,22 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
   preprocessImage: ['resampling', 'Write resample.', o => preprocessImage(image, { factor: 8, ...o })],
   imagesToArray: ['factors', 'Write factor.', o => imagesToArray([image], { factor: 8, ...o })],
   openCheckpoint: ['varient', 'Write variant.', o => openCheckpoint(folders.t5, 'model', o)],
+  'Weights.load': ['d_type', 'Write dtype.', o => Weights.open(nothing).load(gpu, o)],
+  'new Graph': ['Dtype', 'Write dtype.', o => new Graph(gpu, o)],
+  'graph.compile': ['fused', 'Write fuse.', o => new Graph(gpu).compile(o)],
+  'graph.compile, tuning': ['forced', 'Write force.', o => new Graph(gpu).compile({ tuning: o })],
+  'tuning of a kernel': ['forced', 'Write force.', o => choose(SOFTMAX, gpu.caps, softmaxProblem, o)],
+  'tuning, its table': [
+    'when',
+    'Known are op, where, variant.',
+    o => checkTuning({ table: [{ op: 'softmax', variant: 'softmax-tile', ...o }] }),
+  ],
+  readCaps: ['halfs', 'Write half.', o => readCaps(gpu.device, gpu.device.adapterInfo, o)],
+  writeSafetensors: [
+    'dtypes',
+    'Write dtype.',
+    o => writeSafetensors({ x: { dtype: 'F32', shape: [1], data: Float32Array.of(1), ...o } }),
+  ],
   urlSource: ['header', 'Write headers.', o => urlSource('http://localhost/x', o)],
   urlFolder: ['header', 'Write headers.', o => urlFolder('http://localhost/', o)],
   'T5Tokenizer.fromFolder': ['modes', 'Write mode.', o => T5Tokenizer.fromFolder(folders.t5, '', o)],

@@ -1,15 +1,12 @@
 /** `pentimento caption`: what a picture shows, in a sentence. */
 import { Command } from 'commander';
 import { readImage } from '../node/images.ts';
-import { caption } from '../pipeline/guide/helpers.ts';
+import { caption, PREFIX } from '../pipeline/guide/captions-and-prompts.ts';
 import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
 import type { Outside } from './command.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { addDeviceOptions, addHubOptions, type DeviceOptions, type HubOptions, integer } from './options.ts';
 import { withTextModel } from './text-model.ts';
-
-/** What the guide's captions begin with. */
-export const PREFIX = 'a photograph of';
 
 interface Options extends DeviceOptions, HubOptions {
   readonly blip?: string;

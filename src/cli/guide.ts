@@ -7,10 +7,9 @@ import type { RgbImage } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
+import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
-import { promptRequest } from '../pipeline/guide/helpers.ts';
-import { PREFIX } from './caption.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';
 import { rounded, shareOf } from './edit.ts';
@@ -60,7 +59,7 @@ export function guideCommand(outside: Outside): Command {
     .optionsGroup('Texts:')
     .requiredOption('--from <concept>', 'what the picture contains, such as bowl')
     .requiredOption('--to <concept>', 'what it shall contain instead, such as basket')
-    .option('--num-prompts <n>', 'sentences to write for each concept', integer(1), 16)
+    .option('--num-prompts <n>', 'sentences to write for each concept', integer(1), SENTENCES)
     .option('--prefix <text>', 'what the caption begins with', PREFIX)
     .option('--no-prefix', 'let the captioner begin by itself');
   addArguments(command, 'Mask');

@@ -1,6 +1,6 @@
 /** `pentimento prompts`: sentences about a concept. */
 import { Command } from 'commander';
-import { generatePrompts, promptRequest } from '../pipeline/guide/helpers.ts';
+import { generatePrompts, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { T5ForConditionalGeneration } from '../pipeline/text/t5.ts';
 import { Generator } from '../schedulers/index.ts';
 import type { Outside } from './command.ts';
@@ -30,7 +30,7 @@ export function promptsCommand(outside: Outside): Command {
   const command = new Command('prompts')
     .description('Write sentences about a concept, by chance: captions of pictures that contain it.')
     .argument('<concept>', 'such as bowl, or "plate of lemons"')
-    .option('--n <n>', 'sentences to write', integer(1), 16)
+    .option('--n <n>', 'sentences to write', integer(1), SENTENCES)
     .option('--temperature <x>', 'below 1 the likely becomes likelier', number(Number.MIN_VALUE), 0.8)
     .option('--top-k <n>', 'draw from so many likeliest tokens; 0 is all', integer(0), 10)
     .option('--max-new-tokens <n>', 'most tokens a sentence', integer(1), 128)

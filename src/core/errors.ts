@@ -36,7 +36,7 @@ export interface ErrorJson {
   readonly class: string;
   /** Such as 'input'; absent for errors of others. */
   readonly code?: string;
-  /** The whole text. */
+  /** The whole text, made of op, problem, expected, received, path and fix. */
   readonly message: string;
   /** The function, kernel, layer or file that noticed. */
   readonly op?: string;

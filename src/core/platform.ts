@@ -66,7 +66,7 @@ export type FileLike = Platform<
   }
 >;
 
-/** An address: a `URL`. */
+/** An address as an object: `href` is what `fetch` gets. */
 export type UrlLike = Platform<
   'URL',
   {
@@ -99,7 +99,7 @@ export interface FetchedLike {
     /** The value; null where there is no such header. */
     get(name: string): string | null;
   };
-  /** All bytes. */
+  /** The whole body, however long. */
   arrayBuffer(): Promise<ArrayBuffer>;
 }
 

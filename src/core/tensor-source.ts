@@ -31,7 +31,7 @@ export interface TensorSource {
 export interface ByteSource {
   /** For messages: file name or URL. */
   readonly label: string;
-  /** Bytes in all. */
+  /** Length of the whole file in bytes. */
   readonly byteLength: number;
   /** Fills `into` with the bytes from `offset` on; throws a WeightsError when the source is shorter. */
   read(offset: number, into: Uint8Array): Promise<void>;

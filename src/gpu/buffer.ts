@@ -41,7 +41,7 @@ export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSli
 
 /** A buffer that the host fills before the device may read it. */
 export interface MappedBuffer {
-  /** The whole buffer. */
+  /** The whole buffer, for kernels to read once it is unmapped. */
   readonly slice: BufferSlice;
   /** Its bytes, to be filled. */
   readonly bytes: Uint8Array;

@@ -1,3 +1,5 @@
+/** What a device can do, as far as the engine relies on it. */
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { WebGpuAdapterInfo, WebGpuDevice } from './webgpu-types.ts';
 
 /** How f16 values lie in memory on a device: as f16, or two to a u32 where shader-f16 is absent or slower. */
@@ -23,7 +25,7 @@ export interface Caps {
   readonly timestamps: boolean;
   /** Bytes of the largest storage binding that is used; larger buffers are cut into windows. */
   readonly maxBindingBytes: number;
-  /** Bytes of the largest buffer. */
+  /** Bytes that one buffer may have; larger weights and arenas are spread over several. */
   readonly maxBufferBytes: number;
   /** Bytes that the invocations of a workgroup share. */
   readonly maxWorkgroupBytes: number;
@@ -31,7 +33,7 @@ export interface Caps {
   readonly maxInvocations: number;
   /** Storage buffers that one kernel may bind. */
   readonly maxStorageBuffers: number;
-  /** Workgroups a dimension. */
+  /** Workgroups that a dispatch may have in each of its three dimensions, 65535 by default. */
   readonly maxWorkgroups: number;
   /** Bytes: offsets of storage bindings are multiples of it. */
   readonly storageAlign: number;
@@ -41,6 +43,8 @@ export interface Caps {
 
 /** Largest binding the engine uses unless told otherwise: WebGPU's default limit. */
 export const DEFAULT_BINDING_BYTES: number = 128 * 2 ** 20;
+
+const OPTIONS = namesOf<CapsOptions>({ maxBindingBytes: 1, half: 1 });
 
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
 
@@ -54,6 +58,7 @@ export interface CapsOptions {
 
 /** Reads the capabilities off a granted device. */
 export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options: CapsOptions = {}): Caps {
+  checkNames('readCaps', options, OPTIONS);
   const limits = device.limits;
   const subgroups = device.features.has('subgroups' as GPUFeatureName);
   const min = info.subgroupMinSize ?? 0;

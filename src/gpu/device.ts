@@ -82,16 +82,17 @@ export class Gpu {
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
     checkNames('Gpu.request', options, OPTIONS);
+    const { maxBindingBytes, half } = options;
     if (options.device) {
       const info = options.device.adapterInfo ?? NAMELESS;
-      return new Gpu(options.device, readCaps(options.device, info, options), false);
+      return new Gpu(options.device, readCaps(options.device, info, { maxBindingBytes, half }), false);
     }
     const adapter = await requestAdapter(options);
     const features = options.bare ? [] : FEATURES.filter(f => adapter.features.has(f as GPUFeatureName));
     const requiredLimits = options.bare ? {} : Object.fromEntries(LIMITS.map(l => [l, adapter.limits[l]]));
     try {
       const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
-      return new Gpu(device, readCaps(device, adapter.info, options), true);
+      return new Gpu(device, readCaps(device, adapter.info, { maxBindingBytes, half }), true);
     } catch (cause) {
       throw new DeviceError({
         op: 'Gpu.request',

@@ -103,7 +103,7 @@ export function asList<T>(input: T | readonly T[], op: string): readonly T[] {
   for (const item of list) {
     if (typeof item === 'object' && item !== null && 'data' in item) continue;
     const received = item === null ? 'null' : typeof item;
-    const fix = 'Paths and URLs go through loadImage first.';
+    const fix = "Read addresses with loadImage, files with readImage of 'pentimento/node'.";
     throw new InputError({ op, problem: 'not a picture or array', received, fix });
   }
   return list;

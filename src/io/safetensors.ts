@@ -1,5 +1,6 @@
 /** Reading and writing safetensors files. The checks of the header are in safetensors-header.ts. */
 import { InputError, WeightsError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { ByteSource, StoredDType, TensorSource } from '../core/tensor-source.ts';
 import { DTYPE_BITS, damaged, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.ts';
 
@@ -123,7 +124,11 @@ export function writeSafetensors(
   return out;
 }
 
-function checkWritable(name: string, { dtype, shape, data }: WritableTensor): void {
+const FIELDS = namesOf<WritableTensor>({ dtype: 1, shape: 1, data: 1 });
+
+function checkWritable(name: string, tensor: WritableTensor): void {
+  checkNames(`writeSafetensors ${name}`, tensor, FIELDS);
+  const { dtype, shape, data } = tensor;
   const bits = DTYPE_BITS.get(dtype);
   if (bits === undefined) {
     throw new InputError({ op: 'writeSafetensors', problem: 'unknown dtype', received: dtype, path: name });

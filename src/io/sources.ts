@@ -9,7 +9,7 @@ import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 
 /** Anything that can hand out bytes at an offset. */
 export interface RangeReader {
-  /** Bytes in all. */
+  /** Length of the whole file in bytes. */
   readonly byteLength: number;
   /** Bytes [offset, offset + length), exactly that many. */
   read(offset: number, length: number): Promise<ArrayBuffer | Uint8Array> | ArrayBuffer | Uint8Array;

@@ -7,7 +7,7 @@ import { requirePitch, requireSizes } from './rows.ts';
 
 /** New keys and values of a decoding step, and the cache that they are appended to. */
 export interface CacheAppendProblem {
-  /** Sequences: N. */
+  /** N: sequences, each with a cache of its own. */
   readonly batch: number;
   /** New rows of a sequence: L. */
   readonly length: number;

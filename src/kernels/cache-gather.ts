@@ -7,7 +7,7 @@ import { requirePitch, requireSizes } from './rows.ts';
 
 /** A cache whose rows follow the beams that go on. */
 export interface CacheGatherProblem {
-  /** Sequences: N. */
+  /** N: sequences, each with a cache of its own. */
   readonly batch: number;
   /** Neighbouring sequences that take over rows from each other only: the beams of one input. 1 to 64, a divisor of N. */
   readonly group: number;

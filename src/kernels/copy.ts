@@ -12,13 +12,13 @@ export interface CopySource {
   readonly channels: number;
   /** Elements from one row to the next, a multiple of 8. */
   readonly pitch: number;
-  /** Default 0. */
+  /** First channel that is read; default 0. */
   readonly first?: number | undefined;
 }
 
 /** Where rows lie on one side: item i starts at row first + i * stride. */
 export interface CopyRows {
-  /** Default 0. */
+  /** First row that is written; default 0. */
   readonly first?: number | undefined;
   /** Rows from one item to the next; default itemRows. */
   readonly stride?: number | undefined;

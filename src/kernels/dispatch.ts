@@ -27,7 +27,7 @@ interface Prepared {
   readonly flops: number;
 }
 
-/** What a dispatch is. */
+/** A dispatch, as lists and profiles show it. */
 export interface DescribedDispatch {
   /** Stem of its kernel. */
   readonly label: string;

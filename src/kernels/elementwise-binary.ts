@@ -40,7 +40,7 @@ export interface ElementwiseBinaryProblem {
   };
   /** Rows of the result. */
   readonly y: RowLayout;
-  /** Default 1. */
+  /** Factor of a; default 1. */
   readonly alpha?: number | undefined;
   /** For add and subtract only; default 1. */
   readonly beta?: number | undefined;

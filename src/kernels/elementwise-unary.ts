@@ -44,11 +44,11 @@ export interface ElementwiseUnaryProblem {
   readonly x: RowLayout;
   /** Rows of the result; another form converts. */
   readonly y: RowLayout;
-  /** Default none. */
+  /** What is applied to alpha x + beta; default none. */
   readonly function?: UnaryFunction | undefined;
-  /** Default 1. */
+  /** Factor of x, before the function; default 1. */
   readonly alpha?: number | undefined;
-  /** Default 0. */
+  /** Added to alpha x, before the function; default 0. */
   readonly beta?: number | undefined;
   /** Bounds of the result; none by default. */
   readonly clamp?: readonly [low: number, high: number] | undefined;

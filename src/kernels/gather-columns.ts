@@ -6,7 +6,7 @@ import { requirePitch, requireSizes } from './rows.ts';
 
 /** Columns of each row, chosen by index. */
 export interface GatherColumnsProblem {
-  /** Ids. */
+  /** Ids to gather: columns of y. */
   readonly n: number;
   /** True length of a row of the table. */
   readonly width: number;

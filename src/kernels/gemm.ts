@@ -34,7 +34,7 @@ export interface Epilogue {
 
 /** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
 export interface ConvGeometry {
-  /** N: maps. */
+  /** N: maps of the batch. */
   readonly images: number;
   /** Lines of the input. */
   readonly inHeight: number;
@@ -132,7 +132,7 @@ const broadcast: Variant<GemmProblem, { readonly LANES: number }> = {
   },
 };
 
-/** A tile of gemm-tile. */
+/** How gemm-tile cuts y: rows and columns of one workgroup. */
 export type GemmTile = {
   /** Rows of y: 32, 64 or 128. */
   readonly ROWS: number;

@@ -12,7 +12,7 @@ const BLOCK = 8;
 export interface GroupNormApplyProblem extends GroupNormProblem {
   /** Form of y. */
   readonly output: Storage;
-  /** Default none. */
+  /** What follows the norm, such as silu; default none. */
   readonly activation?: Activation | undefined;
 }
 

@@ -30,9 +30,9 @@ export interface GroupNormProblem {
 
 /** How pixels are cut into slabs, and the f32 elements that statistics and result need. */
 export interface GroupNormSizes {
-  /** Pixels of a slab, 32 to 512. */
+  /** Neighbouring pixels that one workgroup sums, 32 to 512. */
   readonly slabPixels: number;
-  /** Slabs of an image. */
+  /** Workgroups that share the pixels of an image: ceil(pixels / slabPixels). */
   readonly slabs: number;
   /** Pitch of y, of the statistics and of scale_shift. */
   readonly pitch: number;

@@ -7,11 +7,11 @@ import { stepLib } from './step.ts';
 
 /** Predictions for two prompts, whose difference becomes a map. */
 export interface MaskMapProblem {
-  /** N: maps. */
+  /** N: maps, one for each latent. */
   readonly maps: number;
   /** Images in each block of the prediction that go into one map, next to each other; default 1. */
   readonly perMap?: number | undefined;
-  /** H * W. */
+  /** H * W of the latents. */
   readonly pixels: number;
   /** Channels of the latents, without padding. */
   readonly channels: number;

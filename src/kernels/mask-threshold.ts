@@ -7,7 +7,7 @@ import { requireSizes } from './rows.ts';
 export interface MaskThresholdProblem {
   /** N: maps and masks. */
   readonly images: number;
-  /** H * W. */
+  /** H * W of the latents. */
   readonly pixels: number;
   /** cut = ratio * mean; positive. */
   readonly ratio: number;

@@ -5,7 +5,7 @@ import { callOf, type Op, type Tuning, through } from './op.ts';
 
 /** Batches of [M, K] times [K, N], both activations. */
 export interface MatmulProblem {
-  /** Products. */
+  /** Independent products, one after the other in memory. */
   readonly batch: number;
   /** Rows of a and y in one product. */
   readonly rows: number;

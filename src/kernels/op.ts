@@ -3,6 +3,7 @@
  * reads, its tile sizes and its call; one function chooses. Nothing here knows a kernel.
  */
 import { DeviceError, InputError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { KernelCall } from './kernel.ts';
 
@@ -44,11 +45,11 @@ export interface Op<P> {
 
 /** A measured choice: for problems whose numbers lie in the bounds, this variant. */
 export interface TunedChoice {
-  /** Name of the op. */
+  /** Name of an op, as `OPS` lists them. */
   readonly op: string;
   /** Bounds, both included, on numeric fields of the problem, by their names: `{ rows: [1, 8] }`. Default none. */
   readonly where?: Readonly<Record<string, readonly [least: number, most: number]>> | undefined;
-  /** Name of the variant. */
+  /** Name of one of its variants, as `nameOf` gives it. */
   readonly variant: string;
 }
 
@@ -58,6 +59,18 @@ export interface Tuning {
   readonly force?: Readonly<Record<string, string>> | undefined;
   /** The first that matches a problem and can run it is taken, where nothing is forced. */
   readonly table?: readonly TunedChoice[] | undefined;
+}
+
+const TUNING = namesOf<Tuning>({ force: 1, table: 1 });
+const CHOICE = namesOf<TunedChoice>({ op: 1, where: 1, variant: 1 });
+
+/**
+ * Refuses tuning with a field that there is not.
+ * @throws InputError naming the nearest that there is
+ */
+export function checkTuningFields(tuning: Tuning): void {
+  checkNames('tuning', tuning, TUNING);
+  for (const choice of tuning.table ?? []) checkNames('tuning.table', choice, CHOICE);
 }
 
 /** What tuning calls a variant. */
@@ -72,6 +85,7 @@ export function nameOf(variant: Pick<Variant<never>, 'stem' | 'name'>): string {
  * @throws InputError for a forced variant that is not there or cannot run the problem, DeviceError where none can
  */
 export function choose<P>(op: Op<P>, caps: Caps, problem: P, tuning: Tuning = {}): Variant<P> {
+  checkTuningFields(tuning);
   const packed = op.packed?.(problem);
   const able = op.variants.filter(v => (packed === undefined || v.weights === packed) && v.fits(caps, problem));
   return forced(op, able, tuning) ?? tuned(op, able, problem, tuning) ?? ranked(op, able, caps, problem);

@@ -14,11 +14,11 @@ export interface HeadSpread {
 
 /** One tensor of a checkpoint on its way into packed form. */
 export interface PackProblem {
-  /** File dtype. */
+  /** Type in the file: F32, F16 or BF16. */
   readonly from: 'F32' | 'F16' | 'BF16';
-  /** Form in memory. */
+  /** Storage in device memory. */
   readonly to: Storage;
-  /** Layout in memory. */
+  /** Order in device memory: panels or rows. */
   readonly layout: 'panels' | 'rows';
   /** Sizes in the file: [outputs, inputs, taps]. */
   readonly outputs: number;

@@ -9,10 +9,10 @@ import { GROUP_NORM_FINALIZE } from './group-norm-finalize.ts';
 import { LAYER_NORM, RMS_NORM } from './layer-norm.ts';
 import { LINEAR } from './linear.ts';
 import { MATMUL } from './matmul.ts';
-import { nameOf, type Op, type Tuning } from './op.ts';
+import { checkTuningFields, nameOf, type Op, type Tuning } from './op.ts';
 import { SOFTMAX } from './softmax.ts';
 
-/** All of them. */
+/** Every op that has more than one variant. */
 export const OPS: readonly Op<never>[] = [
   LINEAR,
   CONV2D,
@@ -30,6 +30,7 @@ export const OPS: readonly Op<never>[] = [
  * @throws InputError with the name that is unknown and those that are known
  */
 export function checkTuning(tuning: Tuning): void {
+  checkTuningFields(tuning);
   const variants = new Map(OPS.map((op): [string, string[]] => [op.name, op.variants.map(nameOf)]));
   const check = (op: string, variant: string, path: string) => {
     const known = variants.get(op);

@@ -31,7 +31,7 @@ export interface StepValues {
   readonly historyIndex?: number | undefined;
 }
 
-/** Bytes of the step buffer. */
+/** Bytes of the buffer that StepValues are packed into. */
 export const STEP_BYTES = 64;
 
 /** The contents of a step buffer. */

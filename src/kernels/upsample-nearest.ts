@@ -6,13 +6,13 @@ import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBind
 
 /** Maps, and the size that they are enlarged or reduced to. */
 export interface UpsampleNearestProblem {
-  /** N: maps. */
+  /** N: maps of the batch. */
   readonly images: number;
-  /** Lines of x. */
+  /** H of x, in pixels. */
   readonly inHeight: number;
   /** Pixels of a line of x. */
   readonly inWidth: number;
-  /** Lines of y. */
+  /** H of y, in pixels. */
   readonly outHeight: number;
   /** Pixels of a line of y. */
   readonly outWidth: number;

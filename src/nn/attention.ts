@@ -1,7 +1,11 @@
 /** Multi-head attention with its projections: heads of any width, keys and values that may be kept for later calls. */
 import type { DType } from '../core/dtype.ts';
 import { alignUp, ROW_ALIGN } from '../core/shape.ts';
-import { type AttentionMasks, attention, cacheAppend, linear, type Parameter, type Tensor } from '../tensor/ops.ts';
+import { type AttentionMasks, attention } from '../tensor/ops/attention.ts';
+import { cacheAppend } from '../tensor/ops/cache.ts';
+import { linear } from '../tensor/ops/contraction.ts';
+import type { Parameter } from '../tensor/parameter.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 

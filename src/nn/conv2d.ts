@@ -1,4 +1,6 @@
-import { convolution, type Padding, type Parameter, type Tensor } from '../tensor/ops.ts';
+import { convolution, type Padding } from '../tensor/ops/contraction.ts';
+import type { Parameter } from '../tensor/parameter.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 

@@ -1,5 +1,7 @@
 import type { DType } from '../core/dtype.ts';
-import { embed, type Parameter, type Recorder, type Tensor } from '../tensor/ops.ts';
+import { embed } from '../tensor/ops/embedding.ts';
+import type { Parameter } from '../tensor/parameter.ts';
+import type { Recorder, Tensor } from '../tensor/tensor.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 

@@ -1,5 +1,8 @@
 /** Layers without weights, as functions. */
-import { concat, type Tensor, unary, upsample } from '../tensor/ops.ts';
+import { concat } from '../tensor/ops/copy.ts';
+import { unary } from '../tensor/ops/unary.ts';
+import { upsample } from '../tensor/ops/upsample.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 
 export { concat };
 

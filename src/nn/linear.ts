@@ -1,5 +1,7 @@
 import type { DType } from '../core/dtype.ts';
-import { linear, type Parameter, type Tensor } from '../tensor/ops.ts';
+import { linear } from '../tensor/ops/contraction.ts';
+import type { Parameter } from '../tensor/parameter.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 

@@ -1,4 +1,6 @@
+/** Weights on their way to a device, and those that are there. Which tensors they are is said in weights.ts. */
 import { DeviceError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
@@ -20,11 +22,13 @@ export interface LoadOptions {
   readonly stagingBytes?: number | undefined;
 }
 
+const OPTIONS = namesOf<LoadOptions>({ dtype: 1, onProgress: 1, signal: 1, tuning: 1, stagingBytes: 1 });
+
 /** A model's weights on a device: read-only slabs that parameters point into. */
 export class LoadedWeights {
   /** The device that holds them. */
   readonly gpu: Gpu;
-  /** Device bytes. */
+  /** Device bytes of all slabs, their padding included. */
   readonly bytes: number;
   readonly #slabs: ReturnType<typeof allocate>;
   readonly #requests: readonly Request[];
@@ -44,6 +48,7 @@ export class LoadedWeights {
     requests: readonly Request[],
     options: LoadOptions,
   ): Promise<LoadedWeights> {
+    checkNames('Weights.load', options, OPTIONS);
     if (requests.some(r => r.parameter.loaded)) {
       throw new DeviceError({
         op: 'load',

@@ -1,5 +1,7 @@
 import type { DType } from '../core/dtype.ts';
-import { groupNorm, layerNorm, type Parameter, rmsNorm, type Tensor } from '../tensor/ops.ts';
+import { groupNorm, layerNorm, rmsNorm } from '../tensor/ops/norm.ts';
+import type { Parameter } from '../tensor/parameter.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 

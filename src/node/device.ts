@@ -22,7 +22,7 @@ export interface AdapterDescription {
   readonly name: string;
   /** 'vulkan', 'metal', 'd3d12', or another of Dawn's. */
   readonly backend: string;
-  /** Who made it. */
+  /** Vendor, architecture, device and driver, in WebGPU's own words. */
   readonly info: WebGpuAdapterInfo;
   /** WebGPU's names of what it offers, sorted. */
   readonly features: readonly string[];

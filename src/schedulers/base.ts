@@ -12,21 +12,21 @@ const f32 = Math.fround;
 
 /** Weights of x_t = sample * x0 + noise * n. */
 export interface NoiseMix {
-  /** Of the clean sample, 0 to 1. */
+  /** Weight of the clean sample, sqrt(alphaBar), 0 to 1. */
   readonly sample: number;
-  /** Of the noise, 0 to 1. */
+  /** Weight of the noise, sqrt(1 - alphaBar), 0 to 1. */
   readonly noise: number;
 }
 
 /** One step of a run: the timestep at which the model is evaluated, and the numbers of the update. */
 export interface ScheduledStep {
-  /** 0 to T - 1. */
+  /** The noise level that the model is told, 0 to T - 1. */
   readonly timestep: number;
   /** All numbers of the update. */
   readonly coefficients: StepCoefficients;
 }
 
-/** Choices of a schedule. */
+/** Which part of a schedule, and how much fresh noise. */
 export interface ScheduleOptions {
   /** Share of fresh noise a step, >= 0, for DDIMScheduler only; default 0. */
   readonly eta?: number;
@@ -57,7 +57,9 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
 
   constructor(config: SchedulerConfig<F>, timesteps: readonly number[]) {
     this.config = config;
-    this.betas = makeBetas(config);
+    const { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas, rescaleBetasZeroSnr } = config;
+    const own = { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas, rescaleBetasZeroSnr };
+    this.betas = makeBetas(own);
     this.alphasCumprod = cumulativeAlphas(this.betas);
     this.timesteps = timesteps;
   }

@@ -4,6 +4,7 @@
  */
 
 import { InputError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 
 const f32 = Math.fround;
 
@@ -25,6 +26,10 @@ export interface BetaOptions {
   /** Shifts and scales so that the last timestep holds no signal. */
   readonly rescaleBetasZeroSnr: boolean;
 }
+
+const OPTIONS = namesOf<BetaOptions>({
+  ...{ betaSchedule: 1, betaStart: 1, betaEnd: 1, numTrainTimesteps: 1, trainedBetas: 1, rescaleBetasZeroSnr: 1 },
+});
 
 /**
  * `count` evenly spaced float32 values: start + i * step in the lower half, end - (count - 1 - i) * step in the upper.
@@ -58,10 +63,11 @@ function cosineBetas(count: number): Float32Array {
  * The variance that each timestep adds.
  * @param options schedule, range and length; `trainedBetas` replaces the schedule
  * @returns [T] float32 in (0, 1]
- * @throws InputError for an unknown schedule
+ * @throws InputError for an unknown schedule or a name that is no option
  * @see diffusers DDIMScheduler.betas
  */
 export function makeBetas(options: BetaOptions): Float32Array {
+  checkNames('makeBetas', options, OPTIONS);
   const betas = options.trainedBetas ? Float32Array.from(options.trainedBetas) : scheduled(options);
   return options.rescaleBetasZeroSnr ? rescaleZeroSnr(betas) : betas;
 }

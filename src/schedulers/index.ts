@@ -1,4 +1,4 @@
-/** Schedulers, the random stream and the mask rule: numbers only, no GPU. */
+/** Schedulers, the random stream and the mask rule: numbers only, no GPU. @module */
 
 export { DiffusionScheduler, type NoiseMix, type ScheduledStep, type ScheduleOptions } from './base.ts';
 export { type BetaOptions, type BetaSchedule, cumulativeAlphas, makeBetas, rescaleZeroSnr } from './betas.ts';

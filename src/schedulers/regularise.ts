@@ -12,7 +12,7 @@ import type { Mix } from './update.ts';
 /** Draws a whole number in [0, bound). `bound => generator.randint(bound)` gives torch's stream. */
 export type Draw = (bound: number) => number;
 
-/** Settings of regularise(). */
+/** Weights and rounds of regularisation, and where its random shifts come from. */
 export interface RegulariseOptions {
   /** Rounds, >= 0. Default 0: nothing happens. */
   readonly numRegSteps?: number;

@@ -13,9 +13,9 @@ const f32 = Math.fround;
 
 /** A value made of sample x and model output e: sample * x + output * e. */
 export interface Mix {
-  /** Weight of x. */
+  /** Weight of x, the sample at the present level. */
   readonly sample: number;
-  /** Weight of e. */
+  /** Weight of e, what the model predicted. */
   readonly output: number;
 }
 
@@ -27,7 +27,7 @@ export interface NoisyMix extends Mix {
 
 /** Dynamic thresholding: clamp at the quantile `ratio` of the magnitudes, itself clamped to [1, maxValue], then divide. */
 export interface Threshold {
-  /** The quantile, 0 to 1. */
+  /** Quantile of |x0| that becomes the bound, 0 to 1. */
   readonly ratio: number;
   /** Upper bound of the clamp, >= 1. */
   readonly maxValue: number;
@@ -71,7 +71,7 @@ export interface StepResult {
   readonly predOriginalSample: NdArray;
 }
 
-/** Choices of applyStep(). */
+/** What a step needs beside prediction and sample: fresh noise. */
 export interface ApplyOptions {
   /** Standard normal numbers with the sample's shape, for sigma > 0. */
   readonly noise?: Float32Array;

@@ -44,7 +44,7 @@ export class DeviceTensor {
     return tensor;
   }
 
-  /** Bytes of device memory. */
+  /** Bytes of device memory, padding of rows included. */
   get bytes(): number {
     return this.slice.size;
   }

@@ -4,6 +4,7 @@
  */
 import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Shape, sameShape } from '../core/shape.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { DeviceTensor } from './device-tensor.ts';
@@ -21,10 +22,14 @@ export interface GraphOptions {
   readonly dtype?: 'float32' | 'float16' | undefined;
 }
 
+const OPTIONS = namesOf<GraphOptions>({ dtype: 1 });
+const PLAN_OPTIONS = namesOf<PlanOptions>({ label: 1, fuse: 1, tuning: 1 });
+
 /** A recording in progress. Compiling leaves it as it is: two plans of one graph give the same numbers. */
 export class Graph implements Recorder, Recording {
   /** The device that plans run on. */
   readonly gpu: Gpu;
+  /** Dtype of activations, as asked for; operations store their results in it. */
   readonly dtype: 'float32' | 'float16';
   /** The operations behind Tensor's methods. */
   readonly methods: TensorMethods = { binary, unary, sliceRows, copyChannels, repeatBatch };
@@ -34,6 +39,7 @@ export class Graph implements Recorder, Recording {
   readonly #inputs = new Map<DeviceTensor, Tensor>();
 
   constructor(gpu: Gpu, options: GraphOptions = {}) {
+    checkNames('new Graph', options, OPTIONS);
     this.gpu = gpu;
     this.dtype = options.dtype ?? 'float32';
   }
@@ -110,9 +116,11 @@ export class Graph implements Recorder, Recording {
   /**
    * Plans memory, compiles pipelines and builds bind groups. Plans of one graph share nothing but weights and DeviceTensors.
    *
-   * @throws DeviceError where the device refuses memory or a kernel; nothing stays allocated then
+   * @throws DeviceError where the device refuses memory or a kernel; nothing stays allocated then. InputError for tuning that
+   * names an op or variant that there is not
    */
-  compile(options: PlanOptions = {}): Promise<Plan> {
+  async compile(options: PlanOptions = {}): Promise<Plan> {
+    checkNames('Graph.compile', options, PLAN_OPTIONS);
     return Plan.compile(this, options);
   }
 }

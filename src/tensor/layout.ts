@@ -6,7 +6,7 @@ import { alignUp, dim, ROW_ALIGN, type Shape, sizeOf } from '../core/shape.ts';
 
 /** Rows of `width` elements, `pitch` apart. */
 export interface Layout {
-  /** Number of rows. */
+  /** Rows in memory: all but the channels, [N, H, W] or [N, L], flattened. */
   readonly rows: number;
   /** Elements of a row that count. */
   readonly width: number;

@@ -61,16 +61,19 @@ function loweringFor(recording: Recording, tuning: Tuning | undefined, steps: St
   };
 }
 
-/** Results stored whole into a target that the graph does not also read: a node writes them there. */
+/** Results stored whole into a target that nothing else of the graph reads or writes: a node writes them there. */
 function homesOf({ nodes, stores }: Recording): Map<Value, BufferSlice> {
-  const read = new Set(nodes.flatMap(n => n.inputs().map(t => t.value.device)));
+  const operands = [...nodes.flatMap(n => n.inputs()), ...stores.map(s => s.tensor)];
+  const read = new Set(operands.map(t => t.value.device));
+  const written = stores.map(s => s.target.value.device);
   const homes = new Map<Value, BufferSlice>();
   for (const { tensor, target } of stores) {
     const { value } = tensor;
     const { device } = target.value;
     const whole = tensor.rowOffset === 0 && tensor.rows === value.layout.rows;
     const planned = !value.device && !value.constant;
-    if (planned && whole && device && !read.has(device) && !homes.has(value)) homes.set(value, device.slice);
+    const alone = device && !read.has(device) && written.indexOf(device) === written.lastIndexOf(device);
+    if (planned && whole && alone && !homes.has(value)) homes.set(value, device.slice);
   }
   return homes;
 }

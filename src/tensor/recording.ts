@@ -6,7 +6,7 @@ import type { Constant, Node, Tensor } from './tensor.ts';
 
 /** A result that a plan writes into a DeviceTensor on each run. */
 export interface Store {
-  /** The result. */
+  /** The result that is left. */
   readonly tensor: Tensor;
   /** The DeviceTensor, as an operand of the same graph. */
   readonly target: Tensor;

@@ -32,7 +32,7 @@ export interface Value {
 
 /** Memory with a place already: a Parameter, or part of one. */
 export interface Placed {
-  /** Where it lies. */
+  /** Its bytes on the device. */
   readonly slice: BufferSlice;
 }
 
@@ -82,7 +82,7 @@ export interface TensorMethods {
 
 /** What operations are recorded into: a Graph, as its tensors know it. */
 export interface Recorder {
-  /** Dtype of activations. */
+  /** Dtype of activations, in which operations store their results. */
   readonly dtype: 'float32' | 'float16';
   /** The operations behind Tensor's methods. */
   readonly methods: TensorMethods;
@@ -162,7 +162,7 @@ export class Tensor {
     return this.graph.methods.binary('mul', this, b);
   }
 
-  /** factor * this. */
+  /** factor * this, as a new tensor. */
   scale(factor: number): Tensor {
     return this.graph.methods.unary(this, { alpha: factor });
   }

@@ -45,7 +45,7 @@ export interface TextTokenizer {
   encode(text: string, options?: EncodeOptions): Encoding;
   /** Ids of several texts, padded and cut as the options say. */
   encodeBatch(texts: readonly string[], options?: EncodeOptions): Encoding[];
-  /** The text of ids. */
+  /** The text that ids stand for, special tokens left out on request. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** The texts of several rows of ids. */
   decodeBatch(rows: readonly ArrayLike<number>[], options?: DecodeOptions): string[];

@@ -54,7 +54,7 @@ describe('preprocessImage on images', () => {
       `[InputError: preprocessImage: the picture is too small: expected sides of at least 8, got 8 x 5]`,
     );
     expect(() => preprocessImage('a.png' as never, options)).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: preprocessImage: not a picture or array: got string. Paths and URLs go through loadImage first.]`,
+      `[InputError: preprocessImage: not a picture or array: got string. Read addresses with loadImage, files with readImage of 'pentimento/node'.]`,
     );
   });
 });

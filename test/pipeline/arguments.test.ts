@@ -214,10 +214,10 @@ test('a refused call leaves the public schedulers as they were', async () => {
 
 test('a picture is needed, with the channels of the VAE', async () => {
   expect(await refusal('invert', { prompt })).toMatchInlineSnapshot(
-    `"InputError: invert: no picture: expected an image, an array, or a list of either, got undefined (image). Pass what loadImage returns."`,
+    `"InputError: invert: no picture: expected an image, an array, or a list of either, got undefined (image). Pass what loadImage or readImage returns."`,
   );
   expect(await refusal('generateMask', { ...mask, image: 'pear.png' })).toMatchInlineSnapshot(
-    `"InputError: preprocessImage: not a picture or array: got string. Paths and URLs go through loadImage first."`,
+    `"InputError: preprocessImage: not a picture or array: got string. Read addresses with loadImage, files with readImage of 'pentimento/node'."`,
   );
   expect(await refusal('invert', { ...invert, image: zeros(24, 40) })).toMatchInlineSnapshot(
     `"ShapeError: invert: a picture with another number of channels than the VAE takes: expected 3 (or 4 for latents), got [1, 1, 24, 40] (image). Repeat a grey channel three times, or pass the picture as an image."`,
@@ -384,7 +384,7 @@ test('a run takes a seed or a generator, and checks all phases before the first'
     `"InputError: run: not a number in range: expected a finite number >= 0, got -1 (eta)"`,
   );
   expect(await refusal('run', { ...run, image: undefined })).toMatchInlineSnapshot(
-    `"InputError: run: no picture: expected an image, an array, or a list of either, got undefined (image). Pass what loadImage returns."`,
+    `"InputError: run: no picture: expected an image, an array, or a list of either, got undefined (image). Pass what loadImage or readImage returns."`,
   );
 });
 

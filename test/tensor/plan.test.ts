@@ -6,7 +6,7 @@ import { GroupNorm } from '../../src/nn/norm.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
 import { Graph } from '../../src/tensor/graph.ts';
-import { cacheAppend } from '../../src/tensor/ops.ts';
+import { cacheAppend } from '../../src/tensor/ops/cache.ts';
 import type { Plan } from '../../src/tensor/plan.ts';
 import type { Lowering, Tensor } from '../../src/tensor/tensor.ts';
 import { expectClose } from '../support/close.ts';
@@ -154,6 +154,29 @@ describe('Plan', () => {
     expect([...(await state.read())]).toEqual([9, 18, 27, 36]);
     plan.dispose();
     state.dispose();
+  });
+
+  it('stores in the recorded order, also where a store reads what another writes', async () => {
+    const x = DeviceTensor.from(gpu, [1, 2], [1, 2]);
+    const [a, b, c] = [1, 2, 3].map(() => DeviceTensor.from(gpu, [10, 20], [1, 2]));
+    const graph = new Graph(gpu);
+    const doubled = graph.input(x).scale(2);
+    const tripled = graph.input(x).scale(3);
+    graph.store(graph.input(a), b);
+    graph.store(doubled, a);
+    graph.store(tripled, c);
+    graph.store(doubled, c);
+    const plan = await graph.compile();
+    plan.run();
+    const read = async () => Promise.all([a, b, c].map(async tensor => [...(await tensor.read())]));
+    expect(await read()).toEqual([
+      [2, 4],
+      [10, 20],
+      [2, 4],
+    ]);
+    plan.run();
+    expect((await read())[1]).toEqual([2, 4]);
+    for (const thing of [plan, x, a, b, c]) thing.dispose();
   });
 
   it('slices and repeats the batch, slices channels', async () => {

@@ -1,5 +1,5 @@
 import { gelu, geluTanh, quickGelu, relu } from '../../nn/functional.ts';
-import type { Tensor } from '../../tensor/ops.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import type { BlipActivation } from './config.ts';
 
 const FUNCTIONS: Readonly<Record<BlipActivation, (x: Tensor) => Tensor>> = {

@@ -61,7 +61,7 @@ export interface BlipTextConfig {
 export interface BlipConfig {
   /** The picture's encoder. */
   readonly vision: BlipVisionConfig;
-  /** The text decoder. */
+  /** The decoder that writes captions, a BERT with cross-attention to the pixels. */
   readonly text: BlipTextConfig;
 }
 

@@ -28,10 +28,11 @@ import { Linear } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { GroupNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
-import { type Tensor, unary } from '../../tensor/ops.ts';
+import { unary } from '../../tensor/ops/unary.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
-import { checkText, checkUNetInputs } from './checks.ts';
 import type { UNetConfig, UNetLevel } from './config.ts';
+import { checkText, checkUNetInputs } from './input-checks.ts';
 import { type TransformerConfig, UNetBlock, type UNetBlockConfig, UNetMidBlock } from './unet-blocks.ts';
 
 /**
@@ -116,7 +117,7 @@ export class UNet2DConditionModel extends Module {
   }
 
   /**
-   * One prediction.
+   * Predicts the noise (or v, or the sample, as the scheduler reads it) in latents of one timestep.
    * @param sample latents [N, Cin, H, W] of any size
    * @param timeFeatures `timestepFeatures` of one timestep for all [1, C0] or of one for each [N, C0]
    * @param context of a batch of N, from `context`

@@ -24,13 +24,13 @@ export interface TileSizes {
 
 /** A rectangle of the input. */
 export interface Tile {
-  /** First row. */
+  /** First row, counted from the input's top edge. */
   readonly top: number;
-  /** First column. */
+  /** First column, counted from the input's left edge. */
   readonly left: number;
-  /** Rows. */
+  /** Rows; fewer than a whole tile's at the bottom edge. */
   readonly height: number;
-  /** Columns. */
+  /** Columns; fewer than a whole tile's at the right edge. */
   readonly width: number;
 }
 

@@ -25,8 +25,8 @@ import { GroupNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
-import { checkMap } from './checks.ts';
 import type { VaeConfig } from './config.ts';
+import { checkMap } from './input-checks.ts';
 import { Downsample, ResnetBlock, Upsample } from './unet-blocks.ts';
 
 const EPS = 1e-6;

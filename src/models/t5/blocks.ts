@@ -8,7 +8,10 @@ import { Linear } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { RMSNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
-import { type AttentionMasks, embedColumns, type Parameter, type Recorder, type Tensor } from '../../tensor/ops.ts';
+import type { AttentionMasks } from '../../tensor/ops/attention.ts';
+import { embedColumns } from '../../tensor/ops/embedding.ts';
+import type { Parameter } from '../../tensor/parameter.ts';
+import type { Recorder, Tensor } from '../../tensor/tensor.ts';
 import type { T5Activation, T5Config } from './config.ts';
 import { bucketsByDistance } from './relative-buckets.ts';
 

@@ -16,7 +16,7 @@ export interface T5Config {
   readonly width: number;
   /** Width of a head; all heads together need not be as wide as the stream. */
   readonly headWidth: number;
-  /** Attention heads. */
+  /** Attention heads; with their width they need not make up the model's width. */
   readonly heads: number;
   /** Width inside the feed-forward networks. */
   readonly hiddenWidth: number;

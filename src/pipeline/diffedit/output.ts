@@ -18,8 +18,8 @@ const PASTE_BACK = namesOf<PasteBack>({ image: 1, blur: 1 });
 const TYPES: readonly unknown[] = ['pil', 'np', 'pt', 'latent'];
 
 /** The output type, 'np' with a warning for one that nobody knows. */
-export function outputTypeOf(type: OutputType | undefined, warn: (message: string) => void): OutputType {
-  if (type === undefined || TYPES.includes(type)) return type ?? 'pil';
+export function outputTypeOf(type: OutputType, warn: (message: string) => void): OutputType {
+  if (TYPES.includes(type)) return type;
   warn(`outputType "${type}" is unknown, "np" is returned; known are ${TYPES.join(', ')}`);
   return 'np';
 }
@@ -36,7 +36,7 @@ export function checkPasteBack(
   checkNames(`${op}.pasteBack`, pasteBack, PASTE_BACK);
   const { image, blur } = pasteBack;
   if (blur !== undefined) checkValue(op, 'positive', blur, 'pasteBack.blur');
-  if ((o.outputType ?? 'pil') !== 'pil') {
+  if (o.outputType !== 'pil') {
     throw new InputError({
       op,
       problem: 'pasteBack makes pictures',

@@ -21,10 +21,10 @@ import {
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
-import { type Performed, perform } from './perform.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
 import { OWN_OPTIONS, type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
 import type { Request } from './request.ts';
+import { type PhaseResults, runPhases } from './run-phases.ts';
 import { runRequest } from './run-request.ts';
 import type {
   AsPictures,
@@ -205,14 +205,14 @@ export class DiffEditPipeline extends PretrainedModel {
     op: string,
     args: A,
     request: (args: A, home: RequestHome) => Request,
-    result: (performed: Performed, call: DeviceCall) => T,
+    result: (results: PhaseResults, call: DeviceCall) => T,
   ): AsyncGenerator<StepEvent, T> {
     const home = this.#home;
     const show = (accepted: Request): void => this.#showTimesteps(accepted);
     return this.#device.steps(op, args, async function* (call) {
       const settled = request(args, home);
       show(settled);
-      return result(yield* perform(call, home.model, settled), call);
+      return result(yield* runPhases(call, home.model, settled), call);
     });
   }
 

@@ -5,7 +5,7 @@ import { namesOf } from '../../core/known-names.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import type { DeviceModelOptions } from '../runtime/device-model.ts';
 
-/** Options of `fromPretrained`. */
+/** How a Stable Diffusion folder is opened: device, precision, schedulers, offload, diffusers' slips. */
 export interface PretrainedOptions extends DeviceModelOptions {
   /** Of mask and edit; by default the folder's. */
   readonly scheduler?: DDIMScheduler | undefined;

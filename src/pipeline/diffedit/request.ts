@@ -30,7 +30,7 @@ interface PhaseRequest {
 }
 
 /** Who is told of the steps of a loop. */
-export interface Told {
+export interface StepListener {
   readonly callback: StepCallback | undefined;
   /** Every so many steps. */
   readonly callbackSteps: number;
@@ -66,7 +66,7 @@ export interface Regularisation {
 }
 
 /** The inversion. */
-export interface InvertRequest extends PhaseRequest, Told {
+export interface InvertRequest extends PhaseRequest, StepListener {
   readonly prompt: PromptRequest;
   /** Ascending. */
   readonly schedule: readonly ScheduledStep[];
@@ -78,7 +78,7 @@ export interface InvertRequest extends PhaseRequest, Told {
 }
 
 /** The edit. */
-export interface EditRequest extends PhaseRequest, Told {
+export interface EditRequest extends PhaseRequest, StepListener {
   readonly prompt: PromptRequest;
   /** Descending. */
   readonly schedule: readonly ScheduledStep[];

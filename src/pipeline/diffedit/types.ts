@@ -15,13 +15,13 @@ import type { CallOptions, Phase } from '../runtime/progress.ts';
 
 /** Arguments of all calls. */
 export interface CommonArgs extends CallOptions {
-  /** Source of noise; by default a new one with a seed from the clock's randomness. */
+  /** Source of noise in the calls that draw any (encodePrompt draws none); by default a new one, seeded from entropy. */
   readonly generator?: Generators | undefined;
   /** Only `scale`, which acts on LoRA layers, of which there are none. */
   readonly crossAttentionKwargs?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** Options of `encodePrompt`. */
+/** What `encodePrompt` takes beside the prompts. */
 export interface EncodePromptOptions extends CommonArgs {
   /** What the prompts are pushed away from; default ''. */
   readonly negativePrompt?: Prompt | undefined;
@@ -33,13 +33,13 @@ export interface EncodePromptOptions extends CommonArgs {
 
 /** Result of `encodePrompt`, as the other methods take it: [B * numImagesPerPrompt, L, D] each. */
 export interface PromptEmbeddings {
-  /** Of the prompts. */
+  /** [B * numImagesPerPrompt, L, D] of the prompts, each row repeated in place. */
   readonly promptEmbeds: NdArray;
-  /** Of the negatives, '' where there was none. */
+  /** The same of the negatives; of '' where there was none. */
   readonly negativePromptEmbeds: NdArray;
 }
 
-/** Arguments of `generateMask`. */
+/** What `generateMask` takes: a picture, two sets of prompts, and how their difference becomes a mask. */
 export interface GenerateMaskArgs extends CommonArgs {
   /** One picture, or one for each prompt; arrays [N, 4, H, W] are latents. */
   readonly image: PictureInput;
@@ -93,7 +93,7 @@ export interface MaskOutput {
   readonly images?: GreyImage[];
 }
 
-/** Arguments of `invert`. */
+/** What `invert` takes: a picture, what it shows, and how far back it goes. */
 export interface InvertArgs extends CommonArgs {
   /** What the picture shows; this or its embeddings. */
   readonly prompt?: Prompt | undefined;
@@ -107,7 +107,7 @@ export interface InvertArgs extends CommonArgs {
   readonly guidanceScale?: number | undefined;
   /** With guidance; default empty. */
   readonly negativePrompt?: Prompt | undefined;
-  /** [B, L, D] */
+  /** [B, L, D], instead of prompt. */
   readonly promptEmbeds?: NdArray | undefined;
   /** [B, L, D], instead of negativePrompt. */
   readonly negativePromptEmbeds?: NdArray | undefined;
@@ -125,11 +125,11 @@ export interface InvertArgs extends CommonArgs {
   readonly lambdaKl?: number | undefined;
   /** Rounds of noise regularisation a step; default 0, none. */
   readonly numRegSteps?: number | undefined;
-  /** Rolls of the auto-correlation a round; default 5. */
+  /** Updates against autocorrelation in a round of regularisation, each at random shifts; at least 1, default 5. */
   readonly numAutoCorrRolls?: number | undefined;
 }
 
-/** Result of `invert`. */
+/** What `invert` found: the latents of every step, and pictures of them on request. */
 export interface InversionOutput {
   /** [B, T, 4, H, W], noisiest first. */
   readonly latents: NdArray;
@@ -137,7 +137,7 @@ export interface InversionOutput {
   readonly images?: RgbImage[] | NdArray;
 }
 
-/** Arguments of `edit`. */
+/** What `edit` takes: prompts, mask, inverted latents, and how strongly to follow each. */
 export interface EditArgs extends CommonArgs {
   /** What the changed region shall show; this or its embeddings. */
   readonly prompt?: Prompt | undefined;
@@ -159,7 +159,7 @@ export interface EditArgs extends CommonArgs {
   readonly eta?: number | undefined;
   /** Ignored, as in diffusers. */
   readonly latents?: unknown;
-  /** [B, L, D] */
+  /** [B, L, D], instead of prompt. */
   readonly promptEmbeds?: NdArray | undefined;
   /** [B, L, D], instead of negativePrompt. */
   readonly negativePromptEmbeds?: NdArray | undefined;
@@ -212,13 +212,13 @@ export interface RunArgs
   readonly image: PictureInput;
   /** Of the edit; by default the source prompt, as the published guide does. */
   readonly negativePrompt?: Prompt | undefined;
-  /** Of the inversion; by default empty. */
+  /** What the inversion is pushed away from, where its guidance is above 1; by default empty. */
   readonly invertNegativePrompt?: Prompt | undefined;
   /** [B, L, D], instead of invertNegativePrompt. */
   readonly invertNegativePromptEmbeds?: NdArray | undefined;
-  /** Replaces guidanceScale for the mask. */
+  /** Guidance of the mask alone; default guidanceScale. */
   readonly maskGuidanceScale?: number | undefined;
-  /** Replaces guidanceScale for the inversion. */
+  /** Guidance of the inversion alone; 1 keeps it from drifting. Default guidanceScale. */
   readonly invertGuidanceScale?: number | undefined;
   /** Each of the three phases draws from a fresh torch CPU stream with this seed. */
   readonly seed?: number | undefined;

@@ -34,7 +34,7 @@ export function preparePictures(
       expected: 'an image, an array, or a list of either',
       received: String(image),
       path: 'image',
-      fix: 'Pass what loadImage returns.',
+      fix: 'Pass what loadImage or readImage returns.',
     });
   }
   const pictures = preprocessImage(image, { factor: vae.factor, onWarning });

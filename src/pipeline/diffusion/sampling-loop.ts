@@ -11,7 +11,7 @@ export interface StepEvent {
   readonly phase: 'mask' | 'invert' | 'edit';
   /** From 0. For 'mask' the number of the map. */
   readonly step: number;
-  /** Steps of the loop. */
+  /** Steps that the loop takes in all. */
   readonly of: number;
   /** At which the network was evaluated, 0 to 999 for Stable Diffusion. */
   readonly timestep: number;

@@ -99,15 +99,15 @@ export interface GuideOutput {
   readonly sourcePrompts: readonly string[];
   /** Sentences about what it shall contain. */
   readonly targetPrompts: readonly string[];
-  /** [1, 77, D] */
+  /** The mean over the sentences about what the picture contains, [1, 77, D]. */
   readonly sourceEmbeds: NdArray;
-  /** [1, 77, D] */
+  /** The mean over the sentences about what it shall contain, [1, 77, D]. */
   readonly targetEmbeds: NdArray;
   /** What changes, and the map that it was cut from. */
   readonly mask: MaskOutput;
   /** [1, T, 4, H, W] of the inversion, noisiest first. */
   readonly latents: NdArray;
-  /** As `outputType` asks. */
+  /** Edited pictures, one for each of `numImagesPerPrompt`, in the form that `outputType` names. */
   readonly images: RgbImage[] | NdArray;
   /** Milliseconds spent in each phase. */
   readonly timings: Readonly<Partial<Record<GuidePhase, number>>>;

@@ -1,6 +1,6 @@
 /**
  * The whole of the published DiffEdit guide in one call: caption the picture, write sentences about two concepts, average
- * their embeddings, find the mask, invert, edit. Its pieces are in guide-helpers.ts; the three last are DiffEditPipeline's.
+ * their embeddings, find the mask, invert, edit. Its pieces are in captions-and-prompts.ts; the three last are DiffEditPipeline's.
  */
 import { InputError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
@@ -16,9 +16,9 @@ import { type HeldModel, HeldModels } from '../runtime/held-models.ts';
 import type { Phase, ProgressEvent } from '../runtime/progress.ts';
 import { BlipForConditionalGeneration } from '../text/blip.ts';
 import { T5ForConditionalGeneration } from '../text/t5.ts';
-import { checkGuideArgs, checkGuidePlan } from './checks.ts';
+import { caption, generatePrompts, SENTENCES } from './captions-and-prompts.ts';
 import type { GuideArgs, GuideOutput, GuidePhase } from './guide-arguments.ts';
-import { caption, generatePrompts } from './helpers.ts';
+import { checkGuideArgs, checkGuidePlan } from './guide-checks.ts';
 
 /**
  * Runs the whole guide.
@@ -100,7 +100,7 @@ class GuideRun {
 
   /** Both concepts draw from one stream, the source first. */
   async #prompts(): Promise<readonly [string[], string[]]> {
-    const { models, signal, from, to, numPrompts: n = 16 } = this.#args;
+    const { models, signal, from, to, numPrompts: n = SENTENCES } = this.#args;
     const t5 = await this.#open(() => T5ForConditionalGeneration.fromPretrained(models.t5, this.#loading()));
     const phase = this.#phase('prompts', 2 * n);
     const generator = new Generator(this.#seed);

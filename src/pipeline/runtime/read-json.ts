@@ -1,3 +1,4 @@
+/** The JSON files of a model folder. */
 import { InputError } from '../../core/errors.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 

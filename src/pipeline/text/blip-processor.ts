@@ -15,7 +15,7 @@ export interface BlipProcessorConfig {
   readonly resample: Resample;
   /** Whether bytes are multiplied by `rescaleFactor`. Default true. */
   readonly rescale: boolean;
-  /** Default 1 / 255. */
+  /** What bytes are multiplied by before mean and deviation; default 1 / 255. */
   readonly rescaleFactor: number;
   /** Whether (x - mean) / std follows. Default true. */
   readonly normalize: boolean;

@@ -21,7 +21,7 @@ import type { PictureSize } from '../../io/image.ts';
 import type { Picture } from '../../io/preprocess.ts';
 import { readFloats } from '../../io/read-floats.ts';
 import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../../models/blip/index.ts';
-import { LARGEST_GROUP } from '../../tensor/ops.ts';
+import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
 import type { BertTokenizer } from '../../tokenizers/index.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
@@ -35,7 +35,7 @@ import { LatestEncoding } from './latest-encoding.ts';
 const INPUT = namesOf<CaptionInput>({ pixels: 1, ids: 1, interpolatePositions: 1 });
 const OP = 'BlipForConditionalGeneration';
 
-/** Options of `fromPretrained`. */
+/** How a BLIP folder is opened: device, precision, offload, listeners. */
 export interface CaptionerOptions extends DeviceModelOptions {}
 
 /** Prepared pictures, and ids that their captions begin with. */
@@ -65,7 +65,7 @@ export interface CaptionOutput extends GenerateOutput {
   readonly texts: string[];
 }
 
-/** One caption. */
+/** What a captioner wrote about one picture. */
 export interface Caption {
   /** What the picture shows, the prefix included. */
   readonly text: string;

@@ -2,7 +2,9 @@
 import { DeviceError, InputError, ShapeError } from '../../core/errors.ts';
 import type { Sequences, StepDecoder } from '../../generation/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import { argmax, cacheGather, type Tensor } from '../../tensor/ops.ts';
+import { argmax } from '../../tensor/ops/argmax.ts';
+import { cacheGather } from '../../tensor/ops/cache.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
 import { DeviceProgram, type Recording } from '../runtime/device-program.ts';
 

@@ -3,7 +3,7 @@ import { alignUp } from '../../core/shape.ts';
 import type { Sequences, StepDecoder } from '../../generation/index.ts';
 import type { T5Model } from '../../models/t5/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import type { Tensor } from '../../tensor/ops.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
 import { DeviceProgram } from '../runtime/device-program.ts';
 import { CachedDecoder, type CachedNetwork } from './cached-decoder.ts';

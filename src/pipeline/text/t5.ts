@@ -18,7 +18,8 @@ import {
   withTokenText,
 } from '../../generation/index.ts';
 import type { T5Config, T5Model } from '../../models/t5/index.ts';
-import { LARGEST_GROUP, type Tensor } from '../../tensor/ops.ts';
+import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import type { T5Tokenizer } from '../../tokenizers/index.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';

@@ -17,6 +17,8 @@ import { BinaryNode } from './binary.ts';
 import { UnaryNode } from './unary.ts';
 import { UpsampleNode } from './upsample.ts';
 
+export type { Padding };
+
 export interface ContractionOptions {
   readonly weight: Parameter;
   readonly bias?: Parameter | undefined;

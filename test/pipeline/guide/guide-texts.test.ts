@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from 'vitest';
-import { generatePrompts, promptRequest } from '../../../src/pipeline/guide/helpers.ts';
+import { generatePrompts, promptRequest } from '../../../src/pipeline/guide/captions-and-prompts.ts';
 import { T5ForConditionalGeneration } from '../../../src/pipeline/text/t5.ts';
 import { diskFolder } from '../../support/folder.ts';
 import { testGpu } from '../../support/gpu.ts';

@@ -159,7 +159,7 @@ test('disposed in the middle of a call, the call ends with an error and nothing 
 test('refuses pictures and ids that make no sense', async () => {
   const blip = await openCaptioner(MODEL);
   await expect(blip.caption(undefined as never)).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[InputError: BlipProcessor: not a picture or array: got undefined. Paths and URLs go through loadImage first.]`,
+    `[InputError: BlipProcessor: not a picture or array: got undefined. Read addresses with loadImage, files with readImage of 'pentimento/node'.]`,
   );
   await expect(blip.caption(image, 7 as never)).rejects.toThrowErrorMatchingInlineSnapshot(
     `[InputError: BertTokenizer.encode: the text is not a string: expected a string, got number. Pass one string, or a list of strings to encodeBatch.]`,

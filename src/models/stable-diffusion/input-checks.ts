@@ -2,7 +2,7 @@
 import { InputError, ShapeError } from '../../core/errors.ts';
 import { dim } from '../../core/shape.ts';
 import type { KeyValues } from '../../nn/attention.ts';
-import type { Tensor } from '../../tensor/ops.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import type { UNetConfig } from './config.ts';
 
 /**

@@ -11,6 +11,11 @@ import type { RgbImage } from '../../io/image.ts';
 import type { Generator } from '../../schedulers/index.ts';
 import type { Caption, CaptionOptions } from '../text/blip.ts';
 
+/** Sentences that the published guide asks for. */
+export const SENTENCES = 16;
+/** How its captions begin. */
+export const PREFIX = 'a photograph of';
+
 /** Texts that a model wrote, and their ids. */
 export interface Written {
   /** One for each sequence. */
@@ -39,7 +44,7 @@ export interface GeneratePromptsOptions {
   readonly temperature?: number | undefined;
   /** Only so many likeliest tokens may be drawn; default 10. */
   readonly topK?: number | undefined;
-  /** Default 128. */
+  /** Most ids that a sentence may have; default 128. */
   readonly maxNewTokens?: number | undefined;
   /** Pulls punctuation and English contractions to the word before; default as tokenizer_config.json says. */
   readonly cleanUp?: boolean | undefined;
@@ -85,7 +90,7 @@ export async function generatePrompts(
   options: GeneratePromptsOptions = {},
 ): Promise<string[]> {
   checkNames('generatePrompts', options, PROMPT_OPTIONS);
-  const { n = 16, temperature = 0.8, topK = 10, maxNewTokens = 128, ...more } = options;
+  const { n = SENTENCES, temperature = 0.8, topK = 10, maxNewTokens = 128, ...more } = options;
   const { cleanUp, generator, signal, onToken } = more;
   const { texts } = await writer.generate(promptRequest(concept), {
     doSample: true,
@@ -99,14 +104,14 @@ export async function generatePrompts(
  * What a picture shows, in one sentence: greedy, of at most 128 new ids unless the options say otherwise.
  * @param captioner a BLIP model
  * @param image of any size
- * @param prefix that the sentence begins with; null or '' lets the model begin by itself
+ * @param prefix that the sentence begins with, by default 'a photograph of'; null or '' lets the model begin by itself
  * @param options everything that generation takes
  * @throws InputError for a picture that is none; the signal's reason
  */
 export async function caption(
   captioner: PictureToText,
   image: RgbImage,
-  prefix: string | null = 'a photograph of',
+  prefix: string | null = PREFIX,
   options: CaptionOptions = {},
 ): Promise<string> {
   const { text } = await captioner.caption(image, prefix || undefined, { maxNewTokens: 128, ...options });

@@ -13,8 +13,8 @@ import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import { type SettledRun, settleRun } from '../diffedit/run-request.ts';
 import { editSchedule, invertSchedule, maskTimestep } from '../diffedit/schedules.ts';
 import { negativesOf, promptNames } from '../diffusion/prompt-arguments.ts';
+import { promptRequest, SENTENCES } from './captions-and-prompts.ts';
 import { DECIDED, GUIDE_OWN, type GuideArgs } from './guide-arguments.ts';
-import { promptRequest } from './helpers.ts';
 
 const OP = 'runGuide';
 
@@ -31,7 +31,7 @@ const GUIDE_NAMES = [
  */
 export function checkGuideArgs(args: GuideArgs): SettledRun {
   checkNames(OP, args, GUIDE_NAMES);
-  const { image, from, to, seed, numPrompts = 16 } = args;
+  const { image, from, to, seed, numPrompts = SENTENCES } = args;
   checkImage(image, OP);
   promptRequest(from);
   promptRequest(to);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { type NdArray, ndarray } from '../../../src/core/ndarray.ts';
 import type { GenerateOptions } from '../../../src/generation/index.ts';
 import { embedPrompts } from '../../../src/pipeline/diffusion/embed-prompts.ts';
-import { caption, generatePrompts, promptRequest } from '../../../src/pipeline/guide/helpers.ts';
+import { caption, generatePrompts, promptRequest } from '../../../src/pipeline/guide/captions-and-prompts.ts';
 import { Generator } from '../../../src/schedulers/index.ts';
 
 /** Keeps what it is asked, answers with numbered texts. */

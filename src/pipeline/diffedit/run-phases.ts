@@ -1,4 +1,4 @@
-/** A request, performed: what its phases share is encoded once, then each phase that it has runs. */
+/** The phases of a request: what they share is encoded once, then each phase that it has runs. */
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
 import type { RgbImage } from '../../io/image.ts';
@@ -15,7 +15,7 @@ import type { EditRequest, Request } from './request.ts';
 import type { InversionOutput, MaskOutput } from './types.ts';
 
 /** What came of a request; absent where its phase is, or was not asked for it. */
-export interface Performed {
+export interface PhaseResults {
   readonly mask: MaskOutput | undefined;
   readonly inversion: InversionOutput | undefined;
   readonly images: RgbImage[] | NdArray | undefined;
@@ -25,11 +25,11 @@ export interface Performed {
  * Performs a request; the inverted latents of a run stay on the device.
  * @throws DeviceError; the signal's reason
  */
-export async function* perform(
+export async function* runPhases(
   call: DeviceCall,
   model: LatentDiffusion,
   request: Request,
-): AsyncGenerator<StepEvent, Performed> {
+): AsyncGenerator<StepEvent, PhaseResults> {
   const { mask: m, invert: v, edit: e } = request;
   const wanted = [e?.prompt, m?.source, m?.target, v?.prompt];
   const [embeddings, source, target, inverted] = await model.prompts.encodeAll(call, wanted);
