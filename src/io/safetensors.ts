@@ -1,7 +1,7 @@
 /** Reading and writing safetensors files. The checks of the header are in safetensors-header.ts. */
 import { InputError, WeightsError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import type { ByteSource, StoredDType, TensorSource } from '../core/tensor-source.ts';
+import type { ByteSource, StoredDType, StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { DTYPE_BITS, damaged, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.ts';
 
 /** A safetensors file: its tensors and the strings that its writer left beside them. */
@@ -56,9 +56,10 @@ async function open(bytes: ByteSource): Promise<SafetensorsSource> {
   const json = new Uint8Array(Number(length));
   await bytes.read(8, json);
   const { tensors, metadata } = parseHeader(json, bytes.byteLength - start, label);
+  const shown = [...tensors].map(([name, { begin: _, ...stored }]) => [name, stored] as const);
   return {
     label,
-    tensors,
+    tensors: new Map(shown),
     metadata,
     async read(name, offset, into): Promise<void> {
       const tensor = tensors.get(name);
@@ -124,7 +125,8 @@ export function writeSafetensors(
   return out;
 }
 
-const FIELDS = namesOf<WritableTensor>({ dtype: 1, shape: 1, data: 1 });
+/** With those of a tensor that was read, so that it can be written back: `{ ...stored, data }`. */
+const FIELDS = namesOf<WritableTensor & StoredTensor>({ dtype: 1, shape: 1, data: 1, name: 1, byteLength: 1 });
 
 function checkWritable(name: string, tensor: WritableTensor): void {
   checkNames(`writeSafetensors ${name}`, tensor, FIELDS);

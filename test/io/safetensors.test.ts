@@ -214,6 +214,13 @@ describe('writeSafetensors', () => {
     expect(Buffer.from(writeSafetensors(tensors, source.metadata)).equals(expected)).toBe(true);
   });
 
+  it('writes a tensor that was read back as it is', async () => {
+    const data = Float32Array.of(1, 2);
+    const bytes = writeSafetensors({ weight: { dtype: 'F32', shape: [2], data } });
+    const stored = (await openSafetensors(memorySource(bytes))).tensors.get('weight');
+    expect(writeSafetensors({ weight: { ...stored!, data } })).toEqual(bytes);
+  });
+
   it('pads the header to 8 bytes and takes views of larger buffers', async () => {
     const data = new Float32Array([9, 1, 2]).subarray(1);
     const bytes = writeSafetensors(new Map([['weight', { dtype: 'F32', shape: [2], data }]]));
