@@ -4,7 +4,7 @@
  */
 
 import { DeviceError, InputError } from '../../core/errors.ts';
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { Gpu } from '../../gpu/device.ts';
 import { DeviceCall } from './device-call.ts';
@@ -171,8 +171,8 @@ export class DeviceModel<M> {
 
   #begin(op: string, options: CallOptions): DeviceCall {
     this.#checkIdle(op);
-    this.#running = op;
-    return new DeviceCall(
+    checkByName(op, options);
+    const call = new DeviceCall(
       {
         memory: this.memory,
         networks: this.#all,
@@ -184,6 +184,8 @@ export class DeviceModel<M> {
       },
       { signal: options.signal, onProgress: options.onProgress ?? this.#options.onProgress },
     );
+    this.#running = op; // last: what failed before has begun nothing that would have to end
+    return call;
   }
 
   #end(call: DeviceCall): void {

@@ -5,7 +5,7 @@
  */
 
 import { InputError, ShapeError } from '../../core/errors.ts';
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
@@ -141,6 +141,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     input: Picture | readonly Picture[] | CaptionInput,
     options: CaptionOptions = {},
   ): Promise<CaptionOutput> {
+    checkByName('generate', options);
     const { prefix, size, cleanUp, onProgress, ...own } = options;
     const { defaults } = this.#folder;
     if (isPrepared(input)) checkNames(OP, input, INPUT);

@@ -5,7 +5,7 @@
  */
 
 import { InputError } from '../../core/errors.ts';
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
@@ -101,6 +101,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
    * @see transformers T5ForConditionalGeneration.generate
    */
   async generate(input: string | readonly string[] | T5Input, options: T5GenerateOptions = {}): Promise<T5Output> {
+    checkByName('generate', options);
     const { cleanUp, onProgress, ...own } = options;
     const { tokenizer } = this;
     const { defaults } = this.#folder;

@@ -214,6 +214,27 @@ describe.each(Object.entries(FACES))('%s', (name, face) => {
     model.dispose();
   });
 
+  test('a call without an object of arguments is refused, and leaves the model free for the next', async () => {
+    const { model, call } = await open();
+    for (const none of [null, 5, [], () => undefined]) {
+      await expect(call(none as unknown as CallOptions)).rejects.toThrow(
+        /^\w+: arguments go by name: expected an object, got/,
+      );
+    }
+    const thrown = new RangeError('from a getter');
+    const trap = {
+      get signal(): never {
+        throw thrown;
+      },
+    };
+    await expect(call(trap)).rejects.toBe(thrown);
+    await call();
+    await expect(face.open(face.folder, null as unknown as DeviceModelOptions)).rejects.toThrow(
+      `${name}.fromPretrained: arguments go by name: expected an object, got null`,
+    );
+    model.dispose();
+  });
+
   test('disposed, it says so, closes its files once and frees a call in the middle', async () => {
     for (const modelCpuOffload of [true, false]) {
       const files = watched(face.folder);
