@@ -5,7 +5,7 @@ import type { FolderSource } from '../../core/tensor-source.ts';
  * Reads a JSON object of a model folder.
  * @param op who asks, for messages
  * @param fix what to do about a missing file
- * @throws InputError for a file that is missing, no JSON, or no object
+ * @throws InputError for what is no folder, and for a file that is missing, no JSON, or no object
  */
 export async function readJson(
   folder: FolderSource,
@@ -13,6 +13,7 @@ export async function readJson(
   op: string,
   fix: string = 'Pass a model folder as transformers saves it.',
 ): Promise<Record<string, unknown>> {
+  checkFolder(folder, op);
   const where = `${folder.label}/${path}`;
   if (!(await folder.has(path))) {
     throw new InputError({ op, problem: `${path} is missing`, path: folder.label, fix });
@@ -25,4 +26,19 @@ export async function readJson(
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new InputError({ op, problem: 'the file is not a JSON object', path: where, fix: 'Download it again.' });
+}
+
+/** Programs without types pass paths, Hub ids, and promises that nobody awaited. */
+function checkFolder(folder: unknown, op: string): void {
+  if (typeof folder === 'object' && folder !== null && 'has' in folder && typeof folder.has === 'function') return;
+  const promise = folder instanceof Promise;
+  throw new InputError({
+    op,
+    problem: 'no model folder',
+    expected: 'a FolderSource',
+    received: promise ? 'a promise' : folder === null ? 'null' : typeof folder,
+    fix: promise
+      ? 'Await it.'
+      : "Make one with await directory(path) of 'pentimento/node', mapFolder() or urlFolder().",
+  });
 }

@@ -235,6 +235,15 @@ describe.each(Object.entries(FACES))('%s', (name, face) => {
     model.dispose();
   });
 
+  test('what is no folder is refused: a path, nothing, a promise that nobody awaited', async () => {
+    const open = (folder: unknown) => face.open(folder as FolderSource, { gpu });
+    for (const path of ['./model', null, undefined, 5, {}])
+      await expect(open(path)).rejects.toThrow(
+        /no model folder: expected a FolderSource, got .*Make one with await directory/,
+      );
+    await expect(open(Promise.resolve(face.folder))).rejects.toThrow('got a promise. Await it.');
+  });
+
   test('disposed, it says so, closes its files once and frees a call in the middle', async () => {
     for (const modelCpuOffload of [true, false]) {
       const files = watched(face.folder);
