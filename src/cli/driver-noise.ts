@@ -39,9 +39,14 @@ export class NoiseFilter {
   }
 }
 
+/** Whether this process is the child. A channel alone may be that of another program, the variable alone one that was inherited. */
+export function isChild(): boolean {
+  return process.connected === true && process.env[CHILD] !== undefined;
+}
+
 /** Whether this process shall run the program in a child: on Linux, where it is not that child itself. */
 export function needsChild(): boolean {
-  return process.platform === 'linux' && process.env[CHILD] === undefined;
+  return process.platform === 'linux' && !isChild();
 }
 
 /**
@@ -89,5 +94,5 @@ export function asChild(interrupt: () => void, end: () => void): void {
 
 /** The stream for the program's own messages in this process. */
 export function messageStream(): NodeJS.WriteStream {
-  return process.env[CHILD] === 'terminal' ? new WriteStream(TERMINAL) : process.stderr;
+  return isChild() && process.env[CHILD] === 'terminal' ? new WriteStream(TERMINAL) : process.stderr;
 }

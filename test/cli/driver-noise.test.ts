@@ -34,6 +34,12 @@ describe('the bin', () => {
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(/^error: .*no-such-file\.png.*\n$/);
   });
+
+  it.each(['terminal', 'pipe'])('is not fooled by a variable that says %s and was inherited', async said => {
+    const { code, stderr } = await bin(['edit'], { PENTIMENTO_CHILD: said });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: required option .*\n$/);
+  });
 });
 
 describe('the filter', () => {
