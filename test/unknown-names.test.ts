@@ -9,6 +9,7 @@ import { loadImage } from '../src/io/load-image.ts';
 import { sideBySide } from '../src/io/mask.ts';
 import { imagesToArray, preprocessImage } from '../src/io/preprocess.ts';
 import { urlFolder, urlSource } from '../src/io/url-source.ts';
+import { Weights } from '../src/nn/weights.ts';
 import { requestGpu } from '../src/node/device.ts';
 import { fetchModel } from '../src/node/hub.ts';
 import { readImage } from '../src/node/images.ts';
@@ -26,6 +27,7 @@ import {
   maskFromMap,
   regularise,
 } from '../src/schedulers/index.ts';
+import { Graph } from '../src/tensor/graph.ts';
 import { type BertTokenizer, ClipTokenizer, T5Tokenizer } from '../src/tokenizers/index.ts';
 import { repositoryFolder } from './support/captioner.ts';
 import { testGpu } from './support/gpu.ts';
@@ -63,6 +65,8 @@ afterAll(() => {
 type Call = (more: object) => unknown;
 const prompts = { image, sourcePrompt: 'a', targetPrompt: 'b' };
 const guide = { models: { diffusion: folders.sd, t5: folders.t5, blip: folders.blip }, image, from: 'a', to: 'b' };
+
+const weights = () => Weights.open({ label: 'none', tensors: new Map(), read: async () => undefined });
 
 /** A call, a name that it does not know, and the remedy. */
 const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
@@ -144,6 +148,16 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     o => regularise(x, x, { epsilon: { sample: 0, output: 1 }, draw: () => 0, ...o }),
   ],
   applyStep: ['noises', 'Write noise.', o => applyStep(forward.stepCoefficients(900), x, x, o)],
+  'new Graph': ['dType', 'Write dtype.', o => new Graph(gpu, o)],
+  'graph.compile': ['tunning', 'Write tuning.', o => new Graph(gpu).compile(o)],
+  'graph.compile, tuning': ['forced', 'Write force.', o => new Graph(gpu).compile({ tuning: o })],
+  'graph.compile, a choice of tuning': [
+    'when',
+    'Known are op, where, variant.',
+    o => new Graph(gpu).compile({ tuning: { table: [{ op: 'softmax', variant: 'softmax-tile', ...o }] } }),
+  ],
+  'Weights.load': ['staging_bytes', 'Write stagingBytes.', o => weights().load(gpu, o)],
+  'Weights.load, tuning': ['forces', 'Write force.', o => weights().load(gpu, { tuning: o })],
   'Gpu.request': ['max_binding_bytes', 'Write maxBindingBytes.', o => Gpu.request(o)],
   requestGpu: ['adapter', 'Known are ', o => requestGpu(o)],
   fetchModel: ['revison', 'Write revision.', o => fetchModel('owner/name', o)],

@@ -3,13 +3,14 @@
  * there is.
  */
 import { InputError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import { ATTENTION } from './attention.ts';
 import { CONV2D } from './conv2d.ts';
 import { GROUP_NORM_FINALIZE } from './group-norm-finalize.ts';
 import { LAYER_NORM, RMS_NORM } from './layer-norm.ts';
 import { LINEAR } from './linear.ts';
 import { MATMUL } from './matmul.ts';
-import { nameOf, type Op, type Tuning } from './op.ts';
+import { nameOf, type Op, type TunedChoice, type Tuning } from './op.ts';
 import { SOFTMAX } from './softmax.ts';
 
 /** All of them. */
@@ -24,12 +25,16 @@ export const OPS: readonly Op<never>[] = [
   SOFTMAX,
 ];
 
+const TUNING = namesOf<Tuning>({ force: 1, table: 1 });
+const CHOICE = namesOf<TunedChoice>({ op: 1, where: 1, variant: 1 });
+
 /**
  * Checks that tuning speaks of ops and variants that there are, before a plan is made with it.
  *
- * @throws InputError with the name that is unknown and those that are known
+ * @throws InputError with the name that is unknown and those that are known, or for bounds that are no two numbers
  */
 export function checkTuning(tuning: Tuning): void {
+  checkNames('tuning', tuning, TUNING);
   const variants = new Map(OPS.map((op): [string, string[]] => [op.name, op.variants.map(nameOf)]));
   const check = (op: string, variant: string, path: string) => {
     const known = variants.get(op);
@@ -44,5 +49,24 @@ export function checkTuning(tuning: Tuning): void {
     });
   };
   for (const [op, variant] of Object.entries(tuning.force ?? {})) check(op, variant, `tuning.force.${op}`);
-  for (const [i, { op, variant }] of (tuning.table ?? []).entries()) check(op, variant, `tuning.table[${i}]`);
+  for (const [i, choice] of Array.from(tuning.table ?? []).entries()) {
+    const path = `tuning.table[${i}]`;
+    checkNames(path, choice, CHOICE);
+    check(choice.op, choice.variant, path);
+    checkBounds(choice.where, `${path}.where`);
+  }
+}
+
+function checkBounds(where: unknown, path: string): void {
+  for (const [field, bounds] of Object.entries(where ?? {})) {
+    if (Array.isArray(bounds) && bounds.length === 2 && bounds.every(bound => typeof bound === 'number')) continue;
+    const at = `${path}.${field}`;
+    throw new InputError({
+      op: 'checkTuning',
+      problem: 'no bounds',
+      expected: '[least, most]',
+      received: bounds,
+      path: at,
+    });
+  }
 }

@@ -1,4 +1,5 @@
 import { DeviceError } from '../core/errors.ts';
+import { checkNames, namesOf } from '../core/known-names.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
@@ -19,6 +20,8 @@ export interface LoadOptions {
   /** Bytes of the file that are on their way at once; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
 }
+
+const OPTIONS = namesOf<LoadOptions>({ dtype: 1, onProgress: 1, signal: 1, tuning: 1, stagingBytes: 1 });
 
 /** A model's weights on a device: read-only slabs that parameters point into. */
 export class LoadedWeights {
@@ -44,6 +47,7 @@ export class LoadedWeights {
     requests: readonly Request[],
     options: LoadOptions,
   ): Promise<LoadedWeights> {
+    checkNames('load', options, OPTIONS);
     if (requests.some(r => r.parameter.loaded)) {
       throw new DeviceError({
         op: 'load',
