@@ -122,6 +122,7 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     'A parsed scheduler_config.json goes to DDIMScheduler.fromConfig().',
     o => new DDIMScheduler(o),
   ],
+  'new DDIMScheduler of what a config hides': ['stored', 'Known are ', o => new DDIMScheduler(o)],
   'DDIMScheduler.fromConfig': [
     'prediction_type',
     'Write predictionType.',
