@@ -259,7 +259,12 @@ export function warner(options: DeviceModelOptions): (message: string) => void {
 function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options: DeviceModelOptions): void {
   const op = `${model}.fromPretrained`;
   checkNames(op, options, [...OPTIONS, ...ownOptions]);
-  const { dtype, stagingBytes, signal } = options;
+  const { gpu, dtype, stagingBytes, signal } = options;
+  if (gpu != null && !(gpu instanceof Gpu)) {
+    const received = (gpu as unknown) instanceof Promise ? 'a promise' : typeof gpu;
+    const [expected, fix] = ['a Gpu', "Pass await requestGpu() of 'pentimento/node', or await Gpu.request()."];
+    throw new InputError({ op, problem: 'no device of this library', expected, received, path: 'gpu', fix });
+  }
   if (dtype !== undefined && dtype !== 'float32' && dtype !== 'float16') {
     const expected = 'float32 or float16';
     throw new InputError({ op, problem: 'unknown dtype', expected, received: dtype, path: 'dtype' });

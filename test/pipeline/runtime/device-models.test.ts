@@ -235,6 +235,18 @@ describe.each(Object.entries(FACES))('%s', (name, face) => {
     model.dispose();
   });
 
+  test('what is no device of this library is refused, a promise of one too', async () => {
+    const refused = `${name}.fromPretrained: no device of this library: expected a Gpu, got`;
+    for (const [wrong, received] of [
+      [{}, 'object'],
+      [gpu.device, 'object'],
+      [Promise.resolve(gpu), 'a promise'],
+    ])
+      await expect(face.open(face.folder, { gpu: wrong as Gpu })).rejects.toThrow(
+        `${refused} ${received} (gpu). Pass await`,
+      );
+  });
+
   test('what is no folder is refused: a path, nothing, a promise that nobody awaited', async () => {
     const open = (folder: unknown) => face.open(folder as FolderSource, { gpu });
     for (const path of ['./model', null, undefined, 5, {}])
