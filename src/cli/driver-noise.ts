@@ -3,7 +3,7 @@
  * filter what native code writes to its own stderr, so on Linux the bin runs as a child of itself, and the parent passes on
  * everything that the child prints except these lines. On a terminal the child writes its own messages to the terminal itself.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { WriteStream } from 'node:tty';
 
@@ -56,10 +56,8 @@ export function needsChild(): boolean {
 export async function runInChild(): Promise<number | undefined> {
   const { stderr } = process;
   const terminal = stderr.isTTY === true;
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
-    stdio: ['inherit', 'inherit', 'pipe', terminal ? 2 : 'ignore', 'ipc'],
-    env: { ...process.env, [CHILD]: terminal ? 'terminal' : 'pipe' },
-  });
+  const child = start(terminal);
+  if (!child) return undefined;
   const send = (order: Order) => {
     if (child.connected) child.send(order);
   };
@@ -80,6 +78,18 @@ export async function runInChild(): Promise<number | undefined> {
   stderr.write(filter.end());
   process.off('SIGINT', onInterrupt).off('SIGTERM', onEnd);
   return code;
+}
+
+/** The child; undefined where Node refuses at once, as its permission model does. */
+function start(terminal: boolean): ChildProcess | undefined {
+  try {
+    return spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+      stdio: ['inherit', 'inherit', 'pipe', terminal ? 2 : 'ignore', 'ipc'],
+      env: { ...process.env, [CHILD]: terminal ? 'terminal' : 'pipe' },
+    });
+  } catch {
+    return undefined;
+  }
 }
 
 /**
