@@ -115,6 +115,11 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
   caption: ['temprature', 'Write temperature.', o => caption(blip, image, null, o)],
   generatePrompts: ['top_k', 'Write topK.', o => generatePrompts(t5, 'bowl', o)],
   runGuide: ['num_prompts', 'Write numPrompts.', o => runGuide({ ...guide, ...o })],
+  'runGuide, models': [
+    'captioner',
+    'Known are diffusion, t5, blip.',
+    o => runGuide({ ...guide, models: { ...guide.models, ...o } }),
+  ],
   'runGuide, of a name that it decides': ['maskImage', 'Known are ', o => runGuide({ ...guide, ...o })],
   'new DDIMScheduler': ['steps_offset', 'Write stepsOffset.', o => new DDIMScheduler(o)],
   'new DDIMScheduler of a file': [

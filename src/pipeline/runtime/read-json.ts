@@ -28,8 +28,12 @@ export async function readJson(
   throw new InputError({ op, problem: 'the file is not a JSON object', path: where, fix: 'Download it again.' });
 }
 
-/** Programs without types pass paths, Hub ids, and promises that nobody awaited. */
-function checkFolder(folder: unknown, op: string): void {
+/**
+ * Refuses what programs without types pass for a folder: paths, Hub ids, promises that nobody awaited.
+ * @param op who asks, for messages
+ * @throws InputError
+ */
+export function checkFolder(folder: unknown, op: string): void {
   if (typeof folder === 'object' && folder !== null && 'has' in folder && typeof folder.has === 'function') return;
   const promise = folder instanceof Promise;
   throw new InputError({

@@ -123,6 +123,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
    * @throws as `generate`
    */
   async caption(image: Picture, prefix?: string, options: CaptionOptions = {}): Promise<Caption> {
+    checkByName('caption', options);
     const { texts, sequences } = await this.generate(image, { ...options, prefix: prefix ?? options.prefix });
     return { text: texts[0] ?? '', ids: sequences[0] ?? [] };
   }
