@@ -46,7 +46,6 @@ const folders = {
 };
 const image = { width: 16, height: 16, data: new Uint8Array(16 * 16 * 3) };
 const x: NdArray = { data: new Float32Array(16), shape: [1, 1, 4, 4] };
-const nothing = memoryCheckpoint({});
 const rows = { pitch: 4, storage: 'f32' } as const;
 const softmaxProblem = { rows: 1, width: 4, x: rows, y: rows };
 const forward = new DDIMScheduler();
@@ -77,6 +76,8 @@ afterAll(() => {
 type Call = (more: object) => unknown;
 const prompts = { image, sourcePrompt: 'a', targetPrompt: 'b' };
 const guide = { models: { diffusion: folders.sd, t5: folders.t5, blip: folders.blip }, image, from: 'a', to: 'b' };
+
+const weights = () => Weights.open({ label: 'none', tensors: new Map(), read: async () => undefined });
 
 /** A call, a name that it does not know, and the remedy. */
 const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
@@ -125,6 +126,11 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
   caption: ['temprature', 'Write temperature.', o => caption(blip, image, null, o)],
   generatePrompts: ['top_k', 'Write topK.', o => generatePrompts(t5, 'bowl', o)],
   runGuide: ['num_prompts', 'Write numPrompts.', o => runGuide({ ...guide, ...o })],
+  'runGuide, models': [
+    'captioner',
+    'Known are diffusion, t5, blip.',
+    o => runGuide({ ...guide, models: { ...guide.models, ...o } }),
+  ],
   'runGuide, of a name that it decides': ['maskImage', 'Known are ', o => runGuide({ ...guide, ...o })],
   'new DDIMScheduler': ['steps_offset', 'Write stepsOffset.', o => new DDIMScheduler(o)],
   'new DDIMScheduler of a file': [
@@ -132,6 +138,7 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     'A parsed scheduler_config.json goes to DDIMScheduler.fromConfig().',
     o => new DDIMScheduler(o),
   ],
+  'new DDIMScheduler of what a config hides': ['stored', 'Known are ', o => new DDIMScheduler(o)],
   'DDIMScheduler.fromConfig': [
     'prediction_type',
     'Write predictionType.',
@@ -163,6 +170,16 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     o => makeBetas({ ...betas, rescaleBetasZeroSnr: false, ...o }),
   ],
   applyStep: ['noises', 'Write noise.', o => applyStep(forward.stepCoefficients(900), x, x, o)],
+  'new Graph': ['dType', 'Write dtype.', o => new Graph(gpu, o)],
+  'graph.compile': ['tunning', 'Write tuning.', o => new Graph(gpu).compile(o)],
+  'graph.compile, tuning': ['forced', 'Write force.', o => new Graph(gpu).compile({ tuning: o })],
+  'graph.compile, a choice of tuning': [
+    'when',
+    'Known are op, where, variant.',
+    o => new Graph(gpu).compile({ tuning: { table: [{ op: 'softmax', variant: 'softmax-tile', ...o }] } }),
+  ],
+  'Weights.load': ['staging_bytes', 'Write stagingBytes.', o => weights().load(gpu, o)],
+  'Weights.load, tuning': ['forces', 'Write force.', o => weights().load(gpu, { tuning: o })],
   'Gpu.request': ['max_binding_bytes', 'Write maxBindingBytes.', o => Gpu.request(o)],
   requestGpu: ['adapter', 'Known are ', o => requestGpu(o)],
   fetchModel: ['revison', 'Write revision.', o => fetchModel('owner/name', o)],
@@ -172,10 +189,6 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
   preprocessImage: ['resampling', 'Write resample.', o => preprocessImage(image, { factor: 8, ...o })],
   imagesToArray: ['factors', 'Write factor.', o => imagesToArray([image], { factor: 8, ...o })],
   openCheckpoint: ['varient', 'Write variant.', o => openCheckpoint(folders.t5, 'model', o)],
-  'Weights.load': ['d_type', 'Write dtype.', o => Weights.open(nothing).load(gpu, o)],
-  'new Graph': ['Dtype', 'Write dtype.', o => new Graph(gpu, o)],
-  'graph.compile': ['fused', 'Write fuse.', o => new Graph(gpu).compile(o)],
-  'graph.compile, tuning': ['forced', 'Write force.', o => new Graph(gpu).compile({ tuning: o })],
   'tuning of a kernel': ['forced', 'Write force.', o => choose(SOFTMAX, gpu.caps, softmaxProblem, o)],
   'tuning, its table': [
     'when',

@@ -3,7 +3,7 @@
  * filter what native code writes to its own stderr, so on Linux the bin runs as a child of itself, and the parent passes on
  * everything that the child prints except these lines. On a terminal the child writes its own messages to the terminal itself.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { WriteStream } from 'node:tty';
 
@@ -39,9 +39,14 @@ export class NoiseFilter {
   }
 }
 
+/** Whether this process is the child. A channel alone may be that of another program, the variable alone one that was inherited. */
+export function isChild(): boolean {
+  return process.connected === true && process.env[CHILD] !== undefined;
+}
+
 /** Whether this process shall run the program in a child: on Linux, where it is not that child itself. */
 export function needsChild(): boolean {
-  return process.platform === 'linux' && process.env[CHILD] === undefined;
+  return process.platform === 'linux' && !isChild();
 }
 
 /**
@@ -51,10 +56,8 @@ export function needsChild(): boolean {
 export async function runInChild(): Promise<number | undefined> {
   const { stderr } = process;
   const terminal = stderr.isTTY === true;
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
-    stdio: ['inherit', 'inherit', 'pipe', terminal ? 2 : 'ignore', 'ipc'],
-    env: { ...process.env, [CHILD]: terminal ? 'terminal' : 'pipe' },
-  });
+  const child = start(terminal);
+  if (!child) return undefined;
   const send = (order: Order) => {
     if (child.connected) child.send(order);
   };
@@ -77,6 +80,18 @@ export async function runInChild(): Promise<number | undefined> {
   return code;
 }
 
+/** The child; undefined where Node refuses at once, as its permission model does. */
+function start(terminal: boolean): ChildProcess | undefined {
+  try {
+    return spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+      stdio: ['inherit', 'inherit', 'pipe', terminal ? 2 : 'ignore', 'ipc'],
+      env: { ...process.env, [CHILD]: terminal ? 'terminal' : 'pipe' },
+    });
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * The child's side: where it prints its messages, and what it does when the parent is told to stop. Ctrl-C reaches both processes
  * of a terminal; the child acts on the parent's word alone, or one key press would count as two.
@@ -89,5 +104,5 @@ export function asChild(interrupt: () => void, end: () => void): void {
 
 /** The stream for the program's own messages in this process. */
 export function messageStream(): NodeJS.WriteStream {
-  return process.env[CHILD] === 'terminal' ? new WriteStream(TERMINAL) : process.stderr;
+  return isChild() && process.env[CHILD] === 'terminal' ? new WriteStream(TERMINAL) : process.stderr;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The bin: Ctrl-C ends the work at the next step, a second one at once. */
-import { asChild, messageStream, needsChild, runInChild } from './driver-noise.ts';
+import { asChild, isChild, messageStream, needsChild, runInChild } from './driver-noise.ts';
 
 const code = needsChild() ? await runInChild() : undefined;
 if (code === undefined) await run();
@@ -15,7 +15,7 @@ async function run(): Promise<void> {
   const interrupt = interrupter(controller, stderr, process.exit);
   const end = () => controller.abort();
   process.on('SIGTERM', end);
-  if (process.connected) asChild(interrupt, end);
+  if (isChild()) asChild(interrupt, end);
   else process.on('SIGINT', interrupt);
   const { stdout } = process;
   const ended = await runCommand(process.argv.slice(2), { stdout, stderr, signal: controller.signal });

@@ -30,10 +30,7 @@ export function checkNames(
   elsewhere: (name: string) => string | undefined = () => undefined,
 ): void {
   if (options === undefined) return;
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    const received = options === null ? 'null' : Array.isArray(options) ? 'a list' : typeof options;
-    throw new InputError({ op, problem: 'arguments go by name', expected: 'an object', received });
-  }
+  checkByName(op, options);
   const given = options as Readonly<Record<string, unknown>>;
   // Not Object.keys: what is passed by mistake, such as an AbortSignal, has its names from its class.
   for (const name in given) {
@@ -41,6 +38,18 @@ export function checkNames(
     const fix = elsewhere(name) ?? remedy(name, known);
     throw new InputError({ op, problem: 'there is no such argument', received: name, fix });
   }
+}
+
+/**
+ * Refuses what cannot hold arguments by name.
+ * @param op the function that was called, for the message
+ * @param options what the caller gave
+ * @throws InputError for undefined, null, a list, a function, and whatever else is no object
+ */
+export function checkByName(op: string, options: unknown): void {
+  if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
+  const received = options === null ? 'null' : Array.isArray(options) ? 'a list' : typeof options;
+  throw new InputError({ op, problem: 'arguments go by name', expected: 'an object', received });
 }
 
 function remedy(name: string, known: readonly string[]): string {

@@ -36,15 +36,26 @@ export interface PictureSize {
 
 /** Tells a picture of one channel from one of three. */
 export function isGrey(image: RgbImage | GreyImage): image is GreyImage {
-  return 'channels' in image && image.channels === 1;
+  return (image as Partial<GreyImage> | null | undefined)?.channels === 1;
 }
 
 /**
  * Checks that sizes and data belong together.
  * @returns the same picture
- * @throws InputError when a side is no positive whole number or the data has another length
+ * @throws InputError for what is no picture, when a side is no positive whole number or the data has another length
  */
 export function checkImage<T extends RgbImage | GreyImage>(image: T, op: string): T {
+  if ((image as Partial<T> | null | undefined)?.data?.length === undefined) {
+    const fix = 'Pass what loadImage returns.';
+    const expected = '{ width, height, data }';
+    throw new InputError({
+      op,
+      problem: 'no picture',
+      expected,
+      received: image === null ? 'null' : typeof image,
+      fix,
+    });
+  }
   const { width, height, data } = image;
   if (![width, height].every(side => Number.isInteger(side) && side > 0)) {
     throw new InputError({ op, problem: 'a picture needs positive whole sides', received: `${width} x ${height}` });

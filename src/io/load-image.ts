@@ -36,7 +36,7 @@ export async function loadImage(
       op: 'loadImage',
       problem: 'nothing that holds a picture',
       expected,
-      received: typeof input,
+      received: input === null ? 'null' : typeof input,
     });
   }
   return pixelsOf(await createImageBitmap(input, UNTOUCHED));

@@ -38,6 +38,8 @@ const COLOURS: Readonly<Record<number, { readonly samples: number; readonly dept
   6: { samples: 4, depths: [8, 16] },
 };
 const INDEXED = 3;
+/** Bytes that one byte of a deflated stream can become: at best two bits stand for 258 bytes. @see RFC 1951, section 3.2.5 */
+const MOST_INFLATED = 1032;
 
 /** First column and row of each pass of Adam7, and the steps between its columns and rows. */
 const ADAM7 = [
@@ -55,7 +57,8 @@ const ADAM7 = [
  * the colour under it counts.
  * @param bytes the file
  * @param path name for messages
- * @throws InputError for a file that is cut short or damaged, or has more pixels than a picture may have
+ * @throws InputError for a file that is cut short or damaged, claims more pixels than its bytes can hold, or has more than a
+ * picture may have
  */
 export function readPng(bytes: Uint8Array, path?: string): PngFile {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -83,7 +86,11 @@ export function readPng(bytes: Uint8Array, path?: string): PngFile {
     else if (critical && type !== 'IEND') damaged(`an unknown chunk ${type}`);
     at += 12 + length;
   }
-  return { ...readHeader(header ?? bytes.subarray(0, 0), palette, path), orientation, deflated };
+  const read = readHeader(header ?? bytes.subarray(0, 0), palette, path);
+  const stored = deflated.reduce((sum, part) => sum + part.length, 0);
+  // Before anybody takes memory for them.
+  if (read.inflatedBytes > MOST_INFLATED * stored) damaged('the pixels are cut short');
+  return { ...read, orientation, deflated };
 }
 
 function readHeader(

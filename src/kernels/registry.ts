@@ -27,7 +27,7 @@ export const OPS: readonly Op<never>[] = [
 /**
  * Checks that tuning speaks of ops and variants that there are, before a plan is made with it.
  *
- * @throws InputError with the name that is unknown and those that are known
+ * @throws InputError with the name that is unknown and those that are known, or for bounds that are no two numbers
  */
 export function checkTuning(tuning: Tuning): void {
   checkTuningFields(tuning);
@@ -45,5 +45,23 @@ export function checkTuning(tuning: Tuning): void {
     });
   };
   for (const [op, variant] of Object.entries(tuning.force ?? {})) check(op, variant, `tuning.force.${op}`);
-  for (const [i, { op, variant }] of (tuning.table ?? []).entries()) check(op, variant, `tuning.table[${i}]`);
+  for (const [i, { op, variant, where }] of Array.from(tuning.table ?? []).entries()) {
+    const path = `tuning.table[${i}]`;
+    check(op, variant, path);
+    checkBounds(where, `${path}.where`);
+  }
+}
+
+function checkBounds(where: unknown, path: string): void {
+  for (const [field, bounds] of Object.entries(where ?? {})) {
+    if (Array.isArray(bounds) && bounds.length === 2 && bounds.every(bound => typeof bound === 'number')) continue;
+    const at = `${path}.${field}`;
+    throw new InputError({
+      op: 'checkTuning',
+      problem: 'no bounds',
+      expected: '[least, most]',
+      received: bounds,
+      path: at,
+    });
+  }
 }

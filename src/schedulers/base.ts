@@ -89,12 +89,18 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
    * @param numInferenceSteps N, 1 to T
    * @param options what the steps are, and which are wanted
    * @returns the steps in the order of use
-   * @throws InputError as timestepsFor() and stepCoefficients()
+   * @throws InputError as timestepsFor() and stepCoefficients(), and for a first or last step outside 0 to N
    */
   schedule(numInferenceSteps: number, options: ScheduleOptions = {}): readonly ScheduledStep[] {
     checkNames('schedule', options, SCHEDULE);
-    const { eta = 0, from, to } = options;
-    const timesteps = this.timestepsFor(numInferenceSteps).slice(from, to);
+    const { eta = 0, from = 0, to = numInferenceSteps } = options;
+    const all = this.timestepsFor(numInferenceSteps);
+    for (const [path, value] of Object.entries({ from, to })) {
+      if (Number.isInteger(value) && value >= 0 && value <= all.length) continue;
+      const expected = `a whole number from 0 to ${all.length}`;
+      throw new InputError({ op: 'schedule', problem: 'no step of the run', expected, received: value, path });
+    }
+    const timesteps = all.slice(from, to);
     const stride = Math.floor(this.length / numInferenceSteps);
     return timesteps.map(timestep => ({ timestep, coefficients: this.coefficientsAt(timestep, stride, eta) }));
   }

@@ -180,6 +180,13 @@ function checkFieldNames<F extends DDIMInverseFields>(kind: ConfigKind<F>, op: s
   );
 }
 
+/** Whether these are a scheduler's settings, and not fields that somebody wrote: what they keep besides is hidden. */
+export function isConfig(fields: unknown): fields is SchedulerConfig {
+  if (typeof fields !== 'object' || fields === null) return false;
+  const kept = Object.getOwnPropertyDescriptor(fields, 'stored');
+  return kept !== undefined && !kept.enumerable;
+}
+
 /** The source under JSON names; a plain object may also use this library's names. */
 function storedOf<F extends DDIMInverseFields>(
   kind: ConfigKind<F>,
@@ -194,8 +201,7 @@ function storedOf<F extends DDIMInverseFields>(
       fix: 'Pass a scheduler config, or the parsed file.',
     });
   }
-  const { stored } = source as Partial<StoredConfig>;
-  if (stored && !Object.keys(source).includes('stored')) return stored;
+  if (isConfig(source)) return source.stored;
   const names = new Set(Object.keys(DDIM.defaults));
   return Object.fromEntries(Object.entries(source).map(([key, value]) => [names.has(key) ? snake(key) : key, value]));
 }

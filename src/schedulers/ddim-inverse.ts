@@ -7,6 +7,7 @@ import {
   type DDIMInverseFields,
   type FieldsInput,
   type FromConfigOptions,
+  isConfig,
   type SchedulerConfig,
   type SchedulerJson,
 } from './config.ts';
@@ -27,7 +28,7 @@ export class DDIMInverseScheduler extends DiffusionScheduler<DDIMInverseFields> 
    * @throws InputError for a name that is no field, a value of the wrong type, or an unknown beta schedule
    */
   constructor(fields: FieldsInput<DDIMInverseFields> | SchedulerConfig = {}) {
-    const config = 'stored' in fields ? configFrom(DDIM_INVERSE, fields) : configFromFields(DDIM_INVERSE, fields);
+    const config = isConfig(fields) ? configFrom(DDIM_INVERSE, fields) : configFromFields(DDIM_INVERSE, fields);
     super(
       config,
       Array.from({ length: config.numTrainTimesteps }, (_, i) => i),

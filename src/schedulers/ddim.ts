@@ -10,6 +10,7 @@ import {
   DDIM,
   type DDIMFields,
   type FromConfigOptions,
+  isConfig,
   type SchedulerConfig,
   type SchedulerJson,
 } from './config.ts';
@@ -46,7 +47,7 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
    * @throws InputError for a name that is no field, a value of the wrong type, or an unknown beta schedule
    */
   constructor(fields: Partial<DDIMFields> | SchedulerConfig = {}) {
-    const config = 'stored' in fields ? configFrom(DDIM, fields) : configFromFields(DDIM, fields);
+    const config = isConfig(fields) ? configFrom(DDIM, fields) : configFromFields(DDIM, fields);
     super(
       config,
       Array.from({ length: config.numTrainTimesteps }, (_, i) => config.numTrainTimesteps - 1 - i),

@@ -3,7 +3,7 @@
  * a DeviceTensor, or a constant). `compile` turns the graph into a Plan, as often as wanted.
  */
 import type { DType } from '../core/dtype.ts';
-import { ShapeError } from '../core/errors.ts';
+import { InputError, ShapeError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Shape, sameShape } from '../core/shape.ts';
 import type { Gpu } from '../gpu/device.ts';
@@ -38,10 +38,16 @@ export class Graph implements Recorder, Recording {
   readonly #constants: Constant[] = [];
   readonly #inputs = new Map<DeviceTensor, Tensor>();
 
+  /** @throws InputError for unknown names, or a dtype of which no activations are */
   constructor(gpu: Gpu, options: GraphOptions = {}) {
     checkNames('new Graph', options, OPTIONS);
+    const { dtype = 'float32' } = options;
+    if (dtype !== 'float32' && dtype !== 'float16') {
+      const expected = 'float32 or float16';
+      throw new InputError({ op: 'Graph', problem: 'unknown dtype', expected, received: dtype, path: 'dtype' });
+    }
     this.gpu = gpu;
-    this.dtype = options.dtype ?? 'float32';
+    this.dtype = dtype;
   }
 
   /** Recorded operations, in order. */
@@ -85,21 +91,30 @@ export class Graph implements Recorder, Recording {
     return new Tensor(this, { layout: layoutOf(shape), dtype }, shape);
   }
 
-  /** Appends a node and returns its output. */
+  /** Appends a node and returns its output. @throws InputError for operands of another graph */
   push(node: Node & { readonly output: Tensor }): Tensor {
+    this.#checkOwn(node.kind, node.inputs());
     this.#nodes.push(node);
     return node.output;
   }
 
   /** Appends a node that changes DeviceTensors and has no output of its own. */
   effect(node: Node): void {
+    this.#checkOwn(node.kind, node.inputs());
     this.#nodes.push(node);
+  }
+
+  /** What another graph records has no place in the plans of this one. */
+  #checkOwn(op: string, tensors: readonly Tensor[]): void {
+    if (tensors.every(tensor => tensor.graph === this)) return;
+    const fix = 'Record both in one graph, or store one into a DeviceTensor and read it by graph.input().';
+    throw new InputError({ op, problem: 'a tensor belongs to another graph', fix });
   }
 
   /**
    * The plan writes `tensor` into `target` on each run.
    *
-   * @throws ShapeError for a target of another shape or dtype
+   * @throws ShapeError for a target of another shape or dtype, InputError for a tensor of another graph
    */
   store(tensor: Tensor, target: DeviceTensor): void {
     if (!sameShape(tensor.shape, target.shape) || tensor.dtype !== target.dtype) {
@@ -110,6 +125,7 @@ export class Graph implements Recorder, Recording {
         received: `${target.dtype} [${target.shape}]`,
       });
     }
+    this.#checkOwn('Graph.store', [tensor]);
     this.#stores.push({ tensor, target: this.input(target) });
   }
 
@@ -117,7 +133,7 @@ export class Graph implements Recorder, Recording {
    * Plans memory, compiles pipelines and builds bind groups. Plans of one graph share nothing but weights and DeviceTensors.
    *
    * @throws DeviceError where the device refuses memory or a kernel; nothing stays allocated then. InputError for tuning that
-   * names an op or variant that there is not
+   * names an op or variant that there is not, and for unknown names
    */
   async compile(options: PlanOptions = {}): Promise<Plan> {
     checkNames('Graph.compile', options, PLAN_OPTIONS);

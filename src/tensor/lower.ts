@@ -37,7 +37,7 @@ export interface Lowered {
  */
 export function lower(recording: Recording, options: LoweringOptions): Lowered {
   const steps: Step[] = [];
-  if (options.tuning) checkTuning(options.tuning);
+  if (options.tuning !== undefined) checkTuning(options.tuning);
   const lowering = loweringFor(recording, options.tuning, steps);
   for (const node of rewrite(recording, options.fuse !== false)) node.lower(lowering);
   const homes = homesOf(recording);

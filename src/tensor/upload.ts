@@ -9,6 +9,7 @@ import { PANEL } from '../kernels/gemm.ts';
 import { type Storage, storageBytes } from '../kernels/kernel.ts';
 import type { PackedLayout, Tuning } from '../kernels/op.ts';
 import { type HeadSpread, type PackProblem, packWeight } from '../kernels/pack-weight.ts';
+import { checkTuning } from '../kernels/registry.ts';
 import { layoutOfWeight } from '../kernels/weight-layout.ts';
 import type { Parameter } from './parameter.ts';
 
@@ -94,6 +95,7 @@ export interface AllocateOptions {
 /** Places all parameters into slabs. @returns the slabs, zeroed */
 export function allocate(gpu: Gpu, requests: readonly Request[], options: AllocateOptions): BufferSlice[] {
   const { dtype, tuning, label } = options;
+  if (tuning !== undefined) checkTuning(tuning);
   const slabs: { bytes: number; members: Member[] }[] = [];
   const limit = Math.min(SLAB_BYTES, gpu.caps.maxBufferBytes);
   for (const request of requests) {

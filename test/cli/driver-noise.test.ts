@@ -1,7 +1,7 @@
 /** The bin passes on what native code prints, except the two lines of Dawn that say nothing. */
 import { execFile } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { NoiseFilter } from '../../src/cli/driver-noise.ts';
+import { NoiseFilter, runInChild } from '../../src/cli/driver-noise.ts';
 
 const LINE =
   'Warning: maxDynamicUniformBuffersPerPipelineLayout artificially reduced from 500000 to 16 to fit dynamic offset allocation limit.\n';
@@ -34,6 +34,27 @@ describe('the bin', () => {
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(/^error: .*no-such-file\.png.*\n$/);
   });
+
+  it.each(['terminal', 'pipe'])('is not fooled by a variable that says %s and was inherited', async said => {
+    const { code, stderr } = await bin(['edit'], { PENTIMENTO_CHILD: said });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: required option .*\n$/);
+  });
+});
+
+it.each([
+  ['refuses to start one', () => process.execArgv.push('\0')],
+  ['finds no program for it', () => Object.assign(process, { execPath: '/no/such/node' })],
+])('where the system %s, there is no child, and the bin does the work itself', async (_, spoil) => {
+  const { execPath } = process;
+  const given = process.execArgv.length;
+  try {
+    spoil();
+    expect(await runInChild()).toBeUndefined();
+  } finally {
+    process.execArgv.length = given;
+    process.execPath = execPath;
+  }
 });
 
 describe('the filter', () => {

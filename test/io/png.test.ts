@@ -3,6 +3,7 @@ import { crc32, deflateSync } from 'node:zlib';
 import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
 import { loadImage } from '../../src/io/load-image.ts';
+import { readPng } from '../../src/io/png.ts';
 import { decodeImage } from '../../src/node/images.ts';
 import { Generator } from '../../src/schedulers/generator.ts';
 import { pillow, pillowBytes, pillowImage, sha256 } from './pillow.ts';
@@ -137,6 +138,18 @@ describe('a PNG', () => {
     }
     for (const message of await both(file(40, 30, RGB, deflateSync(raw.subarray(0, -1)))))
       expect(message).toMatch(/the PNG is damaged: got the pixels are cut short/);
+  });
+
+  it('is refused before memory is taken where its bytes cannot hold the pixels that it claims', async () => {
+    const deep: Kind = { type: 6, depth: 16, samples: 4, interlace: 0 };
+    for (const claim of [file(13000, 13000, deep, deflateSync(raw)), file(1, 1, RGB, new Uint8Array())]) {
+      expect(() => readPng(claim)).toThrow('loadImage: the PNG is damaged: got the pixels are cut short');
+      expect(new Set(await both(claim)).size).toBe(1);
+    }
+    // Nothing deflates better than zeros.
+    const grey: Kind = { type: 0, depth: 8, samples: 1, interlace: 0 };
+    const zeros = file(3000, 3000, grey, deflateSync(new Uint8Array(3000 * 3001), { level: 9 }));
+    expect(await both(zeros)).toEqual(['loaded', 'loaded']);
   });
 
   it('is read where more follows the pixels', async () => {

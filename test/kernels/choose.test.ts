@@ -178,6 +178,12 @@ describe('tuning', () => {
     ).toThrowErrorMatchingInlineSnapshot(
       `[InputError: checkTuning: 'linear' has no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got softmax-tile (tuning.table[0]). Correct the name.]`,
     );
+    const bounds = { rows: 5 } as unknown as Record<string, [number, number]>;
+    expect(() =>
+      checkTuning({ table: [{ op: 'linear', variant: 'gemm-tile', where: bounds }] }),
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: checkTuning: no bounds: expected [least, most], got 5 (tuning.table[0].where.rows)]`,
+    );
   });
 });
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { GreyImage } from '../../src/io/image.ts';
+import { type GreyImage, type RgbImage, rgbToGrey } from '../../src/io/image.ts';
 import { decodeImage, encodeJpeg, encodePng, readImage, saveImage } from '../../src/node/images.ts';
 import { difference, pillow, pillowBytes, pillowImage, pillowPath, sha256 } from '../io/pillow.ts';
 
@@ -234,4 +234,16 @@ describe('encodePng and saveImage', () => {
       `[InputError: encodePng: the data of a 2 x 2 picture has another length: expected 12 bytes, got 16. This looks like RGBA: convert it with rgbaToRgb first.]`,
     );
   });
+});
+
+it('what is no picture is refused by name', async () => {
+  for (const none of [null, undefined, 5, {}, { width: 1, height: 1 }]) {
+    const image = none as unknown as RgbImage;
+    const refused =
+      /no picture: expected { width, height, data }, got (null|undefined|number|object)\. Pass what loadImage returns/;
+    expect(() => encodePng(image)).toThrow(refused);
+    expect(() => encodeJpeg(image)).toThrow(refused);
+    expect(() => rgbToGrey(image)).toThrow(refused);
+    await expect(saveImage('never.png', image)).rejects.toThrow(refused);
+  }
 });

@@ -26,6 +26,26 @@ afterAll(() => {
   for (const tensor of made) tensor.dispose();
 });
 
+describe('a graph', () => {
+  it('takes only its own tensors', () => {
+    const other = new Graph(gpu);
+    const [a, b] = [graph.constant([1, 2], [2]), other.constant([3, 4], [2])];
+    expect(() => a.add(b)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: binary: a tensor belongs to another graph. Record both in one graph, or store one into a DeviceTensor and read it by graph.input().]`,
+    );
+    const target = keep(DeviceTensor.create(gpu, [2]));
+    expect(() => graph.store(b, target)).toThrow('Graph.store: a tensor belongs to another graph');
+    expect([graph.stores.length, graph.nodes.length]).toEqual([0, 0]);
+  });
+
+  it('has activations of float32 or float16', () => {
+    const options = { dtype: 'bfloat16' } as unknown as { dtype: 'float16' };
+    expect(() => new Graph(gpu, options)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: Graph: unknown dtype: expected float32 or float16, got bfloat16 (dtype)]`,
+    );
+  });
+});
+
 describe('shapes', () => {
   it('have the dimensions that they have, counted from either end', () => {
     expect([dim([2, 3], 0), dim([2, 3], 1), dim([2, 3], -1), dim([2, 3], -2)]).toEqual([2, 3, 3, 2]);

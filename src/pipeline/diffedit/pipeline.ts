@@ -84,13 +84,15 @@ export class DiffEditPipeline extends PretrainedModel {
    * misshapen tensor; DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
-    refuseSafetyChecker('DiffEditPipeline.fromPretrained', options);
     const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions: OWN_OPTIONS };
-    const { variant, scheduler, inverseScheduler } = options;
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
       options,
-      () => openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) }),
+      async () => {
+        refuseSafetyChecker('DiffEditPipeline.fromPretrained', options);
+        const { variant, scheduler, inverseScheduler } = options;
+        return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
+      },
     );
     return new DiffEditPipeline(device, opened, options);
   }

@@ -1,7 +1,7 @@
 /** What the guide refuses: everything that would otherwise show only after the captioner and the language model have worked. */
 
 import { InputError } from '../../core/errors.ts';
-import { checkNames } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { sizeOf } from '../../core/shape.ts';
 import { checkImage, type RgbImage } from '../../io/image.ts';
@@ -13,10 +13,12 @@ import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import { type SettledRun, settleRun } from '../diffedit/run-request.ts';
 import { editSchedule, invertSchedule, maskTimestep } from '../diffedit/schedules.ts';
 import { negativesOf, promptNames } from '../diffusion/prompt-arguments.ts';
+import { checkFolder } from '../runtime/read-json.ts';
 import { promptRequest, SENTENCES } from './captions-and-prompts.ts';
-import { DECIDED, GUIDE_OWN, type GuideArgs } from './guide-arguments.ts';
+import { DECIDED, GUIDE_OWN, type GuideArgs, type GuideModels } from './guide-arguments.ts';
 
 const OP = 'runGuide';
+const MODELS = namesOf<GuideModels>({ diffusion: 1, t5: 1, blip: 1 }) as readonly (keyof GuideModels)[];
 
 /** Run's arguments but for what the guide decides, and the guide's own. */
 const GUIDE_NAMES = [
@@ -31,7 +33,10 @@ const GUIDE_NAMES = [
  */
 export function checkGuideArgs(args: GuideArgs): SettledRun {
   checkNames(OP, args, GUIDE_NAMES);
-  const { image, from, to, seed, numPrompts = SENTENCES } = args;
+  const { models, image, from, to, seed, numPrompts = SENTENCES } = args;
+  checkByName(`${OP}.models`, models);
+  checkNames(`${OP}.models`, models, MODELS);
+  for (const name of MODELS) checkFolder(models[name], `${OP}.models.${name}`);
   checkImage(image, OP);
   promptRequest(from);
   promptRequest(to);

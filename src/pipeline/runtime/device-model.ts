@@ -4,7 +4,7 @@
  */
 
 import { DeviceError, InputError } from '../../core/errors.ts';
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { Gpu } from '../../gpu/device.ts';
 import { DeviceCall } from './device-call.ts';
@@ -171,8 +171,8 @@ export class DeviceModel<M> {
 
   #begin(op: string, options: CallOptions): DeviceCall {
     this.#checkIdle(op);
-    this.#running = op;
-    return new DeviceCall(
+    checkByName(op, options);
+    const call = new DeviceCall(
       {
         memory: this.memory,
         networks: this.#all,
@@ -184,6 +184,8 @@ export class DeviceModel<M> {
       },
       { signal: options.signal, onProgress: options.onProgress ?? this.#options.onProgress },
     );
+    this.#running = op; // last: what failed before has begun nothing that would have to end
+    return call;
   }
 
   #end(call: DeviceCall): void {
@@ -257,7 +259,12 @@ export function warner(options: DeviceModelOptions): (message: string) => void {
 function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options: DeviceModelOptions): void {
   const op = `${model}.fromPretrained`;
   checkNames(op, options, [...OPTIONS, ...ownOptions]);
-  const { dtype, stagingBytes, signal } = options;
+  const { gpu, dtype, stagingBytes, signal } = options;
+  if (gpu != null && !(gpu instanceof Gpu)) {
+    const received = (gpu as unknown) instanceof Promise ? 'a promise' : typeof gpu;
+    const [expected, fix] = ['a Gpu', "Pass await requestGpu() of 'pentimento/node', or await Gpu.request()."];
+    throw new InputError({ op, problem: 'no device of this library', expected, received, path: 'gpu', fix });
+  }
   if (dtype !== undefined && dtype !== 'float32' && dtype !== 'float16') {
     const expected = 'float32 or float16';
     throw new InputError({ op, problem: 'unknown dtype', expected, received: dtype, path: 'dtype' });

@@ -6,7 +6,7 @@ import type { FolderSource } from '../../core/tensor-source.ts';
  * Reads a JSON object of a model folder.
  * @param op who asks, for messages
  * @param fix what to do about a missing file
- * @throws InputError for a file that is missing, no JSON, or no object
+ * @throws InputError for what is no folder, and for a file that is missing, no JSON, or no object
  */
 export async function readJson(
   folder: FolderSource,
@@ -14,6 +14,7 @@ export async function readJson(
   op: string,
   fix: string = 'Pass a model folder as transformers saves it.',
 ): Promise<Record<string, unknown>> {
+  checkFolder(folder, op);
   const where = `${folder.label}/${path}`;
   if (!(await folder.has(path))) {
     throw new InputError({ op, problem: `${path} is missing`, path: folder.label, fix });
@@ -26,4 +27,23 @@ export async function readJson(
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new InputError({ op, problem: 'the file is not a JSON object', path: where, fix: 'Download it again.' });
+}
+
+/**
+ * Refuses what programs without types pass for a folder: paths, Hub ids, promises that nobody awaited.
+ * @param op who asks, for messages
+ * @throws InputError
+ */
+export function checkFolder(folder: unknown, op: string): void {
+  if (typeof folder === 'object' && folder !== null && 'has' in folder && typeof folder.has === 'function') return;
+  const promise = folder instanceof Promise;
+  throw new InputError({
+    op,
+    problem: 'no model folder',
+    expected: 'a FolderSource',
+    received: promise ? 'a promise' : folder === null ? 'null' : typeof folder,
+    fix: promise
+      ? 'Await it.'
+      : "Make one with await directory(path) of 'pentimento/node', mapFolder() or urlFolder().",
+  });
 }

@@ -5,7 +5,7 @@
  */
 
 import { InputError, ShapeError } from '../../core/errors.ts';
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
@@ -123,6 +123,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
    * @throws as `generate`
    */
   async caption(image: Picture, prefix?: string, options: CaptionOptions = {}): Promise<Caption> {
+    checkByName('caption', options);
     const { texts, sequences } = await this.generate(image, { ...options, prefix: prefix ?? options.prefix });
     return { text: texts[0] ?? '', ids: sequences[0] ?? [] };
   }
@@ -141,6 +142,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     input: Picture | readonly Picture[] | CaptionInput,
     options: CaptionOptions = {},
   ): Promise<CaptionOutput> {
+    checkByName('generate', options);
     const { prefix, size, cleanUp, onProgress, ...own } = options;
     const { defaults } = this.#folder;
     if (isPrepared(input)) checkNames(OP, input, INPUT);

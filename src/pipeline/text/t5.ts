@@ -5,7 +5,7 @@
  */
 
 import { InputError } from '../../core/errors.ts';
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import {
@@ -102,11 +102,12 @@ export class T5ForConditionalGeneration extends PretrainedModel {
    * @see transformers T5ForConditionalGeneration.generate
    */
   async generate(input: string | readonly string[] | T5Input, options: T5GenerateOptions = {}): Promise<T5Output> {
+    checkByName('generate', options);
     const { cleanUp, onProgress, ...own } = options;
     const { tokenizer } = this;
     const { defaults } = this.#folder;
     const prepared = this.#prepare(input);
-    const { decoderIds } = typeof input === 'object' && 'ids' in input ? input : {};
+    const { decoderIds } = isIds(input) ? input : {};
     const task: GenerationInputs = {
       inputs: prepared.ids.length,
       encoderDecoder: true,
@@ -161,7 +162,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
   }
 
   #prepare(input: string | readonly string[] | T5Input): EncoderInput {
-    if (typeof input === 'object' && 'ids' in input) {
+    if (isIds(input)) {
       checkNames(OP, input, INPUT);
       const ids = this.#checkIds(input.ids, 'ids');
       return { ids, mask: maskOf(input, ids, this.config) };
@@ -171,7 +172,10 @@ export class T5ForConditionalGeneration extends PretrainedModel {
       throw new InputError({ op: OP, problem: 'the folder has no tokenizer', fix });
     }
     const texts = typeof input === 'string' ? [input] : input;
-    if (texts.length === 0) throw new InputError({ op: OP, problem: 'no text', expected: 'at least one' });
+    if (!Array.isArray(texts) || texts.length === 0) {
+      const received = input === null ? 'null' : Array.isArray(input) ? 'an empty list' : typeof input;
+      throw new InputError({ op: OP, problem: 'no text', expected: 'a text, several, or { ids }', received });
+    }
     const rows = this.tokenizer.encodeBatch(texts, { padding: 'longest' });
     return { ids: rows.map(row => row.ids), mask: rows.map(row => row.attentionMask) };
   }
@@ -219,6 +223,10 @@ export class T5ForConditionalGeneration extends PretrainedModel {
     texts.encode(input);
     return texts;
   }
+}
+
+function isIds(input: string | readonly string[] | T5Input): input is T5Input {
+  return typeof input === 'object' && input !== null && 'ids' in input;
 }
 
 interface Models {

@@ -21,6 +21,12 @@ describe.each(Object.entries(KINDS))('%s', (_, Kind) => {
     expect(sampler.schedule(10, { from: 2 })).toEqual(all.slice(2));
     expect(sampler.schedule(10, { to: 8 })).toEqual(all.slice(0, 8));
     expect(sampler.schedule(10, { from: 3, to: 5 })).toEqual(all.slice(3, 5));
+    expect(sampler.schedule(10, { from: 10 })).toEqual([]);
+    for (const bad of [-3, 1.5, 11, Number.NaN, '2'])
+      for (const name of ['from', 'to'])
+        expect(() => sampler.schedule(10, { [name]: bad })).toThrow(
+          `schedule: no step of the run: expected a whole number from 0 to 10, got ${bad} (${name})`,
+        );
     expect([...sampler.schedule(10, { to: 4 }), ...sampler.schedule(10, { from: 4 })]).toEqual(all);
   });
 

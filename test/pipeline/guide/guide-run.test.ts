@@ -116,6 +116,12 @@ describe('the whole guide', () => {
     });
     const untouched = { diffusion: folder('diffusion'), t5: folder('t5'), blip: folder('blip') };
     const refused = (more: Partial<GuideArgs>) => runGuide(quick({ models: untouched, ...more })).catch(String);
+    expect(await refused({ models: { ...untouched, t5: null as unknown as FolderSource } })).toMatchInlineSnapshot(
+      `"InputError: runGuide.models.t5: no model folder: expected a FolderSource, got null. Make one with await directory(path) of 'pentimento/node', mapFolder() or urlFolder()."`,
+    );
+    expect(await refused({ models: null as unknown as GuideArgs['models'] })).toMatchInlineSnapshot(
+      `"InputError: runGuide.models: arguments go by name: expected an object, got null"`,
+    );
     expect(await refused({ from: '' })).toMatchInlineSnapshot(
       `"InputError: generatePrompts: no concept: expected a noun such as bowl, got "". Name what the picture contains, or what it shall contain."`,
     );

@@ -214,6 +214,48 @@ describe.each(Object.entries(FACES))('%s', (name, face) => {
     model.dispose();
   });
 
+  test('a call without an object of arguments is refused, and leaves the model free for the next', async () => {
+    const { model, call } = await open();
+    for (const none of [null, 5, [], () => undefined]) {
+      await expect(call(none as unknown as CallOptions)).rejects.toThrow(
+        /^\w+: arguments go by name: expected an object, got/,
+      );
+    }
+    const thrown = new RangeError('from a getter');
+    const trap = {
+      get signal(): never {
+        throw thrown;
+      },
+    };
+    await expect(call(trap)).rejects.toBe(thrown);
+    await call();
+    await expect(face.open(face.folder, null as unknown as DeviceModelOptions)).rejects.toThrow(
+      `${name}.fromPretrained: arguments go by name: expected an object, got null`,
+    );
+    model.dispose();
+  });
+
+  test('what is no device of this library is refused, a promise of one too', async () => {
+    const refused = `${name}.fromPretrained: no device of this library: expected a Gpu, got`;
+    for (const [wrong, received] of [
+      [{}, 'object'],
+      [gpu.device, 'object'],
+      [Promise.resolve(gpu), 'a promise'],
+    ])
+      await expect(face.open(face.folder, { gpu: wrong as Gpu })).rejects.toThrow(
+        `${refused} ${received} (gpu). Pass await`,
+      );
+  });
+
+  test('what is no folder is refused: a path, nothing, a promise that nobody awaited', async () => {
+    const open = (folder: unknown) => face.open(folder as FolderSource, { gpu });
+    for (const path of ['./model', null, undefined, 5, {}])
+      await expect(open(path)).rejects.toThrow(
+        /no model folder: expected a FolderSource, got .*Make one with await directory/,
+      );
+    await expect(open(Promise.resolve(face.folder))).rejects.toThrow('got a promise. Await it.');
+  });
+
   test('disposed, it says so, closes its files once and frees a call in the middle', async () => {
     for (const modelCpuOffload of [true, false]) {
       const files = watched(face.folder);

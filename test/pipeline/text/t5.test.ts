@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { LogitsProcessor } from '../../../src/generation/index.ts';
 import { T5ForConditionalGeneration, type T5Options } from '../../../src/pipeline/text/t5.ts';
 import { Generator } from '../../../src/schedulers/index.ts';
+import { repositoryFolder } from '../../support/captioner.ts';
 import { goldenPath } from '../../support/checkpoint.ts';
 import { expectClose, relativeL2 } from '../../support/close.ts';
 import { diskFolder, memoryFolder } from '../../support/folder.ts';
@@ -79,6 +80,22 @@ describe.each([
 });
 
 describe('T5ForConditionalGeneration', () => {
+  test('refuses by name what is neither text nor ids', async () => {
+    const folder = repositoryFolder('models/orchard/t5');
+    const t5 = await T5ForConditionalGeneration.fromPretrained(folder, { gpu: await testGpu(), modelCpuOffload: true });
+    for (const [none, received] of [
+      [null, 'null'],
+      [5, 'number'],
+      [{}, 'object'],
+      [[], 'an empty list'],
+    ] as const)
+      for (const method of ['generate', 'encode'] as const)
+        await expect(t5[method](none as unknown as string)).rejects.toThrow(
+          `T5ForConditionalGeneration: no text: expected a text, several, or { ids }, got ${received}`,
+        );
+    t5.dispose();
+  });
+
   test('encodes as recorded, with and without half storage', async () => {
     for (const [dtype, tolerance] of [
       ['float32', 1e-4],
