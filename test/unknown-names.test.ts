@@ -37,7 +37,6 @@ import { Graph } from '../src/tensor/graph.ts';
 import { type BertTokenizer, ClipTokenizer, T5Tokenizer } from '../src/tokenizers/index.ts';
 import { repositoryFolder } from './support/captioner.ts';
 import { testGpu } from './support/gpu.ts';
-import { memoryCheckpoint } from './support/memory-checkpoint.ts';
 
 const folders = {
   sd: repositoryFolder('test/golden/sd1/model'),
