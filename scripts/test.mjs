@@ -45,13 +45,13 @@ setup({ build: true, browser: true });
 const scratch = mkdtempSync(join(tmpdir(), 'pentimento-test-'));
 const chosen = process.env.VK_DRIVER_FILES;
 const mesa = own || chosen ? undefined : newerMesa();
-// No pass keeps every core busy: they run side by side. The first prints as it goes, the samples behind it.
-const passes = [pass(mesa?.name ?? chosen ?? OWN, asked, mesa)];
+const runs = [await pass(mesa?.name ?? chosen ?? OWN, asked, mesa)];
 if (asked.length === 0) {
+  // Each of these leaves a core idle for most of its time: they run side by side, and print when they have ended.
   const one = full ? [] : ['--maxWorkers=1'];
   const later = { held: true };
   const icd = SWIFTSHADER.find(path => existsSync(path));
-  passes.push(
+  const samples = [
     ...(mesa ? [pass(OWN, [...ON_OWN, ...one], later)] : []),
     icd
       ? pass('SwiftShader', [...(full ? ON_DEVICES : ON_SWIFTSHADER), ...one], {
@@ -60,12 +60,11 @@ if (asked.length === 0) {
         })
       : { passed: 0, failed: 1, note: "SwiftShader is missing: it comes with Debian's package chromium" },
     pass('Chromium', ['--config', 'vitest.browser.config.ts'], later),
-  );
+  ];
+  runs.push(...(await Promise.all(samples)));
 }
-const runs = await Promise.all(passes);
 rmSync(scratch, { recursive: true });
 
-for (const { lines } of runs) if (lines) process.stdout.write(`${lines.join('\n')}\n`);
 for (const { note } of runs) if (note) process.stdout.write(`${note}\n`);
 const sum = key => runs.reduce((total, run) => total + run[key], 0);
 process.stdout.write(`${sum('passed')} passed, ${sum('failed')} failed\n`);
@@ -91,7 +90,7 @@ function newerMesa() {
   return undefined;
 }
 
-/** Runs vitest with these arguments; prints what it prints, less Dawn's noise, or gives it back in `lines` where it is held. */
+/** Runs vitest with these arguments; prints what it prints, less Dawn's noise, at once or when it has ended. */
 async function pass(name, args, { node = process.execPath, env = {}, held = false } = {}) {
   const lines = [`\n== ${name}`];
   const say = line => (held ? lines.push(line) : process.stdout.write(`${line}\n`));
@@ -107,10 +106,10 @@ async function pass(name, args, { node = process.execPath, env = {}, held = fals
   const ended = new Promise(done => child.on('close', done));
   for await (const line of createInterface({ input: child.stdout })) if (!NOISE.test(line)) say(line);
   const status = await ended;
-  const text = held ? { lines } : {};
-  if (!existsSync(sums)) return { ...text, passed: 0, failed: 1, note: `${name}: the tests did not run to the end` };
+  if (held) process.stdout.write(`${lines.join('\n')}\n`);
+  if (!existsSync(sums)) return { passed: 0, failed: 1, note: `${name}: the tests did not run to the end` };
   const { passed, failed } = JSON.parse(readFileSync(sums, 'utf8'));
-  return { ...text, passed, failed: failed === 0 && status !== 0 ? 1 : failed };
+  return { passed, failed: failed === 0 && status !== 0 ? 1 : failed };
 }
 
 /** Through a pipe, vitest cannot see a terminal. */
