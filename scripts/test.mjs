@@ -18,12 +18,12 @@ const SWIFTSHADER = ['/usr/lib/chromium/vk_swiftshader_icd.json', '/usr/lib/chro
 /** What computes on a device, where everything is asked for; the rest does not depend on the adapter. */
 const ON_DEVICES = ['test/kernels', 'test/tensor', 'test/nn', 'test/models', 'test/pipeline'];
 /**
- * Enough of it for every day, in float32: the UNet's activations, on a bare device those of one, and the phases of an edit. The kernels
- * of both families and a chained edit run on SwiftShader inside Chromium.
+ * Enough of it for every day, in float32: the UNet's activations, on a bare device those of one. The kernels of both families, a UNet and
+ * a whole recorded edit (test/package/page.test.ts, in the first pass) run on the SwiftShader inside Chromium.
  */
 const ON_SWIFTSHADER = [
-  ...['test/models/stable-diffusion/unet.test.ts', 'test/pipeline/orchard.test.ts'],
-  ...['-t', 'float32.*(fused|recorded mask)|sd1.*float32 on a bare device'],
+  'test/models/stable-diffusion/unet.test.ts',
+  ...['-t', 'float32.*fused|sd1.*float32 on a bare device'],
 ];
 /** The driver that users have: an edit and the demo with the built program, the device, and one kernel of everything it can do. */
 const BUILT = ['test/examples/examples.test.ts', 'test/scripts/demo.test.ts'];
