@@ -1,7 +1,13 @@
 /** Reading and writing safetensors files. The checks of the header are in safetensors-header.ts. */
 import { InputError, WeightsError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import type { ByteSource, StoredDType, StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import {
+  type ByteSource,
+  checkRange,
+  type StoredDType,
+  type StoredTensor,
+  type TensorSource,
+} from '../core/tensor-source.ts';
 import { isObject } from './json-keys.ts';
 import { bitsOf, DTYPE_BITS, damaged, isCounts, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.ts';
 import { refuseStandIn } from './stand-in.ts';
@@ -84,24 +90,6 @@ async function open(bytes: ByteSource): Promise<SafetensorsSource> {
     },
     close: async () => bytes.close?.(),
   };
-}
-
-/**
- * Refuses a read of an unknown tensor or beyond its end; shared by all tensor sources.
- * @param size the tensor's bytes, undefined when there is no such tensor
- * @throws WeightsError
- */
-export function checkRange(path: string, name: string, size: number | undefined, offset: number, length: number): void {
-  if (size === undefined) throw new WeightsError({ op: 'read', problem: `no tensor "${name}"`, path });
-  if (!Number.isInteger(offset) || offset < 0 || offset + length > size) {
-    throw new WeightsError({
-      op: 'read',
-      problem: `bytes beyond the end of tensor "${name}"`,
-      expected: `a range within ${size} bytes`,
-      received: `${offset} to ${offset + length}`,
-      path,
-    });
-  }
 }
 
 /**
