@@ -67,6 +67,9 @@ export function parseHeader(json: Uint8Array, dataBytes: number, path: string): 
   };
   const root = parseJson(json, fail);
   const metadata = parseMetadata(root['__metadata__'], fail);
+  for (const text of [...Object.keys(root), ...Object.entries(metadata).flat()]) {
+    if (isHalved(text)) fail('a text with half a character', { received: 'the escape of one surrogate' });
+  }
   const placed: PlacedTensor[] = [];
   for (const name of Object.keys(root)) {
     if (name !== '__metadata__') placed.push(parseEntry(name, root[name], fail));
@@ -85,6 +88,11 @@ export function parseHeader(json: Uint8Array, dataBytes: number, path: string): 
     fail(what, { expected: `${end} bytes of tensors`, received: `${dataBytes}` });
   }
   return { tensors: new Map(placed.map(t => [t.name, t])), metadata };
+}
+
+/** Whether a text holds half of a character that needs two units of UTF-16: it has no form in UTF-8, and readers refuse its escape. */
+export function isHalved(text: string): boolean {
+  return /\p{Surrogate}/u.test(text);
 }
 
 /** The error of every damaged checkpoint file. */
