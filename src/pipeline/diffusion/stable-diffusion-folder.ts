@@ -11,10 +11,10 @@ import {
   UNet2DConditionModel,
 } from '../../models/stable-diffusion/index.ts';
 import type { Module } from '../../nn/module.ts';
-import { Weights } from '../../nn/weights.ts';
+import type { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
 import { ClipTokenizer } from '../../tokenizers/index.ts';
-import type { OpenedNetwork } from '../runtime/network.ts';
+import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
 
 const OP = 'DiffEditPipeline.fromPretrained';
@@ -72,10 +72,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
       onMissingVariant: message => missing.push(message),
     });
     opened.push(source);
-    const weights = Weights.open(source);
-    const model = make(weights, json, path);
-    weights.check();
-    return { name: name.replace('_', ' '), model, weights, source };
+    return openNetwork(name.replace('_', ' '), source, w => make(w, json, path));
   };
   const opened: TensorSource[] = [];
   try {
