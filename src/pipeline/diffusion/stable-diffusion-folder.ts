@@ -13,7 +13,7 @@ import {
 import type { Module } from '../../nn/module.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
-import { ClipTokenizer } from '../../tokenizers/index.ts';
+import { type ClipMode, ClipTokenizer } from '../../tokenizers/index.ts';
 import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
 
@@ -93,7 +93,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
     );
     checkVariant(folder, o, missing, opened.length);
     checkFit(folder, textEncoder.model, unet.model, vae.model);
-    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
+    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer', { mode: tokenizerMode(index) });
     const networks = { textEncoder, unet, vae };
     return { networks, tokenizer, schedulers: await openSchedulers(folder, index, o) };
   } catch (error) {
@@ -112,6 +112,11 @@ function sizeCorrected(json: unknown, warn: (message: string) => void): unknown 
 }
 
 type Json = Record<string, unknown>;
+
+/** diffusers loads the class that the index names, and the two differ in some ids. */
+function tokenizerMode({ tokenizer }: Json): ClipMode {
+  return Array.isArray(tokenizer) && tokenizer[1] === 'CLIPTokenizerFast' ? 'fast' : 'slow';
+}
 
 /** model_index.json, checked. */
 async function checkIndex(folder: FolderSource, warn: (message: string) => void): Promise<Json> {
