@@ -25,6 +25,7 @@ export class ClipPromptEncoder {
   /** CLIP's, with the folder's added tokens. */
   readonly tokenizer: ClipTokenizer;
   readonly #warn: (message: string) => void;
+  /** By the network's revision, clipSkip and ids. */
   readonly #rows = new Map<string, Float32Array>();
 
   constructor(network: Network<ClipTextModel>, tokenizer: ClipTokenizer, warn: (message: string) => void) {
@@ -88,7 +89,7 @@ export class ClipPromptEncoder {
           `The text encoder takes ${this.tokenizer.modelMaxLength} tokens; the rest of a prompt is cut off: "${overflowText}"`,
         );
       }
-      return { key: `${clipSkip}:${ids.join()}`, ids, clipSkip };
+      return { key: `${this.network.revision}:${clipSkip}:${ids.join()}`, ids, clipSkip };
     });
     const missing = new Map(keys.filter(k => !this.#rows.has(k.key)).map(k => [k.key, k]));
     const found = new Map(keys.map(({ key }) => [key, this.#rows.get(key)]));

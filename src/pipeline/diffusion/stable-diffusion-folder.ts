@@ -63,10 +63,10 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
   const open = async <M extends Module>(
     name: string,
     stem: CheckpointStem,
-    make: (w: Weights, json: unknown, path: string) => M,
+    read: (json: unknown, path: string) => (w: Weights) => M,
   ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
-    const json = await readJson(folder, path, OP, LAYOUT);
+    const make = read(await readJson(folder, path, OP, LAYOUT), path);
     const source = await openCheckpoint(inside(folder, name), stem, {
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       onMissingVariant: message => missing.push(message),
@@ -76,21 +76,18 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
   };
   const opened: TensorSource[] = [];
   try {
-    const textEncoder = await open(
-      'text_encoder',
-      'model',
-      (w, json, path) => new ClipTextModel(w, parseClipTextConfig(json, path)),
-    );
-    const unet = await open(
-      'unet',
-      'diffusion_pytorch_model',
-      (w, json, path) => new UNet2DConditionModel(w, parseUNetConfig(sizeCorrected(json, o.warn), path)),
-    );
-    const vae = await open(
-      'vae',
-      'diffusion_pytorch_model',
-      (w, json, path) => new AutoencoderKL(w, parseVaeConfig(json, path)),
-    );
+    const textEncoder = await open('text_encoder', 'model', (json, path) => {
+      const config = parseClipTextConfig(json, path);
+      return w => new ClipTextModel(w, config);
+    });
+    const unet = await open('unet', 'diffusion_pytorch_model', (json, path) => {
+      const config = parseUNetConfig(sizeCorrected(json, o.warn), path);
+      return w => new UNet2DConditionModel(w, config);
+    });
+    const vae = await open('vae', 'diffusion_pytorch_model', (json, path) => {
+      const config = parseVaeConfig(json, path);
+      return w => new AutoencoderKL(w, config);
+    });
     checkVariant(folder, o, missing, opened.length);
     checkFit(folder, textEncoder.model, unet.model, vae.model);
     const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer', { mode: tokenizerMode(index) });

@@ -71,6 +71,7 @@ export class Network<M> {
   readonly #programs = new Map<string, DeviceProgram<unknown>>();
   readonly #attached = new Set<Attachment>();
   #loaded: LoadedWeights | undefined;
+  #revision = 0;
   /** Counts unloadings: what was begun before one must not be kept after it. */
   #unloads = 0;
 
@@ -84,6 +85,16 @@ export class Network<M> {
   /** What programs of the network record; another one after every `adapt`. */
   get model(): M {
     return this.#bound.model;
+  }
+
+  /** Counts calls of `adapt`: what the host keeps of the network's results belongs to one revision. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** The checkpoint itself, before all adapters. */
+  get source(): TensorSource {
+    return this.#opened.source;
   }
 
   /** Whether the weights are on the device. */
