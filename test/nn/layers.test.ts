@@ -65,9 +65,25 @@ describe('layers', () => {
       [WeightsError: Weights.load: the checkpoint does not fit the model:
         wrong shape: a.weight is [5, 3], expected [5, 4]
         missing: a.bias
-        wrong dtype: b.weight is I64, expected F32, F16 or BF16
+        wrong dtype: b.weight is I64, expected F32, F16, BF16, F64, F8_E4M3, F8_E5M2
         unused: stray.thing
        (memory). Check that config.json and the weights belong together.]
+    `);
+  });
+
+  it('tells of many tensors in few lines, packed ones by their type', async () => {
+    const packed = Array.from({ length: 30 }, (_, i) => [`q.${i}.weight`, { shape: [8, 1], values: [], dtype: 'U8' }]);
+    const w = Weights.open(memoryCheckpoint(Object.fromEntries(packed)));
+    for (let i = 0; i < 30; i++) new Linear(w.at('q').at(i), { in: 4, out: 4 });
+    const error: unknown = await w.load(gpu).catch((e: unknown) => e);
+    const lines = String(error).split('\n');
+    expect(lines.slice(20)).toMatchInlineSnapshot(`
+      [
+        "  missing: q.19.bias",
+        "  wrong dtype: q.0.weight is U8, q.1.weight is U8, q.2.weight is U8 and 27 more, expected F32, F16, BF16, F64, F8_E4M3, F8_E5M2",
+        "  missing: 10 more",
+        " (memory). Check that config.json and the weights belong together.",
+      ]
     `);
   });
 
