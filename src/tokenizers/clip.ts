@@ -5,6 +5,7 @@ import type { FolderSource } from '../core/tensor-source.ts';
 import { BaseTokenizer } from './base.ts';
 import type { JsonObject } from './files.ts';
 import { isObject, maxLengthOf, TokenizerFiles } from './files.ts';
+import { PYTHON_SPACES } from './normalizers.ts';
 import { PackageEngine } from './package-engine.ts';
 import { SlowClipEngine } from './slow-clip-engine.ts';
 import { type AddedToken, addedToken, numberTokens, readSpecialTokens, type SpecialTokens } from './special-tokens.ts';
@@ -16,9 +17,7 @@ const END = '<|endoftext|>';
 const MERGES = 49152 - 256 - 2;
 /** Contractions, words, single digits, and runs of anything else; what lies between is dropped. */
 const PIECES = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
-/** What counts as white space at the ends of a decoded text: JavaScript's `trim` knows another set. */
-const SPACES = '[\\p{White_Space}\\u001c-\\u001f]+';
-const ENDS = new RegExp(`^${SPACES}|${SPACES}$`, 'gu');
+const ENDS = new RegExp(`^${PYTHON_SPACES}|${PYTHON_SPACES}$`, 'gu');
 
 /**
  * Which of transformers' two classes is followed. `'fast'`: NFC, white space, lower case; added tokens in any case.

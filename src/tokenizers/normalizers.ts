@@ -33,6 +33,9 @@ export function mapGraphemes(text: string, map: CharMap): string {
   return result;
 }
 
+/** A pattern of what Python's `str.strip` takes off the ends of a text: JavaScript's `trim` knows another set. */
+export const PYTHON_SPACES = '[\\p{White_Space}\\u001c-\\u001f]+';
+
 /** How BERT cleans a text. */
 export interface BertTextSettings {
   readonly cleanText: boolean;

@@ -4,7 +4,7 @@
  * sought in the text as it was given, in their own case.
  */
 import { BPE, ByteLevelDecoder, ByteLevelPreTokenizer } from '@huggingface/tokenizers';
-import { clipWords } from './normalizers.ts';
+import { clipWords, PYTHON_SPACES } from './normalizers.ts';
 import type { NumberedToken } from './special-tokens.ts';
 
 /**
@@ -13,12 +13,11 @@ import type { NumberedToken } from './special-tokens.ts';
  * whose capital is a letter, is in no class at all.
  */
 const PIECES =
-  /<\|[sſ]tartoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}\u0345]+/gu;
+  /<\|[sſ]tartoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|(?:(?!\u0345)[^\s\p{L}\p{N}])+/gu;
 /** They stay whole where a piece is exactly one of them. */
 const MARKS: ReadonlySet<string> = new Set(['<|startoftext|>', '<|endoftext|>']);
-/** White space of Python's `str.strip`. */
-const START = /^[\p{White_Space}\u001c-\u001f]+/u;
-const END = /[\p{White_Space}\u001c-\u001f]+$/u;
+const START = new RegExp(`^${PYTHON_SPACES}`, 'u');
+const END = new RegExp(`${PYTHON_SPACES}$`, 'u');
 
 /** What the engine is made of. */
 export interface SlowClipParts {
