@@ -72,7 +72,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
       onMissingVariant: message => missing.push(message),
     });
     opened.push(source);
-    return openNetwork(name.replace('_', ' '), source, w => make(w, json, path));
+    return openNetwork(name.replace('_', ' '), source, make);
   };
   const opened: TensorSource[] = [];
   try {

@@ -63,6 +63,7 @@ class GuideRun {
         ...this.#loading(),
         variant: args.variant,
         mendQuirks: args.mendQuirks,
+        loras: args.loras,
         modelCpuOffload: this.#offload,
       }),
     );

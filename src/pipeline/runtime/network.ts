@@ -120,7 +120,8 @@ export class Network<M> {
     const adapters = new Map(this.#adapters);
     if (adapter) adapters.set(kind, adapter);
     else adapters.delete(kind);
-    const bound = adapters.size === 0 ? this.#opened : bind([...adapters.values()].reduce((view, a) => a(view), source));
+    const bound =
+      adapters.size === 0 ? this.#opened : bind([...adapters.values()].reduce((view, a) => a(view), source));
     this.unload();
     this.#bound = bound;
     this.#adapters.clear();
