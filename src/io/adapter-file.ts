@@ -22,7 +22,7 @@ export interface AdapterTensors extends TensorSource {
  * @throws InputError for what is no file, WeightsError for one that is damaged or holds no tensors
  */
 export async function openAdapterFile(op: string, file: AdapterFile): Promise<AdapterTensors> {
-  const bytes = byteSource(op, file);
+  const bytes = adapterBytes(op, file);
   const head = new Uint8Array(Math.min(9, bytes.byteLength));
   try {
     await bytes.read(0, head);
@@ -37,7 +37,11 @@ export async function openAdapterFile(op: string, file: AdapterFile): Promise<Ad
   return { ...(await openTorchZip(bytes)), metadata: {} };
 }
 
-function byteSource(op: string, file: unknown): ByteSource {
+/**
+ * The bytes of an adapter's file.
+ * @throws InputError for what is no file
+ */
+export function adapterBytes(op: string, file: unknown): ByteSource {
   if (file instanceof ArrayBuffer || file instanceof Uint8Array) return memorySource(file);
   if (file instanceof Blob) return blobSource(file);
   if (typeof file === 'object' && file !== null && 'read' in file && 'byteLength' in file) return file as ByteSource;

@@ -4,7 +4,7 @@ import type { FolderSource, TensorSource } from '../../core/tensor-source.ts';
 import { type CheckpointStem, openCheckpoint } from '../../io/checkpoint.ts';
 import {
   AutoencoderKL,
-  ClipTextModel,
+  type ClipTextModel,
   parseClipTextConfig,
   parseUNetConfig,
   parseVaeConfig,
@@ -16,6 +16,7 @@ import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../s
 import { type ClipMode, ClipTokenizer } from '../../tokenizers/index.ts';
 import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
+import { clipTextOf } from './textual-inversion.ts';
 
 const OP = 'DiffEditPipeline.fromPretrained';
 const LAYOUT =
@@ -63,7 +64,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
   const open = async <M extends Module>(
     name: string,
     stem: CheckpointStem,
-    read: (json: unknown, path: string) => (w: Weights) => M,
+    read: (json: unknown, path: string) => (w: Weights, stored: TensorSource) => M,
   ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
     const make = read(await readJson(folder, path, OP, LAYOUT), path);
@@ -76,10 +77,9 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
   };
   const opened: TensorSource[] = [];
   try {
-    const textEncoder = await open('text_encoder', 'model', (json, path) => {
-      const config = parseClipTextConfig(json, path);
-      return w => new ClipTextModel(w, config);
-    });
+    const textEncoder = await open('text_encoder', 'model', (json, path) =>
+      clipTextOf(parseClipTextConfig(json, path)),
+    );
     const unet = await open('unet', 'diffusion_pytorch_model', (json, path) => {
       const config = parseUNetConfig(sizeCorrected(json, o.warn), path);
       return w => new UNet2DConditionModel(w, config);
