@@ -151,7 +151,11 @@ function remedy(names: readonly string[]): string {
   if (names.some(name => /^(model\.diffusion_model|first_stage_model|cond_stage_model)\./.test(name))) {
     return 'This is a whole model, not an adapter: open it as the model itself.';
   }
-  if (names.length <= 4 && names.every(name => !name.includes('.') || name.startsWith('string_to_param'))) {
+  if (
+    names.length > 0 &&
+    names.length <= 4 &&
+    names.every(name => !name.includes('.') || name.startsWith('string_to_param'))
+  ) {
     return 'This looks like a textual inversion: load it with loadTextualInversion, or --embedding.';
   }
   return 'Name the file that the training script wrote, such as pytorch_lora_weights.safetensors.';

@@ -5,10 +5,9 @@
  * Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, https://arxiv.org/abs/2106.09685, section 4.1.
  */
 
-import { WeightsError } from '../core/errors.ts';
 import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { readFloatRange } from './float-range.ts';
 import { checkRange } from './safetensors.ts';
-import { FLOAT_BYTES, toFloats } from './to-floats.ts';
 
 /** What one adapter adds to one weight. */
 export interface LowRankProduct {
@@ -72,7 +71,13 @@ export function mergeLora(
       const [own, stored] = [products.get(name), source.tensors.get(name)];
       if (!own || !stored) return source.read(name, start, into);
       checkRange(source.label, name, tensors.get(name)?.byteLength, start, into.byteLength);
-      await readMerged(source, stored, await factorsOf(name, own, stored), start, into);
+      try {
+        await readMerged(source, stored, await factorsOf(name, own, stored), start, into);
+      } catch (error) {
+        latest = undefined;
+        throw error;
+      }
+      if (start + into.byteLength === tensors.get(name)?.byteLength) latest = undefined;
     },
     close: async () => source.close?.(),
   };
@@ -92,7 +97,7 @@ async function readMerged(
   let done = 0;
   for (let from = first; from < end; ) {
     const to = Math.min(end, (Math.floor(from / step) + 1) * step);
-    const values = await readValues(source, stored, from, to);
+    const values = await readFloatRange(source, stored.name, from, to);
     addProducts(values, from, width, factors);
     const skip = from === first ? start - 4 * first : 0;
     const bytes = new Uint8Array(values.buffer).subarray(skip, skip + into.byteLength - done);
@@ -100,27 +105,6 @@ async function readMerged(
     done += bytes.byteLength;
     from = to;
   }
-}
-
-/** Elements [from, to) of the weight as it is stored. */
-async function readValues(
-  source: TensorSource,
-  { name, dtype }: StoredTensor,
-  from: number,
-  to: number,
-): Promise<Float32Array<ArrayBuffer>> {
-  const size = FLOAT_BYTES.get(dtype) ?? 0;
-  const bytes = new Uint8Array((to - from) * size);
-  await source.read(name, from * size, bytes);
-  const floats = toFloats(bytes, dtype);
-  if (floats) return floats;
-  throw new WeightsError({
-    op: 'LoRA',
-    problem: 'a weight that products cannot be added to',
-    expected: [...FLOAT_BYTES.keys()].join(', '),
-    received: dtype,
-    path: `${source.label}: ${name}`,
-  });
 }
 
 /** Adds the products to elements [from, from + values.length) of the weight. */
@@ -189,19 +173,9 @@ function throughMiddle(mid: Float32Array, down: Float32Array, rank: number, taps
   return out;
 }
 
-async function readWhole(file: TensorSource, name: string): Promise<Float32Array> {
+function readWhole(file: TensorSource, name: string): Promise<Float32Array> {
   const stored = file.tensors.get(name);
-  const bytes = new Uint8Array(stored?.byteLength ?? 0);
-  await file.read(name, 0, bytes);
-  const floats = stored && toFloats(bytes, stored.dtype);
-  if (floats) return floats;
-  throw new WeightsError({
-    op: 'LoRA',
-    problem: 'a factor that is not of floats',
-    expected: [...FLOAT_BYTES.keys()].join(', '),
-    received: stored?.dtype ?? 'no tensor',
-    path: `${file.label}: ${name}`,
-  });
+  return readFloatRange(file, name, 0, stored ? countOf(stored) : 0);
 }
 
 function countOf({ shape }: StoredTensor): number {

@@ -218,7 +218,7 @@ export class DiffEditPipeline extends PretrainedModel {
    * WeightsError for damaged files and products that do not fit; DeviceError while another call runs; the signal's reason
    * @see diffusers StableDiffusionLoraLoaderMixin.load_lora_weights
    */
-  loadLoraWeights(source: LoraSource, options: LoraOptions & CallOptions = {}): Promise<string> {
+  async loadLoraWeights(source: LoraSource, options: LoraOptions & CallOptions = {}): Promise<string> {
     const op = 'loadLoraWeights';
     checkNames(op, options, LORA_OPTIONS);
     return this.#device.call(op, options, () => this.#loras.load(op, source, options, options.signal));

@@ -29,7 +29,11 @@ export interface LoraFile {
 export type AdaptedSources = Readonly<Record<AdaptedNetwork, TensorSource>>;
 
 const NETWORKS = ['unet', 'text_encoder'] as const;
-const IN_FOLDER = ['pytorch_lora_weights', 'adapter_model'].flatMap(stem => [`${stem}.safetensors`, `${stem}.bin`]);
+/** How diffusers and PEFT call a LoRA in a folder of its own, the first that is there counts. */
+export const LORA_FILES: readonly string[] = ['pytorch_lora_weights', 'adapter_model'].flatMap(stem => [
+  `${stem}.safetensors`,
+  `${stem}.bin`,
+]);
 /** How many keys a message names. */
 const NAMED = 8;
 
@@ -80,7 +84,7 @@ async function openTensors(op: string, source: LoraSource): Promise<{ file: Adap
   if (typeof source !== 'object' || source === null || !('has' in source)) {
     return { file: await openAdapterFile(op, source), config: undefined };
   }
-  for (const name of IN_FOLDER) {
+  for (const name of LORA_FILES) {
     if (!(await source.has(name))) continue;
     const settings = 'adapter_config.json';
     const config = (await source.has(settings)) ? parsed(await source.text(settings)) : undefined;
@@ -89,7 +93,7 @@ async function openTensors(op: string, source: LoraSource): Promise<{ file: Adap
   throw new InputError({
     op,
     problem: 'the folder holds no LoRA',
-    expected: `one of ${IN_FOLDER.join(', ')}`,
+    expected: `one of ${LORA_FILES.join(', ')}`,
     path: source.label,
     fix: 'Name the file itself.',
   });

@@ -1,7 +1,7 @@
 /**
  * By how much a low-rank product is multiplied before the adapter's own weight: alpha / rank. Where a file says nothing of alpha,
  * diffusers guesses, and its guess is kept here, number for number.
- * Reference: diffusers 0.34.0, utils/peft_utils.py (get_peft_kwargs); PEFT 0.17, tuners/lora/layer.py.
+ * Reference: diffusers 0.34.0, utils/peft_utils.py (get_peft_kwargs); PEFT 0.21, tuners/lora/layer.py.
  */
 
 import { isObject } from '../../io/json-keys.ts';

@@ -119,6 +119,7 @@ export class Network<M> {
    * @throws WeightsError where the model does not fit the view; DeviceError for a network that takes none
    */
   adapt(kind: string, adapter: SourceAdapter | undefined): void {
+    if (adapter === undefined && !this.#adapters.has(kind)) return;
     const { bind, source } = this.#opened;
     if (!bind) throw new DeviceError({ op: this.name, problem: `the network takes no adapter of the kind "${kind}"` });
     const adapters = new Map(this.#adapters);
@@ -128,6 +129,7 @@ export class Network<M> {
       adapters.size === 0 ? this.#opened : bind([...adapters.values()].reduce((view, a) => a(view), source));
     this.unload();
     this.#bound = bound;
+    this.#revision++;
     this.#adapters.clear();
     for (const [key, value] of adapters) this.#adapters.set(key, value);
   }
