@@ -1,10 +1,11 @@
 /** A checkpoint in which one table has other rows: what is added lies in memory, everything else is read from the file as before. */
-import { Float16Array } from '@petamoriken/float16';
 import { DTypeError, WeightsError } from '../core/errors.ts';
 import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
-import { widened } from '../core/widened-source.ts';
+import { isLoadable, LOADABLE, widened } from '../core/widened-source.ts';
+import { readFloatRange } from './float-range.ts';
 import { checkRange } from './safetensors.ts';
 
+const OP = 'withTableRows';
 /** Elements that are widened at a time. */
 const PIECE = 2 ** 20;
 
@@ -35,7 +36,10 @@ export function withTableRows(
   const rowBytes = 4 * width;
   const total = Math.max(count, ...[...rows.keys()].map(row => row + 1));
   const shown: StoredTensor = { name, dtype: 'F32', shape: [total, width], byteLength: total * rowBytes };
-  const readStored = wideReader(source, stored);
+  if (!isLoadable(stored.dtype)) {
+    const [problem, expected] = ['the table does not hold floats', LOADABLE.join(', ')];
+    throw new DTypeError({ op: OP, problem, expected, received: stored.dtype, path: `${source.label}: ${name}` });
+  }
   return {
     label: source.label,
     tensors: new Map([...source.tensors].map(([key, tensor]) => [key, key === name ? shown : tensor])),
@@ -43,7 +47,7 @@ export function withTableRows(
       if (key !== name) return source.read(key, start, into);
       checkRange(source.label, name, shown.byteLength, start, into.byteLength);
       const old = Math.min(into.byteLength, Math.max(0, count * rowBytes - start));
-      if (old > 0) await readStored(start, into.subarray(0, old));
+      if (old > 0) await readWide(source, stored, start, into.subarray(0, old));
       for (const [row, values] of rows) {
         const begin = row * rowBytes;
         const [from, to] = [Math.max(begin, start), Math.min(begin + rowBytes, start + into.byteLength)];
@@ -71,48 +75,18 @@ function checkRows(
   throw refusal(source, name, 'a row before the new ones has no values', `row ${count + gap}`, `row ${behind[gap]}`);
 }
 
-/** How the stored part is read as bytes of 32-bit floats, from any byte on. */
-function wideReader(
-  source: TensorSource,
-  { name, dtype }: StoredTensor,
-): (start: number, into: Uint8Array) => Promise<void> {
-  if (dtype === 'F32') return (start, into) => source.read(name, start, into);
-  if (dtype === 'F16') return (start, into) => readHalves(source, name, widenHalves, start, into);
-  if (dtype === 'BF16') return (start, into) => readHalves(source, name, widenBrain, start, into);
-  throw new DTypeError({
-    op: 'withTableRows',
-    problem: 'the table does not hold floats',
-    expected: 'F32, F16 or BF16',
-    received: dtype,
-    path: `${source.label}: ${name}`,
-  });
-}
-
-/** Widens piece by piece: a read of the file that is as long as the caller's would be a second copy. */
-async function readHalves(
-  source: TensorSource,
-  name: string,
-  widen: (halves: Uint16Array<ArrayBuffer>) => ArrayBuffer,
-  start: number,
-  into: Uint8Array,
-): Promise<void> {
+/** Bytes of 32-bit floats from any byte on, piece by piece: a read of the file as long as the caller's would be a second copy. */
+async function readWide(source: TensorSource, stored: StoredTensor, start: number, into: Uint8Array): Promise<void> {
+  if (stored.dtype === 'F32') return source.read(stored.name, start, into);
   for (let done = 0; done < into.byteLength; ) {
     const first = Math.floor((start + done) / 4);
     const skipped = start + done - 4 * first;
-    const halves = new Uint16Array(Math.min(PIECE, Math.ceil((skipped + into.byteLength - done) / 4)));
-    await source.read(name, 2 * first, new Uint8Array(halves.buffer));
-    const part = new Uint8Array(widen(halves)).subarray(skipped, skipped + into.byteLength - done);
+    const count = Math.min(PIECE, Math.ceil((skipped + into.byteLength - done) / 4));
+    const floats = await readFloatRange(source, stored.name, first, first + count);
+    const part = new Uint8Array(floats.buffer).subarray(skipped, skipped + into.byteLength - done);
     into.set(part, done);
     done += part.length;
   }
-}
-
-function widenHalves(halves: Uint16Array<ArrayBuffer>): ArrayBuffer {
-  return Float32Array.from(new Float16Array(halves.buffer)).buffer;
-}
-
-function widenBrain(halves: Uint16Array<ArrayBuffer>): ArrayBuffer {
-  return Uint32Array.from(halves, half => half << 16).buffer;
 }
 
 function refusal(
@@ -122,5 +96,5 @@ function refusal(
   expected: unknown,
   received: unknown,
 ): WeightsError {
-  return new WeightsError({ op: 'withTableRows', problem, expected, received, path: `${source.label}: ${name}` });
+  return new WeightsError({ op: OP, problem, expected, received, path: `${source.label}: ${name}` });
 }

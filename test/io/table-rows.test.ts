@@ -75,6 +75,6 @@ it('refuses what is no table, rows of another width, and a gap', async () => {
   );
   const whole = await checkpoint(Int32Array.from(values), 'I32');
   expect(() => withTableRows(whole, 'table', one(5))).toThrowErrorMatchingInlineSnapshot(
-    `[DTypeError: withTableRows: the table does not hold floats: expected F32, F16 or BF16, got I32 (memory: table)]`,
+    `[DTypeError: withTableRows: the table does not hold floats: expected F32, F16, BF16, got I32 (memory: table)]`,
   );
 });

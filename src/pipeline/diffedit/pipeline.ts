@@ -292,6 +292,11 @@ export class DiffEditPipeline extends PretrainedModel {
     });
   }
 
+  /** The words that are loaded, as prompts write them, in their order. */
+  getTextualInversions(): readonly string[] {
+    return this.#inversions.tokens;
+  }
+
   /**
    * Takes such words away again, with all their vectors: prompts mean what they meant before.
    * @param tokens all that were loaded by default
