@@ -2,7 +2,7 @@
 
   textual_inversion.py FOLDER OUT_DIR
 
-FOLDER is test/golden/sd1. Writes the embeddings and OUT_DIR/golden.safetensors and golden.json. Made with torch 2.13.0 (CPU),
+FOLDER is test/golden/sd1; a LoRA of ../lora is loaded too. Writes the embeddings and OUT_DIR/golden.safetensors and golden.json. Made with torch 2.13.0 (CPU),
 transformers 4.57.6, diffusers 0.34.0.
 """
 import importlib.metadata, json, pathlib, sys
@@ -71,6 +71,10 @@ embed('without cat', 'charturner, a photo of sks', BASE)
 pipe.unload_textual_inversion()
 embed('none', BASE)
 assert torch.equal(golden['none'], golden['base'])
+pipe = opened()
+pipe.load_textual_inversion(str(out / 'dog.safetensors'))
+pipe.load_lora_weights(str(folder / '../lora'), weight_name='peft.safetensors')
+embed('with lora', 'a bowl of <dog>')
 pipe = opened()
 pipe.load_textual_inversion(str(out / 'half.bin'))
 embed('half', 'a <half> bowl')

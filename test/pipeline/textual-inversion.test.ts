@@ -82,6 +82,19 @@ describe('embeddings', () => {
     other.dispose();
   });
 
+  it('act beside a LoRA of the text encoder, whichever came first', async () => {
+    const lora = () => new Uint8Array(readFileSync(goldenPath('lora/peft.safetensors')));
+    await pipe.loadTextualInversion(file('dog.safetensors'));
+    await pipe.loadLoraWeights(lora());
+    await expectRecorded(pipe, 'with lora');
+    pipe.unloadTextualInversion();
+    await pipe.loadTextualInversion(file('dog.safetensors'));
+    await expectRecorded(pipe, 'with lora');
+    pipe.unloadTextualInversion();
+    pipe.unloadLoraWeights();
+    await expectRecorded(pipe, 'base');
+  });
+
   it('come from a folder, as Blobs, as vectors, and from the first files of all', async () => {
     const tokens = ['a1', 'b1', 'c1', 'd1'];
     const folder = memoryFolder({ 'learned_embeds.bin': bytesOf('cat-toy.bin') });
