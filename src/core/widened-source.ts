@@ -3,7 +3,7 @@
  * that stand beside weights are multiplied in. All of it happens in small pieces while a tensor is read.
  */
 import { type Float8, halfValue, halvesOf } from './float8.ts';
-import type { StoredTensor, TensorSource } from './tensor-source.ts';
+import { checkRange, type StoredTensor, type TensorSource } from './tensor-source.ts';
 
 /** Types that layers take as they are. */
 export const LOADABLE = ['F32', 'F16', 'BF16'] as const;
@@ -47,9 +47,8 @@ export function widened(source: TensorSource): TensorSource {
     tensors,
     async read(name, start, into): Promise<void> {
       const view = views.get(name);
-      const size = view?.shown.byteLength ?? 0;
-      // The source itself refuses what is not there.
-      if (!view?.from || start < 0 || start + into.byteLength > size) return source.read(name, start, into);
+      if (!view?.from) return source.read(name, start, into);
+      checkRange(source.label, name, view.shown.byteLength, start, into.byteLength);
       await readWidened(source, view, view.from, start, into);
     },
     close: async () => source.close?.(),

@@ -79,9 +79,15 @@ export class PickledObject {
   }
 }
 
-/** The entries of a dict or of an object of a subclass of dict; undefined for everything else. */
+/** torch's dict of parameters is a module: its entries are among its attributes. */
+const PARAMETER_DICT = 'torch.nn.modules.container.ParameterDict';
+
+/** The entries of a dict, of an object of a subclass of dict or of a ParameterDict; undefined for everything else. */
 export function entriesOf(value: Pickled | undefined): Map<Pickled, Pickled> | undefined {
-  return value instanceof PickledObject ? value.entries : value instanceof Map ? value : undefined;
+  if (value instanceof Map) return value;
+  if (!(value instanceof PickledObject)) return undefined;
+  if (value.name !== PARAMETER_DICT) return value.entries;
+  return value.state instanceof Map ? entriesOf(value.state.get('_parameters')) : undefined;
 }
 
 /** Bytes of one element by the names of safetensors, and of the types that only torch has. */

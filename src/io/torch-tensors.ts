@@ -1,8 +1,7 @@
 /** The tensors of a checkpoint that torch.save wrote, read by byte range; where its storages lie is said by the two formats. */
 import { WeightsError } from '../core/errors.ts';
-import type { ByteSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { type ByteSource, checkRange, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { entriesOf, itemBytes, type Pickled, PickledObject, type PickledStorage, PickledTensor } from './pickled.ts';
-import { checkRange } from './safetensors.ts';
 
 /** A checkpoint with what its pickle holds beside the weights. */
 export interface TorchSource extends TensorSource {
