@@ -13,6 +13,8 @@ import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
+import { openSingleFile } from '../diffusion/single-file.ts';
+import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import {
   openStableDiffusionFolder,
   type StableDiffusionFolder,
@@ -22,7 +24,15 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
-import { OWN_OPTIONS, type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
+import {
+  type FromSingleFileOptions,
+  OWN_OPTIONS,
+  type PretrainedOptions,
+  refusal,
+  refuseSafetyChecker,
+  refuseVariant,
+  SINGLE_FILE_OPTIONS,
+} from './pretrained-options.ts';
 import type { Request } from './request.ts';
 import { type PhaseResults, runPhases } from './run-phases.ts';
 import { runRequest } from './run-request.ts';
@@ -41,7 +51,7 @@ import type {
   RunOutput,
 } from './types.ts';
 
-export type { PretrainedOptions } from './pretrained-options.ts';
+export type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
 
 /** Edits pictures with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a device. */
 export class DiffEditPipeline extends PretrainedModel {
@@ -84,14 +94,53 @@ export class DiffEditPipeline extends PretrainedModel {
    * misshapen tensor; DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
-    const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions: OWN_OPTIONS };
+    const op = 'DiffEditPipeline.fromPretrained';
+    return DiffEditPipeline.#open(op, OWN_OPTIONS, options, () => {
+      const { variant, scheduler, inverseScheduler } = options;
+      return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
+    });
+  }
+
+  /**
+   * Reads a checkpoint of Stable Diffusion 1.x or 2.x that is one file (.safetensors or .ckpt in LDM's names) and, unless offloading is
+   * asked for, brings its weights to the device, straight from the file.
+   * @param source a File or Blob, an address, bytes, or a ByteSource such as `await fileSource(path)` of pentimento/node; closed by `dispose`
+   * @param options with `tokenizer`, the folder of CLIP's vocabulary, which no such file holds
+   * @throws InputError for another kind of file, named, or without a vocabulary; else as fromPretrained
+   * @see diffusers FromSingleFileMixin.from_single_file
+   */
+  static async fromSingleFile(
+    source: SingleFileSource,
+    options: FromSingleFileOptions = {},
+  ): Promise<DiffEditPipeline> {
+    const op = 'DiffEditPipeline.fromSingleFile';
+    return DiffEditPipeline.#open(op, [...OWN_OPTIONS, ...SINGLE_FILE_OPTIONS], options, async () => {
+      refuseVariant(op, options);
+      const { tokenizer, config, originalConfig, predictionType, extractEma, scheduler, inverseScheduler } = options;
+      const warn = warner(options);
+      const own = { tokenizer, config, originalConfig, predictionType, extractEma, onWarning: warn };
+      const file = await openSingleFile(source, own);
+      try {
+        return await openStableDiffusionFolder(file.folder, { scheduler, inverseScheduler, warn });
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  static async #open(
+    op: string,
+    ownOptions: readonly string[],
+    options: PretrainedOptions,
+    open: () => Promise<StableDiffusionFolder>,
+  ): Promise<DiffEditPipeline> {
+    const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
       options,
       async () => {
-        refuseSafetyChecker('DiffEditPipeline.fromPretrained', options);
-        const { variant, scheduler, inverseScheduler } = options;
-        return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
+        refuseSafetyChecker(op, options);
+        return open();
       },
     );
     return new DiffEditPipeline(device, opened, options);
