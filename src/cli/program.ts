@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { captionCommand } from './caption.ts';
 import { EXIT, explain, type Outside } from './command.ts';
+import { convertCommand } from './convert.ts';
 import { devicesCommand } from './devices.ts';
 import { editCommand } from './edit.ts';
 import { guideCommand } from './guide.ts';
@@ -39,7 +40,7 @@ export function createProgram(outside: Outside): Command {
     .option('--debug', 'print where an error comes from')
     .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
   const edits = [editCommand, maskCommand, invertCommand, guideCommand];
-  for (const command of [...edits, captionCommand, promptsCommand, devicesCommand])
+  for (const command of [...edits, captionCommand, promptsCommand, convertCommand, devicesCommand])
     program.addCommand(command(outside));
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({

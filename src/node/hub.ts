@@ -31,6 +31,8 @@ export interface FetchModelOptions {
   readonly revision?: string | undefined;
   /** Such as 'fp16': the set of weights to fetch; the plain one where a component lacks it. */
   readonly variant?: string | undefined;
+  /** Leaves the weights where they are: configs and vocabularies alone. Default false. */
+  readonly withoutWeights?: boolean | undefined;
   /** The Hub's cache; by default HF_HUB_CACHE, or `hub` in HF_HOME, or ~/.cache/huggingface/hub. */
   readonly cacheDir?: string | undefined;
   /** Another server that speaks the Hub's protocol; HF_ENDPOINT by default. */
@@ -42,7 +44,7 @@ export interface FetchModelOptions {
 }
 
 const OPTIONS = namesOf<FetchModelOptions>({
-  ...{ revision: 1, variant: 1, cacheDir: 1, hubUrl: 1, onProgress: 1, signal: 1 },
+  ...{ revision: 1, variant: 1, withoutWeights: 1, cacheDir: 1, hubUrl: 1, onProgress: 1, signal: 1 },
 });
 
 interface HubFile {
@@ -81,7 +83,7 @@ export async function fetchModel(repoId: string, options: FetchModelOptions = {}
     throw unreachable(repoId, revision, cause);
   }
   const snapshot = join(root, 'snapshots', commit);
-  const wanted = selectFiles(files, options.variant);
+  const wanted = selectFiles(files, options.variant).filter(f => !options.withoutWeights || SMALL.test(f.path));
   const of = wanted.reduce((sum, file) => sum + file.size, 0);
   let done = 0;
   for (const file of wanted) {

@@ -184,11 +184,11 @@ class ViewedFile implements SingleFile {
     };
   }
 
-  async close(): Promise<void> {
+  readonly close = async (): Promise<void> => {
     if (this.#closed) return;
     this.#closed = true;
     await this.#release();
-  }
+  };
 
   #opened(bytes: ByteSource): ByteSource {
     if (this.#users === 0) {

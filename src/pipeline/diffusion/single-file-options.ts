@@ -32,5 +32,5 @@ export interface SingleFile {
   /** Every file of the folder, by its relative path. */
   readonly paths: readonly string[];
   /** Gives the file back once everything that was opened of the folder is closed too. */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
