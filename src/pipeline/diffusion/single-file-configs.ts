@@ -53,7 +53,7 @@ export async function singleFileConfigs(
   const training =
     originalConfig === undefined
       ? undefined
-      : parseLdmTrainingConfig(originalConfig, 'originalConfig', checkpoint.version);
+      : parseLdmTrainingConfig(originalConfig, 'originalConfig, --config', checkpoint.version);
   const jsons =
     config === undefined
       ? written(tensors, checkpoint, training, choices, warn)
