@@ -11,6 +11,7 @@ export {
   type ErrorDetails,
   type ErrorJson,
   InputError,
+  NumericsError,
   PentimentoError,
   type PlainValue,
   ShaderError,
