@@ -83,7 +83,28 @@ export function damaged(
   path: string,
   values: { expected?: unknown; received?: unknown } = {},
 ): WeightsError {
-  return new WeightsError({ op: 'safetensors', problem, ...values, path, fix: 'Download or save the file again.' });
+  const fix = 'Download or save the file again.';
+  const { expected, received } = values;
+  return new WeightsError({
+    op: 'safetensors',
+    problem: brief(problem),
+    expected,
+    received: short(received),
+    path,
+    fix,
+  });
+}
+
+/** What a damaged header holds may be as long and as deep as the header. */
+function short(value: unknown): unknown {
+  if (typeof value === 'string') return brief(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (!Array.isArray(value)) return 'an object';
+  return value.length <= 8 && value.every(v => typeof v !== 'object') ? value : `a list of ${value.length}`;
+}
+
+function brief(text: string): string {
+  return text.length <= 200 ? text : `${text.slice(0, 200)}…`;
 }
 
 type Fail = (problem: string, values?: { expected?: unknown; received?: unknown }) => never;
@@ -130,14 +151,10 @@ function parseEntry(name: string, entry: unknown, fail: Fail): PlacedTensor {
   if (begin === undefined || end === undefined || end < begin) {
     return fail(`tensor "${name}" has no valid data_offsets`, { received: offsets });
   }
-  let count = 1;
-  for (const size of shape) {
-    count *= size;
-    if (!Number.isSafeInteger(count * bits)) fail(`the size of tensor "${name}" overflows`, { received: shape });
-  }
-  if ((count * bits) % 8 !== 0)
-    fail(`tensor "${name}" does not end on a whole byte`, { received: `${dtype} ${shape}` });
-  const bytes = (count * bits) / 8;
+  const total = bitsOf(shape, bits);
+  if (total === undefined) return fail(`the size of tensor "${name}" overflows`, { received: shape });
+  if (total % 8 !== 0) fail(`tensor "${name}" does not end on a whole byte`, { received: `${dtype} ${shape}` });
+  const bytes = total / 8;
   if (bytes !== end - begin) {
     const expected = `${bytes} bytes for ${dtype} [${shape.join(', ')}]`;
     fail(`tensor "${name}" does not fit its data_offsets`, { expected, received: `${end - begin}` });
@@ -145,6 +162,17 @@ function parseEntry(name: string, entry: unknown, fail: Fail): PlacedTensor {
   return { name, dtype, shape, byteLength: bytes, begin };
 }
 
-function isCounts(value: unknown): value is number[] {
+/** Bits of a tensor; undefined where a product on the way to it is no longer exact, as readers check it in order. */
+export function bitsOf(shape: readonly number[], bits: number): number | undefined {
+  let count = 1;
+  for (const size of shape) {
+    count *= size;
+    if (!Number.isSafeInteger(count * bits)) return undefined;
+  }
+  return count * bits;
+}
+
+/** Whether a value is a list of sizes as both JSON and its readers can hold them. */
+export function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every(v => Number.isSafeInteger(v) && v >= 0);
 }

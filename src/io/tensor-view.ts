@@ -1,8 +1,7 @@
 /** The tensors of a checkpoint under other names and shapes, cut along their first axis, or as halves; all of it while they are read. */
 import { Float16Array } from '@petamoriken/float16';
 import { WeightsError } from '../core/errors.ts';
-import type { StoredDType, StoredTensor, TensorSource } from '../core/tensor-source.ts';
-import { checkRange } from './safetensors.ts';
+import { checkRange, type StoredDType, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 
 /** Where a tensor of a view lies in the source. */
 export interface TensorPart {
@@ -58,14 +57,13 @@ export function viewTensors(
 /** Bytes of an element that `halfTensors` turns into a half. */
 const WIDE: ReadonlyMap<StoredDType, number> = new Map([
   ['F32', 4],
-  ['F64', 8],
   ['BF16', 2],
 ]);
 /** Bytes of halves that one read of the source makes. */
 const STEP = 2 ** 20;
 
 /**
- * The same tensors with F32, F64 and BF16 rounded to F16 as they are read; beyond 65504 lies infinity.
+ * The same tensors with F32 and BF16 rounded to F16 as they are read; beyond 65504 lies infinity.
  * @param source stays open as long as the result is read
  */
 export function halfTensors(source: TensorSource): TensorSource {
@@ -94,8 +92,7 @@ export function halfTensors(source: TensorSource): TensorSource {
   };
 }
 
-function floatsOf(bytes: Uint8Array<ArrayBuffer>, dtype: StoredDType): Float32Array | Float64Array {
-  if (dtype === 'F64') return new Float64Array(bytes.buffer);
+function floatsOf(bytes: Uint8Array<ArrayBuffer>, dtype: StoredDType): Float32Array {
   if (dtype === 'F32') return new Float32Array(bytes.buffer);
   return new Float32Array(Uint32Array.from(new Uint16Array(bytes.buffer), half => half << 16).buffer);
 }

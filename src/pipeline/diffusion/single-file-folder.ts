@@ -5,12 +5,12 @@
 import { InputError, WeightsError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { ByteSource, FolderSource, TensorSource } from '../../core/tensor-source.ts';
-import { openSafetensors } from '../../io/safetensors.ts';
+import { widened } from '../../core/widened-source.ts';
 import { safetensorsBytes } from '../../io/safetensors-bytes.ts';
 import { blobSource, memorySource, missingFile, readText } from '../../io/sources.ts';
 import { viewTensors } from '../../io/tensor-view.ts';
-import { openTorchZip } from '../../io/torch-zip.ts';
 import { urlSource } from '../../io/url-source.ts';
+import { openWeightFile } from '../../io/weight-file.ts';
 import { foreignCheckpoint } from '../../models/stable-diffusion/checkpoint-kind.ts';
 import { type LdmCheckpoint, sortLdmTensors } from '../../models/stable-diffusion/ldm-checkpoint.ts';
 import { checkFolder } from '../runtime/read-json.ts';
@@ -28,11 +28,11 @@ const PREDICTIONS: readonly unknown[] = ['epsilon', 'v_prediction', 'sample', un
 /** `openSingleFile`. */
 export async function singleFileFolder(source: SingleFileSource, options: SingleFileOptions): Promise<SingleFile> {
   checkOptions(options);
-  const tensors = await openTensors(await bytesOf(source));
+  const file = await openWeightFile(await bytesOf(source));
   try {
-    return await asFolder(tensors, options);
+    return await asFolder(file, options);
   } catch (error) {
-    await tensors.close?.();
+    await file.close?.();
     throw error;
   }
 }
@@ -77,21 +77,8 @@ function isByteSource(source: unknown): source is ByteSource {
   return typeof source === 'object' && source !== null && 'byteLength' in source && 'read' in source;
 }
 
-/** Safetensors, or what torch.save wrote: told apart by the first bytes, whatever the file is called. */
-async function openTensors(bytes: ByteSource): Promise<TensorSource> {
-  const start = new Uint8Array(Math.min(2, bytes.byteLength));
-  try {
-    await bytes.read(0, start);
-  } catch (error) {
-    await bytes.close?.();
-    throw error;
-  }
-  const torch =
-    (start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1] !== undefined && start[1] < 6);
-  return torch ? openTorchZip(bytes) : openSafetensors(bytes);
-}
-
-async function asFolder(tensors: TensorSource, options: SingleFileOptions): Promise<SingleFile> {
+async function asFolder(file: TensorSource, options: SingleFileOptions): Promise<SingleFile> {
+  const tensors = widened(file); // before they are named: scales stand beside weights under LDM's names
   const { label } = tensors;
   const warn = options.onWarning ?? (message => console.warn(message));
   const foreign = foreignCheckpoint(tensors.tensors);
@@ -109,7 +96,7 @@ async function asFolder(tensors: TensorSource, options: SingleFileOptions): Prom
   const checkpoint = sortLdmTensors(tensors.tensors, options.extractEma === true);
   tellOf(checkpoint, options, label, warn);
   const texts = new Map<string, string>([
-    ...(await singleFileConfigs(tensors, checkpoint, options, warn)),
+    ...(await singleFileConfigs(file, checkpoint, options, warn)),
     ...(await singleFileTokenizer(options, checkpoint.version, label)),
   ]);
   return new ViewedFile(tensors, checkpoint, texts);
