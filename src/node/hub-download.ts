@@ -35,7 +35,7 @@ export interface Download {
 }
 
 /** So many connections in a row that bring nothing new, and the file is given up. */
-const MOST_BREAKS = 3;
+const MOST_BREAKS = 4;
 /** Between two looks at the file that another process writes. */
 const LOOK_MS = 300;
 /** Between two signs of life. */
@@ -233,7 +233,9 @@ class Arrival {
       if (this.#at > most) [most, breaks] = [this.#at, 0];
       const silent = failed instanceof HubError && failed.silent && most === 0;
       if (answered || silent || ++breaks === MOST_BREAKS) throw failed ?? this.#damaged(`${this.#at} of ${size} bytes`);
-      await this.#client.wait(breaks === 1 ? 0 : 1000);
+      // At once, after one second, after two: a wireless connection needs that long to come back.
+      const pause = breaks === 1 ? 0 : 1000 * 2 ** (breaks - 2);
+      await this.#client.wait(Math.min(pause, this.#client.settings.silenceMs));
     }
     await this.#check();
   }

@@ -80,7 +80,12 @@ function adviceOn(response: Response, place: HubPlace, { endpoint, token }: HubS
         ];
   }
   if (status === 404 || (status === 401 && code === 'RepoNotFound' && token !== undefined))
-    return ['there is no such model', `Check the name at ${page}; if it is private, ${login} that may read it.`];
+    return [
+      'there is no such model',
+      token === undefined
+        ? `Check the name at ${page}. A private one is shown only to those who may read it: ${login}.`
+        : `Check the name at ${page}. A private one is shown only to those who may read it, which the account of the token (${token.from}) may not.`,
+    ];
   if (status === 401) {
     return token === undefined
       ? [
@@ -102,7 +107,7 @@ function adviceByStatus(
 ): Advice {
   const { status } = response;
   const wait = retryAfter(response.headers);
-  const later = wait === undefined ? 'Try again later' : `Try again in ${Math.ceil(wait / 1000)} s`;
+  const later = wait === undefined ? 'Try again later' : `Try again in ${Math.max(1, Math.ceil(wait / 1000))} s`;
   if (status === 403 && token !== undefined)
     return [
       `the token (${token.from}) may not read the model`,

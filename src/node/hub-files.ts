@@ -134,7 +134,8 @@ export async function missingFiles(
   const missing: string[] = [];
   const need = (folder: string, ...ways: readonly (readonly string[])[]): void => {
     const at = folder === '' ? '' : `${folder}/`;
-    if (!ways.some(way => way.every(name => paths.has(at + name)))) missing.push(at + (ways[0] ?? []).join(', '));
+    if (ways.some(way => way.every(name => paths.has(at + name)))) return;
+    missing.push(...(ways[0] ?? []).map(name => at + name).filter(path => !paths.has(path)));
   };
   const pipelineFolder = paths.has('model_index.json');
   const networks = pipelineFolder ? NETWORKS : [''];

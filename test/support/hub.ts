@@ -126,6 +126,14 @@ async function listen(server: Server): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+/** An address where nothing listens any more. */
+export async function nowhere(): Promise<string> {
+  const server = createServer();
+  const url = await listen(server);
+  await new Promise(done => server.close(done));
+  return url;
+}
+
 /** The file, or the range of it that is asked for. */
 export function sendRange(request: IncomingMessage, response: ServerResponse, text: string, etag: string): void {
   const body = Buffer.from(text);
