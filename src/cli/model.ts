@@ -108,7 +108,8 @@ export async function findModel(
   if (!existsSync(asked) && isRepoId(asked)) {
     const onProgress = (e: { bytes: number; of: number }): void => progress.bytes('download', e.bytes, e.of);
     const { revision, cacheDir, variant } = o;
-    const path = await fetchModel(asked, { revision, cacheDir, variant, signal, onProgress });
+    const onWarning = progress.note;
+    const path = await fetchModel(asked, { revision, cacheDir, variant, signal, onProgress, onWarning });
     progress.stop();
     return { folder: await directory(path), model: asked };
   }

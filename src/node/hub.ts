@@ -4,7 +4,7 @@
  * is executed.
  */
 
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, PentimentoError, WeightsError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
@@ -80,6 +80,7 @@ export async function fetchModel(repoId: string, options: FetchModelOptions = {}
   try {
     return await fetchSnapshot(client, root, options);
   } catch (error) {
+    await removeEmpty(root);
     signal?.throwIfAborted();
     if (!(error instanceof HubError)) throw error instanceof PentimentoError ? error : cannotKeep(error, root);
     if (whole === undefined || error.reason === 'RevisionNotFound') throw error;
@@ -174,6 +175,11 @@ async function listRepo(client: HubClient): Promise<{ commit: string; files: Hub
     if (error instanceof SyntaxError || error instanceof TypeError) throw client.notTheHub('text that is no listing');
     throw error;
   }
+}
+
+/** A refused download leaves no folders. */
+async function removeEmpty(root: string): Promise<void> {
+  for (const folder of [join(root, 'blobs'), root]) await rmdir(folder).catch(() => undefined);
 }
 
 function cannotKeep(cause: unknown, root: string): WeightsError {
