@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { isAddress } from '../io/sources.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
@@ -114,6 +115,11 @@ export async function findModel(
     return { folder: await directory(path), model: asked };
   }
   const { option, what } = WANTED[family];
+  const [, id] = /^https?:\/\/[^/]+\/([\w.-]+\/[\w.-]+)/i.exec(asked) ?? [];
+  if (id !== undefined && isAddress(asked)) {
+    const fix = `If it is a model of the Hub, write ${option} ${id}; else download the folder and name it.`;
+    throw new InputError({ op: 'model', problem: 'an address in place of a folder or a Hub id', path: asked, fix });
+  }
   throw new InputError({
     op: 'model',
     problem: existsSync(asked) ? 'not a folder' : 'no such folder',
