@@ -36,8 +36,8 @@ export interface Download {
 
 /** So many connections in a row that bring nothing new, and the file is given up. */
 const MOST_BREAKS = 4;
-/** Between two looks at the file that another process writes. */
-const LOOK_MS = 300;
+/** At most so long between two looks at the file that another process writes. */
+const LOOK_MS = 500;
 /** Between two signs of life. */
 const BEAT_MS = 5000;
 /** Whoever has not touched its file for so long is not working on it. */
@@ -91,14 +91,17 @@ async function claim(client: HubClient, blob: string, { file }: Download): Promi
       const [best] = resting;
       writing.add(own);
       const failed = await (best === undefined ? create(own) : takeOver(best, own)).catch((error: unknown) => error);
-      if (failed === undefined) return own;
+      if (failed === undefined) {
+        if ((await sizeOf(blob)) !== file.size && (await partsOf(blob)).live.length === 1) return own;
+        await release(own, blob); // another process began at the same moment: one of the two will be first the next time
+      }
       writing.delete(own);
-      if (best === undefined || !isAbsent(failed)) throw failed;
+      if (failed !== undefined && (best === undefined || !isAbsent(failed))) throw failed;
     } else if (!told) {
       client.warn(`Another process is downloading ${file.path}; waiting for it.`);
       told = true;
     }
-    await client.wait(live.length === 0 ? 0 : LOOK_MS);
+    await client.wait(LOOK_MS * Math.random());
     if ((await sizeOf(blob)) === file.size) return undefined;
   }
 }
