@@ -4,6 +4,7 @@ import { extname, join } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { isAddress } from '../io/sources.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
@@ -139,12 +140,18 @@ export async function findModel(
   if (!existsSync(asked) && isRepoId(asked) && !WEIGHT_FILE.test(asked)) {
     const onProgress = (e: { bytes: number; of: number }): void => progress.bytes('download', e.bytes, e.of);
     const { revision, cacheDir, variant } = o;
-    const path = await fetchModel(asked, { revision, cacheDir, variant, signal, onProgress });
+    const onWarning = progress.note;
+    const path = await fetchModel(asked, { revision, cacheDir, variant, signal, onProgress, onWarning });
     progress.stop();
     return { folder: await directory(path), model: asked };
   }
   const { option, what } = WANTED[family];
   const file = family === 'stable-diffusion' && WEIGHT_FILE.test(asked);
+  const [, id] = /^https?:\/\/[^/]+\/([\w.-]+\/[\w.-]+)/i.exec(asked) ?? [];
+  if (id !== undefined && isAddress(asked)) {
+    const fix = `If it is a model of the Hub, write ${option} ${id}; else download the folder and name it.`;
+    throw new InputError({ op: 'model', problem: 'an address in place of a folder or a Hub id', path: asked, fix });
+  }
   throw new InputError({
     op: 'model',
     problem: existsSync(asked) ? 'not a folder' : file ? 'no such file' : 'no such folder',

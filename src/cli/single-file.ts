@@ -113,7 +113,13 @@ async function findFolder(
     throw new InputError({ op: 'model', problem, path: asked, fix });
   }
   const onProgress = (e: { bytes: number; of: number }): void => progress.bytes('download', e.bytes, e.of);
-  const path = await fetchModel(asked, { cacheDir, signal, onProgress, withoutWeights: true });
+  const path = await fetchModel(asked, {
+    cacheDir,
+    signal,
+    onProgress,
+    onWarning: progress.note,
+    withoutWeights: true,
+  });
   progress.stop();
   return directory(path);
 }

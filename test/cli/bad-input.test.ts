@@ -66,6 +66,12 @@ describe('bad input ends with one line that names the remedy', () => {
       `"error: model: not a folder (models/orchard/samples/apples-bowl.png). Give --model a diffusers folder or a .safetensors or .ckpt file of Stable Diffusion 1.x or 2.x, or a Hub id (owner/name)."`,
     );
   });
+  it('an address in place of the model', async () => {
+    const address = 'HTTPS://huggingface.co/owner/name/tree/main';
+    expect(await errorOf(edit(APPLES, '--model', address))).toMatchInlineSnapshot(
+      `"error: model: an address in place of a folder or a Hub id (HTTPS://huggingface.co/owner/name/tree/main). If it is a model of the Hub, write --model owner/name; else download the folder and name it."`,
+    );
+  });
   it('weights that are cut short', async () => {
     expect(await errorOf(edit(APPLES, '--model', join(root, 'truncated')))).toMatchInlineSnapshot(
       `"error: safetensors: the file is cut short: expected 17576456 bytes of tensors, got 962496 (DIR/truncated/unet/diffusion_pytorch_model.safetensors). Download or save the file again."`,
