@@ -3,12 +3,13 @@ import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openSafetensors, writeSafetensors } from '../../src/io/safetensors.ts';
 import { fileSource } from '../../src/node/files.ts';
 import { goldenPath } from '../support/checkpoint.ts';
 import { pentimento } from '../support/command.ts';
 import { toHalf } from '../support/half.ts';
+import { fakeHub, HUB_VARIABLES } from '../support/hub.ts';
 import { ldmBytes, ldmTensors } from '../support/single-file.ts';
 
 const APPLES = 'models/orchard/samples/apples-bowl.png';
@@ -82,6 +83,37 @@ describe('--model with a file', () => {
       const text = await readFile(at(`named/${name}`), 'utf8');
       expect(await readFile(at(`beside/${name}`), 'utf8')).toBe(text);
       expect(await readFile(at(`again/${name}`), 'utf8')).toBe(text);
+    }
+  });
+});
+
+describe('the vocabulary', () => {
+  it('comes from the Hub once, without weights, and then from its cache', async () => {
+    const repo = 'openai/clip-vit-large-patch14';
+    const hub = await fakeHub(repo);
+    for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
+    vi.stubEnv('HF_ENDPOINT', hub.url);
+    vi.stubEnv('HF_HOME', at('home'));
+    try {
+      const folder = goldenPath('sd1/model/tokenizer');
+      hub.files = {
+        'vocab.json': await readFile(join(folder, 'vocab.json'), 'utf8'),
+        'merges.txt': await readFile(join(folder, 'merges.txt'), 'utf8'),
+        'model.safetensors': 'weights of CLIP',
+      };
+      const convert = (to: string) => pentimento(['convert', file, at(to), '--prediction-type', 'epsilon']);
+      const first = await convert('first');
+      expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining(`Using the vocabulary of ${repo}`) });
+      expect(hub.seen.map(({ path }) => path).filter(path => path.includes('model.safetensors'))).toEqual([]);
+      vi.stubEnv('HF_HUB_OFFLINE', '1');
+      hub.seen.length = 0;
+      expect(await convert('second')).toMatchObject({ code: 0 });
+      expect(hub.seen).toEqual([]);
+      const vocab = 'tokenizer/vocab.json';
+      expect(await readFile(at(`second/${vocab}`), 'utf8')).toBe(await readFile(at(`first/${vocab}`), 'utf8'));
+    } finally {
+      vi.unstubAllEnvs();
+      hub.close();
     }
   });
 });
