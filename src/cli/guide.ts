@@ -129,13 +129,19 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
 async function openFolders(o: Options, progress: Progress, signal: AbortSignal) {
   const diffusion = await findModel('stable-diffusion', o.model, o, progress, signal);
   const hub = o.cacheDir === undefined ? {} : { cacheDir: o.cacheDir };
-  const t5 = await findModel('t5', o.t5, hub, progress, signal);
-  const blip = await findModel('blip', o.blip, hub, progress, signal);
-  return {
-    folders: { diffusion: diffusion.folder, t5: t5.folder, blip: blip.folder },
-    names: { model: diffusion.model, t5: t5.model, blip: blip.model },
-    close: diffusion.close,
-  };
+  const { close } = diffusion;
+  try {
+    const t5 = await findModel('t5', o.t5, hub, progress, signal);
+    const blip = await findModel('blip', o.blip, hub, progress, signal);
+    return {
+      folders: { diffusion: diffusion.folder, t5: t5.folder, blip: blip.folder },
+      names: { model: diffusion.model, t5: t5.model, blip: blip.model },
+      close,
+    };
+  } catch (error) {
+    await close?.();
+    throw error;
+  }
 }
 
 /** Writes pictures and report; returns their paths. */

@@ -146,10 +146,12 @@ export async function findModel(
     return { folder: await directory(path), model: asked };
   }
   const { option, what } = WANTED[family];
-  const file = family === 'stable-diffusion' && WEIGHT_FILE.test(asked);
+  const file = family === 'stable-diffusion' && WEIGHT_FILE.test(asked.replace(/[?#].*$/, ''));
   const [, id] = /^https?:\/\/[^/]+\/([\w.-]+\/[\w.-]+)/i.exec(asked) ?? [];
   if (id !== undefined && isAddress(asked)) {
-    const fix = `If it is a model of the Hub, write ${option} ${id}; else download the folder and name it.`;
+    const fix = file
+      ? `Download the file and name it, or, if the repository holds a folder too, write ${option} ${id}.`
+      : `If it is a model of the Hub, write ${option} ${id}; else download the folder and name it.`;
     throw new InputError({ op: 'model', problem: 'an address in place of a folder or a Hub id', path: asked, fix });
   }
   throw new InputError({

@@ -1,4 +1,7 @@
-/** A checkpoint as the bytes of a safetensors file that is written nowhere: the header stands in memory, tensors are read when asked for. */
+/**
+ * A checkpoint as the bytes of a safetensors file that is written nowhere: the header stands in memory, tensors are read when
+ * asked for.
+ */
 import type { ByteSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { encodeHeader } from './safetensors.ts';
 import { checkBytes } from './sources.ts';

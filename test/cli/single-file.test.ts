@@ -214,6 +214,10 @@ describe('refuses in one line', () => {
     expect(await invert('--model', join(root, 'no.safetensors'))).toMatchInlineSnapshot(
       `"error: model: no such file (DIR/no.safetensors). Give --model a diffusers folder or a .safetensors or .ckpt file of Stable Diffusion 1.x or 2.x, or a Hub id (owner/name)."`,
     );
+    const address = 'https://huggingface.co/owner/name/resolve/main/sd.safetensors?download=true';
+    expect(await invert('--model', address)).toMatchInlineSnapshot(
+      `"error: model: an address in place of a folder or a Hub id (https://huggingface.co/owner/name/resolve/main/sd.safetensors?download=true). Download the file and name it, or, if the repository holds a folder too, write --model owner/name."`,
+    );
     expect(await errorOf('convert', join(root, 'no.ckpt'), at('x'))).toMatchInlineSnapshot(
       `"error: convert: no such file (DIR/no.ckpt). Name a .safetensors or .ckpt file."`,
     );

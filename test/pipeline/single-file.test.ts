@@ -294,6 +294,7 @@ describe('refuses', () => {
       [{ extractEma: 'yes' }, 'expected a boolean, got string (extractEma)'],
       [{ originalConfig: 'a.yaml' }, 'the object that a YAML reader makes of the file'],
       [{ tokenizer: 'folder' }, 'no model folder'],
+      [{ config: tokenizer, originalConfig: {} }, 'got both (originalConfig)'],
       [{ tokeniser: tokenizer }, 'Write tokenizer.'],
     ] as const)
       await expect(openSingleFile(files.tiny1, options as unknown as SingleFileOptions)).rejects.toThrow(message);

@@ -22,13 +22,15 @@ interface ConfigChoices {
 
 const CONFIGS = ['unet/config.json', 'vae/config.json', 'text_encoder/config.json'];
 const SCHEDULER = 'scheduler/scheduler_config.json';
+/** Parts of a pipeline that no single file holds. */
+const NOT_IN_FILE = {
+  ...{ feature_extractor: [null, null], image_encoder: [null, null], safety_checker: [null, null] },
+  requires_safety_checker: false,
+};
 const INDEX = {
   _class_name: 'StableDiffusionPipeline',
   _diffusers_version: DIFFUSERS_VERSION,
-  feature_extractor: [null, null],
-  image_encoder: [null, null],
-  requires_safety_checker: false,
-  safety_checker: [null, null],
+  ...NOT_IN_FILE,
   scheduler: ['diffusers', 'DDIMScheduler'],
   text_encoder: ['transformers', 'CLIPTextModel'],
   tokenizer: ['transformers', 'CLIPTokenizer'],
@@ -65,7 +67,8 @@ export async function singleFileConfigs(
 async function given(folder: FolderSource, prediction: PredictionType | undefined): Promise<Map<string, ConfigJson>> {
   const read = (path: string): Promise<ConfigJson> => readJson(folder, path, 'openSingleFile');
   const jsons = new Map<string, ConfigJson>();
-  jsons.set('model_index.json', (await folder.has('model_index.json')) ? await read('model_index.json') : INDEX);
+  const index = (await folder.has('model_index.json')) ? await read('model_index.json') : INDEX;
+  jsons.set('model_index.json', { ...index, ...NOT_IN_FILE });
   for (const path of CONFIGS) jsons.set(path, await read(path));
   const scheduler = await read(SCHEDULER);
   jsons.set(SCHEDULER, prediction === undefined ? scheduler : { ...scheduler, prediction_type: prediction });
@@ -116,7 +119,8 @@ function guessed(version: 1 | 2, path: string, warn: (message: string) => void):
     return 'epsilon';
   }
   warn(
-    `${said}: v_prediction is assumed, at 768 pixels, as diffusers does for Stable Diffusion 2.x. For a 512-pixel base model give epsilon (predictionType, --prediction-type epsilon).`,
+    `${said}: v_prediction is assumed, at 768 pixels, as diffusers does for Stable Diffusion 2.x. ` +
+      'For a 512-pixel base model give epsilon (predictionType, --prediction-type epsilon).',
   );
   return 'v_prediction';
 }

@@ -43,7 +43,10 @@ function checkOptions(options: SingleFileOptions): void {
   const refuse = (path: string, expected: string, received: unknown): never => {
     throw new InputError({ op: OP, problem: `${path} makes no sense`, expected, received, path });
   };
-  const { predictionType, extractEma, originalConfig } = options;
+  const { predictionType, extractEma, config, originalConfig } = options;
+  if (config !== undefined && originalConfig !== undefined) {
+    refuse('originalConfig', 'a training config or a folder of configs', 'both');
+  }
   if (!PREDICTIONS.includes(predictionType)) {
     refuse('predictionType', 'epsilon, v_prediction or sample', predictionType);
   }

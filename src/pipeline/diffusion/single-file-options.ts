@@ -3,7 +3,10 @@ import type { BlobLike, UrlLike } from '../../core/platform.ts';
 import type { ByteSource, FolderSource } from '../../core/tensor-source.ts';
 import type { PredictionType } from '../../schedulers/index.ts';
 
-/** What holds a single-file checkpoint: bytes at an offset (`fileSource` of pentimento/node, `readerSource`), a File or Blob, bytes, an address. */
+/**
+ * What holds a single-file checkpoint: bytes at an offset (`fileSource` of pentimento/node, `readerSource`), a File or Blob, bytes, an
+ * address.
+ */
 export type SingleFileSource = ByteSource | BlobLike | ArrayBuffer | Uint8Array | UrlLike | string;
 
 /** What a single file does not hold, or not for certain. */
@@ -13,13 +16,13 @@ export interface SingleFileOptions {
    * openai/clip-vit-large-patch14 on the Hub is where it comes from. Needed unless `config` has one.
    */
   readonly tokenizer?: FolderSource | undefined;
-  /** A diffusers folder whose configs (not weights) are taken instead of those that the shapes give, as `config` there. */
+  /** A diffusers folder whose configs (not weights) are taken instead of those that the shapes give, as diffusers' `config`. */
   readonly config?: FolderSource | undefined;
-  /** The parsed training config of LDM (v1-inference.yaml, v2-inference-v.yaml), as `original_config` there. */
+  /** The parsed training config of LDM (v1-inference.yaml, v2-inference-v.yaml), as diffusers' `original_config`; not with `config`. */
   readonly originalConfig?: Readonly<Record<string, unknown>> | undefined;
   /** What the UNet predicts; by default what configs or the file's metadata say, else a guess that is told as a warning. */
   readonly predictionType?: PredictionType | undefined;
-  /** Takes the UNet's moving average where the file holds both. Default false, as there. */
+  /** Takes the UNet's moving average where the file holds both. Default false, as in diffusers. */
   readonly extractEma?: boolean | undefined;
   /** Told of guesses and of tensors that nobody needs; default console.warn. */
   readonly onWarning?: ((message: string) => void) | undefined;
