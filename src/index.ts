@@ -188,6 +188,11 @@ export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.
 export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
 export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
+export type {
+  EmbeddingInput,
+  EmbeddingSource,
+  TextualInversionOptions,
+} from './pipeline/diffusion/textual-inversion-sources.ts';
 export {
   caption,
   type GeneratePromptsOptions,
@@ -293,7 +298,9 @@ export type { Piece as WeightPiece, Request as WeightRequest } from './tensor/up
 // Tokenizers.
 export {
   BertTokenizer,
+  type ClipMode,
   ClipTokenizer,
+  type ClipTokenizerOptions,
   type DecodeOptions,
   type EncodeOptions,
   type Encoding,

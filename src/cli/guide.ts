@@ -10,7 +10,7 @@ import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
-import { type AdapterOptions, addAdapterOptions, describeLoras, openLoras } from './adapters.ts';
+import { type AdapterOptions, addAdapterOptions, describeLoras, openEmbeddings, openLoras } from './adapters.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';
 import { rounded, shareOf } from './edit.ts';
@@ -94,14 +94,14 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   let gpu: Gpu | undefined;
   try {
     const { folders, names } = await openFolders(o, progress, outside.signal);
-    const loras = await openLoras(o);
+    const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o)];
     gpu = await openDevice(o.device);
     const start = performance.now();
     const result = await runGuide({
       ...argumentsIn('run', o),
       ...{ models: folders, gpu, image: picture, from: o.from, to: o.to },
       ...{ seed: o.seed, captionPrefix: o.prefix === false ? null : o.prefix, numPrompts: o.numPrompts },
-      ...{ dtype: o.dtype, variant: o.variant, loras, mendQuirks: o.mendQuirks, offload: o.offload },
+      ...{ dtype: o.dtype, variant: o.variant, loras, embeddings, mendQuirks: o.mendQuirks, offload: o.offload },
       size: model => workingSize(picture, model, o),
       ...{ signal: outside.signal, onProgress: progress.report, onWarning: progress.note },
     });

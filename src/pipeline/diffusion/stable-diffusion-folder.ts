@@ -4,7 +4,7 @@ import type { FolderSource, TensorSource } from '../../core/tensor-source.ts';
 import { type CheckpointStem, openCheckpoint } from '../../io/checkpoint.ts';
 import {
   AutoencoderKL,
-  ClipTextModel,
+  type ClipTextModel,
   parseClipTextConfig,
   parseUNetConfig,
   parseVaeConfig,
@@ -13,9 +13,10 @@ import {
 import type { Module } from '../../nn/module.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
-import { ClipTokenizer } from '../../tokenizers/index.ts';
+import { type ClipMode, ClipTokenizer } from '../../tokenizers/index.ts';
 import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
+import { clipTextOf } from './textual-inversion.ts';
 
 const OP = 'DiffEditPipeline.fromPretrained';
 const LAYOUT =
@@ -63,7 +64,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
   const open = async <M extends Module>(
     name: string,
     stem: CheckpointStem,
-    read: (json: unknown, path: string) => (w: Weights) => M,
+    read: (json: unknown, path: string) => (w: Weights, stored: TensorSource) => M,
   ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
     const make = read(await readJson(folder, path, OP, LAYOUT), path);
@@ -76,10 +77,9 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
   };
   const opened: TensorSource[] = [];
   try {
-    const textEncoder = await open('text_encoder', 'model', (json, path) => {
-      const config = parseClipTextConfig(json, path);
-      return w => new ClipTextModel(w, config);
-    });
+    const textEncoder = await open('text_encoder', 'model', (json, path) =>
+      clipTextOf(parseClipTextConfig(json, path)),
+    );
     const unet = await open('unet', 'diffusion_pytorch_model', (json, path) => {
       const config = parseUNetConfig(sizeCorrected(json, o.warn), path);
       return w => new UNet2DConditionModel(w, config);
@@ -90,7 +90,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
     });
     checkVariant(folder, o, missing, opened.length);
     checkFit(folder, textEncoder.model, unet.model, vae.model);
-    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
+    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer', { mode: tokenizerMode(index) });
     const networks = { textEncoder, unet, vae };
     return { networks, tokenizer, schedulers: await openSchedulers(folder, index, o) };
   } catch (error) {
@@ -109,6 +109,11 @@ function sizeCorrected(json: unknown, warn: (message: string) => void): unknown 
 }
 
 type Json = Record<string, unknown>;
+
+/** diffusers loads the class that the index names, and the two differ in some ids. */
+function tokenizerMode({ tokenizer }: Json): ClipMode {
+  return Array.isArray(tokenizer) && tokenizer[1] === 'CLIPTokenizerFast' ? 'fast' : 'slow';
+}
 
 /** model_index.json, checked. */
 async function checkIndex(folder: FolderSource, warn: (message: string) => void): Promise<Json> {

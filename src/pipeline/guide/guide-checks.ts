@@ -69,7 +69,7 @@ function settingsOf(args: GuideArgs): SettledRun {
     ...[invertNegativePromptEmbeds, negativePromptEmbeds],
   ];
   const embeds = standIn(negatives.find(given => given?.shape?.length === 3));
-  const { models: _, gpu, loras, onProgress, ...more } = args;
+  const { models: _, gpu, loras, embeddings, onProgress, ...more } = args;
   const settled = settleRun(OP, { ...more, sourcePromptEmbeds: embeds, targetPromptEmbeds: embeds });
   for (const [prefix, own] of [
     ['', negativePrompt],

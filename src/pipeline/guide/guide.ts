@@ -64,6 +64,7 @@ class GuideRun {
         variant: args.variant,
         mendQuirks: args.mendQuirks,
         loras: args.loras,
+        embeddings: args.embeddings,
         modelCpuOffload: this.#offload,
       }),
     );

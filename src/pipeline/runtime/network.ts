@@ -31,13 +31,17 @@ export type SourceAdapter = (source: TensorSource) => TensorSource;
 
 /**
  * Binds a model to its checkpoint, and can do so again to other views of it.
- * @param make builds the modules on a cursor at the checkpoint's root
+ * @param make builds the modules on a cursor at the root of such a view; also told of the checkpoint itself
  * @throws WeightsError listing every tensor that does not fit; whatever `make` throws
  */
-export function openNetwork<M>(name: string, source: TensorSource, make: (weights: Weights) => M): OpenedNetwork<M> {
+export function openNetwork<M>(
+  name: string,
+  source: TensorSource,
+  make: (weights: Weights, stored: TensorSource) => M,
+): OpenedNetwork<M> {
   const bind = (view: TensorSource): BoundModel<M> => {
     const weights = Weights.open(view);
-    const model = make(weights);
+    const model = make(weights, source);
     weights.check();
     return { model, weights };
   };
