@@ -14,6 +14,7 @@ import {
 } from '../pipeline/diffedit/arguments.ts';
 import type { RunArgs } from '../pipeline/diffedit/types.ts';
 import type { PredictionType } from '../schedulers/index.ts';
+import { type AdapterOptions, addAdapterOptions } from './adapters.ts';
 
 /** Where models come from. */
 export interface HubOptions {
@@ -38,7 +39,7 @@ export interface DeviceOptions {
 }
 
 /** Options of every command that runs a diffusion model. */
-export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, DeviceOptions {
+export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, DeviceOptions, AdapterOptions {
   readonly model?: string;
   readonly seed?: number | undefined;
   readonly mendQuirks?: boolean;
@@ -87,6 +88,7 @@ export function addModelOptions(command: Command): Command {
     );
   addHubOptions(command).option('--variant <name>', 'set of weights of a folder, such as fp16');
   addSingleFileOptions(command);
+  addAdapterOptions(command);
   return addDeviceOptions(command)
     .addOption(argumentOption('seed'))
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')

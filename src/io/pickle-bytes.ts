@@ -66,13 +66,14 @@ export class PickleBytes {
     return Number(this.view.getBigUint64(this.take(8), true));
   }
 
-  /** A little-endian integer of any length in two's complement. */
+  /** A little-endian integer of any length in two's complement; a long one to the precision of a number. */
   long(length: number): number {
     if (length > MAX_INTEGER_BYTES) this.fail('an integer is too long', `${length} bytes`);
-    let value = 0n;
     const start = this.take(length);
-    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.#bytes[start + i] ?? 0);
-    return Number(BigInt.asIntN(length * 8, value));
+    const low = Math.max(0, length - 8);
+    let value = 0n;
+    for (let i = length - 1; i >= low; i--) value = (value << 8n) | BigInt(this.#bytes[start + i] ?? 0);
+    return Number(BigInt.asIntN((length - low) * 8, value)) * 2 ** (8 * low);
   }
 
   text(length: number): string {
@@ -83,7 +84,7 @@ export class PickleBytes {
 
   raw(length: number): Uint8Array {
     const start = this.take(length);
-    this.spend(128 + length);
+    this.spend(320 + length);
     return this.#bytes.slice(start, this.at);
   }
 

@@ -35,6 +35,14 @@ export const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
   ['U64', 64],
 ]);
 
+/**
+ * Memory that parsed JSON takes, about: for an object or a list, for a name with its value, for an element. The smallest
+ * entry of a tensor (49 bytes) weighs 15 bytes for each of its own.
+ */
+const PARSED_BYTES = { container: 64, name: 128, element: 8 };
+const PARSED_BYTES_PER_BYTE = 16;
+const FREE_BYTES = 32 * 2 ** 20;
+
 /** A tensor and where its bytes lie, counted from the end of the header. */
 export interface PlacedTensor extends StoredTensor {
   readonly begin: number;
@@ -58,9 +66,14 @@ export function parseHeader(json: Uint8Array, dataBytes: number, path: string): 
     throw damaged(problem, path, values);
   };
   const root = parseJson(json, fail);
-  const { __metadata__: meta, ...entries } = root;
-  const metadata = parseMetadata(meta, fail);
-  const placed = Object.entries(entries).map(([name, entry]) => parseEntry(name, entry, fail));
+  const metadata = parseMetadata(root['__metadata__'], fail);
+  for (const text of [...Object.keys(root), ...Object.entries(metadata).flat()]) {
+    if (isHalved(text)) fail('a text with half a character', { received: 'the escape of one surrogate' });
+  }
+  const placed: PlacedTensor[] = [];
+  for (const name of Object.keys(root)) {
+    if (name !== '__metadata__') placed.push(parseEntry(name, root[name], fail));
+  }
   placed.sort((a, b) => a.begin - b.begin || a.byteLength - b.byteLength);
   let end = 0;
   for (const t of placed) {
@@ -75,6 +88,11 @@ export function parseHeader(json: Uint8Array, dataBytes: number, path: string): 
     fail(what, { expected: `${end} bytes of tensors`, received: `${dataBytes}` });
   }
   return { tensors: new Map(placed.map(t => [t.name, t])), metadata };
+}
+
+/** Whether a text holds half of a character that needs two units of UTF-16: it has no form in UTF-8, and readers refuse its escape. */
+export function isHalved(text: string): boolean {
+  return /\p{Surrogate}/u.test(text);
 }
 
 /** The error of every damaged checkpoint file. */
@@ -113,6 +131,9 @@ function parseJson(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
   if (bytes[0] !== 0x7b) {
     fail('the header does not start with "{"', { received: bytes.length ? `byte ${bytes[0]}` : 'nothing' });
   }
+  if (parsedBytes(bytes) > FREE_BYTES + PARSED_BYTES_PER_BYTE * bytes.length) {
+    fail('the header holds far more than tensors in its length');
+  }
   let text = '';
   let root: unknown;
   try {
@@ -128,6 +149,22 @@ function parseJson(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
   const twice = findDuplicateKey(text);
   if (twice !== undefined) fail(`the key "${twice}" stands twice in the header`);
   return isObject(root) ? root : fail('the header is not an object');
+}
+
+/** What JSON would take in memory, by the signs outside its strings. */
+function parsedBytes(json: Uint8Array): number {
+  let sum = 0;
+  let quoted = false;
+  for (let i = 0; i < json.length; i++) {
+    const sign = json[i];
+    if (sign === 0x22) quoted = !quoted;
+    else if (quoted)
+      i += sign === 0x5c ? 1 : 0; // what a backslash guards
+    else if (sign === 0x5b || sign === 0x7b) sum += PARSED_BYTES.container;
+    else if (sign === 0x3a) sum += PARSED_BYTES.name;
+    else if (sign === 0x2c) sum += PARSED_BYTES.element;
+  }
+  return sum;
 }
 
 function parseMetadata(meta: unknown, fail: Fail): Record<string, string> {

@@ -9,7 +9,15 @@ import {
   type TensorSource,
 } from '../core/tensor-source.ts';
 import { isObject } from './json-keys.ts';
-import { bitsOf, DTYPE_BITS, damaged, isCounts, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.ts';
+import {
+  bitsOf,
+  DTYPE_BITS,
+  damaged,
+  isCounts,
+  isHalved,
+  MAX_HEADER_BYTES,
+  parseHeader,
+} from './safetensors-header.ts';
 import { refuseStandIn } from './stand-in.ts';
 
 /** A safetensors file: its tensors and the strings that its writer left beside them. */
@@ -186,9 +194,8 @@ function checkMetadata(metadata: unknown): void {
   }
 }
 
-/** Half of a character that needs two units of UTF-16 has no form in UTF-8, and readers refuse its escape. */
 function checkText(text: string, path: string): void {
-  if (/\p{Surrogate}/u.test(text)) throw refuse('a text with half a character', path, 'whole Unicode characters');
+  if (isHalved(text)) throw refuse('a text with half a character', path, 'whole Unicode characters');
 }
 
 function refuse(problem: string, path: string, expected?: unknown, received?: unknown): InputError {

@@ -326,7 +326,7 @@ class Unpickler extends PickleBytes {
   }
 
   remember(index: number): void {
-    this.spend(48);
+    this.spend(80);
     this.memo.set(index, this.top());
   }
 

@@ -12,7 +12,7 @@ import { Allocations } from '../support/allocations.ts';
 import { Chance, damage, damageJson, damagePickle } from '../support/damage.ts';
 import { zipEntries, zipOf } from '../support/zip-writer.ts';
 
-const COUNT = process.env.PENTIMENTO_FULL ? 10_000 : 400;
+const COUNT = process.env.PENTIMENTO_FULL ? 10_000 : 200;
 const MIB = 2 ** 20;
 
 const golden = (name: string): Uint8Array =>

@@ -4,18 +4,19 @@ import type { FolderSource, TensorSource } from '../../core/tensor-source.ts';
 import { type CheckpointStem, openCheckpoint } from '../../io/checkpoint.ts';
 import {
   AutoencoderKL,
-  ClipTextModel,
+  type ClipTextModel,
   parseClipTextConfig,
   parseUNetConfig,
   parseVaeConfig,
   UNet2DConditionModel,
 } from '../../models/stable-diffusion/index.ts';
 import type { Module } from '../../nn/module.ts';
-import { Weights } from '../../nn/weights.ts';
+import type { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
-import { ClipTokenizer } from '../../tokenizers/index.ts';
-import type { OpenedNetwork } from '../runtime/network.ts';
+import { type ClipMode, ClipTokenizer } from '../../tokenizers/index.ts';
+import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
+import { clipTextOf } from './textual-inversion.ts';
 
 const OP = 'DiffEditPipeline.fromPretrained';
 const LAYOUT =
@@ -63,40 +64,33 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
   const open = async <M extends Module>(
     name: string,
     stem: CheckpointStem,
-    make: (w: Weights, json: unknown, path: string) => M,
+    read: (json: unknown, path: string) => (w: Weights, stored: TensorSource) => M,
   ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
-    const json = await readJson(folder, path, OP, LAYOUT);
+    const make = read(await readJson(folder, path, OP, LAYOUT), path);
     const source = await openCheckpoint(inside(folder, name), stem, {
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       onMissingVariant: message => missing.push(message),
     });
     opened.push(source);
-    const weights = Weights.open(source);
-    const model = make(weights, json, path);
-    weights.check();
-    return { name: name.replace('_', ' '), model, weights, source };
+    return openNetwork(name.replace('_', ' '), source, make);
   };
   const opened: TensorSource[] = [];
   try {
-    const textEncoder = await open(
-      'text_encoder',
-      'model',
-      (w, json, path) => new ClipTextModel(w, parseClipTextConfig(json, path)),
+    const textEncoder = await open('text_encoder', 'model', (json, path) =>
+      clipTextOf(parseClipTextConfig(json, path)),
     );
-    const unet = await open(
-      'unet',
-      'diffusion_pytorch_model',
-      (w, json, path) => new UNet2DConditionModel(w, parseUNetConfig(sizeCorrected(json, o.warn), path)),
-    );
-    const vae = await open(
-      'vae',
-      'diffusion_pytorch_model',
-      (w, json, path) => new AutoencoderKL(w, parseVaeConfig(json, path)),
-    );
+    const unet = await open('unet', 'diffusion_pytorch_model', (json, path) => {
+      const config = parseUNetConfig(sizeCorrected(json, o.warn), path);
+      return w => new UNet2DConditionModel(w, config);
+    });
+    const vae = await open('vae', 'diffusion_pytorch_model', (json, path) => {
+      const config = parseVaeConfig(json, path);
+      return w => new AutoencoderKL(w, config);
+    });
     checkVariant(folder, o, missing, opened.length);
     checkFit(folder, textEncoder.model, unet.model, vae.model);
-    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
+    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer', { mode: tokenizerMode(index) });
     const networks = { textEncoder, unet, vae };
     return { networks, tokenizer, schedulers: await openSchedulers(folder, index, o) };
   } catch (error) {
@@ -115,6 +109,11 @@ function sizeCorrected(json: unknown, warn: (message: string) => void): unknown 
 }
 
 type Json = Record<string, unknown>;
+
+/** diffusers loads the class that the index names, and the two differ in some ids. */
+function tokenizerMode({ tokenizer }: Json): ClipMode {
+  return Array.isArray(tokenizer) && tokenizer[1] === 'CLIPTokenizerFast' ? 'fast' : 'slow';
+}
 
 /** model_index.json, checked. */
 async function checkIndex(folder: FolderSource, warn: (message: string) => void): Promise<Json> {
