@@ -5,9 +5,8 @@
  * Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, https://arxiv.org/abs/2106.09685, section 4.1.
  */
 
-import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { checkRange, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { readFloatRange } from './float-range.ts';
-import { checkRange } from './safetensors.ts';
 
 /** What one adapter adds to one weight. */
 export interface LowRankProduct {

@@ -1,9 +1,8 @@
 /** A checkpoint in which one table has other rows: what is added lies in memory, everything else is read from the file as before. */
 import { DTypeError, WeightsError } from '../core/errors.ts';
-import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { checkRange, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { isLoadable, LOADABLE, widened } from '../core/widened-source.ts';
 import { readFloatRange } from './float-range.ts';
-import { checkRange } from './safetensors.ts';
 
 const OP = 'withTableRows';
 /** Elements that are widened at a time. */
