@@ -147,6 +147,14 @@ export function fileListFolder(files: Iterable<FileLike>): FolderSource {
   return mapFolder(new Map(all.map(f => [f.webkitRelativePath?.split('/').slice(1).join('/') || f.name, f])), root);
 }
 
+/**
+ * Whether a text is an address that `fetch` takes, not a path. Schemes are written in any case.
+ * @param text such as 'HTTPS://example.org/x.png'
+ */
+export function isAddress(text: string): boolean {
+  return /^(https?|data|blob):/i.test(text);
+}
+
 /** The whole of a small file as UTF-8 text; closes the source. */
 export async function readText(source: ByteSource): Promise<string> {
   try {

@@ -3,11 +3,18 @@ import { memorySource } from '../../src/io/sources.ts';
 
 const text = (value: string) => new TextEncoder().encode(value);
 
-/** A safetensors file of float32 tensors as torch.save would write it, checksums left out. */
-export async function asTorchFile(safetensors: Uint8Array): Promise<Uint8Array> {
+/**
+ * A safetensors file of float32 tensors as torch.save would write it, checksums left out.
+ * @param options nested: the key of an outer dict under which the tensors stand, beside a counter
+ */
+export async function asTorchFile(
+  safetensors: Uint8Array,
+  { nested }: { readonly nested?: string } = {},
+): Promise<Uint8Array> {
   const source = await openSafetensors(memorySource(safetensors, 'twin'));
   const entries: [string, Uint8Array][] = [];
-  const pickle: Uint8Array[] = [Uint8Array.of(0x80, 2, 0x7d, 0x28)]; // protocol 2, a dict, items follow
+  const outer = nested === undefined ? [] : [0x7d, 0x28, ...string('global_step'), ...integer(5), ...string(nested)];
+  const pickle: Uint8Array[] = [Uint8Array.of(0x80, 2, ...outer, 0x7d, 0x28)]; // protocol 2, a dict, items follow
   for (const [i, { name, dtype, shape, byteLength }] of [...source.tensors.values()].entries()) {
     if (dtype !== 'F32') throw new Error(`${name} is ${dtype}`);
     const bytes = new Uint8Array(byteLength);
@@ -28,7 +35,7 @@ export async function asTorchFile(safetensors: Uint8Array): Promise<Uint8Array> 
       Uint8Array.of(FALSE, ...global('collections', 'OrderedDict'), ...[EMPTY, REDUCE], ...tuple, REDUCE),
     );
   }
-  pickle.push(text('u.'));
+  pickle.push(text(nested === undefined ? 'u.' : 'uu.'));
   return zip([
     ['model/data.pkl', join(pickle)],
     ['model/byteorder', text('little')],
