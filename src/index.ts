@@ -10,6 +10,7 @@ export {
   DTypeError,
   type ErrorDetails,
   type ErrorJson,
+  type ErrorPart,
   InputError,
   PentimentoError,
   type PlainValue,

@@ -594,7 +594,7 @@ test('refuses what is not built', async () => {
     `[InputError: DiffEditPipeline.fromPretrained: not a scheduler that is built: expected DDIMScheduler, got object (scheduler). Make one with DDIMScheduler.fromConfig(other.config).]`,
   );
   await expect(open({ dtype: 'bfloat16' })).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[InputError: DiffEditPipeline.fromPretrained: unknown dtype: expected float32 or float16, got bfloat16 (dtype)]`,
+    `[InputError: DiffEditPipeline.fromPretrained: unknown dtype: expected float32 or float16, got "bfloat16" (dtype)]`,
   );
   await expect(open({ stagingBytes: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(
     `[InputError: DiffEditPipeline.fromPretrained: not a count: expected a whole number >= 1, got 0 (stagingBytes)]`,

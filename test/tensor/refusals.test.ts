@@ -41,7 +41,7 @@ describe('a graph', () => {
   it('has activations of float32 or float16', () => {
     const options = { dtype: 'bfloat16' } as unknown as { dtype: 'float16' };
     expect(() => new Graph(gpu, options)).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: Graph: unknown dtype: expected float32 or float16, got bfloat16 (dtype)]`,
+      `[InputError: Graph: unknown dtype: expected float32 or float16, got "bfloat16" (dtype)]`,
     );
   });
 });
