@@ -23,6 +23,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
 /** The same where a command calls an option otherwise. */
 const OPTIONS_OF: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   invert: { prompt: '--source', negativePrompt: '--negative-prompt' },
+  caption: { prompt: '--prefix' },
   guide: { n: '--num-prompts', numReturnSequences: '--num-prompts' },
 };
 
@@ -45,8 +46,10 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/\b[Ll]eave the variant out\b/g, 'Leave --variant out'],
 ];
 
-/** What no command line has: names in camelCase, calls, modules of this package. torch's are Python's. */
-const OF_PROGRAMS = /\b[a-z]+[A-Z][a-z]\w*|\b(?!torch\.)[\w.]+\(|'pentimento\/|\bawait\b|\bnew [A-Z]/;
+/** What no command line has: names in camelCase, calls, modules of this package. */
+const OF_PROGRAMS = /\b[a-z]+[A-Z][a-z]\w*|\w\(|'pentimento\/|\bawait\b|\bnew [A-Z]/;
+/** Remedies in Python are for everybody. */
+const OF_PYTHON = /\btorch\.\w+\([^)]*\)/g;
 
 /**
  * One line for the error, with nothing in it that only a program could do.
@@ -57,7 +60,7 @@ export function inCommandWords(error: PentimentoError, command: string): string 
     if (part === 'op') return opOf(text, command);
     if (part === 'path') return optionOf(text, command) ?? text;
     const said = reworded(text, command);
-    return part === 'fix' ? withoutPrograms(said) : said.replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, spaced);
+    return part === 'fix' ? withoutPrograms(said) : said.replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b|\b\w+\(\)/g, spaced);
   });
 }
 
@@ -80,7 +83,7 @@ function reworded(text: string, command: string): string {
       /\b([a-z]\w*): (-?\d[\d.]*\b|true|false)/gi,
       (all, name, value) => withValue(name, value, command) ?? all,
     )
-    .replaceAll(/\bdtype (float(?:16|32))/g, '--dtype $1')
+    .replaceAll(/(?<!-)\bdtype (float(?:16|32))/g, '--dtype $1')
     .replaceAll(/\b([a-z]\w*)\(\)/gi, (all, name: string) => COMMANDS[name] ?? optionOf(name, command) ?? all)
     .replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, name => optionOf(name, command) ?? settingOf(name) ?? name);
 }
@@ -107,9 +110,10 @@ function settingOf(name: string): string | undefined {
 /** The sentences that a user of the command can follow. */
 function withoutPrograms(fix: string): string {
   const sentences = fix.split(/(?<=[.!?]) (?=[A-Z])/);
-  return sentences.filter(sentence => !OF_PROGRAMS.test(sentence)).join(' ');
+  return sentences.filter(sentence => !OF_PROGRAMS.test(sentence.replaceAll(OF_PYTHON, ''))).join(' ');
 }
 
+/** In words: `noise scale` for noiseScale. */
 function spaced(name: string): string {
-  return name.replaceAll(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`);
+  return name.replace('()', '').replaceAll(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`);
 }
