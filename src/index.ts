@@ -12,6 +12,7 @@ export {
   type ErrorJson,
   type ErrorPart,
   InputError,
+  NumericsError,
   PentimentoError,
   type PlainValue,
   ShaderError,
