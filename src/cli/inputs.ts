@@ -13,7 +13,7 @@ export interface NamedInput {
 }
 
 /** Options that name a file or folder which is read. */
-const FILE_OPTIONS = ['mask', 'latents', 'model', 't5', 'blip', 'config', 'lora', 'embedding'];
+const FILE_OPTIONS = ['mask', 'latents', 'model', 't5', 'blip', 'config', 'tokenizer', 'lora', 'embedding'];
 
 /**
  * Every file or folder that a command may read.

@@ -17,7 +17,8 @@ const OPTIONS: Readonly<Record<string, string>> = {
   ...{ maxNewTokens: '--max-new-tokens', temperature: '--temperature', topK: '--top-k', n: '--n' },
   ...{ numReturnSequences: '--n', numPrompts: '--num-prompts', captionPrefix: '--prefix', prefix: '--prefix' },
   ...{ fromSingleFile: '--model', loadLoraWeights: '--lora', loadTextualInversion: '--embedding' },
-  ...{ predictionType: '--prediction-type', image: '<image>' },
+  ...{ predictionType: '--prediction-type', ema: '--ema', config: '--config', tokenizer: '--tokenizer' },
+  ...{ image: '<image>' },
 };
 
 /** The same where a command calls an option otherwise. */

@@ -106,7 +106,7 @@ async function download(address: string, signal: AbortSignalLike | undefined): P
       throw new InputError({ op: 'loadImage', problem, path, fix, cause });
     };
   const inPage = typeof location !== 'undefined'; // what an address without a scheme is relative to
-  if (!(inPage || /^(https?|data|blob):/i.test(address)))
+  if (!(inPage || /^(https?|data|blob):/.test(address)))
     failed('not an address', "Read files with readImage of 'pentimento/node'.")(undefined);
   const response = await fetch(address, signal ? { signal } : {}).catch(failed('no answer'));
   if (!response.ok) {
@@ -115,5 +115,5 @@ async function download(address: string, signal: AbortSignalLike | undefined): P
     throw new InputError({ op: 'loadImage', problem: 'no picture', received, path, fix: 'Check the address.' });
   }
   const bytes = await response.arrayBuffer().catch(failed('the download broke off'));
-  return decode(new Uint8Array(bytes), /^data:/i.test(address) ? 'data URL' : path);
+  return decode(new Uint8Array(bytes), address.startsWith('data:') ? 'data URL' : path);
 }

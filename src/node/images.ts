@@ -38,7 +38,7 @@ export async function readImage(
 ): Promise<RgbImage> {
   checkNames('readImage', options, ['signal']);
   const isName = typeof input === 'string' || input instanceof URL;
-  if (!isName || /^(https?|data|blob):/i.test(String(input))) return loadImage(input, options);
+  if (!isName || /^(https?|data|blob):/.test(String(input))) return loadImage(input, options);
   return decodeImage(await readPath(input), String(input));
 }
 

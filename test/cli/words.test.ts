@@ -117,7 +117,7 @@ function everyText(): { readonly file: string; readonly part: Part; readonly tex
     if (!file.endsWith('.ts') || file.startsWith('cli')) continue;
     const tree = ts.createSourceFile(file, readFileSync(join(src, file), 'utf8'), ts.ScriptTarget.Latest, true);
     const take = (name: ts.Node, value: ts.Node | undefined) => {
-      const part = PARTS[name.getText(tree)];
+      const part = PARTS[name.getText(tree).toLowerCase()];
       if (part && value) for (const text of textsOf(value, tree)) found.push({ file, part, text });
     };
     const visit = (node: ts.Node): void => {
