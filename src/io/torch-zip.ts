@@ -3,7 +3,6 @@
  * restricted reader of unpickle.ts; tensors are read by byte range.
  */
 import { WeightsError } from '../core/errors.ts';
-import { checkByteSource } from '../core/kinds.ts';
 import type { ByteSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { checkRange } from './safetensors.ts';
 import { DTYPE_BITS } from './safetensors-header.ts';
@@ -15,11 +14,10 @@ const MAX_PICKLE_BYTES = 256 * 2 ** 20;
 /**
  * Opens a torch.save checkpoint that holds a state dict, at the top or under "state_dict".
  * @param bytes the file; closed by the result's `close`, and here when the file is refused
- * @throws WeightsError for anything but tensors and plain containers, and for files of the old format; InputError for no ByteSource
+ * @throws WeightsError for anything but tensors and plain containers, and for files of the old format
  * @see torch.load(weights_only=True)
  */
 export async function openTorchZip(bytes: ByteSource): Promise<TensorSource> {
-  checkByteSource('openTorchZip', bytes);
   try {
     return await open(bytes);
   } catch (error) {

@@ -2,12 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { kindOf } from '../../src/core/kinds.ts';
 import { checkNames } from '../../src/core/known-names.ts';
-import { sniffImage } from '../../src/io/image.ts';
+import { sniffImage } from '../../src/index.ts';
 import { openSafetensors } from '../../src/io/safetensors.ts';
 import { blobSource, mapFolder, memorySource, type RangeReader, readerSource } from '../../src/io/sources.ts';
-import { openTorchZip } from '../../src/io/torch-zip.ts';
 import { decoderTiling, encoderTiling, SD21_VAE, tileSizes } from '../../src/models/stable-diffusion/index.ts';
-import { decodeImage } from '../../src/node/images.ts';
+import { decodeImage } from '../../src/node/index.ts';
 
 class Picture {}
 
@@ -30,7 +29,6 @@ describe('wrong kinds are an InputError', () => {
       openSafetensors,
       [...WRONG, new Uint8Array(8), Promise.resolve(memorySource(new Uint8Array(8)))],
     ],
-    ['openTorchZip', openTorchZip, [...WRONG, new Uint8Array(8)]],
     ['blobSource', value => blobSource(value), [...WRONG, new Uint8Array(8)]],
     ['blobSource', value => blobSource(value, 'name'), WRONG],
     ['memorySource', value => memorySource(value), [...WRONG, new Blob([])]],
