@@ -3,6 +3,7 @@ import { InputError, WeightsError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { ByteSource, StoredDType, StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { DTYPE_BITS, damaged, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.ts';
+import { refuseStandIn } from './stand-in.ts';
 
 /** A safetensors file: its tensors and the strings that its writer left beside them. */
 export interface SafetensorsSource extends TensorSource {
@@ -38,12 +39,14 @@ export async function openSafetensors(bytes: ByteSource): Promise<SafetensorsSou
 async function open(bytes: ByteSource): Promise<SafetensorsSource> {
   const { label } = bytes;
   if (bytes.byteLength < 8) {
+    await refuseStandIn(bytes, 'safetensors');
     throw damaged('too short for a header', label, { expected: 'at least 8 bytes', received: `${bytes.byteLength}` });
   }
   const prefix = new Uint8Array(8);
   await bytes.read(0, prefix);
   const length = new DataView(prefix.buffer).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES)) {
+    await refuseStandIn(bytes, 'safetensors'); // eight letters are a length far beyond the limit
     throw damaged('the header is too long', label, { expected: `at most ${MAX_HEADER_BYTES} bytes`, received: length });
   }
   const start = 8 + Number(length);

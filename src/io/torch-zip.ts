@@ -6,6 +6,7 @@ import { WeightsError } from '../core/errors.ts';
 import type { ByteSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { checkRange } from './safetensors.ts';
 import { DTYPE_BITS } from './safetensors-header.ts';
+import { refuseStandIn } from './stand-in.ts';
 import { type Pickled, type PickledStorage, PickledTensor, unpickle } from './unpickle.ts';
 import { dataOffset, readZipDirectory, type ZipEntry } from './zip.ts';
 
@@ -60,6 +61,7 @@ async function checkMagic(bytes: ByteSource): Promise<void> {
   await bytes.read(0, magic);
   const [a, b, c, d] = magic;
   if (a === 0x50 && b === 0x4b && c === 3 && d === 4) return;
+  await refuseStandIn(bytes, 'torch');
   const old = a === 0x80;
   throw new WeightsError({
     op: 'torch',
@@ -69,7 +71,7 @@ async function checkMagic(bytes: ByteSource): Promise<void> {
     path: bytes.label,
     fix: old
       ? 'Load it in Python with torch.load(path, weights_only=True) and save it again with torch.save or safetensors.'
-      : 'Download the file again; a text file of a few lines is a Git LFS pointer.',
+      : 'Download the file again.',
   });
 }
 

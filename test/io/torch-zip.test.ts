@@ -150,7 +150,7 @@ describe('openTorchZip', () => {
     await expect(
       open('x.bin', new TextEncoder().encode('version https://git-lfs')),
     ).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[WeightsError: torch: not a file that torch.save wrote: expected a zip file, got bytes 118 101 114 115 (x.bin). Download the file again; a text file of a few lines is a Git LFS pointer.]`,
+      `[WeightsError: torch: a text in place of the file, it begins "version https://git-lfs" (x.bin). Download the file itself: the address was that of a page, or the server wanted a login or a token.]`,
     );
     await expect(open('x.bin', new Uint8Array())).rejects.toThrow(/not a file that torch.save wrote/);
   });
