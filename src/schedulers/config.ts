@@ -278,7 +278,8 @@ function checkField(className: string, key: string, value: unknown, byDefault: u
     op: className,
     problem: 'a config field has the wrong type',
     expected: byDefault === null ? 'a list of numbers or null' : `a ${typeof byDefault}`,
-    received: value === null || typeof value !== 'object' ? String(value) : value,
+    received:
+      typeof value === 'string' ? JSON.stringify(value) : typeof value === 'object' ? (value ?? 'null') : String(value),
     path: key,
     fix: 'Correct the field, or leave it out to get its default.',
   });
