@@ -99,7 +99,19 @@ async function openShards(folder: FolderSource, index: string, options: Checkpoi
     await Promise.all([...shards.values()].map(shard => shard.close?.()));
   };
   try {
-    for (const file of new Set(weightMap.values())) shards.set(file, await openFile(folder, file));
+    for (const file of new Set(weightMap.values())) {
+      if (!(await folder.has(file))) {
+        const fix = 'Download the missing file.';
+        throw new WeightsError({
+          op: 'openCheckpoint',
+          problem: 'a shard is missing',
+          expected: file,
+          path: label,
+          fix,
+        });
+      }
+      shards.set(file, await openFile(folder, file));
+    }
     const { tensors, homes, absent } = merge(weightMap, shards, label);
     if (absent.length > 0) options.onWarning?.(`${label} names tensors that no shard holds: ${absent.join(', ')}`);
     return {

@@ -39,7 +39,9 @@ export interface OtherWeights {
  * @param stem name that its weights should have
  */
 export async function otherWeights(folder: FolderSource, stem: CheckpointStem): Promise<OtherWeights> {
-  const names = folder.list ? await folder.list('') : await probe(folder, stem);
+  const plain = candidates(stem, undefined);
+  const there = folder.list ? await folder.list('') : await probe(folder, stem);
+  const names = there.filter(name => !plain.includes(name));
   const variants = variantsAmong(names, stem);
   for (const [pattern, format, fix] of FORMATS) {
     const found = names.find(name => pattern.test(name));

@@ -130,7 +130,7 @@ describe('scheduler configs', () => {
 
   test('refuse values of the wrong type or range', () => {
     expect(() => DDIMScheduler.fromConfig({ beta_start: '0.1' })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: DDIMScheduler: a config field has the wrong type: expected a number, got 0.1 (beta_start). Correct the field, or leave it out to get its default.]`,
+      `[InputError: DDIMScheduler: a config field has the wrong type: expected a number, got "0.1" (beta_start). Correct the field, or leave it out to get its default.]`,
     );
     expect(() => DDIMScheduler.fromConfig({ clip_sample: null })).toThrowErrorMatchingInlineSnapshot(
       `[InputError: DDIMScheduler: a config field has the wrong type: expected a boolean, got null (clip_sample). Correct the field, or leave it out to get its default.]`,

@@ -19,10 +19,11 @@ const TEXT_WEIGHTS = 'text_encoder/model.safetensors';
 const WEIGHTS = [UNET_WEIGHTS, VAE_WEIGHTS, TEXT_WEIGHTS];
 
 type Change = (f: FolderDraft) => void | Promise<void>;
+type Edit = (f: FolderDraft) => void;
 const gone = undefined;
 
 const edit =
-  (path: string, fields: Fields): Change =>
+  (path: string, fields: Fields): Edit =>
   f =>
     f.edit(path, fields);
 const inText =
@@ -31,11 +32,11 @@ const inText =
     f.write(path, change(f.text(path)));
 
 /** A scheduler's config in place of the folder's, with the betas of Stable Diffusion unless it says otherwise. */
-const scheduler = (className: string | undefined, version: string, fields: Fields): Change => {
+const scheduler = (className: string | undefined, version: string, fields: Fields): Edit => {
   const betas = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear', num_train_timesteps: 1000 };
   return f => f.write(SCHEDULER, { _class_name: className, _diffusers_version: version, ...betas, ...fields });
 };
-const ddim = (fields: Fields): Change =>
+const ddim = (fields: Fields): Edit =>
   scheduler('DDIMScheduler', '0.24.0', { clip_sample: false, set_alpha_to_one: false, steps_offset: 1, ...fields });
 
 const SCHEDULERS: Readonly<Record<string, Change>> = {
@@ -86,9 +87,7 @@ const SCHEDULERS: Readonly<Record<string, Change>> = {
   s_strings: ddim({ clip_sample: 'false' }),
   s_offset0_expl: ddim({ steps_offset: 0 }),
   s_betas_list: ddim({ trained_betas: Array.from({ length: 1000 }, (_, i) => 0.0001 + i * 1e-5) }),
-  s_noclass: f => {
-    ddim({ _class_name: gone, _diffusers_version: gone })(f);
-  },
+  s_noclass: ddim({ _class_name: gone, _diffusers_version: gone }),
   s_100steps: ddim({ num_train_timesteps: 100 }),
   s_missing: f => f.removeFolder('scheduler'),
   s_nullindex: edit(INDEX, { scheduler: [null, null] }),
@@ -223,7 +222,7 @@ const NETWORKS: Readonly<Record<string, Change>> = {
 };
 
 const all =
-  (path: string, dtype: string): Change =>
+  (path: string, dtype: string): Edit =>
   f =>
     f.each(path, tensor => cast(tensor, dtype));
 /** One value of a tensor set. */
@@ -272,8 +271,7 @@ const VALUES: Readonly<Record<string, Change>> = {
   w_cfg9_w4: edit(UNET, { in_channels: 9 }),
   w_wrongbase: edit(UNET, { cross_attention_dim: 1024 }),
   w_truncated: f => f.write(UNET_WEIGHTS, f.bytes(UNET_WEIGHTS).slice(0, f.bytes(UNET_WEIGHTS).length / 2)),
-  w_lfs: f =>
-    f.write(UNET_WEIGHTS, 'version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 3438167536\n'),
+  w_lfs: f => f.write(UNET_WEIGHTS, 'version https://git-lfs.github.com/spec/v1\noid sha256:0000\nsize 3438167536\n'),
   w_htmlerr: f => f.write(UNET_WEIGHTS, '<html><body>404 Not Found</body></html>'),
   w_cfg_html: f => f.write(UNET, 'Entry not found'),
 };
@@ -375,7 +373,9 @@ const TOKENIZERS: Readonly<Record<string, Change>> = {
     f.remove('tokenizer/vocab.json', 'tokenizer/merges.txt');
   },
   k_nomaxlen: edit(TOKENIZER, { model_max_length: gone }),
-  k_hugemaxlen: inText(TOKENIZER, text => text.replace(/("model_max_length": )\d+/, '$11000000000000000019884624838656')),
+  k_hugemaxlen: inText(TOKENIZER, text =>
+    text.replace(/("model_max_length": )\d+/, '$11000000000000000019884624838656'),
+  ),
   k_maxlen_512: edit(TOKENIZER, { model_max_length: 512 }),
   k_noconfig: f => f.remove(TOKENIZER, 'tokenizer/special_tokens_map.json'),
   k_ti: f => {

@@ -176,17 +176,14 @@ export class Upsample extends Module {
 }
 
 /** One resolution of the UNet in one direction. */
-export interface UNetBlockConfig {
+export interface UNetBlockConfig extends Pick<ResnetConfig, 'out' | 'eps' | 'activation'> {
   readonly direction: 'down' | 'up';
   /** Channels that enter each residual block, skip included. */
   readonly in: readonly number[];
-  readonly out: number;
   readonly time: number;
-  readonly eps: number;
   /** Halve (down) or enlarge (up) at the end. */
   readonly resample: boolean;
   readonly downsamplePadding: number;
-  readonly activation: StableDiffusionActivation | undefined;
   readonly transformer: TransformerConfig;
 }
 
@@ -203,8 +200,7 @@ export class UNetBlock extends Module {
 
   constructor(w: Weights, c: UNetBlockConfig) {
     super(w);
-    const { out, time, eps, activation } = c;
-    const shared = { out, time, groups: c.transformer.groups, eps, activation };
+    const shared = { out: c.out, time: c.time, groups: c.transformer.groups, eps: c.eps, activation: c.activation };
     this.up = c.direction === 'up';
     this.resnets = c.in.map((width, i) => new ResnetBlock(w.at('resnets').at(i), { in: width, ...shared }));
     const attentions = c.transformer.depth > 0 ? c.in.length : 0;

@@ -63,18 +63,16 @@ export function timestepFeatures(timesteps: readonly number[], config: UNetConfi
 export class TimeEmbedding extends Module {
   readonly linear1: Linear;
   readonly linear2: Linear;
-  readonly activation: (x: Tensor) => Tensor;
 
-  constructor(w: Weights, features: number, width: number, name: UNetConfig['activation']) {
+  constructor(w: Weights, features: number, width: number) {
     super(w);
     this.linear1 = new Linear(w.at('linear_1'), { in: features, out: width });
     this.linear2 = new Linear(w.at('linear_2'), { in: width, out: width });
-    this.activation = activation(name);
   }
 
-  /** features [N, C0] -> [N, T] */
-  forward(features: Tensor): Tensor {
-    return this.linear2.forward(this.activation(this.linear1.forward(features)));
+  /** features [N, C0], the config's function -> [N, T] */
+  forward(features: Tensor, activate: (x: Tensor) => Tensor): Tensor {
+    return this.linear2.forward(activate(this.linear1.forward(features)));
   }
 }
 
@@ -98,7 +96,7 @@ export class UNet2DConditionModel extends Module {
     const width = level(config, 0).channels;
     this.config = config;
     this.convIn = convolution(w.at('conv_in'), config.inChannels, width, config.convInKernel);
-    this.timeEmbedding = new TimeEmbedding(w.at('time_embedding'), width, time, config.activation);
+    this.timeEmbedding = new TimeEmbedding(w.at('time_embedding'), width, time);
     this.downBlocks = levels.map((_, i) => downBlock(w.at('down_blocks').at(i), config, i));
     const resnet = { in: last.channels, out: last.channels, time, groups, eps, activation: config.activation };
     this.midBlock = new UNetMidBlock(w.at('mid_block'), resnet, transformer(last, config.midDepth, groups));
@@ -132,7 +130,7 @@ export class UNet2DConditionModel extends Module {
     checkUNetInputs(this.config, sample, timeFeatures, context);
     const text = [...context]; // each cross-attention takes the first
     const images = dim(sample.shape, 0) / dim(timeFeatures.shape, 0);
-    const time = this.activation(this.timeEmbedding.forward(timeFeatures)).repeat(images); // [N, T]
+    const time = this.activation(this.timeEmbedding.forward(timeFeatures, this.activation)).repeat(images); // [N, T]
     let h = this.convIn.forward(this.config.centerInputSample ? unary(sample, { alpha: 2, beta: -1 }) : sample);
     const skips = [h];
     for (const block of this.downBlocks) h = block.forward(h, time, text, skips);

@@ -1,7 +1,7 @@
 /** Reads a model folder in diffusers' layout: configs, tokenizer, schedulers, and the checkpoints of the three networks. */
 import { InputError, WeightsError } from '../../core/errors.ts';
 import type { FolderSource, TensorSource } from '../../core/tensor-source.ts';
-import { type CheckpointStem, openCheckpoint } from '../../io/checkpoint.ts';
+import { type CheckpointOptions, type CheckpointStem, openCheckpoint } from '../../io/checkpoint.ts';
 import { subfolder } from '../../io/sources.ts';
 import {
   AutoencoderKL,
@@ -76,7 +76,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
     const path = `${name}/config.json`;
     const json = await readJson(folder, path, OP, LAYOUT);
     const make = withSpareTensors(read(json, path), `${folder.label}/${name}`, o.warn);
-    const source = await openCheckpoint(subfolder(folder, name), stem, {
+    const source = await openWeights(folder, name, stem, {
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       onMissingVariant: message => missing.push(message),
       onWarning: o.warn,
@@ -111,6 +111,30 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
   } catch (error) {
     await Promise.all(opened.map(source => source.close?.()));
     throw error;
+  }
+}
+
+/** The checkpoint of a network; where there is none, a file that holds a whole model is shown to whoever meant that. */
+async function openWeights(
+  folder: FolderSource,
+  name: string,
+  stem: CheckpointStem,
+  options: CheckpointOptions,
+): Promise<TensorSource> {
+  try {
+    return await openCheckpoint(subfolder(folder, name), stem, options);
+  } catch (error) {
+    const nothing =
+      error instanceof WeightsError && error.received === undefined && error.problem.startsWith('no weights');
+    const names = nothing ? ((await folder.list?.('')) ?? []) : [];
+    const whole = names.find(file => /\.(ckpt|safetensors)$/.test(file));
+    if (!nothing || whole === undefined) throw error;
+    throw new WeightsError({
+      ...{ op: error.op, problem: error.problem, expected: error.expected },
+      received: `${whole} beside the folder ${name}`,
+      path: `${folder.label}/${name}`,
+      fix: `Open a file that holds the whole model with fromSingleFile (--model ${whole}).`,
+    });
   }
 }
 
