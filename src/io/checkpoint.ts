@@ -68,14 +68,15 @@ async function onlyVariant(
       return found;
     }
   }
+  const foreign = only === undefined ? other.found : undefined;
   const asked = variant === undefined ? 'no weights' : `no weights of the variant "${variant}"`;
   const choose = `Choose a variant that is there: ${other.variants.map(name => `variant: '${name}' (--variant ${name})`).join(', ')}.`;
   const fetch = variant === undefined ? 'Download the missing file.' : 'Download it, or leave the variant out.';
   throw new WeightsError({
     op: 'openCheckpoint',
-    problem: other.found === undefined ? asked : `${asked} that can be read`,
+    problem: foreign === undefined ? asked : `${asked} that can be read`,
     expected: `one of ${tried.join(', ')}`,
-    received: other.found,
+    received: foreign,
     path: folder.label,
     fix: only === undefined ? (other.fix ?? fetch) : choose,
   });

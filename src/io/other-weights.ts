@@ -60,7 +60,11 @@ export async function otherWeights(folder: FolderSource, stem: CheckpointStem): 
 export function variantsAmong(names: Iterable<string>, stem: CheckpointStem): string[] {
   const found = new Set<string>();
   for (const name of names) {
-    for (const part of name.split('.').slice(1, -1)) if (candidates(stem, part).includes(name)) found.add(part);
+    // Of shards the index tells.
+    const parts = name.split('.').slice(1, -1);
+    for (const part of parts.filter(own => !/-\d+-of-\d+$/.test(own))) {
+      if (candidates(stem, part).includes(name)) found.add(part);
+    }
   }
   return [...found];
 }
