@@ -26,18 +26,19 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   i_unetnull: /unsupported unet: expected UNet2DConditionModel, got null/,
   i_withproj: /unsupported text_encoder: expected CLIPTextModel, got "CLIPTextModelWithProjection"/,
   k_maxlen_512: /rows that are too long for the text encoder: expected model_max_length up to 77, got 512/,
-  k_missing_merges: /merges\.txt/,
-  k_ti_noresize: /661/,
+  k_missing_merges: /holds no tokenizer of this kind: expected vocab\.json and merges\.txt, or tokenizer\.json/,
+  k_ti_noresize: /661/, // the id of the token that was added, beyond a table of 661 rows
   n_ckpt_in_folder: /no weights: .+, got v1-5-pruned\.ckpt .+fromSingleFile.+--model v1-5-pruned\.ckpt/,
   n_flax: /no weights that can be read.+flax_model\.msgpack \(Flax\).+from_flax=True/,
   n_modelsafe: /no weights that can be read.+model\.safetensors.+rename it to diffusion_pytorch_model\.safetensors/,
   n_onnx: /no weights that can be read.+model\.onnx \(ONNX/,
   n_te_wrongname: /diffusion_pytorch_model\.safetensors.+rename it to model\.safetensors/,
-  s_euler_v: /linspace/,
+  s_euler_v: /does not know the timestep spacing: expected leading or trailing, got linspace/,
   s_missing: /scheduler\/scheduler_config\.json is missing/,
   s_nullindex: /the folder lists no scheduler: expected a class, got \[null,null\]/,
-  s_sigmoid: /sigmoid/,
-  s_vpred_typo: /v-prediction/,
+  s_sigmoid: /unknown beta schedule: .+got sigmoid/,
+  s_vpred_typo:
+    /unknown prediction_type: expected epsilon or sample or v_prediction, got v-prediction \(s_vpred_typo\/scheduler\//,
   u_classemb: /unsupported num_class_embeds/,
   u_only_cross: /unsupported only_cross_attention/,
   u_strnum: /unsupported in_channels: expected a whole number >= 1, got "4"/,
@@ -154,20 +155,19 @@ const AWAITED: readonly string[] = [
 
 /** Of the folders that load, those that run every day: each takes a way of its own. The others run in the full suite. */
 const DAILY = [
-  ...['a_base', 'a_ema', 'a_vae_extra', 'c_heads_list', 'c_oldest', 'h_shards', 'h_both', 'i_bom', 'i_bomcfg', 'i_xl'],
-  ...['k_ti', 'k_noconfig', 'k_jsononly', 'n_fp16only', 'n_nonema', 'n_bin_half', 's_cosine', 's_ddpm_thresh', 's_lms'],
+  ...['a_base', 'a_ema', 'c_heads_list', 'c_oldest', 'h_shards', 'h_both', 'i_bomcfg', 'i_xl', 'k_ti', 'k_noconfig'],
+  ...['k_jsononly', 'n_fp16only', 'n_nonema', 'n_bin_half', 's_cosine', 's_ddpm_thresh', 's_dpm_trailing'],
   ...[
-    's_dpm_trailing',
-    's_zsnr_v',
     's_offset0_expl',
-    's_noclass',
     't_gelu_new',
     't_nested',
     't_textproj',
     't_noprefix',
+    't_legacy_bin',
+    'u_actmish',
+    'u_time_cond',
   ],
-  ...['t_legacy_bin', 'u_actmish', 'u_time_cond', 'u_sample_rect', 'v_oldattn_conv', 'v_latmean', 'w_unet_bf16'],
-  ...['w_unet_f8', 'w_unet_onef64', 'w_unet_extra'],
+  ...['u_sample_rect', 'v_oldattn_conv', 'w_unet_bf16', 'w_unet_f8', 'w_unet_onef64', 'w_unet_extra'],
 ];
 const refused = (name: string) => REFUSED[name] ?? STRICTER[name]?.[1];
 const shown = Object.keys(OUTSIDE_FOLDERS).filter(name => {

@@ -126,7 +126,7 @@ async function openWeights(
   } catch (error) {
     const nothing =
       error instanceof WeightsError && error.received === undefined && error.problem.startsWith('no weights');
-    const names = nothing ? ((await folder.list?.('')) ?? []) : [];
+    const names = nothing && !error.fix?.startsWith('Choose') ? ((await folder.list?.('')) ?? []) : [];
     const whole = names.find(file => /\.(ckpt|safetensors)$/.test(file));
     if (!nothing || whole === undefined) throw error;
     throw new WeightsError({
@@ -301,7 +301,22 @@ async function openSchedulers(
   const inverseScheduler = saved
     ? DDIMInverseScheduler.fromConfig(await readJson(folder, 'inverse_scheduler/scheduler_config.json', OP, LAYOUT))
     : (o.inverseScheduler ?? DDIMInverseScheduler.fromConfig(json, stated ? { stepsOffset: 1 } : {}));
+  for (const { config } of [scheduler, inverseScheduler]) checkPrediction(folder, config.predictionType);
   return { scheduler, inverseScheduler };
+}
+
+/** What no step could do is refused before weights are loaded. */
+function checkPrediction(folder: FolderSource, received: string): void {
+  const known = ['epsilon', 'sample', 'v_prediction'];
+  if (known.includes(received)) return;
+  throw new InputError({
+    op: OP,
+    problem: 'unknown prediction_type',
+    expected: known.join(' or '),
+    received,
+    path: `${folder.label}/scheduler/scheduler_config.json`,
+    fix: 'Correct the file.',
+  });
 }
 
 /** Timesteps must start at 1: an older config that says otherwise is corrected, with a warning. */
