@@ -178,8 +178,7 @@ const OTHER_VAES = [
   ...['temporal_compression_ratio', 'temperal_downsample', 'num_vq_embeddings', 'vq_embed_dim', 'patch_size'],
   ...['attention_block_types', 'encoder_block_types', 'decoder_block_types', 'quantization_config'],
 ];
-type Warn = (message: string) => void;
-const consoleWarn: Warn = message => console.warn(message);
+const consoleWarn = (message: string): void => console.warn(message);
 
 /**
  * Reads unet/config.json.
@@ -189,7 +188,11 @@ const consoleWarn: Warn = message => console.warn(message);
  * @throws InputError naming field, value and path where the file asks for something that is not built
  * @see diffusers UNet2DConditionModel
  */
-export function parseUNetConfig(json: unknown, path: string, onWarning: Warn = consoleWarn): UNetConfig {
+export function parseUNetConfig(
+  json: unknown,
+  path: string,
+  onWarning: (message: string) => void = consoleWarn,
+): UNetConfig {
   const c = new ConfigReader('UNetConfig', json, path);
   refuseOtherUNets(c);
   const channels = c.counts('block_out_channels', UNET_CHANNELS);
@@ -276,7 +279,11 @@ function unetLevels(c: ConfigReader, channels: readonly number[]): Pick<UNetConf
  * @throws InputError naming field, value and path where the file asks for something that is not built
  * @see diffusers AutoencoderKL
  */
-export function parseVaeConfig(json: unknown, path: string, onWarning: Warn = consoleWarn): VaeConfig {
+export function parseVaeConfig(
+  json: unknown,
+  path: string,
+  onWarning: (message: string) => void = consoleWarn,
+): VaeConfig {
   const c = new ConfigReader('VaeConfig', json, path);
   c.only('_class_name', 'AutoencoderKL');
   // Later families shift and scale latents by channel; these values leave them as they are.

@@ -293,9 +293,9 @@ async function openSchedulers(
       ? {}
       : ((await readJson(folder, 'scheduler/scheduler_config.json', OP, LAYOUT)) as SchedulerJson);
   // Where the oldest files say nothing of the offset it is 0, as in the published guide, which makes both schedulers of the config.
-  const stated = Object.hasOwn(json, 'steps_offset');
+  const stated = o.scheduler !== undefined || Object.hasOwn(json, 'steps_offset');
   const wanted = o.scheduler ?? DDIMScheduler.fromConfig(json, {}, { onWarning });
-  const scheduler = o.scheduler || stated ? withOffset(wanted, o.warn) : wanted;
+  const scheduler = stated ? withOffset(wanted, o.warn) : wanted;
   // Made from one config both get the offset; one that was made by hand, or saved so, keeps its own, as in diffusers.
   const saved = !o.inverseScheduler && isListed(index, 'inverse_scheduler');
   const inverseScheduler = saved
