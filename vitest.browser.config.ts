@@ -24,6 +24,8 @@ export default defineConfig({
     name: 'browser',
     include: ['test/kernels/**/*.test.ts'],
     reporters: ['./test/support/reporter.ts'],
+    // Two pages: the browser builds the shaders of each on one core.
+    maxWorkers: 2,
     testTimeout: patience(),
     hookTimeout: patience(),
     browser: {

@@ -11,6 +11,7 @@ export {
   type ErrorDetails,
   type ErrorJson,
   InputError,
+  NumericsError,
   PentimentoError,
   type PlainValue,
   ShaderError,
@@ -62,6 +63,7 @@ export type {
   WebGpuLimits,
   WebGpuPowerPreference,
 } from './gpu/webgpu-types.ts';
+export type { AdapterFile } from './io/adapter-file.ts';
 // Pictures, masks, files.
 export { encodeImage, toCanvas } from './io/canvas.ts';
 export { type CheckpointOptions, type CheckpointStem, openCheckpoint } from './io/checkpoint.ts';
@@ -116,8 +118,8 @@ export {
   readerSource,
   readText,
 } from './io/sources.ts';
-export { openTorchZip } from './io/torch-zip.ts';
 export { type UrlOptions, urlFolder, urlSource } from './io/url-source.ts';
+export { openWeightFile } from './io/weight-file.ts';
 // Networks.
 export {
   BLIP_BASE,
@@ -183,8 +185,15 @@ export type {
 } from './pipeline/diffedit/types.ts';
 export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-prompts.ts';
 export type { Generators } from './pipeline/diffusion/generators.ts';
+export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.ts';
+export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
 export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
+export type {
+  EmbeddingInput,
+  EmbeddingSource,
+  TextualInversionOptions,
+} from './pipeline/diffusion/textual-inversion-sources.ts';
 export {
   caption,
   type GeneratePromptsOptions,
@@ -290,7 +299,9 @@ export type { Piece as WeightPiece, Request as WeightRequest } from './tensor/up
 // Tokenizers.
 export {
   BertTokenizer,
+  type ClipMode,
   ClipTokenizer,
+  type ClipTokenizerOptions,
   type DecodeOptions,
   type EncodeOptions,
   type Encoding,

@@ -56,7 +56,7 @@ export interface ErrorJson {
 
 /** Base class: `instanceof PentimentoError` catches all of them. */
 export class PentimentoError extends Error {
-  /** The theme as a word that never changes: 'shape', 'dtype', 'device', 'weights', 'shader' or 'input'. */
+  /** The theme as a word that never changes: 'shape', 'dtype', 'device', 'weights', 'numerics', 'shader' or 'input'. */
   readonly code: string;
   /** The function, kernel, layer or file that noticed. */
   readonly op: string;
@@ -133,6 +133,15 @@ export class WeightsError extends PentimentoError {
   override readonly name = 'WeightsError';
   constructor(details: ErrorDetails) {
     super('weights', details);
+  }
+}
+
+/** Results that are not finite: weights that hold such values, or numbers too large for the dtype. */
+export class NumericsError extends PentimentoError {
+  /** As in stack traces; `code` is 'numerics'. */
+  override readonly name = 'NumericsError';
+  constructor(details: ErrorDetails) {
+    super('numerics', details);
   }
 }
 

@@ -29,6 +29,8 @@ export interface StepValues {
   readonly referenceIndex?: number | undefined;
   /** history-store: entry to write. */
   readonly historyIndex?: number | undefined;
+  /** first-nonfinite: number of the step in its phase, from 0. */
+  readonly stepNumber?: number | undefined;
 }
 
 /** Bytes of the buffer that StepValues are packed into. */
@@ -51,7 +53,7 @@ export function packStep(values: StepValues): ArrayBuffer {
   ];
   new Float32Array(bytes).set(floats.map(v => v ?? 0));
   new Uint32Array(bytes).set(
-    [values.mapFirst ? 1 : 0, values.referenceIndex ?? 0, values.historyIndex ?? 0],
+    [values.mapFirst ? 1 : 0, values.referenceIndex ?? 0, values.historyIndex ?? 0, values.stepNumber ?? 0],
     floats.length,
   );
   return bytes;

@@ -10,7 +10,11 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 describe('a text in place of a binary file', () => {
   it.each([
     ['a pointer of Git LFS', POINTER, /^a Git LFS pointer in place of the file of 3438354725 bytes$/],
-    ['a pointer of its first days', 'version https://hawser.github.com/spec/v1\n', /^a Git LFS pointer in place of the/],
+    [
+      'a pointer of its first days',
+      'version https://hawser.github.com/spec/v1\n',
+      /^a Git LFS pointer in place of the/,
+    ],
     ['a pointer of git-annex', '/annex/objects/SHA256E-s5--2cf24.bin\n', /^a git-annex pointer/],
     ['a page', '<!DOCTYPE html>\n<html lang="en"><head>', /^an HTML page/],
     ['a page behind a comment', '\ufeff  <!-- saved -->\n<HTML>', /^an HTML page/],

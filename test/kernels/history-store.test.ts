@@ -27,10 +27,17 @@ describe('history store and the step buffer', () => {
   });
 
   it('packs what changes between steps into 64 bytes', () => {
-    const bytes = packStep({ guidance: 2, mapWeight: 0.25, mapFirst: true, referenceIndex: 3, historyIndex: 4 });
+    const bytes = packStep({
+      guidance: 2,
+      mapWeight: 0.25,
+      mapFirst: true,
+      referenceIndex: 3,
+      historyIndex: 4,
+      stepNumber: 5,
+    });
     expect(bytes.byteLength).toBe(STEP_BYTES);
     expect([...new Float32Array(bytes, 0, 10)]).toEqual([2, 0, 0, 0, 0, 0, 0, 0, 0, 0.25]);
-    expect([...new Uint32Array(bytes, 40)]).toEqual([1, 3, 4, 0, 0, 0]);
+    expect([...new Uint32Array(bytes, 40)]).toEqual([1, 3, 4, 5, 0, 0]);
   });
 
   it('refuses a pitch that is no multiple of 8', () => {

@@ -11,5 +11,6 @@ struct Step {
   map_first: u32,                // 1: mask-map overwrites instead of adding
   reference: u32,                // index into the reference latents
   history: u32,                  // index into the history
-  unused0: u32, unused1: u32, unused2: u32,
+  number: u32,                   // of the step, from 0
+  unused0: u32, unused1: u32,
 }

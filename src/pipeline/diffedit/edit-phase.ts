@@ -9,6 +9,7 @@ import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { repeatRows, rowsOf } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
 import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/device-call.ts';
+import { allFinite } from '../runtime/finite.ts';
 import { type History, promptRows } from './invert-phase.ts';
 import type { EditRequest } from './request.ts';
 
@@ -55,6 +56,7 @@ export async function* editPhase(
   for (let image = 0; image < size.images; image++) {
     io.latents.copyRows(history.tensor, { from: Math.floor(image / copies), to: image, count: 1 });
   }
+  const firstNonFinite = model.denoiser.watch(io);
   const latentsNow = async (): Promise<NdArray> => asArray(await io.latents.read(), io.latents.shape);
   yield* runSteps(call, {
     ...{ phase: 'edit', report, callback, callbackSteps },
@@ -65,10 +67,12 @@ export async function* editPhase(
       model.denoiser.set(io, timestep, {
         ...stepValuesOf(coefficients, guidance.scale),
         referenceIndex: mendQuirks ? i + 1 : i,
+        stepNumber: i,
       });
       program.run();
     },
     latents: latentsNow,
+    firstNonFinite,
   });
   return latentsNow();
 }
@@ -127,6 +131,7 @@ async function* onHost(
     return repeatRows(rowsOf(all, at, at + batch), copies);
   };
   let x = frame(0);
+  let bad: number | undefined;
   yield* runSteps(call, {
     ...{ phase: 'edit', report, callback, callbackSteps },
     timesteps: schedule.map(step => step.timestep),
@@ -136,11 +141,13 @@ async function* onHost(
       model.denoiser.set(io, timestep, { guidance: guidance.scale });
       program.run();
       const e = asArray(await io.output.read(), x.shape);
+      if (!allFinite(e.data)) bad ??= i;
       const noise = noisy ? { noise: randnBatch(x.shape, generator) } : {};
       const next = applyStep(coefficients, e, x, noise).prevSample;
       x = blended(next, frame(mendQuirks ? i + 1 : i), mask, maskOrder(mendQuirks));
     },
     latents: async () => copyOf(x),
+    firstNonFinite: () => bad,
   });
   return x;
 }

@@ -10,6 +10,7 @@ import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
 import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/device-call.ts';
+import { allFinite } from '../runtime/finite.ts';
 import { swapFirst } from './edit-inputs.ts';
 import type { Guidance, InvertRequest, Regularisation } from './request.ts';
 
@@ -71,16 +72,18 @@ async function* plain(
   const program = await denoiser.step(call, shape, rows);
   const { io } = program;
   io.latents.write(to.clean.data);
+  const firstNonFinite = denoiser.watch(io);
   yield* runSteps(call, {
     ...{ phase: 'invert', report, callback, callbackSteps },
     timesteps: schedule.map(step => step.timestep),
     submit: i => {
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
       const values = stepValuesOf(coefficients, guidance.scale);
-      denoiser.set(io, timestep, { ...values, historyIndex: to.frames - 1 - i });
+      denoiser.set(io, timestep, { ...values, historyIndex: to.frames - 1 - i, stepNumber: i });
       program.run();
     },
     latents: async () => asArray(await io.latents.read(), io.latents.shape),
+    firstNonFinite,
   });
   if (io.history) to.tensor.copyFrom(io.history);
 }
@@ -99,6 +102,7 @@ async function* regularised(
   const { io } = program;
   const all = new Float32Array(sizeOf(to.tensor.shape));
   let x = to.clean;
+  let bad: number | undefined;
   yield* runSteps(call, {
     ...{ phase: 'invert', report, callback, callbackSteps },
     timesteps: schedule.map(step => step.timestep),
@@ -115,9 +119,11 @@ async function* regularised(
         draw: bound => rolls.randint(bound),
       });
       x = applyStep(coefficients, e, x).prevSample;
+      if (!allFinite(x.data)) bad ??= i;
       all.set(x.data, (to.frames - 1 - i) * x.data.length);
     },
     latents: async () => copyOf(x),
+    firstNonFinite: () => bad,
   });
   to.tensor.write(all);
 }

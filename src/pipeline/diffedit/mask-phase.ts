@@ -42,6 +42,7 @@ export async function* maskPhase(
   const program = await model.denoiser.map(call, size, rows);
   const { io } = program;
   let latents = noisy;
+  const firstNonFinite = model.denoiser.watch(io);
   yield* runSteps(call, {
     phase: 'mask',
     report,
@@ -50,10 +51,16 @@ export async function* maskPhase(
       const own = Array.from({ length: batch }, (_, b) => b * maps + map);
       latents = pickRows(noisy, own);
       io.latents.write(latents.data);
-      model.denoiser.set(io, timestep, { guidance: guidance.scale, mapWeight: 1 / maps, mapFirst: map === 0 });
+      model.denoiser.set(io, timestep, {
+        guidance: guidance.scale,
+        mapWeight: 1 / maps,
+        mapFirst: map === 0,
+        stepNumber: map,
+      });
       program.run();
     },
     latents: async () => copyOf(latents),
+    firstNonFinite,
   });
   const mask = await call.once('threshold', (graph, scope) => {
     const target = scope.tensor(io.map.shape, 'float32', 'mask');

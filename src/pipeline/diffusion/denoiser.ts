@@ -8,6 +8,8 @@ import { timestepFeatures, type UNet2DConditionModel } from '../../models/stable
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { Graph } from '../../tensor/graph.ts';
 import {
+  FOUND,
+  firstNonFinite,
   guidedNoise,
   guidedStep,
   maskMap,
@@ -42,6 +44,8 @@ interface UNetInputs {
   /** f32 [1, C0] */
   readonly time: DeviceTensor;
   readonly step: DeviceTensor;
+  /** uint32 [1]: the first step whose result was not finite. */
+  readonly found: DeviceTensor;
   /** [rows, L, 2 * inner] each. */
   readonly context: readonly DeviceTensor[];
   /** What stands in the rows of `context` now. */
@@ -136,14 +140,16 @@ export class Denoiser {
       const noise = s.noise ? frames(s.images, 'noise') : undefined;
       const history = s.history ? frames(s.history * s.images, 'history') : undefined;
       const kept = blend && mask && reference && { mask: graph.input(mask), reference: graph.input(reference) };
+      const [x, step] = [graph.input(io.latents), graph.input(io.step)];
       guidedStep({
         prediction: this.#predict(graph, io, s.guided ? 2 : 1),
-        x: graph.input(io.latents),
-        step: graph.input(io.step),
+        x,
+        step,
         noise: noise && graph.input(noise),
         blend: kept && { ...kept, order: blend.order, frames: blend.frames },
         history: history && graph.input(history),
       });
+      firstNonFinite(x, step, graph.input(io.found));
       return { ...io, mask, reference, noise, history };
     });
   }
@@ -163,7 +169,9 @@ export class Denoiser {
   map(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<MapInputs>> {
     return this.#program(call, 'map', { size: s, rows }, ({ graph, scope, io }) => {
       const map = scope.tensor([s.images, 1, s.height, s.width], 'float32', 'map');
-      maskMap(this.#predict(graph, io, s.guided ? 4 : 2), graph.input(io.step), graph.input(map));
+      const [step, sum] = [graph.input(io.step), graph.input(map)];
+      maskMap(this.#predict(graph, io, s.guided ? 4 : 2), step, sum);
+      firstNonFinite(sum, step, graph.input(io.found));
       return { ...io, map };
     });
   }
@@ -191,6 +199,18 @@ export class Denoiser {
     io.step.write(stepValues(values));
   }
 
+  /**
+   * Begins to watch the results of a program's steps, on the device.
+   * @returns a reader of the first step whose result was not finite; one word is read back
+   */
+  watch(io: UNetInputs): () => Promise<number | undefined> {
+    io.found.write([FOUND.nothing]);
+    return async () => {
+      const [first = FOUND.nothing] = await io.found.read();
+      return first === FOUND.nothing ? undefined : first;
+    };
+  }
+
   #inputs(scope: TensorScope, shape: readonly number[], contexts: readonly PromptContext[]): UNetInputs {
     const { model } = this.network;
     const [first] = contexts as [PromptContext];
@@ -198,6 +218,7 @@ export class Denoiser {
       latents: scope.tensor(shape, 'float32', 'latents'),
       time: scope.tensor([1, timestepFeatures([0], model.config).length], 'float32', 'time'),
       step: scope.tensor(STEP_SHAPE, 'float32', 'step'),
+      found: scope.tensor(FOUND.shape, 'uint32', 'first step that is not finite'),
       context: first.tensors.map(t => scope.tensor([contexts.length, ...t.shape.slice(1)], t.dtype, 'keys and values')),
       held: new Array(contexts.length).fill(undefined),
     };

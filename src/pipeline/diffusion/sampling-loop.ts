@@ -4,6 +4,7 @@ import type { NdArray } from '../../core/ndarray.ts';
 import type { StepCoefficients } from '../../schedulers/index.ts';
 import type { StepValues } from '../../tensor/ops/diffusion.ts';
 import type { DeviceCall, PhaseReport } from '../runtime/device-call.ts';
+import { nonFiniteLatents } from '../runtime/finite.ts';
 
 /** One step of a loop, as the async iterators yield it. */
 export interface StepEvent {
@@ -37,6 +38,8 @@ export interface SamplingLoop {
   readonly submit: (i: number) => void | Promise<void>;
   /** Reads the latents behind the last step submitted; a copy, which the caller may change. */
   readonly latents: () => Promise<NdArray>;
+  /** The first step whose result was not finite, asked behind the last one. */
+  readonly firstNonFinite: () => number | undefined | Promise<number | undefined>;
   /** Told after every `callbackSteps`-th step. */
   readonly callback?: StepCallback | undefined;
   /** At least 1; default 1. */
@@ -45,7 +48,8 @@ export interface SamplingLoop {
 
 /**
  * Runs steps with at most one in flight behind the one being recorded, so that progress, abort and memory keep up with the
- * device. Reads nothing back unless somebody asks.
+ * device. Reads nothing back unless somebody asks, and one word at the end.
+ * @throws NumericsError where the result of a step was not finite; the signal's reason
  */
 export async function* runSteps(call: DeviceCall, loop: SamplingLoop): AsyncGenerator<StepEvent, void> {
   const { phase, report, timesteps, callback, callbackSteps = 1 } = loop;
@@ -69,6 +73,8 @@ export async function* runSteps(call: DeviceCall, loop: SamplingLoop): AsyncGene
     await flying;
     report.done(of, timesteps[of - 1]);
     call.check();
+    const bad = await loop.firstNonFinite();
+    if (bad !== undefined) throw nonFiniteLatents(phase, bad, timesteps);
   } finally {
     last = -1; // what the readers read now belongs to the next call
   }

@@ -5,6 +5,7 @@ import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { DeviceMemory, TensorScope } from './device-memory.ts';
 import { type DeviceProgram, type Recording, runOnce } from './device-program.ts';
+import { checkFinite } from './finite.ts';
 import type { Network } from './network.ts';
 import type { CallOptions, Phase, ProgressEvent } from './progress.ts';
 
@@ -148,7 +149,10 @@ export class DeviceCall {
     return runOnce(this.memory, label, record, () => this.check());
   }
 
-  /** What a network makes of one tensor: written, run, read. */
+  /**
+   * What a network makes of one tensor: written, run, read.
+   * @throws NumericsError for a result that is not finite
+   */
   async evaluate(
     network: Network<unknown>,
     key: string,
@@ -163,7 +167,9 @@ export class DeviceCall {
     const { x, y } = program.io;
     x.write(input.data);
     program.run();
-    return { data: await y.read(), shape: y.shape };
+    const data = await y.read();
+    checkFinite(data, this.#current?.name ?? key);
+    return { data, shape: y.shape };
   }
 
   /** Ends the last phase and frees the call's tensors. */

@@ -11,19 +11,19 @@ const SHOWN = 8;
  * @param label names the checkpoint in the warning
  * @param warn told the first time
  */
-export function withSpareTensors<M>(
-  make: (weights: Weights) => M,
+export function withSpareTensors<M, Rest extends readonly unknown[]>(
+  make: (weights: Weights, ...rest: Rest) => M,
   label: string,
   warn: (message: string) => void,
-): (weights: Weights) => M {
+): (weights: Weights, ...rest: Rest) => M {
   let told = false;
-  return weights => {
-    const model = make(weights);
+  return (weights, ...rest) => {
+    const model = make(weights, ...rest);
     const spare = weights.allowUnused();
     if (spare.length === 0 || told) return model;
     told = true;
-    const rest = spare.length > SHOWN ? ` and ${spare.length - SHOWN} more` : '';
-    warn(`${label}: the model has no use for ${spare.slice(0, SHOWN).join(', ')}${rest}; ignored`);
+    const others = spare.length > SHOWN ? ` and ${spare.length - SHOWN} more` : '';
+    warn(`${label}: the model has no use for ${spare.slice(0, SHOWN).join(', ')}${others}; ignored`);
     return model;
   };
 }

@@ -7,6 +7,7 @@ import { cacheGather } from '../../tensor/ops/cache.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
 import { DeviceProgram, type Recording } from '../runtime/device-program.ts';
+import { checkFinite } from '../runtime/finite.ts';
 
 /** What a decoder is told of its network. */
 export interface CachedNetwork {
@@ -198,7 +199,9 @@ class TextRun implements StepDecoder {
 
   async prefill(ids: Sequences): Promise<Float32Array> {
     const { logits } = await this.#feed(ids);
-    return logits.read();
+    const values = await logits.read();
+    checkFinite(values, 'decode');
+    return values;
   }
 
   async step(tokens: readonly number[], reorder?: readonly number[]): Promise<Float32Array> {
@@ -211,8 +214,11 @@ class TextRun implements StepDecoder {
   }
 
   async greedyStep(tokens: readonly number[]): Promise<readonly number[]> {
-    const { likeliest } = await this.#feed(tokens.map(id => [id]));
-    return Array.from(await likeliest.read());
+    const { likeliest, logits } = await this.#feed(tokens.map(id => [id]));
+    const found = Array.from(await likeliest.read());
+    // Of a row of NaN the kernel takes id 0, which stands for padding in these vocabularies and is hardly ever the likeliest.
+    if (found.includes(0)) checkFinite(await logits.read(), 'decode');
+    return found;
   }
 
   /** The memory stays with the decoder, for the next texts. */

@@ -3,6 +3,7 @@
  * differences, its threshold. What changes from step to step lies in a small DeviceTensor that the host rewrites.
  */
 import { ShapeError } from '../../core/errors.ts';
+import { firstNonFinite as firstNonFiniteCall, NONE_FOUND } from '../../kernels/first-nonfinite.ts';
 import { guidedNoise as guidedNoiseCall } from '../../kernels/guided-noise.ts';
 import { guidedStep as guidedStepCall } from '../../kernels/guided-step.ts';
 import { historyStore } from '../../kernels/history-store.ts';
@@ -165,6 +166,23 @@ export function maskThreshold(map: Tensor, mask: Tensor, options: ThresholdOptio
     maskThresholdCall({ images: map.dim(0), pixels: map.dim(2) * map.dim(3), ...options }),
   );
   map.graph.effect(node);
+}
+
+/** Shape of the DeviceTensor (uint32) that `firstNonFinite` writes, and what it holds where nothing was found. */
+export const FOUND: { readonly shape: readonly [number]; readonly nothing: number } = {
+  shape: [1],
+  nothing: NONE_FOUND,
+};
+
+/**
+ * Records found = min(found, the step's number) where x holds an infinity or a NaN.
+ * @param x f32
+ * @param step f32, STEP_SHAPE: stepNumber
+ * @param found uint32, FOUND.shape, FOUND.nothing before the first step
+ */
+export function firstNonFinite(x: Tensor, step: Tensor, found: Tensor): void {
+  const node = new EffectNode({ x, step, found }, () => firstNonFiniteCall({ rows: x.rows, pitch: x.pitch }));
+  x.graph.effect(node);
 }
 
 function guidedOf(op: string, prediction: Tensor, images: number): boolean {
