@@ -21,6 +21,7 @@ import {
 import { decodeJpeg } from '../io/jpeg.ts';
 import { type ImageInput, loadImage } from '../io/load-image.ts';
 import { pngPixels, readPng } from '../io/png.ts';
+import { isAddress } from '../io/sources.ts';
 import { reason } from './files.ts';
 
 /**
@@ -37,7 +38,7 @@ export async function readImage(
 ): Promise<RgbImage> {
   checkNames('readImage', options, ['signal']);
   const isName = typeof input === 'string' || input instanceof URL;
-  if (!isName || /^(https?|data|blob):/.test(String(input))) return loadImage(input, options);
+  if (!isName || isAddress(String(input))) return loadImage(input, options);
   return decodeImage(await readPath(input), String(input));
 }
 
@@ -113,7 +114,7 @@ function decodePng(bytes: Uint8Array, path: string | undefined): RgbImage {
 }
 
 async function readPath(input: string | URL): Promise<Uint8Array> {
-  const path = /^file:/.test(String(input)) ? fileURLToPath(input) : String(input);
+  const path = /^file:/i.test(String(input)) ? fileURLToPath(input) : String(input);
   return readFile(path).catch((cause: unknown) => {
     const fix = 'Check the path.';
     throw new InputError({ op: 'readImage', problem: 'no readable file', received: reason(cause), path, fix, cause });

@@ -94,10 +94,20 @@ describe('other kinds are refused by name', () => {
   });
 
   test('messages name key, file and remedy', () => {
-    expect(() => read('lora_unet_x.lokr_w1')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadLoraWeights: the adapter is LoKr (Kronecker products), which is not built: expected LoRA: low-rank products of linear layers and convolutions, got lora_unet_x.lokr_w1 (style.safetensors). Merge it into the checkpoint with the program that it comes from, and open the merged model.]`);
-    expect(() => read('lora_te2_x.lora_down.weight')).toThrowErrorMatchingInlineSnapshot(`[InputError: loadLoraWeights: the adapter was made for Stable Diffusion XL: expected one for Stable Diffusion 1.x or 2.x, got lora_te2_x.lora_down.weight (style.safetensors). An adapter fits only the family of models that it was trained on; look for one of this family.]`);
-    expect(() => read('model.diffusion_model.out.2.weight')).toThrowErrorMatchingInlineSnapshot(`[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got model.diffusion_model.out.2.weight (style.safetensors). This is a whole model, not an adapter: open it as the model itself.]`);
-    expect(() => read('emb_params')).toThrowErrorMatchingInlineSnapshot(`[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got emb_params (style.safetensors). This looks like a textual inversion: load it with loadTextualInversion, or --embedding.]`);
-    expect(() => read()).toThrowErrorMatchingInlineSnapshot(`[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got no tensors (style.safetensors). This looks like a textual inversion: load it with loadTextualInversion, or --embedding.]`);
+    expect(() => read('lora_unet_x.lokr_w1')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadLoraWeights: the adapter is LoKr (Kronecker products), which is not built: expected LoRA: low-rank products of linear layers and convolutions, got lora_unet_x.lokr_w1 (style.safetensors). Merge it into the checkpoint with the program that it comes from, and open the merged model.]`,
+    );
+    expect(() => read('lora_te2_x.lora_down.weight')).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: loadLoraWeights: the adapter was made for Stable Diffusion XL: expected one for Stable Diffusion 1.x or 2.x, got lora_te2_x.lora_down.weight (style.safetensors). An adapter fits only the family of models that it was trained on; look for one of this family.]`,
+    );
+    expect(() => read('model.diffusion_model.out.2.weight')).toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got model.diffusion_model.out.2.weight (style.safetensors). This is a whole model, not an adapter: open it as the model itself.]`,
+    );
+    expect(() => read('emb_params')).toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got emb_params (style.safetensors). This looks like a textual inversion: load it with loadTextualInversion, or --embedding.]`,
+    );
+    expect(() => read()).toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got no tensors (style.safetensors). Name the file that the training script wrote, such as pytorch_lora_weights.safetensors.]`,
+    );
   });
 });
