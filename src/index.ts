@@ -151,6 +151,7 @@ export {
   SD21_CLIP_TEXT,
   SD21_UNET,
   SD21_VAE,
+  type StableDiffusionActivation,
   type Tile,
   type TileSizes,
   type Tiling,
