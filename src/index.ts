@@ -117,8 +117,8 @@ export {
   readerSource,
   readText,
 } from './io/sources.ts';
-export { openTorchZip } from './io/torch-zip.ts';
 export { type UrlOptions, urlFolder, urlSource } from './io/url-source.ts';
+export { openWeightFile } from './io/weight-file.ts';
 // Networks.
 export {
   BLIP_BASE,
