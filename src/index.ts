@@ -10,6 +10,7 @@ export {
   DTypeError,
   type ErrorDetails,
   type ErrorJson,
+  type ErrorPart,
   InputError,
   NumericsError,
   PentimentoError,
@@ -183,7 +184,7 @@ export type {
 } from './pipeline/diffedit/types.ts';
 export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-prompts.ts';
 export type { Generators } from './pipeline/diffusion/generators.ts';
-export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
+export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
 export {
   caption,

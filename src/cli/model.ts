@@ -52,6 +52,7 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       mendQuirks: o.mendQuirks === true,
       modelCpuOffload: o.enableModelCpuOffload === true,
+      loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,
       signal,

@@ -44,7 +44,7 @@ export function checkGuideArgs(args: GuideArgs): SettledRun {
   if (Number.isInteger(numPrompts) && numPrompts > 0) return settingsOf(args);
   const [problem, expected] = ['no number of sentences', 'a whole number of at least 1'];
   const fix = 'The published guide writes 16.';
-  throw new InputError({ op: OP, problem, expected, received: numPrompts, path: 'numPrompts', fix });
+  throw new InputError({ op: OP, problem, expected, value: numPrompts, path: 'numPrompts', fix });
 }
 
 /**
