@@ -150,6 +150,7 @@ export {
   SD21_CLIP_TEXT,
   SD21_UNET,
   SD21_VAE,
+  type StableDiffusionActivation,
   type Tile,
   type TileSizes,
   type Tiling,
