@@ -64,6 +64,7 @@ export type {
   WebGpuLimits,
   WebGpuPowerPreference,
 } from './gpu/webgpu-types.ts';
+export type { AdapterFile } from './io/adapter-file.ts';
 // Pictures, masks, files.
 export { encodeImage, toCanvas } from './io/canvas.ts';
 export { type CheckpointOptions, type CheckpointStem, openCheckpoint } from './io/checkpoint.ts';
@@ -185,8 +186,15 @@ export type {
 } from './pipeline/diffedit/types.ts';
 export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-prompts.ts';
 export type { Generators } from './pipeline/diffusion/generators.ts';
+export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.ts';
+export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
 export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
+export type {
+  EmbeddingInput,
+  EmbeddingSource,
+  TextualInversionOptions,
+} from './pipeline/diffusion/textual-inversion-sources.ts';
 export {
   caption,
   type GeneratePromptsOptions,
@@ -292,7 +300,9 @@ export type { Piece as WeightPiece, Request as WeightRequest } from './tensor/up
 // Tokenizers.
 export {
   BertTokenizer,
+  type ClipMode,
   ClipTokenizer,
+  type ClipTokenizerOptions,
   type DecodeOptions,
   type EncodeOptions,
   type Encoding,

@@ -53,8 +53,9 @@ export async function withPipeline(
     loaded = await loadPipeline(o, progress, outside.signal);
     const result = await work(loaded, progress, seed);
     progress.stop();
-    const { model, device } = loaded;
-    print(outside, o.json === true, { ...result, model, device, dtype: o.dtype, seed });
+    const { model, lora, device } = loaded;
+    const adapters = lora.length > 0 ? { lora } : {};
+    print(outside, o.json === true, { ...result, model, ...adapters, device, dtype: o.dtype, seed });
   } finally {
     progress.stop();
     loaded?.dispose();

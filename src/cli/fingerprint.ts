@@ -1,6 +1,6 @@
 /** What tells models apart without reading all of them. */
-import { createHash } from 'node:crypto';
-import type { FolderSource } from '../core/tensor-source.ts';
+import { createHash, type Hash } from 'node:crypto';
+import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { type CheckpointStem, candidates } from '../io/checkpoint.ts';
 import { otherWeights } from '../io/other-weights.ts';
 import { subfolder } from '../io/sources.ts';
@@ -28,14 +28,18 @@ export async function fingerprintOf(folder: FolderSource, variant: string | unde
   for (const [network, stem] of NETWORKS) {
     hash.update(await folder.text(`${network}/config.json`));
     for (const file of await weightFiles(folder, network, stem, variant)) {
-      const weights = await folder.bytes(file);
-      const end = new Uint8Array(Math.min(weights.byteLength, END));
-      await weights.read(weights.byteLength - end.length, end);
-      await weights.close?.();
-      hash.update(`${weights.byteLength}`).update(end);
+      await addFile(hash, await folder.bytes(file));
     }
   }
   return hash.digest('hex').slice(0, 16);
+}
+
+/** Adds a file's size and its end to a hash, and closes it. */
+export async function addFile(hash: Hash, file: ByteSource): Promise<void> {
+  const end = new Uint8Array(Math.min(file.byteLength, END));
+  await file.read(file.byteLength - end.length, end);
+  await file.close?.();
+  hash.update(`${file.byteLength}`).update(end);
 }
 
 /** The files that hold a network's weights: one, or the shards of an index. */

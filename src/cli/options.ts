@@ -13,6 +13,7 @@ import {
   type OptionGroup,
 } from '../pipeline/diffedit/arguments.ts';
 import type { RunArgs } from '../pipeline/diffedit/types.ts';
+import { type AdapterOptions, addAdapterOptions } from './adapters.ts';
 
 /** Where models come from. */
 export interface HubOptions {
@@ -29,7 +30,7 @@ export interface DeviceOptions {
 }
 
 /** Options of every command that runs a diffusion model. */
-export interface ModelOptions extends HubOptions, DeviceOptions {
+export interface ModelOptions extends HubOptions, DeviceOptions, AdapterOptions {
   readonly model?: string;
   readonly seed?: number | undefined;
   readonly mendQuirks?: boolean;
@@ -77,6 +78,7 @@ export function addModelOptions(command: Command): Command {
       'diffusers folder of Stable Diffusion 1.x or 2.x, or Hub id (default: the embedded orchard model)',
     );
   addHubOptions(command).option('--variant <name>', 'set of weights, such as fp16');
+  addAdapterOptions(command);
   return addDeviceOptions(command)
     .addOption(argumentOption('seed'))
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')

@@ -6,8 +6,8 @@ import { type CheckpointStem, candidates } from './checkpoint-names.ts';
 import { isObject } from './json-keys.ts';
 import { otherWeights } from './other-weights.ts';
 import { openSafetensors } from './safetensors.ts';
-import { openTorchFile } from './weight-file.ts';
 import { parseJsonFile } from './stand-in.ts';
+import { openTorchFile } from './weight-file.ts';
 
 export { type CheckpointStem, candidates };
 

@@ -45,7 +45,7 @@ describe('help', () => {
     ];
     const extras = [
       ...['seed', 'dtype', 'device', 'json', 'size', 'keep-size', 'paste-back', 'mask', 'latents', 'output'],
-      ...['model', 'variant', 'revision', 'cache-dir', 'help'],
+      ...['model', 'variant', 'revision', 'cache-dir', 'lora', 'embedding', 'help'],
     ];
     const memory = ['enable-model-cpu-offload', 'enable-vae-slicing', 'enable-vae-tiling'];
     const named = [...Object.keys(defaults), ...prompts, ...rest, ...extras, ...memory];

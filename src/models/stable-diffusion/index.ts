@@ -14,6 +14,7 @@ export {
   type VaeConfig,
   vaeScaleFactor,
 } from './config.ts';
+export { type LoraModules, textEncoderLoraModules, unetLoraModules } from './lora-modules.ts';
 export { timestepFeatures, UNet2DConditionModel } from './unet.ts';
 export { AutoencoderKL } from './vae.ts';
 export {

@@ -5,19 +5,20 @@ import { type CheckpointOptions, type CheckpointStem, openCheckpoint } from '../
 import { subfolder } from '../../io/sources.ts';
 import {
   AutoencoderKL,
-  ClipTextModel,
+  type ClipTextModel,
   parseClipTextConfig,
   parseUNetConfig,
   parseVaeConfig,
   UNet2DConditionModel,
 } from '../../models/stable-diffusion/index.ts';
 import type { Module } from '../../nn/module.ts';
-import { Weights } from '../../nn/weights.ts';
+import type { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
-import { ClipTokenizer } from '../../tokenizers/index.ts';
-import type { OpenedNetwork } from '../runtime/network.ts';
+import { type ClipMode, ClipTokenizer } from '../../tokenizers/index.ts';
+import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
 import { withSpareTensors } from '../runtime/spare-tensors.ts';
+import { clipTextOf } from './textual-inversion.ts';
 
 const OP = 'DiffEditPipeline.fromPretrained';
 const LAYOUT =
@@ -71,7 +72,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
   const open = async <M extends Module>(
     name: string,
     stem: CheckpointStem,
-    read: (json: unknown, path: string) => (w: Weights) => M,
+    read: (json: unknown, path: string) => (w: Weights, stored: TensorSource) => M,
   ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
     const json = await readJson(folder, path, OP, LAYOUT);
@@ -82,17 +83,13 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
       onWarning: o.warn,
     });
     opened.push(source);
-    const weights = Weights.open(source);
-    const model = make(weights);
-    weights.check();
-    return { name: name.replace('_', ' '), model, weights, source };
+    return openNetwork(name.replace('_', ' '), source, make);
   };
   const opened: TensorSource[] = [];
   try {
-    const textEncoder = await open('text_encoder', 'model', (json, path) => {
-      const config = parseClipTextConfig(json, path);
-      return w => new ClipTextModel(w, config);
-    });
+    const textEncoder = await open('text_encoder', 'model', (json, path) =>
+      clipTextOf(parseClipTextConfig(json, path)),
+    );
     const unet = await open('unet', 'diffusion_pytorch_model', (json, path) => {
       refuseXL(folder, index, json);
       const config = parseUNetConfig(sizeCorrected(json, o.warn), path, o.warn);
@@ -104,7 +101,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
     });
     checkVariant(folder, o, missing, opened.length);
     checkFit(folder, textEncoder.model, unet.model, vae.model);
-    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
+    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer', { mode: tokenizerMode(index) });
     checkTokens(folder, tokenizer, textEncoder.model);
     const networks = { textEncoder, unet, vae };
     return { networks, tokenizer, schedulers: await openSchedulers(folder, index, o) };
@@ -148,6 +145,11 @@ function sizeCorrected(json: unknown, warn: (message: string) => void): unknown 
 }
 
 type Json = Record<string, unknown>;
+
+/** diffusers loads the class that the index names, and the two differ in some ids. */
+function tokenizerMode({ tokenizer }: Json): ClipMode {
+  return Array.isArray(tokenizer) && tokenizer[1] === 'CLIPTokenizerFast' ? 'fast' : 'slow';
+}
 
 /** model_index.json, checked. */
 async function checkIndex(folder: FolderSource, o: OpenOptions): Promise<Json> {

@@ -60,7 +60,8 @@ export function checkGuidePlan({ mask, invert, edit }: SettledRun, pipeline: Dif
 }
 
 function settingsOf(args: GuideArgs): SettledRun {
-  checkCrossAttention(OP, args.crossAttentionKwargs);
+  const adapters = args.loras?.map(({ adapterName }, i) => adapterName ?? `default_${i}`);
+  checkCrossAttention(OP, args.crossAttentionKwargs, adapters);
   const { negativePrompt, negativePromptEmbeds, sourceNegativePromptEmbeds, targetNegativePromptEmbeds } = args;
   const { invertNegativePrompt, invertNegativePromptEmbeds } = args;
   const negatives = [
@@ -68,7 +69,7 @@ function settingsOf(args: GuideArgs): SettledRun {
     ...[invertNegativePromptEmbeds, negativePromptEmbeds],
   ];
   const embeds = standIn(negatives.find(given => given?.shape?.length === 3));
-  const { models: _, gpu, onProgress, ...more } = args;
+  const { models: _, gpu, loras, embeddings, onProgress, ...more } = args;
   const settled = settleRun(OP, { ...more, sourcePromptEmbeds: embeds, targetPromptEmbeds: embeds });
   for (const [prefix, own] of [
     ['', negativePrompt],

@@ -11,14 +11,14 @@ const SHOWN = 8;
  * @param label names the checkpoint in the warning
  * @param warn told the first time
  */
-export function withSpareTensors<M>(
-  make: (weights: Weights) => M,
+export function withSpareTensors<M, Rest extends readonly unknown[]>(
+  make: (weights: Weights, ...rest: Rest) => M,
   label: string,
   warn: (message: string) => void,
-): (weights: Weights) => M {
+): (weights: Weights, ...rest: Rest) => M {
   let told = false;
-  return weights => {
-    const model = make(weights);
+  return (weights, ...more) => {
+    const model = make(weights, ...more);
     const spare = weights.allowUnused();
     if (spare.length === 0 || told) return model;
     told = true;
