@@ -3,14 +3,15 @@
 import { InputError } from '../core/errors.ts';
 import type { BlobLike } from '../core/platform.ts';
 import type { ByteSource, TensorSource } from '../core/tensor-source.ts';
-import { openSafetensors } from './safetensors.ts';
+import { widened } from '../core/widened-source.ts';
+import type { SafetensorsSource } from './safetensors.ts';
 import { blobSource, memorySource } from './sources.ts';
-import { openTorchZip } from './torch-zip.ts';
+import { openWeightFile } from './weight-file.ts';
 
 /** An adapter's file: from `fileSource` or `urlSource`, a Blob or File, or its bytes. */
 export type AdapterFile = ByteSource | BlobLike | ArrayBuffer | Uint8Array;
 
-/** The tensors of an adapter's file, and the strings beside them. */
+/** The tensors of an adapter's file, as `widened` shows them, and the strings beside them. */
 export interface AdapterTensors extends TensorSource {
   /** The strings of a safetensors header; empty for other files. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -22,19 +23,8 @@ export interface AdapterTensors extends TensorSource {
  * @throws InputError for what is no file, WeightsError for one that is damaged or holds no tensors
  */
 export async function openAdapterFile(op: string, file: AdapterFile): Promise<AdapterTensors> {
-  const bytes = adapterBytes(op, file);
-  const head = new Uint8Array(Math.min(9, bytes.byteLength));
-  try {
-    await bytes.read(0, head);
-  } catch (error) {
-    await bytes.close?.();
-    throw error;
-  }
-  // A pickle begins with 0x80, a zip file with PK; a safetensors header, behind its length, with {.
-  const zip = head[0] === 0x50 && head[1] === 0x4b;
-  const pickle = head[0] === 0x80 && head[8] !== 0x7b;
-  if (!zip && !pickle) return openSafetensors(bytes);
-  return { ...(await openTorchZip(bytes)), metadata: {} };
+  const tensors: TensorSource & Partial<SafetensorsSource> = await openWeightFile(adapterBytes(op, file));
+  return { ...widened(tensors), metadata: tensors.metadata ?? {} };
 }
 
 /**

@@ -3,10 +3,10 @@
 import { WeightsError } from '../core/errors.ts';
 import type { StoredDType, TensorSource } from '../core/tensor-source.ts';
 
-const BYTES: Readonly<Record<string, number>> = { F64: 8, F32: 4, F16: 2, BF16: 2 };
+const BYTES: Readonly<Record<string, number>> = { F32: 4, F16: 2, BF16: 2 };
 
 /**
- * Reads elements [from, to) of a tensor of floats.
+ * Reads elements [from, to) of a tensor of a source that `widened` shows.
  * @returns memory of its own, which the caller may change
  * @throws WeightsError for a tensor that is missing or of another type
  */
@@ -34,7 +34,6 @@ export async function readFloatRange(
 
 function floatsOf(buffer: ArrayBuffer, dtype: StoredDType): Float32Array<ArrayBuffer> {
   if (dtype === 'F32') return new Float32Array(buffer);
-  if (dtype === 'F64') return new Float32Array(new Float64Array(buffer));
   const halves = new Uint16Array(buffer);
   const floats = new Float32Array(halves.length);
   if (dtype === 'F16') {

@@ -6,6 +6,7 @@
  */
 
 import { checkRange, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
+import { widened } from '../core/widened-source.ts';
 import { readFloatRange } from './float-range.ts';
 
 /** What one adapter adds to one weight. */
@@ -40,14 +41,15 @@ interface Factors {
 /**
  * The same checkpoint with products added to some of its weights. Those are F32 then, whatever they were: a small change would be
  * lost to the rounding of halves.
- * @param source the checkpoint
+ * @param checkpoint with 64-bit and 8-bit floats as `widened` shows them, scales multiplied in
  * @param products by the weight's key; shapes have been checked
  * @throws WeightsError from `read` for a weight that is not of floats
  */
 export function mergeLora(
-  source: TensorSource,
+  checkpoint: TensorSource,
   products: ReadonlyMap<string, readonly LowRankProduct[]>,
 ): TensorSource {
+  const source = widened(checkpoint);
   const tensors = new Map<string, StoredTensor>(source.tensors);
   for (const name of products.keys()) {
     const stored = source.tensors.get(name);

@@ -65,17 +65,7 @@ describe('--lora', () => {
   });
 
   it('changes what is computed, and its latents are not taken for those of the plain model', async () => {
-    const invert = [
-      'invert',
-      APPLES,
-      '--source',
-      'a bowl of apples',
-      '--num-inference-steps',
-      '2',
-      '--seed',
-      '0',
-      '--json',
-    ];
+    const invert = `invert ${APPLES} --source apples --num-inference-steps 2 --size 64x64 --seed 0 --json`.split(' ');
     const run = async (name: string, ...more: string[]) => {
       const output = join(root, name);
       const { code, stdout, stderr } = await pentimento([...invert, '-o', output, ...more]);
@@ -88,19 +78,14 @@ describe('--lora', () => {
     expect(styled.json.lora).toEqual([`${style}:0.5`]);
     expect(styled.json.settings.model).toBe(`orchard (embedded) with ${style}:0.5`);
     expect(styled.bytes.subarray(-4096).equals(plain.bytes.subarray(-4096))).toBe(false);
-    const edit = [
-      'edit',
-      APPLES,
-      '--source',
-      'a',
-      '--target',
-      'b',
-      '--num-inference-steps',
-      '2',
+    const edit = `edit ${APPLES} --source a --target b --num-inference-steps 2 --size 64x64`.split(' ');
+    const { code, stderr } = await pentimento([
+      ...edit,
       '-o',
       join(root, 'edited.png'),
-    ];
-    const { code, stderr } = await pentimento([...edit, '--latents', join(root, 'styled.safetensors')]);
+      '--latents',
+      join(root, 'styled.safetensors'),
+    ]);
     expect([code, stderr]).toEqual([2, expect.stringContaining('another model made these latents')]);
   });
 });

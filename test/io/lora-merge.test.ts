@@ -84,6 +84,20 @@ describe('a weight with low-rank products', () => {
     await expect(read(merged, 'w', byteLength - 3, 4)).rejects.toThrow(/beyond the end of tensor "w"/);
   });
 
+  test('8-bit weights are multiplied by their scale first', async () => {
+    const source = await open({
+      'a.weight': { dtype: 'F8_E4M3', shape: [2, 2], data: Uint8Array.of(0x38, 0x40, 0xb8, 0x30) }, // 1 2 -1 0.5
+      'a.scale_weight': { dtype: 'F32', shape: [], data: Float32Array.of(10) },
+    });
+    const file = await open({
+      down: { dtype: 'F32', shape: [1, 2], data: Float32Array.of(1, 2) },
+      up: { dtype: 'F32', shape: [2, 1], data: Float32Array.of(3, 4) },
+    });
+    const merged = mergeLora(source, new Map([['a.weight', [{ file, down: 'down', up: 'up', rank: 1, scale: 0.5 }]]]));
+    expect([...merged.tensors.keys()]).toEqual(['a.weight']);
+    expect([...new Float32Array((await read(merged, 'a.weight', 0, 16)).buffer)]).toEqual([11.5, 23, -8, 9]);
+  });
+
   test('others pass as they are, in their order', async () => {
     const { source, merged } = await case_('F16', [4, 4], [1]);
     expect([...merged.tensors.keys()]).toEqual([...source.tensors.keys()]);

@@ -238,7 +238,7 @@ describe('one pipeline', () => {
 });
 
 test('an adapter of the UNet leaves the text encoder on the device; disposing closes the file', async () => {
-  const pipeline = await openPipeline('test/golden/sd1/model');
+  const pipeline = await openPipeline('test/golden/sd1/model', { onWarning: () => undefined });
   const all = pipeline.bytes;
   const source = { ...memorySource(file('original.safetensors')), closed: 0, close: async () => void source.closed++ };
   await expect(pipeline.loadLoraWeights(source)).rejects.toThrow('the adapter does not fit the model');
@@ -257,4 +257,8 @@ test('numbers of the original code, on halves', async () => {
   await expectCase(pipeline, 'original');
   expect(pipeline.getListAdapters()).toEqual({ unet: ['original'], textEncoder: [] });
   pipeline.dispose();
+  const half = await openPipeline('test/golden/sd2/model', { dtype: 'float16', loras: [{ source }] });
+  const { inverted } = await results(half);
+  expect(maxError(inverted.data, golden.floats('original.inverted').data)).toBeLessThanOrEqual(3e-2);
+  half.dispose();
 });

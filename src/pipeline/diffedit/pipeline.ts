@@ -210,7 +210,8 @@ export class DiffEditPipeline extends PretrainedModel {
   /**
    * Loads a LoRA for the UNet, the text encoder or both, and makes it the one adapter that acts, as diffusers does; `setAdapters`
    * lets several act. It is merged while weights are read: the networks that it changes leave the device, and the next call
-   * brings them back as W + scale * alpha / rank * B A, at no cost in any step.
+   * brings them back as W + scale * alpha / rank * B A, at no cost in any step. Weights that it changes are f32 on the device,
+   * unless the pipeline's dtype is float16.
    * @param source its file, in the names of diffusers, PEFT or kohya's scripts, or the folder that it was saved in; closed when the
    * adapter is deleted
    * @returns the adapter's name
