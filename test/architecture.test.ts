@@ -86,6 +86,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'jpeg-js': ['node', 'io'],
   commander: ['cli'],
   'cli-progress': ['cli'],
+  yaml: ['cli'],
 };
 
 interface Source {

@@ -184,6 +184,14 @@ export function subfolder(folder: FolderSource, name: string): FolderSource {
   };
 }
 
+/**
+ * Whether a text is an address that `fetch` takes, not a path. Schemes are written in any case.
+ * @param text such as 'HTTPS://example.org/x.png'
+ */
+export function isAddress(text: string): boolean {
+  return /^(https?|data|blob):/i.test(text);
+}
+
 /** The whole of a small file as UTF-8 text; closes the source. */
 export async function readText(source: ByteSource): Promise<string> {
   try {

@@ -97,18 +97,12 @@ function collect(
   for (const [key, value] of dict) {
     if (typeof key !== 'string' && typeof key !== 'number') continue;
     const name = `${prefix}${key}`;
-    const entries = entriesOf(value) ?? parametersOf(value);
+    const entries = entriesOf(value);
     if (value instanceof PickledTensor || (value instanceof PickledObject && isRebuilt(value))) state.set(name, value);
     else if (entries) inner.push([name, entries]);
   }
   if (state.size > before || depth === MOST_NESTED) return;
   for (const [name, entries] of inner) if (!seen.has(entries)) collect(entries, `${name}.`, depth + 1, state, seen);
-}
-
-/** What a torch.nn.ParameterDict holds: a module, whose state names its parameters. */
-function parametersOf(value: Pickled): Map<Pickled, Pickled> | undefined {
-  if (!(value instanceof PickledObject) || value.name !== 'torch.nn.modules.container.ParameterDict') return undefined;
-  return entriesOf(entriesOf(value.state)?.get('_parameters'));
 }
 
 function isRebuilt({ name }: PickledObject): boolean {

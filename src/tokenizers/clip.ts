@@ -63,6 +63,8 @@ export class ClipTokenizer extends BaseTokenizer {
   protected readonly cleanUpByDefault: boolean;
   private readonly parts: ClipParts;
   private engine: Engine;
+  /** Of the slow class: what every engine shares. */
+  private pieces: SlowClipEngine | undefined;
   private ownTokens: readonly AddedToken[] = [];
   private added: ReadonlySet<string> = new Set();
 
@@ -174,6 +176,7 @@ export class ClipTokenizer extends BaseTokenizer {
   }
 
   private setOwn(tokens: readonly AddedToken[]): void {
+    if (tokens.length === this.ownTokens.length) return; // nothing was added, or nothing taken away
     this.ownTokens = tokens;
     this.engine = this.build();
   }
@@ -185,7 +188,10 @@ export class ClipTokenizer extends BaseTokenizer {
     const added = numberTokens([...special.tokens, ...this.ownTokens], content => ids.get(content), next);
     this.added = new Set(added.map(token => token.content));
     const unknown = special.roles.unk ?? END;
-    if (this.mode === 'slow') return new SlowClipEngine({ vocab, merges, tokens: added, unknown });
+    if (this.mode === 'slow') {
+      this.pieces ??= SlowClipEngine.of(vocab, merges, unknown);
+      return this.pieces.with(added);
+    }
     const json = {
       added_tokens: added,
       normalizer: {

@@ -19,48 +19,63 @@ const MARKS: ReadonlySet<string> = new Set(['<|startoftext|>', '<|endoftext|>'])
 const START = new RegExp(`^${PYTHON_SPACES}`, 'u');
 const END = new RegExp(`${PYTHON_SPACES}$`, 'u');
 
-/** What the engine is made of. */
-export interface SlowClipParts {
-  /** Ids of pieces. */
-  readonly vocab: Readonly<Record<string, number>>;
-  /** Pairs of symbols in the order in which they are joined. */
-  readonly merges: readonly (readonly [string, string])[];
-  /** Special and added tokens. */
-  readonly tokens: readonly NumberedToken[];
+/** What stays the same whatever tokens are added. */
+interface Pieces {
+  readonly bpe: BPE;
+  readonly ids: ReadonlyMap<string, number>;
+  readonly byId: ReadonlyMap<number, string>;
   /** What stands for a piece that the vocabulary lacks. */
   readonly unknown: string;
 }
 
 /** The slow class's own splitting and joining; the face is that of PackageEngine. */
 export class SlowClipEngine {
-  readonly #parts: SlowClipParts;
-  readonly #bpe: BPE;
+  readonly #pieces: Pieces;
   readonly #bytes = new ByteLevelPreTokenizer({ type: 'ByteLevel', add_prefix_space: false, use_regex: false });
   readonly #text = new ByteLevelDecoder({ type: 'ByteLevel' });
   readonly #byContent: ReadonlyMap<string, NumberedToken>;
   readonly #byId: ReadonlyMap<number, NumberedToken>;
-  readonly #pieces: ReadonlyMap<number, string>;
   readonly #splitter: RegExp | undefined;
 
-  /** @param parts contents of a folder's tokenizer */
-  constructor(parts: SlowClipParts) {
-    this.#parts = parts;
-    const { vocab, merges, tokens, unknown } = parts;
-    const pairs = merges.map(([left, right]): [string, string] => [left, right]);
-    const model = { type: 'BPE', vocab: { ...vocab }, merges: pairs, unk_token: unknown, end_of_word_suffix: '</w>' };
-    this.#bpe = new BPE(model as ConstructorParameters<typeof BPE>[0]);
+  private constructor(pieces: Pieces, tokens: readonly NumberedToken[]) {
+    this.#pieces = pieces;
     this.#byContent = new Map(tokens.map(token => [token.content, token]));
     this.#byId = new Map(tokens.map(token => [token.id, token]));
-    this.#pieces = new Map(Object.entries(vocab).map(([piece, id]) => [id, piece]));
     const longestFirst = [...this.#byContent.keys()].sort((a, b) => b.length - a.length);
     const any = longestFirst.map(content => content.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')).join('|');
     this.#splitter = any === '' ? undefined : new RegExp(`(${any})`, 'u');
   }
 
+  /**
+   * An engine without tokens of its own.
+   * @param vocab ids of pieces
+   * @param merges pairs of symbols in the order in which they are joined
+   * @param unknown what stands for a piece that the vocabulary lacks
+   */
+  static of(
+    vocab: Readonly<Record<string, number>>,
+    merges: readonly (readonly [string, string])[],
+    unknown: string,
+  ): SlowClipEngine {
+    const entries = Object.entries(vocab);
+    const pairs = merges.map(([left, right]): [string, string] => [left, right]);
+    const model = { type: 'BPE', vocab: { ...vocab }, merges: pairs, unk_token: unknown, end_of_word_suffix: '</w>' };
+    const bpe = new BPE(model as ConstructorParameters<typeof BPE>[0]);
+    return new SlowClipEngine(
+      { bpe, ids: new Map(entries), byId: new Map(entries.map(([piece, id]) => [id, piece])), unknown },
+      [],
+    );
+  }
+
+  /** The same pieces with these special and added tokens. */
+  with(tokens: readonly NumberedToken[]): SlowClipEngine {
+    return new SlowClipEngine(this.#pieces, tokens);
+  }
+
   /** Ids of a text, without marks. */
   textIds(text: string, splitSpecialTokens: boolean): number[] {
     const tokens = splitSpecialTokens ? this.#piecesOf(text) : this.tokens(text);
-    const unknown = this.tokenId(this.#parts.unknown) ?? 0;
+    const unknown = this.tokenId(this.#pieces.unknown) ?? 0;
     return tokens.map(token => this.tokenId(token) ?? unknown);
   }
 
@@ -84,7 +99,7 @@ export class SlowClipEngine {
     for (const id of ids) {
       const token = this.#byId.get(id);
       if (token?.special && skipSpecialTokens) continue;
-      const piece = token?.content ?? this.#pieces.get(id);
+      const piece = token?.content ?? this.#pieces.byId.get(id);
       if (token && !token.special) {
         end(false);
         texts.push(token.content);
@@ -96,8 +111,7 @@ export class SlowClipEngine {
 
   /** Id of one token as the vocabulary spells it; undefined where there is none. */
   tokenId(token: string): number | undefined {
-    const { vocab } = this.#parts;
-    return this.#byContent.get(token)?.id ?? (Object.hasOwn(vocab, token) ? vocab[token] : undefined);
+    return this.#byContent.get(token)?.id ?? this.#pieces.ids.get(token);
   }
 
   /** Stretches of text, and the tokens among them with what their settings do to their neighbours. */
@@ -124,7 +138,7 @@ export class SlowClipEngine {
 
   #piecesOf(text: string): string[] {
     const pieces = clipWords(text).join(' ').match(PIECES) ?? [];
-    return pieces.flatMap(piece => (MARKS.has(piece) ? [piece] : this.#bpe.bpe(this.#bytesOf(piece))));
+    return pieces.flatMap(piece => (MARKS.has(piece) ? [piece] : this.#pieces.bpe.bpe(this.#bytesOf(piece))));
   }
 
   #bytesOf(piece: string): string {

@@ -8,9 +8,15 @@ const STORAGES: Readonly<Record<string, readonly [name: string, bytes: number]>>
   F16: ['HalfStorage', 2],
 };
 
-/** A safetensors file of float32 or float16 tensors as torch.save would write it, checksums left out. */
-export async function asTorchFile(safetensors: Uint8Array): Promise<Uint8Array> {
-  const { pickle, storages } = await pickled(safetensors);
+/**
+ * A safetensors file of float32 or float16 tensors as torch.save would write it, checksums left out.
+ * @param options nested: the key of an outer dict under which the tensors stand, beside a counter
+ */
+export async function asTorchFile(
+  safetensors: Uint8Array,
+  { nested }: { readonly nested?: string } = {},
+): Promise<Uint8Array> {
+  const { pickle, storages } = await pickled(safetensors, nested);
   return zip([
     ['model/data.pkl', pickle],
     ['model/byteorder', text('little')],
@@ -33,10 +39,11 @@ export async function asOldTorchFile(safetensors: Uint8Array): Promise<Uint8Arra
 }
 
 /** The pickle of a state dict, and what its storages hold. */
-async function pickled(safetensors: Uint8Array) {
+async function pickled(safetensors: Uint8Array, nested?: string) {
   const source = await openSafetensors(memorySource(safetensors, 'twin'));
   const storages: { readonly bytes: Uint8Array; readonly count: number }[] = [];
-  const pickle: Uint8Array[] = [Uint8Array.of(...START, ...dict)];
+  const outer = nested === undefined ? [] : [...dict, ...string('global_step'), ...integer(5), ...string(nested)];
+  const pickle: Uint8Array[] = [Uint8Array.of(...START, ...outer, ...dict)];
   for (const [i, { name, dtype, shape, byteLength }] of [...source.tensors.values()].entries()) {
     const [kind, size] = STORAGES[dtype] ?? [];
     if (kind === undefined || size === undefined) throw new Error(`${name} is ${dtype}`);
@@ -52,7 +59,7 @@ async function pickled(safetensors: Uint8Array) {
       Uint8Array.of(FALSE, ...global('collections', 'OrderedDict'), ...[EMPTY, REDUCE], ...tuple, REDUCE),
     );
   }
-  pickle.push(Uint8Array.of(ITEMS, STOP));
+  pickle.push(Uint8Array.of(ITEMS, ...(nested === undefined ? [] : [ITEMS]), STOP));
   return { pickle: join(pickle), storages };
 }
 
