@@ -125,10 +125,14 @@ describe('a refusal says what to do', () => {
       );
     try {
       vi.stubGlobal('fetch', failed('SELF_SIGNED_CERT_IN_CHAIN'));
-      expect(await messageOf()).toMatchInlineSnapshot(`"fetchModel: HUB cannot be reached: got is SELF_SIGNED_CERT_IN_CHAIN (someone/small at main). Set NODE_EXTRA_CA_CERTS to the certificate of the proxy between, or download the folder yourself and name it."`);
+      expect(await messageOf()).toMatchInlineSnapshot(
+        `"fetchModel: HUB cannot be reached: got is SELF_SIGNED_CERT_IN_CHAIN (someone/small at main). Set NODE_EXTRA_CA_CERTS to the certificate of the proxy between, or download the folder yourself and name it."`,
+      );
       vi.stubGlobal('fetch', failed('ENOTFOUND'));
       vi.stubEnv('HTTPS_PROXY', 'http://proxy.example:8080');
-      expect(await messageOf()).toMatchInlineSnapshot(`"fetchModel: HUB cannot be reached: got is ENOTFOUND (someone/small at main). HTTPS_PROXY is set, which Node heeds from version 24 on with NODE_USE_ENV_PROXY=1: set that too, or download the folder yourself and name it."`);
+      expect(await messageOf()).toMatchInlineSnapshot(
+        `"fetchModel: HUB cannot be reached: got is ENOTFOUND (someone/small at main). HTTPS_PROXY is set, which Node heeds from version 24 on with NODE_USE_ENV_PROXY=1: set that too, or download the folder yourself and name it."`,
+      );
     } finally {
       vi.unstubAllGlobals();
     }

@@ -19,6 +19,8 @@ export const gitSha1 = (text: string | Buffer): string =>
 export const PIPELINE: Readonly<Record<string, string>> = {
   'model_index.json': '{"_class_name": "StableDiffusionPipeline"}',
   'README.md': 'words',
+  'pipeline.py': 'print(1)',
+  'unet/my_unet.py': 'print(1)',
   'scheduler/scheduler_config.json': '{}',
   'inverse_scheduler/scheduler_config.json': '{}',
   'tokenizer/vocab.json': '{"a": 0}',
