@@ -65,7 +65,7 @@ test('other model families are refused by name', async () => {
     `[InputError: DiffEditPipeline.fromPretrained: unsupported text_encoder_2: expected one text encoder, got two (sd1/model_index.json). Stable Diffusion XL and later are not built; use a 1.x or 2.x folder.]`,
   );
   await expect(index({ scheduler: [null, null] })).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[InputError: DiffEditPipeline.fromPretrained: the folder lists no scheduler: expected a class, got [null,null] (sd1/model_index.json). Pass one: scheduler: DDIMScheduler.fromConfig(config).]`,
+    `[InputError: DiffEditPipeline.fromPretrained: the folder lists no scheduler: expected a class, got [null,null] (sd1/model_index.json). Correct the file, or pass one: scheduler: DDIMScheduler.fromConfig(config).]`,
   );
   await expect(index({ vae: null })).rejects.toThrowErrorMatchingInlineSnapshot(
     `[InputError: DiffEditPipeline.fromPretrained: unsupported vae: expected AutoencoderKL, got null (sd1/model_index.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`,

@@ -215,7 +215,9 @@ export function parseUNetConfig(
   const guided = c.countOrNull('time_cond_proj_dim') !== null;
   c.finish(OTHER_UNETS, onWarning);
   if (guided)
-    onWarning(`${path}: time_cond_proj_dim is for an embedding of the guidance scale, which diffusers leaves out too.`);
+    onWarning(
+      `${path}: time_cond_proj_dim asks for an embedding of the guidance scale; there is none, as in diffusers.`,
+    );
   return config;
 }
 
@@ -236,8 +238,9 @@ function refuseOtherUNets(c: ConfigReader): void {
     c.only(name, null);
   }
   for (const name of ['encoder_hid_dim', 'encoder_hid_dim_type']) c.only(name, null);
-  // diffusers refuses it too: it would mean the heads' number, which attention_head_dim means already.
-  c.only('num_attention_heads', null);
+  // As in diffusers, where attention_head_dim has held the number of heads since the first files.
+  const heads = c.raw('num_attention_heads');
+  if (heads != null) c.refuse('num_attention_heads', heads, 'null, for attention_head_dim holds the number of heads');
   for (const name of ['time_embedding_act_fn', 'timestep_post_act']) c.only(name, null);
   // Linear and 1x1 convolution hold the same numbers, scores are f32 always, the rest belongs to what is refused above.
   c.without('use_linear_projection', 'upcast_attention', 'dropout', 'addition_embed_type_num_heads');

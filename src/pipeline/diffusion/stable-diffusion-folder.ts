@@ -179,7 +179,7 @@ async function checkIndex(folder: FolderSource, o: OpenOptions): Promise<Json> {
       expected: 'a class',
       received: JSON.stringify(index['scheduler']),
       path: `${folder.label}/model_index.json`,
-      fix: 'Pass one: scheduler: DDIMScheduler.fromConfig(config).',
+      fix: 'Correct the file, or pass one: scheduler: DDIMScheduler.fromConfig(config).',
     });
   }
   if (isListed(index, 'safety_checker')) {

@@ -22,8 +22,8 @@ export function withSpareTensors<M, Rest extends readonly unknown[]>(
     const spare = weights.allowUnused();
     if (spare.length === 0 || told) return model;
     told = true;
-    const rest = spare.length > SHOWN ? ` and ${spare.length - SHOWN} more` : '';
-    warn(`${label}: the model has no use for ${spare.slice(0, SHOWN).join(', ')}${rest}; ignored`);
+    const others = spare.length > SHOWN ? ` and ${spare.length - SHOWN} more` : '';
+    warn(`${label}: the model has no use for ${spare.slice(0, SHOWN).join(', ')}${others}; ignored`);
     return model;
   };
 }

@@ -148,7 +148,7 @@ test('takes numbers for each level and turns the way up around', () => {
 test('the number of heads stands in attention_head_dim; num_attention_heads is refused, as in diffusers', () => {
   expect(unet({ attention_head_dim: 4 })().levels[0]?.heads).toBe(4);
   expect(unet({ attention_head_dim: 4, num_attention_heads: 2 })).toThrowErrorMatchingInlineSnapshot(
-    `[InputError: UNetConfig: unsupported num_attention_heads: expected null, got 2 (unet/config.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`,
+    `[InputError: UNetConfig: unsupported num_attention_heads: expected null, for attention_head_dim holds the number of heads, got 2 (unet/config.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`,
   );
 });
 
@@ -182,7 +182,7 @@ test('fields that nobody knows are named once and ignored, those of other networ
     [
       "unet/config.json: unknown fields decay, power; they are ignored.",
       "vae/config.json: unknown field a_later_addition; it is ignored.",
-      "unet/config.json: time_cond_proj_dim is for an embedding of the guidance scale, which diffusers leaves out too.",
+      "unet/config.json: time_cond_proj_dim asks for an embedding of the guidance scale; there is none, as in diffusers.",
     ]
   `);
   const told = console.warn;
