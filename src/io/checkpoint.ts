@@ -4,7 +4,7 @@ import { checkNames, namesOf } from '../core/known-names.ts';
 import type { FolderSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { isObject } from './json-keys.ts';
 import { openSafetensors } from './safetensors.ts';
-import { openTorchFile } from './weight-file.ts';
+import { openWeightFile } from './weight-file.ts';
 
 /** Name of the weight files without extension: diffusers' models and transformers' models. */
 export type CheckpointStem = 'diffusion_pytorch_model' | 'model';
@@ -81,7 +81,7 @@ async function firstPresent(folder: FolderSource, names: readonly string[]): Pro
 
 async function openFile(folder: FolderSource, name: string): Promise<TensorSource> {
   const bytes = await folder.bytes(name);
-  return name.endsWith('.bin') ? openTorchFile(bytes) : openSafetensors(bytes);
+  return name.endsWith('.bin') ? openWeightFile(bytes) : openSafetensors(bytes);
 }
 
 async function openShards(folder: FolderSource, index: string, options: CheckpointOptions): Promise<TensorSource> {

@@ -144,7 +144,9 @@ describe('openSafetensors', () => {
       `[WeightsError: safetensors: __metadata__ "k" is not a string: got 1 (x.safetensors). Download or save the file again.]`,
     );
     const half = '{"__metadata__":{"k":"\\ud83c"}}';
-    await expect(open(file(half))).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: safetensors: a text with half a character: got the escape of one surrogate (x.safetensors). Download or save the file again.]`);
+    await expect(open(file(half))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: a text with half a character: got the escape of one surrogate (x.safetensors). Download or save the file again.]`,
+    );
     await expect(open(file(half.replace('"k"', '"\\udf4e"')))).rejects.toThrow(/half a character/);
     expect((await open(file(half.replace('ud83c', 'ud83c\\udf4e')))).metadata).toEqual({ k: '\u{1f34e}' });
     await expect(open(file({ __metadata__: 'x' }))).rejects.toThrowErrorMatchingInlineSnapshot(
