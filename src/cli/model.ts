@@ -57,6 +57,7 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       mendQuirks: o.mendQuirks === true,
       ...{ loras, embeddings },
       modelCpuOffload: o.enableModelCpuOffload === true,
+      loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,
       signal,

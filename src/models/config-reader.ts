@@ -26,7 +26,7 @@ export class ConfigReader {
     this.path = path;
     this.fix = fix;
     if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-      throw new InputError({ op, problem: 'not a config', expected: 'a JSON object', received: json, path });
+      throw new InputError({ op, problem: 'not a config', expected: 'a JSON object', value: json, path });
     }
     this.json = json as Record<string, unknown>;
   }

@@ -6,6 +6,7 @@ import { constants, inflateSync } from 'node:zlib';
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { InputError } from '../core/errors.ts';
+import { checkUint8 } from '../core/kinds.ts';
 import { checkNames } from '../core/known-names.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import {
@@ -77,6 +78,7 @@ export async function saveImage(path: string, image: RgbImage | GreyImage, quali
  * @throws InputError for other kinds, each by name, and for damaged files
  */
 export function decodeImage(bytes: Uint8Array, path?: string): RgbImage {
+  checkUint8('decodeImage', bytes);
   const kind = sniffImage(bytes);
   if (kind === 'PNG') return decodePng(bytes, path);
   if (kind === 'JPEG') return decodeJpeg(bytes, path);
@@ -113,7 +115,7 @@ function decodePng(bytes: Uint8Array, path: string | undefined): RgbImage {
 }
 
 async function readPath(input: string | URL): Promise<Uint8Array> {
-  const path = /^file:/.test(String(input)) ? fileURLToPath(input) : String(input);
+  const path = /^file:/i.test(String(input)) ? fileURLToPath(input) : String(input);
   return readFile(path).catch((cause: unknown) => {
     const fix = 'Check the path.';
     throw new InputError({ op: 'readImage', problem: 'no readable file', received: reason(cause), path, fix, cause });

@@ -136,5 +136,5 @@ export class ClipTextModel extends Module {
 function inRange(problem: string, received: number, least: number, most: number, fix: string): void {
   if (Number.isInteger(received) && received >= least && received <= most) return;
   const expected = `a whole number from ${least} to ${most}`;
-  throw new InputError({ op: 'clipText', problem: `${problem} out of range`, expected, received, fix });
+  throw new InputError({ op: 'clipText', problem: `${problem} out of range`, expected, value: received, fix });
 }

@@ -150,7 +150,7 @@ describe('the whole guide', () => {
       `"InputError: runGuide: strength out of range: expected a number from 0 to 1, got -1 (maskEncodeStrength)"`,
     );
     expect(await refused({ invertGuidanceScale: 'a' as never })).toMatchInlineSnapshot(
-      `"InputError: runGuide: not a number in range: expected a finite number, got a (invertGuidanceScale)"`,
+      `"InputError: runGuide: not a number in range: expected a finite number, got "a" (invertGuidanceScale)"`,
     );
     expect(await refused({ negativePrompt: ['a', 'b'] })).toMatchInlineSnapshot(
       `"InputError: runGuide: prompt and negativePrompt differ in number: expected 1, got 2 (negativePrompt)"`,

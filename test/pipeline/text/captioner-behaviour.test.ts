@@ -220,7 +220,7 @@ test('warns of 8 heads, and refuses folders that are no captioner', async () => 
   await expect(
     BlipForConditionalGeneration.fromPretrained(base, { gpu, dtype: 'int8' as never }),
   ).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[InputError: BlipForConditionalGeneration.fromPretrained: unknown dtype: expected float32 or float16, got int8 (dtype)]`,
+    `[InputError: BlipForConditionalGeneration.fromPretrained: unknown dtype: expected float32 or float16, got "int8" (dtype)]`,
   );
   await expect(BlipForConditionalGeneration.fromPretrained(base, { gpu, variant: 'fp16' })).rejects.toThrow(
     'variant "fp16"',
