@@ -10,6 +10,7 @@ import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
+import { checkGuideSettings } from '../pipeline/guide/guide-checks.ts';
 import { type AdapterOptions, addAdapterOptions, describeLoras, openEmbeddings, openLoras } from './adapters.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';
@@ -105,6 +106,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   for (const file of outputs) checkOutput(file, ['.html', '.png']);
   checkInputsKept(outputs, inputsOf(image, o));
   const picture = await readImage(image, { signal: outside.signal });
+  checkGuideSettings({ ...argumentsIn('run', o), image: picture, onProgress: undefined });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   let close: FoundModel['close'];

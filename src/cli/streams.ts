@@ -11,7 +11,7 @@ export interface StreamFailure {
 }
 
 /** The code of a program whose reader has gone: what a shell says of those that SIGPIPE ends. */
-export const READER_GONE = 141;
+const READER_GONE = 141;
 
 /**
  * Listens to streams from now on, so that a failed write ends no process by itself.

@@ -48,6 +48,11 @@ describe('weights stay in their files', () => {
       () => ['invert', APPLES, '--source', 'a', '-o', at('l.safetensors'), '--num-inference-steps', '1001'],
       'got 1001 (--num-inference-steps)',
     ],
+    [
+      'a strength of the guide, before its models are looked for',
+      () => guide('--inpaint-strength', '0.01', '--t5', 'nowhere'),
+      '--inpaint-strength 0.01 leave no step',
+    ],
     ['of the guide', () => guide('--num-inference-steps', '1001'), 'got 1001'],
     ['of the guide with all models held', () => guide('--num-inference-steps', '1001', '--no-offload'), 'got 1001'],
     ['a strength that leaves no step', () => edit('--inpaint-strength', '0.01'), 'leave no step'],
