@@ -99,7 +99,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   let gpu: Gpu | undefined;
   try {
     const { folders, names } = await openFolders(o, progress, outside.signal);
-    const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o)];
+    const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o, outside.signal)];
     gpu = await openDevice(o.device);
     const start = performance.now();
     const result = await runGuide({
