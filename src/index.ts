@@ -151,6 +151,7 @@ export {
   SD21_CLIP_TEXT,
   SD21_UNET,
   SD21_VAE,
+  type StableDiffusionActivation,
   type Tile,
   type TileSizes,
   type Tiling,
@@ -167,7 +168,7 @@ export type { KeyValueCache, KeyValues } from './nn/attention.ts';
 export { LoadedWeights, type LoadOptions } from './nn/load.ts';
 export { type Part as WeightPart, Weights } from './nn/weights.ts';
 // Pipelines.
-export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
+export { DiffEditPipeline, type FromSingleFileOptions, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
 export type {
   AsPictures,
   CommonArgs,
@@ -189,6 +190,8 @@ export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.
 export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
 export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
+export { openSingleFile } from './pipeline/diffusion/single-file.ts';
+export type { SingleFile, SingleFileOptions, SingleFileSource } from './pipeline/diffusion/single-file-options.ts';
 export type {
   EmbeddingInput,
   EmbeddingSource,

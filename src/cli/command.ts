@@ -11,6 +11,8 @@ import { inCommandWords } from './words.ts';
 export interface Outside {
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
+  /** Where a person answers; the process's own where absent. */
+  readonly stdin?: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   readonly signal: AbortSignal;
 }
 

@@ -16,18 +16,20 @@ import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';
 import { rounded, shareOf } from './edit.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
-import { adapterName, EMBEDDED_KNOWS, findModel } from './model.ts';
+import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel } from './model.ts';
 import {
   type ArgumentOptions,
   addArguments,
   addDeviceOptions,
   addHubOptions,
+  addSingleFileOptions,
   addSizeOptions,
   argumentOption,
   type DeviceOptions,
   type HubOptions,
   integer,
   parseSeed,
+  type SingleFileOptionsTyped,
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
@@ -35,7 +37,13 @@ import { workingSize } from './pictures.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
-interface Options extends DeviceOptions, HubOptions, AdapterOptions, SizeOptions, ArgumentOptions {
+interface Options
+  extends DeviceOptions,
+    HubOptions,
+    SingleFileOptionsTyped,
+    AdapterOptions,
+    SizeOptions,
+    ArgumentOptions {
   readonly output: string;
   readonly from: string;
   readonly to: string;
@@ -71,10 +79,14 @@ export function guideCommand(outside: Outside): Command {
   addSizeOptions(command);
   command
     .optionsGroup('Models and device:')
-    .option('--model <dir or id>', 'diffusers folder of Stable Diffusion, or Hub id (default: the embedded one)')
+    .option(
+      '--model <dir, file or id>',
+      'diffusers folder of Stable Diffusion, .safetensors or .ckpt file, or Hub id (default: the embedded one)',
+    )
     .option('--t5 <dir or id>', 'folder of Flan-T5, or Hub id (default: the embedded one)')
     .option('--blip <dir or id>', 'folder of a BLIP captioner, or Hub id (default: the embedded one)');
   addHubOptions(command).option('--variant <name>', 'set of weights of the diffusion model, such as fp16');
+  addSingleFileOptions(command);
   addAdapterOptions(command);
   addDeviceOptions(command)
     .option(
@@ -97,8 +109,10 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   checkGuideSettings({ ...argumentsIn('run', o), image: picture, onProgress: undefined });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
+  let close: FoundModel['close'];
   try {
-    const { folders, names } = await openFolders(o, progress, outside.signal);
+    const { folders, names, ...opened } = await openFolders(o, progress, outside.signal);
+    close = opened.close;
     const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o, outside.signal)];
     gpu = await openDevice(o.device);
     const start = performance.now();
@@ -129,18 +143,26 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   } finally {
     progress.stop();
     gpu?.dispose();
+    await close?.();
   }
 }
 
 async function openFolders(o: Options, progress: Progress, signal: AbortSignal) {
   const diffusion = await findModel('stable-diffusion', o.model, o, progress, signal);
   const hub = o.cacheDir === undefined ? {} : { cacheDir: o.cacheDir };
-  const t5 = await findModel('t5', o.t5, hub, progress, signal);
-  const blip = await findModel('blip', o.blip, hub, progress, signal);
-  return {
-    folders: { diffusion: diffusion.folder, t5: t5.folder, blip: blip.folder },
-    names: { model: diffusion.model, t5: t5.model, blip: blip.model },
-  };
+  const { close } = diffusion;
+  try {
+    const t5 = await findModel('t5', o.t5, hub, progress, signal);
+    const blip = await findModel('blip', o.blip, hub, progress, signal);
+    return {
+      folders: { diffusion: diffusion.folder, t5: t5.folder, blip: blip.folder },
+      names: { model: diffusion.model, t5: t5.model, blip: blip.model },
+      close,
+    };
+  } catch (error) {
+    await close?.();
+    throw error;
+  }
 }
 
 /** Writes pictures and report; returns their paths. */

@@ -114,34 +114,52 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, WritableTensor> | Readonly<Record<string, WritableTensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const order = [...DTYPE_BITS.keys()];
-  const rank = (t: WritableTensor): number => order.indexOf(t.dtype);
   const entries: [string, WritableTensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   checkMetadata(metadata);
   for (const [name, t] of entries) checkWritable(name, t);
-  entries.sort(([a, ta], [b, tb]) => rank(tb) - rank(ta) || compareCodePoints(a, b));
-  const fields: string[] = [];
-  if (Object.keys(metadata).length > 0) fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
-  let end = 0;
-  for (const [name, { dtype, shape, data }] of entries) {
-    const entry = { dtype, shape, data_offsets: [end, end + data.byteLength] };
-    fields.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
-    end += data.byteLength;
-  }
-  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
-  const headerBytes = Math.ceil(json.length / 8) * 8;
-  if (headerBytes > MAX_HEADER_BYTES) {
-    throw refuse('the header is too long', 'metadata', `at most ${MAX_HEADER_BYTES} bytes`, headerBytes);
-  }
-  const out = new Uint8Array(8 + headerBytes + end);
-  new DataView(out.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  out.fill(0x20, 8, 8 + headerBytes).set(json, 8);
-  let at = 8 + headerBytes;
-  for (const [, { data }] of entries) {
+  const { header, order } = encodeHeader(entries, t => t.data.byteLength, metadata);
+  const out = new Uint8Array(order.reduce((sum, [, t]) => sum + t.data.byteLength, header.length));
+  out.set(header);
+  let at = header.length;
+  for (const [, { data }] of order) {
     out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
     at += data.byteLength;
   }
   return out;
+}
+
+/**
+ * Length and header of a file, and the order in which its tensors follow.
+ * @param entries by name
+ * @param bytesOf bytes of a tensor
+ * @param metadata strings beside them
+ */
+export function encodeHeader<T extends { readonly dtype: StoredDType; readonly shape: readonly number[] }>(
+  entries: readonly (readonly [string, T])[],
+  bytesOf: (tensor: T) => number,
+  metadata: Readonly<Record<string, string>>,
+): { header: Uint8Array; order: readonly (readonly [string, T])[] } {
+  const ranks = [...DTYPE_BITS.keys()];
+  const rank = (t: T): number => ranks.indexOf(t.dtype);
+  const order = [...entries].sort(([a, ta], [b, tb]) => rank(tb) - rank(ta) || compareCodePoints(a, b));
+  const fields: string[] = [];
+  if (Object.keys(metadata).length > 0) fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
+  let end = 0;
+  for (const [name, tensor] of order) {
+    const begin = end;
+    end += bytesOf(tensor);
+    const entry = { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end] };
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
+  }
+  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
+  const padded = Math.ceil(json.length / 8) * 8;
+  if (padded > MAX_HEADER_BYTES) {
+    throw refuse('the header is too long', 'metadata', `at most ${MAX_HEADER_BYTES} bytes`, padded);
+  }
+  const header = new Uint8Array(8 + padded);
+  new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
+  header.fill(0x20, 8).set(json, 8);
+  return { header, order };
 }
 
 /** With those of a tensor that was read, so that it can be written back: `{ ...stored, data }`. */

@@ -44,6 +44,8 @@ describe.each(FILES)('%s', (name, token, shape) => {
 it('a file too large for an embedding is refused unread', async () => {
   let reads = 0;
   const bytes = { label: 'model.safetensors', byteLength: 4e9, read: async () => void reads++, close: async () => {} };
-  await expect(readTextualInversion(bytes)).rejects.toThrowErrorMatchingInlineSnapshot(`[WeightsError: loadTextualInversion: the file is too large for an embedding: expected at most 64 MiB, got 4000000000 bytes (model.safetensors). Name a file of textual inversion: diffusers' learned_embeds, or one of the AUTOMATIC1111 web UI.]`);
+  await expect(readTextualInversion(bytes)).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[WeightsError: loadTextualInversion: the file is too large for an embedding: expected at most 64 MiB, got 4000000000 bytes (model.safetensors). Name a file of textual inversion: diffusers' learned_embeds, or one of the AUTOMATIC1111 web UI.]`,
+  );
   expect(reads).toBe(0);
 });

@@ -9,7 +9,6 @@ import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
-import { Adapters } from '../diffusion/adapters.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
 import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { LoraAdapters, LoraOptions } from '../diffusion/lora-adapters.ts';
@@ -17,11 +16,8 @@ import type { LoraSource } from '../diffusion/lora-file.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
-import {
-  openStableDiffusionFolder,
-  type StableDiffusionFolder,
-  type StableDiffusionNetworks,
-} from '../diffusion/stable-diffusion-folder.ts';
+import type { SingleFileSource } from '../diffusion/single-file-options.ts';
+import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
 import type { TextualInversions } from '../diffusion/textual-inversion.ts';
 import {
   type EmbeddingSource,
@@ -29,11 +25,12 @@ import {
   type TextualInversionOptions,
 } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
-import { DeviceModel, warner } from '../runtime/device-model.ts';
+import { type DeviceModel, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
+import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
-import { OWN_OPTIONS, type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
+import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
 import type { Request } from './request.ts';
 import { type PhaseResults, runPhases } from './run-phases.ts';
 import { runRequest } from './run-request.ts';
@@ -52,7 +49,7 @@ import type {
   RunOutput,
 } from './types.ts';
 
-export type { PretrainedOptions } from './pretrained-options.ts';
+export type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
 
 const LORA_OPTIONS = [...namesOf<LoraOptions>({ adapterName: 1, scale: 1 }), ...CALL_OPTIONS];
 
@@ -76,13 +73,10 @@ export class DiffEditPipeline extends PretrainedModel {
   readonly #inversions: TextualInversions;
   readonly #home: RequestHome;
 
-  private constructor(
-    device: DeviceModel<StableDiffusionNetworks>,
-    { tokenizer, schedulers }: StableDiffusionFolder,
-    { loras, inversions }: Adapters,
-    options: PretrainedOptions,
-  ) {
+  private constructor({ device, folder, adapters }: OpenedModel, options: PretrainedOptions) {
     super(device);
+    const { tokenizer, schedulers } = folder;
+    const { loras, inversions } = adapters;
     this.#device = device;
     this.#loras = loras;
     this.#inversions = inversions;
@@ -98,33 +92,26 @@ export class DiffEditPipeline extends PretrainedModel {
   /**
    * Reads a model folder in diffusers' layout and, unless offloading is asked for, brings its weights to the device.
    * @param source a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
-   * @throws InputError for a folder that is no Stable Diffusion 1.x or 2.x; WeightsError listing every missing, unused and
-   * misshapen tensor, also of `loras` and `embeddings`; DeviceError without a device or memory; the signal's reason
+   * @throws InputError for a folder that is no Stable Diffusion 1.x or 2.x; WeightsError listing every missing and misshapen
+   * tensor, also of `loras` and `embeddings`; DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
-    const op = 'DiffEditPipeline.fromPretrained';
-    const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions: OWN_OPTIONS };
-    let adapters: Adapters | undefined;
-    try {
-      const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
-        names,
-        options,
-        async () => {
-          refuseSafetyChecker(op, options);
-          const { variant, scheduler, inverseScheduler } = options;
-          return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
-        },
-        async (networks, { tokenizer }) => {
-          adapters = new Adapters(networks, tokenizer, warner(options));
-          await adapters.loadAll(op, options);
-        },
-      );
-      const own = adapters ?? new Adapters(device.networks, opened.tokenizer, warner(options));
-      return new DiffEditPipeline(device, opened, own, options);
-    } catch (error) {
-      adapters?.close();
-      throw error;
-    }
+    return new DiffEditPipeline(await openFolder(source, options), options);
+  }
+
+  /**
+   * Reads a checkpoint of Stable Diffusion 1.x or 2.x that is one file (.safetensors or .ckpt in LDM's names) and, unless offloading is
+   * asked for, brings its weights to the device, straight from the file.
+   * @param source a File or Blob, an address, bytes, or a ByteSource such as `await fileSource(path)` of pentimento/node; closed by `dispose`
+   * @param options with `tokenizer`, the folder of CLIP's vocabulary, which no such file holds
+   * @throws InputError for another kind of file, named, or without a vocabulary; else as fromPretrained
+   * @see diffusers FromSingleFileMixin.from_single_file
+   */
+  static async fromSingleFile(
+    source: SingleFileSource,
+    options: FromSingleFileOptions = {},
+  ): Promise<DiffEditPipeline> {
+    return new DiffEditPipeline(await openFile(source, options), options);
   }
 
   /**

@@ -4,6 +4,7 @@ import { InputError } from '../../core/errors.ts';
 import { namesOf } from '../../core/known-names.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import type { LoraInput } from '../diffusion/lora-adapters.ts';
+import type { SingleFileOptions } from '../diffusion/single-file-options.ts';
 import type { EmbeddingInput } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceModelOptions } from '../runtime/device-model.ts';
 
@@ -27,6 +28,21 @@ export interface PretrainedOptions extends DeviceModelOptions {
 export const OWN_OPTIONS: readonly string[] = namesOf<Omit<PretrainedOptions, keyof DeviceModelOptions>>({
   ...{ scheduler: 1, inverseScheduler: 1, mendQuirks: 1, loras: 1, embeddings: 1, safetyChecker: 1 },
 });
+
+/** How a checkpoint in one file is opened: as a folder, and what the file does not say. It has no variants. */
+export interface FromSingleFileOptions extends Omit<PretrainedOptions, 'variant'>, SingleFileOptions {}
+
+/** Names of what only a single file asks for. */
+export const SINGLE_FILE_OPTIONS: readonly string[] = namesOf<Omit<SingleFileOptions, 'onWarning'>>({
+  ...{ tokenizer: 1, config: 1, originalConfig: 1, predictionType: 1, extractEma: 1 },
+});
+
+/** @throws InputError for a variant of a single file */
+export function refuseVariant(op: string, o: object): void {
+  if (!('variant' in o) || o.variant === undefined) return;
+  const fix = 'Variants are files of a folder: open the file that you want.';
+  throw new InputError({ op, problem: 'a single file has no variants', received: o.variant, path: 'variant', fix });
+}
 
 /** @throws InputError for a safety checker, which is not built */
 export function refuseSafetyChecker(op: string, o: PretrainedOptions): void {

@@ -91,7 +91,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
    * unless offloading is asked for, brings its weights to the device.
    * @param folder a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
    * @param options device, precision, progress
-   * @throws InputError for a folder of another model; WeightsError listing every missing, unused and misshapen tensor;
+   * @throws InputError for a folder of another model; WeightsError listing every missing and misshapen tensor;
    * DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(
