@@ -284,9 +284,9 @@ describe('refuses', () => {
   it('what holds no file, and options that make no sense', async () => {
     for (const [source, message] of [
       ['models/sd.safetensors', "Open it with await fileSource(path) of 'pentimento/node'"],
-      [Promise.resolve(files.tiny1), 'got a promise'],
+      [Promise.resolve(files.tiny1), 'got object'],
       [null, 'got null'],
-      [{}, 'nothing that holds a checkpoint'],
+      [{}, 'openSingleFile: not a file: expected a ByteSource, a Blob'],
     ] as const)
       await expect(openSingleFile(source as unknown as SingleFileSource, { tokenizer })).rejects.toThrow(message);
     for (const [options, message] of [
