@@ -10,6 +10,7 @@ export {
   DTypeError,
   type ErrorDetails,
   type ErrorJson,
+  type ErrorPart,
   InputError,
   NumericsError,
   PentimentoError,
@@ -150,6 +151,7 @@ export {
   SD21_CLIP_TEXT,
   SD21_UNET,
   SD21_VAE,
+  type StableDiffusionActivation,
   type Tile,
   type TileSizes,
   type Tiling,
@@ -186,7 +188,7 @@ export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-pro
 export type { Generators } from './pipeline/diffusion/generators.ts';
 export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.ts';
 export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
-export type { Prompt } from './pipeline/diffusion/prompt-arguments.ts';
+export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
 export { openSingleFile } from './pipeline/diffusion/single-file.ts';
 export type { SingleFile, SingleFileOptions, SingleFileSource } from './pipeline/diffusion/single-file-options.ts';

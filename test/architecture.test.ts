@@ -15,10 +15,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   nn: ['core', 'gpu/device', 'kernels/pack-weight', 'tensor'],
   models: ['core', 'tensor', 'nn'],
   schedulers: ['core'],
-  tokenizers: ['core'],
+  tokenizers: ['core', 'io/stand-in'],
   generation: ['core', 'schedulers'],
   io: ['core'],
-  'pipeline/runtime': ['core', 'gpu/device', 'tensor', 'nn'],
+  'pipeline/runtime': ['core', 'gpu/device', 'tensor', 'nn', 'io/stand-in'],
   'pipeline/diffusion': [
     'core',
     'tensor',
@@ -133,7 +133,7 @@ interface Import {
 /** Every module that a file names, in imports, exports and import() of a literal. */
 function importsOf({ path, tree }: Source): Import[] {
   const found: { name: string; typeOnly: boolean }[] = [];
-  const visit = (node: ts.Node): void => {
+  for (const node of nodesOf(tree)) {
     if (ts.isImportDeclaration(node)) {
       found.push({ name: literal(node.moduleSpecifier), typeOnly: node.importClause?.isTypeOnly === true });
     } else if (ts.isExportDeclaration(node) && node.moduleSpecifier) {
@@ -143,9 +143,7 @@ function importsOf({ path, tree }: Source): Import[] {
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
       found.push({ name: literal(node.argument.literal), typeOnly: true });
     }
-    ts.forEachChild(node, visit);
-  };
-  visit(tree);
+  }
   const target = (name: string) => (name.startsWith('.') ? relative(ROOT, join(ROOT, dirname(path), name)) : name);
   return found.map(f => ({ ...f, target: target(f.name) }));
 }
@@ -164,15 +162,26 @@ function allowed(source: Source, target: string): boolean {
   return PACKAGES[target]?.includes(source.layer) ?? false;
 }
 
+/** A node and everything below it. */
+function nodesOf(node: ts.Node): ts.Node[] {
+  const found = [node];
+  ts.forEachChild(node, child => void found.push(...nodesOf(child)));
+  return found;
+}
+
 /** Names of identifiers in a file, types and values alike. */
 function identifiers(tree: ts.SourceFile): Set<string> {
-  const found = new Set<string>();
-  const visit = (node: ts.Node): void => {
-    if (ts.isIdentifier(node)) found.add(node.text);
-    ts.forEachChild(node, visit);
-  };
-  visit(tree);
-  return found;
+  return new Set(
+    nodesOf(tree)
+      .filter(ts.isIdentifier)
+      .map(node => node.text),
+  );
+}
+
+/** First line and number of lines of a node, without its comments. */
+function linesOf({ tree }: Source, node: ts.Node): { readonly first: number; readonly count: number } {
+  const [from, to] = [node.getStart(tree), node.getEnd()].map(at => tree.getLineAndCharacterOfPosition(at).line);
+  return { first: from + 1, count: to - from + 1 };
 }
 
 describe('layers', () => {
@@ -341,26 +350,20 @@ describe('what may appear where', () => {
   it('throws only errors of its own', () => {
     const bare: string[] = [];
     for (const s of sources) {
-      const visit = (node: ts.Node): void => {
+      for (const node of nodesOf(s.tree)) {
         const made = ts.isNewExpression(node) || ts.isCallExpression(node) ? node.expression.getText(s.tree) : '';
         if (/^(Error|TypeError|RangeError|SyntaxError|DOMException)$/.test(made))
           bare.push(`${s.path}: ${node.getText(s.tree).slice(0, 60)}`);
-        ts.forEachChild(node, visit);
-      };
-      visit(s.tree);
+      }
     }
     expect(bare).toEqual([]);
   });
 
   it('has no any, no non-null assertion, no suppressed type error', () => {
     const wrong = sources.flatMap(s => {
-      const found: string[] = [];
-      const visit = (node: ts.Node): void => {
-        if (ts.isNonNullExpression(node) || node.kind === ts.SyntaxKind.AnyKeyword)
-          found.push(`${s.path}: ${node.parent.getText(s.tree).slice(0, 60)}`);
-        ts.forEachChild(node, visit);
-      };
-      visit(s.tree);
+      const found = nodesOf(s.tree)
+        .filter(node => ts.isNonNullExpression(node) || node.kind === ts.SyntaxKind.AnyKeyword)
+        .map(node => `${s.path}: ${node.parent.getText(s.tree).slice(0, 60)}`);
       if (/@ts-(ignore|expect-error|nocheck)/.test(s.text)) found.push(`${s.path}: a suppressed error`);
       return found;
     });
@@ -394,17 +397,12 @@ describe('sizes', () => {
   it('keeps functions below 60 lines, constructors below 80', () => {
     const long: string[] = [];
     for (const s of sources) {
-      const visit = (node: ts.Node): void => {
-        if (ts.isFunctionLike(node) && 'body' in node && node.body) {
-          const [from, to] = [node.getStart(s.tree), node.getEnd()].map(
-            at => s.tree.getLineAndCharacterOfPosition(at).line,
-          );
-          const limit = ts.isConstructorDeclaration(node) ? LINES.constructor : LINES.function;
-          if (to - from + 1 > limit) long.push(`${s.path}:${from + 1}: ${to - from + 1} lines`);
-        }
-        ts.forEachChild(node, visit);
-      };
-      visit(s.tree);
+      for (const node of nodesOf(s.tree)) {
+        if (!ts.isFunctionLike(node) || !('body' in node && node.body)) continue;
+        const { first, count } = linesOf(s, node);
+        const limit = ts.isConstructorDeclaration(node) ? LINES.constructor : LINES.function;
+        if (count > limit) long.push(`${s.path}:${first}: ${count} lines`);
+      }
     }
     expect(long).toEqual([]);
   });
@@ -414,16 +412,10 @@ describe('sizes', () => {
     expect(unet).toHaveLength(2);
     expect(unet.reduce((sum, s) => sum + s.text.split('\n').length - 1, 0)).toBeLessThanOrEqual(450);
     for (const s of sources.filter(f => ['models', 'nn'].includes(f.layer))) {
-      const visit = (node: ts.Node): void => {
-        if (ts.isMethodDeclaration(node) && node.name.getText(s.tree) === 'forward') {
-          const [from, to] = [node.getStart(s.tree), node.getEnd()].map(
-            at => s.tree.getLineAndCharacterOfPosition(at).line,
-          );
-          expect(to - from + 1, `${s.path}: forward`).toBeLessThanOrEqual(LINES.forward);
-        }
-        ts.forEachChild(node, visit);
-      };
-      visit(s.tree);
+      for (const node of nodesOf(s.tree).filter(ts.isMethodDeclaration)) {
+        if (node.name.getText(s.tree) !== 'forward') continue;
+        expect(linesOf(s, node).count, `${s.path}: forward`).toBeLessThanOrEqual(LINES.forward);
+      }
     }
   });
 

@@ -57,6 +57,48 @@ describe('parts that are absent leave no trace', () => {
   });
 });
 
+describe('a value of the caller', () => {
+  const got = (value: unknown) => new errors.InputError({ op: 'edit', problem: 'odd', value }).message;
+
+  it.each([
+    ['false', 'edit: odd: got "false"'],
+    [false, 'edit: odd: got false'],
+    ['', 'edit: odd: got ""'],
+    ['two\nlines "so"', 'edit: odd: got "two\\nlines \\"so\\""'],
+    ['null', 'edit: odd: got "null"'],
+    [null, 'edit: odd: got null'],
+    [undefined, 'edit: odd: got undefined'],
+    [Number.NaN, 'edit: odd: got NaN'],
+    [5n, 'edit: odd: got 5'],
+    [['1', 2, [true]], 'edit: odd: got ["1", 2, [true]]'],
+    [{ a: '1' }, 'edit: odd: got {"a":"1"}'],
+    [() => 1, 'edit: odd: got a function'],
+    ['x'.repeat(1000), `edit: odd: got "${'x'.repeat(120)}…"`],
+    [new Array(1000).fill(0), `edit: odd: got [${'0, '.repeat(120)}… 1000 in all]`],
+  ])('is shown as code writes it (%#)', (value, text) => {
+    expect(got(value)).toBe(text);
+  });
+
+  it('is what was received, for programs', () => {
+    const error = new errors.InputError({ op: 'edit', problem: 'odd', value: 'false' });
+    expect([error.received, error.toJSON().received]).toEqual(['false', 'false']);
+  });
+});
+
+it('can be said in other words, part by part', () => {
+  const error = new errors.InputError({ ...DETAILS, expected: 'a size', value: 'a size' });
+  expect(error.reworded(text => text)).toBe(error.message);
+  const parts: string[] = [];
+  const loud = error.reworded((text, part) => {
+    parts.push(part);
+    return part === 'fix' ? '' : text.toUpperCase();
+  });
+  expect(parts).toEqual(['op', 'problem', 'expected', 'path', 'fix']);
+  expect(loud).toBe(
+    'CONV2D: THE WEIGHT TAKES ANOTHER NUMBER OF CHANNELS THAN X HAS: expected A SIZE, got "a size" (UNET.DOWN_BLOCKS.1.RESNETS.0.CONV1)',
+  );
+});
+
 it('shows any value shortly', () => {
   expect(['text', 3, null, undefined, true, 10n, [1, 'a'], { a: [1] }].map(errors.show)).toEqual([
     'text',

@@ -1,8 +1,11 @@
 /** What the commands share: where they write, how they end, how a result is printed. */
 import { InputError, PentimentoError, ShapeError, WeightsError } from '../core/errors.ts';
+import { reason } from '../node/files.ts';
 import { type Loaded, loadPipeline } from './model.ts';
 import type { ModelOptions } from './options.ts';
 import { createProgress, type Progress } from './progress.ts';
+import type { StreamFailure } from './streams.ts';
+import { inCommandWords } from './words.ts';
 
 /** The world outside: streams, and the signal that Ctrl-C fires. */
 export interface Outside {
@@ -72,18 +75,33 @@ export function print(outside: Outside, json: boolean, result: Result): void {
   );
 }
 
-/** One line for an error, with its remedy; the exit code that goes with it. */
-export function explain(error: unknown, outside: Outside): { code: number; line: string } {
+/**
+ * One line for an error, with its remedy; the exit code that goes with it.
+ * @param command which ran; '' where none did
+ */
+export function explain(error: unknown, outside: Outside, command = ''): { code: number; line: string } {
   if (outside.signal.aborted) return { code: EXIT.interrupted, line: 'interrupted, nothing was written' };
   if (error instanceof PentimentoError) {
     const input = error instanceof InputError || error instanceof ShapeError || error instanceof WeightsError;
-    return { code: input ? EXIT.usage : EXIT.failed, line: oneLine(error.message) };
+    return { code: input ? EXIT.usage : EXIT.failed, line: oneLine(inCommandWords(error, command)) };
   }
+  if (isOfSystem(error))
+    return { code: EXIT.failed, line: `system: ${reason(error)} (${error.path ?? error.syscall})` };
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return {
     code: EXIT.failed,
     line: `${oneLine(message)} (this is a defect: run again with --debug and report what it prints)`,
   };
+}
+
+/** A refusal of the operating system that no part of the library put in words of its own. */
+function isOfSystem(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && 'code' in error;
+}
+
+/** The line for output that did not arrive. */
+export function explainStream({ stream, cause }: StreamFailure): string {
+  return `${stream}: what was printed cannot be written: got ${reason(cause)}. Send it elsewhere, or make room.`;
 }
 
 function oneLine(text: string): string {

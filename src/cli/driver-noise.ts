@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { WriteStream } from 'node:tty';
+import { codeAfter, watchStreams } from './streams.ts';
 
 const START = 'Warning: maxDynamic';
 const NOISE =
@@ -70,6 +71,7 @@ export async function runInChild(): Promise<number | undefined> {
   const onEnd = () => send('end');
   process.on('SIGINT', onInterrupt).on('SIGTERM', onEnd);
   const filter = new NoiseFilter();
+  const written = watchStreams({ stderr });
   child.stderr?.setEncoding('utf8').on('data', (text: string) => stderr.write(filter.push(text)));
   const code = await new Promise<number | undefined>(resolve => {
     child.on('error', () => resolve(undefined));
@@ -77,7 +79,7 @@ export async function runInChild(): Promise<number | undefined> {
   });
   stderr.write(filter.end());
   process.off('SIGINT', onInterrupt).off('SIGTERM', onEnd);
-  return code;
+  return code === undefined ? undefined : codeAfter(await written(), code);
 }
 
 /** The child; undefined where Node refuses at once, as its permission model does. */

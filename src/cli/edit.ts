@@ -9,6 +9,7 @@ import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { settleRun } from '../pipeline/diffedit/run-request.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import { type Outside, type Result, withPipeline } from './command.ts';
+import { checkInputsKept, inputsOf } from './inputs.ts';
 import { pictureHash, readLatents } from './latents.ts';
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
 import {
@@ -59,7 +60,9 @@ export function editCommand(outside: Outside): Command {
 
 async function edit(image: string, o: EditOptions, outside: Outside): Promise<void> {
   const names = outputNames(o);
-  for (const path of [o.output, ...Object.values(names)]) checkOutput(path, ['.png', '.jpg', '.jpeg']);
+  const outputs = [o.output, ...Object.values(names)];
+  for (const path of outputs) checkOutput(path, ['.png', '.jpg', '.jpeg']);
+  checkInputsKept(outputs, inputsOf(image, o));
   const { signal } = outside;
   const picture = await readImage(image, { signal });
   const mask = o.mask === undefined ? undefined : await readImage(o.mask, { signal });

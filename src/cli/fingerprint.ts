@@ -2,6 +2,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { type CheckpointStem, candidates } from '../io/checkpoint.ts';
+import { otherWeights } from '../io/other-weights.ts';
+import { subfolder } from '../io/sources.ts';
 
 /** So much of each file is read; training changes all of it. */
 const END = 2 ** 18;
@@ -48,6 +50,8 @@ async function weightFiles(
   variant: string | undefined,
 ): Promise<string[]> {
   const names = [...(variant === undefined ? [] : candidates(stem, variant)), ...candidates(stem, undefined)];
+  const { variants } = await otherWeights(subfolder(folder, network), stem);
+  if (variants.length === 1) names.push(...candidates(stem, variants[0]));
   for (const name of names) {
     if (!(await folder.has(`${network}/${name}`))) continue;
     if (!name.endsWith('.json')) return [`${network}/${name}`];

@@ -10,10 +10,12 @@ import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
+import { checkGuideSettings } from '../pipeline/guide/guide-checks.ts';
 import { type AdapterOptions, addAdapterOptions, describeLoras, openEmbeddings, openLoras } from './adapters.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';
 import { rounded, shareOf } from './edit.ts';
+import { checkInputsKept, inputsOf } from './inputs.ts';
 import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel } from './model.ts';
 import {
   type ArgumentOptions,
@@ -100,8 +102,11 @@ export function guideCommand(outside: Outside): Command {
 
 async function guide(image: string, o: Options, outside: Outside): Promise<void> {
   for (const concept of [o.from, o.to]) promptRequest(concept);
-  for (const file of Object.values(FILES)) checkOutput(join(o.output, file), ['.html', '.png']);
+  const outputs = Object.values(FILES).map(file => join(o.output, file));
+  for (const file of outputs) checkOutput(file, ['.html', '.png']);
+  checkInputsKept(outputs, inputsOf(image, o));
   const picture = await readImage(image, { signal: outside.signal });
+  checkGuideSettings({ ...argumentsIn('run', o), image: picture, onProgress: undefined });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   let close: FoundModel['close'];

@@ -7,6 +7,7 @@ import { stepsOf } from '../pipeline/diffedit/schedules.ts';
 import type { InversionOutput } from '../pipeline/diffedit/types.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
+import { checkInputsKept, inputsOf } from './inputs.ts';
 import { encodeLatents, pictureHash, stepsIn } from './latents.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import {
@@ -46,7 +47,9 @@ export function invertCommand(outside: Outside): Command {
 async function invert(image: string, o: Options, outside: Outside): Promise<void> {
   checkOutput(o.output, ['.safetensors']);
   const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
-  for (let i = 0; i < count; i++) checkOutput(stepName(o.output, i, count), ['.png']);
+  const steps = Array.from({ length: count }, (_, i) => stepName(o.output, i, count));
+  for (const step of steps) checkOutput(step, ['.png']);
+  checkInputsKept([o.output, ...steps], inputsOf(image, o));
   const { signal } = outside;
   const picture = await readImage(image, { signal });
   const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });

@@ -10,6 +10,7 @@ async function run(): Promise<void> {
   // Imported here, because the parent of a child does without them.
   const { interrupter } = await import('./command.ts');
   const { runCommand } = await import('./program.ts');
+  const { wholeStdout } = await import('./streams.ts');
   const controller = new AbortController();
   const stderr = messageStream();
   const interrupt = interrupter(controller, stderr, process.exit);
@@ -17,8 +18,7 @@ async function run(): Promise<void> {
   process.on('SIGTERM', end);
   if (isChild()) asChild(interrupt, end);
   else process.on('SIGINT', interrupt);
-  const { stdout } = process;
+  const stdout = wholeStdout();
   const ended = await runCommand(process.argv.slice(2), { stdout, stderr, signal: controller.signal });
-  // Dawn's threads would keep the process alive; what was printed must be out first.
-  stdout.write('', () => stderr.write('', () => process.exit(ended)));
+  process.exit(ended); // Dawn's threads would keep the process alive; what was printed is out
 }

@@ -7,6 +7,7 @@ import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { shareOf } from './edit.ts';
+import { checkInputsKept, inputsOf } from './inputs.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import {
   type ArgumentOptions,
@@ -42,6 +43,7 @@ export function maskCommand(outside: Outside): Command {
 
 async function mask(image: string, o: Options, outside: Outside): Promise<void> {
   checkOutput(o.output, ['.png']);
+  checkInputsKept([o.output], inputsOf(image, o));
   const { signal } = outside;
   const picture = await readImage(image, { signal });
   const { args } = phaseArguments('generateMask', o);

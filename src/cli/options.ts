@@ -181,12 +181,21 @@ export function argumentOption(name: OptionName): Option {
 
 function optionOf(name: string, { option, alias, check, default: byDefault }: Argument): Option {
   const [, value = '', help = ''] = option ?? [];
-  const flag = `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
+  const flag = kebabFlag(name);
   const flags = [alias, flag].filter(Boolean).join(', ');
   const made = new Option(`${flags} ${value}`.trim(), help);
   if (byDefault !== undefined && value !== '') made.default(byDefault);
   if (check === undefined) return made;
   return made.argParser(check === 'seed' ? parseSeed : text => checkedNumber(text, name, check));
+}
+
+function kebabFlag(name: string): string {
+  return `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
+}
+
+/** How messages call the option of an argument: by its short name where it has one. */
+export function flagOf(name: string, { alias }: Argument): string {
+  return alias ?? kebabFlag(name);
 }
 
 /** A number as typed, checked as the table says. */

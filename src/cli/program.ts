@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { cacheCommand } from './cache.ts';
 import { captionCommand } from './caption.ts';
-import { EXIT, explain, type Outside } from './command.ts';
+import { EXIT, explain, explainStream, type Outside } from './command.ts';
 import { convertCommand } from './convert.ts';
 import { devicesCommand } from './devices.ts';
 import { editCommand } from './edit.ts';
@@ -12,13 +12,23 @@ import { maskCommand } from './mask.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { packageVersion } from './package-root.ts';
 import { promptsCommand } from './prompts.ts';
+import { codeAfter, watchStreams } from './streams.ts';
 
 /**
  * Runs one command.
  * @param args without node and script
- * @returns the exit code: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted
+ * @returns the exit code: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted, 141 when nobody reads the output any more
  */
 export async function runCommand(args: readonly string[], outside: Outside): Promise<number> {
+  const written = watchStreams(outside);
+  const code = await perform(args, outside);
+  const failure = await written();
+  if (failure?.stream === 'stdout' && failure.code !== 'EPIPE')
+    outside.stderr.write(`error: ${explainStream(failure)}\n`);
+  return codeAfter(failure, code);
+}
+
+async function perform(args: readonly string[], outside: Outside): Promise<number> {
   const program = createProgram(outside);
   try {
     await program.parseAsync([...args], { from: 'user' });
@@ -26,7 +36,7 @@ export async function runCommand(args: readonly string[], outside: Outside): Pro
   } catch (error) {
     // commander has printed its own errors.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    const { code, line } = explain(error, outside);
+    const { code, line } = explain(error, outside, program.args[0]);
     outside.stderr.write(`${code === EXIT.interrupted ? '' : 'error: '}${line}\n`);
     if (program.opts<{ debug?: boolean }>().debug && error instanceof Error) outside.stderr.write(`${error.stack}\n`);
     return code;

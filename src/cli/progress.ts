@@ -1,6 +1,7 @@
 /** Progress on stderr: bars with the time left on a terminal, one line a phase elsewhere. */
 import cliProgress from 'cli-progress';
 import type { GuideEvent, GuidePhase } from '../pipeline/guide/guide-arguments.ts';
+import { warningInCommandWords } from './words.ts';
 
 /** Where a command tells how far it is. */
 export interface Progress {
@@ -8,7 +9,7 @@ export interface Progress {
   readonly report: (event: GuideEvent) => void;
   /** Bytes of a download. */
   bytes(label: string, done: number, of: number): void;
-  /** A line of text. */
+  /** A line of text, such as a warning of the library, which is said in the command line's words. */
   readonly note: (line: string) => void;
   /** Ends the bar that is shown. */
   stop(): void;
@@ -55,7 +56,7 @@ class Bars implements Progress {
 
   readonly note = (line: string): void => {
     this.stop();
-    this.#stream.write(`${line}\n`);
+    this.#stream.write(`${warningInCommandWords(line)}\n`);
   };
 
   stop(): void {
@@ -109,7 +110,7 @@ class Lines implements Progress {
   }
 
   readonly note = (line: string): void => {
-    this.#stream.write(`${line}\n`);
+    this.#stream.write(`${warningInCommandWords(line)}\n`);
   };
 
   stop(): void {}

@@ -16,6 +16,8 @@ export interface Opening {
   readonly signal: AbortSignal;
   readonly onProgress: (event: ProgressEvent) => void;
   readonly onWarning: (message: string) => void;
+  /** A call that is refused has read no weights. */
+  readonly loadWhenNeeded: true;
 }
 
 /** Opens a model of the family, runs `work` with it, prints the result, and frees the device whatever happens. */
@@ -35,7 +37,7 @@ export async function withTextModel<M extends { dispose(): void }>(
     const { folder, model } = await findModel(family, asked, o, progress, signal);
     gpu = await openDevice(o.device);
     const { report: onProgress, note: onWarning } = progress;
-    loaded = await open(folder, { gpu, dtype: o.dtype, signal, onProgress, onWarning });
+    loaded = await open(folder, { gpu, dtype: o.dtype, signal, onProgress, onWarning, loadWhenNeeded: true });
     const { lines, ...result } = await work(loaded, progress);
     progress.stop();
     signal.throwIfAborted();

@@ -11,8 +11,13 @@ export interface ErrorDetails {
   problem: string;
   /** What would have been right: a value, a shape, a range in words. */
   expected?: unknown;
-  /** What was there instead. */
+  /** What was there instead: in words, or a value that is no string. */
   received?: unknown;
+  /**
+   * In place of `received`: a value of the caller's or of a file, whatever it is. Strings are shown in quotes, so that "false"
+   * is not taken for false; undefined is shown too.
+   */
+  value?: unknown;
   /** Where: a tensor key, a file, a parameter name. */
   path?: string;
   /** What the caller can do about it, a whole sentence. */
@@ -20,6 +25,9 @@ export interface ErrorDetails {
   /** The error that led to this one. */
   cause?: unknown;
 }
+
+/** The parts of an error that hold the library's words. */
+export type ErrorPart = 'op' | 'problem' | 'expected' | 'path' | 'fix';
 
 /** What JSON can hold. */
 export type PlainValue =
@@ -70,16 +78,33 @@ export class PentimentoError extends Error {
   readonly path: string | undefined;
   /** What the caller can do about it, a whole sentence; undefined where nothing helps. */
   readonly fix: string | undefined;
+  readonly #details: ErrorDetails;
 
   constructor(code: string, details: ErrorDetails) {
     super(describe(details), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
+    this.#details = details;
     this.op = details.op;
     this.problem = details.problem;
     this.expected = details.expected;
-    this.received = details.received;
+    this.received = 'value' in details ? details.value : details.received;
     this.path = details.path;
     this.fix = details.fix;
+  }
+
+  /**
+   * The message in the words of the program that shows it, such as a command line's options for the names of arguments.
+   * @param say gives each part that the library worded in other words; '' leaves a place or a remedy out
+   */
+  reworded(say: (text: string, part: ErrorPart) => string): string {
+    const { expected, path, fix, ...rest } = this.#details;
+    return describe({
+      ...rest,
+      ...{ op: say(rest.op, 'op'), problem: say(rest.problem, 'problem') },
+      ...{ expected: typeof expected === 'string' ? say(expected, 'expected') : expected },
+      ...(path === undefined ? {} : { path: say(path, 'path') }),
+      ...(fix === undefined ? {} : { fix: say(fix, 'fix') }),
+    });
   }
 
   /** All fields as plain data: shapes stay lists, numbers that JSON lacks and objects with a class become text. */
@@ -166,7 +191,7 @@ export class InputError extends PentimentoError {
 function describe(d: ErrorDetails): string {
   const values = [
     d.expected === undefined ? '' : `expected ${show(d.expected)}`,
-    d.received === undefined ? '' : `got ${show(d.received)}`,
+    'value' in d ? `got ${showValue(d.value)}` : d.received === undefined ? '' : `got ${show(d.received)}`,
   ].filter(Boolean);
   const head = `${d.op}: ${d.problem}${values.length ? `: ${values.join(', ')}` : ''}${d.path ? ` (${d.path})` : ''}`;
   return d.fix ? `${head}. ${d.fix}` : head;
@@ -182,6 +207,18 @@ export function show(value: unknown): string {
   } catch {
     return JSON.stringify(plain(value)); // it holds itself, or whole numbers that JSON lacks
   }
+}
+
+/** Longer strings and lists are cut in messages. */
+const SHOWN = 120;
+
+/** A value as code would write it: strings in quotes, long ones cut. */
+function showValue(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > SHOWN ? `${value.slice(0, SHOWN)}…` : value);
+  if (typeof value === 'function') return 'a function';
+  if (!Array.isArray(value)) return show(value);
+  const more = value.length > SHOWN ? [`… ${value.length} in all`] : [];
+  return `[${[...value.slice(0, SHOWN).map(showValue), ...more].join(', ')}]`;
 }
 
 function causeOf(cause: unknown): PlainValue | ErrorJson {

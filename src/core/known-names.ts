@@ -1,6 +1,7 @@
 /**
  * Names that a programmer writes in an options object: each is known or refused, with the nearest known one as the remedy.
- * Nothing here looks at values, nor at config files, whose unknown keys mean something else.
+ * Nothing here looks at values, but for `signal`, which means the same everywhere; nor at config files, whose unknown keys mean
+ * something else.
  */
 import { InputError } from './errors.ts';
 
@@ -21,7 +22,7 @@ export function namesOf<T>(names: EveryName<T>): readonly string[] {
  * @param options what the caller gave; undefined passes
  * @param known every name that the function takes
  * @param elsewhere a whole sentence about a name that another function takes; undefined where none does
- * @throws InputError naming the first unknown name and the nearest known one, or for what is no object
+ * @throws InputError naming the first unknown name and the nearest known one, for what is no object, and for a `signal` that is none
  */
 export function checkNames(
   op: string,
@@ -38,6 +39,28 @@ export function checkNames(
     const fix = elsewhere(name) ?? remedy(name, known);
     throw new InputError({ op, problem: 'there is no such argument', received: name, fix });
   }
+  if (known.includes('signal')) checkSignal(op, given['signal']);
+}
+
+/**
+ * Refuses what is passed for the signal of a call and is none, such as the controller that it belongs to.
+ * @param op the function that was called, for the message
+ * @param signal undefined and null pass: there is none
+ * @throws InputError
+ */
+export function checkSignal(op: string, signal: unknown): void {
+  if (signal === undefined || signal === null) return;
+  const { aborted, throwIfAborted, addEventListener } = Object(signal) as Readonly<Record<string, unknown>>;
+  const acts = typeof throwIfAborted === 'function' && typeof addEventListener === 'function';
+  if (typeof aborted === 'boolean' && acts) return;
+  throw new InputError({
+    op,
+    problem: 'this is no signal',
+    expected: 'an AbortSignal',
+    ...(typeof signal === 'object' ? { received: 'an object of another class' } : { value: signal }),
+    path: 'signal',
+    fix: 'Pass controller.signal of a new AbortController(), or AbortSignal.timeout(ms).',
+  });
 }
 
 /**

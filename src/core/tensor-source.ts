@@ -50,6 +50,8 @@ export interface FolderSource {
   text(path: string): Promise<string>;
   /** A large file, to be read in parts and closed by the caller. */
   bytes(path: string): Promise<ByteSource>;
+  /** Names of the files that lie directly in a folder of it, '' for itself; absent where nobody can tell, as behind URLs. */
+  list?(path: string): Promise<readonly string[]>;
 }
 
 /**

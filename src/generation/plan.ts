@@ -182,11 +182,22 @@ function startIds(task: GenerationInputs, s: GenerationSettings): readonly numbe
 }
 
 function maxLengthOf(task: GenerationInputs, s: GenerationSettings, options: GenerateOptions, prompt: number): number {
+  const { maxPositions = Number.POSITIVE_INFINITY } = task;
+  if (prompt > maxPositions) {
+    throw new InputError({
+      op: 'generate',
+      problem: 'the prompt is longer than the model can read',
+      expected: `at most ${maxPositions} ids`,
+      received: prompt,
+      path: 'prompt',
+      fix: 'Give a shorter one.',
+    });
+  }
   const byDefault = (options.maxLength ?? null) === null;
   let length = s.maxLength;
   if (s.maxNewTokens !== null) length = prompt + s.maxNewTokens;
   else if (byDefault && length === DEFAULT_LENGTH) {
-    length = Math.min(prompt + DEFAULT_LENGTH, task.maxPositions ?? Number.POSITIVE_INFINITY);
+    length = Math.min(prompt + DEFAULT_LENGTH, maxPositions);
   }
   if (length !== null && length > prompt) return length;
   throw new InputError({

@@ -90,7 +90,7 @@ export function checkRefused(name: string, value: unknown, file?: string): void 
   throw new InputError({
     op: 'generate',
     problem: `${name} is not supported`,
-    received: typeof value === 'function' ? 'a function' : value,
+    value,
     ...(file === undefined ? {} : { path: file }),
     fix: refusal.instead,
   });

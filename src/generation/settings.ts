@@ -249,7 +249,7 @@ function fromJson(json: Json, file: string, keepNull: boolean): GenerationDefaul
 function checked(key: keyof GenerationSettings, value: unknown, path: string): unknown {
   const { accepts, expected } = RULES[key];
   if (accepts(value)) return value;
-  throw new InputError({ op: 'generate', problem: 'no value for this setting', expected, received: value, path });
+  throw new InputError({ op: 'generate', problem: 'no value for this setting', expected, value, path });
 }
 
 function rule<T>(initial: T, expected: string, accepts: Test): Rule<T> {

@@ -31,7 +31,7 @@ export async function encodeImage(image: RgbImage | GreyImage, type = 'image/png
   throw new InputError({
     op: 'encodeImage',
     problem: 'the browser cannot write that kind',
-    received: type,
+    value: type,
     fix: 'Use image/png.',
   });
 }

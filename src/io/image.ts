@@ -3,6 +3,7 @@
  * turning pixels upright. Decoding is in png.ts, jpeg.ts and load-image.ts, files and encoding in src/node/images.ts.
  */
 import { InputError } from '../core/errors.ts';
+import { checkUint8 } from '../core/kinds.ts';
 
 /** A picture: 3 bytes a pixel, R G B, rows from the top without padding. */
 export interface RgbImage {
@@ -153,8 +154,10 @@ const SIGNATURES: readonly (readonly [string, string])[] = [
 /**
  * Names the kind of a file by its first bytes, whatever it is called.
  * @returns 'PNG', 'JPEG', another name for what cannot be read, or undefined
+ * @throws InputError for what is no Uint8Array
  */
 export function sniffImage(bytes: Uint8Array): string | undefined {
+  checkUint8('sniffImage', bytes);
   const head = String.fromCharCode(...bytes.subarray(0, 64));
   const matches = (pattern: string): boolean => [...pattern].every((c, i) => (c === '.' && i < 8) || head[i] === c);
   const known = SIGNATURES.find(([, pattern]) => head.length >= pattern.length && matches(pattern));

@@ -57,7 +57,7 @@ export function resize<T extends RgbImage | GreyImage>(
   }
   if (!Object.hasOwn(FILTERS, resample)) {
     const expected = Object.keys(FILTERS).join(', ');
-    throw new InputError({ op: 'resize', problem: 'unknown filter', expected, received: resample, path: 'resample' });
+    throw new InputError({ op: 'resize', problem: 'unknown filter', expected, value: resample, path: 'resample' });
   }
   const channels = isGrey(image) ? 1 : 3;
   let data = Uint8Array.from(image.data);

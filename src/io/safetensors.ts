@@ -1,5 +1,6 @@
 /** Reading and writing safetensors files. The checks of the header are in safetensors-header.ts. */
 import { InputError, WeightsError } from '../core/errors.ts';
+import { checkByteSource } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import {
   type ByteSource,
@@ -42,10 +43,11 @@ const TORCH_FILE = [0x04034b50n, 0x0a8a0280n];
 /**
  * Opens a safetensors file: reads and checks the header, nothing else; tensors are read by byte range on demand.
  * @param bytes the file; closed by the result's `close`, and here when the header is refused
- * @throws WeightsError when the header breaks the format in any way
+ * @throws WeightsError when the header breaks the format in any way; InputError for what is no ByteSource
  * @see safetensors.safe_open
  */
 export async function openSafetensors(bytes: ByteSource): Promise<SafetensorsSource> {
+  checkByteSource('openSafetensors', bytes);
   try {
     return await open(bytes);
   } catch (error) {

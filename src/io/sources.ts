@@ -4,6 +4,8 @@
  */
 
 import { InputError, WeightsError } from '../core/errors.ts';
+import { kindOf } from '../core/kinds.ts';
+import { checkByName } from '../core/known-names.ts';
 import type { BlobLike, FileLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 
@@ -41,8 +43,12 @@ export function checkBytes(source: { label: string; byteLength: number }, offset
  * Bytes in memory, not copied.
  * @param bytes a buffer or a view of one
  * @param label name for messages
+ * @throws InputError for what is neither
  */
 export function memorySource(bytes: ArrayBuffer | Uint8Array, label = 'memory'): ByteSource {
+  if (!/ (Uint8Array|ArrayBuffer)\]$/.test(Object.prototype.toString.call(bytes))) {
+    throw noBytes('memorySource', 'an ArrayBuffer or a Uint8Array', bytes);
+  }
   const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
   const self = { label, byteLength: view.byteLength };
   return {
@@ -58,9 +64,12 @@ export function memorySource(bytes: ArrayBuffer | Uint8Array, label = 'memory'):
  * A Blob or File; only the slices that are asked for come into memory.
  * @param blob the data
  * @param label name for messages, by default the File's own
+ * @throws InputError for what is no Blob
  */
-export function blobSource(blob: BlobLike, label: string = blobName(blob)): ByteSource {
-  const self = { label, byteLength: blob.size };
+export function blobSource(blob: BlobLike, label?: string): ByteSource {
+  const { size, slice } = Object(blob) as Partial<BlobLike>;
+  if (typeof size !== 'number' || typeof slice !== 'function') throw noBytes('blobSource', 'a Blob or File', blob);
+  const self = { label: label ?? blobName(blob), byteLength: size };
   return {
     ...self,
     async read(offset, into): Promise<void> {
@@ -74,14 +83,19 @@ function blobName(blob: BlobLike): string {
   return 'name' in blob && typeof blob.name === 'string' ? blob.name : 'Blob';
 }
 
+function noBytes(op: string, expected: string, value: unknown): InputError {
+  return new InputError({ op, problem: 'these are no bytes', expected, received: kindOf(value) });
+}
+
 /**
  * The caller's own reader: an object with `byteLength` and `read(offset, length)`.
- * @throws WeightsError from `read` when the object returns another number of bytes than asked for
+ * @throws WeightsError from `read` when the object returns another number of bytes than asked for; InputError for no reader
  */
 export function readerSource(reader: RangeReader): ByteSource {
+  checkByName('readerSource', reader);
   const self = { label: reader.label ?? 'reader', byteLength: reader.byteLength };
   if (!Number.isSafeInteger(self.byteLength) || self.byteLength < 0) {
-    throw new InputError({ op: 'readerSource', problem: 'byteLength is no size', received: self.byteLength });
+    throw new InputError({ op: 'readerSource', problem: 'byteLength is no size', value: self.byteLength });
   }
   return {
     ...self,
@@ -110,11 +124,13 @@ export type FileContent = BlobLike | ArrayBuffer | Uint8Array | string | ByteSou
  * A folder held as a map from relative path ("unet/config.json") to content.
  * @param files Map or plain object
  * @param label name for messages
+ * @throws InputError for what is neither
  */
 export function mapFolder(
   files: ReadonlyMap<string, FileContent> | Readonly<Record<string, FileContent>>,
   label = 'folder in memory',
 ): FolderSource {
+  checkByName('mapFolder', files);
   const entries: [string, FileContent][] = files instanceof Map ? [...files] : Object.entries(files);
   const content = new Map(entries.map(([path, value]) => [path.replace(/^(\.?\/)+/, ''), value]));
   const bytes = async (path: string): Promise<ByteSource> => {
@@ -130,6 +146,11 @@ export function mapFolder(
     has: async path => content.has(path),
     bytes,
     text: async path => readText(await bytes(path)),
+    async list(path): Promise<readonly string[]> {
+      const inside = path === '' ? '' : `${path}/`;
+      const names = [...content.keys()].filter(name => name.startsWith(inside)).map(name => name.slice(inside.length));
+      return names.filter(name => !name.includes('/'));
+    },
   };
 }
 
@@ -145,6 +166,22 @@ export function fileListFolder(files: Iterable<FileLike>): FolderSource {
   if (!first) throw new InputError({ op: 'fileListFolder', problem: 'no files', fix: 'Choose a model folder.' });
   const root = first.webkitRelativePath?.split('/')[0] || 'files';
   return mapFolder(new Map(all.map(f => [f.webkitRelativePath?.split('/').slice(1).join('/') || f.name, f])), root);
+}
+
+/**
+ * A folder of a folder.
+ * @param folder the outer one
+ * @param name of the inner one, whose paths need it no more
+ */
+export function subfolder(folder: FolderSource, name: string): FolderSource {
+  const { list } = folder;
+  return {
+    label: `${folder.label}/${name}`,
+    has: path => folder.has(`${name}/${path}`),
+    text: path => folder.text(`${name}/${path}`),
+    bytes: path => folder.bytes(`${name}/${path}`),
+    ...(list && { list: path => list.call(folder, path === '' ? name : `${name}/${path}`) }),
+  };
 }
 
 /**

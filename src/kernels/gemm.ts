@@ -309,7 +309,7 @@ export function checkGemm(op: string, p: GemmProblem): void {
   for (const [name, value] of Object.entries(fours)) mustDivide(op, name, value, 4);
   for (const [name, value] of Object.entries({ batch: p.batch, rows: p.rows, columns: p.columns, k: p.k })) {
     if (!(Number.isInteger(value) && value > 0)) {
-      throw new ShapeError({ op, problem: 'a size must be a positive integer', received: value, path: name });
+      throw new ShapeError({ op, problem: 'a size must be a positive integer', value, path: name });
     }
   }
 }
@@ -319,7 +319,7 @@ function mustDivide(op: string, name: string, value: number, step: number): void
     throw new ShapeError({
       op,
       problem: `must be a multiple of ${step}`,
-      received: value,
+      value,
       path: name,
       fix: 'Pad the rows.',
     });

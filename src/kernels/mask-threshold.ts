@@ -33,7 +33,7 @@ export function maskThreshold(problem: MaskThresholdProblem): KernelCall {
     throw new InputError({
       op: 'mask-threshold',
       problem: 'the ratio must be positive',
-      received: ratio,
+      value: ratio,
       path: 'ratio',
     });
   }

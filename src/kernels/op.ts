@@ -64,14 +64,21 @@ export interface Tuning {
 const TUNING = namesOf<Tuning>({ force: 1, table: 1 });
 const CHOICE = namesOf<TunedChoice>({ op: 1, where: 1, variant: 1 });
 
-/**
- * Refuses tuning with a field that there is not.
- * @throws InputError naming the nearest that there is
- */
-export function checkTuningFields(tuning: Tuning): void {
-  checkNames('tuning', tuning, TUNING);
-  for (const choice of tuning.table ?? []) checkNames('tuning.table', choice, CHOICE);
+/** Tuning whose fields are known, as it was when it was checked: made once a plan, then handed to every choice. */
+export class CheckedTuning implements Tuning {
+  readonly force: Tuning['force'];
+  readonly table: Tuning['table'];
+
+  /** @throws InputError for a field that there is not, naming the nearest that there is */
+  constructor(tuning: Tuning) {
+    checkNames('tuning', tuning, TUNING);
+    for (const choice of tuning.table ?? []) checkNames('tuning.table', choice, CHOICE);
+    this.force = tuning.force && { ...tuning.force };
+    this.table = tuning.table && [...tuning.table];
+  }
 }
+
+const NO_TUNING = new CheckedTuning({});
 
 /** What tuning calls a variant. */
 export function nameOf(variant: Pick<Variant<never>, 'stem' | 'name'>): string {
@@ -84,8 +91,8 @@ export function nameOf(variant: Pick<Variant<never>, 'stem' | 'name'>): string {
  *
  * @throws InputError for a forced variant that is not there or cannot run the problem, DeviceError where none can
  */
-export function choose<P>(op: Op<P>, caps: Caps, problem: P, tuning: Tuning = {}): Variant<P> {
-  checkTuningFields(tuning);
+export function choose<P>(op: Op<P>, caps: Caps, problem: P, asked: Tuning = NO_TUNING): Variant<P> {
+  const tuning = asked instanceof CheckedTuning ? asked : new CheckedTuning(asked);
   const packed = op.packed?.(problem);
   const able = op.variants.filter(v => (packed === undefined || v.weights === packed) && v.fits(caps, problem));
   return forced(op, able, tuning) ?? tuned(op, able, problem, tuning) ?? ranked(op, able, caps, problem);
@@ -125,7 +132,7 @@ function forced<P>(op: Op<P>, able: readonly Variant<P>[], tuning: Tuning): Vari
     op: op.name,
     problem: known ? 'the forced variant cannot run this problem on this device' : 'there is no such variant',
     expected: (known ? able : op.variants).map(nameOf),
-    received: name,
+    value: name,
     path: `tuning.force.${op.name}`,
     fix: 'Force one of these, or leave it out.',
   });

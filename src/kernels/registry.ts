@@ -9,7 +9,7 @@ import { GROUP_NORM_FINALIZE } from './group-norm-finalize.ts';
 import { LAYER_NORM, RMS_NORM } from './layer-norm.ts';
 import { LINEAR } from './linear.ts';
 import { MATMUL } from './matmul.ts';
-import { checkTuningFields, nameOf, type Op, type Tuning } from './op.ts';
+import { CheckedTuning, nameOf, type Op, type Tuning } from './op.ts';
 import { SOFTMAX } from './softmax.ts';
 
 /** Every op that has more than one variant. */
@@ -27,10 +27,11 @@ export const OPS: readonly Op<never>[] = [
 /**
  * Checks that tuning speaks of ops and variants that there are, before a plan is made with it.
  *
+ * @returns the same as it is now, which no choice checks again
  * @throws InputError with the name that is unknown and those that are known, or for bounds that are no two numbers
  */
-export function checkTuning(tuning: Tuning): void {
-  checkTuningFields(tuning);
+export function checkTuning(tuning: Tuning): Tuning {
+  const checked = new CheckedTuning(tuning);
   const variants = new Map(OPS.map((op): [string, string[]] => [op.name, op.variants.map(nameOf)]));
   const check = (op: string, variant: string, path: string) => {
     const known = variants.get(op);
@@ -39,17 +40,18 @@ export function checkTuning(tuning: Tuning): void {
       op: 'checkTuning',
       problem: known ? `'${op}' has no such variant` : 'there is no such op with variants',
       expected: known ?? [...variants.keys()],
-      received: known ? variant : op,
+      value: known ? variant : op,
       path,
       fix: 'Correct the name.',
     });
   };
-  for (const [op, variant] of Object.entries(tuning.force ?? {})) check(op, variant, `tuning.force.${op}`);
-  for (const [i, { op, variant, where }] of Array.from(tuning.table ?? []).entries()) {
+  for (const [op, variant] of Object.entries(checked.force ?? {})) check(op, variant, `tuning.force.${op}`);
+  for (const [i, { op, variant, where }] of (checked.table ?? []).entries()) {
     const path = `tuning.table[${i}]`;
     check(op, variant, path);
     checkBounds(where, `${path}.where`);
   }
+  return checked;
 }
 
 function checkBounds(where: unknown, path: string): void {
@@ -60,7 +62,7 @@ function checkBounds(where: unknown, path: string): void {
       op: 'checkTuning',
       problem: 'no bounds',
       expected: '[least, most]',
-      received: bounds,
+      value: bounds,
       path: at,
     });
   }

@@ -27,7 +27,7 @@ export const FLAT_TILE = 1024;
 export function requireSizes(op: string, sizes: Readonly<Record<string, number>>): void {
   for (const [name, value] of Object.entries(sizes)) {
     if (!(Number.isSafeInteger(value) && value > 0)) {
-      throw new ShapeError({ op, problem: 'a size must be a positive integer', received: value, path: name });
+      throw new ShapeError({ op, problem: 'a size must be a positive integer', value, path: name });
     }
   }
 }

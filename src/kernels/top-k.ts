@@ -38,7 +38,7 @@ export function topK({ rows, width, pitch, storage, k, group = 1 }: TopKProblem)
       op: 'top-k',
       problem: 'k is too large',
       expected: `at most ${Math.min(MOST, width)}`,
-      received: k,
+      value: k,
     });
   }
   if (rows % group !== 0) {

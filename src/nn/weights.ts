@@ -39,6 +39,8 @@ interface Registry {
   readonly misfits: string[];
   readonly used: Set<string>;
   readonly ignored: RegExp[];
+  /** What is left over is no fault where nothing is missing. */
+  leftOver: 'refused' | 'allowed';
 }
 
 /** A place in a checkpoint. */
@@ -58,7 +60,7 @@ export class Weights {
   /** The root of a checkpoint, whose 64-bit and 8-bit floats are taken as `widened` shows them. */
   static open(source: TensorSource): Weights {
     const registry = { requests: [], problems: [], misfits: [], used: new Set<string>(), ignored: [] };
-    return new Weights({ source: widened(source), ...registry }, '');
+    return new Weights({ source: widened(source), ...registry, leftOver: 'refused' }, '');
   }
 
   /** Moves down by a segment (`'down_blocks'`, 0, `'to_out.0'`). */
@@ -89,6 +91,16 @@ export class Weights {
   /** Keys that match (from the root) may stay unused: buffers of old files, heads nobody asks for. */
   ignore(pattern: RegExp): void {
     this.#registry.ignored.push(pattern);
+  }
+
+  /**
+   * Whatever the model has not asked for may stay unused; call it once the model is built. Beside missing tensors it is still
+   * listed, because then it shows what the file holds instead.
+   * @returns full keys of what is left over; none where tensors are missing
+   */
+  allowUnused(): string[] {
+    this.#registry.leftOver = 'allowed';
+    return this.#misses() ? [] : this.unused();
   }
 
   /** These full keys may stay unused. */
@@ -175,14 +187,18 @@ export class Weights {
    * @throws WeightsError that lists missing, unused and misshapen tensors by full key, the first 20 of each kind
    */
   check(): void {
-    const { source, problems, misfits } = this.#registry;
-    const all = [...problems, ...wrongTypes(misfits), ...this.unused().map(key => `unused: ${key}`)];
+    const { source, problems, misfits, leftOver } = this.#registry;
+    const unused = leftOver === 'refused' || this.#misses() ? this.unused() : [];
+    const all = [...problems, ...wrongTypes(misfits), ...unused.map(key => `unused: ${key}`)];
     if (all.length === 0) return;
     throw new WeightsError({
       op: 'Weights.load',
       problem: `the checkpoint does not fit the model:\n  ${shortened(all).join('\n  ')}\n`,
       path: source.label,
-      fix: 'Check that config.json and the weights belong together.',
+      fix:
+        misfits.length > 0 && problems.length === 0
+          ? 'Get the weights as floats, such as fp16: packed and quantised ones are not taken.'
+          : 'Check that config.json and the weights belong together.',
     });
   }
 
@@ -190,6 +206,10 @@ export class Weights {
   unused(): string[] {
     const { source, used, ignored } = this.#registry;
     return [...source.tensors.keys()].filter(key => !used.has(key) && !ignored.some(pattern => pattern.test(key)));
+  }
+
+  #misses(): boolean {
+    return this.#registry.problems.some(problem => problem.startsWith('missing: '));
   }
 
   #key(name: string): string {

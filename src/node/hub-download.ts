@@ -206,6 +206,7 @@ class Arrival {
     while (this.#at < there) {
       const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, this.#at);
       if (bytesRead === 0) break;
+      this.#client.throwIfAborted();
       this.#take(buffer.subarray(0, bytesRead));
     }
     this.#found = this.#at;
@@ -268,7 +269,7 @@ class Arrival {
   #begins({ response, etag }: HubAnswer): boolean {
     const { headers, status } = response;
     const { size, hash } = this.#d.file;
-    if ((headers.get('content-type') ?? '').startsWith('text/html') && !this.#d.file.path.endsWith('.html'))
+    if ((headers.get('content-type') ?? '').startsWith('text/html'))
       throw this.#damaged('a web page in its place, maybe of a proxy that asks to sign in');
     const told = etag !== undefined && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag) ? etag : undefined;
     if (hash === undefined && this.#at === 0 && told !== undefined && told !== this.#expected) {
@@ -279,7 +280,9 @@ class Arrival {
       throw this.#damaged('another checksum', hash);
     const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get('content-range') ?? '');
     const from = status === 206 && range ? Number(range[1]) : 0;
-    const length = status === 206 ? range?.[2] : headers.get('content-length');
+    // Of a body that arrives compressed all the same, the header counts other bytes.
+    const whole = headers.has('content-encoding') ? undefined : headers.get('content-length');
+    const length = status === 206 ? range?.[2] : whole;
     const fits = length === undefined || length === null || length === '*' || Number(length) === size;
     if (status === 416 || (status === 206 && (from !== this.#at || !fits))) {
       if (this.#at === 0) throw this.#damaged(`status ${status} with another range`);

@@ -135,7 +135,7 @@ function adviceByStatus(
  * @param why milliseconds that passed, or what fetch threw
  */
 export function noAnswer(where: URL, place: HubPlace, why: unknown): HubError {
-  const fix = 'Check the connection, or download the folder yourself and name it.';
+  const fix = `${adviceOnConnection(why)}, or download the folder yourself and name it.`;
   const path = named(place);
   const host = `${where.protocol}//${where.host}`;
   const op = 'fetchModel';
@@ -144,6 +144,16 @@ export function noAnswer(where: URL, place: HubPlace, why: unknown): HubError {
     return new HubError({ op, problem: `${host} is silent`, received, path, fix }, undefined, true);
   }
   return new HubError({ op, problem: `${host} cannot be reached`, received: messageOf(why), path, fix, cause: why });
+}
+
+function adviceOnConnection(why: unknown): string {
+  const cause = why instanceof Error ? why.cause : undefined;
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  if (/CERT|SELF_SIGNED|VERIFY/.test(code)) return 'Set NODE_EXTRA_CA_CERTS to the certificate of the proxy between';
+  const { HTTPS_PROXY, https_proxy, NODE_USE_ENV_PROXY } = process.env;
+  return (HTTPS_PROXY || https_proxy) && !NODE_USE_ENV_PROXY
+    ? 'HTTPS_PROXY is set, which Node heeds from version 24 on with NODE_USE_ENV_PROXY=1: set that too'
+    : 'Check the connection';
 }
 
 /** fetch says "fetch failed"; the reason lies one error deeper. */

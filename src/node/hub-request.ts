@@ -100,6 +100,11 @@ export class HubClient {
   /** Passes some time. @throws the signal's reason */
   async wait(ms: number): Promise<void> {
     await sleep(ms, undefined, this.#signal ? { signal: this.#signal } : {}).catch(() => undefined);
+    this.throwIfAborted();
+  }
+
+  /** @throws the signal's reason */
+  throwIfAborted(): void {
     this.#signal?.throwIfAborted();
   }
 

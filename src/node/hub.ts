@@ -4,7 +4,7 @@
  * is executed.
  */
 
-import { mkdir, rmdir } from 'node:fs/promises';
+import { mkdir, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, PentimentoError, WeightsError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
@@ -136,6 +136,7 @@ async function fetchSnapshot(client: HubClient, root: string, options: FetchMode
   let done = 0;
   let most = 0;
   await mkdir(blobs, { recursive: true });
+  await warnOfSpace(client, snapshot, blobs, wanted);
   for (const file of wanted) {
     const onBytes = (bytes: number): void => {
       most = Math.max(most, done + bytes); // a file that begins anew takes nothing back
@@ -156,6 +157,23 @@ async function fetchSnapshot(client: HubClient, root: string, options: FetchMode
   return snapshot;
 }
 
+/** Quotas and compression make the free space a guess: it is no reason to refuse. */
+async function warnOfSpace(
+  client: HubClient,
+  snapshot: string,
+  blobs: string,
+  files: readonly HubFile[],
+): Promise<void> {
+  const sizes = await Promise.all(
+    files.map(async f => ((await sizeOf(join(snapshot, f.path))) === f.size ? 0 : f.size)),
+  );
+  const needed = sizes.reduce((sum, size) => sum + size, 0);
+  const disk = await statfs(blobs).catch(() => undefined);
+  if (disk === undefined || disk.blocks === 0 || disk.bavail * disk.bsize >= needed) return;
+  const mib = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  client.warn(`The download needs ${mib(needed)}, and ${mib(disk.bavail * disk.bsize)} are free (${blobs}).`);
+}
+
 /** What the Hub says of the revision. What it names becomes paths, so it is checked first. */
 async function listRepo(client: HubClient): Promise<{ commit: string; files: HubFile[] }> {
   const { listFiles, modelInfo } = await import('@huggingface/hub');
@@ -172,6 +190,8 @@ async function listRepo(client: HubClient): Promise<{ commit: string; files: Hub
       ...at,
     })) {
       if (type !== 'file') continue;
+      if (typeof path !== 'string' || !Number.isSafeInteger(size) || size < 0)
+        throw client.notTheHub('a file without a size');
       const hash = [lfs?.oid, lfs ? undefined : oid].find(text => /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(text ?? ''));
       files.push({ path, size, hash });
     }

@@ -6,6 +6,7 @@ import { constants, inflateSync } from 'node:zlib';
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { InputError } from '../core/errors.ts';
+import { checkUint8 } from '../core/kinds.ts';
 import { checkNames } from '../core/known-names.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import {
@@ -78,6 +79,7 @@ export async function saveImage(path: string, image: RgbImage | GreyImage, quali
  * @throws InputError for other kinds, each by name, and for damaged files
  */
 export function decodeImage(bytes: Uint8Array, path?: string): RgbImage {
+  checkUint8('decodeImage', bytes);
   const kind = sniffImage(bytes);
   if (kind === 'PNG') return decodePng(bytes, path);
   if (kind === 'JPEG') return decodeJpeg(bytes, path);

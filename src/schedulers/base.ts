@@ -98,7 +98,7 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
     for (const [path, value] of Object.entries({ from, to })) {
       if (Number.isInteger(value) && value >= 0 && value <= all.length) continue;
       const expected = `a whole number from 0 to ${all.length}`;
-      throw new InputError({ op: 'schedule', problem: 'no step of the run', expected, received: value, path });
+      throw new InputError({ op: 'schedule', problem: 'no step of the run', expected, value, path });
     }
     const timesteps = all.slice(from, to);
     const stride = Math.floor(this.length / numInferenceSteps);
@@ -185,7 +185,7 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
       op: 'Scheduler',
       problem: 'the schedule has no such timestep',
       expected: `a whole number from 0 to ${this.length - 1}`,
-      received: timestep,
+      value: timestep,
       path: 'timestep',
       fix: 'Take one of `timesteps`; a steps_offset above 0 can push the last one past the end when N equals T.',
     });

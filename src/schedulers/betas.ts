@@ -85,7 +85,7 @@ function scheduled({ betaSchedule, betaStart, betaEnd, numTrainTimesteps }: Beta
         op: 'makeBetas',
         problem: 'unknown beta schedule',
         expected: 'linear, scaled_linear or squaredcos_cap_v2',
-        received: betaSchedule,
+        value: betaSchedule,
         path: 'beta_schedule',
         fix: 'Give one of the three, or the values themselves as trained_betas.',
       });

@@ -278,7 +278,7 @@ function checkField(className: string, key: string, value: unknown, byDefault: u
     op: className,
     problem: 'a config field has the wrong type',
     expected: byDefault === null ? 'a list of numbers or null' : `a ${typeof byDefault}`,
-    received: value === null || typeof value !== 'object' ? String(value) : value,
+    value,
     path: key,
     fix: 'Correct the field, or leave it out to get its default.',
   });

@@ -106,7 +106,7 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
       throw new InputError({
         op: 'step',
         problem: 'eta is not a number >= 0',
-        received: eta,
+        value: eta,
         path: 'eta',
         fix: '0 is deterministic DDIM, 1 has the noise of DDPM.',
       });

@@ -116,7 +116,7 @@ export class Generator {
       throw new InputError({
         op: 'randint',
         problem: 'the bound is no whole number >= 1',
-        received: high,
+        value: high,
         fix: 'The result lies in [0, high): give at least 1.',
       });
     }
@@ -276,7 +276,7 @@ function countOf(op: string, shape: number | Shape): number {
     throw new InputError({
       op,
       problem: 'this is no count and no shape',
-      received: shape,
+      value: shape,
       fix: 'Give a whole number >= 0, or a list of them.',
     });
   }
@@ -295,7 +295,7 @@ export function checkedSeed(seed: number | bigint): bigint {
     throw new InputError({
       op: 'Generator',
       problem: 'the seed is no whole number of at most 64 bits',
-      received: String(seed),
+      value: seed,
       path: 'seed',
       fix: 'Give an integer; beyond 2^53 write it as a bigint, for example 12345678901234567890n.',
     });

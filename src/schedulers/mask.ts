@@ -41,7 +41,7 @@ export function maskFromMap(map: NdArray, options: MaskOptions = {}): Uint8Array
     throw new InputError({
       op: 'maskFromMap',
       problem: 'the ratio is not above 0',
-      received: ratio,
+      value: ratio,
       path: 'ratio',
       fix: '3 is the usual value; a larger one gives a smaller mask.',
     });

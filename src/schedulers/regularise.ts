@@ -240,7 +240,7 @@ function checkCount(path: string, value: number, least: number): void {
     op: 'regularise',
     problem: 'a count is out of range',
     expected: `a whole number >= ${least}`,
-    received: value,
+    value,
     path,
     fix: `Give ${least} or more; leave it out for the default.`,
   });

@@ -39,7 +39,7 @@ export function spreadTimesteps(
       op: 'setTimesteps',
       problem: 'the number of inference steps does not suit the schedule',
       expected: `a whole number from 1 to ${total}`,
-      received: count,
+      value: count,
       path: 'numInferenceSteps',
       fix: `The model was trained on ${total} timesteps: ask for at most that many.`,
     });
@@ -49,7 +49,7 @@ export function spreadTimesteps(
       op: 'setTimesteps',
       problem: 'this scheduler does not know the timestep spacing',
       expected: allowed.join(' or '),
-      received: options.timestepSpacing,
+      value: options.timestepSpacing,
       path: 'timestep_spacing',
       fix: 'Give another one: Scheduler.fromConfig(config, { timestepSpacing }).',
     });

@@ -110,7 +110,7 @@ export function predictionMixes(predictionType: PredictionType, alpha: number): 
         op: 'step',
         problem: 'unknown prediction type',
         expected: 'epsilon, sample or v_prediction',
-        received: predictionType,
+        value: predictionType,
         path: 'prediction_type',
         fix: 'Give another one: Scheduler.fromConfig(config, { predictionType }).',
       });

@@ -49,6 +49,11 @@ export class DeviceTensor {
     return this.slice.size;
   }
 
+  /** Whether its memory was freed. */
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
   /** Replaces the values, given in torch's order ([N, C, H, W] row-major), after everything submitted before. */
   write(data: ArrayLike<number>): void {
     this.#check('DeviceTensor.write');

@@ -44,7 +44,7 @@ export class Graph implements Recorder, Recording {
     const { dtype = 'float32' } = options;
     if (dtype !== 'float32' && dtype !== 'float16') {
       const expected = 'float32 or float16';
-      throw new InputError({ op: 'Graph', problem: 'unknown dtype', expected, received: dtype, path: 'dtype' });
+      throw new InputError({ op: 'Graph', problem: 'unknown dtype', expected, value: dtype, path: 'dtype' });
     }
     this.gpu = gpu;
     this.dtype = dtype;

@@ -17,7 +17,7 @@ export interface Layout {
 /** [N, C, H, W] lies as rows (n, y, x) of C; anything else as rows of its last dimension. */
 export function layoutOf(shape: Shape): Layout {
   if (shape.length === 0 || shape.some(size => !Number.isInteger(size) || size < 1)) {
-    throw new ShapeError({ op: 'tensor', problem: 'sizes must be positive integers', received: shape });
+    throw new ShapeError({ op: 'tensor', problem: 'sizes must be positive integers', value: shape });
   }
   const width = shape.length === 4 ? dim(shape, 1) : dim(shape, -1);
   return { rows: sizeOf(shape) / width, width, pitch: alignUp(width, ROW_ALIGN) };

@@ -37,8 +37,8 @@ export interface Lowered {
  */
 export function lower(recording: Recording, options: LoweringOptions): Lowered {
   const steps: Step[] = [];
-  if (options.tuning !== undefined) checkTuning(options.tuning);
-  const lowering = loweringFor(recording, options.tuning, steps);
+  const tuning = options.tuning && checkTuning(options.tuning);
+  const lowering = loweringFor(recording, tuning, steps);
   for (const node of rewrite(recording, options.fuse !== false)) node.lower(lowering);
   const homes = homesOf(recording);
   for (const { tensor, target } of recording.stores) {

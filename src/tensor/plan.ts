@@ -6,6 +6,7 @@ import { DeviceError } from '../core/errors.ts';
 import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN, writeSlice } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { DispatchList, type ProfiledDispatch } from '../kernels/dispatch.ts';
+import type { DeviceTensor } from './device-tensor.ts';
 import { type Lowered, type LoweringOptions, lower, type Step } from './lower.ts';
 import { type Interval, planMemory } from './memory.ts';
 import type { Recording } from './recording.ts';
@@ -29,13 +30,23 @@ export class Plan {
   readonly flops: number;
   readonly #list: DispatchList;
   readonly #memory: readonly BufferSlice[];
+  /** What it reads and writes beside its own memory. */
+  readonly #tensors: readonly DeviceTensor[];
   #disposed = false;
 
-  private constructor(gpu: Gpu, label: string, list: DispatchList, memory: readonly BufferSlice[], flops: number) {
+  private constructor(
+    gpu: Gpu,
+    label: string,
+    list: DispatchList,
+    memory: readonly BufferSlice[],
+    tensors: readonly DeviceTensor[],
+    flops: number,
+  ) {
     this.gpu = gpu;
     this.label = label;
     this.#list = list;
     this.#memory = memory;
+    this.#tensors = tensors;
     this.peakBytes = memory.reduce((sum, slice) => sum + slice.size, list.uniformBytes);
     this.flops = flops;
   }
@@ -50,6 +61,8 @@ export class Plan {
     const { gpu, constants } = recording;
     const label = options.label ?? 'plan';
     const lowered = lower(recording, options);
+    const tensors = tensorsOf(recording, lowered);
+    checkThere(label, tensors);
     const layout = placesOf(lowered, gpu.caps.maxBufferBytes);
     const memory: BufferSlice[] = [];
     const create = (bytes: number, name: string): BufferSlice => {
@@ -72,10 +85,13 @@ export class Plan {
       throw error;
     }
     const flops = lowered.steps.reduce((sum, s) => sum + s.call.cost.flops, 0);
-    return new Plan(gpu, label, list, memory, flops);
+    return new Plan(gpu, label, list, memory, tensors, flops);
   }
 
-  /** Submits one replay. Creates no buffer, bind group or pipeline and maps nothing; returns before the device is done. */
+  /**
+   * Submits one replay. Creates no buffer, bind group or pipeline and maps nothing; returns before the device is done.
+   * @throws DeviceError once the plan, or a DeviceTensor that it reads or writes, was disposed
+   */
   run(): void {
     this.#check();
     this.#list.submit();
@@ -100,7 +116,29 @@ export class Plan {
     if (this.#disposed) {
       throw new DeviceError({ op: `Plan ${this.label}`, problem: 'the plan was disposed', fix: 'Compile it again.' });
     }
+    checkThere(this.label, this.#tensors);
   }
+}
+
+/** The DeviceTensors that runs read and write. */
+function tensorsOf({ stores }: Recording, { steps }: Lowered): DeviceTensor[] {
+  const operands = [...steps.flatMap(step => Object.values(step.buffers)), ...stores.map(store => store.target)];
+  const devices = operands.flatMap(operand =>
+    'value' in operand && operand.value.device ? [operand.value.device] : [],
+  );
+  return [...new Set(devices)];
+}
+
+/** @throws DeviceError for a tensor whose memory was freed: the device would notice later, and say less */
+function checkThere(label: string, tensors: readonly DeviceTensor[]): void {
+  const gone = tensors.find(tensor => tensor.disposed);
+  if (!gone) return;
+  throw new DeviceError({
+    op: `Plan ${label}`,
+    problem: 'a tensor that the plan reads or writes was disposed',
+    received: `${gone.dtype} [${gone.shape}]`,
+    fix: 'Keep it until the last run, or record the plan again with another one.',
+  });
 }
 
 /** First byte of a value, and the buffer it lies in. */

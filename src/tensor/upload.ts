@@ -94,8 +94,8 @@ export interface AllocateOptions {
 
 /** Places all parameters into slabs. @returns the slabs, zeroed */
 export function allocate(gpu: Gpu, requests: readonly Request[], options: AllocateOptions): BufferSlice[] {
-  const { dtype, tuning, label } = options;
-  if (tuning !== undefined) checkTuning(tuning);
+  const { dtype, label } = options;
+  const tuning = options.tuning && checkTuning(options.tuning);
   const slabs: { bytes: number; members: Member[] }[] = [];
   const limit = Math.min(SLAB_BYTES, gpu.caps.maxBufferBytes);
   for (const request of requests) {

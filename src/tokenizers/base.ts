@@ -89,7 +89,7 @@ export abstract class BaseTokenizer implements TextTokenizer {
         op: `${this.op}.decode`,
         problem: 'an id is not an integer',
         expected: 'integers from 0',
-        received: list[wrong],
+        value: list[wrong],
         path: `ids[${wrong}]`,
         fix: 'Pass ids as encode gives them.',
       });
@@ -112,7 +112,7 @@ export abstract class BaseTokenizer implements TextTokenizer {
       op: `${this.op}.encode`,
       problem: 'no row of that length',
       expected: `an integer of at least ${marks}, the number of marks around a text`,
-      received: length,
+      value: length,
       path: 'maxLength',
       fix:
         length === Number.POSITIVE_INFINITY

@@ -52,7 +52,7 @@ describe('settings from a model’s files', () => {
       `[InputError: generate: no value for this setting: expected a number from 0 to 1 or null, got 1.5 (generation_config.json: top_p)]`,
     );
     expect(() => read(undefined, { text_config: { eos_token_id: 'end' } })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: generate: no value for this setting: expected an id or ids or null, got end (config.json: decoder: eos_token_id)]`,
+      `[InputError: generate: no value for this setting: expected an id or ids or null, got "end" (config.json: decoder: eos_token_id)]`,
     );
   });
 });
@@ -154,7 +154,7 @@ describe('settings of a call', () => {
       `"InputError: generate: no value for this setting: expected a whole number >= 1, got 0 (numBeams)"`,
     );
     expect(await message({ earlyStopping: 'always' })).toMatchInlineSnapshot(
-      `"InputError: generate: no value for this setting: expected true, false or never, got always (earlyStopping)"`,
+      `"InputError: generate: no value for this setting: expected true, false or never, got "always" (earlyStopping)"`,
     );
     expect(await message({ badWordsIds: [[]] })).toMatchInlineSnapshot(
       `"InputError: generate: no value for this setting: expected lists of ids or null, got [[]] (badWordsIds)"`,

@@ -147,7 +147,7 @@ describe('encodeImage in a page', () => {
       image,
     );
     expect(await refused).toMatchInlineSnapshot(
-      `"encodeImage: the browser cannot write that kind: got image/tiff. Use image/png."`,
+      `"encodeImage: the browser cannot write that kind: got "image/tiff". Use image/png."`,
     );
   });
 });

@@ -30,7 +30,7 @@ describe('resize', () => {
       `[InputError: resize: sides must be positive whole: got 0 x 4]`,
     );
     expect(() => resize(image, 4, 4, 'nearest' as never)).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: resize: unknown filter: expected box, bilinear, bicubic, lanczos, got nearest (resample)]`,
+      `[InputError: resize: unknown filter: expected box, bilinear, bicubic, lanczos, got "nearest" (resample)]`,
     );
     expect(() => resize(image, 2.5, 4)).toThrowErrorMatchingInlineSnapshot(
       `[InputError: resize: sides must be positive whole: got 2.5 x 4]`,

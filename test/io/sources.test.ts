@@ -53,7 +53,7 @@ describe('readerSource', () => {
       `[WeightsError: read: the reader returned another number of bytes than asked for: expected 2, got 1 (reader)]`,
     );
     expect(() => readerSource(reader({ byteLength: undefined }))).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: readerSource: byteLength is no size]`,
+      `[InputError: readerSource: byteLength is no size: got undefined]`,
     );
   });
 });

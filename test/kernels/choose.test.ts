@@ -144,11 +144,11 @@ describe('tuning', () => {
 
   it('refuses a forced variant that cannot run the problem, or that there is not', () => {
     expect(() => stem(17, { force: { linear: 'gemv-tile' } })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got gemv-tile (tuning.force.linear). Force one of these, or leave it out.]`,
+      `[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got "gemv-tile" (tuning.force.linear). Force one of these, or leave it out.]`,
     );
     expect(() => stem(1, { force: { linear: 'gemm-broadcast' } }, nvidia)).toThrow(InputError);
     expect(() => stem(1, { force: { linear: 'gemm-tiles' } })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: linear: there is no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got gemm-tiles (tuning.force.linear). Force one of these, or leave it out.]`,
+      `[InputError: linear: there is no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got "gemm-tiles" (tuning.force.linear). Force one of these, or leave it out.]`,
     );
   });
 
@@ -171,12 +171,12 @@ describe('tuning', () => {
       checkTuning({ force: { linear: 'gemm-tile' }, table: [{ op: 'softmax', variant: 'softmax-tile' }] }),
     ).not.toThrow();
     expect(() => checkTuning({ force: { lineal: 'gemm-tile' } })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: checkTuning: there is no such op with variants: expected [linear, conv2d, matmul, attention, layerNorm, rmsNorm, groupNormFinalize, softmax], got lineal (tuning.force.lineal). Correct the name.]`,
+      `[InputError: checkTuning: there is no such op with variants: expected [linear, conv2d, matmul, attention, layerNorm, rmsNorm, groupNormFinalize, softmax], got "lineal" (tuning.force.lineal). Correct the name.]`,
     );
     expect(() =>
       checkTuning({ table: [{ op: 'linear', variant: 'softmax-tile' }] }),
     ).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: checkTuning: 'linear' has no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got softmax-tile (tuning.table[0]). Correct the name.]`,
+      `[InputError: checkTuning: 'linear' has no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got "softmax-tile" (tuning.table[0]). Correct the name.]`,
     );
     const bounds = { rows: 5 } as unknown as Record<string, [number, number]>;
     expect(() =>
@@ -220,7 +220,7 @@ describe('an op of any kind', () => {
     );
     const force = { planted: 'many' };
     expect(() => choose(op, caps, { rows: 1, packed: 'rows' }, { force })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: planted: the forced variant cannot run this problem on this device: expected [few, twin], got many (tuning.force.planted). Force one of these, or leave it out.]`,
+      `[InputError: planted: the forced variant cannot run this problem on this device: expected [few, twin], got "many" (tuning.force.planted). Force one of these, or leave it out.]`,
     );
   });
 

@@ -188,7 +188,7 @@ describe('gemv', () => {
       );
     }
     expect(() => gemv(gpu.caps, { ...problem, rows: 17 }, { family })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got gemv-broadcast (tuning.force.linear). Force one of these, or leave it out.]`,
+      `[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got "gemv-broadcast" (tuning.force.linear). Force one of these, or leave it out.]`,
     );
     expect(() => gemv(gpu.caps, { ...problem, k: 12 }, { family })).toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: linear: must be a multiple of 8: got 12 (k). Pad the rows.]`,

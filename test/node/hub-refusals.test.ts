@@ -118,6 +118,26 @@ describe('a refusal says what to do', () => {
     );
   });
 
+  it('what a proxy between needs', async () => {
+    const failed = (code: string) => () =>
+      Promise.reject(
+        Object.assign(new TypeError('fetch failed'), { cause: Object.assign(new RangeError(`is ${code}`), { code }) }),
+      );
+    try {
+      vi.stubGlobal('fetch', failed('SELF_SIGNED_CERT_IN_CHAIN'));
+      expect(await messageOf()).toMatchInlineSnapshot(
+        `"fetchModel: HUB cannot be reached: got is SELF_SIGNED_CERT_IN_CHAIN (someone/small at main). Set NODE_EXTRA_CA_CERTS to the certificate of the proxy between, or download the folder yourself and name it."`,
+      );
+      vi.stubGlobal('fetch', failed('ENOTFOUND'));
+      vi.stubEnv('HTTPS_PROXY', 'http://proxy.example:8080');
+      expect(await messageOf()).toMatchInlineSnapshot(
+        `"fetchModel: HUB cannot be reached: got is ENOTFOUND (someone/small at main). HTTPS_PROXY is set, which Node heeds from version 24 on with NODE_USE_ENV_PROXY=1: set that too, or download the folder yourself and name it."`,
+      );
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
   it('a page of a proxy in the place of the Hub, and endless redirects', async () => {
     hub.mood = (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Please sign in</html>');

@@ -3,6 +3,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fetchModel } from '../../src/node/hub.ts';
+import { HubClient } from '../../src/node/hub-request.ts';
 import { hubSettings } from '../../src/node/hub-settings.ts';
 import { type FakeHub, fakeHub, HUB_VARIABLES, nowhere } from '../support/hub.ts';
 
@@ -93,6 +94,51 @@ describe('the token', () => {
     expect(at('files', false)).toEqual(new Set([undefined]));
     expect(turned).toBe(true);
   });
+
+  it.each([
+    ['https://hub.example/moved', true],
+    ['/moved', true],
+    ['http://hub.example/moved', false],
+    ['https://hub.example:8443/moved', false],
+    ['https://files.hub.example/moved', false],
+    ['https://example/moved', false],
+    ['https://hub.example.evil/moved', false],
+    ['//evil.example/hub.example', false],
+    ['https://hub.example@evil.example/', false],
+  ])('of https://hub.example, redirected to %s: %s', async (location, kept) => {
+    const asked: [string, string | null][] = [];
+    vi.stubGlobal('fetch', async (url: URL, init: RequestInit) => {
+      asked.push([url.href, new Headers(init.headers).get('authorization')]);
+      expect(init.redirect).toBe('manual');
+      return asked.length === 1 ? new Response(null, { status: 302, headers: { location } }) : new Response('{}');
+    });
+    try {
+      const options = { hubUrl: 'https://hub.example', token: SECRET };
+      const client = new HubClient(
+        await hubSettings(options, onWarning),
+        { repoId: 'a/b', revision: 'main' },
+        undefined,
+        onWarning,
+      );
+      await (await client.ask('https://hub.example/file')).close();
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    expect(asked.map(([, token]) => token)).toEqual([`Bearer ${SECRET}`, kept ? `Bearer ${SECRET}` : null]);
+    expect(asked[1][0]).not.toContain('@');
+  });
+
+  it.each(['file:///etc/passwd', 'ftp://hub.example/x', 'javascript:alert(1)', 'http://'])(
+    'nothing follows a redirect to %s',
+    async location => {
+      hub.mood = (_request, response) => {
+        response.writeHead(302, { location }).end();
+        return true;
+      };
+      await expect(fetchSmall()).rejects.toThrow(/fetchModel: .*status 302/);
+      expect(hub.seen.length).toBe(1);
+    },
+  );
 
   it('does not follow a listing to another server', async () => {
     vi.stubEnv('HF_TOKEN', SECRET);

@@ -57,7 +57,7 @@ describe('fetchModel', () => {
       join('..', '..', 'blobs', gitSha1(PIPELINE['model_index.json'])),
     );
     const blobs = await readdir(join(root(), 'blobs'));
-    const kept = Object.entries(PIPELINE).filter(([path]) => !/README|pickle|safety|fp16|\.bin/.test(path));
+    const kept = Object.entries(PIPELINE).filter(([path]) => !/README|pickle|safety|fp16|\.bin|\.py/.test(path));
     const hashes = kept.map(([path, text]) => (path.endsWith('safetensors') ? sha256(text) : gitSha1(text)));
     expect(blobs.sort()).toEqual([...new Set(hashes)].sort());
   });
@@ -90,6 +90,18 @@ describe('fetchModel', () => {
     await fetchSmall();
     expect(await readFile(join(folder, UNET), 'utf8')).toBe(PIPELINE[UNET]);
     expect(await readFile(join(folder, 'vae/config.json'), 'utf8')).toBe('{}');
+  });
+
+  it('says when the disk is too small', async () => {
+    const warnings: string[] = [];
+    const large = { type: 'file', path: UNET, size: 2 ** 52, oid: '0', lfs: { oid: sha256('x'), size: 2 ** 52 } };
+    hub.mood = (_request, response, path) => {
+      if (path.includes('/tree/'))
+        response.end(JSON.stringify([large, { ...large, path: 'model_index.json', size: 1 }]));
+      return path.includes('/tree/');
+    };
+    await expect(fetchSmall({ onWarning: m => warnings.push(m) })).rejects.toThrow();
+    expect(warnings).toEqual([expect.stringMatching(/^The download needs 4294967297 MiB, and \d+ MiB are free \(/)]);
   });
 
   it('follows a branch to its new commit, and shares what did not change', async () => {

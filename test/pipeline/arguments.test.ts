@@ -254,7 +254,7 @@ test('an edit needs a mask and latents of the same size, steps and prompts', asy
     await refusal('edit', { ...edit, maskImage: { data: new Float32Array(240).fill(255), shape: [12, 20] } }),
   ).toMatchInlineSnapshot(`"InputError: preprocessMask: a mask value outside [0, 1]: got 255. Divide bytes by 255."`);
   expect(await refusal('edit', { ...edit, pasteBack: { image }, outputType: 'np' })).toMatchInlineSnapshot(
-    `"InputError: edit: pasteBack makes pictures: expected outputType 'pil', got np (pasteBack)"`,
+    `"InputError: edit: pasteBack makes pictures: expected outputType 'pil', got "np" (pasteBack)"`,
   );
 });
 

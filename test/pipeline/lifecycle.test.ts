@@ -53,6 +53,37 @@ test('an abort when the last weights have come ends the loading of a pipeline', 
   expect(counter.liveBytes).toBe(0);
 });
 
+describe('weights that may wait', () => {
+  test('are read by the first call that needs them, then stay', async () => {
+    const pipeline = await open({ loadWhenNeeded: true });
+    expect([pipeline.bytes, counter.liveBytes]).toEqual([0, 0]);
+    await expect(pipeline.invert({ ...inversion, numInferenceSteps: 1001 })).rejects.toThrow(
+      'from 1 to 1000, got 1001',
+    );
+    expect([pipeline.bytes, counter.liveBytes]).toEqual([0, 0]);
+    const phases: Phase[] = [];
+    const onProgress = (e: ProgressEvent) => void phases.push(e.phase);
+    const first = await pipeline.invert({ ...inversion, generator: seeded(0), onProgress });
+    expect(phases.filter(phase => phase === 'load').length).toBeGreaterThanOrEqual(3);
+    phases.length = 0;
+    expect(await pipeline.invert({ ...inversion, generator: seeded(0), onProgress })).toEqual(first);
+    expect(phases).not.toContain('load');
+    const early = await open();
+    expect((await early.invert({ ...inversion, generator: seeded(0) })).latents).toEqual(first.latents);
+    for (const made of [pipeline, early]) made.dispose();
+    expect(counter.liveBytes).toBe(0);
+  });
+
+  test('are not touched by a signal that is none', async () => {
+    const pipeline = await open({ loadWhenNeeded: true });
+    const signal = new AbortController() as unknown as AbortSignal;
+    await expect(pipeline.run({ ...run, signal })).rejects.toThrow('run: this is no signal: expected an AbortSignal');
+    await expect(open({ signal })).rejects.toThrow('DiffEditPipeline.fromPretrained: this is no signal');
+    expect(counter.liveBytes).toBe(0);
+    pipeline.dispose();
+  });
+});
+
 describe('disposal', () => {
   const GONE = /^DeviceError: DiffEditPipeline: the pipeline was disposed during a call/;
 

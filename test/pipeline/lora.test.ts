@@ -257,4 +257,8 @@ test('numbers of the original code, on halves', async () => {
   await expectCase(pipeline, 'original');
   expect(pipeline.getListAdapters()).toEqual({ unet: ['original'], textEncoder: [] });
   pipeline.dispose();
+  const half = await openPipeline('test/golden/sd2/model', { dtype: 'float16', loras: [{ source }] });
+  const { inverted } = await results(half);
+  expect(maxError(inverted.data, golden.floats('original.inverted').data)).toBeLessThanOrEqual(3e-2);
+  half.dispose();
 });

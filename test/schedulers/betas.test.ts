@@ -86,6 +86,6 @@ test('linspace hits both ends exactly and is symmetric', () => {
 test('refuses an unknown schedule by name', () => {
   const source = { beta_schedule: 'sigmoid' };
   expect(() => DDIMScheduler.fromConfig(source)).toThrowErrorMatchingInlineSnapshot(
-    `[InputError: makeBetas: unknown beta schedule: expected linear, scaled_linear or squaredcos_cap_v2, got sigmoid (beta_schedule). Give one of the three, or the values themselves as trained_betas.]`,
+    `[InputError: makeBetas: unknown beta schedule: expected linear, scaled_linear or squaredcos_cap_v2, got "sigmoid" (beta_schedule). Give one of the three, or the values themselves as trained_betas.]`,
   );
 });

@@ -130,13 +130,13 @@ describe('scheduler configs', () => {
 
   test('refuse values of the wrong type or range', () => {
     expect(() => DDIMScheduler.fromConfig({ beta_start: '0.1' })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: DDIMScheduler: a config field has the wrong type: expected a number, got 0.1 (beta_start). Correct the field, or leave it out to get its default.]`,
+      `[InputError: DDIMScheduler: a config field has the wrong type: expected a number, got "0.1" (beta_start). Correct the field, or leave it out to get its default.]`,
     );
     expect(() => DDIMScheduler.fromConfig({ clip_sample: null })).toThrowErrorMatchingInlineSnapshot(
       `[InputError: DDIMScheduler: a config field has the wrong type: expected a boolean, got null (clip_sample). Correct the field, or leave it out to get its default.]`,
     );
     expect(() => DDIMScheduler.fromConfig({ trained_betas: ['a'] })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: DDIMScheduler: a config field has the wrong type: expected a list of numbers or null, got [a] (trained_betas). Correct the field, or leave it out to get its default.]`,
+      `[InputError: DDIMScheduler: a config field has the wrong type: expected a list of numbers or null, got ["a"] (trained_betas). Correct the field, or leave it out to get its default.]`,
     );
     expect(() => new DDIMScheduler({ numTrainTimesteps: 0 })).toThrowErrorMatchingInlineSnapshot(
       `[InputError: DDIMScheduler: a config field is out of range: expected a whole number >= 1, got 0 (num_train_timesteps). Correct the field, or leave it out to get its default.]`,

@@ -320,7 +320,7 @@ describe('step', () => {
     const odd = DDIMScheduler.fromConfig({ prediction_type: 'flow' });
     odd.setTimesteps(10);
     expect(() => odd.step(x, 500, x)).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: step: unknown prediction type: expected epsilon, sample or v_prediction, got flow (prediction_type). Give another one: Scheduler.fromConfig(config, { predictionType }).]`,
+      `[InputError: step: unknown prediction type: expected epsilon, sample or v_prediction, got "flow" (prediction_type). Give another one: Scheduler.fromConfig(config, { predictionType }).]`,
     );
     expect(() => ready().step(x, 500, x, { ...noise, generator: new Generator(0) })).toThrowErrorMatchingInlineSnapshot(
       `[InputError: step: both generator and varianceNoise are given: expected one of them, got two sources of noise. Leave one out.]`,

@@ -82,11 +82,11 @@ describe('setTimesteps', () => {
     );
     const inverse = new DDIMInverseScheduler({ timestepSpacing: 'linspace' });
     expect(() => inverse.setTimesteps(10)).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: setTimesteps: this scheduler does not know the timestep spacing: expected leading or trailing, got linspace (timestep_spacing). Give another one: Scheduler.fromConfig(config, { timestepSpacing }).]`,
+      `[InputError: setTimesteps: this scheduler does not know the timestep spacing: expected leading or trailing, got "linspace" (timestep_spacing). Give another one: Scheduler.fromConfig(config, { timestepSpacing }).]`,
     );
     const unknown = DDIMScheduler.fromConfig({ timestep_spacing: 'karras' });
     expect(() => unknown.setTimesteps(10)).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: setTimesteps: this scheduler does not know the timestep spacing: expected leading or trailing or linspace, got karras (timestep_spacing). Give another one: Scheduler.fromConfig(config, { timestepSpacing }).]`,
+      `[InputError: setTimesteps: this scheduler does not know the timestep spacing: expected leading or trailing or linspace, got "karras" (timestep_spacing). Give another one: Scheduler.fromConfig(config, { timestepSpacing }).]`,
     );
   });
 });

@@ -19,6 +19,8 @@ export const gitSha1 = (text: string | Buffer): string =>
 export const PIPELINE: Readonly<Record<string, string>> = {
   'model_index.json': '{"_class_name": "StableDiffusionPipeline"}',
   'README.md': 'words',
+  'pipeline.py': 'print(1)',
+  'unet/my_unet.py': 'print(1)',
   'scheduler/scheduler_config.json': '{}',
   'inverse_scheduler/scheduler_config.json': '{}',
   'tokenizer/vocab.json': '{"a": 0}',
@@ -86,10 +88,14 @@ export async function fakeHub(repoId = 'someone/small'): Promise<FakeHub> {
   const hub = createServer((request, response) => {
     const path = note('hub', request);
     if (self.mood(request, response, path)) return;
-    if (path.startsWith(`/api/models/${repoId}/revision/`)) return json(response, { id: repoId, sha: self.commit });
+    if (path.startsWith(`/api/models/${repoId}/revision/`)) {
+      const siblings = Object.keys(self.files).map(rfilename => ({ rfilename }));
+      return json(response, { id: repoId, sha: self.commit, siblings });
+    }
     if (path.startsWith(`/api/models/${repoId}/tree/`)) return json(response, listing());
     const file = decodeURIComponent(path.replace(`/${repoId}/resolve/${self.commit}/`, ''));
     const text = self.files[file];
+    response.setHeader('x-repo-commit', self.commit);
     if (text === undefined) {
       response.writeHead(404, { 'x-error-code': path.startsWith('/api') ? 'RepoNotFound' : 'EntryNotFound' }).end();
     } else if (isLarge(file)) {
@@ -152,4 +158,5 @@ export const HUB_VARIABLES = [
   ...['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HF_TOKEN_PATH', 'HF_HUB_DISABLE_IMPLICIT_TOKEN', 'HF_HOME'],
   ...['HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE', 'XDG_CACHE_HOME', 'HF_ENDPOINT', 'HF_HUB_OFFLINE'],
   ...['TRANSFORMERS_OFFLINE', 'HF_HUB_ETAG_TIMEOUT', 'HF_HUB_DOWNLOAD_TIMEOUT'],
+  ...['HTTPS_PROXY', 'https_proxy', 'NODE_USE_ENV_PROXY'],
 ];

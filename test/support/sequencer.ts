@@ -12,6 +12,7 @@ export const LONG: readonly string[] = [
   'test/cli/guide.test.ts',
   'test/pipeline/lifecycle.test.ts',
   'test/pipeline/behaviour.test.ts',
+  'test/pipeline/inputs-and-runs.test.ts',
   'test/pipeline/guide/guide.test.ts',
   'test/kernels/gemm.test.ts',
   'test/pipeline/dummies.test.ts',

@@ -41,8 +41,30 @@ describe('a graph', () => {
   it('has activations of float32 or float16', () => {
     const options = { dtype: 'bfloat16' } as unknown as { dtype: 'float16' };
     expect(() => new Graph(gpu, options)).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: Graph: unknown dtype: expected float32 or float16, got bfloat16 (dtype)]`,
+      `[InputError: Graph: unknown dtype: expected float32 or float16, got "bfloat16" (dtype)]`,
     );
+  });
+});
+
+describe('a plan', () => {
+  const GONE =
+    'Plan sum: a tensor that the plan reads or writes was disposed: got float32 [2]. Keep it until the last run, or record the plan again with another one.';
+
+  it.each(['read', 'written'])('whose tensor that is %s was disposed says so at its next run', async which => {
+    const [from, to] = [DeviceTensor.from(gpu, [1, 2], [2]), DeviceTensor.create(gpu, [2])];
+    const own = new Graph(gpu);
+    own.store(own.input(from).add(own.constant([3, 4], [2])), to);
+    const plan = await own.compile({ label: 'sum' });
+    plan.run();
+    expect(Array.from(await to.read())).toEqual([4, 6]);
+    const gone = which === 'read' ? from : to;
+    gone.dispose();
+    expect([from.disposed, to.disposed]).toEqual([which === 'read', which === 'written']);
+    expect(() => plan.run()).toThrow(GONE);
+    await expect(own.compile({ label: 'sum' })).rejects.toThrow(GONE);
+    plan.dispose();
+    for (const tensor of [from, to]) tensor.dispose();
+    gpu.check('after'); // the device has seen none of it
   });
 });
 

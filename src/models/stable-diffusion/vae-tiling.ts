@@ -7,7 +7,8 @@
  * (1 - o) t' of the output, t' being the tile's side there. Every tile goes through the network on its own, so the
  * result differs from an untiled one.
  */
-import { ShapeError } from '../../core/errors.ts';
+import { InputError, ShapeError } from '../../core/errors.ts';
+import { kindOf } from '../../core/kinds.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, sameShape } from '../../core/shape.ts';
 import { type VaeConfig, vaeScaleFactor } from './config.ts';
@@ -46,9 +47,15 @@ export interface Tiling {
 
 /**
  * The tile of a model: as large as the pictures that it was trained on.
+ * @throws InputError for what is no VAE's config
  * @see diffusers AutoencoderKL.enable_tiling
  */
 export function tileSizes(config: VaeConfig): TileSizes {
+  const { channels, sampleSize } = Object(config) as Partial<VaeConfig>;
+  if (!Array.isArray(channels) || typeof sampleSize !== 'number') {
+    const [expected, fix] = ['a VaeConfig', 'Pass what parseVaeConfig returns, or SD21_VAE.'];
+    throw new InputError({ op: 'tileSizes', problem: "no VAE's config", expected, received: kindOf(config), fix });
+  }
   const latents = Math.trunc(config.sampleSize / vaeScaleFactor(config));
   return { pixels: config.sampleSize, latents, overlap: 0.25 };
 }
@@ -60,6 +67,7 @@ export function tileSizes(config: VaeConfig): TileSizes {
  * @returns tiles in pixels, blend and keep in latents; one tile where the picture is no larger than a tile
  */
 export function encoderTiling(height: number, width: number, sizes: TileSizes): Tiling {
+  checkSizes('encoderTiling', height, width, sizes);
   return cut(height, width, sizes.pixels, sizes.latents, sizes.overlap);
 }
 
@@ -70,7 +78,15 @@ export function encoderTiling(height: number, width: number, sizes: TileSizes): 
  * @returns tiles in latents, blend and keep in pixels; one tile where the latents are no larger than a tile
  */
 export function decoderTiling(height: number, width: number, sizes: TileSizes): Tiling {
+  checkSizes('decoderTiling', height, width, sizes);
   return cut(height, width, sizes.latents, sizes.pixels, sizes.overlap);
+}
+
+function checkSizes(op: string, height: number, width: number, sizes: TileSizes): void {
+  const { pixels, latents, overlap } = Object(sizes) as Partial<TileSizes>;
+  if ([height, width, pixels, latents, overlap].every(Number.isFinite)) return;
+  const expected = 'height, width and { pixels, latents, overlap }, all of them numbers';
+  throw new InputError({ op, problem: 'no sizes of tiles', expected, value: [height, width, sizes], path: 'sizes' });
 }
 
 function cut(height: number, width: number, inSide: number, outSide: number, overlap: number): Tiling {

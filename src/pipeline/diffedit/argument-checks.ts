@@ -56,7 +56,7 @@ export function checkValue(op: string, check: CheckName, value: unknown, path: s
     return;
   }
   const { problem, expected, accepts } = checkOf(check, limits);
-  if (!accepts(value)) throw new InputError({ op, problem, expected, received: value, path });
+  if (!accepts(value)) throw new InputError({ op, problem, expected, value, path });
 }
 
 /**

@@ -41,7 +41,7 @@ export function checkPasteBack(
       op,
       problem: 'pasteBack makes pictures',
       expected: "outputType 'pil'",
-      received: o.outputType,
+      value: o.outputType,
       path: 'pasteBack',
     });
   }

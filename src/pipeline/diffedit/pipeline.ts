@@ -92,8 +92,8 @@ export class DiffEditPipeline extends PretrainedModel {
   /**
    * Reads a model folder in diffusers' layout and, unless offloading is asked for, brings its weights to the device.
    * @param source a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
-   * @throws InputError for a folder that is no Stable Diffusion 1.x or 2.x; WeightsError listing every missing, unused and
-   * misshapen tensor, also of `loras` and `embeddings`; DeviceError without a device or memory; the signal's reason
+   * @throws InputError for a folder that is no Stable Diffusion 1.x or 2.x; WeightsError listing every missing and misshapen
+   * tensor, also of `loras` and `embeddings`; DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
     return new DiffEditPipeline(await openFolder(source, options), options);

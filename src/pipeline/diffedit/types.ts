@@ -9,7 +9,7 @@ import type { MaskInput, NumericArray } from '../../io/mask.ts';
 import type { OutputType } from '../../io/postprocess.ts';
 import type { PictureInput } from '../../io/preprocess.ts';
 import type { Generators } from '../diffusion/generators.ts';
-import type { Prompt } from '../diffusion/prompt-arguments.ts';
+import type { Prompt, PromptArgs } from '../diffusion/prompt-arguments.ts';
 import type { StepCallback } from '../diffusion/sampling-loop.ts';
 import type { CallOptions, Phase } from '../runtime/progress.ts';
 
@@ -22,9 +22,7 @@ export interface CommonArgs extends CallOptions {
 }
 
 /** What `encodePrompt` takes beside the prompts. */
-export interface EncodePromptOptions extends CommonArgs {
-  /** What the prompts are pushed away from; default ''. */
-  readonly negativePrompt?: Prompt | undefined;
+export interface EncodePromptOptions extends CommonArgs, Pick<PromptArgs, 'negativePrompt'> {
   /** How often each row is repeated; default 1. */
   readonly numImagesPerPrompt?: number | undefined;
   /** Last layers of the text encoder that the positive prompt skips. */
@@ -93,10 +91,8 @@ export interface MaskOutput {
   readonly images?: GreyImage[];
 }
 
-/** What `invert` takes: a picture, what it shows, and how far back it goes. */
-export interface InvertArgs extends CommonArgs {
-  /** What the picture shows; this or its embeddings. */
-  readonly prompt?: Prompt | undefined;
+/** What `invert` takes: a picture, a prompt of what it shows, and how far back it goes. */
+export interface InvertArgs extends CommonArgs, PromptArgs {
   /** One picture, or one for each prompt; arrays [N, 4, H, W] are latents. */
   readonly image: PictureInput;
   /** N of the whole schedule, 1 to the training timesteps; default 50. */
@@ -105,12 +101,6 @@ export interface InvertArgs extends CommonArgs {
   readonly inpaintStrength?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
-  /** With guidance; default empty. */
-  readonly negativePrompt?: Prompt | undefined;
-  /** [B, L, D], instead of prompt. */
-  readonly promptEmbeds?: NdArray | undefined;
-  /** [B, L, D], instead of negativePrompt. */
-  readonly negativePromptEmbeds?: NdArray | undefined;
   /** Also returns what the latents of every step look like. */
   readonly decodeLatents?: boolean | undefined;
   /** Of the decoded latents: 'pil' pictures, anything else an array [B * T, H, W, 3]. Default 'pil'. */
@@ -137,10 +127,8 @@ export interface InversionOutput {
   readonly images?: RgbImage[] | NdArray;
 }
 
-/** What `edit` takes: prompts, mask, inverted latents, and how strongly to follow each. */
-export interface EditArgs extends CommonArgs {
-  /** What the changed region shall show; this or its embeddings. */
-  readonly prompt?: Prompt | undefined;
+/** What `edit` takes: a prompt of what the changed region shall show, mask, inverted latents, and how strongly to follow each. */
+export interface EditArgs extends CommonArgs, PromptArgs {
   /** Of latent size; white, or 1, is what changes. */
   readonly maskImage: MaskInput;
   /** [B, T, 4, H, W] as `invert` returns them, [B * T, 4, H, W], or a list of either, or of single [4, H, W]. */
@@ -151,18 +139,12 @@ export interface EditArgs extends CommonArgs {
   readonly numInferenceSteps?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
-  /** What it shall not show, with guidance; default empty. */
-  readonly negativePrompt?: Prompt | undefined;
   /** Pictures for each prompt; default 1. */
   readonly numImagesPerPrompt?: number | undefined;
   /** Share of fresh noise a step, 0 (DDIM) to 1 (DDPM); default 0. */
   readonly eta?: number | undefined;
   /** Ignored, as in diffusers. */
   readonly latents?: unknown;
-  /** [B, L, D], instead of prompt. */
-  readonly promptEmbeds?: NdArray | undefined;
-  /** [B, L, D], instead of negativePrompt. */
-  readonly negativePromptEmbeds?: NdArray | undefined;
   /** Pictures, or arrays of pixels or latents; default 'pil'. */
   readonly outputType?: OutputType | undefined;
   /** Told of every callbackSteps-th step. */

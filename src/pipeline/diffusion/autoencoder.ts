@@ -123,7 +123,7 @@ function checkTile(op: string, tile: TileSizes, factor: number): void {
   const fix = `For example pixels ${32 * factor}, latents 32, overlap 0.25.`;
   if (!(Number.isInteger(latents) && latents > 0 && pixels === latents * factor)) {
     const expected = `whole latents, and ${factor} times as many pixels`;
-    throw new InputError({ op, problem: 'no size of tiles', expected, received: tile, path: 'sizes', fix });
+    throw new InputError({ op, problem: 'no size of tiles', expected, value: tile, path: 'sizes', fix });
   }
   // What one tile leaves off its neighbour must begin: the same whole number of latents in both directions.
   const stride = Math.trunc(latents * (1 - overlap));
@@ -131,7 +131,7 @@ function checkTile(op: string, tile: TileSizes, factor: number): void {
     stride + Math.trunc(latents * overlap) === latents &&
     Math.trunc(pixels * (1 - overlap)) === stride * factor &&
     Math.trunc(pixels * overlap) === pixels - stride * factor;
-  if (overlap >= 0 && overlap < 1 && stride >= 1 && meet) return;
+  if (typeof overlap === 'number' && overlap >= 0 && overlap < 1 && stride >= 1 && meet) return;
   const expected = 'a share from 0 to below 1 that makes a whole number of latents';
-  throw new InputError({ op, problem: 'tiles that do not meet', expected, received: tile, path: 'sizes.overlap', fix });
+  throw new InputError({ op, problem: 'tiles that do not meet', expected, value: tile, path: 'sizes.overlap', fix });
 }

@@ -6,15 +6,15 @@ import { dim, sameShape } from '../../core/shape.ts';
 /** One prompt or one for each picture of a batch. */
 export type Prompt = string | readonly string[];
 
-/** A prompt in either form, with its negative in either form, and the names under which the caller knows them. */
+/** A prompt in either form, with its negative in either form. */
 export interface PromptArgs {
-  /** One text, or one for each row of the batch. */
+  /** One text, or one for each row of the batch; this or its embeddings. */
   readonly prompt?: Prompt | undefined;
   /** What guidance leads away from; '' where neither form is given. */
   readonly negativePrompt?: Prompt | undefined;
-  /** [B, L, D] in place of texts. */
+  /** [B, L, D], instead of the prompt. */
   readonly promptEmbeds?: NdArray | undefined;
-  /** [B, L, D] in place of negative texts. */
+  /** [B, L, D], instead of the negative prompt. */
   readonly negativePromptEmbeds?: NdArray | undefined;
 }
 

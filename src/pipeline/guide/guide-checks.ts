@@ -41,10 +41,10 @@ export function checkGuideArgs(args: GuideArgs): SettledRun {
   promptRequest(from);
   promptRequest(to);
   if (seed !== undefined) checkedSeed(seed);
-  if (Number.isInteger(numPrompts) && numPrompts > 0) return settingsOf(args);
+  if (Number.isInteger(numPrompts) && numPrompts > 0) return checkGuideSettings(args);
   const [problem, expected] = ['no number of sentences', 'a whole number of at least 1'];
   const fix = 'The published guide writes 16.';
-  throw new InputError({ op: OP, problem, expected, received: numPrompts, path: 'numPrompts', fix });
+  throw new InputError({ op: OP, problem, expected, value: numPrompts, path: 'numPrompts', fix });
 }
 
 /**
@@ -59,7 +59,12 @@ export function checkGuidePlan({ mask, invert, edit }: SettledRun, pipeline: Dif
   editSchedule(OP, pipeline.scheduler, edit.s);
 }
 
-function settingsOf(args: GuideArgs): SettledRun {
+/**
+ * Checks the settings of the three phases, for which no model needs to be found.
+ * @returns what the phases will make of them, with stand-ins for the embeddings
+ * @throws InputError or ShapeError
+ */
+export function checkGuideSettings(args: Partial<GuideArgs> & Pick<GuideArgs, 'image'>): SettledRun {
   const adapters = args.loras?.map(({ adapterName }, i) => adapterName ?? `default_${i}`);
   checkCrossAttention(OP, args.crossAttentionKwargs, adapters);
   const { negativePrompt, negativePromptEmbeds, sourceNegativePromptEmbeds, targetNegativePromptEmbeds } = args;

@@ -57,7 +57,7 @@ class GuideRun {
 
   async all(): Promise<GuideOutput> {
     const args = this.#args;
-    // First, and without weights where one network is held at a time: what is wrong with it shows before any work.
+    // First, and without weights: what is wrong with it shows before any work.
     const pipeline = await this.#open(() =>
       DiffEditPipeline.fromPretrained(args.models.diffusion, {
         ...this.#loading(),
@@ -66,6 +66,7 @@ class GuideRun {
         loras: args.loras,
         embeddings: args.embeddings,
         modelCpuOffload: this.#offload,
+        loadWhenNeeded: true,
       }),
     );
     const { width, height } = (args.size ?? (model => model.defaultSize))(pipeline);

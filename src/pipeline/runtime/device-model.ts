@@ -4,7 +4,7 @@
  */
 
 import { DeviceError, InputError } from '../../core/errors.ts';
-import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, checkSignal, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { Gpu } from '../../gpu/device.ts';
 import { DeviceCall } from './device-call.ts';
@@ -28,12 +28,27 @@ export interface DeviceModelOptions extends CallOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Leaves the weights in the files until they are needed, one network at a time; see enableModelCpuOffload. */
   readonly modelCpuOffload?: boolean | undefined;
+  /**
+   * Leaves the weights in the files until a call needs them: a call that is refused has read none. They stay then, unless
+   * modelCpuOffload says otherwise. Default false.
+   */
+  readonly loadWhenNeeded?: boolean | undefined;
   /** Bytes of weights that are on their way to the device at once, beside those that are there. Default 32 MiB. */
   readonly stagingBytes?: number | undefined;
 }
 
 const OPTIONS = namesOf<DeviceModelOptions>({
-  ...{ gpu: 1, dtype: 1, variant: 1, onProgress: 1, signal: 1, onWarning: 1, modelCpuOffload: 1, stagingBytes: 1 },
+  ...{
+    gpu: 1,
+    dtype: 1,
+    variant: 1,
+    onProgress: 1,
+    signal: 1,
+    onWarning: 1,
+    modelCpuOffload: 1,
+    loadWhenNeeded: 1,
+    stagingBytes: 1,
+  },
 });
 
 /** How messages call the model. */
@@ -82,7 +97,7 @@ export class DeviceModel<M> {
   }
 
   /**
-   * Opens a model and, unless offloading is asked for, brings its weights to the device. What was opened is closed again
+   * Opens a model and, unless offloading or loading when needed is asked for, brings its weights to the device. What was opened is closed again
    * where that fails.
    * @param prepare adapts networks before their weights are read
    * @throws InputError for unknown names or an unknown dtype, or bytes that are no count; whatever `open` and `prepare` throw; DeviceError; the signal's reason
@@ -99,7 +114,7 @@ export class DeviceModel<M> {
     try {
       device = new DeviceModel<M>(names, options.gpu ?? (await Gpu.request()), opened.networks, options);
       await prepare(device.networks, opened);
-      if (!options.modelCpuOffload) await device.#load();
+      if (!options.modelCpuOffload && !options.loadWhenNeeded) await device.#load();
       options.signal?.throwIfAborted();
       return { device, opened };
     } catch (error) {
@@ -175,6 +190,7 @@ export class DeviceModel<M> {
   #begin(op: string, options: CallOptions): DeviceCall {
     this.checkIdle(op);
     checkByName(op, options);
+    checkSignal(op, options.signal);
     const call = new DeviceCall(
       {
         memory: this.memory,
@@ -274,11 +290,11 @@ function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options:
   }
   if (dtype !== undefined && dtype !== 'float32' && dtype !== 'float16') {
     const expected = 'float32 or float16';
-    throw new InputError({ op, problem: 'unknown dtype', expected, received: dtype, path: 'dtype' });
+    throw new InputError({ op, problem: 'unknown dtype', expected, value: dtype, path: 'dtype' });
   }
   if (stagingBytes !== undefined && !(Number.isInteger(stagingBytes) && stagingBytes >= 1)) {
     const [expected, path] = ['a whole number >= 1', 'stagingBytes'];
-    throw new InputError({ op, problem: 'not a count', expected, received: stagingBytes, path });
+    throw new InputError({ op, problem: 'not a count', expected, value: stagingBytes, path });
   }
   signal?.throwIfAborted();
 }

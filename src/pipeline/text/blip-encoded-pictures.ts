@@ -1,15 +1,13 @@
 /** Encoded pictures on the device, and decoders that look at them. */
 import type { NdArray } from '../../core/ndarray.ts';
-import { alignUp, type Shape } from '../../core/shape.ts';
+import type { Shape } from '../../core/shape.ts';
 import type { StepDecoder } from '../../generation/index.ts';
 import type { BlipModel } from '../../models/blip/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { DeviceMemory } from '../runtime/device-memory.ts';
 import { DeviceProgram } from '../runtime/device-program.ts';
-import { CachedDecoder, type CachedNetwork } from './cached-decoder.ts';
-
-/** Caches of calls that ask for about the same length are the same. */
-const CAPACITY_STEP = 32;
+import { CachedDecoder, type CachedNetwork, type DecoderSizes } from './cached-decoder.ts';
+import { type HeldDecoder, LatestDecoder } from './latest-decoder.ts';
 
 interface PictureTensors {
   readonly pixels: DeviceTensor;
@@ -24,7 +22,7 @@ export class EncodedPictures {
   readonly #memory: DeviceMemory;
   readonly #model: BlipModel;
   readonly #program: DeviceProgram<PictureTensors>;
-  #decoder: CachedDecoder | undefined;
+  readonly #decoder: LatestDecoder<HeldDecoder> = new LatestDecoder();
 
   private constructor(memory: DeviceMemory, model: BlipModel, key: string, program: DeviceProgram<PictureTensors>) {
     this.#memory = memory;
@@ -68,13 +66,11 @@ export class EncodedPictures {
    */
   async start(rows: number, maxLength: number): Promise<StepDecoder> {
     const { positions } = this.#model.config.text;
-    const capacity = Math.min(positions, alignUp(maxLength, CAPACITY_STEP));
-    const known = this.#decoder;
-    if (known?.sizes.rows === rows && known.sizes.capacity === capacity) return known.begin();
-    known?.dispose();
-    this.#decoder = undefined;
-    this.#decoder = new CachedDecoder(this.#memory, this.#network(), { rows, capacity });
-    return this.#decoder.begin();
+    const make = (sizes: DecoderSizes): HeldDecoder => {
+      const cached = new CachedDecoder(this.#memory, this.#network(), sizes);
+      return { cached, dispose: () => cached.dispose() };
+    };
+    return this.#decoder.take(rows, maxLength, make, positions).cached.begin();
   }
 
   /** The text decoder looking at these pictures. */
@@ -98,8 +94,7 @@ export class EncodedPictures {
 
   /** Frees the encoder's program and the decoder. */
   dispose(): void {
-    this.#decoder?.dispose();
-    this.#decoder = undefined;
+    this.#decoder.dispose();
     this.#program.dispose();
   }
 }

@@ -8,29 +8,20 @@ import { InputError, ShapeError } from '../../core/errors.ts';
 import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
-import {
-  type GenerateOptions,
-  type GenerateOutput,
-  type GenerationInputs,
-  generate,
-  planGeneration,
-  type Sequences,
-  withTokenText,
-} from '../../generation/index.ts';
+import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } from '../../generation/index.ts';
 import type { PictureSize } from '../../io/image.ts';
 import type { Picture } from '../../io/preprocess.ts';
 import { readFloats } from '../../io/read-floats.ts';
 import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../../models/blip/index.ts';
 import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
 import { type BertTokenizer, checkIds } from '../../tokenizers/index.ts';
-import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import type { CallOptions } from '../runtime/progress.ts';
 import { EncodedPictures } from './blip-encoded-pictures.ts';
 import { type BlipFolder, openBlipFolder } from './blip-folder.ts';
 import { type BlipProcessorConfig, processPictures } from './blip-processor.ts';
-import { LatestEncoding } from './latest-encoding.ts';
+import { type InputsToEncode, TextWriter } from './text-writer.ts';
 
 const INPUT = namesOf<CaptionInput>({ pixels: 1, ids: 1, interpolatePositions: 1 });
 const OP = 'BlipForConditionalGeneration';
@@ -82,8 +73,8 @@ export class BlipForConditionalGeneration extends PretrainedModel {
   /** BERT's, with BLIP's marks. */
   readonly tokenizer: BertTokenizer;
   readonly #folder: BlipFolder;
-  readonly #device: DeviceModel<Models>;
-  readonly #latest: LatestEncoding<EncodedPictures>;
+  readonly #model: BlipModel;
+  readonly #writer: TextWriter<EncodedPictures>;
 
   private constructor(device: DeviceModel<Models>, opened: BlipFolder) {
     super(device);
@@ -91,8 +82,8 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     this.processor = opened.processor;
     this.tokenizer = opened.tokenizer;
     this.#folder = opened;
-    this.#device = device;
-    this.#latest = new LatestEncoding(device.networks.blip);
+    this.#model = device.networks.blip.model;
+    this.#writer = new TextWriter(device, device.networks.blip);
   }
 
   /**
@@ -100,7 +91,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
    * unless offloading is asked for, brings its weights to the device.
    * @param folder a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
    * @param options device, precision, progress
-   * @throws InputError for a folder of another model; WeightsError listing every missing, unused and misshapen tensor;
+   * @throws InputError for a folder of another model; WeightsError listing every missing and misshapen tensor;
    * DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(
@@ -143,8 +134,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     options: CaptionOptions = {},
   ): Promise<CaptionOutput> {
     checkByName('generate', options);
-    const { prefix, size, cleanUp, onProgress, ...own } = options;
-    const { defaults } = this.#folder;
+    const { prefix, size, ...own } = options;
     if (isPrepared(input)) checkNames(OP, input, INPUT);
     const prepared = isPrepared(input) ? input : this.#prepare(input, prefix, size);
     const prompt = this.#prompt(prepared);
@@ -154,16 +144,9 @@ export class BlipForConditionalGeneration extends PretrainedModel {
       prompt,
       maxPositions: this.config.text.positions,
       maxBeams: LARGEST_GROUP,
-      defaults,
+      defaults: this.#folder.defaults,
     };
-    const settings = withTokenText(own, defaults, this.tokenizer);
-    planGeneration(task, settings); // refuses what makes no sense before weights are loaded
-    return this.#device.call('generate', { signal: options.signal, onProgress }, async call => {
-      const pictures = await this.#look(call, prepared);
-      const output = await generate({ ...task, startDecoder: (...sizes) => pictures.start(...sizes) }, settings);
-      const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
-      return { ...output, texts: this.tokenizer.decodeBatch(output.sequences, decoding) };
-    });
+    return this.#writer.write(task, own, this.tokenizer, this.#toEncode(prepared));
   }
 
   #prepare(pictures: Picture | readonly Picture[], prefix?: string, size?: PictureSize): CaptionInput {
@@ -200,20 +183,17 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     throw new InputError({ op: OP, problem: 'ids do not fit the pictures', expected, received: ids, path: 'ids' });
   }
 
-  /** Encodes the pictures. */
-  async #look(call: DeviceCall, input: CaptionInput): Promise<EncodedPictures> {
-    const { pixels, interpolatePositions: interpolated = false } = input;
-    const { blip } = this.#device.networks;
+  #toEncode({ pixels, interpolatePositions: interpolated = false }: CaptionInput): InputsToEncode<EncodedPictures> {
     const [images = 0, , height = 0, width = 0] = pixels.shape;
     const key = `${images}x${height}x${width}${interpolated ? ' interpolated' : ''}`;
-    await call.use(blip);
-    const pictures = await this.#latest.take(key, async () => {
-      const table = interpolated ? await this.#positions(height, width) : undefined;
-      return EncodedPictures.create(call.memory, blip.model, { key, shape: pixels.shape, positions: table });
-    });
-    call.check();
-    pictures.encode(pixels);
-    return pictures;
+    return {
+      key,
+      make: async ({ memory }) => {
+        const positions = interpolated ? await this.#positions(height, width) : undefined;
+        return EncodedPictures.create(memory, this.#model, { key, shape: pixels.shape, positions });
+      },
+      encode: pictures => pictures.encode(pixels),
+    };
   }
 
   /** Position embeddings for pictures of any size -> [1, 1 + P, D] */

@@ -1,15 +1,12 @@
 /** Encoded texts on the device, and decoders that look at them. */
-import { alignUp } from '../../core/shape.ts';
 import type { Sequences, StepDecoder } from '../../generation/index.ts';
 import type { T5Model } from '../../models/t5/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
+import type { DeviceMemory } from '../runtime/device-memory.ts';
 import { DeviceProgram } from '../runtime/device-program.ts';
-import { CachedDecoder, type CachedNetwork } from './cached-decoder.ts';
-
-/** Caches of calls that ask for about the same length are the same. */
-const CAPACITY_STEP = 32;
+import { CachedDecoder, type CachedNetwork, type DecoderSizes } from './cached-decoder.ts';
+import { type HeldDecoder, LatestDecoder } from './latest-decoder.ts';
 
 /** What is added to the scores of padding: in f32 nothing is left of their weight, and nothing overflows. */
 const HIDDEN = -1e30;
@@ -31,10 +28,8 @@ interface TextTensors {
   readonly keyValues: readonly DeviceTensor[];
 }
 
-/** Decoder of some rows, and their mask [rows, S] in its scope. */
-interface Answers {
-  readonly cached: CachedDecoder;
-  readonly scope: TensorScope;
+/** Decoder of some rows, and their mask [rows, S]. */
+interface Answers extends HeldDecoder {
   readonly keyMask: DeviceTensor | undefined;
 }
 
@@ -46,7 +41,7 @@ export class EncodedTexts {
   readonly #model: T5Model;
   readonly #program: DeviceProgram<TextTensors>;
   #mask: Sequences = [];
-  #decoder: Answers | undefined;
+  readonly #decoder: LatestDecoder<Answers> = new LatestDecoder();
 
   private constructor(memory: DeviceMemory, model: T5Model, key: string, program: DeviceProgram<TextTensors>) {
     this.#memory = memory;
@@ -90,10 +85,7 @@ export class EncodedTexts {
    * @param maxLength longest answer in ids
    */
   async start(rows: number, maxLength: number): Promise<StepDecoder> {
-    const capacity = alignUp(maxLength, CAPACITY_STEP);
-    const sizes = this.#decoder?.cached.sizes;
-    const fits = sizes?.rows === rows && sizes.capacity === capacity;
-    const { cached, keyMask } = fits && this.#decoder ? this.#decoder : this.#open(rows, capacity);
+    const { cached, keyMask } = this.#decoder.take(rows, maxLength, sizes => this.#open(sizes));
     const each = rows / this.#mask.length;
     keyMask?.write(additive(Array.from({ length: rows }, (_, r) => this.#mask[Math.floor(r / each)] ?? [])));
     return cached.begin();
@@ -101,18 +93,17 @@ export class EncodedTexts {
 
   /** Frees the encoder's program and the decoder. */
   dispose(): void {
-    this.#close();
+    this.#decoder.dispose();
     this.#program.dispose();
   }
 
-  #open(rows: number, capacity: number): Answers {
-    this.#close();
+  #open(sizes: DecoderSizes): Answers {
     const [memory, model] = [this.#memory, this.#model];
     const { keyValues, ids, keyMask: masked } = this.#program.io;
     const [inputs, length] = [ids.shape[0] ?? 1, ids.shape[1] ?? 1];
     const scope = memory.scope();
     try {
-      const keyMask = masked && scope.tensor([rows, length], 'float32', 'input mask of the answers');
+      const keyMask = masked && scope.tensor([sizes.rows, length], 'float32', 'input mask of the answers');
       const network: CachedNetwork = {
         name: 't5 decoder',
         vocab: model.config.vocabulary,
@@ -128,18 +119,16 @@ export class EncodedTexts {
           return model.decoder.step(tokens, context, place);
         },
       };
-      this.#decoder = { cached: new CachedDecoder(memory, network, { rows, capacity }), scope, keyMask };
-      return this.#decoder;
+      const cached = new CachedDecoder(memory, network, sizes);
+      const dispose = (): void => {
+        cached.dispose();
+        scope.dispose();
+      };
+      return { cached, keyMask, dispose };
     } catch (error) {
       scope.dispose();
       throw error;
     }
-  }
-
-  #close(): void {
-    this.#decoder?.cached.dispose();
-    this.#decoder?.scope.dispose();
-    this.#decoder = undefined;
   }
 }
 

@@ -8,26 +8,17 @@ import { InputError } from '../../core/errors.ts';
 import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
-import {
-  type GenerateOptions,
-  type GenerateOutput,
-  type GenerationInputs,
-  generate,
-  planGeneration,
-  type Sequences,
-  withTokenText,
-} from '../../generation/index.ts';
+import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } from '../../generation/index.ts';
 import type { T5Config, T5Model } from '../../models/t5/index.ts';
 import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { checkIds, type T5Tokenizer } from '../../tokenizers/index.ts';
-import type { DeviceCall } from '../runtime/device-call.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
-import { LatestEncoding } from './latest-encoding.ts';
 import { additive, EncodedTexts, type EncoderInput, isPadded } from './t5-encoded-texts.ts';
 import { openT5Folder, type T5Folder } from './t5-folder.ts';
+import { type InputsToEncode, TextWriter } from './text-writer.ts';
 
 const INPUT = namesOf<T5Input>({ ids: 1, attentionMask: 1, decoderIds: 1 });
 const OP = 'T5ForConditionalGeneration';
@@ -66,7 +57,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
   readonly tokenizer: T5Tokenizer | undefined;
   readonly #folder: T5Folder;
   readonly #device: DeviceModel<Models>;
-  readonly #latest: LatestEncoding<EncodedTexts>;
+  readonly #writer: TextWriter<EncodedTexts>;
 
   private constructor(device: DeviceModel<Models>, opened: T5Folder) {
     super(device);
@@ -74,7 +65,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
     this.tokenizer = opened.tokenizer;
     this.#folder = opened;
     this.#device = device;
-    this.#latest = new LatestEncoding(device.networks.t5);
+    this.#writer = new TextWriter(device, device.networks.t5);
   }
 
   /**
@@ -103,9 +94,6 @@ export class T5ForConditionalGeneration extends PretrainedModel {
    */
   async generate(input: string | readonly string[] | T5Input, options: T5GenerateOptions = {}): Promise<T5Output> {
     checkByName('generate', options);
-    const { cleanUp, onProgress, ...own } = options;
-    const { tokenizer } = this;
-    const { defaults } = this.#folder;
     const prepared = this.#prepare(input);
     const { decoderIds } = isIds(input) ? input : {};
     const task: GenerationInputs = {
@@ -114,16 +102,9 @@ export class T5ForConditionalGeneration extends PretrainedModel {
       encoderIds: prepared.ids,
       ...(decoderIds ? { prompt: this.#checkAnswers(decoderIds, prepared) } : {}),
       maxBeams: LARGEST_GROUP,
-      defaults,
+      defaults: this.#folder.defaults,
     };
-    const settings = withTokenText(own, defaults, tokenizer);
-    planGeneration(task, settings); // refuses what makes no sense before weights are loaded
-    return this.#device.call('generate', { signal: options.signal, onProgress }, async call => {
-      const texts = await this.#read(call, prepared);
-      const output = await generate({ ...task, startDecoder: (...sizes) => texts.start(...sizes) }, settings);
-      const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
-      return { ...output, texts: tokenizer?.decodeBatch(output.sequences, decoding) ?? [] };
-    });
+    return this.#writer.write(task, options, this.tokenizer, this.#toEncode(prepared));
   }
 
   /**
@@ -215,15 +196,12 @@ export class T5ForConditionalGeneration extends PretrainedModel {
     });
   }
 
-  /** Encodes the input; plans of the same shape are kept. */
-  async #read(call: DeviceCall, input: EncoderInput): Promise<EncodedTexts> {
-    const { t5 } = this.#device.networks;
-    await call.use(t5);
-    const make = (): Promise<EncodedTexts> => EncodedTexts.create(call.memory, t5.model, input);
-    const texts = await this.#latest.take(EncodedTexts.keyOf(input), make);
-    call.check();
-    texts.encode(input);
-    return texts;
+  #toEncode(input: EncoderInput): InputsToEncode<EncodedTexts> {
+    return {
+      key: EncodedTexts.keyOf(input),
+      make: ({ memory }) => EncodedTexts.create(memory, this.#device.networks.t5.model, input),
+      encode: texts => texts.encode(input),
+    };
   }
 }
 

@@ -84,6 +84,6 @@ test('refuses other models and what is not built, by name', () => {
     `[InputError: BlipConfig: unsupported num_channels: expected 3, got 1 (config.json vision_config). Use the folder of a BLIP captioning model as transformers saves it.]`,
   );
   expect(() => parse('blip')).toThrowErrorMatchingInlineSnapshot(
-    `[InputError: BlipConfig: not a config: expected a JSON object, got blip (config.json)]`,
+    `[InputError: BlipConfig: not a config: expected a JSON object, got "blip" (config.json)]`,
   );
 });

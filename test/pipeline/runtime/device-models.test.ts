@@ -293,7 +293,7 @@ describe.each(Object.entries(FACES))('%s', (name, face) => {
       `${name}.fromPretrained: there is no such argument: got staging_bytes. Write stagingBytes.`,
     );
     await expect(open({ dtype: 'float64' as 'float32' })).rejects.toThrow(
-      `${name}.fromPretrained: unknown dtype: expected float32 or float16, got float64 (dtype)`,
+      `${name}.fromPretrained: unknown dtype: expected float32 or float16, got "float64" (dtype)`,
     );
     expect(counter.liveBytes).toBe(0);
   });

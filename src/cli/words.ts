@@ -1,0 +1,120 @@
+/**
+ * Errors of the library in the words of the command line: names of arguments become options, names of calls become commands,
+ * and a remedy that only a program could follow is left out.
+ */
+import type { PentimentoError } from '../core/errors.ts';
+import { settingNames } from '../generation/settings.ts';
+import { ARGUMENTS, type Argument } from '../pipeline/diffedit/arguments.ts';
+import { flagOf } from './options.ts';
+
+/** Arguments of the library that another option stands for than one of the same name. */
+const OPTIONS: Readonly<Record<string, string>> = {
+  ...{ dtype: '--dtype', gpu: '--device', adapterName: '--device', variant: '--variant', revision: '--revision' },
+  ...{ cacheDir: '--cache-dir', mendQuirks: '--mend-quirks', size: '--size', from: '--from', to: '--to' },
+  ...{ modelCpuOffload: '--enable-model-cpu-offload', enableModelCpuOffload: '--enable-model-cpu-offload' },
+  ...{ enableVaeTiling: '--enable-vae-tiling', enableVaeSlicing: '--enable-vae-slicing', offload: '--no-offload' },
+  ...{ maskImage: '--mask', imageLatents: '--latents', pasteBack: '--paste-back', decodeLatents: '--decode-latents' },
+  ...{ maxNewTokens: '--max-new-tokens', temperature: '--temperature', topK: '--top-k', n: '--n' },
+  ...{ numReturnSequences: '--n', numPrompts: '--num-prompts', captionPrefix: '--prefix', prefix: '--prefix' },
+  ...{ fromSingleFile: '--model', loadLoraWeights: '--lora', loadTextualInversion: '--embedding' },
+  ...{ predictionType: '--prediction-type', ema: '--ema', config: '--config', tokenizer: '--tokenizer' },
+  ...{ image: '<image>' },
+};
+
+/** The same where a command calls an option otherwise. */
+const OPTIONS_OF: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  invert: { prompt: '--source', negativePrompt: '--negative-prompt' },
+  caption: { prompt: '--prefix' },
+  guide: { n: '--num-prompts', numReturnSequences: '--num-prompts' },
+};
+
+/** Methods that a command does. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  generateMask: '`pentimento mask`',
+  invert: '`pentimento invert`',
+  edit: '`pentimento edit`',
+  run: '`pentimento edit`',
+  runGuide: '`pentimento guide`',
+  generatePrompts: '`pentimento prompts`',
+  caption: '`pentimento caption`',
+};
+
+/** Whole phrases, before single words. */
+const PHRASES: readonly (readonly [RegExp, string])[] = [
+  [/\b(?:an)?other one: (?:\w+)\.fromConfig\(config, \{ \w+ \}\)/g, 'another value in scheduler_config.json'],
+  [/\bVAE tiling\b/g, '--enable-vae-tiling'],
+  [/\bRequest a new one with Gpu\.request\(\)/g, 'Run the command again'],
+  [/\b[Ll]eave the variant out\b/g, 'Leave --variant out'],
+];
+
+/** What no command line has: names in camelCase, calls, modules of this package. */
+const OF_PROGRAMS = /\b[a-z]+[A-Z][a-z]\w*|\w\(|'pentimento\/|\bawait\b|\bnew [A-Z]/;
+/** Remedies in Python are for everybody. */
+const OF_PYTHON = /\btorch\.\w+\([^)]*\)/g;
+
+/**
+ * One line for the error, with nothing in it that only a program could do.
+ * @param command which ran, such as 'edit'; '' where none did
+ */
+export function inCommandWords(error: PentimentoError, command: string): string {
+  return error.reworded((text, part) => {
+    if (part === 'op') return opOf(text, command);
+    if (part === 'path') return optionOf(text, command) ?? text;
+    const said = reworded(text, command);
+    return part === 'fix' ? withoutPrograms(said) : said.replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b|\b\w+\(\)/g, spaced);
+  });
+}
+
+/** A warning in the same words; what stands in double quotes is the user's own text and stays as it is. */
+export function warningInCommandWords(warning: string): string {
+  const parts = warning.split(/("[^"]*")/);
+  return parts.map((part, i) => (i % 2 === 0 ? reworded(part, '') : part)).join('');
+}
+
+function opOf(op: string, command: string): string {
+  if (/\.from(Pretrained|SingleFile)$/.test(op)) return 'model';
+  return Object.hasOwn(COMMANDS, op) && command !== '' ? command : op;
+}
+
+function reworded(text: string, command: string): string {
+  const phrased = PHRASES.reduce((said, [phrase, words]) => said.replaceAll(phrase, words), text);
+  return phrased
+    .replaceAll(/\b([a-z]\w*)(?:: | )'([^']+)'/gi, (all, name, value) => withValue(name, value, command) ?? all)
+    .replaceAll(
+      /\b([a-z]\w*): (-?\d[\d.]*\b|true|false)/gi,
+      (all, name, value) => withValue(name, value, command) ?? all,
+    )
+    .replaceAll(/(?<!-)\bdtype (float(?:16|32))/g, '--dtype $1')
+    .replaceAll(/\b([a-z]\w*)\(\)/gi, (all, name: string) => COMMANDS[name] ?? optionOf(name, command) ?? all)
+    .replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, name => optionOf(name, command) ?? settingOf(name) ?? name);
+}
+
+function withValue(name: string, value: string, command: string): string | undefined {
+  const option = optionOf(name, command);
+  return option && (value === 'true' ? option : `${option} ${value}`);
+}
+
+/** The option that stands for an argument; undefined where there is none. */
+function optionOf(name: string, command: string): string | undefined {
+  const named = { ...OPTIONS, ...OPTIONS_OF[command] };
+  if (Object.hasOwn(named, name)) return named[name];
+  const row: Argument | undefined = Object.entries<Argument>(ARGUMENTS).find(([own]) => own === name)?.[1];
+  return row?.option ? flagOf(name, row) : undefined;
+}
+
+/** Settings of generation that have no option come from the model's folder. */
+function settingOf(name: string): string | undefined {
+  if (!(settingNames() as readonly string[]).includes(name)) return undefined;
+  return `${name.replaceAll(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)} in generation_config.json`;
+}
+
+/** The sentences that a user of the command can follow. */
+function withoutPrograms(fix: string): string {
+  const sentences = fix.split(/(?<=[.!?]) (?=[A-Z])/);
+  return sentences.filter(sentence => !OF_PROGRAMS.test(sentence.replaceAll(OF_PYTHON, ''))).join(' ');
+}
+
+/** In words: `noise scale` for noiseScale. */
+function spaced(name: string): string {
+  return name.replace('()', '').replaceAll(/[A-Z]/g, letter => ` ${letter.toLowerCase()}`);
+}

@@ -1,0 +1,53 @@
+/** A pipeline of the first golden with an inverted picture, for tests of what calls do. */
+import { afterAll } from 'vitest';
+import type { NdArray } from '../../src/core/ndarray.ts';
+import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import { loadGolden } from './golden.ts';
+import { openPipeline, picture, seeded } from './pipeline.ts';
+import { renewed } from './renewed.ts';
+
+export const golden = loadGolden('sd1');
+export const image = picture(golden);
+export const SOURCE = 'a bowl of fruits';
+export const TARGET = 'a basket of pears';
+export const few = { numInferenceSteps: 4, guidanceScale: 6 };
+/** Sides of the latents. */
+export const [H, W] = [12, 20];
+
+export const mask = (value: (x: number) => number, batch = 1): NdArray => ({
+  data: Float32Array.from({ length: batch * H * W }, (_, i) => value(i % W)),
+  shape: [batch, H, W],
+});
+/** The left half. */
+export const half = mask(x => (x < W / 2 ? 1 : 0));
+export const edit = { ...few, prompt: TARGET, negativePrompt: SOURCE, maskImage: half, outputType: 'latent' as const };
+
+/** Entry t of picture b of inverted latents. */
+export const frame = ({ data, shape }: NdArray, t: number, b = 0) => {
+  const size = 4 * H * W;
+  return data.subarray((b * shape[1] + t) * size, (b * shape[1] + t + 1) * size);
+};
+
+/** What the tests of a file share. */
+export interface Scene {
+  pipeline: DiffEditPipeline;
+  inverted: NdArray;
+  /** Edited latents. */
+  editLatents(more: object): Promise<NdArray>;
+}
+
+/** Opens it before the file's tests, and anew after one that failed. */
+export function scene(): Scene {
+  const shared = {
+    async editLatents(more: object) {
+      return (await shared.pipeline.edit({ ...edit, imageLatents: shared.inverted, ...more })).images as NdArray;
+    },
+  } as Scene;
+  renewed(async () => {
+    shared.pipeline = await openPipeline('test/golden/sd1/model');
+    const inversion = { ...few, image, prompt: SOURCE, generator: seeded(1) };
+    shared.inverted = (await shared.pipeline.invert(inversion)).latents;
+  });
+  afterAll(() => shared.pipeline.dispose());
+  return shared;
+}
