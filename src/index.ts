@@ -64,6 +64,7 @@ export type {
   WebGpuLimits,
   WebGpuPowerPreference,
 } from './gpu/webgpu-types.ts';
+export type { AdapterFile } from './io/adapter-file.ts';
 // Pictures, masks, files.
 export { encodeImage, toCanvas } from './io/canvas.ts';
 export { type CheckpointOptions, type CheckpointStem, openCheckpoint } from './io/checkpoint.ts';
@@ -118,8 +119,8 @@ export {
   readerSource,
   readText,
 } from './io/sources.ts';
-export { openTorchZip } from './io/torch-zip.ts';
 export { type UrlOptions, urlFolder, urlSource } from './io/url-source.ts';
+export { openWeightFile } from './io/weight-file.ts';
 // Networks.
 export {
   BLIP_BASE,
@@ -150,6 +151,7 @@ export {
   SD21_CLIP_TEXT,
   SD21_UNET,
   SD21_VAE,
+  type StableDiffusionActivation,
   type Tile,
   type TileSizes,
   type Tiling,
@@ -166,7 +168,7 @@ export type { KeyValueCache, KeyValues } from './nn/attention.ts';
 export { LoadedWeights, type LoadOptions } from './nn/load.ts';
 export { type Part as WeightPart, Weights } from './nn/weights.ts';
 // Pipelines.
-export { DiffEditPipeline, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
+export { DiffEditPipeline, type FromSingleFileOptions, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
 export type {
   AsPictures,
   CommonArgs,
@@ -184,8 +186,17 @@ export type {
 } from './pipeline/diffedit/types.ts';
 export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-prompts.ts';
 export type { Generators } from './pipeline/diffusion/generators.ts';
+export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.ts';
+export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
 export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
+export { openSingleFile } from './pipeline/diffusion/single-file.ts';
+export type { SingleFile, SingleFileOptions, SingleFileSource } from './pipeline/diffusion/single-file-options.ts';
+export type {
+  EmbeddingInput,
+  EmbeddingSource,
+  TextualInversionOptions,
+} from './pipeline/diffusion/textual-inversion-sources.ts';
 export {
   caption,
   type GeneratePromptsOptions,
@@ -291,7 +302,9 @@ export type { Piece as WeightPiece, Request as WeightRequest } from './tensor/up
 // Tokenizers.
 export {
   BertTokenizer,
+  type ClipMode,
   ClipTokenizer,
+  type ClipTokenizerOptions,
   type DecodeOptions,
   type EncodeOptions,
   type Encoding,

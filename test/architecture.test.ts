@@ -15,10 +15,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   nn: ['core', 'gpu/device', 'kernels/pack-weight', 'tensor'],
   models: ['core', 'tensor', 'nn'],
   schedulers: ['core'],
-  tokenizers: ['core'],
+  tokenizers: ['core', 'io/stand-in'],
   generation: ['core', 'schedulers'],
   io: ['core'],
-  'pipeline/runtime': ['core', 'gpu/device', 'tensor', 'nn'],
+  'pipeline/runtime': ['core', 'gpu/device', 'tensor', 'nn', 'io/stand-in'],
   'pipeline/diffusion': [
     'core',
     'tensor',
@@ -86,6 +86,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'jpeg-js': ['node', 'io'],
   commander: ['cli'],
   'cli-progress': ['cli'],
+  yaml: ['cli'],
 };
 
 interface Source {

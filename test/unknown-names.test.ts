@@ -20,6 +20,7 @@ import { fetchModel } from '../src/node/hub.ts';
 import { readImage } from '../src/node/images.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { embedPrompts } from '../src/pipeline/diffusion/embed-prompts.ts';
+import { openSingleFile } from '../src/pipeline/diffusion/single-file.ts';
 import { caption, generatePrompts } from '../src/pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../src/pipeline/guide/guide.ts';
 import { BlipForConditionalGeneration } from '../src/pipeline/text/blip.ts';
@@ -105,6 +106,12 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     'Known are gpu, dtype',
     o => DiffEditPipeline.fromPretrained(folders.sd, { gpu, ...o }),
   ],
+  'DiffEditPipeline.fromSingleFile': [
+    'prediction_type',
+    'Write predictionType.',
+    o => DiffEditPipeline.fromSingleFile(new Uint8Array(), { gpu, ...o }),
+  ],
+  openSingleFile: ['original_config', 'Write originalConfig.', o => openSingleFile(new Uint8Array(), o)],
   'T5ForConditionalGeneration.fromPretrained': [
     'mendQuirks',
     'Known are gpu, dtype',

@@ -1,5 +1,5 @@
 // elementwise-unary: y = clamp(f(alpha * x + beta), low, high), element by element; also the change of storage form.
-// f by FUNCTION: 0 to 5 as in lib/activation (0 none); 16 exp, 17 log, 18 sqrt, 19 square, 20 sin, 21 cos, 22 tanh,
+// f by FUNCTION: 0 to 6 as in lib/activation (0 none); 16 exp, 17 log, 18 sqrt, 19 square, 20 sin, 21 cos, 22 tanh,
 // 23 sigmoid, 24 abs, 25 reciprocal.
 //
 //   x  [rows, x_pitch]  Input

@@ -11,6 +11,8 @@ import { inCommandWords } from './words.ts';
 export interface Outside {
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
+  /** Where a person answers; the process's own where absent. */
+  readonly stdin?: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   readonly signal: AbortSignal;
 }
 
@@ -53,8 +55,9 @@ export async function withPipeline(
     loaded = await loadPipeline(o, progress, outside.signal);
     const result = await work(loaded, progress, seed);
     progress.stop();
-    const { model, device } = loaded;
-    print(outside, o.json === true, { ...result, model, device, dtype: o.dtype, seed });
+    const { model, lora, device } = loaded;
+    const adapters = lora.length > 0 ? { lora } : {};
+    print(outside, o.json === true, { ...result, model, ...adapters, device, dtype: o.dtype, seed });
   } finally {
     progress.stop();
     loaded?.dispose();

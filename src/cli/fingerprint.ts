@@ -1,7 +1,9 @@
 /** What tells models apart without reading all of them. */
-import { createHash } from 'node:crypto';
-import type { FolderSource } from '../core/tensor-source.ts';
+import { createHash, type Hash } from 'node:crypto';
+import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { type CheckpointStem, candidates } from '../io/checkpoint.ts';
+import { otherWeights } from '../io/other-weights.ts';
+import { subfolder } from '../io/sources.ts';
 
 /** So much of each file is read; training changes all of it. */
 const END = 2 ** 18;
@@ -26,14 +28,18 @@ export async function fingerprintOf(folder: FolderSource, variant: string | unde
   for (const [network, stem] of NETWORKS) {
     hash.update(await folder.text(`${network}/config.json`));
     for (const file of await weightFiles(folder, network, stem, variant)) {
-      const weights = await folder.bytes(file);
-      const end = new Uint8Array(Math.min(weights.byteLength, END));
-      await weights.read(weights.byteLength - end.length, end);
-      await weights.close?.();
-      hash.update(`${weights.byteLength}`).update(end);
+      await addFile(hash, await folder.bytes(file));
     }
   }
   return hash.digest('hex').slice(0, 16);
+}
+
+/** Adds a file's size and its end to a hash, and closes it. */
+export async function addFile(hash: Hash, file: ByteSource): Promise<void> {
+  const end = new Uint8Array(Math.min(file.byteLength, END));
+  await file.read(file.byteLength - end.length, end);
+  await file.close?.();
+  hash.update(`${file.byteLength}`).update(end);
 }
 
 /** The files that hold a network's weights: one, or the shards of an index. */
@@ -44,6 +50,8 @@ async function weightFiles(
   variant: string | undefined,
 ): Promise<string[]> {
   const names = [...(variant === undefined ? [] : candidates(stem, variant)), ...candidates(stem, undefined)];
+  const { variants } = await otherWeights(subfolder(folder, network), stem);
+  if (variants.length === 1) names.push(...candidates(stem, variants[0]));
   for (const name of names) {
     if (!(await folder.has(`${network}/${name}`))) continue;
     if (!name.endsWith('.json')) return [`${network}/${name}`];

@@ -11,22 +11,25 @@ import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
 import { checkGuideSettings } from '../pipeline/guide/guide-checks.ts';
+import { type AdapterOptions, addAdapterOptions, describeLoras, openEmbeddings, openLoras } from './adapters.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';
 import { rounded, shareOf } from './edit.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
-import { adapterName, EMBEDDED_KNOWS, findModel } from './model.ts';
+import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel } from './model.ts';
 import {
   type ArgumentOptions,
   addArguments,
   addDeviceOptions,
   addHubOptions,
+  addSingleFileOptions,
   addSizeOptions,
   argumentOption,
   type DeviceOptions,
   type HubOptions,
   integer,
   parseSeed,
+  type SingleFileOptionsTyped,
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
@@ -34,7 +37,13 @@ import { workingSize } from './pictures.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
-interface Options extends DeviceOptions, HubOptions, SizeOptions, ArgumentOptions {
+interface Options
+  extends DeviceOptions,
+    HubOptions,
+    SingleFileOptionsTyped,
+    AdapterOptions,
+    SizeOptions,
+    ArgumentOptions {
   readonly output: string;
   readonly from: string;
   readonly to: string;
@@ -70,10 +79,15 @@ export function guideCommand(outside: Outside): Command {
   addSizeOptions(command);
   command
     .optionsGroup('Models and device:')
-    .option('--model <dir or id>', 'diffusers folder of Stable Diffusion, or Hub id (default: the embedded one)')
+    .option(
+      '--model <dir, file or id>',
+      'diffusers folder of Stable Diffusion, .safetensors or .ckpt file, or Hub id (default: the embedded one)',
+    )
     .option('--t5 <dir or id>', 'folder of Flan-T5, or Hub id (default: the embedded one)')
     .option('--blip <dir or id>', 'folder of a BLIP captioner, or Hub id (default: the embedded one)');
   addHubOptions(command).option('--variant <name>', 'set of weights of the diffusion model, such as fp16');
+  addSingleFileOptions(command);
+  addAdapterOptions(command);
   addDeviceOptions(command)
     .option(
       '--seed <n>',
@@ -95,21 +109,31 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   checkGuideSettings({ ...argumentsIn('run', o), image: picture, onProgress: undefined });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
+  let close: FoundModel['close'];
   try {
-    const { folders, names } = await openFolders(o, progress, outside.signal);
+    const { folders, names, ...opened } = await openFolders(o, progress, outside.signal);
+    close = opened.close;
+    const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o)];
     gpu = await openDevice(o.device);
     const start = performance.now();
     const result = await runGuide({
       ...argumentsIn('run', o),
       ...{ models: folders, gpu, image: picture, from: o.from, to: o.to },
       ...{ seed: o.seed, captionPrefix: o.prefix === false ? null : o.prefix, numPrompts: o.numPrompts },
-      ...{ dtype: o.dtype, variant: o.variant, mendQuirks: o.mendQuirks, offload: o.offload },
+      ...{ dtype: o.dtype, variant: o.variant, loras, embeddings, mendQuirks: o.mendQuirks, offload: o.offload },
       size: model => workingSize(picture, model, o),
       ...{ signal: outside.signal, onProgress: progress.report, onWarning: progress.note },
     });
     const total = performance.now() - start;
     progress.stop();
-    const facts = { ...names, device: adapterName(gpu), dtype: o.dtype, seed: result.seed };
+    const lora = describeLoras(o);
+    const facts = {
+      ...names,
+      ...(lora.length > 0 ? { lora: lora.join(', ') } : {}),
+      device: adapterName(gpu),
+      dtype: o.dtype,
+      seed: result.seed,
+    };
     const files = await write(image, result, { ...result.timings, total }, facts, o, outside.signal);
     const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
     print(outside, o.json === true, {
@@ -119,18 +143,26 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   } finally {
     progress.stop();
     gpu?.dispose();
+    await close?.();
   }
 }
 
 async function openFolders(o: Options, progress: Progress, signal: AbortSignal) {
   const diffusion = await findModel('stable-diffusion', o.model, o, progress, signal);
   const hub = o.cacheDir === undefined ? {} : { cacheDir: o.cacheDir };
-  const t5 = await findModel('t5', o.t5, hub, progress, signal);
-  const blip = await findModel('blip', o.blip, hub, progress, signal);
-  return {
-    folders: { diffusion: diffusion.folder, t5: t5.folder, blip: blip.folder },
-    names: { model: diffusion.model, t5: t5.model, blip: blip.model },
-  };
+  const { close } = diffusion;
+  try {
+    const t5 = await findModel('t5', o.t5, hub, progress, signal);
+    const blip = await findModel('blip', o.blip, hub, progress, signal);
+    return {
+      folders: { diffusion: diffusion.folder, t5: t5.folder, blip: blip.folder },
+      names: { model: diffusion.model, t5: t5.model, blip: blip.model },
+      close,
+    };
+  } catch (error) {
+    await close?.();
+    throw error;
+  }
 }
 
 /** Writes pictures and report; returns their paths. */

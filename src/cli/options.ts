@@ -13,12 +13,22 @@ import {
   type OptionGroup,
 } from '../pipeline/diffedit/arguments.ts';
 import type { RunArgs } from '../pipeline/diffedit/types.ts';
+import type { PredictionType } from '../schedulers/index.ts';
+import { type AdapterOptions, addAdapterOptions } from './adapters.ts';
 
 /** Where models come from. */
 export interface HubOptions {
   readonly revision?: string;
   readonly cacheDir?: string;
   readonly variant?: string;
+}
+
+/** What a checkpoint in one file does not say. */
+export interface SingleFileOptionsTyped {
+  readonly tokenizer?: string;
+  readonly config?: string;
+  readonly predictionType?: PredictionType;
+  readonly ema?: boolean;
 }
 
 /** Where a model runs, and how the result is printed. */
@@ -29,7 +39,7 @@ export interface DeviceOptions {
 }
 
 /** Options of every command that runs a diffusion model. */
-export interface ModelOptions extends HubOptions, DeviceOptions {
+export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, DeviceOptions, AdapterOptions {
   readonly model?: string;
   readonly seed?: number | undefined;
   readonly mendQuirks?: boolean;
@@ -73,16 +83,34 @@ export function addModelOptions(command: Command): Command {
   command
     .optionsGroup('Model and device:')
     .option(
-      '--model <dir or id>',
-      'diffusers folder of Stable Diffusion 1.x or 2.x, or Hub id (default: the embedded orchard model)',
+      '--model <dir, file or id>',
+      'diffusers folder of Stable Diffusion 1.x or 2.x, .safetensors or .ckpt file, or Hub id (default: the embedded orchard model)',
     );
-  addHubOptions(command).option('--variant <name>', 'set of weights, such as fp16');
+  addHubOptions(command).option('--variant <name>', 'set of weights of a folder, such as fp16');
+  addSingleFileOptions(command);
+  addAdapterOptions(command);
   return addDeviceOptions(command)
     .addOption(argumentOption('seed'))
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
     .option('--enable-model-cpu-offload', 'keep one network at a time on the device')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
     .option('--enable-vae-tiling', 'encode and decode large pictures in tiles');
+}
+
+/** What a checkpoint in one file does not say. */
+export function addSingleFileOptions(command: Command): Command {
+  return command
+    .option(
+      '--tokenizer <dir or id>',
+      "of a single file: folder of CLIP's vocabulary, or Hub id (default: openai/clip-vit-large-patch14)",
+    )
+    .option('--config <file or dir>', 'of a single file: its training config (YAML), or a folder of diffusers configs')
+    .addOption(
+      new Option('--prediction-type <type>', 'of a single file: what its UNet predicts').choices([
+        ...['epsilon', 'v_prediction', 'sample'],
+      ]),
+    )
+    .option('--ema', "of a single file that holds both: take the UNet's moving average");
 }
 
 /** Branch and cache of models from the Hub. */

@@ -1,7 +1,9 @@
 /** The command line as a function: arguments in, exit code out. */
 import { Command, CommanderError } from 'commander';
+import { cacheCommand } from './cache.ts';
 import { captionCommand } from './caption.ts';
 import { EXIT, explain, explainStream, type Outside } from './command.ts';
+import { convertCommand } from './convert.ts';
 import { devicesCommand } from './devices.ts';
 import { editCommand } from './edit.ts';
 import { guideCommand } from './guide.ts';
@@ -49,17 +51,26 @@ export function createProgram(outside: Outside): Command {
     .option('--debug', 'print where an error comes from')
     .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
   const edits = [editCommand, maskCommand, invertCommand, guideCommand];
-  for (const command of [...edits, captionCommand, promptsCommand, devicesCommand])
+  for (const command of [...edits, captionCommand, promptsCommand, convertCommand, devicesCommand, cacheCommand])
     program.addCommand(command(outside));
-  for (const command of [program, ...program.commands]) {
+  for (const command of everyCommand(program)) {
     command.exitOverride().configureOutput({
       writeOut: text => outside.stdout.write(text),
       writeErr: text => outside.stderr.write(text),
-      outputError: (text, write) => write(usageError(text, command === program ? '' : `${command.name()} `)),
+      outputError: (text, write) => write(usageError(text, pathOf(command))),
       getOutHelpWidth: () => outside.stdout.columns ?? 100,
     });
   }
   return program;
+}
+
+function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
+
+/** Behind the program's name: 'edit ', 'cache list ', or nothing. */
+function pathOf(command: Command): string {
+  return command.parent ? `${pathOf(command.parent)}${command.name()} ` : '';
 }
 
 /** commander's message in one line, suggestions included; where it has no remedy, the way to the help text. */

@@ -1,4 +1,5 @@
 /** Where checkpoint tensors come from: a safetensors file, several shards, a torch zip, anything with the same face. */
+import { WeightsError } from './errors.ts';
 
 /** Element types as safetensors names them; a source may list others (I64, U8, ...), which no layer can load. */
 export type StoredDType = 'F32' | 'F16' | 'BF16' | (string & {});
@@ -49,4 +50,24 @@ export interface FolderSource {
   text(path: string): Promise<string>;
   /** A large file, to be read in parts and closed by the caller. */
   bytes(path: string): Promise<ByteSource>;
+  /** Names of the files that lie directly in a folder of it, '' for itself; absent where nobody can tell, as behind URLs. */
+  list?(path: string): Promise<readonly string[]>;
+}
+
+/**
+ * Refuses a read of an unknown tensor or beyond its end; shared by all tensor sources.
+ * @param size the tensor's bytes, undefined when there is no such tensor
+ * @throws WeightsError
+ */
+export function checkRange(path: string, name: string, size: number | undefined, offset: number, length: number): void {
+  if (size === undefined) throw new WeightsError({ op: 'read', problem: `no tensor "${name}"`, path });
+  if (!Number.isInteger(offset) || offset < 0 || offset + length > size) {
+    throw new WeightsError({
+      op: 'read',
+      problem: `bytes beyond the end of tensor "${name}"`,
+      expected: `a range within ${size} bytes`,
+      received: `${offset} to ${offset + length}`,
+      path,
+    });
+  }
 }

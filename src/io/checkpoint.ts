@@ -1,13 +1,15 @@
 /** Finds the weights of one model in its folder: single file or shards, safetensors or .bin, plain or a variant. */
-import { WeightsError } from '../core/errors.ts';
+import { InputError, WeightsError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { FolderSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { type CheckpointStem, candidates } from './checkpoint-names.ts';
 import { isObject } from './json-keys.ts';
+import { otherWeights } from './other-weights.ts';
 import { openSafetensors } from './safetensors.ts';
-import { openTorchZip } from './torch-zip.ts';
+import { parseJsonFile } from './stand-in.ts';
+import { openWeightFile } from './weight-file.ts';
 
-/** Name of the weight files without extension: diffusers' models and transformers' models. */
-export type CheckpointStem = 'diffusion_pytorch_model' | 'model';
+export { type CheckpointStem, candidates };
 
 /** How a checkpoint is looked for in its folder. */
 export interface CheckpointOptions {
@@ -15,7 +17,7 @@ export interface CheckpointOptions {
   readonly variant?: string;
   /** Takes the plain files where the folder lacks the variant, and says so; without it that is an error. */
   readonly onMissingVariant?: (message: string) => void;
-  /** Told once of tensors that an index names and no shard holds. */
+  /** Told once of tensors that an index names and no shard holds, and of a variant that is taken because nothing else is there. */
   readonly onWarning?: (message: string) => void;
 }
 
@@ -46,31 +48,37 @@ export async function openCheckpoint(
     tried.push(...plain);
     if (found !== undefined) onMissingVariant(`${folder.label}: no variant "${variant}", ${found} is used`);
   }
-  if (found === undefined) {
-    throw new WeightsError({
-      op: 'openCheckpoint',
-      problem: variant === undefined ? 'no weights' : `no weights of the variant "${variant}"`,
-      expected: `one of ${tried.join(', ')}`,
-      path: folder.label,
-      fix: variant === undefined ? 'Download the missing file.' : 'Download it, or leave the variant out.',
-    });
-  }
+  found ??= await onlyVariant(folder, stem, options, tried);
   return found.endsWith('.json') ? openShards(folder, found, options) : openFile(folder, found);
 }
 
-/**
- * Every name under which the weights may lie, in order of preference.
- * @param stem name without extension
- * @param variant goes before the extension, in an index also before or after ".index" (older and newer files differ)
- */
-export function candidates(stem: CheckpointStem, variant: string | undefined): string[] {
-  const bin = stem === 'model' ? 'pytorch_model' : stem;
-  return [`${stem}.safetensors`, `${bin}.bin`].flatMap(file => {
-    const dot = file.lastIndexOf('.');
-    const [name, extension] = [file.slice(0, dot), file.slice(dot + 1)];
-    if (variant === undefined) return [file, `${file}.index.json`];
-    const single = `${name}.${variant}.${extension}`;
-    return [single, `${file}.index.${variant}.json`, `${single}.index.json`, `${file}.${variant}.index.json`];
+/** The weights of the one variant that there is; where nobody asked for one it is taken, with a warning. */
+async function onlyVariant(
+  folder: FolderSource,
+  stem: CheckpointStem,
+  { variant, onWarning }: CheckpointOptions,
+  tried: readonly string[],
+): Promise<string> {
+  const other = await otherWeights(folder, stem);
+  const [only, ...more] = other.variants;
+  if (only !== undefined && more.length === 0 && variant === undefined) {
+    const found = await firstPresent(folder, candidates(stem, only));
+    if (found !== undefined) {
+      onWarning?.(`${folder.label}: no plain weights, those of the variant "${only}" are used (${found})`);
+      return found;
+    }
+  }
+  const foreign = only === undefined ? other.found : undefined;
+  const asked = variant === undefined ? 'no weights' : `no weights of the variant "${variant}"`;
+  const choose = `Choose a variant that is there: ${other.variants.map(name => `variant: '${name}' (--variant ${name})`).join(', ')}.`;
+  const fetch = variant === undefined ? 'Download the missing file.' : 'Download it, or leave the variant out.';
+  throw new WeightsError({
+    op: 'openCheckpoint',
+    problem: foreign === undefined ? asked : `${asked} that can be read`,
+    expected: `one of ${tried.join(', ')}`,
+    received: foreign,
+    path: folder.label,
+    fix: only === undefined ? (other.fix ?? fetch) : choose,
   });
 }
 
@@ -81,7 +89,7 @@ async function firstPresent(folder: FolderSource, names: readonly string[]): Pro
 
 async function openFile(folder: FolderSource, name: string): Promise<TensorSource> {
   const bytes = await folder.bytes(name);
-  return name.endsWith('.bin') ? openTorchZip(bytes) : openSafetensors(bytes);
+  return name.endsWith('.bin') ? openWeightFile(bytes) : openSafetensors(bytes);
 }
 
 async function openShards(folder: FolderSource, index: string, options: CheckpointOptions): Promise<TensorSource> {
@@ -92,7 +100,19 @@ async function openShards(folder: FolderSource, index: string, options: Checkpoi
     await Promise.all([...shards.values()].map(shard => shard.close?.()));
   };
   try {
-    for (const file of new Set(weightMap.values())) shards.set(file, await openFile(folder, file));
+    for (const file of new Set(weightMap.values())) {
+      if (!(await folder.has(file))) {
+        const fix = 'Download the missing file.';
+        throw new WeightsError({
+          op: 'openCheckpoint',
+          problem: 'a shard is missing',
+          expected: file,
+          path: label,
+          fix,
+        });
+      }
+      shards.set(file, await openFile(folder, file));
+    }
     const { tensors, homes, absent } = merge(weightMap, shards, label);
     if (absent.length > 0) options.onWarning?.(`${label} names tensors that no shard holds: ${absent.join(', ')}`);
     return {
@@ -116,8 +136,9 @@ function parseIndex(text: string, path: string): Map<string, string> {
     new WeightsError({ op: 'openCheckpoint', problem, received, path, fix: 'Download the index again.' });
   let index: unknown;
   try {
-    index = JSON.parse(text);
+    index = parseJsonFile(text, 'openCheckpoint', path);
   } catch (cause) {
+    if (cause instanceof InputError) throw fail(cause.problem);
     throw fail('the index is not JSON', cause instanceof Error ? cause.message : cause);
   }
   const weightMap = isObject(index) ? index['weight_map'] : undefined;

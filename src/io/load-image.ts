@@ -7,6 +7,7 @@ import { checkNames } from '../core/known-names.ts';
 import type { AbortSignalLike, BlobLike, PagePicture, UrlLike } from '../core/platform.ts';
 import { hasCanvas, pixelsOf } from './canvas.ts';
 import { brokenImage, notAnImage, type RgbImage, rgbaToRgb, sniffImage } from './image.ts';
+import { isAddress } from './sources.ts';
 
 /** What {@link loadImage} takes: an address (http, https, data, blob), a file's Blob or bytes, or a picture that a page shows. */
 export type ImageInput = string | UrlLike | BlobLike | ArrayBuffer | Uint8Array | PagePicture;
@@ -106,7 +107,7 @@ async function download(address: string, signal: AbortSignalLike | undefined): P
       throw new InputError({ op: 'loadImage', problem, path, fix, cause });
     };
   const inPage = typeof location !== 'undefined'; // what an address without a scheme is relative to
-  if (!(inPage || /^(https?|data|blob):/.test(address)))
+  if (!(inPage || isAddress(address)))
     failed('not an address', "Read files with readImage of 'pentimento/node'.")(undefined);
   const response = await fetch(address, signal ? { signal } : {}).catch(failed('no answer'));
   if (!response.ok) {
@@ -115,5 +116,5 @@ async function download(address: string, signal: AbortSignalLike | undefined): P
     throw new InputError({ op: 'loadImage', problem: 'no picture', received, path, fix: 'Check the address.' });
   }
   const bytes = await response.arrayBuffer().catch(failed('the download broke off'));
-  return decode(new Uint8Array(bytes), address.startsWith('data:') ? 'data URL' : path);
+  return decode(new Uint8Array(bytes), /^data:/i.test(address) ? 'data URL' : path);
 }

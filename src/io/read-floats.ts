@@ -3,15 +3,17 @@ import { Float16Array } from '@petamoriken/float16';
 import { WeightsError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
+import { LOADABLE, WIDENABLE, widened } from '../core/widened-source.ts';
 
 /**
  * Reads one tensor whole.
- * @param source a checkpoint
- * @param name full key of a F32, F16 or BF16 tensor
+ * @param checkpoint holds it
+ * @param name full key of a tensor of floats (F64, F32, F16, BF16, F8_E4M3, F8_E5M2); a scale beside it is multiplied in
  * @returns its values and its shape
  * @throws WeightsError for a tensor that is missing or of another type
  */
-export async function readFloats(source: TensorSource, name: string): Promise<NdArray> {
+export async function readFloats(checkpoint: TensorSource, name: string): Promise<NdArray> {
+  const source = widened(checkpoint);
   const stored = source.tensors.get(name);
   if (!stored) throw new WeightsError({ op: 'readFloats', problem: `no tensor "${name}"`, path: source.label });
   const bytes = new Uint8Array(stored.byteLength);
@@ -27,7 +29,7 @@ export async function readFloats(source: TensorSource, name: string): Promise<Nd
   throw new WeightsError({
     op: 'readFloats',
     problem: 'not floats',
-    expected: 'F32, F16 or BF16',
+    expected: `one of ${[...LOADABLE, ...WIDENABLE].join(', ')}`,
     received: stored.dtype,
     path,
   });

@@ -35,6 +35,14 @@ export const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
   ['U64', 64],
 ]);
 
+/**
+ * Memory that parsed JSON takes, about: for an object or a list, for a name with its value, for an element. The smallest
+ * entry of a tensor (49 bytes) weighs 15 bytes for each of its own.
+ */
+const PARSED_BYTES = { container: 64, name: 128, element: 8 };
+const PARSED_BYTES_PER_BYTE = 16;
+const FREE_BYTES = 32 * 2 ** 20;
+
 /** A tensor and where its bytes lie, counted from the end of the header. */
 export interface PlacedTensor extends StoredTensor {
   readonly begin: number;
@@ -58,9 +66,14 @@ export function parseHeader(json: Uint8Array, dataBytes: number, path: string): 
     throw damaged(problem, path, values);
   };
   const root = parseJson(json, fail);
-  const { __metadata__: meta, ...entries } = root;
-  const metadata = parseMetadata(meta, fail);
-  const placed = Object.entries(entries).map(([name, entry]) => parseEntry(name, entry, fail));
+  const metadata = parseMetadata(root['__metadata__'], fail);
+  for (const text of [...Object.keys(root), ...Object.entries(metadata).flat()]) {
+    if (isHalved(text)) fail('a text with half a character', { received: 'the escape of one surrogate' });
+  }
+  const placed: PlacedTensor[] = [];
+  for (const name of Object.keys(root)) {
+    if (name !== '__metadata__') placed.push(parseEntry(name, root[name], fail));
+  }
   placed.sort((a, b) => a.begin - b.begin || a.byteLength - b.byteLength);
   let end = 0;
   for (const t of placed) {
@@ -77,13 +90,39 @@ export function parseHeader(json: Uint8Array, dataBytes: number, path: string): 
   return { tensors: new Map(placed.map(t => [t.name, t])), metadata };
 }
 
+/** Whether a text holds half of a character that needs two units of UTF-16: it has no form in UTF-8, and readers refuse its escape. */
+export function isHalved(text: string): boolean {
+  return /\p{Surrogate}/u.test(text);
+}
+
 /** The error of every damaged checkpoint file. */
 export function damaged(
   problem: string,
   path: string,
   values: { expected?: unknown; received?: unknown } = {},
 ): WeightsError {
-  return new WeightsError({ op: 'safetensors', problem, ...values, path, fix: 'Download or save the file again.' });
+  const fix = 'Download or save the file again.';
+  const { expected, received } = values;
+  return new WeightsError({
+    op: 'safetensors',
+    problem: brief(problem),
+    expected,
+    received: short(received),
+    path,
+    fix,
+  });
+}
+
+/** What a damaged header holds may be as long and as deep as the header. */
+function short(value: unknown): unknown {
+  if (typeof value === 'string') return brief(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (!Array.isArray(value)) return 'an object';
+  return value.length <= 8 && value.every(v => typeof v !== 'object') ? value : `a list of ${value.length}`;
+}
+
+function brief(text: string): string {
+  return text.length <= 200 ? text : `${text.slice(0, 200)}…`;
 }
 
 type Fail = (problem: string, values?: { expected?: unknown; received?: unknown }) => never;
@@ -91,6 +130,9 @@ type Fail = (problem: string, values?: { expected?: unknown; received?: unknown 
 function parseJson(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
   if (bytes[0] !== 0x7b) {
     fail('the header does not start with "{"', { received: bytes.length ? `byte ${bytes[0]}` : 'nothing' });
+  }
+  if (parsedBytes(bytes) > FREE_BYTES + PARSED_BYTES_PER_BYTE * bytes.length) {
+    fail('the header holds far more than tensors in its length');
   }
   let text = '';
   let root: unknown;
@@ -107,6 +149,22 @@ function parseJson(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
   const twice = findDuplicateKey(text);
   if (twice !== undefined) fail(`the key "${twice}" stands twice in the header`);
   return isObject(root) ? root : fail('the header is not an object');
+}
+
+/** What JSON would take in memory, by the signs outside its strings. */
+function parsedBytes(json: Uint8Array): number {
+  let sum = 0;
+  let quoted = false;
+  for (let i = 0; i < json.length; i++) {
+    const sign = json[i];
+    if (sign === 0x22) quoted = !quoted;
+    else if (quoted)
+      i += sign === 0x5c ? 1 : 0; // what a backslash guards
+    else if (sign === 0x5b || sign === 0x7b) sum += PARSED_BYTES.container;
+    else if (sign === 0x3a) sum += PARSED_BYTES.name;
+    else if (sign === 0x2c) sum += PARSED_BYTES.element;
+  }
+  return sum;
 }
 
 function parseMetadata(meta: unknown, fail: Fail): Record<string, string> {
@@ -130,14 +188,10 @@ function parseEntry(name: string, entry: unknown, fail: Fail): PlacedTensor {
   if (begin === undefined || end === undefined || end < begin) {
     return fail(`tensor "${name}" has no valid data_offsets`, { received: offsets });
   }
-  let count = 1;
-  for (const size of shape) {
-    count *= size;
-    if (!Number.isSafeInteger(count * bits)) fail(`the size of tensor "${name}" overflows`, { received: shape });
-  }
-  if ((count * bits) % 8 !== 0)
-    fail(`tensor "${name}" does not end on a whole byte`, { received: `${dtype} ${shape}` });
-  const bytes = (count * bits) / 8;
+  const total = bitsOf(shape, bits);
+  if (total === undefined) return fail(`the size of tensor "${name}" overflows`, { received: shape });
+  if (total % 8 !== 0) fail(`tensor "${name}" does not end on a whole byte`, { received: `${dtype} ${shape}` });
+  const bytes = total / 8;
   if (bytes !== end - begin) {
     const expected = `${bytes} bytes for ${dtype} [${shape.join(', ')}]`;
     fail(`tensor "${name}" does not fit its data_offsets`, { expected, received: `${end - begin}` });
@@ -145,6 +199,17 @@ function parseEntry(name: string, entry: unknown, fail: Fail): PlacedTensor {
   return { name, dtype, shape, byteLength: bytes, begin };
 }
 
-function isCounts(value: unknown): value is number[] {
+/** Bits of a tensor; undefined where a product on the way to it is no longer exact, as readers check it in order. */
+export function bitsOf(shape: readonly number[], bits: number): number | undefined {
+  let count = 1;
+  for (const size of shape) {
+    count *= size;
+    if (!Number.isSafeInteger(count * bits)) return undefined;
+  }
+  return count * bits;
+}
+
+/** Whether a value is a list of sizes as both JSON and its readers can hold them. */
+export function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every(v => Number.isSafeInteger(v) && v >= 0);
 }

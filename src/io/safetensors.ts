@@ -2,8 +2,24 @@
 import { InputError, WeightsError } from '../core/errors.ts';
 import { checkByteSource } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import type { ByteSource, StoredDType, StoredTensor, TensorSource } from '../core/tensor-source.ts';
-import { DTYPE_BITS, damaged, MAX_HEADER_BYTES, parseHeader } from './safetensors-header.ts';
+import {
+  type ByteSource,
+  checkRange,
+  type StoredDType,
+  type StoredTensor,
+  type TensorSource,
+} from '../core/tensor-source.ts';
+import { isObject } from './json-keys.ts';
+import {
+  bitsOf,
+  DTYPE_BITS,
+  damaged,
+  isCounts,
+  isHalved,
+  MAX_HEADER_BYTES,
+  parseHeader,
+} from './safetensors-header.ts';
+import { refuseStandIn } from './stand-in.ts';
 
 /** A safetensors file: its tensors and the strings that its writer left beside them. */
 export interface SafetensorsSource extends TensorSource {
@@ -20,6 +36,9 @@ export interface WritableTensor {
   /** The bytes of all elements. */
   readonly data: ArrayBufferView;
 }
+
+/** The first four bytes of torch.save's zip files and of its files before torch 1.6. */
+const TORCH_FILE = [0x04034b50n, 0x0a8a0280n];
 
 /**
  * Opens a safetensors file: reads and checks the header, nothing else; tensors are read by byte range on demand.
@@ -40,12 +59,23 @@ export async function openSafetensors(bytes: ByteSource): Promise<SafetensorsSou
 async function open(bytes: ByteSource): Promise<SafetensorsSource> {
   const { label } = bytes;
   if (bytes.byteLength < 8) {
+    await refuseStandIn(bytes, 'safetensors');
     throw damaged('too short for a header', label, { expected: 'at least 8 bytes', received: `${bytes.byteLength}` });
   }
   const prefix = new Uint8Array(8);
   await bytes.read(0, prefix);
   const length = new DataView(prefix.buffer).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES)) {
+    await refuseStandIn(bytes, 'safetensors'); // eight letters are a length far beyond the limit
+    if (TORCH_FILE.includes(length % 2n ** 32n)) {
+      const fix = 'Give it a name that ends in .bin, .ckpt or .pt, or open it with openWeightFile.';
+      throw new WeightsError({
+        op: 'safetensors',
+        problem: 'a file of torch.save under another name',
+        path: label,
+        fix,
+      });
+    }
     throw damaged('the header is too long', label, { expected: `at most ${MAX_HEADER_BYTES} bytes`, received: length });
   }
   const start = 8 + Number(length);
@@ -73,58 +103,63 @@ async function open(bytes: ByteSource): Promise<SafetensorsSource> {
 }
 
 /**
- * Refuses a read of an unknown tensor or beyond its end; shared by all tensor sources.
- * @param size the tensor's bytes, undefined when there is no such tensor
- * @throws WeightsError
- */
-export function checkRange(path: string, name: string, size: number | undefined, offset: number, length: number): void {
-  if (size === undefined) throw new WeightsError({ op: 'read', problem: `no tensor "${name}"`, path });
-  if (!Number.isInteger(offset) || offset < 0 || offset + length > size) {
-    throw new WeightsError({
-      op: 'read',
-      problem: `bytes beyond the end of tensor "${name}"`,
-      expected: `a range within ${size} bytes`,
-      received: `${offset} to ${offset + length}`,
-      path,
-    });
-  }
-}
-
-/**
  * Writes a safetensors file: widest dtype first, then by name, header padded with spaces to a multiple of 8.
  * @param tensors by name; bytes are taken as they are
- * @param metadata strings for the header
- * @throws InputError for an unknown dtype or data that does not fit the shape
+ * @param metadata strings for the header, by name; what is no string is written by no one else either
+ * @throws InputError for what readers refuse: an unknown dtype, a shape of other things than sizes, data that does not fit
+ * it, metadata of other things than strings, half characters, a header above 100 MB
  * @see safetensors.serialize (same bytes)
  */
 export function writeSafetensors(
   tensors: ReadonlyMap<string, WritableTensor> | Readonly<Record<string, WritableTensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const order = [...DTYPE_BITS.keys()];
-  const rank = (t: WritableTensor): number => order.indexOf(t.dtype);
   const entries: [string, WritableTensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
+  checkMetadata(metadata);
   for (const [name, t] of entries) checkWritable(name, t);
-  entries.sort(([a, ta], [b, tb]) => rank(tb) - rank(ta) || compareCodePoints(a, b));
-  const fields: string[] = [];
-  if (Object.keys(metadata).length > 0) fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
-  let end = 0;
-  for (const [name, { dtype, shape, data }] of entries) {
-    const entry = { dtype, shape, data_offsets: [end, end + data.byteLength] };
-    fields.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
-    end += data.byteLength;
-  }
-  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
-  const headerBytes = Math.ceil(json.length / 8) * 8;
-  const out = new Uint8Array(8 + headerBytes + end);
-  new DataView(out.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  out.fill(0x20, 8, 8 + headerBytes).set(json, 8);
-  let at = 8 + headerBytes;
-  for (const [, { data }] of entries) {
+  const { header, order } = encodeHeader(entries, t => t.data.byteLength, metadata);
+  const out = new Uint8Array(order.reduce((sum, [, t]) => sum + t.data.byteLength, header.length));
+  out.set(header);
+  let at = header.length;
+  for (const [, { data }] of order) {
     out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
     at += data.byteLength;
   }
   return out;
+}
+
+/**
+ * Length and header of a file, and the order in which its tensors follow.
+ * @param entries by name
+ * @param bytesOf bytes of a tensor
+ * @param metadata strings beside them
+ */
+export function encodeHeader<T extends { readonly dtype: StoredDType; readonly shape: readonly number[] }>(
+  entries: readonly (readonly [string, T])[],
+  bytesOf: (tensor: T) => number,
+  metadata: Readonly<Record<string, string>>,
+): { header: Uint8Array; order: readonly (readonly [string, T])[] } {
+  const ranks = [...DTYPE_BITS.keys()];
+  const rank = (t: T): number => ranks.indexOf(t.dtype);
+  const order = [...entries].sort(([a, ta], [b, tb]) => rank(tb) - rank(ta) || compareCodePoints(a, b));
+  const fields: string[] = [];
+  if (Object.keys(metadata).length > 0) fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
+  let end = 0;
+  for (const [name, tensor] of order) {
+    const begin = end;
+    end += bytesOf(tensor);
+    const entry = { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end] };
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
+  }
+  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
+  const padded = Math.ceil(json.length / 8) * 8;
+  if (padded > MAX_HEADER_BYTES) {
+    throw refuse('the header is too long', 'metadata', `at most ${MAX_HEADER_BYTES} bytes`, padded);
+  }
+  const header = new Uint8Array(8 + padded);
+  new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
+  header.fill(0x20, 8).set(json, 8);
+  return { header, order };
 }
 
 /** With those of a tensor that was read, so that it can be written back: `{ ...stored, data }`. */
@@ -132,24 +167,41 @@ const FIELDS = namesOf<WritableTensor & StoredTensor>({ dtype: 1, shape: 1, data
 
 function checkWritable(name: string, tensor: WritableTensor): void {
   checkNames(`writeSafetensors ${name}`, tensor, FIELDS);
+  checkText(name, 'a name');
   const { dtype, shape, data } = tensor;
   const bits = DTYPE_BITS.get(dtype);
-  if (bits === undefined) {
-    throw new InputError({ op: 'writeSafetensors', problem: 'unknown dtype', received: dtype, path: name });
+  if (bits === undefined) throw refuse('unknown dtype', name, undefined, dtype);
+  if (name === '__metadata__') throw refuse('a tensor cannot be called __metadata__', name);
+  if (!isCounts(shape)) throw refuse('a shape is not a list of sizes', name, 'whole numbers >= 0', shape);
+  if (!ArrayBuffer.isView(data)) throw refuse('data is no typed array', name, 'a view of bytes', typeof data);
+  const total = bitsOf(shape, bits);
+  if (total === undefined) throw refuse('the size of a tensor overflows', name, undefined, shape);
+  if (total !== 8 * data.byteLength) {
+    const expected = `${total / 8} bytes for ${dtype} [${shape.join(', ')}]`;
+    throw refuse('data does not fit the shape', name, expected, `${data.byteLength}`);
   }
-  if (name === '__metadata__') {
-    throw new InputError({ op: 'writeSafetensors', problem: 'a tensor cannot be called __metadata__' });
+}
+
+/** Readers take an object of strings and nothing else. */
+function checkMetadata(metadata: unknown): void {
+  if (!isObject(metadata) || metadata instanceof Map) {
+    const received = metadata instanceof Map ? 'a Map' : Array.isArray(metadata) ? 'a list' : typeof metadata;
+    throw refuse('metadata is no object of strings', 'metadata', 'an object', received);
   }
-  const bytes = (shape.reduce((a, b) => a * b, 1) * bits) / 8;
-  if (bytes !== data.byteLength) {
-    throw new InputError({
-      op: 'writeSafetensors',
-      problem: 'data does not fit the shape',
-      expected: `${bytes} bytes for ${dtype} [${shape.join(', ')}]`,
-      received: `${data.byteLength}`,
-      path: name,
-    });
+  for (const [key, value] of Object.entries(metadata)) {
+    const path = `metadata.${key.slice(0, 80)}`;
+    checkText(key, path);
+    if (typeof value !== 'string') throw refuse('a value of the metadata is no string', path, 'a string', typeof value);
+    checkText(value, path);
   }
+}
+
+function checkText(text: string, path: string): void {
+  if (isHalved(text)) throw refuse('a text with half a character', path, 'whole Unicode characters');
+}
+
+function refuse(problem: string, path: string, expected?: unknown, received?: unknown): InputError {
+  return new InputError({ op: 'writeSafetensors', problem, expected, received, path });
 }
 
 /** Order of UTF-8 bytes; JavaScript's own order differs beyond the basic plane. */

@@ -146,6 +146,11 @@ export function mapFolder(
     has: async path => content.has(path),
     bytes,
     text: async path => readText(await bytes(path)),
+    async list(path): Promise<readonly string[]> {
+      const inside = path === '' ? '' : `${path}/`;
+      const names = [...content.keys()].filter(name => name.startsWith(inside)).map(name => name.slice(inside.length));
+      return names.filter(name => !name.includes('/'));
+    },
   };
 }
 
@@ -161,6 +166,30 @@ export function fileListFolder(files: Iterable<FileLike>): FolderSource {
   if (!first) throw new InputError({ op: 'fileListFolder', problem: 'no files', fix: 'Choose a model folder.' });
   const root = first.webkitRelativePath?.split('/')[0] || 'files';
   return mapFolder(new Map(all.map(f => [f.webkitRelativePath?.split('/').slice(1).join('/') || f.name, f])), root);
+}
+
+/**
+ * A folder of a folder.
+ * @param folder the outer one
+ * @param name of the inner one, whose paths need it no more
+ */
+export function subfolder(folder: FolderSource, name: string): FolderSource {
+  const { list } = folder;
+  return {
+    label: `${folder.label}/${name}`,
+    has: path => folder.has(`${name}/${path}`),
+    text: path => folder.text(`${name}/${path}`),
+    bytes: path => folder.bytes(`${name}/${path}`),
+    ...(list && { list: path => list.call(folder, path === '' ? name : `${name}/${path}`) }),
+  };
+}
+
+/**
+ * Whether a text is an address that `fetch` takes, not a path. Schemes are written in any case.
+ * @param text such as 'HTTPS://example.org/x.png'
+ */
+export function isAddress(text: string): boolean {
+  return /^(https?|data|blob):/i.test(text);
 }
 
 /** The whole of a small file as UTF-8 text; closes the source. */

@@ -21,6 +21,8 @@ export interface UrlOptions {
 }
 
 const GIB = 2 ** 30;
+/** So many connections in a row may bring nothing. */
+const MOST_BREAKS = 2;
 const OPTIONS = namesOf<UrlOptions>({ headers: 1, signal: 1, fetch: 1, onWholeRead: 1, maxWholeBytes: 1 });
 
 /**
@@ -43,15 +45,27 @@ export async function urlSource(url: string | UrlLike, options: UrlOptions = {})
     async read(offset, into): Promise<void> {
       checkBytes(self, offset, into.byteLength);
       if (into.byteLength === 0) return;
-      const part = await request(label, options, { range: [offset, offset + into.byteLength - 1] });
-      if (part.status !== 206 || part.headers.get('etag') !== etag) {
-        await part.body?.cancel();
-        const problem = part.status === 206 ? 'the file changed while it was read' : 'the server stopped giving ranges';
-        throw new WeightsError({ op: 'fetch', problem, received: `status ${part.status}`, path: label });
+      const end = offset + into.byteLength;
+      let done = 0;
+      for (let breaks = 0; done < into.byteLength; breaks++) {
+        const part = await request(label, options, { range: [offset + done, end - 1] });
+        if (part.status !== 206 || part.headers.get('etag') !== etag) {
+          await part.body?.cancel();
+          const problem =
+            part.status === 206 ? 'the file changed while it was read' : 'the server stopped giving ranges';
+          throw new WeightsError({ op: 'fetch', problem, received: `status ${part.status}`, path: label });
+        }
+        const { bytes, broke } = await fill(part, into.subarray(done), label, options.signal);
+        if (bytes > 0) breaks = 0;
+        done += bytes;
+        if (breaks === MOST_BREAKS) throw brokeOff(label, broke);
       }
-      await fill(part, into, label);
     },
   };
+}
+
+function brokeOff(path: string, cause: unknown): WeightsError {
+  return new WeightsError({ op: 'fetch', problem: 'the connection broke', path, fix: 'Try again.', cause });
 }
 
 /**
@@ -142,8 +156,12 @@ async function wholeFile(response: Response, label: string, options: UrlOptions)
     await response.body?.cancel();
     throw error;
   }
-  if (told !== null) return memorySource(await response.arrayBuffer(), label);
-  return memorySource(await upTo(response, limit, label), label);
+  try {
+    return memorySource(await (told === null ? upTo(response, limit, label) : response.arrayBuffer()), label);
+  } catch (cause) {
+    options.signal?.throwIfAborted();
+    throw cause instanceof WeightsError ? cause : brokeOff(label, cause);
+  }
 }
 
 function tooLarge(label: string, limit: number, received: string): WeightsError {
@@ -173,27 +191,36 @@ async function upTo(response: Response, limit: number, label: string): Promise<A
   return new Blob(parts).arrayBuffer();
 }
 
-/** Streams a body into the view, so that a range never stands twice in memory. */
-async function fill(response: Response, into: Uint8Array, label: string): Promise<void> {
+/**
+ * Streams a body into the view, so that a range never stands twice in memory.
+ * @returns how much of it arrived, and what the connection broke of, if it did
+ */
+async function fill(
+  response: Response,
+  into: Uint8Array,
+  label: string,
+  signal: AbortSignalLike | undefined,
+): Promise<{ bytes: number; broke?: unknown }> {
   let at = 0;
   const reader = response.body?.getReader();
-  for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
-    const chunk: Uint8Array = part.value;
-    if (at + chunk.length > into.length) {
+  try {
+    for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
+      const chunk: Uint8Array = part.value;
       at += chunk.length;
-      await reader?.cancel();
-      break;
+      if (at > into.length) break;
+      into.set(chunk, at - chunk.length);
     }
-    into.set(chunk, at);
-    at += chunk.length;
+  } catch (broke) {
+    signal?.throwIfAborted();
+    return { bytes: at, broke };
   }
-  if (at !== into.length) {
-    throw new WeightsError({
-      op: 'fetch',
-      problem: 'the server sent another number of bytes than asked for',
-      expected: into.length,
-      received: at,
-      path: label,
-    });
-  }
+  if (at === into.length) return { bytes: at };
+  await reader?.cancel();
+  throw new WeightsError({
+    op: 'fetch',
+    problem: 'the server sent another number of bytes than asked for',
+    expected: into.length,
+    received: at,
+    path: label,
+  });
 }

@@ -6,6 +6,8 @@ import type { ByteSource } from '../core/tensor-source.ts';
 export interface ZipEntry {
   readonly name: string;
   readonly byteLength: number;
+  /** CRC-32 of the data; 0 where the writer left it out. */
+  readonly checksum: number;
   /** Offset of the local header; `dataOffset` resolves it to the data. */
   readonly headerOffset: number;
 }
@@ -64,6 +66,33 @@ export async function dataOffset(bytes: ByteSource, entry: ZipEntry): Promise<nu
   return start;
 }
 
+/**
+ * Reads a small entry whole and compares its checksum.
+ * @throws WeightsError as `dataOffset` does, and when the data is damaged
+ */
+export async function readZipEntry(bytes: ByteSource, entry: ZipEntry): Promise<Uint8Array> {
+  const start = await dataOffset(bytes, entry);
+  const data = new Uint8Array(entry.byteLength);
+  await bytes.read(start, data);
+  if (entry.checksum !== 0 && crc32(data) !== entry.checksum) {
+    throw broken(bytes, `the entry "${entry.name.slice(0, 80)}" is damaged: its checksum is another`);
+  }
+  return data;
+}
+
+/** CRC-32 of ISO 3309, as zip files use it. */
+function crc32(data: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of data) crc = (crc >>> 8) ^ (CRC_TABLE[(crc ^ byte) & 0xff] ?? 0);
+  return ~crc >>> 0;
+}
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
+  let value = n;
+  for (let bit = 0; bit < 8; bit++) value = (value >>> 1) ^ (value & 1 ? 0xedb88320 : 0);
+  return value >>> 0;
+});
+
 function readEntry(view: DataView, at: number, extra: number, extraBytes: number): ZipEntry {
   const nameBytes = view.getUint16(at + 28, true);
   const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + at + 46, nameBytes));
@@ -82,7 +111,8 @@ function readEntry(view: DataView, at: number, extra: number, extraBytes: number
       wide += 8;
     }
   }
-  return { name, byteLength: fields[0] ?? 0, headerOffset: fields[2] ?? 0 };
+  const checksum = view.getUint32(at + 16, true);
+  return { name, byteLength: fields[0] ?? 0, checksum, headerOffset: fields[2] ?? 0 };
 }
 
 async function findDirectory(bytes: ByteSource): Promise<{ start: number; length: number; count: number }> {

@@ -48,9 +48,10 @@ export const ACTIVATION: Readonly<Record<Activation, number>> = {
   geluTanh: 3,
   quickGelu: 4,
   relu: 5,
+  mish: 6,
 };
 /** Activations that kernels can apply to what they store. */
-export type Activation = 'none' | 'silu' | 'gelu' | 'geluTanh' | 'quickGelu' | 'relu';
+export type Activation = 'none' | 'silu' | 'gelu' | 'geluTanh' | 'quickGelu' | 'relu' | 'mish';
 
 function pick(role: string, table: Partial<Record<Storage, string>>, storage: Storage): string {
   const text = table[storage];

@@ -1,6 +1,6 @@
 /**
- * Reads the fields of a model's config.json with checks. Every field is either taken, or known to change nothing, or
- * refused by name: a model that would come out different from the reference must not load silently.
+ * Reads the fields of a model's config.json with checks. A field that would make another model is refused by name: it must
+ * not load silently. What nobody knows is passed over with a warning, as the writers of these files do.
  */
 import { InputError } from '../core/errors.ts';
 
@@ -71,6 +71,11 @@ export class ConfigReader {
     return words.find(word => word === value) ?? this.refuse(name, value, `one of ${words.join(', ')}`);
   }
 
+  /** What one of a table's words stands for. */
+  named<T>(name: string, table: Readonly<Record<string, T>>, fallback: string): T {
+    return table[this.oneOf(name, Object.keys(table), fallback)] as T;
+  }
+
   /** A list of the listed words, at least one. */
   words<T extends string>(name: string, words: readonly T[], fallback: readonly T[]): readonly T[] {
     const value = this.value(name, fallback);
@@ -107,15 +112,22 @@ export class ConfigReader {
   }
 
   /**
-   * Refuses fields that nobody asked for. Names that begin with "_" are private notes of the writer; null and false
-   * switch a later version's addition off.
-   * @throws InputError naming the first such field
+   * Refuses fields that would make another network, and names once all those that nobody knows. Names that begin with "_" are
+   * private notes of the writer; null and false switch a later version's addition off.
+   * @param refused fields of related networks and of stored weights that are not built, whatever their values
+   * @param warn told of unknown fields, in one sentence
+   * @throws InputError naming the first refused field
    */
-  finish(): void {
+  finish(refused: readonly string[], warn: (message: string) => void): void {
+    const unknown: string[] = [];
     for (const [name, value] of Object.entries(this.json)) {
       if (this.seen.has(name) || name.startsWith('_') || value === null || value === false) continue;
-      this.refuse(name, value, 'no such field');
+      if (refused.includes(name)) this.refuse(name, value, 'no such field');
+      unknown.push(name);
     }
+    if (unknown.length === 0) return;
+    const [fields, them] = unknown.length === 1 ? ['field', 'it is'] : ['fields', 'they are'];
+    warn(`${this.path}: unknown ${fields} ${unknown.join(', ')}; ${them} ignored.`);
   }
 
   /** @throws InputError naming field, value and file */

@@ -31,6 +31,11 @@ export function relu(x: Tensor): Tensor {
   return unary(x, { function: 'relu' });
 }
 
+/** x tanh(log(1 + e^x)). @see Misra 2019, https://arxiv.org/abs/1908.08681 */
+export function mish(x: Tensor): Tensor {
+  return unary(x, { function: 'mish' });
+}
+
 /** x [N, C, H, W] -> [N, C, height, width] by nearest neighbour: pixel floor(i * H / height). */
 export function upsampleNearest(x: Tensor, size: readonly [height: number, width: number]): Tensor {
   return upsample(x, size);

@@ -5,6 +5,7 @@
 import { WeightsError } from '../core/errors.ts';
 import { alignUp, ROW_ALIGN, type Shape, sameShape } from '../core/shape.ts';
 import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { isLoadable, LOADABLE, WIDENABLE, widened } from '../core/widened-source.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { type HeadSpread, packedColumns } from '../kernels/pack-weight.ts';
 import { Parameter } from '../tensor/parameter.ts';
@@ -34,8 +35,12 @@ interface Registry {
   readonly source: TensorSource;
   readonly requests: Request[];
   readonly problems: string[];
+  /** Tensors that are needed and whose type no layer takes, each with its type. */
+  readonly misfits: string[];
   readonly used: Set<string>;
   readonly ignored: RegExp[];
+  /** What is left over is no fault where nothing is missing. */
+  leftOver: 'refused' | 'allowed';
 }
 
 /** A place in a checkpoint. */
@@ -52,9 +57,10 @@ export class Weights {
     this.#rows = rows;
   }
 
-  /** The root of a checkpoint. */
+  /** The root of a checkpoint, whose 64-bit and 8-bit floats are taken as `widened` shows them. */
   static open(source: TensorSource): Weights {
-    return new Weights({ source, requests: [], problems: [], used: new Set(), ignored: [] }, '');
+    const registry = { requests: [], problems: [], misfits: [], used: new Set<string>(), ignored: [] };
+    return new Weights({ source: widened(source), ...registry, leftOver: 'refused' }, '');
   }
 
   /** Moves down by a segment (`'down_blocks'`, 0, `'to_out.0'`). */
@@ -85,6 +91,16 @@ export class Weights {
   /** Keys that match (from the root) may stay unused: buffers of old files, heads nobody asks for. */
   ignore(pattern: RegExp): void {
     this.#registry.ignored.push(pattern);
+  }
+
+  /**
+   * Whatever the model has not asked for may stay unused; call it once the model is built. Beside missing tensors it is still
+   * listed, because then it shows what the file holds instead.
+   * @returns full keys of what is left over; none where tensors are missing
+   */
+  allowUnused(): string[] {
+    this.#registry.leftOver = 'allowed';
+    return this.#misses() ? [] : this.unused();
   }
 
   /** These full keys may stay unused. */
@@ -123,7 +139,7 @@ export class Weights {
   /**
    * Checks that everything asked for is there with its shape and that nothing is left over, then streams the weights to the device.
    *
-   * @throws WeightsError that lists all missing, unused and misshapen tensors by full key
+   * @throws WeightsError that lists missing, unused and misshapen tensors by full key, the first 20 of each kind
    */
   async load(gpu: Gpu, options: LoadOptions = {}): Promise<LoadedWeights> {
     this.check();
@@ -148,7 +164,7 @@ export class Weights {
   /** Finds a tensor and checks its shape; notes a problem instead of throwing, so that `load` can tell all at once. */
   #take(name: string, part: Part, vector: boolean): StoredTensor | undefined {
     const key = this.#key(name);
-    const { source, used, problems } = this.#registry;
+    const { source, used, problems, misfits } = this.#registry;
     const stored = source.tensors.get(key);
     if (!stored) {
       problems.push(`missing: ${key}`);
@@ -157,10 +173,10 @@ export class Weights {
     used.add(key);
     const plain: Shape = vector ? [part.outputs] : [part.outputs, part.inputs];
     const accepted: Shape[] = part.kernel ? [[...plain, ...part.kernel]] : vector ? [plain] : looksOf(plain);
-    if (!accepted.some(shape => sameShape(shape, stored.shape))) {
+    if (!isLoadable(stored.dtype)) {
+      misfits.push(`${key} is ${stored.dtype}`); // its shape may be that of packed words
+    } else if (!accepted.some(shape => sameShape(shape, stored.shape))) {
       problems.push(`wrong shape: ${key} is [${stored.shape.join(', ')}], expected [${accepted[0]?.join(', ')}]`);
-    } else if (!['F32', 'F16', 'BF16'].includes(stored.dtype)) {
-      problems.push(`wrong dtype: ${key} is ${stored.dtype}, expected F32, F16 or BF16`);
     }
     return stored;
   }
@@ -168,17 +184,21 @@ export class Weights {
   /**
    * The checks of `load` alone, once the model is built.
    *
-   * @throws WeightsError that lists all missing, unused and misshapen tensors by full key
+   * @throws WeightsError that lists missing, unused and misshapen tensors by full key, the first 20 of each kind
    */
   check(): void {
-    const { source, problems } = this.#registry;
-    const all = [...problems, ...this.unused().map(key => `unused: ${key}`)];
+    const { source, problems, misfits, leftOver } = this.#registry;
+    const unused = leftOver === 'refused' || this.#misses() ? this.unused() : [];
+    const all = [...problems, ...wrongTypes(misfits), ...unused.map(key => `unused: ${key}`)];
     if (all.length === 0) return;
     throw new WeightsError({
       op: 'Weights.load',
-      problem: `the checkpoint does not fit the model:\n  ${all.join('\n  ')}\n`,
+      problem: `the checkpoint does not fit the model:\n  ${shortened(all).join('\n  ')}\n`,
       path: source.label,
-      fix: 'Check that config.json and the weights belong together.',
+      fix:
+        misfits.length > 0 && problems.length === 0
+          ? 'Get the weights as floats, such as fp16: packed and quantised ones are not taken.'
+          : 'Check that config.json and the weights belong together.',
     });
   }
 
@@ -188,9 +208,37 @@ export class Weights {
     return [...source.tensors.keys()].filter(key => !used.has(key) && !ignored.some(pattern => pattern.test(key)));
   }
 
+  #misses(): boolean {
+    return this.#registry.problems.some(problem => problem.startsWith('missing: '));
+  }
+
   #key(name: string): string {
     return this.path ? `${this.path}.${name}` : name;
   }
+}
+
+/** Lines of one kind, such as "missing: ...", that an error shows; of the others it says how many there are. */
+const MOST_LINES = 20;
+
+/** A checkpoint of another model lacks hundreds of tensors: the first of each kind tell which one it is. */
+function shortened(lines: readonly string[]): string[] {
+  const counts = new Map<string, number>();
+  const kept = lines.filter(line => {
+    const kind = line.slice(0, line.indexOf(':'));
+    const count = (counts.get(kind) ?? 0) + 1;
+    counts.set(kind, count);
+    return count <= MOST_LINES;
+  });
+  const more = [...counts].filter(([, count]) => count > MOST_LINES);
+  return [...kept, ...more.map(([kind, count]) => `${kind}: ${count - MOST_LINES} more`)];
+}
+
+/** One line for all tensors of a type that no layer takes: a quantised checkpoint has hundreds. */
+function wrongTypes(misfits: readonly string[]): string[] {
+  if (misfits.length === 0) return [];
+  const named = misfits.slice(0, 3).join(', ');
+  const more = misfits.length > 3 ? ` and ${misfits.length - 3} more` : '';
+  return [`wrong dtype: ${named}${more}, expected ${[...LOADABLE, ...WIDENABLE].join(', ')}`];
 }
 
 /** A matrix, also as the kernel of a 1x1 convolution, or as a table with a batch axis of 1 (position embeddings of vision models). */

@@ -1,5 +1,5 @@
 /** Files and directories of Node as byte sources and folders. */
-import { open, readFile, stat } from 'node:fs/promises';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join, normalize, sep } from 'node:path';
 import { InputError, WeightsError } from '../core/errors.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
@@ -86,6 +86,14 @@ export async function directory(directory: string): Promise<FolderSource> {
         const cause = error instanceof WeightsError ? error.cause : undefined;
         throw isAbsent(cause) ? missingFile(directory, path, cause) : error;
       });
+    },
+    async list(path): Promise<readonly string[]> {
+      const entries = await readdir(resolve(path), { withFileTypes: true }).catch((cause: unknown) => {
+        if (isAbsent(cause)) return [];
+        throw cause;
+      });
+      // The files of the Hub's cache are links.
+      return entries.filter(entry => entry.isFile() || entry.isSymbolicLink()).map(entry => entry.name);
     },
   };
 }

@@ -22,6 +22,7 @@ import {
 import { decodeJpeg } from '../io/jpeg.ts';
 import { type ImageInput, loadImage } from '../io/load-image.ts';
 import { pngPixels, readPng } from '../io/png.ts';
+import { isAddress } from '../io/sources.ts';
 import { reason } from './files.ts';
 
 /**
@@ -38,7 +39,7 @@ export async function readImage(
 ): Promise<RgbImage> {
   checkNames('readImage', options, ['signal']);
   const isName = typeof input === 'string' || input instanceof URL;
-  if (!isName || /^(https?|data|blob):/.test(String(input))) return loadImage(input, options);
+  if (!isName || isAddress(String(input))) return loadImage(input, options);
   return decodeImage(await readPath(input), String(input));
 }
 

@@ -1,10 +1,13 @@
 /** CLIP's byte-level BPE, as Stable Diffusion folders ship it: vocab.json and merges.txt, or a tokenizer.json. */
 import { InputError } from '../core/errors.ts';
+import { checkNames } from '../core/known-names.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { BaseTokenizer } from './base.ts';
 import type { JsonObject } from './files.ts';
 import { isObject, maxLengthOf, TokenizerFiles } from './files.ts';
+import { PYTHON_SPACES } from './normalizers.ts';
 import { PackageEngine } from './package-engine.ts';
+import { SlowClipEngine } from './slow-clip-engine.ts';
 import { type AddedToken, addedToken, numberTokens, readSpecialTokens, type SpecialTokens } from './special-tokens.ts';
 
 const OP = 'ClipTokenizer';
@@ -14,9 +17,23 @@ const END = '<|endoftext|>';
 const MERGES = 49152 - 256 - 2;
 /** Contractions, words, single digits, and runs of anything else; what lies between is dropped. */
 const PIECES = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
-/** What counts as white space at the ends of a decoded text: JavaScript's `trim` knows another set. */
-const SPACES = '[\\p{White_Space}\\u001c-\\u001f]+';
-const ENDS = new RegExp(`^${SPACES}|${SPACES}$`, 'gu');
+const ENDS = new RegExp(`^${PYTHON_SPACES}|${PYTHON_SPACES}$`, 'gu');
+
+/**
+ * Which of transformers' two classes is followed. `'fast'`: NFC, white space, lower case; added tokens in any case.
+ * `'slow'`, which diffusers loads for folders that name `CLIPTokenizer` (without ftfy): control and zero-width characters
+ * vanish, CJK ideographs stand apart, added tokens are found in their own case only.
+ */
+export type ClipMode = 'fast' | 'slow';
+
+/** How `ClipTokenizer.fromFolder` reads a folder. */
+export interface ClipTokenizerOptions {
+  /** Default `'fast'`, as transformers' AutoTokenizer. */
+  readonly mode?: ClipMode;
+}
+
+/** What both modes have. */
+type Engine = Pick<PackageEngine, 'textIds' | 'join' | 'tokens' | 'tokenId'>;
 
 interface ClipParts {
   readonly vocab: Readonly<Record<string, number>>;
@@ -28,9 +45,11 @@ interface ClipParts {
 /**
  * Text to the ids of CLIP's text encoder: [start, ...pieces, end, pad...].
  * Pieces are lower case; "!" counts as padding wherever a folder pads with it (Stable Diffusion 2.x).
- * @see Radford et al. 2021; transformers `CLIPTokenizerFast`
+ * @see Radford et al. 2021; transformers `CLIPTokenizer`, `CLIPTokenizerFast`
  */
 export class ClipTokenizer extends BaseTokenizer {
+  /** Which of the two classes it follows. */
+  readonly mode: ClipMode;
   /** The id that fills short rows: that of "!" in Stable Diffusion 2.x, the end mark in 1.x. */
   readonly padId: number;
   /** The id of `<|startoftext|>`, first in every row. */
@@ -43,13 +62,16 @@ export class ClipTokenizer extends BaseTokenizer {
   protected readonly defaults = { truncation: true, padding: 'maxLength' } as const;
   protected readonly cleanUpByDefault: boolean;
   private readonly parts: ClipParts;
-  private engine: PackageEngine;
-  private readonly ownTokens: AddedToken[] = [];
+  private engine: Engine;
+  /** Of the slow class: what every engine shares. */
+  private pieces: SlowClipEngine | undefined;
+  private ownTokens: readonly AddedToken[] = [];
   private added: ReadonlySet<string> = new Set();
 
-  private constructor(parts: ClipParts) {
+  private constructor(parts: ClipParts, mode: ClipMode) {
     super();
     this.parts = parts;
+    this.mode = mode;
     const { config, roles } = parts.special;
     this.engine = this.build();
     this.startId = this.idOf(roles.bos ?? START);
@@ -63,19 +85,26 @@ export class ClipTokenizer extends BaseTokenizer {
    * Reads a tokenizer.
    * @param folder a model folder
    * @param path the tokenizer's subfolder; `''` where the folder holds the files itself
+   * @param options which class to follow
    * @returns the tokenizer, with rows of `model_max_length` (77) ids, truncated and padded unless asked otherwise
    * @throws InputError for missing or damaged files
    */
-  static async fromFolder(folder: FolderSource, path = 'tokenizer'): Promise<ClipTokenizer> {
+  static async fromFolder(
+    folder: FolderSource,
+    path = 'tokenizer',
+    options: ClipTokenizerOptions = {},
+  ): Promise<ClipTokenizer> {
+    checkNames(`${OP}.fromFolder`, options, ['mode']);
+    const { mode = 'fast' } = options;
     const files = new TokenizerFiles(OP, folder, path);
     const special = await readSpecialTokens(files, { bos: START, eos: END, unk: END, pad: END }, ['bos', 'eos', 'unk']);
     if ((await files.has('vocab.json')) && (await files.has('merges.txt'))) {
       const vocab = checkVocab(await files.json('vocab.json'), 'vocab.json', files);
       const merges = parseMerges(await files.text('merges.txt'), files);
-      return new ClipTokenizer({ vocab, merges, special, files });
+      return new ClipTokenizer({ vocab, merges, special, files }, mode);
     }
     if (await files.has('tokenizer.json')) {
-      return new ClipTokenizer(readJson(await files.json('tokenizer.json'), special, files));
+      return new ClipTokenizer(readJson(await files.json('tokenizer.json'), special, files), mode);
     }
     throw files.missing('vocab.json and merges.txt, or tokenizer.json');
   }
@@ -87,6 +116,7 @@ export class ClipTokenizer extends BaseTokenizer {
    * @throws InputError for an empty name
    */
   addTokens(names: readonly string[]): number[] {
+    const more = new Map<string, AddedToken>();
     for (const name of names) {
       const token = addedToken(name, false);
       if (!token) {
@@ -96,12 +126,18 @@ export class ClipTokenizer extends BaseTokenizer {
           received: JSON.stringify(names),
         });
       }
-      if (this.tokenId(name) === undefined && !this.ownTokens.some(own => own.content === name)) {
-        this.ownTokens.push(token);
-      }
+      if (this.tokenId(name) === undefined) more.set(name, token);
     }
-    this.engine = this.build();
+    this.setOwn([...this.ownTokens, ...more.values()]);
     return names.map(name => this.idOf(name));
+  }
+
+  /**
+   * Takes tokens away that `addTokens` gave; the ids of those that came after them move up.
+   * @param names one token each; others are passed over
+   */
+  removeTokens(names: readonly string[]): void {
+    this.setOwn(this.ownTokens.filter(token => !names.includes(token.content)));
   }
 
   /**
@@ -135,15 +171,27 @@ export class ClipTokenizer extends BaseTokenizer {
   }
 
   protected override join(ids: readonly number[], skipSpecialTokens: boolean): string {
-    return this.engine.join(ids, skipSpecialTokens).replace(ENDS, '');
+    const text = this.engine.join(ids, skipSpecialTokens);
+    return this.mode === 'slow' ? text : text.replace(ENDS, '');
   }
 
-  private build(): PackageEngine {
+  private setOwn(tokens: readonly AddedToken[]): void {
+    if (tokens.length === this.ownTokens.length) return; // nothing was added, or nothing taken away
+    this.ownTokens = tokens;
+    this.engine = this.build();
+  }
+
+  private build(): Engine {
     const { vocab, merges, special, files } = this.parts;
     const ids = new Map(Object.entries(vocab));
     const next = Math.max(-1, ...ids.values()) + 1;
     const added = numberTokens([...special.tokens, ...this.ownTokens], content => ids.get(content), next);
     this.added = new Set(added.map(token => token.content));
+    const unknown = special.roles.unk ?? END;
+    if (this.mode === 'slow') {
+      this.pieces ??= SlowClipEngine.of(vocab, merges, unknown);
+      return this.pieces.with(added);
+    }
     const json = {
       added_tokens: added,
       normalizer: {
@@ -162,7 +210,7 @@ export class ClipTokenizer extends BaseTokenizer {
         ],
       },
       decoder: { type: 'ByteLevel' },
-      model: { type: 'BPE', vocab, merges, unk_token: special.roles.unk ?? END, end_of_word_suffix: '</w>' },
+      model: { type: 'BPE', vocab, merges, unk_token: unknown, end_of_word_suffix: '</w>' },
     };
     return new PackageEngine(json, files, 'vocab.json');
   }

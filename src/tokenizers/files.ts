@@ -1,6 +1,7 @@
 /** Reads the files of a tokenizer folder; whatever is missing or damaged becomes an InputError that names the file. */
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
+import { parseJsonFile, STAND_IN_BYTES, standInOf } from '../io/stand-in.ts';
 
 /** A JSON object of which nothing is known yet. */
 export type JsonObject = { readonly [key: string]: unknown };
@@ -35,9 +36,10 @@ export class TokenizerFiles {
   async json(name: string): Promise<JsonObject> {
     const text = await this.text(name);
     try {
-      const value: unknown = JSON.parse(text);
+      const value = parseJsonFile(text, this.op, `${this.label}/${name}`);
       if (isObject(value)) return value;
     } catch (cause) {
+      if (cause instanceof InputError) throw cause;
       throw this.damaged(name, 'not valid JSON', { cause });
     }
     throw this.damaged(name, 'not a JSON object');
@@ -55,6 +57,8 @@ export class TokenizerFiles {
     const bytes = new Uint8Array(source.byteLength);
     await source.read(0, bytes);
     await source.close?.();
+    const found = standInOf(bytes.subarray(0, STAND_IN_BYTES));
+    if (found) throw new InputError({ op: this.op, ...found, path: `${this.label}/${name}` });
     return bytes;
   }
 

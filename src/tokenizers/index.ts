@@ -7,7 +7,8 @@ import { T5Tokenizer } from './t5.ts';
 import type { TextTokenizer } from './types.ts';
 
 export { BertTokenizer } from './bert.ts';
-export { ClipTokenizer } from './clip.ts';
+export { checkIds } from './check-ids.ts';
+export { type ClipMode, ClipTokenizer, type ClipTokenizerOptions } from './clip.ts';
 export { type T5Mode, T5Tokenizer, type T5TokenizerOptions } from './t5.ts';
 export type { DecodeOptions, EncodeOptions, Encoding, Padding, TextTokenizer } from './types.ts';
 

@@ -33,6 +33,9 @@ export function mapGraphemes(text: string, map: CharMap): string {
   return result;
 }
 
+/** A pattern of what Python's `str.strip` takes off the ends of a text: JavaScript's `trim` knows another set. */
+export const PYTHON_SPACES = '[\\p{White_Space}\\u001c-\\u001f]+';
+
 /** How BERT cleans a text. */
 export interface BertTextSettings {
   readonly cleanText: boolean;
@@ -62,6 +65,24 @@ export function bertText(text: string, settings: BertTextSettings): string {
   if (settings.spaceChinese) result = result.replace(CHINESE, ' $& ');
   if (settings.stripAccents) result = result.normalize('NFD').replace(/\p{Mn}/gu, '');
   return settings.lowerCase ? lowerCase(result) : result;
+}
+
+const CJK =
+  /[\u{4E00}-\u{9FFF}\u{3400}-\u{4DBF}\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B820}-\u{2CEAF}\u{F900}-\u{FAFF}\u{2F800}-\u{2FA1F}]/gu;
+
+/**
+ * The words of a prompt as the slow CLIP class splits it where ftfy is not installed: everything of Unicode's group C out but
+ * tab and line ends, CJK ideographs apart, NFC, lower case by word. Accents stay.
+ * @param text any string
+ * @see transformers 4.57.6 `BasicTokenizer(strip_accents=False, do_split_on_punc=False)`
+ */
+export function clipWords(text: string): string[] {
+  const clean = text
+    .replace(/[\p{C}\u{FFFD}]/gu, character => (KEPT_CONTROL.includes(character) ? ' ' : ''))
+    .replace(/\p{Zs}/gu, ' ')
+    .replace(CJK, ' $& ')
+    .normalize('NFC');
+  return clean.split(/[ \u2028\u2029]+/).flatMap(word => (word === '' ? [] : [word.toLowerCase()]));
 }
 
 /** The text without white space at its start; JavaScript's own takes U+FEFF for space and U+0085 for none. */

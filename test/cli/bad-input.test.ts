@@ -53,7 +53,7 @@ describe('bad input ends with one line that names the remedy', () => {
   });
   it('a model folder that is not there', async () => {
     expect(await errorOf(edit(APPLES, '--model', join(root, 'nowhere')))).toMatchInlineSnapshot(
-      `"error: model: no such folder (DIR/nowhere). Give --model a diffusers folder of Stable Diffusion 1.x or 2.x, or a Hub id (owner/name)."`,
+      `"error: model: no such folder (DIR/nowhere). Give --model a diffusers folder or a .safetensors or .ckpt file of Stable Diffusion 1.x or 2.x, or a Hub id (owner/name)."`,
     );
   });
   it('a folder that is no model', async () => {
@@ -63,7 +63,13 @@ describe('bad input ends with one line that names the remedy', () => {
   });
   it('a file in place of the model', async () => {
     expect(await errorOf(edit(APPLES, '--model', APPLES))).toMatchInlineSnapshot(
-      `"error: model: not a folder (models/orchard/samples/apples-bowl.png). Give --model a diffusers folder of Stable Diffusion 1.x or 2.x, or a Hub id (owner/name)."`,
+      `"error: model: not a folder (models/orchard/samples/apples-bowl.png). Give --model a diffusers folder or a .safetensors or .ckpt file of Stable Diffusion 1.x or 2.x, or a Hub id (owner/name)."`,
+    );
+  });
+  it('an address in place of the model', async () => {
+    const address = 'HTTPS://huggingface.co/owner/name/tree/main';
+    expect(await errorOf(edit(APPLES, '--model', address))).toMatchInlineSnapshot(
+      `"error: model: an address in place of a folder or a Hub id (HTTPS://huggingface.co/owner/name/tree/main). If it is a model of the Hub, write --model owner/name; else download the folder and name it."`,
     );
   });
   it('weights that are cut short', async () => {

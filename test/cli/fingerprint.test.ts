@@ -40,6 +40,13 @@ describe('the fingerprint of a model', () => {
     expect(await of(other)).toBe(await of());
   });
 
+  it('goes by the only variant where there is nothing else', async () => {
+    const { 'vae/diffusion_pytorch_model.bin': _, ...halves } = MODEL;
+    const print = (vae: string) =>
+      fingerprintOf(memoryFolder({ ...halves, 'vae/diffusion_pytorch_model.fp16.safetensors': vae }), undefined);
+    expect(await print('one')).not.toBe(await print('two'));
+  });
+
   it('reads of a large file its end and its size', async () => {
     const large = new Uint8Array(2 ** 19);
     const [first, last] = [large.slice(), large.slice()];

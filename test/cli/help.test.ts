@@ -12,7 +12,7 @@ describe('help', () => {
     const { code, stdout, stderr } = await pentimento(['--help']);
     expect(code).toBe(0);
     expect(stderr).toBe('');
-    for (const command of ['edit', 'mask', 'invert', 'guide', 'caption', 'prompts', 'devices'])
+    for (const command of ['edit', 'mask', 'invert', 'guide', 'caption', 'prompts', 'convert', 'devices'])
       expect(stdout).toContain(`\n  ${command} `);
     expect(stdout.replaceAll(/\s+/g, ' ')).toContain('The embedded model knows fruit');
   });
@@ -45,10 +45,11 @@ describe('help', () => {
     ];
     const extras = [
       ...['seed', 'dtype', 'device', 'json', 'size', 'keep-size', 'paste-back', 'mask', 'latents', 'output'],
-      ...['model', 'variant', 'revision', 'cache-dir', 'help'],
+      ...['model', 'variant', 'revision', 'cache-dir', 'lora', 'embedding', 'help'],
     ];
+    const single = ['tokenizer', 'config', 'prediction-type', 'ema'];
     const memory = ['enable-model-cpu-offload', 'enable-vae-slicing', 'enable-vae-tiling'];
-    const named = [...Object.keys(defaults), ...prompts, ...rest, ...extras, ...memory];
+    const named = [...Object.keys(defaults), ...prompts, ...rest, ...extras, ...single, ...memory];
     expect(optionsIn(stdout)).toEqual(named.sort());
     expect(text).toContain('name a model with --model');
   });
@@ -59,6 +60,7 @@ describe('help', () => {
     ['guide', ['from', 'to', 'num-prompts', 'no-prefix', 't5', 'blip', 'no-offload', 'continuous', 'mend-quirks']],
     ['caption', ['model', 'blip', 'prefix', 'no-prefix', 'max-new-tokens', 'dtype', 'device', 'json']],
     ['prompts', ['model', 't5', 'n', 'temperature', 'top-k', 'max-new-tokens', 'seed', 'json']],
+    ['convert', ['dtype', 'tokenizer', 'config', 'prediction-type', 'ema', 'cache-dir', 'json']],
     ['devices', ['json']],
   ])('%s names its own options', async (command, options) => {
     expect(optionsIn((await pentimento([command, '--help'])).stdout)).toEqual(expect.arrayContaining(options));

@@ -120,8 +120,10 @@ describe('every option reaches the pipeline', () => {
         ...['--source-prompt', '--target-prompt', '--prompt', '--guidance-scale', '--mask-guidance-scale'],
         ...['--invert-guidance-scale', '--invert-negative-prompt', '--negative-prompt', '--num-images-per-prompt'],
         ...['--eta', '--clip-skip', '--paste-back', '--decode-latents', '--output', '--device', '--variant'],
-        // Where things come from and go to: the tests of edit, hub and model use them.
-        ...['--mask', '--latents', '--keep-size', '--model', '--revision', '--cache-dir'],
+        // Of checkpoints in one file: single-file.test.ts.
+        ...['--tokenizer', '--config', '--prediction-type', '--ema'],
+        // Where things come from and go to: the tests of edit, hub, lora and model use them.
+        ...['--lora', '--embedding', '--mask', '--latents', '--keep-size', '--model', '--revision', '--cache-dir'],
       ]),
     );
     for (const command of createProgram(outside).commands.filter(c => ['edit', 'mask', 'invert'].includes(c.name())))

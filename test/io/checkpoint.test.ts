@@ -164,7 +164,7 @@ describe('openCheckpoint on shards', () => {
     const log: string[] = [];
     const files = { [index]: indexOf({ a: one, b: one, c: two }), [one]: tracked(shards[one]!, log, 'one') };
     await expect(open(files)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[WeightsError: folder: no file "model-00002-of-00002.safetensors" (dir)]`,
+      `[WeightsError: openCheckpoint: a shard is missing: expected model-00002-of-00002.safetensors (dir/model.safetensors.index.json). Download the missing file.]`,
     );
     expect(log).toEqual(['one']);
   });

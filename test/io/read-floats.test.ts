@@ -24,6 +24,6 @@ test('refuses missing tensors and other types by name', async () => {
     `[WeightsError: readFloats: no tensor "q" (memory)]`,
   );
   await expect(readFloats(source, 'i64')).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[WeightsError: readFloats: not floats: expected F32, F16 or BF16, got I64 (memory: i64)]`,
+    `[WeightsError: readFloats: not floats: expected one of F32, F16, BF16, F64, F8_E4M3, F8_E5M2, got I64 (memory: i64)]`,
   );
 });

@@ -143,6 +143,12 @@ describe('openSafetensors', () => {
     await expect(open(file({ __metadata__: { k: 1 }, a: f32(0) }, 4))).rejects.toThrowErrorMatchingInlineSnapshot(
       `[WeightsError: safetensors: __metadata__ "k" is not a string: got 1 (x.safetensors). Download or save the file again.]`,
     );
+    const half = '{"__metadata__":{"k":"\\ud83c"}}';
+    await expect(open(file(half))).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: safetensors: a text with half a character: got the escape of one surrogate (x.safetensors). Download or save the file again.]`,
+    );
+    await expect(open(file(half.replace('"k"', '"\\udf4e"')))).rejects.toThrow(/half a character/);
+    expect((await open(file(half.replace('ud83c', 'ud83c\\udf4e')))).metadata).toEqual({ k: '\u{1f34e}' });
     await expect(open(file({ __metadata__: 'x' }))).rejects.toThrowErrorMatchingInlineSnapshot(
       `[WeightsError: safetensors: __metadata__ is not an object: got x (x.safetensors). Download or save the file again.]`,
     );
@@ -241,6 +247,57 @@ describe('writeSafetensors', () => {
     );
     expect(() =>
       writeSafetensors({ __metadata__: { dtype: 'F32', shape: [2], data } }),
-    ).toThrowErrorMatchingInlineSnapshot(`[InputError: writeSafetensors: a tensor cannot be called __metadata__]`);
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: writeSafetensors: a tensor cannot be called __metadata__ (__metadata__)]`,
+    );
+  });
+
+  it('refuses metadata that no reader opens', () => {
+    const write = (metadata: unknown) => () => writeSafetensors({}, metadata as Record<string, string>);
+    for (const metadata of [new Map([['a', 'b']]), ['a'], null, 'a', 7]) {
+      expect(write(metadata)).toThrow(
+        /metadata is no object of strings: expected an object, got (a Map|a list|\w+) \(/,
+      );
+    }
+    for (const value of [1, true, null, undefined, { a: 'b' }, ['c']]) {
+      expect(write({ fine: 'yes', steps: value })).toThrow(/no string: expected a string, got \w+ \(metadata\.steps\)/);
+    }
+    for (const half of [{ key: '\ud800' }, { key: 'a\udc00b' }, { '\udfff': 'x' }]) {
+      expect(write(half)).toThrow(/a text with half a character/);
+    }
+    expect(write({ key: 'x'.repeat(100_000_000) })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: writeSafetensors: the header is too long: expected at most 100000000 bytes, got 100000032 (metadata)]`,
+    );
+  });
+
+  it('refuses names, shapes and data that no reader opens', () => {
+    const data = Uint8Array.of(1, 2);
+    const write =
+      (shape: unknown, extra: object = {}) =>
+      () =>
+        writeSafetensors({ a: { dtype: 'U8', shape: shape as number[], data, ...extra } });
+    for (const shape of [[-1, -2], [2.5], [Number.NaN], ['2'], 2, undefined, [2 ** 60]]) {
+      expect(write(shape)).toThrow(/a shape is not a list of sizes: expected whole numbers >= 0/);
+    }
+    expect(write([2 ** 50, 2 ** 50, 0])).toThrow(/the size of a tensor overflows/);
+    expect(write([2], { data: [1, 2] })).toThrow(/data is no typed array/);
+    expect(write([3], { dtype: 'F4' })).toThrow(/expected 1\.5 bytes for F4 \[3\], got 2/);
+    expect(() => writeSafetensors({ '\ud83c': { dtype: 'U8', shape: [2], data } })).toThrow(/half a character/);
+  });
+
+  it('writes keys that objects have of their own, and characters beyond the basic plane', async () => {
+    const metadata: Record<string, string> = { toString: 'b', '\ud83c\udf4e': '\0\n"c' };
+    Object.defineProperty(metadata, '__proto__', { value: 'a', enumerable: true });
+    const data = Uint8Array.of(1);
+    const written = writeSafetensors(new Map([['__proto__', { dtype: 'U8', shape: [], data }]]), metadata);
+    const source = await open(written);
+    expect(Object.entries(source.metadata)).toEqual(Object.entries(metadata));
+    expect([...source.tensors.keys()]).toEqual(['__proto__']);
+  });
+});
+
+describe('files of torch.save called .safetensors', () => {
+  it.each(['module.bin', 'old-format.bin'])('are named: %s', async name => {
+    await expect(open(golden(name))).rejects.toThrow(/a file of torch\.save under another name \(x\.safetensors\)/);
   });
 });

@@ -37,6 +37,10 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     : { 'content-range': `bytes ${from}-${to}/${data.length}` };
   if (etag !== undefined) headers['etag'] = etag;
   const length = Number(to) - Number(from) + 1;
+  if (url.startsWith('/breaks') && length > 1 && (url !== '/breaks-once' || length === 300)) {
+    response.writeHead(206, { ...headers, 'content-length': part.length });
+    return void response.write(url === '/breaks-always' ? '' : part.subarray(0, 100), () => response.destroy());
+  }
   if (url === '/short' && length > 1) return void response.writeHead(206, headers).end(part.subarray(0, 5));
   if (url === '/long' && length > 1) return void response.writeHead(206, headers).end(content);
   response.writeHead(206, headers).end(part);
@@ -144,6 +148,20 @@ describe('urlSource', () => {
     await expect(long.read(0, new Uint8Array(10))).rejects.toThrow(
       /another number of bytes than asked for: expected 10, got 1000/,
     );
+  });
+
+  it('asks for the rest of a range whose connection breaks, and says so where nothing more comes', async () => {
+    const into = new Uint8Array(300);
+    await (await urlSource(`${base}/breaks-once`)).read(50, into);
+    expect(into).toEqual(content.slice(50, 350));
+    expect(requests.map(r => r.range)).toEqual(['bytes=0-0', 'bytes=50-349', 'bytes=150-349']);
+    await (await urlSource(`${base}/breaks-often`)).read(50, into.fill(0));
+    expect(into).toEqual(content.slice(50, 350));
+    const source = await urlSource(`${base}/breaks-always`);
+    await expect(source.read(0, into)).rejects.toThrow(
+      /^fetch: the connection broke \(http.*\/breaks-always\)\. Try again\.$/,
+    );
+    expect(requests.filter(r => r.url === '/breaks-always').length).toBe(4);
   });
 
   it('notices a server that stops giving ranges, and a file that changes', async () => {

@@ -58,6 +58,17 @@ describe('elementwise unary', () => {
     expect([...y].map(Math.abs)).toEqual([...x.slice(0, 4), 0, 0, 0, 0]);
   });
 
+  it.each(SETTINGS)('%s: mish of large numbers is next to 0 or the number', async name => {
+    const { gpu, storage } = await settingOf(name);
+    const large = storage === 'f32' ? [50, 1e4, 1e12, 3e38] : [50, 1e4, 6e4, 65504];
+    const x = stored([...large, ...large.map(v => -v)], storage);
+    const side = { pitch: 8, storage };
+    const call = elementwiseUnary({ rows: 1, width: 8, x: side, y: side, function: 'mish' });
+    const { y } = await runBothWays(gpu, call, { x: { storage, values: x }, y: { storage, size: 8 } });
+    expect([...y.slice(0, 4)]).toEqual([...x.slice(0, 4)]);
+    expect(Math.max(...[...y.slice(4)].map(Math.abs))).toBeLessThan(1e-19);
+  });
+
   it('clamps, but lets NaN pass', async () => {
     const gpu = await testGpu();
     const x = [-3, -1, 0.5, Number.NaN, 2, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, 1];

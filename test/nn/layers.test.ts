@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { openSafetensors } from '../../src/io/safetensors.ts';
+import { memorySource } from '../../src/io/sources.ts';
 import { Attention } from '../../src/nn/attention.ts';
 import { Conv2d } from '../../src/nn/conv2d.ts';
 import { concat, silu } from '../../src/nn/functional.ts';
@@ -65,10 +68,54 @@ describe('layers', () => {
       [WeightsError: Weights.load: the checkpoint does not fit the model:
         wrong shape: a.weight is [5, 3], expected [5, 4]
         missing: a.bias
-        wrong dtype: b.weight is I64, expected F32, F16 or BF16
+        wrong dtype: b.weight is I64, expected F32, F16, BF16, F64, F8_E4M3, F8_E5M2
         unused: stray.thing
        (memory). Check that config.json and the weights belong together.]
     `);
+  });
+
+  it('tells of many tensors in few lines, packed ones by their type', async () => {
+    const packed = Array.from({ length: 30 }, (_, i) => [`q.${i}.weight`, { shape: [8, 1], values: [], dtype: 'U8' }]);
+    const w = Weights.open(memoryCheckpoint(Object.fromEntries(packed)));
+    for (let i = 0; i < 30; i++) new Linear(w.at('q').at(i), { in: 4, out: 4 });
+    const packedAlone = Weights.open(memoryCheckpoint({ weight: { shape: [8, 1], values: [], dtype: 'U8' } }));
+    new Linear(packedAlone, { in: 4, out: 4, bias: false });
+    await expect(packedAlone.load(gpu)).rejects.toThrow(
+      /Get the weights as floats, such as fp16: packed and quantised/,
+    );
+    const error: unknown = await w.load(gpu).catch((e: unknown) => e);
+    const lines = String(error).split('\n');
+    expect(lines.slice(20)).toMatchInlineSnapshot(`
+      [
+        "  missing: q.19.bias",
+        "  wrong dtype: q.0.weight is U8, q.1.weight is U8, q.2.weight is U8 and 27 more, expected F32, F16, BF16, F64, F8_E4M3, F8_E5M2",
+        "  missing: 10 more",
+        " (memory). Check that config.json and the weights belong together.",
+      ]
+    `);
+  });
+
+  it('compute with 64-bit and scaled 8-bit weights as with the same numbers in 32 bits', async () => {
+    const file = readFileSync(new URL('../golden/outside-weights/float8.safetensors', import.meta.url));
+    const truth = JSON.parse(
+      readFileSync(new URL('../golden/outside-weights/index.json', import.meta.url), 'utf8'),
+    ).widened;
+    const x: [number[], Float32Array][] = [[[2, 4], randoms(8, 5)]];
+    const layer = (w: Weights, name: string) => {
+      const linear = new Linear(w.at(name), { in: 4, out: 3, bias: false });
+      w.ignore(/./);
+      return run(w, x, input => linear.forward(input));
+    };
+    for (const name of ['one', 'each', 'half']) {
+      const { shape, values } = truth[`${name}.weight`];
+      const plain = Weights.open(memoryCheckpoint({ [`${name}.weight`]: { shape, values } }));
+      const scaled = Weights.open(await openSafetensors(memorySource(new Uint8Array(file))));
+      expect(await layer(scaled, name)).toEqual(await layer(plain, name));
+    }
+    const values = Array.from(randoms(12, 6), value => value + 1e-12);
+    const double = Weights.open(memoryCheckpoint({ 'd.weight': { shape: [3, 4], values, dtype: 'F64' } }));
+    const single = Weights.open(memoryCheckpoint({ 'd.weight': { shape: [3, 4], values } }));
+    expect(await layer(double, 'd')).toEqual(await layer(single, 'd'));
   });
 
   it('joins the two halves of a concatenation before an activation, fused or not', async () => {

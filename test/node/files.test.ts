@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -68,6 +68,18 @@ describe('fileSource', () => {
 });
 
 describe('directory', () => {
+  it('lists the files of a folder, links among them, and none of a folder that is not there', async () => {
+    const inside = join(root, 'linked');
+    await mkdir(join(inside, 'deeper'), { recursive: true });
+    await writeFile(join(inside, 'a.json'), '{}');
+    await symlink(join(root, 'ten'), join(inside, 'b.bin'));
+    const folder = await directory(root);
+    expect([...((await folder.list?.('linked')) ?? [])].sort()).toEqual(['a.json', 'b.bin']);
+    expect(await folder.list?.('')).toContain('model.safetensors');
+    expect(await folder.list?.('none')).toEqual([]);
+    await expect(folder.list?.('../..')).rejects.toThrow(/a path leads out of the folder/);
+  });
+
   it('has files, not folders, and reads them', async () => {
     const folder = await directory(root);
     expect(folder.label).toBe(root);

@@ -1,170 +1,171 @@
-import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { lstat, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { fetchModel, isRepoId, selectFiles } from '../../src/node/hub.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fetchModel, isRepoId } from '../../src/node/hub.ts';
+import { selectFiles } from '../../src/node/hub-files.ts';
+import { COMMIT, type FakeHub, fakeHub, gitSha1, HUB_VARIABLES, PIPELINE, sha256, UNET } from '../support/hub.ts';
 
-const SHA = 'a'.repeat(40);
-const CONTENT: Record<string, string> = {
-  'model_index.json': '{"_class_name": "StableDiffusionPipeline"}',
-  'README.md': 'words',
-  'scheduler/scheduler_config.json': '{}',
-  'inverse_scheduler/scheduler_config.json': '{}',
-  'unet/config.json': '{"a": 1}',
-  'unet/diffusion_pytorch_model.bin': 'a pickle',
-  'unet/diffusion_pytorch_model.safetensors': 'weights of the unet',
-  'unet/diffusion_pytorch_model.fp16.safetensors': 'half weights',
-  'vae/config.json': '{}',
-  'vae/diffusion_pytorch_model.safetensors': 'weights of the vae',
-  'safety_checker/model.safetensors': 'not wanted',
-};
-
-let server: Server;
-let hubUrl: string;
+let hub: FakeHub;
 let cacheDir: string;
-let requests: string[];
-let truncated: string | undefined;
 
 beforeAll(async () => {
-  server = createServer((request, response) => {
-    const url = new URL(request.url ?? '', 'http://hub');
-    requests.push(url.pathname);
-    const json = (value: unknown) => {
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify(value));
-    };
-    if (url.pathname.startsWith('/api/models/someone/unknown')) {
-      response.statusCode = 404;
-      return json({ error: 'Repository not found' });
-    }
-    if (url.pathname.startsWith('/api/models/someone/small/revision') || url.pathname === '/api/models/someone/small') {
-      return json({
-        _id: '1',
-        id: 'someone/small',
-        modelId: 'someone/small',
-        sha: SHA,
-        private: false,
-        downloads: 0,
-        likes: 0,
-        gated: false,
-        lastModified: new Date(0).toISOString(),
-        pipeline_tag: 'x',
-      });
-    }
-    if (url.pathname.startsWith('/api/models/someone/small/tree/')) {
-      const lfs = (text: string) => ({
-        oid: createHash('sha256').update(text).digest('hex'),
-        size: text.length,
-        pointerSize: 1,
-      });
-      return json(
-        Object.entries(CONTENT).map(([path, text]) => ({
-          type: 'file',
-          path,
-          size: text.length,
-          oid: '0',
-          ...(path.endsWith('safetensors') ? { lfs: lfs(text) } : {}),
-        })),
-      );
-    }
-    const path = url.pathname.replace(`/someone/small/resolve/${SHA}/`, '');
-    let body = CONTENT[path];
-    if (body === undefined) {
-      response.statusCode = 404;
-      return response.end();
-    }
-    const size = body.length;
-    if (path === truncated && !request.headers.range) body = body.slice(0, -3);
-    response.setHeader('etag', `"${path}"`);
-    if (request.headers.range === 'bytes=0-0') {
-      response.statusCode = 206;
-      response.setHeader('content-range', `bytes 0-0/${size}`);
-      return response.end(body.slice(0, 1));
-    }
-    const range = /bytes=(\d+)-(\d+)?/.exec(request.headers.range ?? '');
-    if (range) {
-      const part = body.slice(Number(range[1]), Number(range[2] ?? size - 1) + 1);
-      response.statusCode = 206;
-      response.setHeader('content-range', `bytes ${range[1]}-${Number(range[1]) + part.length - 1}/${size}`);
-      return response.end(path === truncated ? part.slice(0, -3) : part);
-    }
-    return response.end(body);
-  });
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
-  hubUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  hub = await fakeHub();
 });
-afterAll(() => server.close());
+afterAll(() => hub.close());
 beforeEach(async () => {
-  requests = [];
-  truncated = undefined;
+  hub.reset();
+  for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
   cacheDir = await mkdtemp(join(tmpdir(), 'pentimento-hub-'));
+  vi.stubEnv('HF_HOME', join(cacheDir, 'home'));
 });
-afterEach(() => rm(cacheDir, { recursive: true }));
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(cacheDir, { recursive: true });
+});
+
+const root = () => join(cacheDir, 'models--someone--small');
+const fetchSmall = (options: Parameters<typeof fetchModel>[1] = {}) =>
+  fetchModel('someone/small', { hubUrl: hub.url, cacheDir, ...options });
 
 describe('fetchModel', () => {
   it("downloads what a pipeline reads into the Hub's own cache, and no more", async () => {
-    const folder = await fetchModel('someone/small', { hubUrl, cacheDir });
-    expect(folder).toBe(join(cacheDir, 'models--someone--small', 'snapshots', SHA));
-    const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter(f => f.isFile());
+    const folder = await fetchSmall();
+    expect(folder).toBe(join(root(), 'snapshots', COMMIT));
+    const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter(f => !f.isDirectory());
     expect(files.map(f => join(f.parentPath ?? f.path, f.name).slice(folder.length + 1)).sort()).toEqual([
       'inverse_scheduler/scheduler_config.json',
       'model_index.json',
       'scheduler/scheduler_config.json',
+      'text_encoder/config.json',
+      'text_encoder/model.safetensors',
+      'tokenizer/merges.txt',
+      'tokenizer/vocab.json',
       'unet/config.json',
       'unet/diffusion_pytorch_model.safetensors',
       'vae/config.json',
       'vae/diffusion_pytorch_model.safetensors',
     ]);
-    expect(await readFile(join(folder, 'unet/diffusion_pytorch_model.safetensors'), 'utf8')).toBe(
-      'weights of the unet',
+    expect(await readFile(join(folder, UNET), 'utf8')).toBe(PIPELINE[UNET]);
+    expect(await readFile(join(root(), 'refs', 'main'), 'utf8')).toBe(COMMIT);
+  });
+
+  it('lays the cache out as huggingface_hub does: blobs by hash, links to them by name', async () => {
+    const folder = await fetchSmall();
+    expect(await readlink(join(folder, UNET))).toBe(join('..', '..', '..', 'blobs', sha256(PIPELINE[UNET])));
+    expect(await readlink(join(folder, 'model_index.json'))).toBe(
+      join('..', '..', 'blobs', gitSha1(PIPELINE['model_index.json'])),
     );
-    expect(await readFile(join(cacheDir, 'models--someone--small', 'refs', 'main'), 'utf8')).toBe(SHA);
+    const blobs = await readdir(join(root(), 'blobs'));
+    const kept = Object.entries(PIPELINE).filter(([path]) => !/README|pickle|safety|fp16|\.bin|\.py/.test(path));
+    const hashes = kept.map(([path, text]) => (path.endsWith('safetensors') ? sha256(text) : gitSha1(text)));
+    expect(blobs.sort()).toEqual([...new Set(hashes)].sort());
+  });
+
+  it('takes files that an older version of this library, or a copy, left without links', async () => {
+    const folder = await fetchSmall();
+    await rm(join(folder, UNET));
+    await writeFile(join(folder, UNET), PIPELINE[UNET]);
+    hub.seen.length = 0;
+    await fetchSmall();
+    expect(hub.seen.filter(r => r.path.includes('/resolve/'))).toEqual([]);
+    expect((await lstat(join(folder, UNET))).isFile()).toBe(true);
   });
 
   it('takes the variant where there is one, and does not download twice', async () => {
     const events: number[] = [];
-    const folder = await fetchModel('someone/small', {
-      hubUrl,
-      cacheDir,
-      variant: 'fp16',
-      onProgress: e => events.push(e.bytes / e.of),
-    });
+    const folder = await fetchSmall({ variant: 'fp16', onProgress: e => events.push(e.bytes / e.of) });
     expect(await readFile(join(folder, 'unet/diffusion_pytorch_model.fp16.safetensors'), 'utf8')).toBe('half weights');
     expect(events.at(-1)).toBe(1);
     expect([...events].sort((a, b) => a - b)).toEqual(events);
-    requests = [];
-    await fetchModel('someone/small', { hubUrl, cacheDir, variant: 'fp16' });
-    expect(requests.filter(path => path.includes('/resolve/'))).toEqual([]);
+    hub.seen.length = 0;
+    await fetchSmall({ variant: 'fp16' });
+    expect(hub.seen.filter(r => r.path.includes('/resolve/'))).toEqual([]);
   });
 
-  it('works from the cache when the server is out of reach', async () => {
-    const folder = await fetchModel('someone/small', { hubUrl, cacheDir });
-    expect(await fetchModel('someone/small', { hubUrl: 'http://127.0.0.1:1', cacheDir })).toBe(folder);
+  it('fetches again what was lost or cut short in the cache', async () => {
+    const folder = await fetchSmall();
+    await writeFile(join(root(), 'blobs', sha256(PIPELINE[UNET])), 'cut');
+    await rm(join(root(), 'blobs', gitSha1(PIPELINE['vae/config.json'])));
+    await fetchSmall();
+    expect(await readFile(join(folder, UNET), 'utf8')).toBe(PIPELINE[UNET]);
+    expect(await readFile(join(folder, 'vae/config.json'), 'utf8')).toBe('{}');
   });
 
-  it('keeps nothing of a file that arrives short', async () => {
-    truncated = 'vae/diffusion_pytorch_model.safetensors';
-    const failed = fetchModel('someone/small', { hubUrl, cacheDir });
-    await expect(failed).rejects.toThrow(
-      /fetchModel: a file did not arrive whole.*someone\/small\/vae\/diffusion_pytorch_model/,
+  it('says when the disk is too small', async () => {
+    const warnings: string[] = [];
+    const large = { type: 'file', path: UNET, size: 2 ** 52, oid: '0', lfs: { oid: sha256('x'), size: 2 ** 52 } };
+    hub.mood = (_request, response, path) => {
+      if (path.includes('/tree/'))
+        response.end(JSON.stringify([large, { ...large, path: 'model_index.json', size: 1 }]));
+      return path.includes('/tree/');
+    };
+    await expect(fetchSmall({ onWarning: m => warnings.push(m) })).rejects.toThrow();
+    expect(warnings).toEqual([expect.stringMatching(/^The download needs 4294967297 MiB, and \d+ MiB are free \(/)]);
+  });
+
+  it('follows a branch to its new commit, and shares what did not change', async () => {
+    await fetchSmall();
+    hub.commit = 'b'.repeat(40);
+    hub.files['vae/config.json'] = '{"new": true}';
+    hub.seen.length = 0;
+    const folder = await fetchSmall();
+    expect(folder).toBe(join(root(), 'snapshots', hub.commit));
+    expect(await readFile(join(folder, 'vae/config.json'), 'utf8')).toBe('{"new": true}');
+    expect(hub.seen.filter(r => r.path.includes('/resolve/')).map(r => r.path.split('/').slice(-2).join('/'))).toEqual([
+      'vae/config.json',
+    ]);
+    expect(await readFile(join(root(), 'refs', 'main'), 'utf8')).toBe(hub.commit);
+  });
+
+  it('keeps tags and pull requests in refs/, as their names say', async () => {
+    await fetchSmall({ revision: 'refs/pr/7' });
+    expect(await readFile(join(root(), 'refs', 'refs', 'pr', '7'), 'utf8')).toBe(COMMIT);
+    expect(hub.seen[0].path).toBe('/api/models/someone/small/revision/refs%2Fpr%2F7');
+  });
+
+  it('takes the only set of weights where there is no plain one', async () => {
+    for (const path of [UNET, 'unet/diffusion_pytorch_model.bin']) delete hub.files[path];
+    const folder = await fetchSmall();
+    expect(await readdir(join(folder, 'unet'))).toEqual(['config.json', 'diffusion_pytorch_model.fp16.safetensors']);
+  });
+
+  it('names the sets of weights where it cannot choose, and what lies there in place of weights', async () => {
+    for (const path of [UNET, 'unet/diffusion_pytorch_model.bin']) delete hub.files[path];
+    hub.files['unet/diffusion_pytorch_model.non_ema.safetensors'] = 'other weights';
+    await expect(fetchSmall()).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: fetchModel: there are several sets of weights, and no plain one: expected a variant: fp16 or non_ema, got none (someone/small at main, unet). Name the variant.]`,
     );
-    const left = await readdir(join(cacheDir, 'models--someone--small', 'snapshots', SHA, 'vae'));
-    expect(left).toEqual(['config.json']);
+    for (const path of Object.keys(hub.files).filter(name => /^unet.*safetensors/.test(name))) delete hub.files[path];
+    hub.files['unet/diffusion_flax_model.msgpack'] = 'flax';
+    hub.files['unet/model.onnx'] = 'onnx';
+    await expect(fetchSmall()).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: fetchModel: no weights that can be read: expected safetensors or PyTorch files of diffusers, got diffusion_flax_model.msgpack, model.onnx (someone/small at main, unet). Use a repository of PyTorch weights; a checkpoint of one file is downloaded by hand and named by its path.]`,
+    );
+    expect(await readdir(cacheDir)).toEqual([]);
   });
 
-  it('says when the server knows no such model', async () => {
-    const error = await fetchModel('someone/unknown', { hubUrl, cacheDir }).catch(e => e);
-    expect(error.name).toBe('WeightsError');
-    expect(error.message.replace(hubUrl, 'HUB')).toMatchInlineSnapshot(
-      `"fetchModel: the model repository cannot be read: got Repository not found. URL: HUB/api/models/someone/unknown/revision/main?expand=pipeline_tag&expand=private&expand=gated&expand=downloads&expand=likes&expand=lastModified&expand=sha (someone/unknown at main). Check the name and the connection, or download the folder yourself and name it."`,
-    );
+  it.each(['../../elsewhere', '/etc', 'a/../b', '', '.hidden', 'a\\b', 'a b'])(
+    'refuses %j as a revision',
+    async revision => {
+      await expect(fetchSmall({ revision })).rejects.toThrow(/fetchModel: not a revision/);
+      expect(hub.seen).toEqual([]);
+    },
+  );
+
+  it('leaves out what a listing names outside of the folder, and a commit that is none', async () => {
+    hub.files['unet/..\\..\\x.json'] = 'outside';
+    hub.files['../x.json'] = 'outside';
+    hub.files['/x.json'] = 'outside';
+    const folder = await fetchSmall();
+    expect(await readdir(join(folder, 'unet'))).toEqual(['config.json', 'diffusion_pytorch_model.safetensors']);
+    expect((await readdir(cacheDir)).sort()).toEqual(['models--someone--small']);
+    hub.commit = '../../x';
+    await expect(fetchSmall({ revision: 'other' })).rejects.toThrow(/something else: got a commit that is none/);
   });
 
   it('refuses a malformed name', async () => {
-    await expect(fetchModel('just-a-name', { hubUrl, cacheDir })).rejects.toThrowErrorMatchingInlineSnapshot(
+    await expect(fetchModel('just-a-name', { hubUrl: hub.url, cacheDir })).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: fetchModel: not a Hub id: expected owner/name, got just-a-name]`,
     );
   });
@@ -179,6 +180,7 @@ describe('isRepoId', () => {
     ['/models', false],
     ['name', false],
     ['owner/..', false],
+    ['owner/a--b', false],
   ])('%s: %s', (text, expected) => {
     expect(isRepoId(text)).toBe(expected);
   });

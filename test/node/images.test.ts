@@ -155,6 +155,7 @@ describe('loadImage', () => {
     const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     try {
       expect(await readImage(`${base}/a.png`)).toEqual(pillowImage('rgb.png'));
+      expect(await readImage(`${base.replace('http', 'HTTP')}/a.png`)).toEqual(pillowImage('rgb.png'));
       await expect(readImage(new URL(`${base}/b.png`))).rejects.toThrow(/no picture: got status 404 \(http:.*b\.png\)/);
     } finally {
       server.close();

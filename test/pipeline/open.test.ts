@@ -56,10 +56,16 @@ test('other model families are refused by name', async () => {
   await expect(index({ unet: ['diffusers', 'UNetMotionModel'] })).rejects.toThrowErrorMatchingInlineSnapshot(
     `[InputError: DiffEditPipeline.fromPretrained: unsupported unet: expected UNet2DConditionModel, got "UNetMotionModel" (sd1/model_index.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`,
   );
-  await expect(
-    index({ text_encoder_2: ['transformers', 'CLIPTextModelWithProjection'] }),
-  ).rejects.toThrowErrorMatchingInlineSnapshot(
+  const second = ['transformers', 'CLIPTextModelWithProjection'];
+  const xl = {
+    'model_index.json': { text_encoder_2: second },
+    'unet/config.json': { addition_embed_type: 'text_time' },
+  };
+  await expect(changed(xl)()).rejects.toThrowErrorMatchingInlineSnapshot(
     `[InputError: DiffEditPipeline.fromPretrained: unsupported text_encoder_2: expected one text encoder, got two (sd1/model_index.json). Stable Diffusion XL and later are not built; use a 1.x or 2.x folder.]`,
+  );
+  await expect(index({ scheduler: [null, null] })).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: DiffEditPipeline.fromPretrained: the folder lists no scheduler: expected a class, got [null,null] (sd1/model_index.json). Correct the file, or pass one: scheduler: DDIMScheduler.fromConfig(config).]`,
   );
   await expect(index({ vae: null })).rejects.toThrowErrorMatchingInlineSnapshot(
     `[InputError: DiffEditPipeline.fromPretrained: unsupported vae: expected AutoencoderKL, got null (sd1/model_index.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`,
@@ -67,8 +73,8 @@ test('other model families are refused by name', async () => {
 });
 
 test('a config that does not belong to the weights gives every key', async () => {
-  await expect(changed({ 'text_encoder/config.json': { num_hidden_layers: 2 } })()).rejects.toThrow(
-    /unused: text_model\.encoder\.layers\.2\./,
+  await expect(changed({ 'text_encoder/config.json': { num_hidden_layers: 4 } })()).rejects.toThrow(
+    /missing: text_model\.encoder\.layers\.3\./,
   );
   await expect(changed({ 'unet/config.json': { in_channels: 9 } })()).rejects.toThrow(
     /wrong shape: conv_in\.weight is \[16, 4, 3, 3\]|wrong shape: conv_in\.weight/,
@@ -86,6 +92,7 @@ test('an inverse scheduler that a saved pipeline lists is taken with its own set
   expect(await offsets(saved)).toEqual([1, 0]);
   expect(await offsets({ 'model_index.json': { inverse_scheduler: [null, null] } })).toEqual([1, 1]);
   expect(await offsets({ 'scheduler/scheduler_config.json': { steps_offset: 0 } })).toEqual([1, 1]);
+  expect(await offsets({ 'scheduler/scheduler_config.json': '{"_class_name":"DDIMScheduler"}' })).toEqual([0, 0]);
   await expect(changed({ 'model_index.json': listed })()).rejects.toThrow(
     'inverse_scheduler/scheduler_config.json is missing',
   );

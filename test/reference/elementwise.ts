@@ -24,6 +24,7 @@ export const functions: Record<string, (x: number) => number> = {
   geluTanh: x => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   quickGelu: x => x / (1 + Math.exp(-1.702 * x)),
   relu: x => Math.max(0, x),
+  mish: x => x * Math.tanh(Math.log1p(Math.exp(x))),
   exp: Math.exp,
   log: Math.log,
   sqrt: Math.sqrt,

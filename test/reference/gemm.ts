@@ -30,6 +30,8 @@ export function activate(kind: Activation, x: number): number {
       return x / (1 + Math.exp(-1.702 * x));
     case 'relu':
       return Math.max(x, 0);
+    case 'mish':
+      return x * Math.tanh(Math.log1p(Math.exp(x)));
     default:
       return x;
   }

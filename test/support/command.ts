@@ -10,7 +10,7 @@ export interface Finished {
 /** Runs the command line in this process; `onStderr` may abort when a line appears. */
 export async function pentimento(
   args: readonly string[],
-  options: { signal?: AbortSignal; onStderr?: (text: string) => void } = {},
+  options: { signal?: AbortSignal; stdin?: NodeJS.ReadStream; onStderr?: (text: string) => void } = {},
 ): Promise<Finished> {
   const text = { stdout: '', stderr: '' };
   const stream = (name: 'stdout' | 'stderr') => {
@@ -22,7 +22,12 @@ export async function pentimento(
     return through as unknown as NodeJS.WriteStream;
   };
   const signal = options.signal ?? new AbortController().signal;
-  const outside = { stdout: stream('stdout'), stderr: stream('stderr'), signal };
+  const outside = {
+    stdout: stream('stdout'),
+    stderr: stream('stderr'),
+    signal,
+    ...(options.stdin ? { stdin: options.stdin } : {}),
+  };
   const code = await runCommand(args, outside);
   await new Promise(setImmediate);
   return { code, ...text };

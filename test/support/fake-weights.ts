@@ -30,7 +30,7 @@ export function fullSize(part: FullSize): { config: unknown; source: TensorSourc
 }
 
 /** Elements from `first` on, as f16 bits: a hash of name (FNV-1a) and index, uniform in [-1, 1), then scaled. */
-function fill({ name, shape }: StoredTensor, first: number, into: Uint16Array): void {
+export function fill({ name, shape }: Pick<StoredTensor, 'name' | 'shape'>, first: number, into: Uint16Array): void {
   let seed = 2166136261;
   for (const byte of new TextEncoder().encode(name)) seed = Math.imul(seed ^ byte, 16777619);
   const vector = shape.length === 1 && !TABLES.test(name);

@@ -3,7 +3,7 @@ import { toHalf } from './half.ts';
 
 /** A checkpoint in memory, for tests. */
 export function memoryCheckpoint(
-  tensors: Record<string, { shape: number[]; values: ArrayLike<number>; dtype?: 'F32' | 'F16' | 'BF16' | 'I64' }>,
+  tensors: Record<string, { shape: number[]; values: ArrayLike<number>; dtype?: string }>,
 ): TensorSource {
   const bytes = new Map<string, Uint8Array>();
   const table = new Map<string, StoredTensor>();
@@ -24,6 +24,8 @@ export function memoryCheckpoint(
 }
 
 function encode(values: ArrayLike<number>, dtype: string): Uint8Array {
+  if (dtype === 'U8') return Uint8Array.from(values);
+  if (dtype === 'F64') return new Uint8Array(Float64Array.from(values).buffer);
   if (dtype === 'F16') return new Uint8Array(toHalf(values).buffer);
   if (dtype === 'I64') return new Uint8Array(BigInt64Array.from(Array.from(values), v => BigInt(v)).buffer);
   const f32 = Float32Array.from(values);

@@ -33,7 +33,7 @@ describe('files', () => {
 
   it('names a file that is not JSON, or JSON of another kind', async () => {
     await expect(clip({ ...clipFiles, 'vocab.json': '<html>' })).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[InputError: ClipTokenizer: vocab.json is not valid JSON (model/vocab.json). Download the file again.]`,
+      `[InputError: ClipTokenizer: an HTML page in place of the file (model/vocab.json). Download the file itself: the address was that of a page, or the server wanted a login or a token.]`,
     );
     await expect(clip({ ...clipFiles, 'vocab.json': '[1]' })).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: ClipTokenizer: vocab.json is not a JSON object (model/vocab.json). Download the file again.]`,

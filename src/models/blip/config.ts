@@ -104,6 +104,7 @@ export function parseBlipConfig(json: unknown, path: string, onWarning: (message
   const c = new ConfigReader('BlipConfig', json, path, FIX);
   c.only('model_type', 'blip');
   c.only('architectures', 'BlipForConditionalGeneration', null);
+  c.only('quantization_config', null); // weights in another form
   const vision = visionConfig(
     new ConfigReader('BlipConfig', c.raw('vision_config') ?? {}, `${path} vision_config`, FIX),
   );

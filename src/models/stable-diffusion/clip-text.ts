@@ -19,13 +19,13 @@ import { InputError } from '../../core/errors.ts';
 import { dim } from '../../core/shape.ts';
 import { Attention } from '../../nn/attention.ts';
 import { Embedding } from '../../nn/embedding.ts';
-import { gelu, quickGelu } from '../../nn/functional.ts';
 import { Linear } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { LayerNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
+import { activation } from './activation.ts';
 import type { ClipTextConfig } from './config.ts';
 
 /** Token embedding plus learned position embedding. */
@@ -55,7 +55,7 @@ export class ClipMlp extends Module {
     super(w);
     this.fc1 = new Linear(w.at('fc1'), { in: c.width, out: c.hiddenWidth });
     this.fc2 = new Linear(w.at('fc2'), { in: c.hiddenWidth, out: c.width });
-    this.activation = c.activation === 'gelu' ? gelu : quickGelu;
+    this.activation = activation(c.activation);
   }
 
   /** x [N, L, D] -> [N, L, D] */

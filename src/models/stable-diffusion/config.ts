@@ -4,6 +4,7 @@
  * default of the class that wrote the file (diffusers 0.34, transformers 4.57), never 2.1's.
  */
 import { ConfigReader } from '../config-reader.ts';
+import type { StableDiffusionActivation } from './activation.ts';
 
 /** One resolution of the UNet: what its down block and its up block share. */
 export interface UNetLevel {
@@ -51,6 +52,8 @@ export interface UNetConfig {
   readonly convInKernel: number;
   /** Side of the last kernel, odd. */
   readonly convOutKernel: number;
+  /** Function behind norms and in the time embedding; default silu. */
+  readonly activation?: StableDiffusionActivation;
 }
 
 /** Config of AutoencoderKL. */
@@ -77,6 +80,8 @@ export interface VaeConfig {
   readonly sampleSize: number;
   /** The UNet works on latents multiplied by this. */
   readonly scalingFactor: number;
+  /** Function in the residual blocks; default silu. */
+  readonly activation?: StableDiffusionActivation;
 }
 
 /** Config of CLIPTextModel. */
@@ -93,8 +98,8 @@ export interface ClipTextConfig {
   readonly heads: number;
   /** Longest input in tokens. */
   readonly positions: number;
-  /** Function in the feed-forward networks; quick_gelu is x sigmoid(1.702 x). */
-  readonly activation: 'gelu' | 'quick_gelu';
+  /** Function in the feed-forward networks: gelu or quick_gelu in the published models. */
+  readonly activation: StableDiffusionActivation;
   /** Added to variances: 1e-5. */
   readonly normEps: number;
 }
@@ -120,6 +125,7 @@ export const SD21_UNET: UNetConfig = {
   downsamplePadding: 1,
   convInKernel: 3,
   convOutKernel: 3,
+  activation: 'silu',
 };
 
 /** Stable Diffusion 2.1's autoencoder: 83,653,863 parameters. */
@@ -135,6 +141,7 @@ export const SD21_VAE: VaeConfig = {
   postQuantConv: true,
   sampleSize: 768,
   scalingFactor: 0.18215,
+  activation: 'silu',
 };
 
 /** Stable Diffusion 2.1's text encoder, OpenCLIP ViT-H/14 without its last layer: 340,387,840 parameters. */
@@ -152,15 +159,40 @@ export const SD21_CLIP_TEXT: ClipTextConfig = {
 const UNET_CHANNELS = [320, 640, 1280, 1280];
 const DOWN_TYPES = ['CrossAttnDownBlock2D', 'DownBlock2D'] as const;
 const UP_TYPES = ['CrossAttnUpBlock2D', 'UpBlock2D'] as const;
+/** diffusers' names of functions. */
+const BLOCK_ACTIVATIONS = { silu: 'silu', swish: 'silu', mish: 'mish', gelu: 'gelu', relu: 'relu' } as const;
+/** transformers' names of functions; all of the tanh form differ in the order of the same product. */
+const TEXT_ACTIVATIONS: Readonly<Record<string, StableDiffusionActivation>> = {
+  ...{ gelu: 'gelu', gelu_python: 'gelu', quick_gelu: 'quick_gelu' },
+  ...{ gelu_new: 'gelu_new', gelu_pytorch_tanh: 'gelu_new', gelu_fast: 'gelu_new', gelu_accurate: 'gelu_new' },
+  ...{ relu: 'relu', silu: 'silu', swish: 'silu', mish: 'mish' },
+};
+/** Fields of diffusers' other UNets, and of weights that are stored in another form. */
+const OTHER_UNETS = [
+  ...['add_attention', 'attn_norm_num_groups', 'downsample_type', 'upsample_type', 'num_frames'],
+  ...['motion_max_seq_length', 'motion_num_attention_heads', 'use_motion_mid_block', 'use_temporal_transformer'],
+  ...['conditioning_embedding_out_channels', 'controlnet_conditioning_channel_order', 'quantization_config'],
+];
+/** The same of other autoencoders. */
+const OTHER_VAES = [
+  ...['temporal_compression_ratio', 'temperal_downsample', 'num_vq_embeddings', 'vq_embed_dim', 'patch_size'],
+  ...['attention_block_types', 'encoder_block_types', 'decoder_block_types', 'quantization_config'],
+];
+const consoleWarn = (message: string): void => console.warn(message);
 
 /**
  * Reads unet/config.json.
  * @param json the parsed file
  * @param path its name, for messages
+ * @param onWarning told of fields that nobody knows or that have no effect here; default console.warn
  * @throws InputError naming field, value and path where the file asks for something that is not built
  * @see diffusers UNet2DConditionModel
  */
-export function parseUNetConfig(json: unknown, path: string): UNetConfig {
+export function parseUNetConfig(
+  json: unknown,
+  path: string,
+  onWarning: (message: string) => void = consoleWarn,
+): UNetConfig {
   const c = new ConfigReader('UNetConfig', json, path);
   refuseOtherUNets(c);
   const channels = c.counts('block_out_channels', UNET_CHANNELS);
@@ -178,15 +210,20 @@ export function parseUNetConfig(json: unknown, path: string): UNetConfig {
     downsamplePadding: c.count('downsample_padding', 1, 0),
     convInKernel: oddCount(c, 'conv_in_kernel'),
     convOutKernel: oddCount(c, 'conv_out_kernel'),
+    activation: c.named('act_fn', BLOCK_ACTIVATIONS, 'silu'),
   };
-  c.finish();
+  const guided = c.countOrNull('time_cond_proj_dim') !== null;
+  c.finish(OTHER_UNETS, onWarning);
+  if (guided)
+    onWarning(
+      `${path}: time_cond_proj_dim asks for an embedding of the guidance scale; there is none, as in diffusers.`,
+    );
   return config;
 }
 
 /** Fields whose other values select blocks and embeddings of other model families. */
 function refuseOtherUNets(c: ConfigReader): void {
   c.only('_class_name', 'UNet2DConditionModel');
-  c.only('act_fn', 'silu', 'swish');
   c.only('mid_block_type', 'UNetMidBlock2DCrossAttn');
   c.only('mid_block_scale_factor', 1);
   c.only('time_embedding_type', 'positional');
@@ -200,7 +237,10 @@ function refuseOtherUNets(c: ConfigReader): void {
   for (const name of ['class_embed_type', 'num_class_embeds', 'addition_embed_type', 'cross_attention_norm']) {
     c.only(name, null);
   }
-  for (const name of ['encoder_hid_dim', 'encoder_hid_dim_type', 'time_cond_proj_dim']) c.only(name, null);
+  for (const name of ['encoder_hid_dim', 'encoder_hid_dim_type']) c.only(name, null);
+  // As in diffusers, where attention_head_dim has held the number of heads since the first files.
+  const heads = c.raw('num_attention_heads');
+  if (heads != null) c.refuse('num_attention_heads', heads, 'null, for attention_head_dim holds the number of heads');
   for (const name of ['time_embedding_act_fn', 'timestep_post_act']) c.only(name, null);
   // Linear and 1x1 convolution hold the same numbers, scores are f32 always, the rest belongs to what is refused above.
   c.without('use_linear_projection', 'upcast_attention', 'dropout', 'addition_embed_type_num_heads');
@@ -220,8 +260,7 @@ function unetLevels(c: ConfigReader, channels: readonly number[]): Pick<UNetConf
     ? [...c.perLevel('reverse_transformer_layers_per_block', n, 1)].reverse()
     : depths;
   // What is called the head's width holds the number of heads, in every published file.
-  const named = c.raw('num_attention_heads') == null ? 'attention_head_dim' : 'num_attention_heads';
-  c.without('attention_head_dim');
+  const named = 'attention_head_dim';
   const heads = c.perLevel(named, n, 8);
   const levels = channels.map((width, i): UNetLevel => {
     const level = { channels: width, layers: at(layers, i), heads: at(heads, i), contextWidth: at(widths, i) };
@@ -239,14 +278,21 @@ function unetLevels(c: ConfigReader, channels: readonly number[]): Pick<UNetConf
  * Reads vae/config.json.
  * @param json the parsed file
  * @param path its name, for messages
+ * @param onWarning told of fields that nobody knows; default console.warn
  * @throws InputError naming field, value and path where the file asks for something that is not built
  * @see diffusers AutoencoderKL
  */
-export function parseVaeConfig(json: unknown, path: string): VaeConfig {
+export function parseVaeConfig(
+  json: unknown,
+  path: string,
+  onWarning: (message: string) => void = consoleWarn,
+): VaeConfig {
   const c = new ConfigReader('VaeConfig', json, path);
   c.only('_class_name', 'AutoencoderKL');
-  c.only('act_fn', 'silu', 'swish');
-  for (const name of ['shift_factor', 'latents_mean', 'latents_std']) c.only(name, null);
+  // Later families shift and scale latents by channel; these values leave them as they are.
+  c.only('shift_factor', null, 0);
+  c.only('latents_mean', null, 0);
+  c.only('latents_std', null, 1);
   // Arithmetic is f32 whatever the storage.
   c.without('force_upcast');
   const channels = c.counts('block_out_channels', [64]);
@@ -269,8 +315,9 @@ export function parseVaeConfig(json: unknown, path: string): VaeConfig {
     postQuantConv: c.boolean('use_post_quant_conv', true),
     sampleSize: sides(c, 'sample_size', 32)[0],
     scalingFactor,
+    activation: c.named('act_fn', BLOCK_ACTIVATIONS, 'silu'),
   };
-  c.finish();
+  c.finish(OTHER_VAES, onWarning);
   return config;
 }
 
@@ -283,14 +330,18 @@ export function vaeScaleFactor(config: VaeConfig): number {
 }
 
 /**
- * Reads text_encoder/config.json. Fields beyond the ones below are generic settings of transformers without effect.
+ * Reads text_encoder/config.json, or the text_config of a whole CLIP's file. Fields beyond the ones below are generic settings
+ * of transformers without effect.
  * @param json the parsed file
  * @param path its name, for messages
  * @throws InputError naming field, value and path where the file asks for something that is not built
  * @see transformers CLIPTextConfig
  */
 export function parseClipTextConfig(json: unknown, path: string): ClipTextConfig {
-  const c = new ConfigReader('ClipTextConfig', json, path);
+  const whole = new ConfigReader('ClipTextConfig', json, path);
+  const part = whole.raw('text_config');
+  const c = part == null ? whole : new ConfigReader('ClipTextConfig', part, `${path} text_config`);
+  for (const file of [whole, c]) file.only('quantization_config', null);
   c.only('model_type', 'clip_text_model');
   c.only('use_attention_mask', false, null);
   const config: ClipTextConfig = {
@@ -300,7 +351,7 @@ export function parseClipTextConfig(json: unknown, path: string): ClipTextConfig
     layers: c.count('num_hidden_layers', 12),
     heads: c.count('num_attention_heads', 8),
     positions: c.count('max_position_embeddings', 77),
-    activation: c.oneOf('hidden_act', ['gelu', 'quick_gelu'], 'quick_gelu'),
+    activation: c.named('hidden_act', TEXT_ACTIVATIONS, 'quick_gelu'),
     normEps: c.number('layer_norm_eps', 1e-5),
   };
   if (config.width % config.heads !== 0) {

@@ -1,4 +1,5 @@
 /** The three networks of Stable Diffusion 1.x and 2.x, their configs, and the arithmetic of tiled autoencoder runs. */
+export type { StableDiffusionActivation } from './activation.ts';
 export { ClipTextModel } from './clip-text.ts';
 export {
   type ClipTextConfig,
@@ -13,6 +14,7 @@ export {
   type VaeConfig,
   vaeScaleFactor,
 } from './config.ts';
+export { type LoraModules, textEncoderLoraModules, unetLoraModules } from './lora-modules.ts';
 export { timestepFeatures, UNet2DConditionModel } from './unet.ts';
 export { AutoencoderKL } from './vae.ts';
 export {

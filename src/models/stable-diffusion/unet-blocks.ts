@@ -9,21 +9,23 @@
 import { dim } from '../../core/shape.ts';
 import { Attention, type KeyValues } from '../../nn/attention.ts';
 import { Conv2d } from '../../nn/conv2d.ts';
-import { concat, silu, upsampleNearest } from '../../nn/functional.ts';
+import { concat, upsampleNearest } from '../../nn/functional.ts';
 import { GegluLinear, Linear } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { GroupNorm, LayerNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
+import { activation, type StableDiffusionActivation } from './activation.ts';
 
-/** Widths of a residual block; `time` is absent in the autoencoder. */
+/** Widths of a residual block and its function, default silu; `time` is absent in the autoencoder. */
 export interface ResnetConfig {
   readonly in: number;
   readonly out: number;
   readonly time?: number;
   readonly groups: number;
   readonly eps: number;
+  readonly activation?: StableDiffusionActivation | undefined;
 }
 
 /** Residual block, conditioned on the timestep where it has a time projection. Ho et al. 2020, appendix B. */
@@ -34,6 +36,7 @@ export class ResnetBlock extends Module {
   readonly norm2: GroupNorm;
   readonly conv2: Conv2d;
   readonly shortcut: Conv2d | undefined;
+  readonly activation: (x: Tensor) => Tensor;
 
   constructor(w: Weights, c: ResnetConfig) {
     super(w);
@@ -43,16 +46,17 @@ export class ResnetBlock extends Module {
     this.norm2 = new GroupNorm(w.at('norm2'), { channels: c.out, groups: c.groups, eps: c.eps });
     this.conv2 = new Conv2d(w.at('conv2'), { in: c.out, out: c.out, kernel: 3, padding: 1 });
     if (c.in !== c.out) this.shortcut = new Conv2d(w.at('conv_shortcut'), { in: c.in, out: c.out, kernel: 1 });
+    this.activation = activation(c.activation);
   }
 
-  /** x [N, in, H, W], time [N, T] behind its SiLU, which all blocks share -> [N, out, H, W] */
+  /** x [N, in, H, W], time [N, T] behind its activation, which all blocks share -> [N, out, H, W] */
   forward(x: Tensor, time?: Tensor): Tensor {
-    let h = this.conv1.forward(silu(this.norm1.forward(x)));
+    let h = this.conv1.forward(this.activation(this.norm1.forward(x)));
     if (time && this.timeProjection) {
       const t = this.timeProjection.forward(time); // [N, out]
       h = h.add(t.reshape([...t.shape, 1, 1])); // broadcast over H, W
     }
-    h = this.conv2.forward(silu(this.norm2.forward(h)));
+    h = this.conv2.forward(this.activation(this.norm2.forward(h)));
     return h.add(this.shortcut?.forward(x) ?? x);
   }
 }
@@ -172,13 +176,11 @@ export class Upsample extends Module {
 }
 
 /** One resolution of the UNet in one direction. */
-export interface UNetBlockConfig {
+export interface UNetBlockConfig extends Pick<ResnetConfig, 'out' | 'eps' | 'activation'> {
   readonly direction: 'down' | 'up';
   /** Channels that enter each residual block, skip included. */
   readonly in: readonly number[];
-  readonly out: number;
   readonly time: number;
-  readonly eps: number;
   /** Halve (down) or enlarge (up) at the end. */
   readonly resample: boolean;
   readonly downsamplePadding: number;
@@ -198,7 +200,7 @@ export class UNetBlock extends Module {
 
   constructor(w: Weights, c: UNetBlockConfig) {
     super(w);
-    const shared = { out: c.out, time: c.time, groups: c.transformer.groups, eps: c.eps };
+    const shared = { out: c.out, time: c.time, groups: c.transformer.groups, eps: c.eps, activation: c.activation };
     this.up = c.direction === 'up';
     this.resnets = c.in.map((width, i) => new ResnetBlock(w.at('resnets').at(i), { in: width, ...shared }));
     const attentions = c.transformer.depth > 0 ? c.in.length : 0;

@@ -23,7 +23,6 @@ import { InputError } from '../../core/errors.ts';
 import { dim } from '../../core/shape.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import { Conv2d } from '../../nn/conv2d.ts';
-import { silu } from '../../nn/functional.ts';
 import { Linear } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { GroupNorm } from '../../nn/norm.ts';
@@ -31,6 +30,7 @@ import type { Weights } from '../../nn/weights.ts';
 import { unary } from '../../tensor/ops/unary.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
+import { activation } from './activation.ts';
 import type { UNetConfig, UNetLevel } from './config.ts';
 import { checkText, checkUNetInputs } from './input-checks.ts';
 import { type TransformerConfig, UNetBlock, type UNetBlockConfig, UNetMidBlock } from './unet-blocks.ts';
@@ -70,9 +70,9 @@ export class TimeEmbedding extends Module {
     this.linear2 = new Linear(w.at('linear_2'), { in: width, out: width });
   }
 
-  /** features [N, C0] -> [N, T] */
-  forward(features: Tensor): Tensor {
-    return this.linear2.forward(silu(this.linear1.forward(features)));
+  /** features [N, C0], the config's function -> [N, T] */
+  forward(features: Tensor, activate: (x: Tensor) => Tensor): Tensor {
+    return this.linear2.forward(activate(this.linear1.forward(features)));
   }
 }
 
@@ -87,6 +87,7 @@ export class UNet2DConditionModel extends Module {
   /** @internal */ readonly upBlocks: readonly UNetBlock[];
   /** @internal */ readonly normOut: GroupNorm;
   /** @internal */ readonly convOut: Conv2d;
+  /** @internal */ readonly activation: (x: Tensor) => Tensor;
 
   constructor(w: Weights, config: UNetConfig) {
     super(w);
@@ -97,11 +98,12 @@ export class UNet2DConditionModel extends Module {
     this.convIn = convolution(w.at('conv_in'), config.inChannels, width, config.convInKernel);
     this.timeEmbedding = new TimeEmbedding(w.at('time_embedding'), width, time);
     this.downBlocks = levels.map((_, i) => downBlock(w.at('down_blocks').at(i), config, i));
-    const resnet = { in: last.channels, out: last.channels, time, groups, eps };
+    const resnet = { in: last.channels, out: last.channels, time, groups, eps, activation: config.activation };
     this.midBlock = new UNetMidBlock(w.at('mid_block'), resnet, transformer(last, config.midDepth, groups));
     this.upBlocks = levels.map((_, i) => upBlock(w.at('up_blocks').at(i), config, i));
     this.normOut = new GroupNorm(w.at('conv_norm_out'), { channels: width, groups, eps });
     this.convOut = convolution(w.at('conv_out'), width, config.outChannels, config.convOutKernel);
+    this.activation = activation(config.activation);
   }
 
   /**
@@ -128,13 +130,13 @@ export class UNet2DConditionModel extends Module {
     checkUNetInputs(this.config, sample, timeFeatures, context);
     const text = [...context]; // each cross-attention takes the first
     const images = dim(sample.shape, 0) / dim(timeFeatures.shape, 0);
-    const time = silu(this.timeEmbedding.forward(timeFeatures)).repeat(images); // [N, T]
+    const time = this.activation(this.timeEmbedding.forward(timeFeatures, this.activation)).repeat(images); // [N, T]
     let h = this.convIn.forward(this.config.centerInputSample ? unary(sample, { alpha: 2, beta: -1 }) : sample);
     const skips = [h];
     for (const block of this.downBlocks) h = block.forward(h, time, text, skips);
     h = this.midBlock.forward(h, time, text);
     for (const block of this.upBlocks) h = block.forward(h, time, text, skips);
-    return this.convOut.forward(silu(this.normOut.forward(h)));
+    return this.convOut.forward(this.activation(this.normOut.forward(h)));
   }
 }
 
@@ -168,6 +170,7 @@ function blockConfig(c: UNetConfig, direction: 'down' | 'up', i: number, from: r
     eps: c.normEps,
     resample: down ? i < c.levels.length - 1 : i > 0,
     downsamplePadding: c.downsamplePadding,
+    activation: c.activation,
     transformer: transformer(here, down ? here.downDepth : here.upDepth, c.normGroups),
   };
 }

@@ -27,7 +27,7 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
 import type { VaeConfig } from './config.ts';
 import { checkMap } from './input-checks.ts';
-import { Downsample, ResnetBlock, Upsample } from './unet-blocks.ts';
+import { Downsample, ResnetBlock, type ResnetConfig, Upsample } from './unet-blocks.ts';
 
 const EPS = 1e-6;
 
@@ -39,7 +39,7 @@ export class VaeBlock extends Module {
 
   constructor(
     w: Weights,
-    c: { in: number; out: number; layers: number; groups: number; then: 'half' | 'twice' | 'same' },
+    c: Pick<ResnetConfig, 'in' | 'out' | 'groups' | 'activation'> & { layers: number; then: 'half' | 'twice' | 'same' },
   ) {
     super(w);
     this.resnets = counted(c.layers, i => {
@@ -48,6 +48,7 @@ export class VaeBlock extends Module {
         out: c.out,
         groups: c.groups,
         eps: EPS,
+        activation: c.activation,
       });
     });
     if (c.then === 'half') this.downsample = new Downsample(w.at('downsamplers').at(0), c.out, 0);
@@ -91,7 +92,7 @@ export class VaeMidBlock extends Module {
 
   constructor(w: Weights, channels: number, c: VaeConfig) {
     super(w);
-    const resnet = { in: channels, out: channels, groups: c.normGroups, eps: EPS };
+    const resnet = { in: channels, out: channels, groups: c.normGroups, eps: EPS, activation: c.activation };
     this.first = new ResnetBlock(w.at('resnets').at(0), resnet);
     if (c.midAttention) this.attention = new VaeAttention(w.at('attentions').at(0), channels, c.normGroups);
     this.second = new ResnetBlock(w.at('resnets').at(1), resnet);
@@ -114,12 +115,12 @@ export class VaeEncoder extends Module {
 
   constructor(w: Weights, c: VaeConfig) {
     super(w);
-    const { channels, normGroups: groups } = c;
+    const { channels, normGroups: groups, activation } = c;
     const [first, last] = ends(channels);
     this.convIn = new Conv2d(w.at('conv_in'), { in: c.inChannels, out: first, kernel: 3, padding: 1 });
     this.blocks = channels.map((out, i) => {
       const then = i < channels.length - 1 ? 'half' : 'same';
-      const block = { in: channels[i - 1] ?? out, out, layers: c.layers, groups, then } as const;
+      const block = { in: channels[i - 1] ?? out, out, layers: c.layers, groups, activation, then } as const;
       return new VaeBlock(w.at('down_blocks').at(i), block);
     });
     this.midBlock = new VaeMidBlock(w.at('mid_block'), last, c);
@@ -146,14 +147,14 @@ export class VaeDecoder extends Module {
 
   constructor(w: Weights, c: VaeConfig) {
     super(w);
-    const { normGroups: groups } = c;
+    const { normGroups: groups, activation } = c;
     const channels = [...c.channels].reverse();
     const [first, last] = ends(channels);
     this.convIn = new Conv2d(w.at('conv_in'), { in: c.latentChannels, out: first, kernel: 3, padding: 1 });
     this.midBlock = new VaeMidBlock(w.at('mid_block'), first, c);
     this.blocks = channels.map((out, i) => {
       const then = i < channels.length - 1 ? 'twice' : 'same';
-      const block = { in: channels[i - 1] ?? out, out, layers: c.layers + 1, groups, then } as const;
+      const block = { in: channels[i - 1] ?? out, out, layers: c.layers + 1, groups, activation, then } as const;
       return new VaeBlock(w.at('up_blocks').at(i), block);
     });
     this.normOut = new GroupNorm(w.at('conv_norm_out'), { channels: last, groups, eps: EPS });

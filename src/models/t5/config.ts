@@ -78,6 +78,7 @@ export function parseT5Config(json: unknown, path: string): T5Config {
   c.only('model_type', 't5');
   c.only('architectures', 'T5ForConditionalGeneration', 'T5Model', 'T5WithLMHeadModel', null);
   c.only('is_encoder_decoder', true);
+  c.only('quantization_config', null); // weights in another form
   const encoderLayers = c.count('num_layers', 6);
   const config: T5Config = {
     vocabulary: c.count('vocab_size', 32128),

@@ -60,19 +60,35 @@ export function checkValue(op: string, check: CheckName, value: unknown, path: s
 }
 
 /**
- * Refuses what LoRA layers and attention processors would take; `scale` acts on LoRA layers only, of which there are none.
+ * Refuses what attention processors would take. `scale` multiplies the weights of LoRA adapters, which are merged: without any it
+ * does nothing, with some only 1 passes.
+ * @param adapters those that act
  * @throws InputError for anything else
  */
-export function checkCrossAttention(op: string, kwargs: Readonly<Record<string, unknown>> | null | undefined): void {
+export function checkCrossAttention(
+  op: string,
+  kwargs: Readonly<Record<string, unknown>> | null | undefined,
+  adapters: readonly string[] = [],
+): void {
   for (const [name, value] of Object.entries(kwargs ?? {})) {
-    if (name === 'scale' && typeof value === 'number') continue;
+    if (name === 'scale' && typeof value === 'number') {
+      if (value === 1 || adapters.length === 0) continue;
+      throw new InputError({
+        op,
+        problem: 'a scale of LoRA adapters for one call; they are merged into the weights',
+        expected: 1,
+        received: value,
+        path: 'crossAttentionKwargs',
+        fix: `Before the call write setAdapters(${JSON.stringify(adapters)}, weights), with their weights times the scale.`,
+      });
+    }
     throw new InputError({
       op,
       problem: 'an attention argument that is not built',
       expected: 'scale, a number',
       received: `${name}: ${typeof value}`,
       path: 'crossAttentionKwargs',
-      fix: 'Leave it out; LoRA, IP-Adapter and other attention processors are not part of this library.',
+      fix: 'Leave it out; IP-Adapter and other attention processors are not part of this library.',
     });
   }
 }

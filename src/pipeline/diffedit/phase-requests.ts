@@ -94,6 +94,8 @@ function guidanceOf(scale: number): Guidance {
 export interface RequestHome {
   readonly model: LatentDiffusion;
   readonly mendQuirks: boolean;
+  /** Names of the LoRA adapters that act. */
+  readonly adapters: () => readonly string[];
 }
 
 /** What the phases of one call share. */
@@ -112,7 +114,7 @@ export interface Shared extends RequestHome {
  */
 export function maskRequest(args: GenerateMaskArgs, home: RequestHome): Request {
   const op = 'generateMask';
-  checkArguments(op, args);
+  checkArguments(op, args, home);
   const shared = alone(op, args, home);
   return { mask: bindMask(op, settle(op, op, args), shared), pictures: shared.pictures() };
 }
@@ -123,7 +125,7 @@ export function maskRequest(args: GenerateMaskArgs, home: RequestHome): Request 
  */
 export function invertRequest(args: InvertArgs, home: RequestHome): Request {
   const op = 'invert';
-  checkArguments(op, args);
+  checkArguments(op, args, home);
   const shared = alone(op, args, home);
   return { invert: bindInvert(op, settle(op, op, args), shared, true), pictures: shared.pictures() };
 }
@@ -134,7 +136,7 @@ export function invertRequest(args: InvertArgs, home: RequestHome): Request {
  */
 export function editRequest(args: EditArgs, home: RequestHome): Request {
   const op = 'edit';
-  checkArguments(op, args);
+  checkArguments(op, args, home);
   const s = settle(op, op, args, { limits: home.model.prompts.sizes });
   return { edit: bindEdit(op, s, alone(op, args, home), { mask: false, latents: false }) };
 }
@@ -147,10 +149,10 @@ export function editRequest(args: EditArgs, home: RequestHome): Request {
 export function encodeRequest(
   prompt: Prompt,
   options: EncodePromptOptions,
-  { model }: RequestHome,
+  { model, adapters }: RequestHome,
 ): { readonly prompts: PromptRequest; readonly copies: number } {
   const op = 'encodePrompt';
-  checkArguments(op, options);
+  checkArguments(op, options, { adapters });
   const text = model.prompts.sizes;
   const { negativePrompt, numImagesPerPrompt: copies, clipSkip } = withDefaults(op, options);
   const args = { prompt, negativePrompt };
@@ -160,9 +162,13 @@ export function encodeRequest(
 }
 
 /** Names, and what is not built. */
-export function checkArguments<M extends Method>(method: M, args: ArgumentsOf[M]): void {
+export function checkArguments<M extends Method>(
+  method: M,
+  args: ArgumentsOf[M],
+  home: Pick<RequestHome, 'adapters'>,
+): void {
   checkArgumentNames(method, method, args);
-  checkCrossAttention(method, args.crossAttentionKwargs);
+  checkCrossAttention(method, args.crossAttentionKwargs, home.adapters());
 }
 
 function alone(op: string, args: GenerateMaskArgs | InvertArgs | EditArgs, home: RequestHome): Shared {

@@ -3,6 +3,7 @@
  * Couairon et al. 2022, https://arxiv.org/abs/2210.11427. Reference: diffusers 0.34.0, StableDiffusionDiffEditPipeline.
  * The phases themselves are in mask-phase, invert-phase and edit-phase; docs/parity.md lists what differs.
  */
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
@@ -10,19 +11,26 @@ import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
 import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { LoraAdapters, LoraOptions } from '../diffusion/lora-adapters.ts';
+import type { LoraSource } from '../diffusion/lora-file.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
+import type { SingleFileSource } from '../diffusion/single-file-options.ts';
+import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
+import type { TextualInversions } from '../diffusion/textual-inversion.ts';
 import {
-  openStableDiffusionFolder,
-  type StableDiffusionFolder,
-  type StableDiffusionNetworks,
-} from '../diffusion/stable-diffusion-folder.ts';
+  type EmbeddingSource,
+  readInversions,
+  type TextualInversionOptions,
+} from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
-import { DeviceModel, warner } from '../runtime/device-model.ts';
+import { type DeviceModel, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
+import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
+import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
-import { OWN_OPTIONS, type PretrainedOptions, refusal, refuseSafetyChecker } from './pretrained-options.ts';
+import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
 import type { Request } from './request.ts';
 import { type PhaseResults, runPhases } from './run-phases.ts';
 import { runRequest } from './run-request.ts';
@@ -41,7 +49,9 @@ import type {
   RunOutput,
 } from './types.ts';
 
-export type { PretrainedOptions } from './pretrained-options.ts';
+export type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
+
+const LORA_OPTIONS = [...namesOf<LoraOptions>({ adapterName: 1, scale: 1 }), ...CALL_OPTIONS];
 
 /** Edits pictures with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a device. */
 export class DiffEditPipeline extends PretrainedModel {
@@ -59,18 +69,20 @@ export class DiffEditPipeline extends PretrainedModel {
     readonly height: number;
   };
   readonly #device: DeviceModel<StableDiffusionNetworks>;
+  readonly #loras: LoraAdapters;
+  readonly #inversions: TextualInversions;
   readonly #home: RequestHome;
 
-  private constructor(
-    device: DeviceModel<StableDiffusionNetworks>,
-    { tokenizer, schedulers }: StableDiffusionFolder,
-    options: PretrainedOptions,
-  ) {
+  private constructor({ device, folder, adapters }: OpenedModel, options: PretrainedOptions) {
     super(device);
+    const { tokenizer, schedulers } = folder;
+    const { loras, inversions } = adapters;
     this.#device = device;
+    this.#loras = loras;
+    this.#inversions = inversions;
     const samplers = { sampler: schedulers.scheduler, inverseSampler: schedulers.inverseScheduler };
     const model = new LatentDiffusion(device.networks, tokenizer, samplers, warner(options));
-    this.#home = { model, mendQuirks: options.mendQuirks ?? false };
+    this.#home = { model, mendQuirks: options.mendQuirks ?? false, adapters: () => loras.active };
     this.scheduler = schedulers.scheduler;
     this.inverseScheduler = schedulers.inverseScheduler;
     this.vaeScaleFactor = model.vaeScaleFactor;
@@ -80,21 +92,26 @@ export class DiffEditPipeline extends PretrainedModel {
   /**
    * Reads a model folder in diffusers' layout and, unless offloading is asked for, brings its weights to the device.
    * @param source a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
-   * @throws InputError for a folder that is no Stable Diffusion 1.x or 2.x; WeightsError listing every missing, unused and
-   * misshapen tensor; DeviceError without a device or memory; the signal's reason
+   * @throws InputError for a folder that is no Stable Diffusion 1.x or 2.x; WeightsError listing every missing and misshapen
+   * tensor, also of `loras` and `embeddings`; DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
-    const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions: OWN_OPTIONS };
-    const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
-      names,
-      options,
-      async () => {
-        refuseSafetyChecker('DiffEditPipeline.fromPretrained', options);
-        const { variant, scheduler, inverseScheduler } = options;
-        return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
-      },
-    );
-    return new DiffEditPipeline(device, opened, options);
+    return new DiffEditPipeline(await openFolder(source, options), options);
+  }
+
+  /**
+   * Reads a checkpoint of Stable Diffusion 1.x or 2.x that is one file (.safetensors or .ckpt in LDM's names) and, unless offloading is
+   * asked for, brings its weights to the device, straight from the file.
+   * @param source a File or Blob, an address, bytes, or a ByteSource such as `await fileSource(path)` of pentimento/node; closed by `dispose`
+   * @param options with `tokenizer`, the folder of CLIP's vocabulary, which no such file holds
+   * @throws InputError for another kind of file, named, or without a vocabulary; else as fromPretrained
+   * @see diffusers FromSingleFileMixin.from_single_file
+   */
+  static async fromSingleFile(
+    source: SingleFileSource,
+    options: FromSingleFileOptions = {},
+  ): Promise<DiffEditPipeline> {
+    return new DiffEditPipeline(await openFile(source, options), options);
   }
 
   /**
@@ -177,6 +194,114 @@ export class DiffEditPipeline extends PretrainedModel {
     return embedPrompts(this, sentences, options);
   }
 
+  /**
+   * Loads a LoRA for the UNet, the text encoder or both, and makes it the one adapter that acts, as diffusers does; `setAdapters`
+   * lets several act. It is merged while weights are read: the networks that it changes leave the device, and the next call
+   * brings them back as W + scale * alpha / rank * B A, at no cost in any step. Weights that it changes are f32 on the device,
+   * unless the pipeline's dtype is float16.
+   * @param source its file, in the names of diffusers, PEFT or kohya's scripts, or the folder that it was saved in; closed when the
+   * adapter is deleted
+   * @returns the adapter's name
+   * @throws InputError for adapters of other kinds (LoHa, LoKr, DoRA ...) or for other models, and a name that is taken;
+   * WeightsError for damaged files and products that do not fit; DeviceError while another call runs; the signal's reason
+   * @see diffusers StableDiffusionLoraLoaderMixin.load_lora_weights
+   */
+  async loadLoraWeights(source: LoraSource, options: LoraOptions & CallOptions = {}): Promise<string> {
+    const op = 'loadLoraWeights';
+    checkNames(op, options, LORA_OPTIONS);
+    return this.#device.call(op, options, () => this.#loras.load(op, source, options, options.signal));
+  }
+
+  /**
+   * Chooses which adapters act, and how strongly; the others stay loaded.
+   * @param names one, several, or none
+   * @param weights one for all, or one for each; default 1
+   * @throws InputError for unknown names, or another number of weights; DeviceError while a call runs
+   * @see diffusers LoraBaseMixin.set_adapters
+   */
+  setAdapters(names: string | readonly string[], weights?: number | readonly number[]): void {
+    this.#device.checkIdle('setAdapters');
+    this.#loras.set('setAdapters', names, weights);
+  }
+
+  /** Names of the adapters that act. @see diffusers LoraBaseMixin.get_active_adapters */
+  getActiveAdapters(): string[] {
+    return this.#loras.active;
+  }
+
+  /** Names of all adapters, by the network that they change. @see diffusers LoraBaseMixin.get_list_adapters */
+  getListAdapters(): {
+    /** Of the denoiser. */
+    readonly unet: string[];
+    /** Of the text encoder. */
+    readonly textEncoder: string[];
+  } {
+    return this.#loras.list;
+  }
+
+  /**
+   * Forgets adapters and closes their files.
+   * @throws InputError for unknown names; DeviceError while a call runs
+   * @see diffusers LoraBaseMixin.delete_adapters
+   */
+  deleteAdapters(names: string | readonly string[]): void {
+    this.#device.checkIdle('deleteAdapters');
+    this.#loras.delete('deleteAdapters', names);
+  }
+
+  /**
+   * Forgets all adapters: the next call reads the checkpoint's own bits.
+   * @throws DeviceError while a call runs
+   * @see diffusers LoraBaseMixin.unload_lora_weights
+   */
+  unloadLoraWeights(): void {
+    this.#device.checkIdle('unloadLoraWeights');
+    this.#loras.unload();
+  }
+
+  /**
+   * Teaches the prompts words: embeddings of textual inversion, which stand behind tokens of their own. A word of several
+   * vectors is written as one and becomes as many tokens. The text encoder leaves the device, and the next call brings it back.
+   * @param source a file of diffusers or of the AUTOMATIC1111 web UI, a folder with learned_embeds, vectors, or several of these
+   * @returns the words as prompts write them
+   * @throws InputError for a token that the vocabulary has, or that is given twice; ShapeError for an embedding of another model;
+   * WeightsError for a damaged file; DeviceError while a call runs; the signal's reason. Nothing has changed then
+   * @see diffusers TextualInversionLoaderMixin.load_textual_inversion
+   */
+  loadTextualInversion(
+    source: EmbeddingSource | readonly EmbeddingSource[],
+    options: TextualInversionOptions = {},
+  ): Promise<readonly string[]> {
+    return this.#device.call('loadTextualInversion', options, async call => {
+      const named = await readInversions(source, options);
+      call.check();
+      this.#inversions.load(named);
+      return named.map(({ token }) => token);
+    });
+  }
+
+  /** The words that are loaded, as prompts write them, in their order. */
+  getTextualInversions(): readonly string[] {
+    return this.#inversions.tokens;
+  }
+
+  /**
+   * Takes such words away again, with all their vectors: prompts mean what they meant before.
+   * @param tokens all that were loaded by default
+   * @throws InputError for a token that is not loaded; DeviceError while a call runs
+   * @see diffusers TextualInversionLoaderMixin.unload_textual_inversion
+   */
+  unloadTextualInversion(tokens?: string | readonly string[]): void {
+    this.#device.checkIdle('unloadTextualInversion');
+    this.#inversions.unload(typeof tokens === 'string' ? [tokens] : tokens);
+  }
+
+  /** Frees everything on the device and closes the files, those of adapters too. A call that runs ends with an error. */
+  override dispose(): void {
+    super.dispose();
+    this.#loras.close();
+  }
+
   /** Decodes pictures one at a time: less memory, the same numbers. */
   enableVaeSlicing(): void {
     this.#home.model.autoencoder.slicing = true;
@@ -233,16 +358,6 @@ export class DiffEditPipeline extends PretrainedModel {
   /** Not built. @throws InputError always */
   loadIpAdapter(): never {
     throw refusal('loadIpAdapter', 'IP-Adapter', 'loadIpAdapter');
-  }
-
-  /** Not built. @throws InputError always */
-  loadLoraWeights(): never {
-    throw refusal('loadLoraWeights', 'LoRA', 'loadLoraWeights');
-  }
-
-  /** Not built. @throws InputError always */
-  loadTextualInversion(): never {
-    throw refusal('loadTextualInversion', 'textual inversion', 'loadTextualInversion');
   }
 }
 

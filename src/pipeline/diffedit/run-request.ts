@@ -55,7 +55,7 @@ const FROM_SOURCE = { negativePrompt: ['sourcePrompt'], negativePromptEmbeds: ['
  */
 export function runRequest(args: RunArgs, home: RequestHome): Request {
   const op = 'run';
-  checkArguments(op, args);
+  checkArguments(op, args, home);
   const { autoencoder, prompts, warn } = home.model;
   const generator = generatorsOf(op, args);
   const settled = settleRun(op, args, prompts.sizes);

@@ -17,7 +17,7 @@ import type { CallOptions, Phase } from '../runtime/progress.ts';
 export interface CommonArgs extends CallOptions {
   /** Source of noise in the calls that draw any (encodePrompt draws none); by default a new one, seeded from entropy. */
   readonly generator?: Generators | undefined;
-  /** Only `scale`, which acts on LoRA layers, of which there are none. */
+  /** Only `scale`, for LoRA: they are merged, so that beside active adapters only 1 passes; setAdapters takes their weights. */
   readonly crossAttentionKwargs?: Readonly<Record<string, unknown>> | undefined;
 }
 

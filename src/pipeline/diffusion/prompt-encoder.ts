@@ -2,7 +2,7 @@
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { concatenate } from '../../io/preprocess.ts';
 import type { ClipTextModel } from '../../models/stable-diffusion/index.ts';
-import type { ClipTokenizer } from '../../tokenizers/index.ts';
+import { type ClipTokenizer, checkIds } from '../../tokenizers/index.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { Network } from '../runtime/network.ts';
 import type { PromptRequest, Prompts, TextSizes } from './prompt-request.ts';
@@ -25,6 +25,7 @@ export class ClipPromptEncoder {
   /** CLIP's, with the folder's added tokens. */
   readonly tokenizer: ClipTokenizer;
   readonly #warn: (message: string) => void;
+  /** By the network's revision, clipSkip and ids. */
   readonly #rows = new Map<string, Float32Array>();
 
   constructor(network: Network<ClipTextModel>, tokenizer: ClipTokenizer, warn: (message: string) => void) {
@@ -39,7 +40,10 @@ export class ClipPromptEncoder {
     return { length: this.tokenizer.modelMaxLength, width, layers };
   }
 
-  /** Embeddings of the prompts of one request. */
+  /**
+   * Embeddings of the prompts of one request.
+   * @throws InputError for a token without embedding, before the device works
+   */
   async encode(call: DeviceCall, request: PromptRequest): Promise<Embeddings> {
     const [both] = await this.encodeAll(call, [request]);
     return both as Embeddings;
@@ -78,13 +82,14 @@ export class ClipPromptEncoder {
     const told = new Set<string>();
     const keys = texts.map(({ text, clipSkip }) => {
       const { ids, overflowText } = this.tokenizer.encode(this.tokenizer.expandTokens(text));
+      this.#checkRow(ids);
       if (overflowText && !told.has(text)) {
         told.add(text);
         this.#warn(
           `The text encoder takes ${this.tokenizer.modelMaxLength} tokens; the rest of a prompt is cut off: "${overflowText}"`,
         );
       }
-      return { key: `${clipSkip}:${ids.join()}`, ids, clipSkip };
+      return { key: `${this.network.revision}:${clipSkip}:${ids.join()}`, ids, clipSkip };
     });
     const missing = new Map(keys.filter(k => !this.#rows.has(k.key)).map(k => [k.key, k]));
     const found = new Map(keys.map(({ key }) => [key, this.#rows.get(key)]));
@@ -103,6 +108,13 @@ export class ClipPromptEncoder {
     for (const key of [...this.#rows.keys()].slice(0, Math.max(0, this.#rows.size - REMEMBERED)))
       this.#rows.delete(key);
     return keys.map(({ key }) => found.get(key) as Float32Array);
+  }
+
+  /** @throws InputError for a token that the tokenizer knows and the text encoder does not */
+  #checkRow(ids: readonly number[]): void {
+    const table = { rows: this.network.model.config.vocabulary, name: 'the token embedding of the text encoder' };
+    const fix = "Use tokenizer and weights of one model, or load the token's embedding with loadTextualInversion.";
+    checkIds('encodePrompt', ids, this.tokenizer, table, fix);
   }
 
   /** ids [P][L] -> P rows of [L, D] */

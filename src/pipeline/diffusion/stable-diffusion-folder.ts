@@ -1,25 +1,34 @@
 /** Reads a model folder in diffusers' layout: configs, tokenizer, schedulers, and the checkpoints of the three networks. */
 import { InputError, WeightsError } from '../../core/errors.ts';
 import type { FolderSource, TensorSource } from '../../core/tensor-source.ts';
-import { type CheckpointStem, openCheckpoint } from '../../io/checkpoint.ts';
+import { type CheckpointOptions, type CheckpointStem, openCheckpoint } from '../../io/checkpoint.ts';
+import { subfolder } from '../../io/sources.ts';
 import {
   AutoencoderKL,
-  ClipTextModel,
+  type ClipTextModel,
   parseClipTextConfig,
   parseUNetConfig,
   parseVaeConfig,
   UNet2DConditionModel,
 } from '../../models/stable-diffusion/index.ts';
 import type { Module } from '../../nn/module.ts';
-import { Weights } from '../../nn/weights.ts';
+import type { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
-import { ClipTokenizer } from '../../tokenizers/index.ts';
-import type { OpenedNetwork } from '../runtime/network.ts';
+import { type ClipMode, ClipTokenizer } from '../../tokenizers/index.ts';
+import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
+import { withSpareTensors } from '../runtime/spare-tensors.ts';
+import { clipTextOf } from './textual-inversion.ts';
 
 const OP = 'DiffEditPipeline.fromPretrained';
 const LAYOUT =
   "Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.";
+
+/** What a folder of Stable Diffusion may list; the last three have no part here. */
+const PARTS: readonly string[] = [
+  ...['vae', 'text_encoder', 'tokenizer', 'unet', 'scheduler', 'inverse_scheduler'],
+  ...['safety_checker', 'feature_extractor', 'image_encoder'],
+];
 
 /** The three networks of Stable Diffusion 1.x and 2.x, in the order in which they are loaded. */
 export interface StableDiffusionNetworks {
@@ -49,7 +58,7 @@ export interface OpenOptions {
   readonly scheduler?: DDIMScheduler | undefined;
   /** In place of the folder's. */
   readonly inverseScheduler?: DDIMInverseScheduler | undefined;
-  /** Told of corrected configs and variants that some networks lack. */
+  /** Told of corrected configs, unknown fields, tensors without use, variants that were chosen or that some networks lack. */
   readonly warn: (message: string) => void;
 }
 
@@ -58,50 +67,71 @@ export interface OpenOptions {
  * @throws InputError for a folder that is no Stable Diffusion, or asks for what is not built; WeightsError for checkpoints
  */
 export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOptions): Promise<StableDiffusionFolder> {
-  const index = await checkIndex(folder, o.warn);
+  const index = await checkIndex(folder, o);
   const missing: string[] = [];
   const open = async <M extends Module>(
     name: string,
     stem: CheckpointStem,
-    make: (w: Weights, json: unknown, path: string) => M,
+    read: (json: unknown, path: string) => (w: Weights, stored: TensorSource) => M,
   ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
     const json = await readJson(folder, path, OP, LAYOUT);
-    const source = await openCheckpoint(inside(folder, name), stem, {
+    const make = withSpareTensors(read(json, path), `${folder.label}/${name}`, o.warn);
+    const source = await openWeights(folder, name, stem, {
       ...(o.variant === undefined ? {} : { variant: o.variant }),
       onMissingVariant: message => missing.push(message),
+      onWarning: o.warn,
     });
     opened.push(source);
-    const weights = Weights.open(source);
-    const model = make(weights, json, path);
-    weights.check();
-    return { name: name.replace('_', ' '), model, weights, source };
+    return openNetwork(name.replace('_', ' '), source, make);
   };
   const opened: TensorSource[] = [];
   try {
-    const textEncoder = await open(
-      'text_encoder',
-      'model',
-      (w, json, path) => new ClipTextModel(w, parseClipTextConfig(json, path)),
+    const textEncoder = await open('text_encoder', 'model', (json, path) =>
+      clipTextOf(parseClipTextConfig(json, path)),
     );
-    const unet = await open(
-      'unet',
-      'diffusion_pytorch_model',
-      (w, json, path) => new UNet2DConditionModel(w, parseUNetConfig(sizeCorrected(json, o.warn), path)),
-    );
-    const vae = await open(
-      'vae',
-      'diffusion_pytorch_model',
-      (w, json, path) => new AutoencoderKL(w, parseVaeConfig(json, path)),
-    );
+    const unet = await open('unet', 'diffusion_pytorch_model', (json, path) => {
+      refuseXL(folder, index, json);
+      const config = parseUNetConfig(sizeCorrected(json, o.warn), path, o.warn);
+      return w => new UNet2DConditionModel(w, config);
+    });
+    const vae = await open('vae', 'diffusion_pytorch_model', (json, path) => {
+      const config = parseVaeConfig(json, path, o.warn);
+      return w => new AutoencoderKL(w, config);
+    });
     checkVariant(folder, o, missing, opened.length);
     checkFit(folder, textEncoder.model, unet.model, vae.model);
-    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer');
+    const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer', { mode: tokenizerMode(index) });
+    checkTokens(folder, tokenizer, textEncoder.model);
     const networks = { textEncoder, unet, vae };
     return { networks, tokenizer, schedulers: await openSchedulers(folder, index, o) };
   } catch (error) {
     await Promise.all(opened.map(source => source.close?.()));
     throw error;
+  }
+}
+
+/** The checkpoint of a network; where there is none, a file that holds a whole model is shown to whoever meant that. */
+async function openWeights(
+  folder: FolderSource,
+  name: string,
+  stem: CheckpointStem,
+  options: CheckpointOptions,
+): Promise<TensorSource> {
+  try {
+    return await openCheckpoint(subfolder(folder, name), stem, options);
+  } catch (error) {
+    const nothing =
+      error instanceof WeightsError && error.received === undefined && error.problem.startsWith('no weights');
+    const names = nothing && !error.fix?.startsWith('Choose') ? ((await folder.list?.('')) ?? []) : [];
+    const whole = names.find(file => /\.(ckpt|safetensors)$/.test(file));
+    if (!nothing || whole === undefined) throw error;
+    throw new WeightsError({
+      ...{ op: error.op, problem: error.problem, expected: error.expected },
+      received: `${whole} beside the folder ${name}`,
+      path: `${folder.label}/${name}`,
+      fix: `Open a file that holds the whole model with fromSingleFile (--model ${whole}).`,
+    });
   }
 }
 
@@ -116,8 +146,14 @@ function sizeCorrected(json: unknown, warn: (message: string) => void): unknown 
 
 type Json = Record<string, unknown>;
 
+/** diffusers loads the class that the index names, and the two differ in some ids. */
+function tokenizerMode({ tokenizer }: Json): ClipMode {
+  return Array.isArray(tokenizer) && tokenizer[1] === 'CLIPTokenizerFast' ? 'fast' : 'slow';
+}
+
 /** model_index.json, checked. */
-async function checkIndex(folder: FolderSource, warn: (message: string) => void): Promise<Json> {
+async function checkIndex(folder: FolderSource, o: OpenOptions): Promise<Json> {
+  const { warn } = o;
   const index = await readJson(folder, 'model_index.json', OP, LAYOUT);
   for (const [name, classes] of [
     ['text_encoder', ['CLIPTextModel']],
@@ -125,8 +161,7 @@ async function checkIndex(folder: FolderSource, warn: (message: string) => void)
     ['vae', ['AutoencoderKL']],
     ['tokenizer', ['CLIPTokenizer', 'CLIPTokenizerFast']],
   ] as const) {
-    const entry = index[name];
-    const received = Array.isArray(entry) ? entry[1] : entry;
+    const received = className(index, name);
     if ((classes as readonly unknown[]).includes(received)) continue;
     throw new InputError({
       op: OP,
@@ -137,23 +172,62 @@ async function checkIndex(folder: FolderSource, warn: (message: string) => void)
       fix: 'Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.',
     });
   }
-  if (index['text_encoder_2'] !== undefined) {
+  if (!isListed(index, 'scheduler') && !o.scheduler) {
     throw new InputError({
       op: OP,
-      problem: 'unsupported text_encoder_2',
-      expected: 'one text encoder',
-      received: 'two',
+      problem: 'the folder lists no scheduler',
+      expected: 'a class',
+      received: JSON.stringify(index['scheduler']),
       path: `${folder.label}/model_index.json`,
-      fix: 'Stable Diffusion XL and later are not built; use a 1.x or 2.x folder.',
+      fix: 'Correct the file, or pass one: scheduler: DDIMScheduler.fromConfig(config).',
     });
   }
-  const checker = index['safety_checker'];
-  if (Array.isArray(checker) && checker[1] != null) {
-    warn(
-      `${folder.label} lists a safety checker (${String(checker[1])}), which is not built: results are not checked.`,
-    );
+  if (isListed(index, 'safety_checker')) {
+    const checker = `a safety checker (${className(index, 'safety_checker')})`;
+    warn(`${folder.label} lists ${checker}, which is not built: results are not checked.`);
   }
+  const others = Object.keys(index).filter(name => isListed(index, name) && !PARTS.includes(name));
+  if (others.length > 0)
+    warn(`${folder.label} lists ${others.join(', ')}, which this pipeline does not have; ignored.`);
   return index;
+}
+
+/** The class that the index gives for a part of the pipeline. */
+function className(index: Json, name: string): unknown {
+  const entry = index[name];
+  return Array.isArray(entry) ? entry[1] : entry;
+}
+
+/** Whether the index says that the folder has this part. */
+function isListed(index: Json, name: string): boolean {
+  return Array.isArray(index[name]) && className(index, name) != null;
+}
+
+/** Two text encoders are XL's where the UNet takes them; an index may list one too many. */
+function refuseXL(folder: FolderSource, index: Json, unet: unknown): void {
+  if (!isListed(index, 'text_encoder_2') || (unet as Json)['addition_embed_type'] == null) return;
+  throw new InputError({
+    op: OP,
+    problem: 'unsupported text_encoder_2',
+    expected: 'one text encoder',
+    received: 'two',
+    path: `${folder.label}/model_index.json`,
+    fix: 'Stable Diffusion XL and later are not built; use a 1.x or 2.x folder.',
+  });
+}
+
+/** Rows of ids as long as the tokenizer makes them must find their positions. */
+function checkTokens(folder: FolderSource, tokenizer: ClipTokenizer, text: ClipTextModel): void {
+  const { positions } = text.config;
+  if (tokenizer.modelMaxLength <= positions) return;
+  throw new InputError({
+    op: OP,
+    problem: 'the tokenizer makes rows that are too long for the text encoder',
+    expected: `model_max_length up to ${positions}`,
+    received: tokenizer.modelMaxLength,
+    path: `${folder.label}/tokenizer/tokenizer_config.json`,
+    fix: `Set model_max_length to ${positions}.`,
+  });
 }
 
 /** A variant that no network has is an error, one that some lack a warning. */
@@ -220,15 +294,31 @@ async function openSchedulers(
     o.scheduler && o.inverseScheduler
       ? {}
       : ((await readJson(folder, 'scheduler/scheduler_config.json', OP, LAYOUT)) as SchedulerJson);
+  // Where the oldest files say nothing of the offset it is 0, as in the published guide, which makes both schedulers of the config.
+  const stated = o.scheduler !== undefined || Object.hasOwn(json, 'steps_offset');
   const wanted = o.scheduler ?? DDIMScheduler.fromConfig(json, {}, { onWarning });
-  const scheduler = withOffset(wanted, o.warn);
+  const scheduler = stated ? withOffset(wanted, o.warn) : wanted;
   // Made from one config both get the offset; one that was made by hand, or saved so, keeps its own, as in diffusers.
-  const listed = index['inverse_scheduler'];
-  const saved = !o.inverseScheduler && Array.isArray(listed) && listed[1] != null;
+  const saved = !o.inverseScheduler && isListed(index, 'inverse_scheduler');
   const inverseScheduler = saved
     ? DDIMInverseScheduler.fromConfig(await readJson(folder, 'inverse_scheduler/scheduler_config.json', OP, LAYOUT))
-    : (o.inverseScheduler ?? DDIMInverseScheduler.fromConfig(json, { stepsOffset: 1 }));
+    : (o.inverseScheduler ?? DDIMInverseScheduler.fromConfig(json, stated ? { stepsOffset: 1 } : {}));
+  for (const { config } of [scheduler, inverseScheduler]) checkPrediction(folder, config.predictionType);
   return { scheduler, inverseScheduler };
+}
+
+/** What no step could do is refused before weights are loaded. */
+function checkPrediction(folder: FolderSource, received: string): void {
+  const known = ['epsilon', 'sample', 'v_prediction'];
+  if (known.includes(received)) return;
+  throw new InputError({
+    op: OP,
+    problem: 'unknown prediction_type',
+    expected: known.join(' or '),
+    received,
+    path: `${folder.label}/scheduler/scheduler_config.json`,
+    fix: 'Correct the file.',
+  });
 }
 
 /** Timesteps must start at 1: an older config that says otherwise is corrected, with a warning. */
@@ -237,13 +327,4 @@ function withOffset(scheduler: DDIMScheduler, warn: (message: string) => void): 
   if (stepsOffset === 1) return scheduler;
   warn(`The scheduler's steps_offset is ${stepsOffset}; 1 is used, as diffusers does.`);
   return DDIMScheduler.fromConfig(scheduler.config, { stepsOffset: 1 });
-}
-
-function inside(folder: FolderSource, name: string): FolderSource {
-  return {
-    label: `${folder.label}/${name}`,
-    has: path => folder.has(`${name}/${path}`),
-    text: path => folder.text(`${name}/${path}`),
-    bytes: path => folder.bytes(`${name}/${path}`),
-  };
 }

@@ -6,6 +6,8 @@ import type { Gpu } from '../../gpu/device.ts';
 import type { PictureSize, RgbImage } from '../../io/image.ts';
 import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import type { MaskOutput, RunArgs } from '../diffedit/types.ts';
+import type { LoraInput } from '../diffusion/lora-adapters.ts';
+import type { EmbeddingInput } from '../diffusion/textual-inversion-sources.ts';
 import type { Phase, ProgressEvent } from '../runtime/progress.ts';
 
 /** Folders of the three models. */
@@ -59,6 +61,10 @@ export interface GuideOwnArgs {
   readonly variant?: string | undefined;
   /** As in `fromPretrained` of DiffEditPipeline. Default false. */
   readonly mendQuirks?: boolean | undefined;
+  /** As in `fromPretrained` of DiffEditPipeline: LoRA adapters that act, all together. Default none. */
+  readonly loras?: readonly LoraInput[] | undefined;
+  /** As in `fromPretrained` of DiffEditPipeline: embeddings of textual inversion. Default none. */
+  readonly embeddings?: readonly EmbeddingInput[] | undefined;
   /** The picture, of any size. */
   readonly image: RgbImage;
   /** Working size in pixels; by default the diffusion model's own. */
@@ -83,8 +89,8 @@ export interface GuideOwnArgs {
 
 /** Their names. */
 export const GUIDE_OWN: readonly string[] = namesOf<GuideOwnArgs>({
-  ...{ models: 1, gpu: 1, dtype: 1, variant: 1, mendQuirks: 1, image: 1, size: 1, from: 1, to: 1, seed: 1 },
-  ...{ captionPrefix: 1, numPrompts: 1, offload: 1, onProgress: 1, onWarning: 1 },
+  ...{ models: 1, gpu: 1, dtype: 1, variant: 1, mendQuirks: 1, loras: 1, embeddings: 1, image: 1, size: 1 },
+  ...{ from: 1, to: 1, seed: 1, captionPrefix: 1, numPrompts: 1, offload: 1, onProgress: 1, onWarning: 1 },
 });
 
 /** Everything that the guide made. */

@@ -65,7 +65,8 @@ export function checkGuidePlan({ mask, invert, edit }: SettledRun, pipeline: Dif
  * @throws InputError or ShapeError
  */
 export function checkGuideSettings(args: Partial<GuideArgs> & Pick<GuideArgs, 'image'>): SettledRun {
-  checkCrossAttention(OP, args.crossAttentionKwargs);
+  const adapters = args.loras?.map(({ adapterName }, i) => adapterName ?? `default_${i}`);
+  checkCrossAttention(OP, args.crossAttentionKwargs, adapters);
   const { negativePrompt, negativePromptEmbeds, sourceNegativePromptEmbeds, targetNegativePromptEmbeds } = args;
   const { invertNegativePrompt, invertNegativePromptEmbeds } = args;
   const negatives = [
@@ -73,7 +74,7 @@ export function checkGuideSettings(args: Partial<GuideArgs> & Pick<GuideArgs, 'i
     ...[invertNegativePromptEmbeds, negativePromptEmbeds],
   ];
   const embeds = standIn(negatives.find(given => given?.shape?.length === 3));
-  const { models: _, gpu, onProgress, ...more } = args;
+  const { models: _, gpu, loras, embeddings, onProgress, ...more } = args;
   const settled = settleRun(OP, { ...more, sourcePromptEmbeds: embeds, targetPromptEmbeds: embeds });
   for (const [prefix, own] of [
     ['', negativePrompt],

@@ -63,6 +63,8 @@ class GuideRun {
         ...this.#loading(),
         variant: args.variant,
         mendQuirks: args.mendQuirks,
+        loras: args.loras,
+        embeddings: args.embeddings,
         modelCpuOffload: this.#offload,
         loadWhenNeeded: true,
       }),

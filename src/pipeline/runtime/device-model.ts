@@ -99,18 +99,21 @@ export class DeviceModel<M> {
   /**
    * Opens a model and, unless offloading or loading when needed is asked for, brings its weights to the device. What was opened is closed again
    * where that fails.
-   * @throws InputError for unknown names or an unknown dtype, or bytes that are no count; whatever `open` throws; DeviceError; the signal's reason
+   * @param prepare adapts networks before their weights are read
+   * @throws InputError for unknown names or an unknown dtype, or bytes that are no count; whatever `open` and `prepare` throw; DeviceError; the signal's reason
    */
   static async open<M, O extends { readonly networks: OpenedNetworks<M> }>(
     names: DeviceModelNames,
     options: DeviceModelOptions,
     open: () => Promise<O>,
+    prepare: (networks: Networks<M>, opened: O) => Promise<void> = async () => {},
   ): Promise<{ readonly device: DeviceModel<M>; readonly opened: O }> {
     checkOptions(names, options);
     const opened = await open();
     let device: DeviceModel<M> | undefined;
     try {
       device = new DeviceModel<M>(names, options.gpu ?? (await Gpu.request()), opened.networks, options);
+      await prepare(device.networks, opened);
       if (!options.modelCpuOffload && !options.loadWhenNeeded) await device.#load();
       options.signal?.throwIfAborted();
       return { device, opened };
@@ -161,7 +164,7 @@ export class DeviceModel<M> {
 
   /** Keeps one network on the device at a time, for the length of its work; weights stream from their files again. */
   enableModelCpuOffload(): void {
-    this.#checkIdle('enableModelCpuOffload');
+    this.checkIdle('enableModelCpuOffload');
     this.#offload = true;
     this.#release();
   }
@@ -185,7 +188,7 @@ export class DeviceModel<M> {
   }
 
   #begin(op: string, options: CallOptions): DeviceCall {
-    this.#checkIdle(op);
+    this.checkIdle(op);
     checkByName(op, options);
     checkSignal(op, options.signal);
     const call = new DeviceCall(
@@ -236,7 +239,11 @@ export class DeviceModel<M> {
     for (const network of this.#all) network.unload();
   }
 
-  #checkIdle(op: string): void {
+  /**
+   * For what must not happen during a call.
+   * @throws DeviceError for a busy or disposed model, or a lost device
+   */
+  checkIdle(op: string): void {
     const { noun } = this.#names;
     this.gpu.check(op);
     if (this.#disposed) {

@@ -4,20 +4,48 @@ import { DeviceError } from '../../core/errors.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { TensorSource } from '../../core/tensor-source.ts';
 import type { LoadedWeights } from '../../nn/load.ts';
-import type { Weights } from '../../nn/weights.ts';
+import { Weights } from '../../nn/weights.ts';
 import type { DeviceMemory } from './device-memory.ts';
 import { DeviceProgram, type Recording } from './device-program.ts';
 
-/** A network before its weights are on a device: its modules, and the checkpoint that they were bound to. */
-export interface OpenedNetwork<M> {
-  /** For messages and labels, such as 'text encoder'. */
-  readonly name: string;
+/** Modules, and the tensors that they take of a checkpoint. */
+export interface BoundModel<M> {
   /** Records operations; its parameters get their values when the weights are loaded. */
   readonly model: M;
   /** What the model asked of the checkpoint. */
   readonly weights: Weights;
+}
+
+/** A network before its weights are on a device: its modules, and the checkpoint that they were bound to. */
+export interface OpenedNetwork<M> extends BoundModel<M> {
+  /** For messages and labels, such as 'text encoder'. */
+  readonly name: string;
   /** The checkpoint; whoever opened it closes it. */
   readonly source: TensorSource;
+  /** Binds such a model to another view of the checkpoint; absent where the network takes no adapters. */
+  readonly bind?: ((view: TensorSource) => BoundModel<M>) | undefined;
+}
+
+/** A view of a checkpoint in which some tensors are others: a LoRA merged in, rows appended to a table. Reads stay by range. */
+export type SourceAdapter = (source: TensorSource) => TensorSource;
+
+/**
+ * Binds a model to its checkpoint, and can do so again to other views of it.
+ * @param make builds the modules on a cursor at the root of such a view; also told of the checkpoint itself
+ * @throws WeightsError listing every tensor that does not fit; whatever `make` throws
+ */
+export function openNetwork<M>(
+  name: string,
+  source: TensorSource,
+  make: (weights: Weights, stored: TensorSource) => M,
+): OpenedNetwork<M> {
+  const bind = (view: TensorSource): BoundModel<M> => {
+    const weights = Weights.open(view);
+    const model = make(weights, source);
+    weights.check();
+    return { model, weights };
+  };
+  return { name, source, bind, ...bind(source) };
 }
 
 /** How weights come to the device. */
@@ -40,21 +68,37 @@ export interface Attachment {
 export class Network<M> {
   /** For messages and labels, such as 'unet'. */
   readonly name: string;
-  /** What programs of the network record. */
-  readonly model: M;
   readonly #memory: DeviceMemory;
-  readonly #weights: Weights;
+  readonly #opened: OpenedNetwork<M>;
+  readonly #adapters = new Map<string, SourceAdapter>();
+  #bound: BoundModel<M>;
   readonly #programs = new Map<string, DeviceProgram<unknown>>();
   readonly #attached = new Set<Attachment>();
   #loaded: LoadedWeights | undefined;
+  #revision = 0;
   /** Counts unloadings: what was begun before one must not be kept after it. */
   #unloads = 0;
 
   constructor(opened: OpenedNetwork<M>, memory: DeviceMemory) {
     this.name = opened.name;
-    this.model = opened.model;
     this.#memory = memory;
-    this.#weights = opened.weights;
+    this.#opened = opened;
+    this.#bound = opened;
+  }
+
+  /** What programs of the network record; another one after every `adapt`. */
+  get model(): M {
+    return this.#bound.model;
+  }
+
+  /** Counts calls of `adapt`: what the host keeps of the network's results belongs to one revision. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** The checkpoint itself, before all adapters. */
+  get source(): TensorSource {
+    return this.#opened.source;
   }
 
   /** Whether the weights are on the device. */
@@ -64,7 +108,30 @@ export class Network<M> {
 
   /** Bytes that `load` reads. */
   get bytesToRead(): number {
-    return this.#weights.bytesToRead;
+    return this.#bound.weights.bytesToRead;
+  }
+
+  /**
+   * Puts an adapter before the checkpoint, or takes it away, and takes the network off the device: the next call loads it anew,
+   * through all adapters in the order in which their kinds came. Where it fails, nothing has changed.
+   * @param kind such as 'lora'; there is one adapter of each
+   * @param adapter undefined takes it away
+   * @throws WeightsError where the model does not fit the view; DeviceError for a network that takes none
+   */
+  adapt(kind: string, adapter: SourceAdapter | undefined): void {
+    if (adapter === undefined && !this.#adapters.has(kind)) return;
+    const { bind, source } = this.#opened;
+    if (!bind) throw new DeviceError({ op: this.name, problem: `the network takes no adapter of the kind "${kind}"` });
+    const adapters = new Map(this.#adapters);
+    if (adapter) adapters.set(kind, adapter);
+    else adapters.delete(kind);
+    const bound =
+      adapters.size === 0 ? this.#opened : bind([...adapters.values()].reduce((view, a) => a(view), source));
+    this.unload();
+    this.#bound = bound;
+    this.#revision++;
+    this.#adapters.clear();
+    for (const [key, value] of adapters) this.#adapters.set(key, value);
   }
 
   /** Streams the weights to the device unless they are there. @throws DeviceError where `unload` came before the end */
@@ -72,7 +139,7 @@ export class Network<M> {
     if (this.#loaded) return;
     const begun = this.#unloads;
     const { gpu, dtype } = this.#memory;
-    const loaded = await this.#weights.load(gpu, { dtype, ...call });
+    const loaded = await this.#bound.weights.load(gpu, { dtype, ...call });
     if (begun !== this.#unloads) {
       loaded.dispose();
       throw this.#gone();

@@ -7,6 +7,7 @@ import { Weights } from '../../nn/weights.ts';
 import { BertTokenizer } from '../../tokenizers/index.ts';
 import type { OpenedNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
+import { withSpareTensors } from '../runtime/spare-tensors.ts';
 import { BLIP_PROCESSOR, type BlipProcessorConfig, parseBlipProcessor } from './blip-processor.ts';
 
 const OP = 'BlipForConditionalGeneration.fromPretrained';
@@ -52,7 +53,7 @@ export async function openBlipFolder(
   });
   try {
     const weights = Weights.open(source);
-    const model = new BlipModel(weights, config);
+    const model = withSpareTensors(w => new BlipModel(w, config), source.label, warn)(weights);
     weights.check();
     return { config, processor, tokenizer, defaults, networks: { blip: { name: 'blip', model, weights, source } } };
   } catch (error) {

@@ -14,7 +14,7 @@ import type { Picture } from '../../io/preprocess.ts';
 import { readFloats } from '../../io/read-floats.ts';
 import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../../models/blip/index.ts';
 import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
-import type { BertTokenizer } from '../../tokenizers/index.ts';
+import { type BertTokenizer, checkIds } from '../../tokenizers/index.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import type { CallOptions } from '../runtime/progress.ts';
@@ -91,7 +91,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
    * unless offloading is asked for, brings its weights to the device.
    * @param folder a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
    * @param options device, precision, progress
-   * @throws InputError for a folder of another model; WeightsError listing every missing, unused and misshapen tensor;
+   * @throws InputError for a folder of another model; WeightsError listing every missing and misshapen tensor;
    * DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(
@@ -171,8 +171,14 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     const { startId } = this.config.text;
     if (!ids) return Array.from({ length: pictures }, () => [startId]);
     const { padId } = this.tokenizer;
-    if (ids.length === pictures && ids.every(row => row.length >= 2 && !row.includes(padId)))
-      return ids.map(row => [startId, ...row.slice(1, -1)]);
+    const table = { rows: this.config.text.vocabulary, name: "the text decoder's table of embeddings" };
+    if (ids.length === pictures && ids.every(row => row.length >= 2 && !row.includes(padId))) {
+      return ids.map(row => {
+        const begun = [startId, ...row.slice(1, -1)];
+        checkIds(OP, begun, this.tokenizer, table);
+        return begun;
+      });
+    }
     const expected = `${pictures} rows of at least two ids, [CLS] and [SEP], none of them padding`;
     throw new InputError({ op: OP, problem: 'ids do not fit the pictures', expected, received: ids, path: 'ids' });
   }

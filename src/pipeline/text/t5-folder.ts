@@ -7,6 +7,7 @@ import { Weights } from '../../nn/weights.ts';
 import { T5Tokenizer } from '../../tokenizers/index.ts';
 import type { OpenedNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
+import { withSpareTensors } from '../runtime/spare-tensors.ts';
 
 const OP = 'T5ForConditionalGeneration';
 
@@ -44,14 +45,9 @@ export async function openT5Folder(
   });
   try {
     const weights = Weights.open(source);
-    const model = new T5Model(weights, config);
+    const model = withSpareTensors(w => new T5Model(w, config), source.label, warn)(weights);
     if (config.tied && source.tensors.has('lm_head.weight')) {
       warn(`${source.label}: config.json makes the embeddings the head; lm_head.weight is ignored`);
-    }
-    const extra = new Set(weights.unused());
-    if (extra.size > 0) {
-      warn(`${source.label}: the model has no use for ${[...extra].join(', ')}; ignored`);
-      weights.ignoreKeys(extra);
     }
     weights.check();
     return { config, tokenizer, defaults, networks: { t5: { name: 't5', model, weights, source } } };

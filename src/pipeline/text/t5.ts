@@ -12,7 +12,7 @@ import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } fro
 import type { T5Config, T5Model } from '../../models/t5/index.ts';
 import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { T5Tokenizer } from '../../tokenizers/index.ts';
+import { checkIds, type T5Tokenizer } from '../../tokenizers/index.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
@@ -158,6 +158,8 @@ export class T5ForConditionalGeneration extends PretrainedModel {
       throw new InputError({ op: OP, problem: 'no text', expected: 'a text, several, or { ids }', received });
     }
     const rows = this.tokenizer.encodeBatch(texts, { padding: 'longest' });
+    const table = { rows: this.config.vocabulary, name: "T5's table of embeddings" };
+    for (const { ids } of rows) checkIds(OP, ids, this.tokenizer, table);
     return { ids: rows.map(row => row.ids), mask: rows.map(row => row.attentionMask) };
   }
 

@@ -129,7 +129,7 @@ test('takes numbers for each level and turns the way up around', () => {
   const config = unet({
     layers_per_block: [1, 2, 3, 4],
     cross_attention_dim: [8, 16, 24, 32],
-    num_attention_heads: [1, 2, 4, 8],
+    attention_head_dim: [1, 2, 4, 8],
     transformer_layers_per_block: [1, 2, 3, 4],
     reverse_transformer_layers_per_block: [8, 7, 6, 5],
     up_block_types: ['CrossAttnUpBlock2D', 'UpBlock2D', 'CrossAttnUpBlock2D', 'CrossAttnUpBlock2D'],
@@ -145,9 +145,55 @@ test('takes numbers for each level and turns the way up around', () => {
   expect(config).toMatchObject({ sampleSize: [6, 8], timeWidth: 40, midDepth: 4 });
 });
 
-test('the number of heads stands in attention_head_dim, and num_attention_heads goes before it', () => {
+test('the number of heads stands in attention_head_dim; num_attention_heads is refused, as in diffusers', () => {
   expect(unet({ attention_head_dim: 4 })().levels[0]?.heads).toBe(4);
-  expect(unet({ attention_head_dim: 4, num_attention_heads: 2 })().levels[0]?.heads).toBe(2);
+  expect(unet({ attention_head_dim: 4, num_attention_heads: 2 })).toThrowErrorMatchingInlineSnapshot(
+    `[InputError: UNetConfig: unsupported num_attention_heads: expected null, for attention_head_dim holds the number of heads, got 2 (unet/config.json). Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.]`,
+  );
+});
+
+test('functions go by the names of the writers of the files', () => {
+  for (const [name, activation] of Object.entries({ swish: 'silu', mish: 'mish', gelu: 'gelu', relu: 'relu' })) {
+    expect(unet({ act_fn: name })().activation).toBe(activation);
+    expect(vae({ act_fn: name })().activation).toBe(activation);
+  }
+  expect(text({})().activation).toBe('quick_gelu');
+  for (const name of ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast', 'gelu_accurate'])
+    expect(text({ hidden_act: name })().activation).toBe('gelu_new');
+});
+
+test('the text encoder of a whole CLIP is read out of its file', () => {
+  const nested = { model_type: 'clip', text_config: { hidden_size: 64, model_type: 'clip_text_model' } };
+  expect(text(nested)()).toEqual(text({ hidden_size: 64 })());
+  expect(text({ model_type: 'clip' })).toThrow('unsupported model_type: expected clip_text_model, got "clip"');
+});
+
+test('fields that nobody knows are named once and ignored, those of other networks are refused', () => {
+  const warnings: string[] = [];
+  const warn = (message: string) => warnings.push(message);
+  const [unetFile, vaeFile] = [read('sd2/model/unet/config.json'), read('sd2/model/vae/config.json')];
+  expect(parseUNetConfig({ ...unetFile, decay: 0.9, power: 0.7, _note: 1 }, 'unet/config.json', warn)).toEqual(
+    unet({})(),
+  );
+  expect(parseVaeConfig({ ...vaeFile, a_later_addition: 'on' }, 'vae/config.json', warn)).toEqual(vae({})());
+  const guided = parseUNetConfig({ ...unetFile, time_cond_proj_dim: 256 }, 'unet/config.json', warn);
+  expect(guided).toEqual(unet({})());
+  expect(warnings).toMatchInlineSnapshot(`
+    [
+      "unet/config.json: unknown fields decay, power; they are ignored.",
+      "vae/config.json: unknown field a_later_addition; it is ignored.",
+      "unet/config.json: time_cond_proj_dim asks for an embedding of the guidance scale; there is none, as in diffusers.",
+    ]
+  `);
+  const told = console.warn;
+  const said: unknown[] = [];
+  console.warn = message => said.push(message);
+  try {
+    unet({ decay: 1 })();
+  } finally {
+    console.warn = told;
+  }
+  expect(said).toEqual(['unet/config.json: unknown field decay; it is ignored.']);
 });
 
 test.each([
@@ -155,7 +201,7 @@ test.each([
   { num_class_embeds: 1000 },
   { addition_embed_type: 'text_time' },
   { dual_cross_attention: true },
-  { act_fn: 'gelu' },
+  { act_fn: 'snake' },
   { attention_type: 'gated' },
   { only_cross_attention: true },
   { only_cross_attention: [true, false, false, false] },
@@ -171,7 +217,7 @@ test.each([
   { time_embedding_type: 'fourier' },
   { time_embedding_act_fn: 'silu' },
   { timestep_post_act: 'silu' },
-  { time_cond_proj_dim: 256 },
+  { time_cond_proj_dim: 0 },
   { class_embeddings_concat: true },
   { cross_attention_norm: 'layer_norm' },
   { down_block_types: ['DownBlock2D', 'DownBlock2D', 'DownBlock2D', 'AttnDownBlock2D'] },
@@ -188,7 +234,9 @@ test.each([
   { norm_eps: 'small' },
   { flip_sin_to_cos: 1 },
   { sample_size: [1, 2, 3] },
-  { a_later_addition: 'on' },
+  { quantization_config: { load_in_8bit: true } },
+  { downsample_type: 'conv' },
+  { num_attention_heads: 8 },
   { _class_name: 'UNet2DModel' },
 ])('refuses the UNet with %o, naming field, value and path', changes => {
   const [field] = Object.keys(changes);
@@ -199,22 +247,24 @@ test.each([
 
 test.each([
   { shift_factor: 0.1 },
-  { latents_mean: [0, 0, 0, 0] },
-  { latents_std: [1, 1, 1, 1] },
+  { latents_mean: [0, 0, 0, 0.1] },
+  { latents_std: [1, 1, 2, 1] },
   { down_block_types: ['DownEncoderBlock2D'] },
   { up_block_types: ['UpDecoderBlock2D', 'UpDecoderBlock2D', 'UpDecoderBlock2D', 'AttnUpDecoderBlock2D'] },
-  { act_fn: 'relu' },
+  { act_fn: 'snake' },
   { scaling_factor: 0 },
   { norm_num_groups: 5 },
   { use_quant_conv: 'yes' },
-  { temporal_compression: 4 },
+  { temporal_compression_ratio: 4 },
+  { quantization_config: {} },
 ])('refuses the autoencoder with %o', changes => {
   const [field] = Object.keys(changes);
   expect(vae(changes)).toThrow(new RegExp(`^VaeConfig: unsupported ${field}: expected .+ \\(vae/config.json\\)`));
 });
 
 test.each([
-  { hidden_act: 'relu' },
+  { hidden_act: 'laplace' },
+  { quantization_config: {} },
   { model_type: 't5' },
   { use_attention_mask: true },
   { num_attention_heads: 3 },
@@ -236,6 +286,7 @@ test('takes what changes nothing', () => {
   };
   expect(unet(inert)()).toEqual(unet({})());
   expect(vae({ force_upcast: false, a_later_addition: false })()).toEqual(vae({})());
+  expect(vae({ shift_factor: 0, latents_mean: [0, 0, 0, 0], latents_std: [1, 1, 1, 1] })()).toEqual(vae({})());
 });
 
 test('honours the switches of the autoencoder', () => {

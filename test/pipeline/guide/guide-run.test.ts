@@ -131,6 +131,8 @@ describe('the whole guide', () => {
     expect(await refused({ numPrompts: 0 })).toMatchInlineSnapshot(
       `"InputError: runGuide: no number of sentences: expected a whole number of at least 1, got 0 (numPrompts). The published guide writes 16."`,
     );
+    const styled = { loras: [{ source: new Uint8Array() }], crossAttentionKwargs: { scale: 0.5 } };
+    expect(await refused(styled)).toContain('runGuide: a scale of LoRA adapters for one call');
     expect(await refused({ seed: 0.5 })).toMatchInlineSnapshot(
       `"InputError: Generator: the seed is no whole number of at most 64 bits: got 0.5 (seed). Give an integer; beyond 2^53 write it as a bigint, for example 12345678901234567890n."`,
     );
@@ -174,6 +176,8 @@ describe('the whole guide', () => {
     expect(await refused({ numInferenceSteps: 1001 })).toMatchInlineSnapshot(
       `"InputError: setTimesteps: the number of inference steps does not suit the schedule: expected a whole number from 1 to 1000, got 1001 (numInferenceSteps). The model was trained on 1000 timesteps: ask for at most that many."`,
     );
+    const source = new Uint8Array(readFileSync('test/golden/lora/peft.safetensors'));
+    expect(await refused({ loras: [{ source }] })).toContain('the adapter does not fit the model');
     expect(await refused({ size: () => ({ width: 64, height: 4 }) })).toMatchInlineSnapshot(
       `"InputError: preprocessImage: the picture is too small: expected sides of at least 8, got 64 x 4"`,
     );

@@ -86,12 +86,15 @@ test('an odd model ends at its own length, whatever its widths', async () => {
 test('a picture and a prefix become what the recorded arrays hold', async () => {
   const blip = await openCaptioner('test/golden/blip/model');
   const image = picture(golden);
-  // The borrowed tokenizer has other words: the ids tell how the prefix was cut.
-  const { ids } = blip.tokenizer.encode('a bowl');
-  const { text, ids: written } = await blip.caption(image, 'a bowl', { maxNewTokens: 3 });
+  // The borrowed tokenizer has other words, and more of them: the ids tell how the prefix was cut.
+  const { ids } = blip.tokenizer.encode('a b');
+  const { text, ids: written } = await blip.caption(image, 'a b', { maxNewTokens: 3 });
   expect(written.slice(0, 3)).toEqual([118, ...ids.slice(1, -1)]);
   expect(written).toHaveLength(6);
-  expect(text).toContain('a bowl');
+  expect(text).toContain('a b');
+  await expect(blip.caption(image, 'a bowl')).rejects.toThrow(
+    'no row for a token: expected ids from 0 to 119, got "bowl"',
+  );
   const alone = await blip.caption(image, undefined, { maxNewTokens: 12 });
   expect([alone.ids]).toEqual(rows('unconditional'));
   blip.dispose();

@@ -1,0 +1,88 @@
+/**
+ * Text that lies where a large binary file should be: the pointer that git leaves without Git LFS, the page or the short
+ * answer that a server sends instead of a file. Readers of binary files ask here before they speak of damage.
+ */
+import { InputError, WeightsError } from '../core/errors.ts';
+import type { ByteSource } from '../core/tensor-source.ts';
+
+/** What lies in the place of a file. */
+export interface StandIn {
+  /** Such as 'a Git LFS pointer in place of the file (3.4 GB)'. */
+  readonly problem: string;
+  /** How to get the file, a whole sentence. */
+  readonly fix: string;
+}
+
+/** How many bytes of a file's beginning `standInOf` needs. */
+export const STAND_IN_BYTES = 512;
+
+const POINTER = /^version https:\/\/(git-lfs|hawser)\.github\.com\/spec\/v\d/;
+const ANNEX = /^(\.git\/|\/)annex\/objects\//;
+const PAGE = /^\s*(<\?xml[^>]*>\s*)?(<!--[\s\S]*?(-->|$)\s*)*<(!doctype\s+html|html|head|body)\b/i;
+const DOWNLOAD = 'Download the file itself: the address was that of a page, or the server wanted a login or a token.';
+
+/**
+ * Tells by a file's first bytes whether a text stands in its place.
+ * @param head the first STAND_IN_BYTES bytes, or all where the file is shorter
+ * @returns undefined for anything that is not plainly text
+ */
+export function standInOf(head: Uint8Array): StandIn | undefined {
+  const text = textOf(head);
+  if (text === undefined) return undefined;
+  if (POINTER.test(text)) {
+    const size = /^size (\d+)$/m.exec(text)?.[1];
+    const length = size === undefined ? '' : ` of ${size} bytes`;
+    return {
+      problem: `a Git LFS pointer in place of the file${length}`,
+      fix: 'Run `git lfs install` and `git lfs pull` in the folder, or download the file itself.',
+    };
+  }
+  if (ANNEX.test(text)) {
+    return {
+      problem: 'a git-annex pointer in place of the file',
+      fix: 'Run `git annex get`, or download the file itself.',
+    };
+  }
+  if (PAGE.test(text)) return { problem: 'an HTML page in place of the file', fix: DOWNLOAD };
+  const line = text.trim().split('\n', 1)[0]?.slice(0, 60) ?? '';
+  return line === '' ? undefined : { problem: `a text in place of the file, it begins "${line}"`, fix: DOWNLOAD };
+}
+
+/**
+ * Refuses a source that holds a text in place of weights; of any other only the first bytes are read.
+ * @param source a file that should be binary
+ * @param op names the reader in the message
+ * @throws WeightsError that says what lies there and how to get the file
+ */
+export async function refuseStandIn(source: ByteSource, op: string): Promise<void> {
+  const head = new Uint8Array(Math.min(STAND_IN_BYTES, source.byteLength));
+  await source.read(0, head);
+  const found = standInOf(head);
+  if (found) throw new WeightsError({ op, ...found, path: source.label });
+}
+
+/**
+ * What a JSON file holds; a byte order mark in front, which some editors leave, is passed over.
+ * @param text the whole file
+ * @param op names the reader in the message
+ * @param path of the file, for the message
+ * @throws InputError where a pointer, a page or a server's answer stands in the file's place; SyntaxError for what is no JSON
+ */
+export function parseJsonFile(text: string, op: string, path: string): unknown {
+  const json = text.replace(/^\uFEFF/, '');
+  // What begins as JSON does is damaged JSON, but for the answers of servers that speak it.
+  const answer = /^\s*\{\s*"error"\s*:/.test(json);
+  if (answer || !/^\s*([[{"]|$)/.test(json)) {
+    const found = standInOf(new TextEncoder().encode(json.slice(0, STAND_IN_BYTES)));
+    if (found) throw new InputError({ op, ...found, path });
+  }
+  return JSON.parse(json);
+}
+
+/** The bytes as text, a byte order mark removed; undefined where a control character or broken UTF-8 shows that they are none. */
+function textOf(head: Uint8Array): string | undefined {
+  if (head.length === 0) return undefined;
+  // The last character may be cut.
+  const text = new TextDecoder().decode(head).replace(/\uFFFD$/, '');
+  return /[^\t\n\f\r\x20-\x7e\u00a0-\ufffc]/.test(text.replace(/[\u{10000}-\u{10ffff}]/gu, '')) ? undefined : text;
+}

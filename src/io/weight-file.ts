@@ -1,0 +1,17 @@
+/** One file of weights, whatever its name: what it is stands in its first bytes. */
+import type { ByteSource, TensorSource } from '../core/tensor-source.ts';
+import { openSafetensors } from './safetensors.ts';
+import { headOf, isTorchLegacy, isZip } from './torch-magic.ts';
+
+/**
+ * Opens a safetensors file or a checkpoint of torch.save (.ckpt, .pt, .bin), old or new. Nothing in it is executed. The
+ * readers of torch's files are loaded when one is met.
+ * @param bytes the file; closed by the result's `close`, and here when the file is refused
+ * @throws WeightsError for files that are none of these, naming what lies there
+ */
+export async function openWeightFile(bytes: ByteSource): Promise<TensorSource> {
+  const head = await headOf(bytes);
+  if (!isZip(head) && !isTorchLegacy(head)) return openSafetensors(bytes);
+  const { openTorchFile } = await import('./torch-file.ts');
+  return openTorchFile(bytes);
+}

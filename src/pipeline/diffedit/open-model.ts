@@ -1,0 +1,81 @@
+/** From a model folder or a single file to networks on the device, with the adapters that act from the beginning. */
+import type { FolderSource } from '../../core/tensor-source.ts';
+import { Adapters } from '../diffusion/adapters.ts';
+import { openSingleFile } from '../diffusion/single-file.ts';
+import type { SingleFileSource } from '../diffusion/single-file-options.ts';
+import {
+  openStableDiffusionFolder,
+  type StableDiffusionFolder,
+  type StableDiffusionNetworks,
+} from '../diffusion/stable-diffusion-folder.ts';
+import { DeviceModel, warner } from '../runtime/device-model.ts';
+import {
+  type FromSingleFileOptions,
+  OWN_OPTIONS,
+  type PretrainedOptions,
+  refuseSafetyChecker,
+  refuseVariant,
+  SINGLE_FILE_OPTIONS,
+} from './pretrained-options.ts';
+
+/** What a pipeline is made of. */
+export interface OpenedModel {
+  readonly device: DeviceModel<StableDiffusionNetworks>;
+  readonly folder: StableDiffusionFolder;
+  readonly adapters: Adapters;
+}
+
+/** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
+export function openFolder(source: FolderSource, options: PretrainedOptions): Promise<OpenedModel> {
+  const { variant, scheduler, inverseScheduler } = options;
+  return open('DiffEditPipeline.fromPretrained', OWN_OPTIONS, options, () =>
+    openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) }),
+  );
+}
+
+/** What `DiffEditPipeline.fromSingleFile` opens. @throws as it does */
+export function openFile(source: SingleFileSource, options: FromSingleFileOptions): Promise<OpenedModel> {
+  const op = 'DiffEditPipeline.fromSingleFile';
+  return open(op, [...OWN_OPTIONS, ...SINGLE_FILE_OPTIONS], options, async () => {
+    refuseVariant(op, options);
+    options.signal?.throwIfAborted();
+    const { tokenizer, config, originalConfig, predictionType, extractEma, scheduler, inverseScheduler } = options;
+    const warn = warner(options);
+    const own = { tokenizer, config, originalConfig, predictionType, extractEma, onWarning: warn };
+    const file = await openSingleFile(source, own);
+    try {
+      return await openStableDiffusionFolder(file.folder, { scheduler, inverseScheduler, warn });
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+async function open(
+  op: string,
+  ownOptions: readonly string[],
+  options: PretrainedOptions,
+  openNetworks: () => Promise<StableDiffusionFolder>,
+): Promise<OpenedModel> {
+  const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
+  let adapters: Adapters | undefined;
+  try {
+    const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
+      names,
+      options,
+      async () => {
+        refuseSafetyChecker(op, options);
+        return openNetworks();
+      },
+      async (networks, { tokenizer }) => {
+        adapters = new Adapters(networks, tokenizer, warner(options));
+        await adapters.loadAll(op, options);
+      },
+    );
+    const own = adapters ?? new Adapters(device.networks, opened.tokenizer, warner(options));
+    return { device, folder: opened, adapters: own };
+  } catch (error) {
+    adapters?.close();
+    throw error;
+  }
+}

@@ -1,0 +1,44 @@
+/** What changes a model without its folder: LoRA adapters, and words of textual inversion. */
+import type { AbortSignalLike } from '../../core/platform.ts';
+import type { ClipTokenizer } from '../../tokenizers/index.ts';
+import type { Networks } from '../runtime/device-model.ts';
+import { LoraAdapters, type LoraInput } from './lora-adapters.ts';
+import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
+import { TextualInversions } from './textual-inversion.ts';
+import { type EmbeddingInput, readInversions } from './textual-inversion-sources.ts';
+
+/** What is there from the beginning. */
+export interface FirstAdapters {
+  /** LoRA adapters that act, all together. */
+  readonly loras?: readonly LoraInput[] | undefined;
+  /** Embeddings of textual inversion. */
+  readonly embeddings?: readonly EmbeddingInput[] | undefined;
+  /** Ends the loading with its reason. */
+  readonly signal?: AbortSignalLike | undefined;
+}
+
+/** The adapters of one pipeline. */
+export class Adapters {
+  /** Merged into the weights of UNet and text encoder. */
+  readonly loras: LoraAdapters;
+  /** Rows of the text encoder's table. */
+  readonly inversions: TextualInversions;
+
+  constructor(networks: Networks<StableDiffusionNetworks>, tokenizer: ClipTokenizer, warn: (message: string) => void) {
+    this.loras = new LoraAdapters(networks, warn);
+    this.inversions = new TextualInversions(networks.textEncoder, tokenizer);
+  }
+
+  /** Loads everything, before any weights are read. @throws as the loading of each does */
+  async loadAll(op: string, { loras = [], embeddings = [], signal }: FirstAdapters): Promise<void> {
+    for (const { source, token } of embeddings) {
+      this.inversions.load(await readInversions(source, { token, signal }));
+    }
+    await this.loras.loadAll(op, loras, signal);
+  }
+
+  /** Closes the files that stay open. */
+  close(): void {
+    this.loras.close();
+  }
+}

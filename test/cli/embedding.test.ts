@@ -1,0 +1,74 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseEmbedding } from '../../src/cli/adapters.ts';
+import { pentimento } from '../support/command.ts';
+
+const FILES = 'test/golden/textual-inversion';
+const INVERT = [
+  ...['invert', 'models/orchard/samples/apples-bowl.png', '--model', 'test/golden/sd1/model', '--size', '40x24'],
+  ...['--num-inference-steps', '2', '--seed', '1'],
+];
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'pentimento-embedding-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+describe('--embedding', () => {
+  it('takes a word behind the last colon', async () => {
+    const plain = { path: 'cat.bin', token: undefined };
+    expect(parseEmbedding('cat.bin')).toEqual(plain);
+    expect(parseEmbedding('cat.bin:<cat-toy>')).toEqual({ path: 'cat.bin', token: '<cat-toy>' });
+    expect(parseEmbedding('C:\\cat.bin')).toEqual({ path: 'C:\\cat.bin', token: undefined });
+    expect(parseEmbedding('C:\\cat.bin:sks')).toEqual({ path: 'C:\\cat.bin', token: 'sks' });
+    expect(() => parseEmbedding('cat.bin:')).toThrow('Give the token as a word');
+    expect(() => parseEmbedding('')).toThrow('Give a file.');
+    const odd = join(root, 'a:b');
+    await writeFile(odd, '');
+    expect(parseEmbedding(odd)).toEqual({ path: odd, token: undefined });
+    expect(parseEmbedding(`${odd}:<a:b/c>`)).toEqual({ path: odd, token: '<a:b/c>' });
+  });
+
+  it('says what to write, and changes what the prompt means', async () => {
+    const output = join(root, 'latents.safetensors');
+    const run = (...more: string[]) => pentimento([...INVERT, '-o', output, ...more]);
+    const words = ['--embedding', `${FILES}/dog.safetensors:sks`, '--embedding', `${FILES}/bad-hands.safetensors`];
+    const { code, stderr } = await run('--prompt', 'a bowl of sks, bad-hands', ...words);
+    expect(stderr).toContain(`Write sks in a prompt for ${FILES}/dog.safetensors.`);
+    expect(stderr).toContain(`Write bad-hands in a prompt for ${FILES}/bad-hands.safetensors.`);
+    expect(code).toBe(0);
+  });
+
+  it('refuses what does not fit, in one line and with nothing written', async () => {
+    const before = await readdir(root);
+    const refused = async (file: string) => {
+      const { code, stderr } = await pentimento([
+        ...INVERT,
+        '--prompt',
+        'a',
+        '-o',
+        join(root, 'x.safetensors'),
+        '--embedding',
+        file,
+      ]);
+      expect(code).toBe(2);
+      return expect(stderr.trim().split('\n').at(-1)?.replaceAll(root, ''));
+    };
+    (await refused(join(root, 'none.pt:sks'))).toMatchInlineSnapshot(
+      `"error: embedding: no such file (/none.pt). Name the file, with :token behind it or without, or the folder that it was saved in."`,
+    );
+    (await refused(`${FILES}/wide.safetensors`)).toMatchInlineSnapshot(
+      `"error: loadTextualInversion: the embedding does not fit the text encoder: expected [n, 48], got [1, 1024] (test/golden/textual-inversion/wide.safetensors). Stable Diffusion 1.x takes vectors of 768 numbers, 2.x of 1024: use an embedding trained for this model."`,
+    );
+    (await refused(`${FILES}/cat-toy.bin:a</w>`)).toMatchInlineSnapshot(
+      `"error: loadTextualInversion: the vocabulary has that token already: expected a new one, got "a</w>" (token). Choose another token for the embedding."`,
+    );
+    (await refused(root)).toMatchInlineSnapshot(
+      `"error: loadTextualInversion: no embedding here: expected learned_embeds.safetensors or learned_embeds.bin (). Name the file itself."`,
+    );
+    expect(await readdir(root)).toEqual(before);
+  });
+});

@@ -1,0 +1,42 @@
+import { expect, it } from 'vitest';
+import { InputError } from '../../src/core/errors.ts';
+import { parseJsonFile } from '../../src/io/stand-in.ts';
+import { readJson } from '../../src/pipeline/runtime/read-json.ts';
+import { ClipTokenizer } from '../../src/tokenizers/index.ts';
+import { memoryFolder } from '../support/folder.ts';
+
+const parse = (text: string) => parseJsonFile(text, 'read', 'unet/config.json');
+
+it('reads JSON with and without a byte order mark', () => {
+  for (const text of ['{"a": [1]}', '\ufeff{"a": [1]}', '\r\n {"a":\r\n[1]} ']) expect(parse(text)).toEqual({ a: [1] });
+});
+
+it.each([
+  [
+    'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n',
+    /^read: a Git LFS pointer in place of the file/,
+  ],
+  ['<!DOCTYPE html><html>', /^read: an HTML page in place of the file \(unet\/config\.json\)/],
+  ['Entry not found', /it begins "Entry not found"/],
+  ['{"error":"Repository not found"}', /it begins "\{"error":"Repository not found"\}"/],
+])('names what stands in the place of JSON: %s', (text, said) => {
+  expect(() => parse(text)).toThrow(said);
+  expect(() => parse(text)).toThrow(InputError);
+});
+
+it('takes damaged JSON for what it is', () => {
+  for (const text of ['', '{', '{"a": 1,}', '[1', '"a']) expect(() => parse(text)).toThrow(SyntaxError);
+});
+
+it('is how configs and the files of tokenizers are read', async () => {
+  const page = memoryFolder({ 'config.json': '<html>', 'tokenizer/vocab.json': '<html>', 'tokenizer/merges.txt': '' });
+  await expect(readJson(page, 'config.json', 'read')).rejects.toThrow('read: an HTML page in place of the file');
+  await expect(ClipTokenizer.fromFolder(page)).rejects.toThrow('an HTML page in place of the file');
+  expect(await readJson(memoryFolder({ 'config.json': '\ufeff{"a":1}' }), 'config.json', 'read')).toEqual({ a: 1 });
+});
+
+it('lets an error of the folder itself pass', async () => {
+  const gone = new Error('the network is gone');
+  const folder = { ...memoryFolder({ 'config.json': '' }), text: () => Promise.reject(gone) };
+  await expect(readJson(folder, 'config.json', 'read')).rejects.toBe(gone);
+});
