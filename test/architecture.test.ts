@@ -83,7 +83,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@petamoriken/float16': ['schedulers', 'tensor', 'io', 'bench'],
   '@huggingface/hub': ['node'],
   pngjs: ['node'],
-  'jpeg-js': ['node', 'io'],
+  'jpeg-js': ['node'],
+  sharp: ['node'],
   commander: ['cli'],
   'cli-progress': ['cli'],
 };

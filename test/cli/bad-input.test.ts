@@ -48,7 +48,7 @@ describe('bad input ends with one line that names the remedy', () => {
   });
   it('text that is no picture', async () => {
     expect(await errorOf(edit(join(root, 'words.png')))).toMatchInlineSnapshot(
-      `"error: loadImage: not a picture that can be read: expected PNG or JPEG, got text (DIR/words.png). Convert it to PNG or JPEG first."`,
+      `"error: loadImage: not a picture that can be read: expected PNG, JPEG, GIF, BMP, WebP or AVIF, got text (DIR/words.png). Convert it to PNG or JPEG first."`,
     );
   });
   it('a model folder that is not there', async () => {
