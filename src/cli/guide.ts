@@ -28,7 +28,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { workingSize } from './pictures.ts';
+import { warningsTo, workingSize } from './pictures.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
@@ -87,7 +87,7 @@ export function guideCommand(outside: Outside): Command {
 async function guide(image: string, o: Options, outside: Outside): Promise<void> {
   for (const concept of [o.from, o.to]) promptRequest(concept);
   for (const file of Object.values(FILES)) checkOutput(join(o.output, file), ['.html', '.png']);
-  const picture = await readImage(image, { signal: outside.signal });
+  const picture = await readImage(image, { signal: outside.signal, onWarning: warningsTo(outside.stderr) });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   try {

@@ -18,7 +18,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
-import { fitPicture, workingSize } from './pictures.ts';
+import { fitPicture, warningsTo, workingSize } from './pictures.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -48,7 +48,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
   for (let i = 0; i < count; i++) checkOutput(stepName(o.output, i, count), ['.png']);
   const { signal } = outside;
-  const picture = await readImage(image, { signal });
+  const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
   const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
   const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
   await withPipeline(o, outside, async ({ pipe, model, fingerprint }, progress, seed) => {
