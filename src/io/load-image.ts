@@ -7,7 +7,7 @@ import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { AbortSignalLike, BlobLike, PagePicture, UrlLike } from '../core/platform.ts';
 import { hasCanvas, pixelsOf } from './canvas.ts';
-import { type RgbImage, rgbaToRgb } from './image.ts';
+import { applyOrientation, type RgbImage, rgbaToRgb } from './image.ts';
 import {
   brokenImage,
   checkPixels,
@@ -154,15 +154,21 @@ async function decodeByBrowser(bytes: Uint8Array, kind: string | undefined, read
     // Browsers differ in what they take inks for.
     if (info.color === 'cmyk' || info.color === 'ycck') return decodeJpeg(bytes, reading);
   }
+  let plain = Uint8Array.from(bytes);
+  let orientation = 1;
+  if (kind === 'WebP') {
+    const { withoutOrientation } = await import('./webp.ts');
+    ({ bytes: plain, orientation } = withoutOrientation(bytes));
+  }
   let bitmap: ImageBitmap;
   try {
-    bitmap = await createImageBitmap(new Blob([Uint8Array.from(bytes)]), UNTOUCHED);
+    bitmap = await createImageBitmap(new Blob([plain]), UNTOUCHED);
   } catch (cause) {
     throw kind === 'JPEG'
       ? brokenImage(kind, cause, path)
       : notAnImage(bytes, path, 'a picture that this browser can decode');
   }
-  return pixelsOf(bitmap);
+  return applyOrientation(pixelsOf(bitmap), orientation);
 }
 
 async function download(address: string, signal: AbortSignalLike | undefined): Promise<PictureBytes> {
