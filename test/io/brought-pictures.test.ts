@@ -111,6 +111,16 @@ describe('a file whose pixels are not there', () => {
   });
 });
 
+describe('a WebP or AVIF that is damaged', () => {
+  it.each(['lossless.webp', 'whole-colour.avif'])('%s is refused in one line', async name => {
+    const bytes = broughtBytes(name);
+    for (const length of [40, bytes.length >> 1, bytes.length - 20]) {
+      const said = await readImage(bytes.subarray(0, length)).catch((error: Error) => error.message);
+      expect(said).toMatch(/^loadImage: the (WebP|AVIF) is damaged: got [^\n]+\. Download or save it again\.$/);
+    }
+  });
+});
+
 describe('the cap on pixels', () => {
   it('is an option of every way, and is checked before memory is taken', async () => {
     for (const name of ['png-more-rows.png', 'rgb-420-sequential.jpg', 'interlaced.gif', 'rgb.bmp']) {
