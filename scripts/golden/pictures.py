@@ -80,6 +80,10 @@ for transform in [1, 2]:
 segment = inks.index(b'\xff\xee')
 put('cmyk-without-adobe.jpg', inks[:segment] + inks[segment + 16:])
 
+first, rest = plain.index(b'\xff\xc4'), plain.index(b'\xff\xda')
+put('standard-tables.jpg', plain[:first] + plain[rest:])
+put('of-two.jpg', encoded(picture(45, 31), 'MPO', save_all=True, append_images=[picture(45, 31)]))
+
 # JPEG with damage that libjpeg lives with.
 put('damaged-early-end.jpg', plain[:len(plain) * 9 // 10] + b'\xff\xd9')
 put('damaged-junk-behind.jpg', plain + b'junk' * 9)

@@ -16,6 +16,7 @@ import {
   nextMarker,
   nextSegment,
 } from './jpeg-markers.ts';
+import { standardTables } from './jpeg-standard-tables.ts';
 import { brokenImage } from './picture-file.ts';
 
 /** Samples without a value: 128, the middle. */
@@ -242,7 +243,13 @@ class Decoder {
   #take(id: number | undefined, tables: number): ComponentScan {
     const plane = this.#planes.find(p => p.id === id);
     if (!plane) throw this.#damage('a scan of a component that is not there');
-    return { plane, previous: 0, constant: this.#constants[tables >> 4], waves: this.#waves[tables & 15] };
+    const [constants, waves] = [tables >> 4, tables & 15];
+    if (this.#constants.length + this.#waves.length === 0) {
+      const [standardConstants, standardWaves] = standardTables();
+      this.#constants.push(...standardConstants);
+      this.#waves.push(...standardWaves);
+    }
+    return { plane, previous: 0, constant: this.#constants[constants], waves: this.#waves[waves] };
   }
 
   #decodeScan(parts: readonly ComponentScan[], scan: ScanLimits, at: number): number {
