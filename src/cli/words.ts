@@ -41,6 +41,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
 
 /** Whole phrases, before single words. */
 const PHRASES: readonly (readonly [RegExp, string])[] = [
+  [/,? or pass [^,.;]* of (?:a|the) pipeline\b/g, ''],
   [/\b(?:an)?other one: (?:\w+)\.fromConfig\(config, \{ \w+ \}\)/g, 'another value in scheduler_config.json'],
   [/(?:\{ )?\btoken: '([^']+)'(?: \})?/g, '--embedding FILE:$1'],
   [/\bVAE tiling\b/g, '--enable-vae-tiling'],

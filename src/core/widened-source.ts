@@ -20,8 +20,8 @@ const SCALES = ['scale_weight', 'weight_scale', 'weight_scale_inv'];
 const HINTS = ['scale_input', 'input_scale', 'comfy_quant'];
 /** ComfyUI's mark of a file with scales. */
 const MARK = /(^|\.)scaled_fp8$/;
-/** Elements that are converted at a time. */
-const PIECE = 2 ** 16;
+/** Bytes that are read and converted at a time: few requests where the file lies behind a URL, little memory. */
+const PIECE_BYTES = 2 ** 22;
 
 /**
  * Shows F64 tensors as F32, F8_E4M3 and F8_E5M2 as F16, and weights with a scale (one number, or one an output) as their
@@ -112,15 +112,24 @@ async function readWidened(
   for (let done = 0; done < into.byteLength; ) {
     const first = Math.floor((start + done) / size);
     const skipped = start + done - first * size;
-    const count = Math.min(PIECE, Math.ceil((skipped + into.byteLength - done) / size));
+    const count = Math.min(PIECE_BYTES / BYTES[from], Math.ceil((skipped + into.byteLength - done) / size));
     const raw = new Uint8Array(count * BYTES[from]);
     await source.read(stored.name, first * BYTES[from], raw);
     const wide = size === 2 ? halves(raw, from) : floats(raw, from);
-    if (scales)
-      for (let i = 0; i < count; i++) wide[i] = (wide[i] ?? 0) * (scales[Math.floor((first + i) / rowSize)] ?? 1);
+    if (scales) multiply(wide, first, scales, rowSize);
     const part = new Uint8Array(wide.buffer).subarray(skipped, skipped + into.byteLength - done);
     into.set(part, done);
     done += part.length;
+  }
+}
+
+/** Multiplies values, the first of which is element `first` of its tensor, with the scale of their row. */
+function multiply(values: Float32Array | Uint16Array, first: number, scales: Float32Array, rowSize: number): void {
+  for (let i = 0; i < values.length; ) {
+    const row = Math.floor((first + i) / rowSize);
+    const scale = scales[row] ?? 1;
+    const end = Math.min(values.length, (row + 1) * rowSize - first);
+    for (; i < end; i++) values[i] = (values[i] ?? 0) * scale;
   }
 }
 
@@ -131,6 +140,10 @@ async function readScales(source: TensorSource, scale: StoredTensor, dtype: Wide
 }
 
 const HALVES: Readonly<Record<Float8, Uint16Array>> = { F8_E4M3: halvesOf('F8_E4M3'), F8_E5M2: halvesOf('F8_E5M2') };
+const FLOATS: Readonly<Record<Float8, Float32Array>> = {
+  F8_E4M3: Float32Array.from(HALVES.F8_E4M3, halfValue),
+  F8_E5M2: Float32Array.from(HALVES.F8_E5M2, halfValue),
+};
 
 /** 8-bit floats as halves. */
 function halves(raw: Uint8Array, from: Widenable): Uint16Array<ArrayBuffer> {
@@ -144,11 +157,16 @@ function halves(raw: Uint8Array, from: Widenable): Uint16Array<ArrayBuffer> {
 function floats(raw: Uint8Array<ArrayBuffer>, from: Widenable): Float32Array<ArrayBuffer> {
   if (from === 'F32') return new Float32Array(raw.buffer);
   if (from === 'F64') return new Float32Array(new Float64Array(raw.buffer));
-  const words = from === 'F16' || from === 'BF16' ? new Uint16Array(raw.buffer) : halves(raw, from);
-  const out = new Float32Array(words.length);
-  const bits = new Uint32Array(out.buffer);
-  if (from === 'BF16') for (let i = 0; i < bits.length; i++) bits[i] = (words[i] ?? 0) << 16;
-  else for (let i = 0; i < out.length; i++) out[i] = halfValue(words[i] ?? 0);
+  const out = new Float32Array(raw.length / BYTES[from]);
+  if (from === 'F16' || from === 'BF16') {
+    const words = new Uint16Array(raw.buffer);
+    const bits = new Uint32Array(out.buffer);
+    if (from === 'BF16') for (let i = 0; i < bits.length; i++) bits[i] = (words[i] ?? 0) << 16;
+    else for (let i = 0; i < out.length; i++) out[i] = halfValue(words[i] ?? 0);
+    return out;
+  }
+  const table = FLOATS[from];
+  for (let i = 0; i < out.length; i++) out[i] = table[raw[i] ?? 0] ?? 0;
   return out;
 }
 

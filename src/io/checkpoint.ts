@@ -7,7 +7,7 @@ import { isObject } from './json-keys.ts';
 import { otherWeights } from './other-weights.ts';
 import { openSafetensors } from './safetensors.ts';
 import { parseJsonFile } from './stand-in.ts';
-import { openTorchFile } from './weight-file.ts';
+import { openWeightFile } from './weight-file.ts';
 
 export { type CheckpointStem, candidates };
 
@@ -89,7 +89,7 @@ async function firstPresent(folder: FolderSource, names: readonly string[]): Pro
 
 async function openFile(folder: FolderSource, name: string): Promise<TensorSource> {
   const bytes = await folder.bytes(name);
-  return name.endsWith('.bin') ? openTorchFile(bytes) : openSafetensors(bytes);
+  return name.endsWith('.bin') ? openWeightFile(bytes) : openSafetensors(bytes);
 }
 
 async function openShards(folder: FolderSource, index: string, options: CheckpointOptions): Promise<TensorSource> {

@@ -8,22 +8,13 @@ import { itemBytes, type PickledStorage } from './pickled.ts';
 import { refuseTorch, type TorchSource, torchSource } from './torch-tensors.ts';
 import { type PlacedPickle, unpickleAt } from './unpickle.ts';
 
-/** The pickle of 0x1950a86a20f9469cfc6c behind its protocol, with which every such file begins. */
-const MAGIC = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
-/** How many first bytes `isTorchLegacy` needs. */
-export const LEGACY_MAGIC_BYTES: number = 2 + MAGIC.length;
 const VERSION = 1001;
 const MAX_PICKLE_BYTES = 256 * 2 ** 20;
 /** Read at first; the pickles of a Stable Diffusion checkpoint are about 200 KiB. */
 const FIRST_BYTES = 2 ** 18;
 
-/** Whether a file begins as torch wrote checkpoints before 1.6. */
-export function isTorchLegacy(head: Uint8Array): boolean {
-  return head[0] === 0x80 && MAGIC.every((byte, i) => head[2 + i] === byte);
-}
-
 /**
- * Opens such a checkpoint; as `openTorchZip` does otherwise.
+ * Opens a checkpoint of the format before torch 1.6; as `openTorchZip` does otherwise.
  * @param bytes the file; closed by the result's `close`, and here when the file is refused
  * @throws WeightsError for files without tensors, damaged ones and those whose pickle would run something
  * @see torch.serialization._legacy_load

@@ -14,7 +14,7 @@ const MOST_REPEATED = 16;
 /** Dicts in dicts are looked into this far when the outer ones hold no tensors. */
 const MOST_NESTED = 4;
 /** Bytes of a storage that are in memory at a time when a tensor's elements do not lie in order. */
-const WINDOW_BYTES = 2 ** 22;
+const WINDOW_BYTES = 2 ** 25;
 
 /**
  * The state dict of a checkpoint: the dict itself, or that under "state_dict". Where it holds no tensors but dicts of

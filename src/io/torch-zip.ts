@@ -5,6 +5,7 @@
 import type { ByteSource } from '../core/tensor-source.ts';
 import type { PickledStorage } from './pickled.ts';
 import { refuseStandIn } from './stand-in.ts';
+import { isZip } from './torch-magic.ts';
 import { refuseTorch, type TorchSource, torchSource } from './torch-tensors.ts';
 import { unpickle } from './unpickle.ts';
 import { dataOffset, readZipDirectory, readZipEntry, type ZipEntry } from './zip.ts';
@@ -43,8 +44,7 @@ async function open(bytes: ByteSource): Promise<TorchSource> {
 async function checkMagic(bytes: ByteSource): Promise<void> {
   const magic = new Uint8Array(Math.min(4, bytes.byteLength));
   await bytes.read(0, magic);
-  const [a, b, c, d] = magic;
-  if (a === 0x50 && b === 0x4b && c === 3 && d === 4) return;
+  if (isZip(magic)) return;
   await refuseStandIn(bytes, 'torch');
   throw refuseTorch(bytes, 'not a zip file', `bytes ${[...magic].join(' ')}`, 'Download the file again.');
 }

@@ -195,7 +195,10 @@ export class Weights {
       op: 'Weights.load',
       problem: `the checkpoint does not fit the model:\n  ${shortened(all).join('\n  ')}\n`,
       path: source.label,
-      fix: 'Check that config.json and the weights belong together.',
+      fix:
+        misfits.length > 0 && problems.length === 0
+          ? 'Get the weights as floats, such as fp16: packed and quantised ones are not taken.'
+          : 'Check that config.json and the weights belong together.',
     });
   }
 

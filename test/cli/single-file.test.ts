@@ -226,6 +226,13 @@ describe('refuses in one line', () => {
     );
   });
 
+  it('a folder that holds it', async () => {
+    await cp(file, at('sd.safetensors'));
+    expect(await invert('--model', at('.'))).toMatchInlineSnapshot(
+      `"error: model: the folder is not a diffusers model: expected a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/ (DIR/OUT). A checkpoint in one file is named itself, with --model DIR/OUT/sd.safetensors."`,
+    );
+  });
+
   it('options that belong to files alone, and those that belong to folders', async () => {
     expect(await invert('--ema')).toMatchInlineSnapshot(
       `"error: model: --ema belongs to a single file. A model folder has its own: leave the option out, or name a .safetensors or .ckpt file with --model."`,

@@ -44,6 +44,10 @@ describe('an error on the command line', () => {
       'x: no word. Pass --embedding FILE:<word>, or --variant fp16.',
     ],
     [
+      new InputError({ op: 'x', problem: 'a LoRA', fix: 'Write --lora, or pass it to loadLoraWeights of a pipeline.' }),
+      'x: a LoRA. Write --lora.',
+    ],
+    [
       new InputError({ op: 'x', problem: 'a wrong embedding', fix: 'Call loadTextualInversion() again.' }),
       'x: a wrong embedding. Call --embedding again.',
     ],

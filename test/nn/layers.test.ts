@@ -78,6 +78,11 @@ describe('layers', () => {
     const packed = Array.from({ length: 30 }, (_, i) => [`q.${i}.weight`, { shape: [8, 1], values: [], dtype: 'U8' }]);
     const w = Weights.open(memoryCheckpoint(Object.fromEntries(packed)));
     for (let i = 0; i < 30; i++) new Linear(w.at('q').at(i), { in: 4, out: 4 });
+    const packedAlone = Weights.open(memoryCheckpoint({ weight: { shape: [8, 1], values: [], dtype: 'U8' } }));
+    new Linear(packedAlone, { in: 4, out: 4, bias: false });
+    await expect(packedAlone.load(gpu)).rejects.toThrow(
+      /Get the weights as floats, such as fp16: packed and quantised/,
+    );
     const error: unknown = await w.load(gpu).catch((e: unknown) => e);
     const lines = String(error).split('\n');
     expect(lines.slice(20)).toMatchInlineSnapshot(`

@@ -105,6 +105,19 @@ describe('the weights', () => {
     expect(await unetOf(files.tiny1, { extractEma: true })).toEqual(stored(average));
   });
 
+  it('of 8 bits are widened, with the scales that stand beside them under LDM names', async () => {
+    const plain = 'model.diffusion_model.input_blocks.1.0.in_layers.2.weight';
+    const { shape, data } = ldmTensors('tiny1')[plain];
+    const eights = new Uint8Array(data.byteLength / 2).fill(0x38); // 1
+    const scaled = {
+      ...ldmTensors('tiny1'),
+      [plain]: { dtype: 'F8_E4M3', shape, data: eights },
+      [plain.replace('.weight', '.scale_weight')]: { dtype: 'F32', shape: [1], data: Float32Array.of(0.25) },
+    };
+    const floats = new Float32Array((await unetOf(writeSafetensors(scaled))).buffer);
+    expect(floats).toEqual(new Float32Array(eights.length).fill(0.25));
+  });
+
   it('of a .ckpt are the same', async () => {
     const plain = 'model.diffusion_model.input_blocks.1.0.in_layers.2.weight';
     expect(await unetOf(await asCheckpoint('tiny1'))).toEqual(stored(plain, widened(ldmTensors('tiny1'))));
@@ -284,9 +297,9 @@ describe('refuses', () => {
   it('what holds no file, and options that make no sense', async () => {
     for (const [source, message] of [
       ['models/sd.safetensors', "Open it with await fileSource(path) of 'pentimento/node'"],
-      [Promise.resolve(files.tiny1), 'got a promise'],
+      [Promise.resolve(files.tiny1), 'got object'],
       [null, 'got null'],
-      [{}, 'nothing that holds a checkpoint'],
+      [{}, 'openSingleFile: not a file: expected a ByteSource, a Blob'],
     ] as const)
       await expect(openSingleFile(source as unknown as SingleFileSource, { tokenizer })).rejects.toThrow(message);
     for (const [options, message] of [

@@ -51,6 +51,7 @@ const WITHOUT_UNET: readonly (readonly [pattern: RegExp, what: string, fix: stri
   [/^conditioner\.embedders\./, 'Stable Diffusion XL', NOT_BUILT],
   [/^model_ema\.diffusion_model/, 'a file of nothing but moving averages under shortened names', FULL],
   [/^(diffusion_model\.)?input_blocks\.\d+\./, "a UNet without its text encoder and VAE, in LDM's names", FULL],
+  [/^unet\.(conv_in|down_blocks\.\d)/, "a pipeline's networks under diffusers' names", FULL],
   [/^(first_stage_model|vae)\./, 'a VAE alone', FULL],
   [/^(encoder|decoder)\.(conv_in|down\.\d|up\.\d|mid\.|down_blocks\.\d|up_blocks\.\d)/, 'a VAE alone', FULL],
   [

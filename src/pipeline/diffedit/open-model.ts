@@ -28,7 +28,7 @@ export interface OpenedModel {
 /** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
 export function openFolder(source: FolderSource, options: PretrainedOptions): Promise<OpenedModel> {
   return open('DiffEditPipeline.fromPretrained', OWN_OPTIONS, options, () => {
-    const { variant, scheduler, inverseScheduler } = options; // only now: they have been checked
+    const { variant, scheduler, inverseScheduler } = options;
     return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
   });
 }

@@ -17,8 +17,8 @@ export function withSpareTensors<M, Rest extends readonly unknown[]>(
   warn: (message: string) => void,
 ): (weights: Weights, ...rest: Rest) => M {
   let told = false;
-  return (weights, ...rest) => {
-    const model = make(weights, ...rest);
+  return (weights, ...more) => {
+    const model = make(weights, ...more);
     const spare = weights.allowUnused();
     if (spare.length === 0 || told) return model;
     told = true;
