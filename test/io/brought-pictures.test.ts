@@ -109,6 +109,20 @@ describe('a file whose pixels are not there', () => {
     expect(new Set(await messages(name)).size).toBeLessThanOrEqual(2);
   });
 
+  it.each([
+    ['few-colours.gif', 10],
+    ['interlaced.gif', 40],
+    ['rgb.bmp', 1],
+    ['4-bits.bmp', 1],
+    ['16-bits.bmp', 1],
+    ['rgb-420-sequential.jpg', 20],
+    ['rgb-444-progressive.jpg', 1],
+  ])('%s is refused without its last %i bytes', async (name, missing) => {
+    const bytes = broughtBytes(name).slice(0, -missing);
+    expect(() => decodeImage(bytes)).toThrow(/^loadImage: the (GIF|BMP|JPEG) is damaged: got the pixels are cut short/);
+    await expect(loadImage(bytes)).rejects.toThrow('the pixels are cut short');
+  });
+
   it('is refused where half of a JPEG is missing', async () => {
     const bytes = broughtBytes('rgb-420-sequential.jpg');
     const scan = bytes.findIndex((v, i) => v === 0xff && bytes[i + 1] === 0xda) + 14;
