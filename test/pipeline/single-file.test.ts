@@ -268,7 +268,7 @@ describe('refuses', () => {
   it('another kind of file by its name, with the remedy', async () => {
     const lora = memorySource(file({ 'lora_unet_x.lora_up.weight': [2] }), 'style.safetensors');
     await expect(openSingleFile(lora, { tokenizer })).rejects.toThrow(
-      'openSingleFile: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (style.safetensors). Name a model with --model and this file with --lora. In a program: await pipeline.loadLoraWeights(file).',
+      'openSingleFile: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (style.safetensors). Name a model with --model and this file with --lora. In a program: pipeline.loadLoraWeights(file).',
     );
   });
 
