@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+import { urlSource } from '../io/url-source.ts';
 import { directory, fileSource } from '../node/files.ts';
 import type { LoraInput } from '../pipeline/diffusion/lora-adapters.ts';
 import { LORA_FILES } from '../pipeline/diffusion/lora-file.ts';
@@ -26,9 +27,11 @@ export interface LoraArgument {
   readonly scale: number;
 }
 
+const ADDRESS = /^https?:\/\//i;
+
 /** An embedding of textual inversion as it was typed. */
 export interface EmbeddingArgument {
-  /** Of a file, or of the folder that holds it. */
+  /** Of a file, its address, or the path of the folder that holds it. */
   readonly path: string;
   /** The word that means it; the one that the file names where absent. */
   readonly token: string | undefined;
@@ -69,16 +72,20 @@ function splitAtFile(text: string): EmbeddingArgument {
 
 /**
  * Opens the files.
+ * @param signal ends the reading of addresses
  * @throws InputError for one that is not there; WeightsError for one that cannot be opened
  */
-export async function openEmbeddings({ embedding = [] }: AdapterOptions): Promise<EmbeddingInput[]> {
-  checkThere(
-    'embedding',
-    embedding,
-    'Name the file, with :token behind it or without, or the folder that it was saved in.',
-  );
+export async function openEmbeddings(
+  { embedding = [] }: AdapterOptions,
+  signal: AbortSignal,
+): Promise<EmbeddingInput[]> {
+  const files = embedding.filter(({ path }) => !ADDRESS.test(path));
+  const fix = 'Name the file or its address, with :token behind it or without, or the folder that it was saved in.';
+  checkThere('embedding', files, fix);
   const opened: EmbeddingInput[] = [];
-  for (const { path, token } of embedding) opened.push({ source: await openPath(path), token });
+  for (const { path, token } of embedding) {
+    opened.push({ source: ADDRESS.test(path) ? await urlSource(path, { signal }) : await openPath(path), token });
+  }
   return opened;
 }
 

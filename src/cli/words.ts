@@ -42,7 +42,9 @@ const COMMANDS: Readonly<Record<string, string>> = {
 
 /** Whole phrases, before single words. */
 const PHRASES: readonly (readonly [RegExp, string])[] = [
+  [/,? or pass [^,.;]* of (?:a|the) pipeline\b/g, ''],
   [/\b(?:an)?other one: (?:\w+)\.fromConfig\(config, \{ \w+ \}\)/g, 'another value in scheduler_config.json'],
+  [/(?:\{ )?\btoken: '([^']+)'(?: \})?/g, '--embedding FILE:$1'],
   [/\bVAE tiling\b/g, '--enable-vae-tiling'],
   [/\bRequest a new one with Gpu\.request\(\)/g, 'Run the command again'],
   [/\b[Ll]eave the variant out\b/g, 'Leave --variant out'],
@@ -86,6 +88,7 @@ function reworded(text: string, command: string): string {
       (all, name, value) => withValue(name, value, command) ?? all,
     )
     .replaceAll(/(?<!-)\bdtype (float(?:16|32))/g, '--dtype $1')
+    .replaceAll(/\{ (--[^{}]*) \}/g, '$1')
     .replaceAll(/\b([a-z]\w*)\(\)/gi, (all, name: string) => COMMANDS[name] ?? optionOf(name, command) ?? all)
     .replaceAll(/\b[a-z]+(?:[A-Z][a-z]+)+\b/g, name => optionOf(name, command) ?? settingOf(name) ?? name);
 }

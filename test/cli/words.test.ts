@@ -40,6 +40,14 @@ describe('an error on the command line', () => {
       'model: only halves. Pass --variant fp16.',
     ],
     [
+      new InputError({ op: 'x', problem: 'no word', fix: "Pass { token: '<word>' }, or { variant: 'fp16' }." }),
+      'x: no word. Pass --embedding FILE:<word>, or --variant fp16.',
+    ],
+    [
+      new InputError({ op: 'x', problem: 'a LoRA', fix: 'Write --lora, or pass it to loadLoraWeights of a pipeline.' }),
+      'x: a LoRA. Write --lora.',
+    ],
+    [
       new InputError({ op: 'x', problem: 'a wrong embedding', fix: 'Call loadTextualInversion() again.' }),
       'x: a wrong embedding. Call --embedding again.',
     ],
