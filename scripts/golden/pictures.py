@@ -86,6 +86,9 @@ put('of-two.jpg', encoded(picture(45, 31), 'MPO', save_all=True, append_images=[
 
 # JPEG with damage that libjpeg lives with.
 put('damaged-early-end.jpg', plain[:len(plain) * 9 // 10] + b'\xff\xd9')
+waves = encoded(picture(45, 31), 'JPEG', quality=85, progressive=True)
+later = waves.index(b'\xff\xc4', waves.index(b'\xff\xda'))
+put('damaged-scans-missing.jpg', waves[:later] + b'\xff\xd9')
 put('damaged-junk-behind.jpg', plain + b'junk' * 9)
 restarts = encoded(picture(45, 31), 'JPEG', quality=85, subsampling=0, restart_marker_blocks=3)
 at = restarts.index(b'\xff\xd1')
@@ -179,5 +182,9 @@ for name, options in [('placed.gif', {}), ('placed-transparent.gif', {'transpare
     at = placed.index(b',\0\0\0\0\x0d\0\x09\0')
     placed[at + 1:at + 5] = struct.pack('<HH', 3, 2)
     put(name, bytes(placed))
+plain_gif = encoded(small.quantize(60), 'GIF')
+at = plain_gif.index(b',\0\0\0\0\x0d\0\x09\0')
+put('bytes-between-blocks.gif', plain_gif[:at] + b'\0\x11\x22' + plain_gif[at:])
+put('without-end.gif', plain_gif[:-1])
 put('moving.gif', encoded(small.quantize(60), 'GIF', save_all=True, append_images=[small.rotate(90).quantize(60)]))
 (out / 'index.json').write_text(json.dumps(index, indent=1) + '\n')

@@ -7,7 +7,7 @@ import { GrowingBytes } from './growing-bytes.ts';
 import type { RgbImage } from './image.ts';
 import { brokenImage, checkPixels, type Reading } from './picture-file.ts';
 
-const [EXTENSION, IMAGE] = [0x21, 0x2c];
+const [EXTENSION, IMAGE, END] = [0x21, 0x2c, 0x3b];
 const GRAPHIC_CONTROL = 0xf9;
 /** Codes that the table of LZW can hold. */
 const MOST_CODES = 4096;
@@ -82,10 +82,11 @@ function firstFrame(bytes: Uint8Array, view: DataView, { path }: Reading): Frame
   let at = 13 + (shared?.length ?? 0);
   for (;;) {
     const kind = bytes[at];
+    if (kind === undefined || kind === END) cut();
     if (kind === IMAGE) break;
     if (kind !== EXTENSION) {
-      if (kind === undefined) cut();
-      throw brokenImage('GIF', `no block at byte ${at}`, path);
+      at++; // bytes between blocks belong to nothing
+      continue;
     }
     const flags = bytes[at + 3] ?? 0;
     if (bytes[at + 1] === GRAPHIC_CONTROL && flags & 1) around = bytes[at + 6] ?? 0;

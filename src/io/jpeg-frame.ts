@@ -44,6 +44,8 @@ export class Plane {
   readonly high: number;
   /** Blocks that have come. */
   came = 0;
+  /** Bits that each coefficient still lacks; -1 where none has come. */
+  readonly lacking: Int8Array = new Int8Array(64).fill(-1);
   readonly #table: number;
   readonly #pitch: number;
   readonly #coefficients: (Int16Array | undefined)[] = [];
@@ -178,7 +180,10 @@ class Decoder {
     }
     const came = this.#planes.reduce((sum, plane) => sum + Math.min(plane.came, plane.wide * plane.high), 0);
     if (2 * came < this.#blocks) throw this.#damage('the pixels are cut short');
-    for (const plane of this.#planes) plane.finish();
+    for (const plane of this.#planes) {
+      plane.finish();
+      if (plane.lacking.some(bits => bits !== 0)) this.#broken = true;
+    }
     return { planes: this.#planes, damage: this.#broken ? 'some of its pixels are not what was saved' : undefined };
   }
 
@@ -235,6 +240,7 @@ class Decoder {
       const needs = progressive ? (first > 0 ? waves : scan.refines || constant) : constant && waves;
       if (!needs) throw this.#damage('no Huffman table');
       if (!plane.begin(this.#quantisers)) throw this.#damage('no table of quantisers');
+      plane.lacking.fill(progressive ? scan.shift : 0, progressive ? first : 0, (progressive ? last : 63) + 1);
     }
     if (new Set(parts.map(part => part.plane)).size < count) throw this.#damage('a damaged scan header');
     return this.#decodeScan(parts, scan, at);
@@ -243,13 +249,9 @@ class Decoder {
   #take(id: number | undefined, tables: number): ComponentScan {
     const plane = this.#planes.find(p => p.id === id);
     if (!plane) throw this.#damage('a scan of a component that is not there');
-    const [constants, waves] = [tables >> 4, tables & 15];
-    if (this.#constants.length + this.#waves.length === 0) {
-      const [standardConstants, standardWaves] = standardTables();
-      this.#constants.push(...standardConstants);
-      this.#waves.push(...standardWaves);
-    }
-    return { plane, previous: 0, constant: this.#constants[constants], waves: this.#waves[waves] };
+    const standard = this.#frame.progressive ? { constants: [], waves: [] } : standardTables();
+    const constant = this.#constants[tables >> 4] ?? standard.constants[tables >> 4];
+    return { plane, previous: 0, constant, waves: this.#waves[tables & 15] ?? standard.waves[tables & 15] };
   }
 
   #decodeScan(parts: readonly ComponentScan[], scan: ScanLimits, at: number): number {

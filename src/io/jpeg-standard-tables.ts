@@ -23,12 +23,18 @@ const WAVES = [
   ],
 ] as const;
 
-/**
- * Tables for scans whose file has none.
- * @returns of constant terms and of waves, each for luminance and chrominance
- */
-export function standardTables(): readonly [readonly HuffmanTable[], readonly HuffmanTable[]] {
-  return [tablesOf(CONSTANTS), tablesOf(WAVES)];
+/** Tables for scans whose file has none: the first for luminance, the second for chrominance. */
+export interface StandardTables {
+  readonly constants: readonly HuffmanTable[];
+  readonly waves: readonly HuffmanTable[];
+}
+
+let tables: StandardTables | undefined;
+
+/** The standard's tables, made once. */
+export function standardTables(): StandardTables {
+  tables ??= { constants: tablesOf(CONSTANTS), waves: tablesOf(WAVES) };
+  return tables;
 }
 
 function tablesOf(texts: readonly (readonly [string, string])[]): HuffmanTable[] {

@@ -9,7 +9,6 @@ import type { AbortSignalLike, BlobLike, PagePicture, UrlLike } from '../core/pl
 import { hasCanvas, pixelsOf } from './canvas.ts';
 import { applyOrientation, type RgbImage, rgbaToRgb } from './image.ts';
 import {
-  brokenImage,
   checkPixels,
   notAnImage,
   PICTURE_LIMITS,
@@ -145,31 +144,30 @@ async function inflate(stream: Uint8Array<ArrayBuffer>, size: number): Promise<U
 }
 
 async function decodeByBrowser(bytes: Uint8Array, kind: string | undefined, reading: Reading): Promise<RgbImage> {
-  const { path } = reading;
+  if (kind === 'JPEG') return decodeJpegByBrowser(bytes, reading);
   const [width, height] = statedSize(bytes, kind) ?? [1, 1];
   checkPixels(width, height, reading);
-  if (kind === 'JPEG') {
-    const { decodeJpeg, readJpegInfo } = await import('./jpeg.ts');
-    const info = readJpegInfo(bytes, path);
-    checkPixels(info.width, info.height, reading);
-    // Browsers differ in what they take inks for.
-    if (info.color === 'cmyk' || info.color === 'ycck') return decodeJpeg(bytes, reading);
-  }
   let plain = Uint8Array.from(bytes);
   let orientation = 1;
   if (kind === 'WebP') {
     const { withoutOrientation } = await import('./webp.ts');
     ({ bytes: plain, orientation } = withoutOrientation(bytes));
   }
-  let bitmap: ImageBitmap;
-  try {
-    bitmap = await createImageBitmap(new Blob([plain]), UNTOUCHED);
-  } catch (cause) {
-    throw kind === 'JPEG'
-      ? brokenImage(kind, cause, path)
-      : notAnImage(bytes, path, 'a picture that this browser can decode');
-  }
+  const bitmap = await createImageBitmap(new Blob([plain]), UNTOUCHED).catch(() => {
+    throw notAnImage(bytes, reading.path, 'a picture that this browser can decode');
+  });
   return applyOrientation(pixelsOf(bitmap), orientation);
+}
+
+/** The browser is faster; what it refuses, and what browsers take for different colours, is read here. */
+async function decodeJpegByBrowser(bytes: Uint8Array, reading: Reading): Promise<RgbImage> {
+  const { decodeJpeg, readJpegInfo } = await import('./jpeg.ts');
+  const { width, height, color } = readJpegInfo(bytes, reading.path);
+  checkPixels(width, height, reading);
+  const inked = color === 'cmyk' || color === 'ycck';
+  const file = new Blob([Uint8Array.from(bytes)]);
+  const bitmap = inked ? undefined : await createImageBitmap(file, UNTOUCHED).catch(() => undefined);
+  return bitmap ? pixelsOf(bitmap) : decodeJpeg(bytes, reading);
 }
 
 async function download(address: string, signal: AbortSignalLike | undefined): Promise<PictureBytes> {

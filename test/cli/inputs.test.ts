@@ -66,6 +66,24 @@ describe('nothing that is read is written', () => {
       () => ['invert', at('in.png'), ...invertTo('model/unet/weights.safetensors'), '--model', at('model')],
     ],
     [
+      'a LoRA',
+      '--lora',
+      'l.safetensors',
+      () => ['invert', at('in.png'), ...invertTo('l.safetensors'), '--lora', `${at('l.safetensors')}:0.5`],
+    ],
+    [
+      'an embedding',
+      '--embedding',
+      'l.safetensors',
+      () => ['invert', at('in.png'), ...invertTo('l.safetensors'), '--embedding', `${at('l.safetensors')}:<word>`],
+    ],
+    [
+      'a model in one file',
+      '--model',
+      'l.safetensors',
+      () => ['invert', at('in.png'), ...invertTo('l.safetensors'), '--model', at('l.safetensors')],
+    ],
+    [
       "the guide's picture",
       'the picture',
       'edited.png',

@@ -206,7 +206,7 @@ describe('refuses in one line', () => {
 
   it('another kind of file', async () => {
     expect(await invert('--model', join(root, 'style.safetensors'), ...TOKENIZER)).toMatchInlineSnapshot(
-      `"error: openSingleFile: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (DIR/style.safetensors). Name a model with --model and this file with --lora, or pass it to loadLoraWeights of a pipeline."`,
+      `"error: openSingleFile: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (DIR/style.safetensors). Name a model with --model and this file with --lora."`,
     );
   });
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { kindOf } from '../../src/core/kinds.ts';
 import { checkNames } from '../../src/core/known-names.ts';
-import { sniffImage } from '../../src/index.ts';
+import { openWeightFile, sniffImage } from '../../src/index.ts';
 import { openSafetensors } from '../../src/io/safetensors.ts';
 import { blobSource, mapFolder, memorySource, type RangeReader, readerSource } from '../../src/io/sources.ts';
 import { decoderTiling, encoderTiling, SD21_VAE, tileSizes } from '../../src/models/stable-diffusion/index.ts';
@@ -24,6 +24,7 @@ describe('wrong kinds are an InputError', () => {
   it.each<[string, (value: never) => unknown, readonly unknown[]]>([
     ['sniffImage', sniffImage, [...WRONG, new ArrayBuffer(8), new Blob([])]],
     ['decodeImage', decodeImage, [...WRONG, new ArrayBuffer(8)]],
+    ['openWeightFile', openWeightFile, [...WRONG, new Uint8Array(8)]],
     [
       'openSafetensors',
       openSafetensors,

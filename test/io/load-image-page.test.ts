@@ -83,6 +83,15 @@ describe('loadImage in a page', () => {
     );
   });
 
+  it('reads and refuses a JPEG that the browser gives up as Node does', async () => {
+    const jpeg = pillowBytes('orientation-1.jpg');
+    const whole = await inPage(jpeg.subarray(0, jpeg.length - 2)); // no marker of the end
+    expect(Uint8Array.from(whole.data)).toEqual(decodeImage(jpeg).data);
+    await expect(inPage(jpeg.subarray(0, jpeg.length - 300))).rejects.toThrow(
+      'loadImage: the JPEG is damaged: got the pixels are cut short. Download or save it again.',
+    );
+  });
+
   it('refuses what is no picture by name, and claims before the browser takes memory for them', async () => {
     const said = (bytes: Uint8Array, options = {}): Promise<string> =>
       page.evaluate(

@@ -127,7 +127,7 @@ describe.each([
     expect(maxError((await decode(z, 1)).data, expected)).toBeGreaterThan(1e-3); // tiles change the picture
   });
 
-  // In float32, behaviour.test.ts does it.
+  // In float32, pictures-and-options.test.ts does it.
   if (!full)
     test('decodes one at a time to the same as together', async () => {
       const together = await decode(array(golden, 'vae.z'), 2);

@@ -11,7 +11,7 @@ export const LONG: readonly string[] = [
   'test/pipeline/guide/guide-run.test.ts',
   'test/cli/guide.test.ts',
   'test/pipeline/lifecycle.test.ts',
-  'test/pipeline/behaviour.test.ts',
+  'test/pipeline/pictures-and-options.test.ts',
   'test/pipeline/inputs-and-runs.test.ts',
   'test/pipeline/guide/guide.test.ts',
   'test/kernels/gemm.test.ts',
