@@ -1,7 +1,7 @@
 /** Reads the files of a tokenizer folder; whatever is missing or damaged becomes an InputError that names the file. */
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
-import { parseJsonFile, STAND_IN_BYTES, standInOf } from '../io/stand-in.ts';
+import { parseJsonFile, STAND_IN_BYTES, type StandIn, standInOf, standInOfText } from '../io/stand-in.ts';
 
 /** A JSON object of which nothing is known yet. */
 export type JsonObject = { readonly [key: string]: unknown };
@@ -26,10 +26,12 @@ export class TokenizerFiles {
     return this.folder.has(this.prefix + name);
   }
 
-  /** A text file. */
+  /** A text file, not a pointer or a page in its place. */
   async text(name: string): Promise<string> {
     await this.demand(name);
-    return this.folder.text(this.prefix + name);
+    const text = await this.folder.text(this.prefix + name);
+    this.refuse(name, standInOfText(text.slice(0, STAND_IN_BYTES)));
+    return text;
   }
 
   /** A JSON file whose root is an object. */
@@ -57,8 +59,7 @@ export class TokenizerFiles {
     const bytes = new Uint8Array(source.byteLength);
     await source.read(0, bytes);
     await source.close?.();
-    const found = standInOf(bytes.subarray(0, STAND_IN_BYTES));
-    if (found) throw new InputError({ op: this.op, ...found, path: `${this.label}/${name}` });
+    this.refuse(name, standInOf(bytes.subarray(0, STAND_IN_BYTES)));
     return bytes;
   }
 
@@ -91,6 +92,10 @@ export class TokenizerFiles {
   /** The error for a file that is sound but asks for something that this library does not have. */
   unsupported(name: string, problem: string, more: { expected?: unknown; received?: unknown }): InputError {
     return new InputError({ op: this.op, problem: `${name} ${problem}`, ...more, path: `${this.label}/${name}` });
+  }
+
+  private refuse(name: string, found: StandIn | undefined): void {
+    if (found) throw new InputError({ op: this.op, ...found, path: `${this.label}/${name}` });
   }
 
   private async demand(name: string): Promise<void> {
