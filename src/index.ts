@@ -79,9 +79,8 @@ export {
   type RgbImage,
   rgbaToRgb,
   rgbToGrey,
-  sniffImage,
 } from './io/image.ts';
-export { type ImageInput, loadImage } from './io/load-image.ts';
+export { type ImageInput, type LoadImageOptions, loadImage } from './io/load-image.ts';
 export {
   blurMap,
   dilate,
@@ -96,6 +95,7 @@ export {
   type SheetOptions,
   sideBySide,
 } from './io/mask.ts';
+export { type PictureLimits, sniffImage } from './io/picture-file.ts';
 export { arrayToImages, denormalize, type OutputOf, type OutputType, postprocessImage } from './io/postprocess.ts';
 export {
   imagesToArray,

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+import { memorySource } from '../io/sources.ts';
+import { urlSource } from '../io/url-source.ts';
 import { directory, fileSource } from '../node/files.ts';
 import type { LoraInput } from '../pipeline/diffusion/lora-adapters.ts';
 import { LORA_FILES } from '../pipeline/diffusion/lora-file.ts';
@@ -26,9 +28,11 @@ export interface LoraArgument {
   readonly scale: number;
 }
 
+const ADDRESS = /^https?:\/\//i;
+
 /** An embedding of textual inversion as it was typed. */
 export interface EmbeddingArgument {
-  /** Of a file, or of the folder that holds it. */
+  /** Of a file, its address, or the path of the folder that holds it. */
   readonly path: string;
   /** The word that means it; the one that the file names where absent. */
   readonly token: string | undefined;
@@ -69,16 +73,20 @@ function splitAtFile(text: string): EmbeddingArgument {
 
 /**
  * Opens the files.
+ * @param signal ends the reading of addresses
  * @throws InputError for one that is not there; WeightsError for one that cannot be opened
  */
-export async function openEmbeddings({ embedding = [] }: AdapterOptions): Promise<EmbeddingInput[]> {
-  checkThere(
-    'embedding',
-    embedding,
-    'Name the file, with :token behind it or without, or the folder that it was saved in.',
-  );
+export async function openEmbeddings(
+  { embedding = [] }: AdapterOptions,
+  signal: AbortSignal,
+): Promise<EmbeddingInput[]> {
+  const files = embedding.filter(({ path }) => !ADDRESS.test(path));
+  const fix = 'Name the file or its address, with :token behind it or without, or the folder that it was saved in.';
+  checkThere('embedding', files, fix);
   const opened: EmbeddingInput[] = [];
-  for (const { path, token } of embedding) opened.push({ source: await openPath(path), token });
+  for (const { path, token } of embedding) {
+    opened.push({ source: ADDRESS.test(path) ? await urlSource(path, { signal }) : await openPath(path), token });
+  }
   return opened;
 }
 
@@ -108,14 +116,27 @@ export function parseLora(text: string): LoraArgument {
 }
 
 /**
- * Opens the files.
+ * Opens the files; what lies at an address is read whole.
+ * @param signal ends the reading of addresses
  * @throws InputError for one that is not there; WeightsError for one that cannot be opened
  */
-export async function openLoras({ lora = [] }: AdapterOptions): Promise<LoraInput[]> {
-  checkThere('lora', lora, 'Name the file, with :scale behind it or without, or the folder that it was saved in.');
+export async function openLoras({ lora = [] }: AdapterOptions, signal: AbortSignal): Promise<LoraInput[]> {
+  const files = lora.filter(({ path }) => !ADDRESS.test(path));
+  const fix = 'Name the file or its address, with :scale behind it or without, or the folder that it was saved in.';
+  checkThere('lora', files, fix);
   const opened: LoraInput[] = [];
-  for (const { path, scale } of lora) opened.push({ source: await openPath(path), scale });
+  for (const { path, scale } of lora) {
+    opened.push({ source: ADDRESS.test(path) ? await download(path, signal) : await openPath(path), scale });
+  }
   return opened;
+}
+
+/** A file behind an address, in memory: its tensors are read one by one, and an answer each would take too long. */
+async function download(address: string, signal: AbortSignal): Promise<ByteSource> {
+  const source = await urlSource(address, { signal });
+  const bytes = new Uint8Array(source.byteLength);
+  await source.read(0, bytes);
+  return memorySource(bytes, address);
 }
 
 /** For results: `style.safetensors:0.8`. */
@@ -133,6 +154,10 @@ export async function fingerprintWith(fingerprint: string, { lora = [] }: Adapte
   const hash = createHash('sha256').update(fingerprint);
   for (const { path, scale } of acting) {
     hash.update(`${scale}`);
+    if (ADDRESS.test(path)) {
+      hash.update(path);
+      continue;
+    }
     const files = statSync(path).isDirectory() ? LORA_FILES.map(name => join(path, name)).filter(existsSync) : [path];
     for (const file of files.slice(0, 1)) await addFile(hash, await fileSource(file));
   }

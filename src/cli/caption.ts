@@ -6,6 +6,7 @@ import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
 import type { Outside } from './command.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { addDeviceOptions, addHubOptions, type DeviceOptions, type HubOptions, integer } from './options.ts';
+import { warningsTo } from './pictures.ts';
 import { withTextModel } from './text-model.ts';
 
 interface Options extends DeviceOptions, HubOptions {
@@ -31,7 +32,7 @@ export function captionCommand(outside: Outside): Command {
 }
 
 async function describe(image: string, o: Options, outside: Outside): Promise<void> {
-  const picture = await readImage(image, { signal: outside.signal });
+  const picture = await readImage(image, { signal: outside.signal, onWarning: warningsTo(outside.stderr) });
   await withTextModel(
     'blip',
     o.blip,

@@ -23,7 +23,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
-import { fitMask, fitPicture, workingSize } from './pictures.ts';
+import { fitMask, fitPicture, warningsTo, workingSize } from './pictures.ts';
 
 interface EditOptions extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -64,8 +64,9 @@ async function edit(image: string, o: EditOptions, outside: Outside): Promise<vo
   for (const path of outputs) checkOutput(path, ['.png', '.jpg', '.jpeg']);
   checkInputsKept(outputs, inputsOf(image, o));
   const { signal } = outside;
-  const picture = await readImage(image, { signal });
-  const mask = o.mask === undefined ? undefined : await readImage(o.mask, { signal });
+  const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
+  const mask =
+    o.mask === undefined ? undefined : await readImage(o.mask, { signal, onWarning: warningsTo(outside.stderr) });
   // The latents are read once it is known which model they must be of.
   const given = { maskImage: mask, imageLatents: o.latents === undefined ? undefined : { data: [], shape: [] } };
   settleRun('edit', { ...argumentsIn('run', o), ...given, pasteBack: undefined, image: picture });

@@ -33,7 +33,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { workingSize } from './pictures.ts';
+import { warningsTo, workingSize } from './pictures.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
@@ -105,7 +105,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   const outputs = Object.values(FILES).map(file => join(o.output, file));
   for (const file of outputs) checkOutput(file, ['.html', '.png']);
   checkInputsKept(outputs, inputsOf(image, o));
-  const picture = await readImage(image, { signal: outside.signal });
+  const picture = await readImage(image, { signal: outside.signal, onWarning: warningsTo(outside.stderr) });
   checkGuideSettings({ ...argumentsIn('run', o), image: picture, onProgress: undefined });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
@@ -113,7 +113,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   try {
     const { folders, names, ...opened } = await openFolders(o, progress, outside.signal);
     close = opened.close;
-    const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o)];
+    const [loras, embeddings] = [await openLoras(o, outside.signal), await openEmbeddings(o, outside.signal)];
     gpu = await openDevice(o.device);
     const start = performance.now();
     const result = await runGuide({

@@ -19,7 +19,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
-import { fitPicture, workingSize } from './pictures.ts';
+import { fitPicture, warningsTo, workingSize } from './pictures.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -51,7 +51,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   for (const step of steps) checkOutput(step, ['.png']);
   checkInputsKept([o.output, ...steps], inputsOf(image, o));
   const { signal } = outside;
-  const picture = await readImage(image, { signal });
+  const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
   const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
   const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
   await withPipeline(o, outside, async ({ pipe, model, lora, fingerprint }, progress, seed) => {

@@ -19,7 +19,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitPicture, workingSize } from './pictures.ts';
+import { fitPicture, warningsTo, workingSize } from './pictures.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -45,7 +45,7 @@ async function mask(image: string, o: Options, outside: Outside): Promise<void> 
   checkOutput(o.output, ['.png']);
   checkInputsKept([o.output], inputsOf(image, o));
   const { signal } = outside;
-  const picture = await readImage(image, { signal });
+  const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
   const { args } = phaseArguments('generateMask', o);
   settle('mask', 'generateMask', { ...args, image: picture });
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {

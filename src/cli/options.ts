@@ -104,7 +104,10 @@ export function addSingleFileOptions(command: Command): Command {
       '--tokenizer <dir or id>',
       "of a single file: folder of CLIP's vocabulary, or Hub id (default: openai/clip-vit-large-patch14)",
     )
-    .option('--config <file or dir>', 'of a single file: its training config (YAML), or a folder of diffusers configs')
+    .option(
+      '--config <file, dir or id>',
+      'of a single file: its training config (YAML), or a folder or Hub id of diffusers configs',
+    )
     .addOption(
       new Option('--prediction-type <type>', 'of a single file: what its UNet predicts').choices([
         ...['epsilon', 'v_prediction', 'sample'],

@@ -4,6 +4,13 @@ import { type GreyImage, type RgbImage, rgbToGrey } from '../io/image.ts';
 import { resize } from '../io/resize.ts';
 import type { Size, SizeOptions } from './options.ts';
 
+/** Where a command says what is wrong with a picture that it reads all the same. */
+export function warningsTo(stderr: NodeJS.WriteStream): (message: string) => void {
+  return message => {
+    stderr.write(`warning: ${message}\n`);
+  };
+}
+
 /** What decides the working size. */
 export interface ModelSize {
   readonly defaultSize: Size;

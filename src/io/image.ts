@@ -1,9 +1,9 @@
 /**
- * The plain picture types, and what can be done with a picture file without decoding it: telling its kind and
- * turning pixels upright. Decoding is in png.ts, jpeg.ts and load-image.ts, files and encoding in src/node/images.ts.
+ * The plain picture types, and what turns one into another. Which kind a file is stands in picture-file.ts; decoding is in
+ * png.ts, jpeg.ts, bmp.ts and load-image.ts, files and encoding in src/node/images.ts.
  */
 import { InputError } from '../core/errors.ts';
-import { checkMember, checkUint8 } from '../core/kinds.ts';
+import { checkMember } from '../core/kinds.ts';
 
 /** A picture: 3 bytes a pixel, R G B, rows from the top without padding. */
 export interface RgbImage {
@@ -131,68 +131,4 @@ export function applyOrientation(image: RgbImage, orientation: number): RgbImage
     }
   }
   return { width, height, data };
-}
-
-/** First bytes of the kinds of files that people take for pictures; '.' matches any byte. */
-const SIGNATURES: readonly (readonly [string, string])[] = [
-  ['PNG', '\x89PNG\r\n\x1a\n'],
-  ['JPEG', '\xff\xd8\xff'],
-  ['GIF', 'GIF8'],
-  ['WebP', 'RIFF....WEBP'],
-  ['BMP', 'BM'],
-  ['TIFF', 'II*\0'],
-  ['TIFF', 'MM\0*'],
-  ['AVIF', '....ftypavif'],
-  ['HEIC', '....ftyphei'],
-  ['HEIC', '....ftypmif1'],
-  ['JPEG XL', '\xff\x0a'],
-  ['JPEG XL', '\0\0\0\x0cJXL '],
-  ['JPEG 2000', '\0\0\0\x0cjP  '],
-  ['ICO', '\0\0\x01\0'],
-  ['Photoshop', '8BPS'],
-  ['PDF', '%PDF'],
-  ['ZIP', 'PK\x03\x04'],
-];
-
-/**
- * Names the kind of a file by its first bytes, whatever it is called.
- * @returns 'PNG', 'JPEG', another name for what cannot be read, or undefined
- * @throws InputError for what is no Uint8Array
- */
-export function sniffImage(bytes: Uint8Array): string | undefined {
-  checkUint8('sniffImage', bytes);
-  const head = String.fromCharCode(...bytes.subarray(0, 64));
-  const matches = (pattern: string): boolean => [...pattern].every((c, i) => (c === '.' && i < 8) || head[i] === c);
-  const known = SIGNATURES.find(([, pattern]) => head.length >= pattern.length && matches(pattern));
-  if (known) return known[0];
-  if (/^\s*(<\?xml[^>]*>\s*)?<svg/.test(head)) return 'SVG';
-  if (/^\s*<(!doctype|html)/i.test(head)) return 'HTML';
-  return head.length > 0 && /^[\t\n\r\x20-\x7e]*$/.test(head) ? 'text' : undefined;
-}
-
-/** A file that unpacks to more pixels than this is taken for an attack: Pillow's limit. */
-const MAX_PIXELS = 178_956_970;
-
-/** Throws an InputError for a picture of more pixels than {@link MAX_PIXELS}. */
-export function checkPixels(width: number, height: number, path: string | undefined): void {
-  if (width * height <= MAX_PIXELS) return;
-  const sizes = { expected: `at most ${MAX_PIXELS} pixels`, received: `${width} x ${height}` };
-  const details = { op: 'loadImage', problem: 'the picture is too large', ...sizes, fix: 'Make it smaller first.' };
-  throw new InputError(path === undefined ? details : { ...details, path });
-}
-
-/** The error of a picture file that is damaged. `what` is a word for messages or the decoder's error. */
-export function brokenImage(kind: string, what: unknown, path: string | undefined): InputError {
-  const received = what instanceof Error ? what.message : String(what);
-  const details = { op: 'loadImage', problem: `the ${kind} is damaged`, received, cause: what };
-  const fix = 'Download or save it again.';
-  return new InputError(path === undefined ? { ...details, fix } : { ...details, path, fix });
-}
-
-/** The error of a file that is no readable picture; names what it is instead. */
-export function notAnImage(bytes: Uint8Array, path: string | undefined, readable = 'PNG or JPEG'): InputError {
-  const kind = bytes.length === 0 ? 'an empty file' : (sniffImage(bytes) ?? 'an unknown kind of file');
-  const details = { op: 'loadImage', problem: 'not a picture that can be read', expected: readable, received: kind };
-  const fix = 'Convert it to PNG or JPEG first.';
-  return new InputError(path === undefined ? { ...details, fix } : { ...details, path, fix });
 }

@@ -1,119 +1,135 @@
 /**
- * JPEG pixels: jpeg-js decodes the blocks; subsampled colour is interpolated and converted here as libjpeg does it,
- * because jpeg-js repeats colour samples, which shifts and jags every coloured edge.
+ * JPEG pixels as libjpeg makes them: subsampled components are interpolated, whatever they stand for, then converted. Blocks
+ * and scans are in jpeg-frame.ts.
  */
-import jpeg from 'jpeg-js';
-import { applyOrientation, brokenImage, checkPixels, type RgbImage } from './image.ts';
+import { applyOrientation, type RgbImage } from './image.ts';
+import { decodeJpegPlanes, type Plane } from './jpeg-frame.ts';
 import { type JpegInfo, readJpegInfo } from './jpeg-markers.ts';
+import { checkPixels, type Reading } from './picture-file.ts';
 
-const OPTIONS = { useTArray: true, formatAsRGBA: false, maxResolutionInMP: 200, maxMemoryUsageInMB: 8192 } as const;
+export { readJpegInfo } from './jpeg-markers.ts';
 
 /**
- * The pixels of a JPEG, upright.
+ * The pixels of a JPEG, upright. Where its data are damaged the picture is libjpeg's, with grey in place of what is not
+ * there, and a warning.
  * @param bytes the file
- * @param path name for messages
- * @throws InputError for a file that is damaged, too large, or of a kind that is not read
+ * @param reading name for messages, limit, warnings
+ * @throws InputError for a file that ends too early, is too large, is no JPEG behind its first bytes, or is of a kind that is
+ * not read
  */
-export function decodeJpeg(bytes: Uint8Array, path?: string): RgbImage {
-  const info = readJpegInfo(bytes, path);
-  checkPixels(info.width, info.height, path);
-  try {
-    return applyOrientation(decodePixels(bytes, info), info.orientation);
-  } catch (cause) {
-    throw brokenImage('JPEG', cause, path);
-  }
+export function decodeJpeg(bytes: Uint8Array, reading: Reading = {}): RgbImage {
+  const info = readJpegInfo(bytes, reading.path);
+  checkPixels(info.width, info.height, reading);
+  const { planes, damage } = decodeJpegPlanes(bytes, info, reading.path);
+  if (damage !== undefined) reading.warn?.(`the JPEG is damaged: ${damage}`);
+  return applyOrientation(toRgb(planes, info), info.orientation);
 }
 
-/** The pixels, not turned upright. Throws whatever jpeg-js throws for damaged data. */
-function decodePixels(bytes: Uint8Array, info: JpegInfo): RgbImage {
-  if (info.color !== 'ycc') {
-    const { width, height, data } = jpeg.decode(bytes, { ...OPTIONS, colorTransform: info.color === 'ycck' });
-    return { width, height, data };
+function toRgb(planes: readonly Plane[], { width, height, color }: JpegInfo): RgbImage {
+  const lines = planes.map(() => new Uint8Array(width));
+  const sums = planes.map(plane => new Int32Array(plane.width));
+  const data = new Uint8Array(width * height * 3);
+  const convert = CONVERT[color];
+  for (let y = 0; y < height; y++) {
+    for (const [c, plane] of planes.entries()) {
+      const [line, sum] = [lines[c], sums[c]];
+      if (line && sum) upsample(plane, y, line, sum);
+    }
+    convert(lines, data, y * width * 3);
   }
-  const raw = bytes.slice();
-  // jpeg-js lets this byte overrule the option; without the transform it hands out the components themselves.
-  if (info.transformAt !== undefined) raw[info.transformAt] = 0;
-  const { width, height, data } = jpeg.decode(raw, { ...OPTIONS, colorTransform: false });
-  const planes = [0, 1, 2].map(c => component(data, c, width, height, info.sampling));
-  return { width, height, data: toRgb(planes, width * height) };
-}
-
-interface Plane {
-  readonly data: Uint8Array;
-  readonly width: number;
-  readonly height: number;
-}
-
-/** One component at full size. jpeg-js has repeated its samples: every n-th is taken, then interpolated. */
-function component(
-  data: Uint8Array,
-  c: number,
-  width: number,
-  height: number,
-  sampling: JpegInfo['sampling'],
-): Uint8Array {
-  const [h, v] = sampling[c] ?? [1, 1];
-  const stepX = Math.max(...sampling.map(s => s[0])) / h;
-  const stepY = Math.max(...sampling.map(s => s[1])) / v;
-  const whole = Number.isInteger(stepX) && Number.isInteger(stepY);
-  const [dx, dy] = whole ? [stepX, stepY] : [1, 1];
-  const small = { width: Math.ceil(width / dx), height: Math.ceil(height / dy) };
-  const samples = new Uint8Array(small.width * small.height);
-  for (let y = 0, at = 0; y < small.height; y++) {
-    for (let x = 0; x < small.width; x++) samples[at++] = data[(y * dy * width + x * dx) * 3 + c] ?? 0;
-  }
-  return upsample({ ...small, data: samples }, dx, dy, width, height);
+  return { width, height, data };
 }
 
 /**
- * Triangle filter for steps of 2 (3/4 of the nearer sample, 1/4 of the next), repetition for others.
+ * One row at the picture's width. Triangle filter for steps of 2 (3/4 of the nearer sample, 1/4 of the next), repetition for
+ * others.
+ * @param sums room for a row of samples
  * @see libjpeg-turbo, jdsample.c h2v1_fancy_upsample, h1v2_fancy_upsample, h2v2_fancy_upsample
  */
-function upsample(plane: Plane, dx: number, dy: number, width: number, height: number): Uint8Array {
-  const smooth = dx <= 2 && dy <= 2 && (dx === 1 || plane.width > 2);
-  const out = new Uint8Array(width * height);
-  const line = new Int32Array(plane.width);
-  for (let y = 0; y < height; y++) {
-    const near = Math.floor(y / dy);
-    const next = Math.min(plane.height - 1, Math.max(0, near + (y % 2 === 0 ? -1 : 1)));
-    const mix = smooth && dy === 2;
-    for (let x = 0; x < plane.width; x++) {
-      const value = plane.data[near * plane.width + x] ?? 0;
-      line[x] = mix ? 3 * value + (plane.data[next * plane.width + x] ?? 0) : value;
-    }
-    const row = out.subarray(y * width, (y + 1) * width);
-    if (smooth && dx === 2) widen(line, row, mix ? 4 : 2, mix ? [8, 7] : [1, 2]);
-    else
-      for (let x = 0; x < width; x++)
-        row[x] = ((line[Math.floor(x / dx)] ?? 0) + (mix ? 1 + (y % 2) : 0)) >> (mix ? 2 : 0);
+function upsample(plane: Plane, y: number, out: Uint8Array, sums: Int32Array): void {
+  const { stepX, stepY } = plane;
+  const smooth = stepX <= 2 && stepY <= 2 && (stepX === 1 || plane.width > 2);
+  const near = plane.line(Math.floor(y / stepY));
+  if (stepX === 1 && (stepY === 1 || !smooth)) {
+    out.set(near.subarray(0, out.length));
+    return;
   }
-  return out;
+  const mix = smooth && stepY === 2;
+  const neighbour = Math.floor(y / stepY) + (y % 2 === 0 ? -1 : 1);
+  const next = mix ? plane.line(Math.min(plane.height - 1, Math.max(0, neighbour))) : near;
+  for (let x = 0; x < sums.length; x++) sums[x] = mix ? 3 * (near[x] ?? 0) + (next[x] ?? 0) : (near[x] ?? 0);
+  if (smooth && stepX === 2) widen(sums, out, mix);
+  else if (mix) for (let x = 0; x < out.length; x++) out[x] = ((sums[x] ?? 0) + 1 + (y % 2)) >> 2;
+  else for (let x = 0; x < out.length; x++) out[x] = near[Math.floor(x / stepX)] ?? 0;
 }
 
 /** Doubles a line of sums; the rounding of left and right halves differs so that errors do not drift. */
-function widen(line: Int32Array, row: Uint8Array, shift: number, [left, right]: readonly [number, number]): void {
-  for (let x = 0; x < row.length; x++) {
+function widen(sums: Int32Array, out: Uint8Array, mixed: boolean): void {
+  const [shift, left, right] = mixed ? [4, 8, 7] : [2, 1, 2];
+  for (let x = 0; x < out.length; x++) {
     const near = x >> 1;
-    const value = line[near] ?? 0;
+    const value = sums[near] ?? 0;
+    const even = (x & 1) === 0;
     // Beyond the edge the nearer sample stands for both.
-    const next = line[x % 2 === 0 ? near - 1 : near + 1] ?? value;
-    row[x] = (3 * value + next + (x % 2 === 0 ? left : right)) >> shift;
+    const next = sums[even ? near - 1 : near + 1] ?? value;
+    out[x] = (3 * value + next + (even ? left : right)) >> shift;
   }
+}
+
+/** Turns one row of components into R, G, B from `at` on. */
+type Convert = (lines: readonly Uint8Array[], data: Uint8Array, at: number) => void;
+
+const NONE = new Uint8Array(0);
+
+const CONVERT: Readonly<Record<JpegInfo['color'], Convert>> = {
+  grey: ([grey = NONE], data, at) => {
+    for (let x = 0, o = at; x < grey.length; x++, o += 3) data.fill(grey[x] ?? 0, o, o + 3);
+  },
+  rgb: (lines, data, at) => {
+    for (const [c, line] of lines.entries()) for (let x = 0; x < line.length; x++) data[at + 3 * x + c] = line[x] ?? 0;
+  },
+  ycc: yccToRgb,
+  cmyk: ([cyan = NONE, magenta = NONE, yellow = NONE, black = NONE], data, at) => {
+    for (let x = 0, o = at; x < black.length; x++, o += 3) {
+      const key = black[x] ?? 0;
+      data[o] = inked(cyan[x] ?? 0, key);
+      data[o + 1] = inked(magenta[x] ?? 0, key);
+      data[o + 2] = inked(yellow[x] ?? 0, key);
+    }
+  },
+  ycck: (lines, data, at) => {
+    const [black = NONE] = lines.slice(3);
+    yccToRgb(lines, data, at);
+    for (let x = 0, o = at; x < black.length; x++) {
+      for (let c = 0; c < 3; c++, o++) data[o] = inked(255 - (data[o] ?? 0), black[x] ?? 0);
+    }
+  },
+};
+
+/**
+ * What one of the colours is under ink. Programs store CMYK inverted, 255 for no ink.
+ * @see Pillow, Convert.c cmyk2rgb
+ */
+function inked(stored: number, key: number): number {
+  const product = (255 - stored) * key + 128;
+  return Math.max(0, key - (((product >> 8) + product) >> 8));
 }
 
 /**
  * R = Y + 1.402 Cr, G = Y - 0.34414 Cb - 0.71414 Cr, B = Y + 1.772 Cb in 16-bit fixed point.
  * @see libjpeg, jdcolor.c
  */
-function toRgb([luma, blue, red]: readonly Uint8Array[], pixels: number): Uint8Array {
-  const out = new Uint8ClampedArray(pixels * 3);
-  for (let i = 0; i < pixels; i++) {
-    const y = luma?.[i] ?? 0;
-    const cb = (blue?.[i] ?? 0) - 128;
-    const cr = (red?.[i] ?? 0) - 128;
-    out[3 * i] = y + ((91881 * cr + 32768) >> 16);
-    out[3 * i + 1] = y + ((-22554 * cb - 46802 * cr + 32768) >> 16);
-    out[3 * i + 2] = y + ((116130 * cb + 32768) >> 16);
+function yccToRgb([luma = NONE, blue = NONE, red = NONE]: readonly Uint8Array[], data: Uint8Array, at: number): void {
+  for (let x = 0, o = at; x < luma.length; x++, o += 3) {
+    const y = luma[x] ?? 0;
+    const cb = (blue[x] ?? 0) - 128;
+    const cr = (red[x] ?? 0) - 128;
+    data[o] = clamp(y + ((91881 * cr + 32768) >> 16));
+    data[o + 1] = clamp(y + ((-22554 * cb - 46802 * cr + 32768) >> 16));
+    data[o + 2] = clamp(y + ((116130 * cb + 32768) >> 16));
   }
-  return new Uint8Array(out.buffer);
+}
+
+function clamp(value: number): number {
+  return Math.max(0, Math.min(255, value));
 }

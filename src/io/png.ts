@@ -5,7 +5,9 @@
  * @see https://www.w3.org/TR/png-3/
  */
 import { tiffOrientation } from './exif.ts';
-import { applyOrientation, brokenImage, checkPixels, type RgbImage } from './image.ts';
+import { applyOrientation, type RgbImage } from './image.ts';
+import { inflatePrefix } from './inflate.ts';
+import { brokenImage, checkPixels, type Reading } from './picture-file.ts';
 
 /** What stands in a PNG: its header, and the pixels as they were deflated. */
 export interface PngFile {
@@ -23,8 +25,10 @@ export interface PngFile {
   readonly interlaced: boolean;
   /** EXIF value, 1 to 8. */
   readonly orientation: number;
-  /** The zlib stream, cut as the file has it. */
-  readonly deflated: readonly Uint8Array<ArrayBuffer>[];
+  /** What is wrong with the file besides its pixels; undefined where nothing is. */
+  readonly damage: string | undefined;
+  /** The zlib stream. */
+  readonly deflated: Uint8Array<ArrayBuffer>;
   /** Bytes of that stream when it is inflated: a filter byte and the samples of each row. */
   readonly inflatedBytes: number;
 }
@@ -53,58 +57,93 @@ const ADAM7 = [
 ] as const;
 
 /**
- * Reads the chunks that make the pixels, and the orientation. Whatever follows IEND is ignored, and so is transparency:
- * the colour under it counts.
+ * Reads the chunks that make the pixels, and the orientation. What does not matter for the pixels is not held against a file:
+ * a missing end, whatever follows the pixels, a wrong checksum of pixels that are all there. Transparency is ignored: the
+ * colour under it counts.
  * @param bytes the file
- * @param path name for messages
- * @throws InputError for a file that is cut short or damaged, claims more pixels than its bytes can hold, or has more than a
- * picture may have
+ * @param reading name for messages, limit, warnings
+ * @throws InputError for a file that ends before its pixels or is damaged, claims more pixels than its bytes can hold, or has
+ * more than a picture may have
  */
-export function readPng(bytes: Uint8Array, path?: string): PngFile {
+export function readPng(bytes: Uint8Array, reading: Reading = {}): PngFile {
+  const chunks = readChunks(bytes, reading);
+  const read = readHeader(chunks.header, chunks.palette, reading);
+  const deflated = new Uint8Array(chunks.deflated.reduce((sum, part) => sum + part.length, 0));
+  // Before anybody takes memory for them.
+  if (read.inflatedBytes > MOST_INFLATED * deflated.length)
+    throw brokenImage('PNG', 'the pixels are cut short', reading.path);
+  let at = 0;
+  for (const part of chunks.deflated) {
+    deflated.set(part, at);
+    at += part.length;
+  }
+  return { ...read, orientation: chunks.orientation, damage: chunks.damage, deflated };
+}
+
+interface Chunks {
+  header: Uint8Array;
+  palette: Uint8Array | undefined;
+  orientation: number;
+  damage: string | undefined;
+  readonly deflated: Uint8Array[];
+}
+
+function readChunks(bytes: Uint8Array, reading: Reading): Chunks {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const damaged = (what: string): never => {
-    throw brokenImage('PNG', what, path);
+    throw brokenImage('PNG', what, reading.path);
   };
-  let header: Uint8Array | undefined;
-  let palette: Uint8Array | undefined;
-  let orientation = 1;
-  const deflated: Uint8Array<ArrayBuffer>[] = [];
-  for (let at = 8, type = ''; type !== 'IEND'; ) {
-    const length = at + 12 <= bytes.length ? view.getUint32(at) : Number.POSITIVE_INFINITY;
-    if (at + 12 + length > bytes.length) damaged('the file is cut short');
-    type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+  const header = new Uint8Array();
+  const found: Chunks = { header, palette: undefined, orientation: 1, damage: undefined, deflated: [] };
+  for (let at = 8; ; ) {
+    const length = at + 8 <= bytes.length ? view.getUint32(at) : 0;
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     const data = bytes.subarray(at + 8, at + 8 + length);
-    if (at === 8 && (type !== 'IHDR' || length !== 13)) damaged('no IHDR at the start');
-    if (type === 'IHDR') checkPixels(view.getUint32(at + 8), view.getUint32(at + 12), path);
-    const critical = /^[A-Z]/.test(type);
-    if (critical && crc32(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length))
-      damaged(`a wrong checksum of ${type}`);
-    if (type === 'IHDR') header ??= data;
-    else if (type === 'PLTE') palette = data;
-    else if (type === 'IDAT') deflated.push(Uint8Array.from(data));
-    else if (type === 'eXIf') orientation = tiffOrientation(data) ?? 1;
-    else if (critical && type !== 'IEND') damaged(`an unknown chunk ${type}`);
+    const whole = at + 12 + length <= bytes.length;
+    const known = /^[A-Za-z]{4}$/.test(type);
+    if (type === 'CgBI') damaged("Apple's own form of it (CgBI), which other programs do not read");
+    if (!(whole && known) && type !== 'IDAT') {
+      // Once there are pixels, only they decide whether the file is whole.
+      if (found.deflated.length === 0) damaged(whole ? `no chunk at byte ${at}` : 'the file is cut short');
+      found.damage ??= 'the file ends without IEND';
+      break;
+    }
+    if (type === 'IEND') break;
+    if (type === 'IHDR' && length < 13) damaged(`an IHDR of ${length} bytes`);
+    if (type === 'IHDR') checkPixels(view.getUint32(at + 8), view.getUint32(at + 12), reading);
+    if (/^[A-Z]/.test(type)) {
+      if (found.header.length === 0 && type !== 'IHDR') damaged('no IHDR at the start');
+      const sound = whole && crc32(bytes.subarray(at + 4, at + 8 + length)) === view.getUint32(at + 8 + length);
+      if (!sound && found.deflated.length === 0 && type !== 'IDAT') damaged(`a wrong checksum of ${type}`);
+      if (!sound) found.damage ??= `a wrong checksum of ${type}`;
+      if (!['IHDR', 'PLTE', 'IDAT'].includes(type)) found.damage ??= `an unknown chunk ${type}`;
+    }
+    keep(type, data, found);
     at += 12 + length;
   }
-  const read = readHeader(header ?? bytes.subarray(0, 0), palette, path);
-  const stored = deflated.reduce((sum, part) => sum + part.length, 0);
-  // Before anybody takes memory for them.
-  if (read.inflatedBytes > MOST_INFLATED * stored) damaged('the pixels are cut short');
-  return { ...read, orientation, deflated };
+  if (found.deflated.length === 0) damaged('no pixels');
+  return found;
+}
+
+function keep(type: string, data: Uint8Array, found: Chunks): void {
+  if (type === 'IHDR' && found.header.length === 0) found.header = data;
+  else if (type === 'PLTE') found.palette ??= data;
+  else if (type === 'IDAT') found.deflated.push(data);
+  else if (type === 'eXIf') found.orientation = tiffOrientation(data) ?? 1;
 }
 
 function readHeader(
   header: Uint8Array,
   colours: Uint8Array | undefined,
-  path: string | undefined,
-): Omit<PngFile, 'orientation' | 'deflated'> {
+  { path }: Reading,
+): Omit<PngFile, 'orientation' | 'damage' | 'deflated'> {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const [width, height] = [view.getUint32(0), view.getUint32(4)];
-  const [depth = 0, type = 0, compression = 0, filter = 0, interlace = 0] = header.subarray(8);
+  const [depth = 0, type = 0, , filter = 0, interlace = 0] = header.subarray(8);
   const kind = COLOURS[type];
-  if (width === 0 || height === 0 || !kind?.depths.includes(depth) || compression + filter !== 0 || interlace > 1)
-    throw brokenImage('PNG', `a header of ${[width, height, ...header.subarray(8)].join(', ')}`, path);
-  const palette = type === INDEXED ? colours : undefined;
+  if (width === 0 || height === 0 || !kind?.depths.includes(depth) || filter !== 0 || interlace > 1)
+    throw brokenImage('PNG', `a header of ${[width, height, ...header.subarray(8, 13)].join(', ')}`, path);
+  const palette = type === INDEXED ? colours?.subarray(0, colours.length - (colours.length % 3)) : undefined;
   if (type === INDEXED && !palette) throw brokenImage('PNG', 'no palette', path);
   const [samples, interlaced] = [kind.samples, interlace === 1];
   const inflatedBytes = passes({ width, height, interlaced }).reduce(
@@ -115,13 +154,14 @@ function readHeader(
 }
 
 /**
- * The pixels of a PNG, upright.
+ * The pixels of a PNG, upright. An index beyond the palette is black, as in Pillow.
  * @param png what {@link readPng} read
  * @param inflated its stream, inflated; what is beyond `inflatedBytes` is ignored. Its rows are unfiltered in place
- * @param path name for messages
+ * @param reading name for messages, warnings
  * @throws InputError where the stream is short or holds what no PNG has
  */
-export function pngPixels(png: PngFile, inflated: Uint8Array, path?: string): RgbImage {
+export function pngPixels(png: PngFile, inflated: Uint8Array, reading: Reading = {}): RgbImage {
+  const { path } = reading;
   if (inflated.length < png.inflatedBytes) throw brokenImage('PNG', 'the pixels are cut short', path);
   const { width, height, depth, samples } = png;
   const data = new Uint8Array(width * height * 3);
@@ -134,12 +174,26 @@ export function pngPixels(png: PngFile, inflated: Uint8Array, path?: string): Rg
       if (!unfilter(inflated[at] ?? 0, row, above, Math.max(1, (samples * depth) >> 3)))
         throw brokenImage('PNG', `an unknown filter ${inflated[at]}`, path);
       const to = (pass.top + y * pass.stepY) * width + pass.left;
-      if (!spread(png, row, pass.width, data, to, pass.stepX))
-        throw brokenImage('PNG', 'a colour beyond its palette', path);
+      spread(png, row, pass.width, data, to, pass.stepX);
       above = row;
     }
   }
+  if (png.damage !== undefined) reading.warn?.(`the PNG is damaged: ${png.damage}; its pixels are all there`);
   return applyOrientation({ width, height, data }, png.orientation);
+}
+
+/**
+ * The stream of a PNG whose runtime could not inflate it: of what is damaged behind the pixels, runtimes give nothing.
+ * @returns its first `inflatedBytes`, fewer where there are no more
+ * @throws InputError where a checksum says that they are not what was saved
+ */
+export function inflateDamaged(png: PngFile, { path }: Reading = {}): Uint8Array {
+  const { bytes, verdict } = inflatePrefix(png.deflated, png.inflatedBytes);
+  if (bytes.length < png.inflatedBytes) return bytes;
+  // One wrong checksum may be the checksum's own fault, two are not.
+  if (verdict === 'wrong' || (verdict === 'open' && png.damage !== undefined))
+    throw brokenImage('PNG', 'a wrong checksum of its pixels', path);
+  return bytes;
 }
 
 interface Pass {
@@ -188,8 +242,8 @@ function paeth(left: number, up: number, corner: number): number {
   return b <= c ? up : corner;
 }
 
-/** Writes a row's pixels as RGB, `step` pixels apart from pixel `to` on; false where an index is beyond the palette. */
-function spread(png: PngFile, row: Uint8Array, width: number, data: Uint8Array, to: number, step: number): boolean {
+/** Writes a row's pixels as RGB, `step` pixels apart from pixel `to` on. */
+function spread(png: PngFile, row: Uint8Array, width: number, data: Uint8Array, to: number, step: number): void {
   const { depth, samples, palette } = png;
   const bytes = depth === 16 ? 2 : 1; // the first of two is the high one
   const grey = samples < 3;
@@ -199,13 +253,11 @@ function spread(png: PngFile, row: Uint8Array, width: number, data: Uint8Array, 
     if (grey) {
       const packed = row[Math.floor(x / perByte) * samples * bytes] ?? 0;
       const value = depth < 8 ? (packed >> (8 - depth * (1 + (x % perByte)))) & (2 ** depth - 1) : packed;
-      if (palette && 3 * value + 2 >= palette.length) return false;
       for (let c = 0; c < 3; c++) data[at + c] = palette ? (palette[3 * value + c] ?? 0) : value * scale;
     } else {
       for (let c = 0; c < 3; c++) data[at + c] = row[(x * samples + c) * bytes] ?? 0;
     }
   }
-  return true;
 }
 
 let crcTable: Uint32Array | undefined;

@@ -103,12 +103,17 @@ export function asList<T>(input: T | readonly T[], op: string): readonly T[] {
   const list: readonly T[] = Array.isArray(input) ? input : [input as T];
   if (list.length === 0) throw new InputError({ op, problem: 'an empty list of pictures' });
   for (const item of list) {
-    if (typeof item === 'object' && item !== null && 'data' in item) continue;
+    if (typeof item === 'object' && item !== null && 'data' in item && (isPicture(item) || hasShape(item))) continue;
     const received = item === null ? 'null' : typeof item;
     const fix = "Read addresses with loadImage, files with readImage of 'pentimento/node'.";
     throw new InputError({ op, problem: 'not a picture or array', received, fix });
   }
   return list;
+}
+
+/** Whether an object says, as arrays do, how its numbers are laid out. */
+export function hasShape(item: object): boolean {
+  return 'shape' in item && Array.isArray(item.shape);
 }
 
 export function isPicture(item: object): item is Picture {

@@ -1,4 +1,7 @@
-/** Picture files in Node. Reading is src/io's, with Node's zlib; PNG is written by pngjs, JPEG by jpeg-js. */
+/**
+ * Picture files in Node. PNG, JPEG, GIF and BMP are read by src/io, with Node's zlib; WebP and AVIF by the package sharp where
+ * that is installed. PNG is written by pngjs, JPEG by jpeg-js.
+ */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,39 +11,52 @@ import { PNG } from 'pngjs';
 import { InputError } from '../core/errors.ts';
 import { checkUint8 } from '../core/kinds.ts';
 import { checkNames } from '../core/known-names.ts';
-import type { AbortSignalLike } from '../core/platform.ts';
-import {
-  brokenImage,
-  checkImage,
-  type GreyImage,
-  greyToRgb,
-  isGrey,
-  notAnImage,
-  type RgbImage,
-  sniffImage,
-} from '../io/image.ts';
+import { decodeBmp } from '../io/bmp.ts';
+import { decodeGif } from '../io/gif.ts';
+import { checkImage, type GreyImage, greyToRgb, isGrey, type RgbImage } from '../io/image.ts';
 import { decodeJpeg } from '../io/jpeg.ts';
-import { type ImageInput, loadImage } from '../io/load-image.ts';
-import { pngPixels, readPng } from '../io/png.ts';
+import {
+  type ImageInput,
+  isForOthers,
+  LOAD_IMAGE,
+  type LoadImageOptions,
+  loadImage,
+  pictureBytes,
+} from '../io/load-image.ts';
+import {
+  notAnImage,
+  PICTURE_LIMITS,
+  type PictureLimits,
+  type Reading,
+  readingOf,
+  sniffImage,
+} from '../io/picture-file.ts';
+import { inflateDamaged, pngPixels, readPng } from '../io/png.ts';
 import { isAddress } from '../io/sources.ts';
 import { reason } from './files.ts';
+import { decodeBySharp } from './sharp.ts';
 
 /**
- * Reads a picture from a file, as RGB, upright. Alpha is dropped, grey and palettes become RGB. What is no path or file URL
- * goes to {@link loadImage}.
- * @param input where from
- * @param options `signal` ends a download
- * @throws InputError when there is no file, or it is neither PNG nor JPEG, or it is damaged; the signal's reason
+ * Reads a picture from a file, an address or bytes, as RGB, upright: the first of those that it holds. Alpha is dropped, grey
+ * and palettes become RGB.
+ * @param input where from: a path, a file URL, or whatever {@link loadImage} takes
+ * @param options `signal` ends a download, `maxPixels` caps what a file may claim, `onWarning` is told of damage
+ * @throws InputError when there is no file, it is of a kind that is not read (WebP and AVIF need the package sharp), it is
+ * damaged, or it claims more pixels than it may or its bytes can hold; the signal's reason
  * @see diffusers.utils.load_image
  */
-export async function readImage(
-  input: string | ImageInput,
-  options: { readonly signal?: AbortSignalLike | undefined } = {},
-): Promise<RgbImage> {
-  checkNames('readImage', options, ['signal']);
+export async function readImage(input: string | ImageInput, options: LoadImageOptions = {}): Promise<RgbImage> {
+  checkNames('readImage', options, LOAD_IMAGE);
   const isName = typeof input === 'string' || input instanceof URL;
-  if (!isName || isAddress(String(input))) return loadImage(input, options);
-  return decodeImage(await readPath(input), String(input));
+  const isPath = isName && !isAddress(String(input));
+  const file = isPath
+    ? { bytes: await readPath(input), path: String(input) }
+    : await pictureBytes(input, options.signal);
+  if (!file) return loadImage(input, options);
+  const reading = readingOf('readImage', options, file.path);
+  const kind = sniffImage(file.bytes);
+  if (kind !== undefined && isForOthers(kind)) return decodeBySharp(file.bytes, kind, reading);
+  return decode(file.bytes, reading, 'PNG, JPEG, GIF, BMP, WebP or AVIF');
 }
 
 /**
@@ -76,17 +92,26 @@ export async function saveImage(path: string, image: RgbImage | GreyImage, quali
 }
 
 /**
- * Decodes a PNG or JPEG.
+ * Decodes a PNG, JPEG, GIF or BMP. Other kinds take time of their own: {@link readImage} reads them.
  * @param bytes the file
  * @param path name for messages
- * @throws InputError for other kinds, each by name, and for damaged files
+ * @param limits `maxPixels` caps what the file may claim, `onWarning` is told of damage
+ * @throws InputError for other kinds, each by name, for damaged files, and for too many pixels
  */
-export function decodeImage(bytes: Uint8Array, path?: string): RgbImage {
+export function decodeImage(bytes: Uint8Array, path?: string, limits: PictureLimits = {}): RgbImage {
   checkUint8('decodeImage', bytes);
+  checkNames('decodeImage', limits, PICTURE_LIMITS);
+  return decode(bytes, readingOf('decodeImage', limits, path));
+}
+
+function decode(bytes: Uint8Array, reading: Reading, readable?: string): RgbImage {
   const kind = sniffImage(bytes);
-  if (kind === 'PNG') return decodePng(bytes, path);
-  if (kind === 'JPEG') return decodeJpeg(bytes, path);
-  throw notAnImage(bytes, path);
+  if (kind === 'PNG') return decodePng(bytes, reading);
+  if (kind === 'JPEG') return decodeJpeg(bytes, reading);
+  if (kind === 'GIF') return decodeGif(bytes, reading);
+  if (kind === 'BMP') return decodeBmp(bytes, reading);
+  const fix = isForOthers(kind) ? 'Read it with readImage, or convert it to PNG or JPEG first.' : undefined;
+  throw notAnImage(bytes, reading.path, readable, fix);
 }
 
 /** PNG of an RGB or grey picture, 8 bits a sample. */
@@ -105,17 +130,17 @@ export function encodeJpeg(image: RgbImage | GreyImage, quality = 95): Uint8Arra
   return jpeg.encode({ width, height, data: rgba }, quality).data;
 }
 
-function decodePng(bytes: Uint8Array, path: string | undefined): RgbImage {
-  const png = readPng(bytes, path);
+function decodePng(bytes: Uint8Array, reading: Reading): RgbImage {
+  const png = readPng(bytes, reading);
   let inflated: Uint8Array;
   try {
     // The length says whether all pixels are there; some programs leave a little behind them.
     const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: png.inflatedBytes + 65536 };
-    inflated = inflateSync(Buffer.concat(png.deflated), options);
-  } catch (cause) {
-    throw brokenImage('PNG', cause, path);
+    inflated = inflateSync(png.deflated, options);
+  } catch {
+    inflated = inflateDamaged(png, reading);
   }
-  return pngPixels(png, inflated, path);
+  return pngPixels(png, inflated, reading);
 }
 
 async function readPath(input: string | URL): Promise<Uint8Array> {

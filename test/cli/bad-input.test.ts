@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeSafetensors } from '../../src/io/safetensors.ts';
 import { encodePng } from '../../src/node/images.ts';
+import { broughtPath } from '../io/brought.ts';
 import { pentimento } from '../support/command.ts';
 
 const APPLES = 'models/orchard/samples/apples-bowl.png';
@@ -48,7 +49,13 @@ describe('bad input ends with one line that names the remedy', () => {
   });
   it('text that is no picture', async () => {
     expect(await errorOf(edit(join(root, 'words.png')))).toMatchInlineSnapshot(
-      `"error: loadImage: not a picture that can be read: expected PNG or JPEG, got text (DIR/words.png). Convert it to PNG or JPEG first."`,
+      `"error: loadImage: not a picture that can be read: expected PNG, JPEG, GIF, BMP, WebP or AVIF, got text (DIR/words.png). Convert it to PNG or JPEG first."`,
+    );
+  });
+  it('a picture that is damaged but whole comes with a warning', async () => {
+    const { stderr } = await pentimento(edit(broughtPath('cases/p_no_iend.png'), '--mask', join(root, 'words.png')));
+    expect(stderr.replace(broughtPath(''), '').split('\n')[0]).toBe(
+      'warning: loadImage: the PNG is damaged: the file ends without IEND; its pixels are all there (cases/p_no_iend.png)',
     );
   });
   it('a model folder that is not there', async () => {

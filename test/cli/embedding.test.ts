@@ -1,4 +1,6 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -24,6 +26,9 @@ describe('--embedding', () => {
     expect(parseEmbedding('cat.bin:<cat-toy>')).toEqual({ path: 'cat.bin', token: '<cat-toy>' });
     expect(parseEmbedding('C:\\cat.bin')).toEqual({ path: 'C:\\cat.bin', token: undefined });
     expect(parseEmbedding('C:\\cat.bin:sks')).toEqual({ path: 'C:\\cat.bin', token: 'sks' });
+    const address = 'https://127.0.0.1:8080/a/cat.bin';
+    expect(parseEmbedding(address)).toEqual({ path: address, token: undefined });
+    expect(parseEmbedding(`${address}:sks`)).toEqual({ path: address, token: 'sks' });
     expect(() => parseEmbedding('cat.bin:')).toThrow('Give the token as a word');
     expect(() => parseEmbedding('')).toThrow('Give a file.');
     const odd = join(root, 'a:b');
@@ -42,6 +47,23 @@ describe('--embedding', () => {
     expect(code).toBe(0);
   });
 
+  it('is read from its address', async () => {
+    const bytes = await readFile(`${FILES}/cat-toy.bin`);
+    const server = createServer((request, response) => {
+      const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+      const end = Math.min(Number(last), bytes.length - 1);
+      response.writeHead(206, { 'content-range': `bytes ${first}-${end}/${bytes.length}` });
+      response.end(bytes.subarray(Number(first), end + 1));
+    });
+    await new Promise<void>(listening => server.listen(0, '127.0.0.1', listening));
+    const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/cat-toy.bin`;
+    const output = ['-o', join(root, 'address.safetensors')];
+    const { code, stderr } = await pentimento([...INVERT, '--prompt', '<cat-toy>', ...output, '--embedding', address]);
+    expect(stderr).toContain(`Write <cat-toy> in a prompt for ${address}.`);
+    expect(code).toBe(0);
+    await new Promise(closed => server.close(closed));
+  });
+
   it('refuses what does not fit, in one line and with nothing written', async () => {
     const before = await readdir(root);
     const refused = async (file: string) => {
@@ -58,7 +80,7 @@ describe('--embedding', () => {
       return expect(stderr.trim().split('\n').at(-1)?.replaceAll(root, ''));
     };
     (await refused(join(root, 'none.pt:sks'))).toMatchInlineSnapshot(
-      `"error: embedding: no such file (/none.pt). Name the file, with :token behind it or without, or the folder that it was saved in."`,
+      `"error: embedding: no such file (/none.pt). Name the file or its address, with :token behind it or without, or the folder that it was saved in."`,
     );
     (await refused(`${FILES}/wide.safetensors`)).toMatchInlineSnapshot(
       `"error: loadTextualInversion: the embedding does not fit the text encoder: expected [n, 48], got [1, 1024] (test/golden/textual-inversion/wide.safetensors). Stable Diffusion 1.x takes vectors of 768 numbers, 2.x of 1024: use an embedding trained for this model."`,

@@ -71,9 +71,14 @@ async function tally(
     const chance = new Chance(seed);
     const base = files[seed % files.length]!;
     const bad = (Math.floor(seed / files.length) % 2 ? broken : repaired)(base, chance);
-    const { what, ms, bytes } = await outcomeOf(open, bad).catch((cause: unknown) => {
-      throw new Error(`seed ${seed}`, { cause });
-    });
+    const measure = () =>
+      outcomeOf(open, bad).catch((cause: unknown) => {
+        throw new Error(`seed ${seed}`, { cause });
+      });
+    const first = await measure();
+    // A busy machine and the collector's moods are not the reader's: what is too much must be so twice.
+    const again = first.ms < 2000 && first.bytes < 16 * bad.length + 64 * MIB ? first : await measure();
+    const [what, ms, bytes] = [first.what, Math.min(first.ms, again.ms), Math.min(first.bytes, again.bytes)];
     expect(ms, `seed ${seed}: milliseconds`).toBeLessThan(2000);
     expect(bytes, `seed ${seed}: bytes, ${what}`).toBeLessThan(16 * bad.length + 64 * MIB);
     outcomes.set(what, (outcomes.get(what) ?? 0) + 1);

@@ -6,6 +6,7 @@ import type * as Canvas from '../../src/io/canvas.ts';
 import type * as LoadImage from '../../src/io/load-image.ts';
 import { decodeImage } from '../../src/node/images.ts';
 import { openPage } from '../support/page.ts';
+import { brought, broughtBytes } from './brought.ts';
 import { difference, pillow, pillowBytes, pillowImage, sha256 } from './pillow.ts';
 
 declare const io: typeof LoadImage & typeof Canvas;
@@ -50,6 +51,69 @@ describe('loadImage in a page', () => {
     expect([image.width, image.height]).toEqual([c.width, c.height]);
     const expected = pillowImage(`${c.file}.png`);
     expect(difference(image.data, expected.data).worst).toBeLessThanOrEqual(c.tolerance);
+  });
+
+  it.each(brought.filter(c => c.sha256 && /\.(png|gif|bmp)$/.test(c.file)))('reads $file as Pillow does', async c => {
+    const image = await inPage(broughtBytes(c.file));
+    expect([image.width, image.height]).toEqual([c.width, c.height]);
+    expect(sha256(Uint8Array.from(image.data))).toBe(c.sha256);
+  });
+
+  // Where data are missing each browser shows what it likes.
+  it.each(brought.filter(c => c.sha256 && /\.jpg$/.test(c.file) && !/440|damaged/.test(c.file)))(
+    'reads $file as Pillow does, within 3 levels',
+    async c => {
+      const image = await inPage(broughtBytes(c.file));
+      expect([image.width, image.height]).toEqual([c.width, c.height]);
+      const expected = decodeImage(broughtBytes(c.file));
+      expect(difference(image.data, expected.data).worst).toBeLessThanOrEqual(3);
+    },
+  );
+
+  it.each(['lossless.webp', 'turned.webp', 'moving.webp', 'alpha.webp'])('reads %s by the browser', async name => {
+    const c = brought.find(({ file }) => file === name);
+    const image = await inPage(broughtBytes(name));
+    expect([image.width, image.height, sha256(Uint8Array.from(image.data))]).toEqual([c?.width, c?.height, c?.sha256]);
+  });
+
+  it('reads AVIF by the browser', async () => {
+    const image = await inPage(broughtBytes('whole-colour.avif'));
+    expect(difference(image.data, decodeImage(broughtBytes('whole-colour.avif.png')).data).worst).toBeLessThanOrEqual(
+      3,
+    );
+  });
+
+  it('reads and refuses a JPEG that the browser gives up as Node does', async () => {
+    const jpeg = pillowBytes('orientation-1.jpg');
+    const whole = await inPage(jpeg.subarray(0, jpeg.length - 2)); // no marker of the end
+    expect(Uint8Array.from(whole.data)).toEqual(decodeImage(jpeg).data);
+    await expect(inPage(jpeg.subarray(0, jpeg.length - 300))).rejects.toThrow(
+      'loadImage: the JPEG is damaged: got the pixels are cut short. Download or save it again.',
+    );
+  });
+
+  it('refuses what is no picture by name, and claims before the browser takes memory for them', async () => {
+    const said = (bytes: Uint8Array, options = {}): Promise<string> =>
+      page.evaluate(
+        async ([list, o]) =>
+          io.loadImage(Uint8Array.from(list), o).then(
+            image => `${image.width} x ${image.height}`,
+            error => `${error.name}: ${error.message}`,
+          ),
+        [[...bytes], options] as const,
+      );
+    expect(await said(broughtBytes('cases/x_lfs.png'))).toMatch(/got a Git LFS pointer\. .* git lfs pull\.$/);
+    const photo = Uint8Array.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic', c => c.charCodeAt(0));
+    expect(await said(photo)).toMatch(/got HEIC\. Save it as JPEG: /);
+    for (const name of ['cases/j_bomb_12k.jpg', 'cases/p_bomb_13k.png']) {
+      const start = performance.now();
+      expect(await said(broughtBytes(name))).toMatch(/is damaged: got the pixels are cut short/);
+      expect(performance.now() - start).toBeLessThan(1000);
+    }
+    for (const name of ['lossless.webp', 'whole-colour.avif', 'rgb-420-sequential.jpg', 'interlaced.gif', 'rgb.bmp'])
+      expect(await said(broughtBytes(name), { maxPixels: 50 })).toMatch(
+        /too large: expected at most 50 pixels, got \d+ x/,
+      );
   });
 
   it('takes URLs, Blobs, ImageData, bitmaps, canvases and image elements', async () => {

@@ -18,10 +18,10 @@ describe('loadImage without a page', () => {
   it('names what is damaged, and what it is where nothing here reads it', async () => {
     const cut = loadImage(pillowBytes('rgb.png').subarray(0, 100));
     await expect(cut).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: the PNG is damaged: got the file is cut short. Download or save it again.]`,
+      `[InputError: loadImage: the PNG is damaged: got the pixels are cut short. Download or save it again.]`,
     );
     await expect(loadImage(bytesOf('RIFF\x10\x00\x00\x00WEBPVP8 '))).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: not a picture that can be read: expected PNG or JPEG, got WebP. Convert it to PNG or JPEG first.]`,
+      `[InputError: loadImage: not a picture that can be read: expected PNG, JPEG, GIF or BMP, got WebP. In Node readImage of 'pentimento/node' reads it where the package sharp is installed; else convert it to PNG or JPEG first.]`,
     );
     await expect(loadImage(bytesOf('words'))).rejects.toThrow(/got text/);
     await expect(loadImage(new Uint8Array())).rejects.toThrow(/got an empty file/);

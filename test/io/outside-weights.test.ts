@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { TensorSource } from '../../src/core/tensor-source.ts';
+import type { ByteSource, TensorSource } from '../../src/core/tensor-source.ts';
 import { widened } from '../../src/core/widened-source.ts';
-import { PickledObject } from '../../src/io/pickled.ts';
+import { PickledObject, PickledStorage, PickledTensor } from '../../src/io/pickled.ts';
 import { readFloats } from '../../src/io/read-floats.ts';
 import { memorySource } from '../../src/io/sources.ts';
 import { openTorchFile } from '../../src/io/torch-file.ts';
+import { torchSource } from '../../src/io/torch-tensors.ts';
 import { openWeightFile } from '../../src/io/weight-file.ts';
 
 const golden = (name: string): Uint8Array =>
@@ -135,7 +136,29 @@ describe('checkpoints as trainers and old versions of torch leave them', () => {
       expect(settings.entries?.get('target')).toBe('ldm.Model');
       const extras = root.get('extras');
       expect(Array.isArray(extras) && extras.length, name).toBe(27);
+      expect(extras, name).toContain(2 ** 100);
+      expect(extras, name).toContain(-(2 ** 70));
     }
+  });
+
+  it('are read in bounded windows where the elements of a tensor lie far from one another', async () => {
+    const count = 6_000_000;
+    let largest = 0;
+    const bytes: ByteSource = {
+      label: 'far',
+      byteLength: 8 * count,
+      async read(offset, into) {
+        largest = Math.max(largest, into.byteLength);
+        const numbers = new Float64Array(into.buffer, into.byteOffset, into.byteLength / 8);
+        for (let i = 0; i < numbers.length; i++) numbers[i] = offset / 8 + i;
+      },
+    };
+    const far = new PickledTensor(new PickledStorage('F64', '0', 8 * count), 'F64', 0, [2, count / 2], [1, 2]);
+    const source = await torchSource(bytes, new Map([['far', far]]), () => 0);
+    const row = new Float64Array(count / 2);
+    await source.read('far', 8 * (count / 2), new Uint8Array(row.buffer));
+    expect(row.every((value, i) => value === 2 * i + 1)).toBe(true);
+    expect(largest).toBe(32 * 2 ** 20);
   });
 
   it('show tensors that only torch can make under their kind, and read none of them', async () => {

@@ -42,14 +42,14 @@ describe('decodeImage of PNG', () => {
     const bomb = png.slice();
     bomb.set([0, 1, 0, 0, 0, 1, 0, 0], 16);
     expect(() => decodeImage(png.subarray(0, 100), 'a.png')).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: the PNG is damaged: got the file is cut short (a.png). Download or save it again.]`,
+      `[InputError: loadImage: the PNG is damaged: got the pixels are cut short (a.png). Download or save it again.]`,
     );
     expect(() => decodeImage(flipped, 'a.png')).toThrow(/^loadImage: the PNG is damaged: got /);
     expect(() => decodeImage(renamed, 'a.png')).toThrowErrorMatchingInlineSnapshot(
       `[InputError: loadImage: the PNG is damaged: got no IHDR at the start (a.png). Download or save it again.]`,
     );
     expect(() => decodeImage(bomb, 'a.png')).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: the picture is too large: expected at most 178956970 pixels, got 65536 x 65536 (a.png). Make it smaller first.]`,
+      `[InputError: loadImage: the picture is too large: expected at most 178956970 pixels, got 65536 x 65536 (a.png). Make it smaller first, or raise maxPixels.]`,
     );
   });
 });
@@ -85,14 +85,12 @@ describe('decodeImage of JPEG', () => {
     expect(() => decodeImage(jpeg.subarray(0, jpeg.length - 300), 'a.jpg')).toThrow(/the JPEG is (damaged|cut short)/);
   });
 
-  it('refuses CMYK without the segment that says whether it is inverted', () => {
+  it('takes CMYK for inverted where no segment says so, as Pillow does', () => {
     const jpeg = pillowBytes('cmyk.jpg');
     const adobe = jpeg.findIndex((v, i) => v === 0xff && jpeg[i + 1] === 0xee);
     const length = 2 + (jpeg[adobe + 2] ?? 0) * 256 + (jpeg[adobe + 3] ?? 0);
     const without = new Uint8Array([...jpeg.subarray(0, adobe), ...jpeg.subarray(adobe + length)]);
-    expect(() => decodeImage(without, 'a.jpg')).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: a kind of JPEG that is not read: got CMYK that does not say whether it is inverted (a.jpg). Save it again as an ordinary JPEG or PNG.]`,
-    );
+    expect(decodeImage(without, 'a.jpg')).toEqual(pillowImage('cmyk.jpg.png'));
   });
 
   it('takes the orientation from XMP where EXIF has none', () => {
@@ -105,23 +103,36 @@ describe('decodeImage of JPEG', () => {
 });
 
 describe('decodeImage of anything else', () => {
+  const CONVERT = 'Convert it to PNG or JPEG first.';
+  const OTHERS = 'Read it with readImage, or convert it to PNG or JPEG first.';
+  const PHOTOS =
+    'Save it as JPEG: in the Photos app by exporting it, on the command line with heif-convert or sips; the camera of an iPhone writes JPEG when its format is set to Most Compatible.';
+  const PAGE =
+    'This is a page, not the picture that it shows: download the picture itself (on the Hub /resolve/ in place of /blob/).';
   it.each([
-    ['GIF', bytesOf('GIF89a\x01\x00')],
-    ['WebP', bytesOf('RIFF\x10\x00\x00\x00WEBPVP8 ')],
-    ['BMP', bytesOf('BM\x36\x00')],
-    ['TIFF', bytesOf('II*\x00\x08\x00')],
-    ['AVIF', bytesOf('\x00\x00\x00\x20ftypavif')],
-    ['HEIC', bytesOf('\x00\x00\x00\x20ftypheic')],
-    ['JPEG XL', bytesOf('\xff\x0a\x00')],
-    ['SVG', bytesOf('<?xml version="1.0"?>\n<svg xmlns="x">')],
-    ['HTML', bytesOf('<!doctype html><html>')],
-    ['PDF', bytesOf('%PDF-1.7')],
-    ['text', bytesOf('not a picture\n')],
-    ['an unknown kind of file', Uint8Array.of(1, 2, 3, 250)],
-    ['an empty file', new Uint8Array()],
-  ])('calls %s by its name', (kind, bytes) => {
+    ['WebP', bytesOf('RIFF\x10\x00\x00\x00WEBPVP8 '), OTHERS],
+    ['AVIF', bytesOf('\x00\x00\x00\x20ftypavif'), OTHERS],
+    ['AVIF', bytesOf('\x00\x00\x00\x1cftypmif1\x00\x00\x00\x00mif1avifmiaf'), OTHERS],
+    ['TIFF', bytesOf('II*\x00\x08\x00'), CONVERT],
+    ['HEIC', bytesOf('\x00\x00\x00\x20ftypheic'), PHOTOS],
+    ['HEIC', bytesOf('\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic'), PHOTOS],
+    ['JPEG XL', bytesOf('\xff\x0a\x00'), CONVERT],
+    ['SVG', bytesOf('<?xml version="1.0"?>\n<svg xmlns="x">'), CONVERT],
+    ['HTML', bytesOf('<!doctype html><html>'), PAGE],
+    ['HTML', bytesOf('\xef\xbb\xbf\n<!-- saved -->\n<HTML lang="en">'), PAGE],
+    ['HTML', bytesOf('<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "x">'), PAGE],
+    ['PDF', bytesOf('%PDF-1.7'), CONVERT],
+    [
+      'a Git LFS pointer',
+      bytesOf('version https://git-lfs.github.com/spec/v1\noid sha256:1'),
+      'It stands in place of the picture: fetch that with git lfs pull.',
+    ],
+    ['text', bytesOf('not a picture\n'), CONVERT],
+    ['an unknown kind of file', Uint8Array.of(1, 2, 3, 250), CONVERT],
+    ['an empty file', new Uint8Array(), CONVERT],
+  ])('calls %s by its name', (kind, bytes, fix) => {
     expect(() => decodeImage(bytes, 'x')).toThrow(
-      `loadImage: not a picture that can be read: expected PNG or JPEG, got ${kind} (x). Convert it to PNG or JPEG first.`,
+      `loadImage: not a picture that can be read: expected PNG, JPEG, GIF or BMP, got ${kind} (x). ${fix}`,
     );
   });
 });

@@ -235,6 +235,22 @@ test('an edit needs a mask and latents of the same size, steps and prompts', asy
   expect(await refusal('edit', { ...edit, maskImage: undefined })).toMatchInlineSnapshot(
     `"InputError: edit: no mask: got undefined (maskImage). Make one with generateMask(), or pass a picture of latent size: white is what changes."`,
   );
+  for (const [imageLatents, received] of [
+    [image, 'a picture'],
+    [[image, image], 'a picture'],
+    ['latents.safetensors', 'string'],
+    [{ data: zeros(1).data }, 'object'],
+  ])
+    expect(await refusal('edit', { ...edit, imageLatents })).toBe(
+      `InputError: edit: not inverted latents: expected an array, as invert() returns it, got ${received} (imageLatents). Call invert() with the picture and pass what it returns; run() does both.`,
+    );
+  expect(await refusal('run', { ...run, imageLatents: image })).toContain('run: not inverted latents');
+  expect(
+    await refusal('edit', { ...edit, imageLatents: { ...edit.imageLatents, shape: [1, 40, 4, 12, 21] } }),
+  ).toContain('ShapeError');
+  for (const nothing of [{ data: new Float32Array(4) }, 'apples.png', 5])
+    for (const name of ['image', 'maskImage'])
+      expect(await refusal('run', { ...run, [name]: nothing })).toMatch(/InputError: \w+: not a picture or array/);
   expect(await refusal('edit', { ...edit, imageLatents: undefined })).toMatchInlineSnapshot(
     `"InputError: edit: no inverted latents: got undefined (imageLatents). Make them with invert()."`,
   );

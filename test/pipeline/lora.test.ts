@@ -3,13 +3,16 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import { type WritableTensor, writeSafetensors } from '../../src/io/safetensors.ts';
 import { memorySource } from '../../src/io/sources.ts';
-import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { goldenPath } from '../support/checkpoint.ts';
 import { maxError } from '../support/close.ts';
-import { memoryFolder } from '../support/folder.ts';
+import { diskFolder, memoryFolder } from '../support/folder.ts';
 import { loadGolden } from '../support/golden.ts';
+import { testGpu } from '../support/gpu.ts';
 import { openPipeline, picture, seeded } from '../support/pipeline.ts';
 import { renewed } from '../support/renewed.ts';
+import { randoms } from '../support/run-kernel.ts';
+import { ldmBytes } from '../support/single-file.ts';
 
 const golden = loadGolden('lora');
 const { prompt, steps, guidance, strength } = golden.json.run;
@@ -151,6 +154,24 @@ describe('one pipeline', () => {
     );
   });
 
+  test('numbers that are none are named: alpha at once, factors before the device works', async () => {
+    const key = `lora_unet_${query.replaceAll('.', '_')}`;
+    const [down, up] = [ones(2, 64), ones(64, 2)];
+    const alpha = (value: number): WritableTensor => ({ dtype: 'F32', shape: [], data: Float32Array.of(value) });
+    const named = { [`${key}.lora_down.weight`]: down, [`${key}.lora_up.weight`]: up };
+    expect(await refusal({ ...named, [`${key}.alpha`]: alpha(Number.NaN) })).toMatchInlineSnapshot(
+      `"loadLoraWeights: the adapter is damaged: expected a finite alpha, got NaN (style.safetensors: lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.alpha). Download or save the file again."`,
+    );
+    (up.data as Float32Array)[5] = Number.POSITIVE_INFINITY;
+    await pipeline.loadLoraWeights(watched({ ...named, [`${key}.alpha`]: alpha(1) }));
+    const run = { prompt, image, numInferenceSteps: 2, generator: seeded(0) };
+    await expect(pipeline.invert(run)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: LoRA: the adapter is damaged: expected finite numbers, got Infinity (style.safetensors: lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight). Download or save the file again, or leave this adapter out.]`,
+    );
+    pipeline.unloadLoraWeights();
+    await pipeline.invert(run);
+  });
+
   test('names and weights', async () => {
     const first = watched(pair(query));
     expect(await pipeline.loadLoraWeights(first)).toBe('default_0');
@@ -251,6 +272,22 @@ test('an adapter of the UNet leaves the text encoder on the device; disposing cl
   expect([source.closed, unet.closed]).toEqual([1, 1]);
 });
 
+test('a pipeline that goes while a file is opened closes it', async () => {
+  const pipeline = await openPipeline('test/golden/sd1/model', { modelCpuOffload: true });
+  const plain = memorySource(unetOnly());
+  const source = {
+    ...plain,
+    closed: 0,
+    read: async (offset: number, into: Uint8Array) => {
+      pipeline.dispose();
+      await plain.read(offset, into);
+    },
+    close: async () => void source.closed++,
+  };
+  await expect(pipeline.loadLoraWeights(source)).rejects.toThrow('the pipeline was disposed during a call');
+  expect(source.closed).toBe(1);
+});
+
 test('numbers of the original code, on halves', async () => {
   const source = file('original.safetensors');
   const pipeline = await openPipeline('test/golden/sd2/model', { loras: [{ source, adapterName: 'original' }] });
@@ -261,4 +298,34 @@ test('numbers of the original code, on halves', async () => {
   const { inverted } = await results(half);
   expect(maxError(inverted.data, golden.floats('original.inverted').data)).toBeLessThanOrEqual(3e-2);
   half.dispose();
+});
+
+test('a checkpoint in one file takes adapters by either name', async () => {
+  const tokenizer = diskFolder(goldenPath('sd1/model/tokenizer'));
+  const pipeline = await DiffEditPipeline.fromSingleFile(ldmBytes('tiny2'), {
+    ...{ gpu: await testGpu(), tokenizer, onWarning: () => undefined, predictionType: 'epsilon' },
+  });
+  const width = (await pipeline.encodePrompt(prompt)).promptEmbeds.shape[2] as number;
+  const tensor = (...shape: number[]): WritableTensor => {
+    const count = shape.reduce((a, b) => a * b, 1);
+    return { dtype: 'F32', shape, data: randoms(count, 1 + shape[0]) };
+  };
+  const named = (unet: string, text: string): Uint8Array =>
+    writeSafetensors({
+      [`${unet}.lora_down.weight`]: tensor(2, width),
+      [`${unet}.lora_up.weight`]: tensor(64, 2),
+      [`${text}.lora_down.weight`]: tensor(1, width),
+      [`${text}.lora_up.weight`]: tensor(width, 1),
+    });
+  const base = await results(pipeline);
+  const text = 'lora_te_text_model_encoder_layers_1_self_attn_q_proj';
+  await pipeline.loadLoraWeights(named('lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_k', text));
+  const original = await results(pipeline);
+  await pipeline.loadLoraWeights(named('unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k', text));
+  expect(await results(pipeline)).toEqual(original);
+  expect(maxError(original.text.data, base.text.data)).toBeGreaterThan(1e-2);
+  expect(maxError(original.inverted.data, base.inverted.data)).toBeGreaterThan(1e-2);
+  pipeline.unloadLoraWeights();
+  expect(await results(pipeline)).toEqual(base);
+  pipeline.dispose();
 });

@@ -105,6 +105,19 @@ describe('the weights', () => {
     expect(await unetOf(files.tiny1, { extractEma: true })).toEqual(stored(average));
   });
 
+  it('of 8 bits are widened, with the scales that stand beside them under LDM names', async () => {
+    const plain = 'model.diffusion_model.input_blocks.1.0.in_layers.2.weight';
+    const { shape, data } = ldmTensors('tiny1')[plain];
+    const eights = new Uint8Array(data.byteLength / 2).fill(0x38); // 1
+    const scaled = {
+      ...ldmTensors('tiny1'),
+      [plain]: { dtype: 'F8_E4M3', shape, data: eights },
+      [plain.replace('.weight', '.scale_weight')]: { dtype: 'F32', shape: [1], data: Float32Array.of(0.25) },
+    };
+    const floats = new Float32Array((await unetOf(writeSafetensors(scaled))).buffer);
+    expect(floats).toEqual(new Float32Array(eights.length).fill(0.25));
+  });
+
   it('of a .ckpt are the same', async () => {
     const plain = 'model.diffusion_model.input_blocks.1.0.in_layers.2.weight';
     expect(await unetOf(await asCheckpoint('tiny1'))).toEqual(stored(plain, widened(ldmTensors('tiny1'))));
@@ -208,7 +221,7 @@ describe('what the file does not say', () => {
     const { said, prediction } = await warnings(files.tiny2);
     expect(prediction).toBe('v_prediction');
     expect(said).toEqual([
-      'm.safetensors does not say what its UNet predicts: v_prediction is assumed, at 768 pixels, as diffusers does for Stable Diffusion 2.x. For a 512-pixel base model give epsilon (predictionType, --prediction-type epsilon).',
+      "m.safetensors does not say what its UNet predicts: v_prediction is assumed, at 768 pixels, as diffusers does for Stable Diffusion 2.x. For a 512-pixel base model give predictionType: 'epsilon'.",
     ]);
     expect((await warnings(files.tiny1)).said).toEqual([
       expect.stringContaining('holds the UNet as trained and its moving average (EMA); the first is taken'),
@@ -255,7 +268,7 @@ describe('refuses', () => {
   it('another kind of file by its name, with the remedy', async () => {
     const lora = memorySource(file({ 'lora_unet_x.lora_up.weight': [2] }), 'style.safetensors');
     await expect(openSingleFile(lora, { tokenizer })).rejects.toThrow(
-      'openSingleFile: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (style.safetensors). Name a model with --model and this file with --lora, or pass it to loadLoraWeights of a pipeline.',
+      'openSingleFile: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (style.safetensors). Name a model with --model and this file with --lora. In a program: pipeline.loadLoraWeights(file).',
     );
   });
 
@@ -284,9 +297,9 @@ describe('refuses', () => {
   it('what holds no file, and options that make no sense', async () => {
     for (const [source, message] of [
       ['models/sd.safetensors', "Open it with await fileSource(path) of 'pentimento/node'"],
-      [Promise.resolve(files.tiny1), 'got a promise'],
+      [Promise.resolve(files.tiny1), 'got object'],
       [null, 'got null'],
-      [{}, 'nothing that holds a checkpoint'],
+      [{}, 'openSingleFile: not a file: expected a ByteSource, a Blob'],
     ] as const)
       await expect(openSingleFile(source as unknown as SingleFileSource, { tokenizer })).rejects.toThrow(message);
     for (const [options, message] of [

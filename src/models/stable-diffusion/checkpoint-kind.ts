@@ -32,12 +32,12 @@ const WITHOUT_UNET: readonly (readonly [pattern: RegExp, what: string, fix: stri
   [
     /^lora_|[._]lora[._]|\.lora_(up|down|[AB]|magnitude)|\.(hada_w1_[ab]|lokr_w1|lokr_w2)|^lycoris_/,
     'a LoRA',
-    'Name a model with --model and this file with --lora, or pass it to loadLoraWeights of a pipeline.',
+    'Name a model with --model and this file with --lora. In a program: pipeline.loadLoraWeights(file).',
   ],
   [
     /^(emb_params|string_to_param|string_to_token|clip_l|clip_g)(\.|$)|^<.+>$/,
     'a textual inversion',
-    'Name a model with --model and this file with --embedding, or pass it to loadTextualInversion of a pipeline.',
+    'Name a model with --model and this file with --embedding. In a program: pipeline.loadTextualInversion(file).',
   ],
   [/^control_model\.|^controlnet_|(^|\.)input_hint_block\./, 'a ControlNet', NOT_BUILT],
   [
@@ -51,6 +51,7 @@ const WITHOUT_UNET: readonly (readonly [pattern: RegExp, what: string, fix: stri
   [/^conditioner\.embedders\./, 'Stable Diffusion XL', NOT_BUILT],
   [/^model_ema\.diffusion_model/, 'a file of nothing but moving averages under shortened names', FULL],
   [/^(diffusion_model\.)?input_blocks\.\d+\./, "a UNet without its text encoder and VAE, in LDM's names", FULL],
+  [/^unet\.(conv_in|down_blocks\.\d)/, "a pipeline's networks under diffusers' names", FULL],
   [/^(first_stage_model|vae)\./, 'a VAE alone', FULL],
   [/^(encoder|decoder)\.(conv_in|down\.\d|up\.\d|mid\.|down_blocks\.\d|up_blocks\.\d)/, 'a VAE alone', FULL],
   [

@@ -1,9 +1,9 @@
 /** What an edit is given besides prompts: a mask, and inverted latents in any of the accepted forms. */
 import { InputError, ShapeError } from '../../core/errors.ts';
-import type { NdArray } from '../../core/ndarray.ts';
+import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { dim, type Shape, sameShape, sizeOf } from '../../core/shape.ts';
 import { type MaskInput, type NumericArray, preprocessMask } from '../../io/mask.ts';
-import { concatenate } from '../../io/preprocess.ts';
+import { concatenate, hasShape, isPicture } from '../../io/preprocess.ts';
 import { asArray } from '../runtime/device-call.ts';
 
 const MASK_SIZE =
@@ -59,8 +59,9 @@ export function prepareLatents(
     });
   }
   const list = (Array.isArray(latents) ? latents : [latents]) as readonly NumericArray[];
+  for (const item of list) checkIsArray(op, item);
   const arrays = list.map(({ data, shape }) =>
-    asArray(Float32Array.from(data), shape.length === 3 ? [1, ...shape] : shape),
+    ndarray(Float32Array.from(data), shape.length === 3 ? [1, ...shape] : shape),
   );
   const all = concatenate(arrays, op);
   const { size, of, batch, frames } = o;
@@ -87,6 +88,20 @@ export function prepareLatents(
     });
   }
   return asArray(swapFirst(all.data, batch, frames, sizeOf(size)), [frames, batch, ...size]);
+}
+
+/** Refuses what is passed for latents and is none, above all the picture itself. */
+function checkIsArray(op: string, item: unknown): void {
+  const isObject = typeof item === 'object' && item !== null;
+  if (isObject && hasShape(item) && 'data' in item) return;
+  throw new InputError({
+    op,
+    problem: 'not inverted latents',
+    expected: 'an array, as invert() returns it',
+    received: isObject && isPicture(item) ? 'a picture' : item === null ? 'null' : typeof item,
+    path: 'imageLatents',
+    fix: 'Call invert() with the picture and pass what it returns; run() does both.',
+  });
 }
 
 /** [a, b, size] -> [b, a, size] */

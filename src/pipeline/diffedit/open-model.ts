@@ -27,10 +27,10 @@ export interface OpenedModel {
 
 /** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
 export function openFolder(source: FolderSource, options: PretrainedOptions): Promise<OpenedModel> {
-  const { variant, scheduler, inverseScheduler } = options;
-  return open('DiffEditPipeline.fromPretrained', OWN_OPTIONS, options, () =>
-    openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) }),
-  );
+  return open('DiffEditPipeline.fromPretrained', OWN_OPTIONS, options, () => {
+    const { variant, scheduler, inverseScheduler } = options;
+    return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
+  });
 }
 
 /** What `DiffEditPipeline.fromSingleFile` opens. @throws as it does */

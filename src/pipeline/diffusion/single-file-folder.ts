@@ -7,8 +7,9 @@ import { checkFolder } from '../../core/kinds.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { ByteSource, FolderSource, TensorSource } from '../../core/tensor-source.ts';
 import { widened } from '../../core/widened-source.ts';
+import { adapterBytes } from '../../io/adapter-file.ts';
 import { safetensorsBytes } from '../../io/safetensors-bytes.ts';
-import { blobSource, memorySource, missingFile, readText } from '../../io/sources.ts';
+import { memorySource, missingFile, readText } from '../../io/sources.ts';
 import { viewTensors } from '../../io/tensor-view.ts';
 import { urlSource } from '../../io/url-source.ts';
 import { openWeightFile } from '../../io/weight-file.ts';
@@ -64,20 +65,7 @@ async function bytesOf(source: SingleFileSource): Promise<ByteSource> {
     throw new InputError({ op: OP, problem: 'not an address', received: source, fix });
   }
   if (source instanceof URL) return urlSource(source);
-  if (source instanceof ArrayBuffer || source instanceof Uint8Array) return memorySource(source, 'checkpoint');
-  if (source instanceof Blob) return blobSource(source);
-  if (isByteSource(source)) return source;
-  throw new InputError({
-    op: OP,
-    problem: 'nothing that holds a checkpoint',
-    expected: 'a ByteSource, a Blob, bytes or an address',
-    received: source === null ? 'null' : (source as unknown) instanceof Promise ? 'a promise' : typeof source,
-    fix: "Pass a File, or await fileSource(path) of 'pentimento/node'.",
-  });
-}
-
-function isByteSource(source: unknown): source is ByteSource {
-  return typeof source === 'object' && source !== null && 'byteLength' in source && 'read' in source;
+  return adapterBytes(OP, source);
 }
 
 async function asFolder(file: TensorSource, options: SingleFileOptions): Promise<SingleFile> {
@@ -120,7 +108,7 @@ function tellOf(checkpoint: LdmCheckpoint, o: SingleFileOptions, label: string, 
     warn(`${label}: ${surplus.length} tensors have no use and are passed over: ${shortList(surplus)}`);
   if (averaged && o.extractEma !== true) {
     warn(
-      `${label} holds the UNet as trained and its moving average (EMA); the first is taken. Ask for extractEma (--ema) to take the other.`,
+      `${label} holds the UNet as trained and its moving average (EMA); the first is taken; extractEma: true takes the other.`,
     );
   }
   if (!averaged && o.extractEma === true) {

@@ -186,6 +186,7 @@ describe('other files are called by their names', () => {
     ['Stable Diffusion 3', 'joint_blocks.0.x_block.attn.qkv.weight'],
     ['Flux or a model of its kind', 'double_blocks.0.img_attn.qkv.weight'],
     ["a UNet without its text encoder and VAE, in LDM's names", 'input_blocks.0.0.weight'],
+    ["a pipeline's networks under diffusers' names", 'unet.conv_in.weight'],
     ['the UNet of a diffusers folder', 'down_blocks.0.resnets.0.conv1.weight'],
     ['a text encoder alone', 'text_model.encoder.layers.0.mlp.fc1.weight'],
     ['T5', 'encoder.block.0.layer.0.SelfAttention.q.weight'],

@@ -25,7 +25,7 @@ describe.each(Object.entries(KINDS))('%s', (_, Kind) => {
     for (const bad of [-3, 1.5, 11, Number.NaN, '2'])
       for (const name of ['from', 'to'])
         expect(() => sampler.schedule(10, { [name]: bad })).toThrow(
-          `schedule: no step of the run: expected a whole number from 0 to 10, got ${bad} (${name})`,
+          `schedule: no step of the run: expected a whole number from 0 to 10, got ${typeof bad === 'string' ? `"${bad}"` : bad} (${name})`,
         );
     expect([...sampler.schedule(10, { to: 4 }), ...sampler.schedule(10, { from: 4 })]).toEqual(all);
   });
