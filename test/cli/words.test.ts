@@ -5,6 +5,7 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { inCommandWords, warningInCommandWords } from '../../src/cli/words.ts';
 import { DeviceError, InputError, ShapeError, WeightsError } from '../../src/core/errors.ts';
+import { nonFiniteLatents } from '../../src/pipeline/runtime/finite.ts';
 import { pentimento } from '../support/command.ts';
 
 describe('an error on the command line', () => {
