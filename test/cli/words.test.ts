@@ -11,6 +11,10 @@ import { pentimento } from '../support/command.ts';
 describe('an error on the command line', () => {
   it.each([
     [
+      nonFiniteLatents('edit', 0, [981]),
+      'edit: the latents hold values that are not finite (from step 1 of 1 on, timestep 981). With --dtype float16 use --dtype float32; in float32 the weights or what was given hold such values: use a sound file.',
+    ],
+    [
       new DeviceError({ op: 'edit', problem: 'not finite', fix: "Use dtype: 'float32', or a sound file." }),
       'edit: not finite. Use --dtype float32, or a sound file.',
     ],
