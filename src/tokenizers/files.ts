@@ -1,7 +1,7 @@
 /** Reads the files of a tokenizer folder; whatever is missing or damaged becomes an InputError that names the file. */
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
-import { parseJsonFile, STAND_IN_BYTES, standInOf } from '../io/stand-in.ts';
+import { parseJsonFile } from '../io/json-file.ts';
 
 /** A JSON object of which nothing is known yet. */
 export type JsonObject = { readonly [key: string]: unknown };
@@ -36,7 +36,7 @@ export class TokenizerFiles {
   async json(name: string): Promise<JsonObject> {
     const text = await this.text(name);
     try {
-      const value = parseJsonFile(text, this.op, `${this.label}/${name}`);
+      const value = await parseJsonFile(text, this.op, `${this.label}/${name}`);
       if (isObject(value)) return value;
     } catch (cause) {
       if (cause instanceof InputError) throw cause;
@@ -57,6 +57,7 @@ export class TokenizerFiles {
     const bytes = new Uint8Array(source.byteLength);
     await source.read(0, bytes);
     await source.close?.();
+    const { STAND_IN_BYTES, standInOf } = await import('../io/stand-in.ts');
     const found = standInOf(bytes.subarray(0, STAND_IN_BYTES));
     if (found) throw new InputError({ op: this.op, ...found, path: `${this.label}/${name}` });
     return bytes;

@@ -1,7 +1,7 @@
 /** The JSON files of a model folder. */
 import { InputError } from '../../core/errors.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
-import { parseJsonFile } from '../../io/stand-in.ts';
+import { parseJsonFile } from '../../io/json-file.ts';
 
 /**
  * Reads a JSON object of a model folder.
@@ -24,7 +24,7 @@ export async function readJson(
   const text = await folder.text(path);
   let value: unknown;
   try {
-    value = parseJsonFile(text, op, where);
+    value = await parseJsonFile(text, op, where);
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
     throw new InputError({ op, problem: 'the file is not JSON', path: where, fix: 'Download it again.', cause });
