@@ -153,6 +153,7 @@ def noise(n):
 colours = b''.join(bytes([3 * i % 256, 5 * i % 256, 7 * i % 256, 0]) for i in range(256))
 put('4-bits.bmp', bmp(9, 4, 4, 0, noise(8 * 4), colours[:64]))
 put('short-palette.bmp', bmp(9, 4, 4, 0, noise(8 * 4), colours[:12], used=3))
+put('without-last-filling.bmp', bmp(9, 4, 4, 0, noise(8 * 4 - 3), colours[:64]))
 put('from-the-top.bmp', bmp(5, -4, 24, 0, noise(16 * 4)))
 put('16-bits.bmp', bmp(5, 4, 16, 0, noise(12 * 4)))
 put('565.bmp', bmp(5, 4, 16, 3, noise(12 * 4), masks=struct.pack('<III', 0xf800, 0x7e0, 0x1f)))

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+import { memorySource } from '../io/sources.ts';
 import { urlSource } from '../io/url-source.ts';
 import { directory, fileSource } from '../node/files.ts';
 import type { LoraInput } from '../pipeline/diffusion/lora-adapters.ts';
@@ -115,14 +116,27 @@ export function parseLora(text: string): LoraArgument {
 }
 
 /**
- * Opens the files.
+ * Opens the files; what lies at an address is read whole.
+ * @param signal ends the reading of addresses
  * @throws InputError for one that is not there; WeightsError for one that cannot be opened
  */
-export async function openLoras({ lora = [] }: AdapterOptions): Promise<LoraInput[]> {
-  checkThere('lora', lora, 'Name the file, with :scale behind it or without, or the folder that it was saved in.');
+export async function openLoras({ lora = [] }: AdapterOptions, signal: AbortSignal): Promise<LoraInput[]> {
+  const files = lora.filter(({ path }) => !ADDRESS.test(path));
+  const fix = 'Name the file or its address, with :scale behind it or without, or the folder that it was saved in.';
+  checkThere('lora', files, fix);
   const opened: LoraInput[] = [];
-  for (const { path, scale } of lora) opened.push({ source: await openPath(path), scale });
+  for (const { path, scale } of lora) {
+    opened.push({ source: ADDRESS.test(path) ? await download(path, signal) : await openPath(path), scale });
+  }
   return opened;
+}
+
+/** A file behind an address, in memory: its tensors are read one by one, and an answer each would take too long. */
+async function download(address: string, signal: AbortSignal): Promise<ByteSource> {
+  const source = await urlSource(address, { signal });
+  const bytes = new Uint8Array(source.byteLength);
+  await source.read(0, bytes);
+  return memorySource(bytes, address);
 }
 
 /** For results: `style.safetensors:0.8`. */
@@ -140,6 +154,10 @@ export async function fingerprintWith(fingerprint: string, { lora = [] }: Adapte
   const hash = createHash('sha256').update(fingerprint);
   for (const { path, scale } of acting) {
     hash.update(`${scale}`);
+    if (ADDRESS.test(path)) {
+      hash.update(path);
+      continue;
+    }
     const files = statSync(path).isDirectory() ? LORA_FILES.map(name => join(path, name)).filter(existsSync) : [path];
     for (const file of files.slice(0, 1)) await addFile(hash, await fileSource(file));
   }

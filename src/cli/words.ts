@@ -17,7 +17,8 @@ const OPTIONS: Readonly<Record<string, string>> = {
   ...{ maxNewTokens: '--max-new-tokens', temperature: '--temperature', topK: '--top-k', n: '--n' },
   ...{ numReturnSequences: '--n', numPrompts: '--num-prompts', captionPrefix: '--prefix', prefix: '--prefix' },
   ...{ fromSingleFile: '--model', loadLoraWeights: '--lora', loadTextualInversion: '--embedding' },
-  ...{ predictionType: '--prediction-type', ema: '--ema', config: '--config', tokenizer: '--tokenizer' },
+  ...{ predictionType: '--prediction-type', extractEma: '--ema', ema: '--ema', tokenizer: '--tokenizer' },
+  ...{ config: '--config', originalConfig: '--config' },
   ...{ image: '<image>' },
 };
 
@@ -74,7 +75,7 @@ export function warningInCommandWords(warning: string): string {
 }
 
 function opOf(op: string, command: string): string {
-  if (/\.from(Pretrained|SingleFile)$/.test(op)) return 'model';
+  if (/\.from(Pretrained|SingleFile)$|^openSingleFile$|^LdmTrainingConfig$/.test(op)) return 'model';
   return Object.hasOwn(COMMANDS, op) && command !== '' ? command : op;
 }
 

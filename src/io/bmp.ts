@@ -3,6 +3,7 @@
  * black, five and six bits are stretched by v * 255 / 31 or / 63, alpha is dropped.
  * @see https://learn.microsoft.com/windows/win32/gdi/bitmap-storage
  */
+import { GrowingBytes } from './growing-bytes.ts';
 import type { RgbImage } from './image.ts';
 import { brokenImage, checkPixels, type Reading } from './picture-file.ts';
 
@@ -39,9 +40,11 @@ export function decodeBmp(bytes: Uint8Array, reading: Reading = {}): RgbImage {
   const runs = storage === RUNS_8 || storage === RUNS_4;
   const pitch = 4 * Math.ceil((width * bits) / 32);
   const there = bytes.length - header.start;
-  const held = runs ? Math.floor(there / 2) * LONGEST_RUN >= width * height : there >= pitch * height;
+  // What fills up the last row may be missing.
+  const needed = pitch * (height - 1) + Math.ceil((width * bits) / 8);
+  const held = runs ? Math.floor(there / 2) * LONGEST_RUN >= width * height : there >= needed;
   if (!held) throw brokenImage('BMP', 'the pixels are cut short', reading.path);
-  if (runs) return fromRuns(bytes.subarray(header.start), header);
+  if (runs) return fromRuns(bytes.subarray(header.start), header, reading.path);
   const data = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {
     const from = header.start + (header.fromTop ? y : height - 1 - y) * pitch;
@@ -124,34 +127,38 @@ function paint(index: number, { palette, paletteStep }: BmpHeader, data: Uint8Ar
   for (let c = 0; c < 3; c++) data[at + c] = palette[index * paletteStep + 2 - c] ?? 0;
 }
 
-/** Rows of runs; what no run reaches has the first colour. The last bytes may be missing. */
-function fromRuns(bytes: Uint8Array, header: BmpHeader): RgbImage {
+/** Rows of runs; what they step over has the first colour. */
+function fromRuns(bytes: Uint8Array, header: BmpHeader, path: string | undefined): RgbImage {
   const { width, height, storage } = header;
-  const indices = new Uint8Array(width * height);
   const wide = storage === RUNS_8;
+  const indices = new GrowingBytes(width * height, 4 * bytes.length);
   let [x, y] = [0, 0];
-  const put = (index: number): void => {
-    if (x < width && y < height) indices[y * width + x] = index;
+  const stepTo = (column: number, row: number): void => {
+    const to = row * width + Math.min(column, width);
+    while (indices.length < to && !indices.full) indices.push(0);
+    [x, y] = [column, row];
+  };
+  const put = (byte: number, i: number): void => {
+    if (x < width) indices.push(wide ? byte : i % 2 === 0 ? byte >> 4 : byte & 15);
     x++;
   };
-  const halves = (byte: number, i: number): number => (wide ? byte : i % 2 === 0 ? byte >> 4 : byte & 15);
-  for (let at = 0; at + 1 < bytes.length && y < height; ) {
+  for (let at = 0; at + 1 < bytes.length && !indices.full; ) {
     const [count = 0, value = 0] = [bytes[at], bytes[at + 1]];
     at += 2;
-    if (count > 0) for (let i = 0; i < count; i++) put(halves(value, i));
-    else if (value === 0) [x, y] = [0, y + 1];
+    if (count > 0) for (let i = 0; i < count; i++) put(value, i);
+    else if (value === 0) stepTo(0, y + 1);
     else if (value === 1) break;
     else if (value === 2) {
-      x += bytes[at] ?? 0;
-      y += bytes[at + 1] ?? 0;
+      stepTo(x + (bytes[at] ?? 0), y + (bytes[at + 1] ?? 0));
       at += 2;
     } else {
-      for (let i = 0; i < value; i++) put(halves(bytes[at + (wide ? i : i >> 1)] ?? 0, i));
+      for (let i = 0; i < value; i++) put(bytes[at + (wide ? i : i >> 1)] ?? 0, i);
       at += 2 * Math.ceil((wide ? value : value / 2) / 2); // whole pairs of bytes
     }
   }
+  if (!indices.full) throw brokenImage('BMP', 'the pixels are cut short', path);
   const data = new Uint8Array(width * height * 3);
-  for (const [i, index] of indices.entries()) {
+  for (const [i, index] of indices.bytes().entries()) {
     const [column, row] = [i % width, Math.floor(i / width)];
     paint(index, header, data, 3 * ((header.fromTop ? row : height - 1 - row) * width + column));
   }

@@ -1,6 +1,7 @@
 /** A part of a tensor as f32 numbers on the host. Whole tensors are read by read-floats.ts. */
 
 import { WeightsError } from '../core/errors.ts';
+import { halfValue } from '../core/float8.ts';
 import type { StoredDType, TensorSource } from '../core/tensor-source.ts';
 
 const BYTES: Readonly<Record<string, number>> = { F32: 4, F16: 2, BF16: 2 };
@@ -50,10 +51,6 @@ let halfs: Float32Array | undefined;
 
 /** The value of each of the 65536 halves: a table is ten times as fast as the arithmetic. */
 function halfTable(): Float32Array {
-  halfs ??= Float32Array.from({ length: 0x10000 }, (_, word) => {
-    const [sign, exponent, fraction] = [word & 0x8000 ? -1 : 1, (word >> 10) & 31, word & 1023];
-    if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-    return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
-  });
+  halfs ??= Float32Array.from({ length: 0x10000 }, (_, word) => halfValue(word));
   return halfs;
 }

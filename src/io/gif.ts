@@ -11,6 +11,8 @@ const [EXTENSION, IMAGE, END] = [0x21, 0x2c, 0x3b];
 const GRAPHIC_CONTROL = 0xf9;
 /** Codes that the table of LZW can hold. */
 const MOST_CODES = 4096;
+/** Pixels of a screen that may be as empty as it likes, and beyond them how many times its picture a screen may be. */
+const [LARGE_SCREEN, AROUND] = [2 ** 22, 16];
 /** First row and step of the four passes of an interlaced picture. */
 const PASSES = [
   [0, 8],
@@ -45,10 +47,16 @@ export function decodeGif(bytes: Uint8Array, reading: Reading = {}): RgbImage {
   const height = Math.max(view.getUint16(8, true), frame.top + frame.height);
   if (frame.width === 0 || frame.height === 0) throw brokenImage('GIF', 'a picture without sides', reading.path);
   checkPixels(width, height, reading);
+  // Nothing but the header says how large the screen around the picture is.
+  if (width * height > Math.max(LARGE_SCREEN, AROUND * frame.width * frame.height)) {
+    const claim = `a screen of ${width} x ${height} for a picture of ${frame.width} x ${frame.height}`;
+    throw brokenImage('GIF', claim, reading.path);
+  }
   const indices = unpack(bytes, frame.start, frame.width * frame.height);
   if (indices.length < frame.width * frame.height) throw brokenImage('GIF', 'the pixels are cut short', reading.path);
   const data = new Uint8Array(width * height * 3);
-  for (let at = 0; at < data.length; at += 3) paint(frame.around, frame.palette, data, at);
+  const filled = frame.width === width && frame.height === height;
+  for (let at = 0; at < data.length && !filled; at += 3) paint(frame.around, frame.palette, data, at);
   for (const [n, y] of rowsOf(frame).entries()) {
     for (let x = 0; x < frame.width; x++) {
       const to = 3 * ((frame.top + y) * width + frame.left + x);

@@ -5,6 +5,7 @@
  * Hu et al. 2021, LoRA: Low-Rank Adaptation of Large Language Models, https://arxiv.org/abs/2106.09685, section 4.1.
  */
 
+import { WeightsError } from '../core/errors.ts';
 import { checkRange, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { widened } from '../core/widened-source.ts';
 import { readFloatRange } from './float-range.ts';
@@ -174,9 +175,20 @@ function throughMiddle(mid: Float32Array, down: Float32Array, rank: number, taps
   return out;
 }
 
-function readWhole(file: TensorSource, name: string): Promise<Float32Array> {
+/** @throws WeightsError for a factor that would make every picture black */
+async function readWhole(file: TensorSource, name: string): Promise<Float32Array> {
   const stored = file.tensors.get(name);
-  return readFloatRange(file, name, 0, stored ? countOf(stored) : 0);
+  const values = await readFloatRange(file, name, 0, stored ? countOf(stored) : 0);
+  const broken = values.findIndex(value => !Number.isFinite(value));
+  if (broken < 0) return values;
+  throw new WeightsError({
+    op: 'LoRA',
+    problem: 'the adapter is damaged',
+    expected: 'finite numbers',
+    received: values[broken],
+    path: `${file.label}: ${name}`,
+    fix: 'Download or save the file again, or leave this adapter out.',
+  });
 }
 
 function countOf({ shape }: StoredTensor): number {

@@ -28,6 +28,18 @@ const DOWNLOAD = 'Download the file itself: the address was that of a page, or t
 export function standInOf(head: Uint8Array): StandIn | undefined {
   const text = textOf(head);
   if (text === undefined) return undefined;
+  const line = text.trim().split('\n', 1)[0]?.slice(0, 60) ?? '';
+  const plain =
+    line === '' ? undefined : { problem: `a text in place of the file, it begins "${line}"`, fix: DOWNLOAD };
+  return standInOfText(text) ?? plain;
+}
+
+/**
+ * Tells a pointer or a page from a text file that should be there.
+ * @param text the file's beginning, STAND_IN_BYTES of it at least where it has so many
+ * @returns undefined for any other text
+ */
+export function standInOfText(text: string): StandIn | undefined {
   if (POINTER.test(text)) {
     const size = /^size (\d+)$/m.exec(text)?.[1];
     const length = size === undefined ? '' : ` of ${size} bytes`;
@@ -42,9 +54,7 @@ export function standInOf(head: Uint8Array): StandIn | undefined {
       fix: 'Run `git annex get`, or download the file itself.',
     };
   }
-  if (PAGE.test(text)) return { problem: 'an HTML page in place of the file', fix: DOWNLOAD };
-  const line = text.trim().split('\n', 1)[0]?.slice(0, 60) ?? '';
-  return line === '' ? undefined : { problem: `a text in place of the file, it begins "${line}"`, fix: DOWNLOAD };
+  return PAGE.test(text) ? { problem: 'an HTML page in place of the file', fix: DOWNLOAD } : undefined;
 }
 
 /** The bytes as text, a byte order mark removed; undefined where a control character or broken UTF-8 shows that they are none. */

@@ -2,9 +2,13 @@
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { parseJsonFile } from '../io/json-file.ts';
+import type { StandIn } from '../io/stand-in.ts';
 
 /** A JSON object of which nothing is known yet. */
 export type JsonObject = { readonly [key: string]: unknown };
+
+/** How every pointer and every page begins, and few of the files themselves. */
+const SUSPECT = /^\s*[<v./]/;
 
 /** One tokenizer's files inside a model folder. */
 export class TokenizerFiles {
@@ -26,10 +30,15 @@ export class TokenizerFiles {
     return this.folder.has(this.prefix + name);
   }
 
-  /** A text file. */
+  /** A text file, not a pointer or a page in its place. */
   async text(name: string): Promise<string> {
     await this.demand(name);
-    return this.folder.text(this.prefix + name);
+    const text = await this.folder.text(this.prefix + name);
+    if (SUSPECT.test(text)) {
+      const { STAND_IN_BYTES, standInOfText } = await import('../io/stand-in.ts');
+      this.refuse(name, standInOfText(text.slice(0, STAND_IN_BYTES)));
+    }
+    return text;
   }
 
   /** A JSON file whose root is an object. */
@@ -58,8 +67,7 @@ export class TokenizerFiles {
     await source.read(0, bytes);
     await source.close?.();
     const { STAND_IN_BYTES, standInOf } = await import('../io/stand-in.ts');
-    const found = standInOf(bytes.subarray(0, STAND_IN_BYTES));
-    if (found) throw new InputError({ op: this.op, ...found, path: `${this.label}/${name}` });
+    this.refuse(name, standInOf(bytes.subarray(0, STAND_IN_BYTES)));
     return bytes;
   }
 
@@ -92,6 +100,10 @@ export class TokenizerFiles {
   /** The error for a file that is sound but asks for something that this library does not have. */
   unsupported(name: string, problem: string, more: { expected?: unknown; received?: unknown }): InputError {
     return new InputError({ op: this.op, problem: `${name} ${problem}`, ...more, path: `${this.label}/${name}` });
+  }
+
+  private refuse(name: string, found: StandIn | undefined): void {
+    if (found) throw new InputError({ op: this.op, ...found, path: `${this.label}/${name}` });
   }
 
   private async demand(name: string): Promise<void> {

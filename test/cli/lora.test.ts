@@ -1,8 +1,11 @@
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fingerprintWith, openLoras, parseLora } from '../../src/cli/adapters.ts';
+import type { ByteSource } from '../../src/core/tensor-source.ts';
 import { openSafetensors, type WritableTensor, writeSafetensors } from '../../src/io/safetensors.ts';
 import { fileSource } from '../../src/node/files.ts';
 import { pentimento } from '../support/command.ts';
@@ -48,7 +51,35 @@ describe('--lora', () => {
   });
 
   it('refuses a file that is not there before anything is opened', async () => {
-    await expect(openLoras({ lora: [{ path: join(root, 'none'), scale: 1 }] })).rejects.toThrow('lora: no such file');
+    await expect(
+      openLoras({ lora: [{ path: join(root, 'none'), scale: 1 }] }, new AbortController().signal),
+    ).rejects.toThrow('lora: no such file');
+  });
+
+  it('reads what lies at an address once, whole', async () => {
+    const bytes = await readFile(style);
+    let asked = 0;
+    const server = createServer((_, response) => {
+      asked++;
+      response.end(bytes);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    const address = `http://127.0.0.1:${port}/style.safetensors`;
+    expect(parseLora(`${address}:0.5`)).toEqual({ path: address, scale: 0.5 });
+    expect(parseLora(address)).toEqual({ path: address, scale: 1 });
+    const [{ source, scale }] = await openLoras(
+      { lora: [{ path: address, scale: 0.5 }] },
+      new AbortController().signal,
+    );
+    server.close();
+    expect([scale, asked]).toEqual([0.5, 1]);
+    const into = new Uint8Array(bytes.length);
+    await (source as ByteSource).read(0, into);
+    expect(into).toEqual(new Uint8Array(bytes));
+    expect(await fingerprintWith('0123456789abcdef', { lora: [{ path: address, scale: 1 }] })).toMatch(
+      /^[0-9a-f]{16}$/,
+    );
   });
 
   it("is part of the model's fingerprint, with its scale", async () => {

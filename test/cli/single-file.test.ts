@@ -206,7 +206,7 @@ describe('refuses in one line', () => {
 
   it('another kind of file', async () => {
     expect(await invert('--model', join(root, 'style.safetensors'), ...TOKENIZER)).toMatchInlineSnapshot(
-      `"error: openSingleFile: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (DIR/style.safetensors). Name a model with --model and this file with --lora."`,
+      `"error: model: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (DIR/style.safetensors). Name a model with --model and this file with --lora."`,
     );
   });
 
@@ -229,7 +229,7 @@ describe('refuses in one line', () => {
   it('a folder that holds it', async () => {
     await cp(file, at('sd.safetensors'));
     expect(await invert('--model', at('.'))).toMatchInlineSnapshot(
-      `"error: model: the folder is not a diffusers model: expected a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/ (DIR/OUT). A checkpoint in one file is named itself, with --model DIR/OUT/sd.safetensors."`,
+      `"error: model: the folder is not a diffusers model, but holds a checkpoint in one file: expected a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/ (DIR/OUT/sd.safetensors). Name that file with --model."`,
     );
   });
 
@@ -257,7 +257,7 @@ describe('refuses in one line', () => {
       `"error: model: the file is no training config: got an empty file (DIR/OUT/empty.yaml). Name the training config of the checkpoint, such as v2-inference-v.yaml."`,
     );
     expect(await convert(goldenPath('single-file/v1.yaml'))).toMatchInlineSnapshot(
-      `"error: openSingleFile: the training config is of another model: channels of the UNet: expected [32, 64, 64], got [64, 128] (DIR/tiny.safetensors). Name the YAML that belongs to the checkpoint, or leave it out."`,
+      `"error: model: the training config is of another model: channels of the UNet: expected [32, 64, 64], got [64, 128] (DIR/tiny.safetensors). Name the YAML that belongs to the checkpoint, or leave it out."`,
     );
     expect(await convert(at('none.yaml'))).toMatchInlineSnapshot(
       `"error: model: --config: there is no such file or folder (DIR/OUT/none.yaml). Name a YAML file, a diffusers folder or a Hub id."`,
@@ -266,7 +266,7 @@ describe('refuses in one line', () => {
 
   it('a tokenizer that is none', async () => {
     expect(await invert('--model', file, '--tokenizer', root)).toMatchInlineSnapshot(
-      `"error: openSingleFile: the folder holds no vocabulary: expected vocab.json and merges.txt, or tokenizer.json (DIR). Name the folder of openai/clip-vit-large-patch14, or any Stable Diffusion folder."`,
+      `"error: model: the folder holds no vocabulary: expected vocab.json and merges.txt, or tokenizer.json (DIR). Name the folder of openai/clip-vit-large-patch14, or any Stable Diffusion folder."`,
     );
     expect(await invert('--model', file, '--tokenizer', at('no/such/folder'))).toMatchInlineSnapshot(
       `"error: model: --tokenizer: there is no such file or folder (DIR/OUT/no/such/folder). Name a folder or a Hub id."`,

@@ -100,21 +100,28 @@ describe('a file whose pixels are not there', () => {
 
   it.each([BOMB, 'cases/p_bomb_13k.png'])('%s is refused at once, without memory for its pixels', async name => {
     const bytes = broughtBytes(name);
-    const before = performance.now();
-    const { error, sizeBytes } = await allocated(() => loadImage(bytes));
-    const elapsedMs = performance.now() - before;
+    const { error, sizeBytes, elapsedMs } = await allocated(() => loadImage(bytes));
     expect(String(error)).toMatch(/InputError: loadImage: the (PNG|JPEG) is damaged: got the pixels are cut short/);
     expect(sizeBytes).toBeLessThan(100_000);
     expect(elapsedMs).toBeLessThan(200);
     expect(new Set(await messages(name)).size).toBeLessThanOrEqual(2);
   });
 
+  it('is refused where a GIF says that there is a large screen around it', async () => {
+    const bytes = broughtBytes('few-colours.gif').slice();
+    bytes.set([200, 50, 200, 50], 6); // 13000 x 13000
+    const { error, sizeBytes } = await allocated(() => decodeImage(bytes));
+    expect(String(error)).toMatch(/the GIF is damaged: got a screen of 13000 x 13000 for a picture of 13 x 9/);
+    expect(sizeBytes).toBeLessThan(100_000);
+  });
+
   it.each([
+    ['runs.bmp', 3],
     ['few-colours.gif', 10],
     ['interlaced.gif', 40],
-    ['rgb.bmp', 1],
-    ['4-bits.bmp', 1],
-    ['16-bits.bmp', 1],
+    ['rgb.bmp', 2],
+    ['4-bits.bmp', 4],
+    ['16-bits.bmp', 3],
     ['rgb-420-sequential.jpg', 20],
     ['rgb-444-progressive.jpg', 1],
   ])('%s is refused without its last %i bytes', async (name, missing) => {

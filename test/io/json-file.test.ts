@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { InputError } from '../../src/core/errors.ts';
 import { parseJsonFile } from '../../src/io/json-file.ts';
 import { readJson } from '../../src/pipeline/runtime/read-json.ts';
-import { ClipTokenizer } from '../../src/tokenizers/index.ts';
+import { ClipTokenizer, T5Tokenizer } from '../../src/tokenizers/index.ts';
 import { memoryFolder } from '../support/folder.ts';
 
 const parse = (text: string) => parseJsonFile(text, 'read', 'unet/config.json');
@@ -34,6 +34,17 @@ it('is how configs and the files of tokenizers are read', async () => {
   await expect(readJson(page, 'config.json', 'read')).rejects.toThrow('read: an HTML page in place of the file');
   await expect(ClipTokenizer.fromFolder(page)).rejects.toThrow('an HTML page in place of the file');
   expect(await readJson(memoryFolder({ 'config.json': '\ufeff{"a":1}' }), 'config.json', 'read')).toEqual({ a: 1 });
+});
+
+it('is told of the other files of tokenizers too', async () => {
+  const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 791656\n';
+  const clip = memoryFolder({ 'tokenizer/vocab.json': '{"a":0}', 'tokenizer/merges.txt': '<!doctype html>' });
+  await expect(ClipTokenizer.fromFolder(clip)).rejects.toThrow(
+    'ClipTokenizer: an HTML page in place of the file (memory/tokenizer/merges.txt)',
+  );
+  await expect(T5Tokenizer.fromFolder(memoryFolder({ 'spiece.model': pointer }), '')).rejects.toThrow(
+    'a Git LFS pointer in place of the file of 791656 bytes (memory/spiece.model)',
+  );
 });
 
 it('lets an error of the folder itself pass', async () => {

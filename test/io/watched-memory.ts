@@ -1,4 +1,4 @@
-/** How much memory a decoder takes, and memory that shows when it hands out what is not its own. */
+/** How much memory and time a decoder takes, and memory that shows when it hands out what is not its own. */
 
 const ARRAYS = [
   'Uint8Array',
@@ -15,6 +15,8 @@ interface Outcome<T> {
   readonly error?: unknown;
   /** Of all arrays that were made, whether or not they were freed again. */
   readonly sizeBytes: number;
+  /** On the clock or of the processor, whichever is less: other processes do not count. */
+  readonly elapsedMs: number;
 }
 
 /** Runs a reader and adds up the arrays that it makes. One at a time. */
@@ -33,10 +35,15 @@ export async function allocated<T>(run: () => T | Promise<T>): Promise<Outcome<T
     });
     Reflect.set(globalThis, name, watched);
   }
+  const [start, cpu] = [performance.now(), process.cpuUsage()];
+  const elapsed = (): number => {
+    const { user, system } = process.cpuUsage(cpu);
+    return Math.min(performance.now() - start, (user + system) / 1000);
+  };
   try {
-    return { value: await run(), sizeBytes };
+    return { value: await run(), sizeBytes, elapsedMs: elapsed() };
   } catch (error) {
-    return { error, sizeBytes };
+    return { error, sizeBytes, elapsedMs: elapsed() };
   } finally {
     for (const [name, type] of plain) Reflect.set(globalThis, name, type);
   }

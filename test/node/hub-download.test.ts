@@ -121,10 +121,16 @@ describe('a download that breaks', () => {
   });
 
   it('begins anew where what was left is damaged, or too long', async () => {
-    for (const damage of [`X${HALF.slice(1)}`, `${WEIGHTS} and more`, `X${WEIGHTS.slice(1)}`]) {
+    const cases: [string, (string | undefined)[]][] = [
+      [`X${HALF.slice(1)}`, ['bytes=30-', undefined]],
+      [`${WEIGHTS} and more`, [undefined]],
+      [`X${WEIGHTS.slice(1)}`, [undefined]],
+    ];
+    for (const [damage, ranges] of cases) {
       await leaveHalf();
       await writeFile(rest(), damage);
       expect(await weightsIn(await fetchSmall())).toBe(WEIGHTS);
+      expect(rangesOfUnet()).toEqual(ranges);
       expect(await unfinished()).toEqual([]);
       await rm(root(), { recursive: true });
     }

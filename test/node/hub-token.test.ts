@@ -187,6 +187,8 @@ describe('the token', () => {
     errors.push(await fetchSmall().catch(e => e));
     vi.stubEnv('HF_TOKEN', `${SECRET} ${SECRET}`);
     errors.push(await fetchSmall().catch(e => e));
+    for (const error of errors.slice(-2))
+      expect(String(error)).toMatch(/holds characters that no token has \(HF_TOKEN\)/);
     errors.push(await fetchSmall({ hubUrl: `https://name:${SECRET}@hub.example` }).catch(e => e));
     errors.push(await fetchSmall({ hubUrl: `file:///${SECRET}` }).catch(e => e));
     expect(errors).toHaveLength(14);

@@ -34,10 +34,10 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   n_modelsafe: /no weights that can be read.+model\.safetensors.+rename it to diffusion_pytorch_model\.safetensors/,
   n_onnx: /no weights that can be read.+model\.onnx \(ONNX/,
   n_te_wrongname: /diffusion_pytorch_model\.safetensors.+rename it to model\.safetensors/,
-  s_euler_v: /does not know the timestep spacing: expected leading or trailing, got linspace/,
+  s_euler_v: /does not know the timestep spacing: expected leading or trailing, got "linspace"/,
   s_missing: /scheduler\/scheduler_config\.json is missing/,
   s_nullindex: /the folder lists no scheduler: expected a class, got \[null,null\]/,
-  s_sigmoid: /unknown beta schedule: .+got sigmoid/,
+  s_sigmoid: /unknown beta schedule: .+got "sigmoid"/,
   s_vpred_typo:
     /unknown prediction_type: expected epsilon or sample or v_prediction, got v-prediction \(s_vpred_typo\/scheduler\//,
   u_classemb: /unsupported num_class_embeds/,

@@ -154,6 +154,24 @@ describe('one pipeline', () => {
     );
   });
 
+  test('numbers that are none are named: alpha at once, factors before the device works', async () => {
+    const key = `lora_unet_${query.replaceAll('.', '_')}`;
+    const [down, up] = [ones(2, 64), ones(64, 2)];
+    const alpha = (value: number): WritableTensor => ({ dtype: 'F32', shape: [], data: Float32Array.of(value) });
+    const named = { [`${key}.lora_down.weight`]: down, [`${key}.lora_up.weight`]: up };
+    expect(await refusal({ ...named, [`${key}.alpha`]: alpha(Number.NaN) })).toMatchInlineSnapshot(
+      `"loadLoraWeights: the adapter is damaged: expected a finite alpha, got NaN (style.safetensors: lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.alpha). Download or save the file again."`,
+    );
+    (up.data as Float32Array)[5] = Number.POSITIVE_INFINITY;
+    await pipeline.loadLoraWeights(watched({ ...named, [`${key}.alpha`]: alpha(1) }));
+    const run = { prompt, image, numInferenceSteps: 2, generator: seeded(0) };
+    await expect(pipeline.invert(run)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[WeightsError: LoRA: the adapter is damaged: expected finite numbers, got Infinity (style.safetensors: lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_up.weight). Download or save the file again, or leave this adapter out.]`,
+    );
+    pipeline.unloadLoraWeights();
+    await pipeline.invert(run);
+  });
+
   test('names and weights', async () => {
     const first = watched(pair(query));
     expect(await pipeline.loadLoraWeights(first)).toBe('default_0');
@@ -252,6 +270,22 @@ test('an adapter of the UNet leaves the text encoder on the device; disposing cl
   expect(pipeline.bytes).toBeGreaterThan(0);
   pipeline.dispose();
   expect([source.closed, unet.closed]).toEqual([1, 1]);
+});
+
+test('a pipeline that goes while a file is opened closes it', async () => {
+  const pipeline = await openPipeline('test/golden/sd1/model', { modelCpuOffload: true });
+  const plain = memorySource(unetOnly());
+  const source = {
+    ...plain,
+    closed: 0,
+    read: async (offset: number, into: Uint8Array) => {
+      pipeline.dispose();
+      await plain.read(offset, into);
+    },
+    close: async () => void source.closed++,
+  };
+  await expect(pipeline.loadLoraWeights(source)).rejects.toThrow('the pipeline was disposed during a call');
+  expect(source.closed).toBe(1);
 });
 
 test('numbers of the original code, on halves', async () => {

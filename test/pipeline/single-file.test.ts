@@ -221,7 +221,7 @@ describe('what the file does not say', () => {
     const { said, prediction } = await warnings(files.tiny2);
     expect(prediction).toBe('v_prediction');
     expect(said).toEqual([
-      'm.safetensors does not say what its UNet predicts: v_prediction is assumed, at 768 pixels, as diffusers does for Stable Diffusion 2.x. For a 512-pixel base model give epsilon (predictionType, --prediction-type epsilon).',
+      "m.safetensors does not say what its UNet predicts: v_prediction is assumed, at 768 pixels, as diffusers does for Stable Diffusion 2.x. For a 512-pixel base model give predictionType: 'epsilon'.",
     ]);
     expect((await warnings(files.tiny1)).said).toEqual([
       expect.stringContaining('holds the UNet as trained and its moving average (EMA); the first is taken'),
@@ -268,7 +268,7 @@ describe('refuses', () => {
   it('another kind of file by its name, with the remedy', async () => {
     const lora = memorySource(file({ 'lora_unet_x.lora_up.weight': [2] }), 'style.safetensors');
     await expect(openSingleFile(lora, { tokenizer })).rejects.toThrow(
-      'openSingleFile: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (style.safetensors). Name a model with --model and this file with --lora, or pass it to loadLoraWeights of a pipeline.',
+      'openSingleFile: another kind of file: expected Stable Diffusion 1.x or 2.x in one file, got a LoRA (style.safetensors). Name a model with --model and this file with --lora. In a program: pipeline.loadLoraWeights(file).',
     );
   });
 

@@ -15,6 +15,7 @@ export const LONG: readonly string[] = [
   'test/pipeline/inputs-and-runs.test.ts',
   'test/pipeline/guide/guide.test.ts',
   'test/kernels/gemm.test.ts',
+  'test/outside/model-folders.test.ts',
   'test/pipeline/dummies.test.ts',
   'test/kernels/attention.test.ts',
   'test/examples/examples.test.ts',

@@ -32,12 +32,12 @@ const WITHOUT_UNET: readonly (readonly [pattern: RegExp, what: string, fix: stri
   [
     /^lora_|[._]lora[._]|\.lora_(up|down|[AB]|magnitude)|\.(hada_w1_[ab]|lokr_w1|lokr_w2)|^lycoris_/,
     'a LoRA',
-    'Name a model with --model and this file with --lora, or pass it to loadLoraWeights of a pipeline.',
+    'Name a model with --model and this file with --lora. In a program: pipeline.loadLoraWeights(file).',
   ],
   [
     /^(emb_params|string_to_param|string_to_token|clip_l|clip_g)(\.|$)|^<.+>$/,
     'a textual inversion',
-    'Name a model with --model and this file with --embedding, or pass it to loadTextualInversion of a pipeline.',
+    'Name a model with --model and this file with --embedding. In a program: pipeline.loadTextualInversion(file).',
   ],
   [/^control_model\.|^controlnet_|(^|\.)input_hint_block\./, 'a ControlNet', NOT_BUILT],
   [

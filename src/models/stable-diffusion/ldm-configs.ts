@@ -119,7 +119,7 @@ function headsOf(rule: HeadRule, channels: readonly number[], path: string): num
       'count' in rule ? `levels divisible by ${rule.count} heads` : `levels divisible by heads ${rule.width} wide`,
     received: channels,
     path,
-    fix: 'Give its training config (originalConfig, --config FILE.yaml) or a folder of diffusers configs (config, --config FOLDER).',
+    fix: 'Give its training config (originalConfig) or a folder of diffusers configs.',
   });
 }
 
@@ -132,7 +132,7 @@ function groupsOf(channels: readonly number[], path: string): number {
     expected: `channels divisible by ${GROUPS}, as all models of this format have`,
     received: channels,
     path,
-    fix: 'Give a folder of diffusers configs (config, --config FOLDER).',
+    fix: 'Give a folder of diffusers configs, as config.',
   });
 }
 

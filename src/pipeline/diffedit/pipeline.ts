@@ -205,7 +205,7 @@ export class DiffEditPipeline extends PretrainedModel {
   async loadLoraWeights(source: LoraSource, options: LoraOptions & CallOptions = {}): Promise<string> {
     const op = 'loadLoraWeights';
     checkNames(op, options, LORA_OPTIONS);
-    return this.#device.call(op, options, () => this.#loras.load(op, source, options, options.signal));
+    return this.#device.call(op, options, call => this.#loras.load(op, source, options, () => call.check()));
   }
 
   /**

@@ -66,18 +66,20 @@ export class LoraAdapters {
 
   /**
    * Opens a file and makes it the one adapter that acts.
+   * @param check throws once the caller has given up
    * @returns its name
-   * @throws InputError for a name that is taken or a scale that is no number; whatever openLora throws; the signal's reason
+   * @throws InputError for a name that is taken or a scale that is no number; whatever openLora and `check` throw
    */
-  async load(op: string, source: LoraSource, options: LoraOptions, signal?: AbortSignalLike): Promise<string> {
-    const added = await this.#open(op, [{ ...options, source }], signal);
+  async load(op: string, source: LoraSource, options: LoraOptions, check: () => void): Promise<string> {
+    const added = await this.#open(op, [{ ...options, source }], check);
     this.#activate(added);
     return added[0]?.name ?? '';
   }
 
   /** Opens files and makes all of them act. @throws as load; then none is loaded */
   async loadAll(op: string, inputs: readonly LoraInput[], signal?: AbortSignalLike): Promise<void> {
-    if (inputs.length > 0) this.#activate(await this.#open(op, inputs, signal));
+    const check = (): void => signal?.throwIfAborted();
+    if (inputs.length > 0) this.#activate(await this.#open(op, inputs, check));
   }
 
   /**
@@ -126,7 +128,7 @@ export class LoraAdapters {
     this.#files.clear();
   }
 
-  async #open(op: string, inputs: readonly LoraInput[], signal?: AbortSignalLike): Promise<Active[]> {
+  async #open(op: string, inputs: readonly LoraInput[], check: () => void): Promise<Active[]> {
     const [{ openLora }, { mergeLora }] = await Promise.all([
       import('./lora-file.ts'),
       import('../../io/lora-merge.ts'),
@@ -141,7 +143,7 @@ export class LoraAdapters {
         const name = this.#freeName(op, adapterName, opened);
         opened.set(name, await openLora(op, source, sources, this.#warn));
         added.push({ name, scale });
-        signal?.throwIfAborted();
+        check();
       }
     } catch (error) {
       for (const file of opened.values()) void file.close();

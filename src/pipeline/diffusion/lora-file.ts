@@ -68,6 +68,7 @@ export async function openLora(
       );
       loraScales(network, ranked, settings).forEach((scale, i) => {
         const { weight, keys } = own[i] as Found;
+        if (!Number.isFinite(scale)) throw damaged(op, `${file.label}: ${keys.alpha ?? keys.down}`, scale);
         const { down = '', up = '', mid } = keys;
         products[network].set(weight, { file, down, up, mid, rank: ranked[i]?.rank ?? 1, scale });
       });
@@ -97,6 +98,11 @@ async function openTensors(op: string, source: LoraSource): Promise<{ file: Adap
     path: source.label,
     fix: 'Name the file itself.',
   });
+}
+
+function damaged(op: string, path: string, received: number): WeightsError {
+  const fix = 'Download or save the file again.';
+  return new WeightsError({ op, problem: 'the adapter is damaged', expected: 'a finite alpha', received, path, fix });
 }
 
 function parsed(text: string): unknown {

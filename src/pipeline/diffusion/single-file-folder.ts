@@ -108,7 +108,7 @@ function tellOf(checkpoint: LdmCheckpoint, o: SingleFileOptions, label: string, 
     warn(`${label}: ${surplus.length} tensors have no use and are passed over: ${shortList(surplus)}`);
   if (averaged && o.extractEma !== true) {
     warn(
-      `${label} holds the UNet as trained and its moving average (EMA); the first is taken. Ask for extractEma (--ema) to take the other.`,
+      `${label} holds the UNet as trained and its moving average (EMA); the first is taken; extractEma: true takes the other.`,
     );
   }
   if (!averaged && o.extractEma === true) {

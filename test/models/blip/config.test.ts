@@ -83,6 +83,9 @@ test('refuses other models and what is not built, by name', () => {
   expect(vision({ num_channels: 1 })).toThrowErrorMatchingInlineSnapshot(
     `[InputError: BlipConfig: unsupported num_channels: expected 3, got 1 (config.json vision_config). Use the folder of a BLIP captioning model as transformers saves it.]`,
   );
+  const quantized = { quantization_config: { load_in_8bit: true } };
+  expect(() => parse(quantized)).toThrow('unsupported quantization_config: expected null');
+  expect(() => parse({ a_later_addition: 1, text_config: { torch_dtype: 'float16' } })).not.toThrow();
   expect(() => parse('blip')).toThrowErrorMatchingInlineSnapshot(
     `[InputError: BlipConfig: not a config: expected a JSON object, got "blip" (config.json)]`,
   );

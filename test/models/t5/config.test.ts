@@ -35,6 +35,11 @@ const LARGE = {
 };
 
 describe('parseT5Config', () => {
+  test('ignores what nobody knows, as transformers does, but for weights in another form', () => {
+    expect(parse({ model_type: 't5', a_later_addition: 1 })).toEqual(parse({ model_type: 't5' }));
+    expect(() => parse({ quantization_config: { bits: 4 } })).toThrow('unsupported quantization_config: expected null');
+  });
+
   test('reads Flan-T5', () => {
     expect(parse(LARGE)).toEqual(FLAN_T5_LARGE);
   });
