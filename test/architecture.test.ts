@@ -15,10 +15,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   nn: ['core', 'gpu/device', 'kernels/pack-weight', 'tensor'],
   models: ['core', 'tensor', 'nn'],
   schedulers: ['core'],
-  tokenizers: ['core', 'io/stand-in'],
+  tokenizers: ['core', 'io/json-file', 'io/stand-in'],
   generation: ['core', 'schedulers'],
   io: ['core'],
-  'pipeline/runtime': ['core', 'gpu/device', 'tensor', 'nn', 'io/stand-in'],
+  'pipeline/runtime': ['core', 'gpu/device', 'tensor', 'nn', 'io/json-file'],
   'pipeline/diffusion': [
     'core',
     'tensor',

@@ -4,10 +4,9 @@ import { checkFolder } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { FolderSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { type CheckpointStem, candidates } from './checkpoint-names.ts';
+import { parseJsonFile } from './json-file.ts';
 import { isObject } from './json-keys.ts';
-import { otherWeights } from './other-weights.ts';
 import { openSafetensors } from './safetensors.ts';
-import { parseJsonFile } from './stand-in.ts';
 import { openWeightFile } from './weight-file.ts';
 
 export { type CheckpointStem, candidates };
@@ -61,6 +60,7 @@ async function onlyVariant(
   { variant, onWarning }: CheckpointOptions,
   tried: readonly string[],
 ): Promise<string> {
+  const { otherWeights } = await import('./other-weights.ts');
   const other = await otherWeights(folder, stem);
   const [only, ...more] = other.variants;
   if (only !== undefined && more.length === 0 && variant === undefined) {
@@ -96,7 +96,7 @@ async function openFile(folder: FolderSource, name: string): Promise<TensorSourc
 
 async function openShards(folder: FolderSource, index: string, options: CheckpointOptions): Promise<TensorSource> {
   const label = `${folder.label}/${index}`;
-  const weightMap = parseIndex(await folder.text(index), label);
+  const weightMap = await parseIndex(await folder.text(index), label);
   const shards = new Map<string, TensorSource>();
   const close = async (): Promise<void> => {
     await Promise.all([...shards.values()].map(shard => shard.close?.()));
@@ -133,12 +133,12 @@ async function openShards(folder: FolderSource, index: string, options: Checkpoi
   }
 }
 
-function parseIndex(text: string, path: string): Map<string, string> {
+async function parseIndex(text: string, path: string): Promise<Map<string, string>> {
   const fail = (problem: string, received?: unknown): WeightsError =>
     new WeightsError({ op: 'openCheckpoint', problem, received, path, fix: 'Download the index again.' });
   let index: unknown;
   try {
-    index = parseJsonFile(text, 'openCheckpoint', path);
+    index = await parseJsonFile(text, 'openCheckpoint', path);
   } catch (cause) {
     if (cause instanceof InputError) throw fail(cause.problem);
     throw fail('the index is not JSON', cause instanceof Error ? cause.message : cause);

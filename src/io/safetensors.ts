@@ -10,6 +10,7 @@ import {
   type TensorSource,
 } from '../core/tensor-source.ts';
 import { isObject } from './json-keys.ts';
+import { refuseStandIn } from './refuse-stand-in.ts';
 import {
   bitsOf,
   DTYPE_BITS,
@@ -19,7 +20,6 @@ import {
   MAX_HEADER_BYTES,
   parseHeader,
 } from './safetensors-header.ts';
-import { refuseStandIn } from './stand-in.ts';
 
 /** A safetensors file: its tensors and the strings that its writer left beside them. */
 export interface SafetensorsSource extends TensorSource {

@@ -1,9 +1,8 @@
 /**
  * Text that lies where a large binary file should be: the pointer that git leaves without Git LFS, the page or the short
- * answer that a server sends instead of a file. Readers of binary files ask here before they speak of damage.
+ * answer that a server sends instead of a file. Readers ask here before they speak of damage, and load this
+ * when they have met something else than they look for.
  */
-import { InputError, WeightsError } from '../core/errors.ts';
-import type { ByteSource } from '../core/tensor-source.ts';
 
 /** What lies in the place of a file. */
 export interface StandIn {
@@ -56,37 +55,6 @@ export function standInOfText(text: string): StandIn | undefined {
     };
   }
   return PAGE.test(text) ? { problem: 'an HTML page in place of the file', fix: DOWNLOAD } : undefined;
-}
-
-/**
- * Refuses a source that holds a text in place of weights; of any other only the first bytes are read.
- * @param source a file that should be binary
- * @param op names the reader in the message
- * @throws WeightsError that says what lies there and how to get the file
- */
-export async function refuseStandIn(source: ByteSource, op: string): Promise<void> {
-  const head = new Uint8Array(Math.min(STAND_IN_BYTES, source.byteLength));
-  await source.read(0, head);
-  const found = standInOf(head);
-  if (found) throw new WeightsError({ op, ...found, path: source.label });
-}
-
-/**
- * What a JSON file holds; a byte order mark in front, which some editors leave, is passed over.
- * @param text the whole file
- * @param op names the reader in the message
- * @param path of the file, for the message
- * @throws InputError where a pointer, a page or a server's answer stands in the file's place; SyntaxError for what is no JSON
- */
-export function parseJsonFile(text: string, op: string, path: string): unknown {
-  const json = text.replace(/^\uFEFF/, '');
-  // What begins as JSON does is damaged JSON, but for the answers of servers that speak it.
-  const answer = /^\s*\{\s*"error"\s*:/.test(json);
-  if (answer || !/^\s*([[{"]|$)/.test(json)) {
-    const found = standInOf(new TextEncoder().encode(json.slice(0, STAND_IN_BYTES)));
-    if (found) throw new InputError({ op, ...found, path });
-  }
-  return JSON.parse(json);
 }
 
 /** The bytes as text, a byte order mark removed; undefined where a control character or broken UTF-8 shows that they are none. */

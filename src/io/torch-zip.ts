@@ -4,7 +4,7 @@
  */
 import type { ByteSource } from '../core/tensor-source.ts';
 import type { PickledStorage } from './pickled.ts';
-import { refuseStandIn } from './stand-in.ts';
+import { refuseStandIn } from './refuse-stand-in.ts';
 import { isZip } from './torch-magic.ts';
 import { refuseTorch, type TorchSource, torchSource } from './torch-tensors.ts';
 import { unpickle } from './unpickle.ts';

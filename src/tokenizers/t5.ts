@@ -2,15 +2,11 @@
 import { checkNames } from '../core/known-names.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { BaseTokenizer } from './base.ts';
-import { type JsonObject, maxLengthOf, TokenizerFiles } from './files.ts';
+import { maxLengthOf, TokenizerFiles } from './files.ts';
 import { PackageEngine } from './package-engine.ts';
-import { SentencePieceEngine } from './sentencepiece-engine.ts';
-import { parseSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.ts';
-import { numberTokens, readSpecialTokens, type SpecialTokens } from './special-tokens.ts';
-import { SPACE, Unigram } from './unigram.ts';
+import { readSpecialTokens, type SpecialTokens } from './special-tokens.ts';
 
 const OP = 'T5Tokenizer';
-const EXTRA_IDS = 100;
 
 /**
  * `'fast'`: the steps that tokenizer.json states (made up from spiece.model where there is none): spaces at the end of a
@@ -86,16 +82,8 @@ export class T5Tokenizer extends BaseTokenizer {
     if (!(await files.has('spiece.model'))) {
       throw files.missing(mode === 'fast' ? 'tokenizer.json or spiece.model' : 'spiece.model');
     }
-    const modelPath = `${files.label}/spiece.model`;
-    const model = parseSentencePieceModel(await files.bytes('spiece.model'), modelPath);
-    const tokens = withExtraIds(special, model);
-    const legacy = special.config['legacy'] !== false;
-    if (mode === 'sentencepiece') {
-      const engine = new SentencePieceEngine(new Unigram(model, modelPath), model.pieces.length, tokens, legacy);
-      return new T5Tokenizer(engine, mode, special, files);
-    }
-    const engine = new PackageEngine(toTokenizerJson(model, tokens, legacy), files, 'spiece.model');
-    return new T5Tokenizer(engine, mode, special, files);
+    const { sentencePieceEngine } = await import('./t5-sentencepiece.ts');
+    return new T5Tokenizer(await sentencePieceEngine(files, special, mode), mode, special, files);
   }
 
   /** Id of one token as the vocabulary spells it; undefined where there is none. */
@@ -116,54 +104,4 @@ export class T5Tokenizer extends BaseTokenizer {
   protected override join(ids: readonly number[], skipSpecialTokens: boolean): string {
     return this.engine.join(ids, skipSpecialTokens);
   }
-}
-
-/** The special tokens of the folder and its extra ids, numbered. */
-function withExtraIds(special: SpecialTokens, model: SentencePieceModel): ReturnType<typeof numberTokens> {
-  const given = special.config['extra_ids'];
-  const count = typeof given === 'number' ? given : EXTRA_IDS;
-  const named = new Map(special.tokens.map(token => [token.content, token]));
-  const extra = Array.from({ length: count }, (_, i) => {
-    const content = `<extra_id_${i}>`;
-    const flags = { lstrip: true, rstrip: true, normalized: false, single_word: false, special: true };
-    const id = model.pieces.length + count - 1 - i;
-    named.delete(content);
-    return { ...flags, ...special.tokens.find(token => token.content === content), content, id, special: true };
-  });
-  const ids = new Map(model.pieces.map((piece, id) => [piece.text, id]));
-  return numberTokens([...named.values(), ...extra], content => ids.get(content), model.pieces.length + count);
-}
-
-/** What transformers turns a spiece.model into for its fast class. */
-function toTokenizerJson(
-  model: SentencePieceModel,
-  tokens: ReturnType<typeof numberTokens>,
-  legacy: boolean,
-): JsonObject {
-  const metaspace = { type: 'Metaspace', replacement: SPACE, prepend_scheme: legacy ? 'always' : 'first', split: true };
-  const vocab: [string, number][] = model.pieces.map(piece => [piece.text, piece.score]);
-  for (const token of [...tokens].sort((a, b) => a.id - b.id)) {
-    if (token.id >= model.pieces.length) vocab[token.id] = [token.content, 0];
-  }
-  const map = { type: 'Precompiled', precompiled_charsmap: toBase64(model.charMap) };
-  return {
-    added_tokens: tokens,
-    normalizer: {
-      type: 'Sequence',
-      normalizers: [
-        ...(model.charMap.length > 0 ? [map] : []),
-        { type: 'Strip', strip_left: false, strip_right: true },
-        { type: 'Replace', pattern: { Regex: ' {2,}' }, content: SPACE },
-      ],
-    },
-    pre_tokenizer: metaspace,
-    decoder: metaspace,
-    model: { type: 'Unigram', unk_id: model.unkId, vocab },
-  };
-}
-
-function toBase64(bytes: Uint8Array): string {
-  let binary = '';
-  for (const byte of bytes) binary += String.fromCharCode(byte);
-  return btoa(binary);
 }

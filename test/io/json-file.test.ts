@@ -1,14 +1,15 @@
 import { expect, it } from 'vitest';
 import { InputError } from '../../src/core/errors.ts';
-import { parseJsonFile } from '../../src/io/stand-in.ts';
+import { parseJsonFile } from '../../src/io/json-file.ts';
 import { readJson } from '../../src/pipeline/runtime/read-json.ts';
 import { ClipTokenizer, T5Tokenizer } from '../../src/tokenizers/index.ts';
 import { memoryFolder } from '../support/folder.ts';
 
 const parse = (text: string) => parseJsonFile(text, 'read', 'unet/config.json');
 
-it('reads JSON with and without a byte order mark', () => {
-  for (const text of ['{"a": [1]}', '\ufeff{"a": [1]}', '\r\n {"a":\r\n[1]} ']) expect(parse(text)).toEqual({ a: [1] });
+it('reads JSON with and without a byte order mark', async () => {
+  for (const text of ['{"a": [1]}', '\ufeff{"a": [1]}', '\r\n {"a":\r\n[1]} '])
+    expect(await parse(text)).toEqual({ a: [1] });
 });
 
 it.each([
@@ -19,13 +20,13 @@ it.each([
   ['<!DOCTYPE html><html>', /^read: an HTML page in place of the file \(unet\/config\.json\)/],
   ['Entry not found', /it begins "Entry not found"/],
   ['{"error":"Repository not found"}', /it begins "\{"error":"Repository not found"\}"/],
-])('names what stands in the place of JSON: %s', (text, said) => {
-  expect(() => parse(text)).toThrow(said);
-  expect(() => parse(text)).toThrow(InputError);
+])('names what stands in the place of JSON: %s', async (text, said) => {
+  await expect(parse(text)).rejects.toThrow(said);
+  await expect(parse(text)).rejects.toThrow(InputError);
 });
 
-it('takes damaged JSON for what it is', () => {
-  for (const text of ['', '{', '{"a": 1,}', '[1', '"a']) expect(() => parse(text)).toThrow(SyntaxError);
+it('takes damaged JSON for what it is', async () => {
+  for (const text of ['', '{', '{"a": 1,}', '[1', '"a']) await expect(parse(text)).rejects.toThrow(SyntaxError);
 });
 
 it('is how configs and the files of tokenizers are read', async () => {

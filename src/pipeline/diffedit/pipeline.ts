@@ -19,11 +19,7 @@ import type { StepEvent } from '../diffusion/sampling-loop.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
 import type { TextualInversions } from '../diffusion/textual-inversion.ts';
-import {
-  type EmbeddingSource,
-  readInversions,
-  type TextualInversionOptions,
-} from '../diffusion/textual-inversion-sources.ts';
+import type { EmbeddingSource, TextualInversionOptions } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { type DeviceModel, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
@@ -273,6 +269,7 @@ export class DiffEditPipeline extends PretrainedModel {
     options: TextualInversionOptions = {},
   ): Promise<readonly string[]> {
     return this.#device.call('loadTextualInversion', options, async call => {
+      const { readInversions } = await import('../diffusion/textual-inversion-sources.ts');
       const named = await readInversions(source, options);
       call.check();
       this.#inversions.load(named);

@@ -5,7 +5,7 @@ import type { Networks } from '../runtime/device-model.ts';
 import { LoraAdapters, type LoraInput } from './lora-adapters.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 import { TextualInversions } from './textual-inversion.ts';
-import { type EmbeddingInput, readInversions } from './textual-inversion-sources.ts';
+import type { EmbeddingInput } from './textual-inversion-sources.ts';
 
 /** What is there from the beginning. */
 export interface FirstAdapters {
@@ -32,6 +32,7 @@ export class Adapters {
   /** Loads everything, before any weights are read. @throws as the loading of each does */
   async loadAll(op: string, { loras = [], embeddings = [], signal }: FirstAdapters): Promise<void> {
     for (const { source, token } of embeddings) {
+      const { readInversions } = await import('./textual-inversion-sources.ts');
       this.inversions.load(await readInversions(source, { token, signal }));
     }
     await this.loras.loadAll(op, loras, signal);

@@ -1,16 +1,16 @@
 /**
  * The LoRA adapters of one pipeline: which are loaded, which are active and how strongly. What is active is merged into the
  * weights on their way to the device; a change takes the networks that it concerns off the device, and the next call brings
- * them back with it.
+ * them back with it. What reads and merges them is loaded with the first.
  * Reference: diffusers 0.34.0, loaders/lora_base.py.
  */
 
 import { InputError } from '../../core/errors.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { AdaptedNetwork } from '../../io/lora-keys.ts';
-import { type LowRankProduct, mergeLora } from '../../io/lora-merge.ts';
+import type { LowRankProduct, mergeLora } from '../../io/lora-merge.ts';
 import type { Networks } from '../runtime/device-model.ts';
-import { type LoraFile, type LoraSource, openLora } from './lora-file.ts';
+import type { LoraFile, LoraSource } from './lora-file.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
 /** How a LoRA is loaded. */
@@ -42,6 +42,8 @@ export class LoraAdapters {
   readonly #warn: (message: string) => void;
   readonly #files = new Map<string, LoraFile>();
   #active: readonly Active[] = [];
+  /** There before the first adapter is. */
+  #merge: typeof mergeLora | undefined;
   /** What is merged into each network now; '' for nothing. */
   readonly #merged: Record<AdaptedNetwork, string> = { unet: '', text_encoder: '' };
 
@@ -127,6 +129,11 @@ export class LoraAdapters {
   }
 
   async #open(op: string, inputs: readonly LoraInput[], check: () => void): Promise<Active[]> {
+    const [{ openLora }, { mergeLora }] = await Promise.all([
+      import('./lora-file.ts'),
+      import('../../io/lora-merge.ts'),
+    ]);
+    this.#merge = mergeLora;
     const opened = new Map<string, LoraFile>();
     const added: Active[] = [];
     const sources = { unet: this.#networks.unet.source, text_encoder: this.#networks.textEncoder.source };
@@ -185,7 +192,8 @@ export class LoraAdapters {
       if (merged === this.#merged[network]) continue;
       const { unet, textEncoder } = this.#networks;
       const changed = network === 'unet' ? unet : textEncoder;
-      changed.adapt(KIND, merged === '' ? undefined : source => mergeLora(source, products));
+      const merge = this.#merge;
+      changed.adapt(KIND, merge && merged !== '' ? source => merge(source, products) : undefined);
       this.#merged[network] = merged;
     }
   }

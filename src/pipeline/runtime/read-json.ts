@@ -2,7 +2,7 @@
 import { InputError } from '../../core/errors.ts';
 import { checkFolder } from '../../core/kinds.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
-import { parseJsonFile } from '../../io/stand-in.ts';
+import { parseJsonFile } from '../../io/json-file.ts';
 
 /**
  * Reads a JSON object of a model folder.
@@ -25,7 +25,7 @@ export async function readJson(
   const text = await folder.text(path);
   let value: unknown;
   try {
-    value = parseJsonFile(text, op, where);
+    value = await parseJsonFile(text, op, where);
   } catch (cause) {
     if (cause instanceof InputError) throw cause;
     throw new InputError({ op, problem: 'the file is not JSON', path: where, fix: 'Download it again.', cause });

@@ -1,27 +1,26 @@
 /**
  * Captions of pictures by BLIP. Li et al. 2022, https://arxiv.org/abs/2201.12086. Reference: transformers 4.57.6,
  * BlipForConditionalGeneration and BlipProcessor. How ids are chosen is in src/generation, what runs on the device in
- * blip-encoded-pictures.ts.
+ * blip-encoded-pictures.ts; both are loaded with the first captioner.
  */
 
 import { InputError, ShapeError } from '../../core/errors.ts';
 import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
-import { type NdArray, ndarray } from '../../core/ndarray.ts';
+import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } from '../../generation/index.ts';
 import type { PictureSize } from '../../io/image.ts';
 import type { Picture } from '../../io/preprocess.ts';
-import { readFloats } from '../../io/read-floats.ts';
-import { type BlipConfig, type BlipModel, interpolatePositions, patchGrid } from '../../models/blip/index.ts';
+import type { BlipConfig, BlipModel } from '../../models/blip/index.ts';
 import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
 import { type BertTokenizer, checkIds } from '../../tokenizers/index.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import type { CallOptions } from '../runtime/progress.ts';
-import { EncodedPictures } from './blip-encoded-pictures.ts';
-import { type BlipFolder, openBlipFolder } from './blip-folder.ts';
+import type { BlipFolder } from './blip-folder.ts';
 import { type BlipProcessorConfig, processPictures } from './blip-processor.ts';
-import { type InputsToEncode, TextWriter } from './text-writer.ts';
+import type { PreparedPictures } from './blip-writer.ts';
+import type { Writer } from './text-writer.ts';
 
 const INPUT = namesOf<CaptionInput>({ pixels: 1, ids: 1, interpolatePositions: 1 });
 const OP = 'BlipForConditionalGeneration';
@@ -73,17 +72,15 @@ export class BlipForConditionalGeneration extends PretrainedModel {
   /** BERT's, with BLIP's marks. */
   readonly tokenizer: BertTokenizer;
   readonly #folder: BlipFolder;
-  readonly #model: BlipModel;
-  readonly #writer: TextWriter<EncodedPictures>;
+  readonly #writer: Writer<PreparedPictures>;
 
-  private constructor(device: DeviceModel<Models>, opened: BlipFolder) {
+  private constructor(device: DeviceModel<Models>, opened: BlipFolder, writer: Writer<PreparedPictures>) {
     super(device);
     this.config = opened.config;
     this.processor = opened.processor;
     this.tokenizer = opened.tokenizer;
     this.#folder = opened;
-    this.#model = device.networks.blip.model;
-    this.#writer = new TextWriter(device, device.networks.blip);
+    this.#writer = writer;
   }
 
   /**
@@ -98,11 +95,15 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     folder: FolderSource,
     options: CaptionerOptions = {},
   ): Promise<BlipForConditionalGeneration> {
+    const [{ openBlipFolder }, { blipWriter }] = await Promise.all([
+      import('./blip-folder.ts'),
+      import('./blip-writer.ts'),
+    ]);
     const names = { op: OP, noun: 'captioner' };
     const { device, opened } = await DeviceModel.open<Models, BlipFolder>(names, options, () =>
       openBlipFolder(folder, options.variant, warner(options)),
     );
-    return new BlipForConditionalGeneration(device, opened);
+    return new BlipForConditionalGeneration(device, opened, blipWriter(device, opened));
   }
 
   /**
@@ -146,7 +147,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
       maxBeams: LARGEST_GROUP,
       defaults: this.#folder.defaults,
     };
-    return this.#writer.write(task, own, this.tokenizer, this.#toEncode(prepared));
+    return this.#writer.write(task, own, this.tokenizer, prepared);
   }
 
   #prepare(pictures: Picture | readonly Picture[], prefix?: string, size?: PictureSize): CaptionInput {
@@ -181,27 +182,6 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     }
     const expected = `${pictures} rows of at least two ids, [CLS] and [SEP], none of them padding`;
     throw new InputError({ op: OP, problem: 'ids do not fit the pictures', expected, received: ids, path: 'ids' });
-  }
-
-  #toEncode({ pixels, interpolatePositions: interpolated = false }: CaptionInput): InputsToEncode<EncodedPictures> {
-    const [images = 0, , height = 0, width = 0] = pixels.shape;
-    const key = `${images}x${height}x${width}${interpolated ? ' interpolated' : ''}`;
-    return {
-      key,
-      make: async ({ memory }) => {
-        const positions = interpolated ? await this.#positions(height, width) : undefined;
-        return EncodedPictures.create(memory, this.#model, { key, shape: pixels.shape, positions });
-      },
-      encode: pictures => pictures.encode(pixels),
-    };
-  }
-
-  /** Position embeddings for pictures of any size -> [1, 1 + P, D] */
-  async #positions(height: number, width: number): Promise<NdArray> {
-    const stored = await readFloats(this.#folder.networks.blip.source, 'vision_model.embeddings.position_embedding');
-    const table = ndarray(stored.data, stored.shape.slice(-2));
-    const { data, shape } = interpolatePositions(table, patchGrid(this.config.vision, height, width));
-    return ndarray(data, [1, ...shape]);
   }
 }
 

@@ -7,17 +7,7 @@ import type { DeviceMemory } from '../runtime/device-memory.ts';
 import { DeviceProgram } from '../runtime/device-program.ts';
 import { CachedDecoder, type CachedNetwork, type DecoderSizes } from './cached-decoder.ts';
 import { type HeldDecoder, LatestDecoder } from './latest-decoder.ts';
-
-/** What is added to the scores of padding: in f32 nothing is left of their weight, and nothing overflows. */
-const HIDDEN = -1e30;
-
-/** Ids of the encoder, padded to one length. */
-export interface EncoderInput {
-  /** [N, S] */
-  readonly ids: Sequences;
-  /** 1 for ids that count, 0 for padding. */
-  readonly mask: Sequences;
-}
+import { additive, type EncoderInput, isPadded } from './t5-masks.ts';
 
 interface TextTensors {
   /** uint32 [N, S] */
@@ -130,14 +120,4 @@ export class EncodedTexts {
       throw error;
     }
   }
-}
-
-/** Whether any id is padding. */
-export function isPadded(mask: Sequences): boolean {
-  return mask.some(row => row.some(counts => counts === 0));
-}
-
-/** What is added to the scores: 0 for ids that count. */
-export function additive(mask: Sequences): number[] {
-  return mask.flatMap(row => row.map(counts => (counts === 0 ? HIDDEN : 0)));
 }

@@ -1,7 +1,7 @@
 /**
  * Text to text by T5 and Flan-T5. Raffel et al. 2019, https://arxiv.org/abs/1910.10683; Chung et al. 2022,
  * https://arxiv.org/abs/2210.11416. Reference: transformers 4.57.6, T5ForConditionalGeneration. How ids are chosen is in
- * src/generation, what runs on the device in t5-encoded-texts.ts.
+ * src/generation, what runs on the device in t5-encoded-texts.ts; both are loaded with the first model.
  */
 
 import { InputError } from '../../core/errors.ts';
@@ -16,9 +16,9 @@ import { checkIds, type T5Tokenizer } from '../../tokenizers/index.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
-import { additive, EncodedTexts, type EncoderInput, isPadded } from './t5-encoded-texts.ts';
-import { openT5Folder, type T5Folder } from './t5-folder.ts';
-import { type InputsToEncode, TextWriter } from './text-writer.ts';
+import type { T5Folder } from './t5-folder.ts';
+import { additive, type EncoderInput, isPadded } from './t5-masks.ts';
+import type { Writer } from './text-writer.ts';
 
 const INPUT = namesOf<T5Input>({ ids: 1, attentionMask: 1, decoderIds: 1 });
 const OP = 'T5ForConditionalGeneration';
@@ -57,15 +57,15 @@ export class T5ForConditionalGeneration extends PretrainedModel {
   readonly tokenizer: T5Tokenizer | undefined;
   readonly #folder: T5Folder;
   readonly #device: DeviceModel<Models>;
-  readonly #writer: TextWriter<EncodedTexts>;
+  readonly #writer: Writer<EncoderInput>;
 
-  private constructor(device: DeviceModel<Models>, opened: T5Folder) {
+  private constructor(device: DeviceModel<Models>, opened: T5Folder, writer: Writer<EncoderInput>) {
     super(device);
     this.config = opened.config;
     this.tokenizer = opened.tokenizer;
     this.#folder = opened;
     this.#device = device;
-    this.#writer = new TextWriter(device, device.networks.t5);
+    this.#writer = writer;
   }
 
   /**
@@ -77,11 +77,12 @@ export class T5ForConditionalGeneration extends PretrainedModel {
    * without a device or memory; the signal's reason
    */
   static async fromPretrained(folder: FolderSource, options: T5Options = {}): Promise<T5ForConditionalGeneration> {
+    const [{ openT5Folder }, { t5Writer }] = await Promise.all([import('./t5-folder.ts'), import('./t5-writer.ts')]);
     const names = { op: OP, noun: 'model' };
     const { device, opened } = await DeviceModel.open<Models, T5Folder>(names, options, () =>
       openT5Folder(folder, options.variant, warner(options)),
     );
-    return new T5ForConditionalGeneration(device, opened);
+    return new T5ForConditionalGeneration(device, opened, t5Writer(device));
   }
 
   /**
@@ -104,7 +105,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
       maxBeams: LARGEST_GROUP,
       defaults: this.#folder.defaults,
     };
-    return this.#writer.write(task, options, this.tokenizer, this.#toEncode(prepared));
+    return this.#writer.write(task, options, this.tokenizer, prepared);
   }
 
   /**
@@ -194,14 +195,6 @@ export class T5ForConditionalGeneration extends PretrainedModel {
         return scope.store(graph, result, `t5 ${op}`);
       });
     });
-  }
-
-  #toEncode(input: EncoderInput): InputsToEncode<EncodedTexts> {
-    return {
-      key: EncodedTexts.keyOf(input),
-      make: ({ memory }) => EncodedTexts.create(memory, this.#device.networks.t5.model, input),
-      encode: texts => texts.encode(input),
-    };
   }
 }
 

@@ -34,34 +34,48 @@ export interface InputsToEncode<E> {
 /** Options of `generate` without those of one model. */
 export type WriteOptions = GenerateOptions & CallOptions & { readonly cleanUp?: boolean | undefined };
 
-/** A network that writes, and what it encoded last. */
-export class TextWriter<E extends EncodedInputs> {
-  readonly #device: DeviceModel<unknown>;
-  readonly #network: Network<unknown>;
-  readonly #latest: LatestEncoding<E>;
-
-  constructor(device: DeviceModel<unknown>, network: Network<unknown>) {
-    this.#device = device;
-    this.#network = network;
-    this.#latest = new LatestEncoding(network);
-  }
-
+/** What a model asks for texts. */
+export interface Writer<I> {
   /**
    * Writes texts about inputs: numReturnSequences for each, one after the other.
    * @param tokenizer of the texts; without one there are none
    * @throws InputError before weights are loaded; DeviceError for a busy or disposed model; the signal's reason
    */
+  write(
+    task: GenerationInputs,
+    options: WriteOptions,
+    tokenizer: TextTokenizer | undefined,
+    input: I,
+  ): Promise<GenerateOutput & { readonly texts: string[] }>;
+}
+
+/** A network that writes, and what it encoded last. */
+export class TextWriter<I, E extends EncodedInputs> implements Writer<I> {
+  readonly #device: DeviceModel<unknown>;
+  readonly #network: Network<unknown>;
+  readonly #toEncode: (input: I) => InputsToEncode<E>;
+  readonly #latest: LatestEncoding<E>;
+
+  /** @param toEncode how inputs come to the device */
+  constructor(device: DeviceModel<unknown>, network: Network<unknown>, toEncode: (input: I) => InputsToEncode<E>) {
+    this.#device = device;
+    this.#network = network;
+    this.#toEncode = toEncode;
+    this.#latest = new LatestEncoding(network);
+  }
+
+  /** As the interface says. */
   async write(
     task: GenerationInputs,
     options: WriteOptions,
     tokenizer: TextTokenizer | undefined,
-    inputs: InputsToEncode<E>,
+    input: I,
   ): Promise<GenerateOutput & { readonly texts: string[] }> {
     const { cleanUp, onProgress, ...own } = options;
     const settings = withTokenText(own, task.defaults ?? {}, tokenizer);
     planGeneration(task, settings); // refuses what makes no sense
     return this.#device.call('generate', { signal: options.signal, onProgress }, async call => {
-      const encoding = await this.#encode(call, inputs);
+      const encoding = await this.#encode(call, this.#toEncode(input));
       const output = await generate({ ...task, startDecoder: (...sizes) => encoding.start(...sizes) }, settings);
       const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
       return { ...output, texts: tokenizer?.decodeBatch(output.sequences, decoding) ?? [] };

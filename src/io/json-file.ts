@@ -1,0 +1,21 @@
+/** JSON files of a model's folder, and what may stand in their place. */
+import { InputError } from '../core/errors.ts';
+
+/**
+ * What a JSON file holds; a byte order mark in front, which some editors leave, is passed over.
+ * @param text the whole file
+ * @param op names the reader in the message
+ * @param path of the file, for the message
+ * @throws InputError where a pointer, a page or a server's answer stands in the file's place; SyntaxError for what is no JSON
+ */
+export async function parseJsonFile(text: string, op: string, path: string): Promise<unknown> {
+  const json = text.replace(/^\uFEFF/, '');
+  // What begins as JSON does is damaged JSON, but for the answers of servers that speak it.
+  const answer = /^\s*\{\s*"error"\s*:/.test(json);
+  if (answer || !/^\s*([[{"]|$)/.test(json)) {
+    const { STAND_IN_BYTES, standInOf } = await import('./stand-in.ts');
+    const found = standInOf(new TextEncoder().encode(json.slice(0, STAND_IN_BYTES)));
+    if (found) throw new InputError({ op, ...found, path });
+  }
+  return JSON.parse(json);
+}
