@@ -1,4 +1,5 @@
 import { InputError, ShapeError } from './errors.ts';
+import { checkArray } from './kinds.ts';
 import { sizeOf } from './shape.ts';
 
 /** Which axis holds the channels: 'nchw' as torch tensors do, 'nhwc' as numpy pictures do. */
@@ -25,8 +26,9 @@ export interface NdArray {
  * @throws ShapeError when the shape has another number of elements; InputError when a size is no count
  */
 export function ndarray(data: Float32Array, shape: readonly number[], layout?: Layout): NdArray {
+  checkArray('ndarray', { data, shape });
   if (!shape.every(size => Number.isInteger(size) && size >= 0)) {
-    throw new InputError({ op: 'ndarray', problem: 'a size is not a whole number >= 0', received: shape });
+    throw new InputError({ op: 'ndarray', problem: 'a size is not a whole number >= 0', value: shape });
   }
   if (sizeOf(shape) !== data.length) {
     throw new ShapeError({

@@ -1,5 +1,6 @@
 /** Finds the weights of one model in its folder: single file or shards, safetensors or .bin, plain or a variant. */
 import { InputError, WeightsError } from '../core/errors.ts';
+import { checkFolder } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { FolderSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { type CheckpointStem, candidates } from './checkpoint-names.ts';
@@ -38,6 +39,7 @@ export async function openCheckpoint(
   options: CheckpointOptions = {},
 ): Promise<TensorSource> {
   checkNames('openCheckpoint', options, OPTIONS);
+  checkFolder(folder, 'openCheckpoint');
   const { variant, onMissingVariant } = options;
   const tried = candidates(stem, variant);
   let found = await firstPresent(folder, tried);

@@ -1,4 +1,5 @@
 /** The orientation that a camera left in a file. */
+import { checkUint8 } from '../core/kinds.ts';
 
 /**
  * Reads tag 0x0112 of a TIFF block's first directory.
@@ -6,6 +7,7 @@
  * @returns 1 to 8; undefined where there is none or the block is damaged
  */
 export function tiffOrientation(tiff: Uint8Array): number | undefined {
+  checkUint8('tiffOrientation', tiff);
   const prefixed = String.fromCharCode(...tiff.subarray(0, 6)) === 'Exif\0\0';
   const block = prefixed ? tiff.subarray(6) : tiff;
   if (block.length < 14) return undefined;

@@ -3,6 +3,7 @@
  * png.ts, jpeg.ts, bmp.ts and load-image.ts, files and encoding in src/node/images.ts.
  */
 import { InputError } from '../core/errors.ts';
+import { checkMember } from '../core/kinds.ts';
 
 /** A picture: 3 bytes a pixel, R G B, rows from the top without padding. */
 export interface RgbImage {
@@ -74,6 +75,7 @@ export function checkImage<T extends RgbImage | GreyImage>(image: T, op: string)
 
 /** Drops alpha: the colour under it stays as it is, nothing is blended. @see Pillow convert("RGB") */
 export function rgbaToRgb(width: number, height: number, rgba: ArrayLike<number>): RgbImage {
+  checkMember('rgbaToRgb', rgba, 'length', 'number', 'R, G, B, A of every pixel');
   const data = new Uint8Array(width * height * 3);
   for (let i = 0, o = 0; o < data.length; i += 4, o += 3) {
     data[o] = rgba[i] ?? 0;
@@ -84,7 +86,8 @@ export function rgbaToRgb(width: number, height: number, rgba: ArrayLike<number>
 }
 
 /** Grey to R = G = B. */
-export function greyToRgb({ width, height, data }: GreyImage): RgbImage {
+export function greyToRgb(image: GreyImage): RgbImage {
+  const { width, height, data } = checkImage(image, 'greyToRgb');
   const out = new Uint8Array(width * height * 3);
   for (let i = 0; i < data.length; i++) out.fill(data[i] ?? 0, 3 * i, 3 * i + 3);
   return { width, height, data: out };
@@ -112,6 +115,7 @@ export function rgbToGrey(image: RgbImage | GreyImage): GreyImage {
  * @see PIL.ImageOps.exif_transpose
  */
 export function applyOrientation(image: RgbImage, orientation: number): RgbImage {
+  checkImage(image, 'applyOrientation');
   if (!(orientation >= 2 && orientation <= 8)) return image;
   const swap = orientation >= 5;
   const [width, height] = swap ? [image.height, image.width] : [image.width, image.height];

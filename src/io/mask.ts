@@ -1,5 +1,6 @@
 /** Masks: what the edit takes (white, or 1, is what changes), and the picture helpers around them. */
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkArray } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim, sizeOf } from '../core/shape.ts';
@@ -88,6 +89,7 @@ function asBatch({ data, shape }: NdArray): NdArray {
  * @param scale pixels a value, such as the VAE's factor
  */
 export function maskToImages(mask: NumericArray, scale = 1): GreyImage[] {
+  checkArray('maskToImages', mask);
   const { shape } = mask;
   const [h, w] = [dim(shape, -2), dim(shape, -1)];
   if (sizeOf(shape) !== mask.data.length || !(Number.isInteger(scale) && scale > 0)) {
@@ -122,6 +124,7 @@ export function maskToImage(mask: NumericArray, scale = 1): GreyImage {
  * @see Pillow ImageFilter.MaxFilter(2 radius + 1)
  */
 export function dilateMap(map: NdArray, radius: number): NdArray {
+  checkArray('dilate', map);
   if (!(Number.isInteger(radius) && radius >= 0)) {
     throw new InputError({ op: 'dilate', problem: 'the radius is no whole number >= 0', received: radius });
   }
@@ -140,6 +143,7 @@ export function dilateMap(map: NdArray, radius: number): NdArray {
  * @see scipy.ndimage.gaussian_filter(mode="nearest")
  */
 export function blurMap(map: NdArray, sigma: number): NdArray {
+  checkArray('blur', map);
   if (!(sigma >= 0 && Number.isFinite(sigma))) {
     throw new InputError({ op: 'blur', problem: 'sigma is no number >= 0', received: sigma });
   }

@@ -1,5 +1,6 @@
 /** From the VAE's output to what the caller asked for. */
 import { InputError } from '../core/errors.ts';
+import { checkArray } from '../core/kinds.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
 import type { GreyImage, RgbImage } from './image.ts';
@@ -50,6 +51,7 @@ export function postprocessImage(x: NdArray, type: OutputType): OutputOf[OutputT
 
 /** clamp(x / 2 + 1/2, 0, 1), any shape. */
 export function denormalize(x: NdArray): NdArray {
+  checkArray('denormalize', x);
   return { ...x, data: x.data.map(v => Math.min(1, Math.max(0, v * 0.5 + 0.5))) };
 }
 
@@ -59,7 +61,9 @@ export function denormalize(x: NdArray): NdArray {
  * @throws InputError for another number of channels
  * @see diffusers VaeImageProcessor.numpy_to_pil
  */
-export function arrayToImages({ data, shape }: NdArray): (RgbImage | GreyImage)[] {
+export function arrayToImages(array: NdArray): (RgbImage | GreyImage)[] {
+  checkArray('arrayToImages', array);
+  const { data, shape } = array;
   const [height, width, channels] = [dim(shape, -3), dim(shape, -2), dim(shape, -1)];
   if (shape.length !== 4 || (channels !== 1 && channels !== 3)) {
     throw new InputError({

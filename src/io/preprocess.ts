@@ -3,6 +3,7 @@
  * arrays. Masks are in mask.ts.
  */
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkArray, checkMember } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Layout, type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim, sameShape } from '../core/shape.ts';
@@ -61,6 +62,7 @@ export function preprocessImage(input: PictureInput, options: PreprocessOptions)
  */
 export function imagesToArray(images: readonly Picture[], options: PreprocessOptions): NdArray {
   checkNames('imagesToArray', options, OPTIONS);
+  checkMember('imagesToArray', { images }, 'images', 'list', 'a list of pictures');
   const [first] = images;
   if (!first) throw mixed('imagesToArray');
   const [height, width] = cutSides(first.height, first.width, options.factor);
@@ -133,6 +135,7 @@ export function mixed(op: string): InputError {
  * @throws ShapeError when rank or channels make no sense; InputError for pictures with alpha
  */
 export function toNchw(array: NdArray): NdArray {
+  checkArray('toNchw', array);
   const { data, shape } = ndarray(array.data, array.shape);
   const rank = shape.length;
   const fix = 'Pass HWC, NHWC, CHW or NCHW with 1, 3 or 4 channels, or say which by layout.';
@@ -168,13 +171,17 @@ function guessLayout(shape: readonly number[]): Layout | undefined {
 }
 
 /** [N, H, W, C] -> [N, C, H, W] */
-export function nhwcToNchw({ data, shape }: NdArray): NdArray {
+export function nhwcToNchw(array: NdArray): NdArray {
+  checkArray('nhwcToNchw', array);
+  const { data, shape } = array;
   const [n, h, w, c] = [0, 1, 2, 3].map(i => dim(shape, i)) as [number, number, number, number];
   return ndarray(swapInner(data, n, h * w, c), [n, c, h, w], 'nchw');
 }
 
 /** [N, C, H, W] -> [N, H, W, C] */
-export function nchwToNhwc({ data, shape }: NdArray): NdArray {
+export function nchwToNhwc(array: NdArray): NdArray {
+  checkArray('nchwToNhwc', array);
+  const { data, shape } = array;
   const [n, c, h, w] = [0, 1, 2, 3].map(i => dim(shape, i)) as [number, number, number, number];
   return ndarray(swapInner(data, n, c, h * w), [n, h, w, c], 'nhwc');
 }

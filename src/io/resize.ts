@@ -3,6 +3,7 @@
  * the passes), and nearest-neighbour resizing of float arrays as torch does it.
  */
 import { InputError } from '../core/errors.ts';
+import { checkArray } from '../core/kinds.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
 import { checkImage, type GreyImage, isGrey, type RgbImage } from './image.ts';
@@ -163,6 +164,7 @@ function clip8(value: number): number {
  * @see torch.nn.functional.interpolate(mode="nearest")
  */
 export function resizeNearest(array: NdArray, height: number, width: number): NdArray {
+  checkArray('resizeNearest', array);
   const [h, w] = [dim(array.shape, -2), dim(array.shape, -1)];
   const planes = array.data.length / (h * w);
   const [rows, columns] = [nearestIndices(h, height), nearestIndices(w, width)];

@@ -1,7 +1,7 @@
 /** Reading and writing safetensors files. The checks of the header are in safetensors-header.ts. */
 import { InputError, WeightsError } from '../core/errors.ts';
 import { checkByteSource } from '../core/kinds.ts';
-import { checkNames, namesOf } from '../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../core/known-names.ts';
 import {
   type ByteSource,
   checkRange,
@@ -114,6 +114,7 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, WritableTensor> | Readonly<Record<string, WritableTensor>>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
+  checkByName('writeSafetensors', tensors);
   const entries: [string, WritableTensor][] = tensors instanceof Map ? [...tensors] : Object.entries(tensors);
   checkMetadata(metadata);
   for (const [name, t] of entries) checkWritable(name, t);

@@ -4,7 +4,7 @@
  */
 
 import { InputError, WeightsError } from '../core/errors.ts';
-import { kindOf } from '../core/kinds.ts';
+import { checkByteSource, kindOf } from '../core/kinds.ts';
 import { checkByName } from '../core/known-names.ts';
 import type { BlobLike, FileLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
@@ -161,6 +161,12 @@ export function mapFolder(
  * @throws InputError when it is empty
  */
 export function fileListFolder(files: Iterable<FileLike>): FolderSource {
+  if (
+    typeof (Object(files) as Partial<Iterable<FileLike>>)[Symbol.iterator] !== 'function' ||
+    typeof files === 'string'
+  ) {
+    throw new InputError({ op: 'fileListFolder', problem: 'no list of files', received: kindOf(files) });
+  }
   const all = [...files];
   const [first] = all;
   if (!first) throw new InputError({ op: 'fileListFolder', problem: 'no files', fix: 'Choose a model folder.' });
@@ -194,6 +200,7 @@ export function isAddress(text: string): boolean {
 
 /** The whole of a small file as UTF-8 text; closes the source. */
 export async function readText(source: ByteSource): Promise<string> {
+  checkByteSource('readText', source);
   try {
     const bytes = new Uint8Array(source.byteLength);
     await source.read(0, bytes);

@@ -66,6 +66,9 @@ export async function readImage(input: string | ImageInput, options: LoadImageOp
  * @param quality of a JPEG, 1 to 100
  */
 export async function saveImage(path: string, image: RgbImage | GreyImage, quality = 95): Promise<void> {
+  if (typeof path !== 'string') {
+    throw new InputError({ op: 'saveImage', problem: 'no path', expected: 'a string', value: path });
+  }
   const extension = extname(path).toLowerCase();
   if (!['.png', '.jpg', '.jpeg'].includes(extension)) {
     throw new InputError({

@@ -4,7 +4,8 @@
  */
 
 import { InputError } from '../core/errors.ts';
-import { checkNames, namesOf } from '../core/known-names.ts';
+import { checkNumbers } from '../core/kinds.ts';
+import { checkByName, checkNames, namesOf } from '../core/known-names.ts';
 
 const f32 = Math.fround;
 
@@ -67,6 +68,7 @@ function cosineBetas(count: number): Float32Array {
  * @see diffusers DDIMScheduler.betas
  */
 export function makeBetas(options: BetaOptions): Float32Array {
+  checkByName('makeBetas', options);
   checkNames('makeBetas', options, OPTIONS);
   const betas = options.trainedBetas ? Float32Array.from(options.trainedBetas) : scheduled(options);
   return options.rescaleBetasZeroSnr ? rescaleZeroSnr(betas) : betas;
@@ -99,6 +101,7 @@ function scheduled({ betaSchedule, betaStart, betaEnd, numTrainTimesteps }: Beta
  * @see torch.cumprod on a CPU
  */
 export function cumulativeAlphas(betas: Float32Array): Float32Array {
+  checkNumbers('cumulativeAlphas', betas);
   let product = 1;
   return betas.map(beta => {
     product *= f32(1 - beta);

@@ -5,6 +5,7 @@
  */
 
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkMember } from '../core/kinds.ts';
 import { type Shape, sizeOf } from '../core/shape.ts';
 import { MersenneTwister } from './mersenne-twister.ts';
 
@@ -239,6 +240,7 @@ export class Generator {
  */
 export function randnBatch(shape: Shape, generator: Generator | readonly Generator[]): Float32Array {
   if (generator instanceof Generator) return generator.randn(shape);
+  checkMember('randnBatch', { generator }, 'generator', 'list', 'a Generator, or one for each item');
   const [only] = generator;
   if (only && generator.length === 1) return only.randn(shape);
   const [batch = 0, ...item] = shape;

@@ -1,4 +1,5 @@
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkArray } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
@@ -27,6 +28,7 @@ const OPTIONS = namesOf<MaskOptions>({ ratio: 1, perImage: 1 });
 export function maskFromMap(map: NdArray, options: MaskOptions = {}): Uint8Array {
   checkNames('maskFromMap', options, OPTIONS);
   const { ratio = 3, perImage = false } = options;
+  checkArray('maskFromMap', map);
   ndarray(map.data, map.shape);
   if (map.shape.length !== 3) {
     throw new ShapeError({

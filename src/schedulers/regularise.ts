@@ -4,7 +4,8 @@
  */
 
 import { InputError, ShapeError } from '../core/errors.ts';
-import { checkNames, namesOf } from '../core/known-names.ts';
+import { checkArray, checkNumbers } from '../core/kinds.ts';
+import { checkByName, checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim, type Shape, sameShape } from '../core/shape.ts';
 import type { Mix } from './update.ts';
@@ -52,6 +53,7 @@ interface Plane {
  * @see Parmar et al. 2023, section 3.2, https://arxiv.org/abs/2302.03027; auto_corr_loss of diffusers
  */
 export function autoCorrelationGradient(epsilon: Float32Array, shape: Shape, draw: Draw): Float32Array {
+  checkNumbers('autoCorrelationGradient', epsilon);
   ndarray(epsilon, shape);
   checkPyramid(shape);
   const [height, width] = [dim(shape, -2), dim(shape, -1)];
@@ -70,6 +72,7 @@ export function autoCorrelationGradient(epsilon: Float32Array, shape: Shape, dra
  * @throws ShapeError when it is not of that form with H >= 2, or the width runs out before the height
  */
 export function checkPyramid(shape: Shape): void {
+  checkNumbers('autoCorrelationGradient', shape);
   let [height, width] = [shape.at(-2) ?? 0, shape.at(-1) ?? 0];
   if (shape.length !== 4 || height < 2 || width < 1) {
     throw new ShapeError({
@@ -153,6 +156,7 @@ function addPooledGradient(gradient: Float64Array, { height, width }: Plane, poo
  * @see kl_divergence of diffusers' DiffEdit pipeline
  */
 export function klGradient(epsilon: Float32Array): Float32Array {
+  checkNumbers('klGradient', epsilon);
   const count = epsilon.length;
   if (count < 2) {
     throw new ShapeError({
@@ -181,10 +185,12 @@ export function klGradient(epsilon: Float32Array): Float32Array {
  * @see invert of diffusers' DiffEdit pipeline
  */
 export function regularise(modelOutput: NdArray, sample: NdArray, options: RegulariseOptions): NdArray {
+  checkByName('regularise', options);
   checkNames('regularise', options, OPTIONS);
   const { numRegSteps = 0, numAutoCorrRolls = 5, lambdaAutoCorr = 20, lambdaKl = 20, epsilon, draw } = options;
   checkCount('numRegSteps', numRegSteps, 0);
   checkCount('numAutoCorrRolls', numAutoCorrRolls, 1);
+  for (const array of [modelOutput, sample]) checkArray('regularise', array);
   ndarray(modelOutput.data, modelOutput.shape);
   if (!sameShape(modelOutput.shape, sample.shape)) {
     throw new ShapeError({

@@ -4,6 +4,7 @@
  */
 
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkArray } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { sameShape, sizeOf } from '../core/shape.ts';
@@ -156,6 +157,7 @@ export function applyStep(
   options: ApplyOptions = {},
 ): StepResult {
   checkNames('applyStep', options, APPLY);
+  for (const array of [modelOutput, sample]) checkArray('applyStep', array);
   checkShapes(modelOutput, sample);
   const [e, x] = [modelOutput.data, sample.data];
   const [signal, rest] = [sqrt32(c.alphaT), sqrt32(c.betaT)];

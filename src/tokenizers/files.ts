@@ -1,5 +1,6 @@
 /** Reads the files of a tokenizer folder; whatever is missing or damaged becomes an InputError that names the file. */
 import { InputError } from '../core/errors.ts';
+import { checkFolder } from '../core/kinds.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { parseJsonFile } from '../io/json-file.ts';
 import type { StandIn } from '../io/stand-in.ts';
@@ -19,6 +20,10 @@ export class TokenizerFiles {
   private readonly op: string;
 
   constructor(op: string, folder: FolderSource, path: string) {
+    checkFolder(folder, op);
+    if (typeof path !== 'string') {
+      throw new InputError({ op, problem: 'no subfolder', expected: 'a string', value: path, path: 'path' });
+    }
     this.op = op;
     this.folder = folder;
     this.prefix = path === '' ? '' : `${path.replace(/\/+$/, '')}/`;

@@ -5,10 +5,15 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 import { inCommandWords, warningInCommandWords } from '../../src/cli/words.ts';
 import { DeviceError, InputError, ShapeError, WeightsError } from '../../src/core/errors.ts';
+import { nonFiniteLatents } from '../../src/pipeline/runtime/finite.ts';
 import { pentimento } from '../support/command.ts';
 
 describe('an error on the command line', () => {
   it.each([
+    [
+      nonFiniteLatents('edit', 0, [981]),
+      'edit: the latents hold values that are not finite (from step 1 of 1 on, timestep 981). With --dtype float16 use --dtype float32; in float32 the weights or what was given hold such values: use a sound file.',
+    ],
     [
       new DeviceError({ op: 'edit', problem: 'not finite', fix: "Use dtype: 'float32', or a sound file." }),
       'edit: not finite. Use --dtype float32, or a sound file.',

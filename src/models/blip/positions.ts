@@ -1,5 +1,6 @@
 /** Position embeddings for pictures of another size than the trained one, on the host: a table of some kilobytes, once a size. */
 import { ShapeError } from '../../core/errors.ts';
+import { checkArray } from '../../core/kinds.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 
 /** Rows and columns of patches. */
@@ -17,6 +18,7 @@ const { fround } = Math;
  * @see torch interpolate(mode="bicubic", align_corners=False); transformers BlipVisionEmbeddings.interpolate_pos_encoding
  */
 export function interpolatePositions(table: NdArray, grid: Grid): NdArray {
+  checkArray('interpolatePositions', table);
   const [count = 0, width = 0] = table.shape;
   const side = Math.round(Math.sqrt(count - 1));
   if (table.shape.length !== 2 || side < 1 || side * side !== count - 1) {

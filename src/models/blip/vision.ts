@@ -14,6 +14,7 @@
  *   post_layernorm    [N, 577, 768]       what the text decoder looks at
  */
 import { ShapeError } from '../../core/errors.ts';
+import { checkMember } from '../../core/kinds.ts';
 import { alignUp, dim, ROW_ALIGN } from '../../core/shape.ts';
 import { Conv2d } from '../../nn/conv2d.ts';
 import { Embedding } from '../../nn/embedding.ts';
@@ -188,5 +189,6 @@ export class BlipVisionModel extends Module {
 
 /** Patches that a picture has; pixels right of and below the last whole patch are left out. */
 export function patchGrid(config: BlipVisionConfig, height: number, width: number): Grid {
+  checkMember('patchGrid', config, 'patchSize', 'number', 'the vision part of what parseBlipConfig returns');
   return [Math.floor(height / config.patchSize), Math.floor(width / config.patchSize)];
 }

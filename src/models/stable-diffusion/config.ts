@@ -3,6 +3,7 @@
  * taken from the constants here, which hold Stable Diffusion 2.1's values. A field that a file leaves out has the
  * default of the class that wrote the file (diffusers 0.34, transformers 4.57), never 2.1's.
  */
+import { checkMember } from '../../core/kinds.ts';
 import { ConfigReader } from '../config-reader.ts';
 import type { StableDiffusionActivation } from './activation.ts';
 
@@ -326,6 +327,7 @@ export function parseVaeConfig(
  * @returns 2^(levels - 1): 8 for Stable Diffusion
  */
 export function vaeScaleFactor(config: VaeConfig): number {
+  checkMember('vaeScaleFactor', config, 'channels', 'list', 'what parseVaeConfig returns, or SD21_VAE');
   return 2 ** (config.channels.length - 1);
 }
 

@@ -20,6 +20,7 @@
  *   conv_out               [N, 4, 96, 96]
  */
 import { InputError } from '../../core/errors.ts';
+import { checkMember, checkNumbers } from '../../core/kinds.ts';
 import { dim } from '../../core/shape.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import { Conv2d } from '../../nn/conv2d.ts';
@@ -44,9 +45,10 @@ import { type TransformerConfig, UNetBlock, type UNetBlockConfig, UNetMidBlock }
  * @see Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.5; diffusers get_timestep_embedding
  */
 export function timestepFeatures(timesteps: readonly number[], config: UNetConfig): Float32Array {
+  checkNumbers('timestepFeatures', timesteps);
+  checkMember('timestepFeatures', config, 'levels', 'list', 'what parseUNetConfig returns, or SD21_UNET');
   const width = level(config, 0).channels;
-  const half = Math.floor(width / 2);
-  const { fround } = Math;
+  const [half, { fround }] = [Math.floor(width / 2), Math];
   const features = new Float32Array(timesteps.length * width);
   for (const [n, t] of timesteps.entries()) {
     for (let i = 0; i < half; i++) {

@@ -8,10 +8,12 @@
  * result differs from an untiled one.
  */
 import { InputError, ShapeError } from '../../core/errors.ts';
-import { kindOf } from '../../core/kinds.ts';
+import { checkMember } from '../../core/kinds.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, sameShape } from '../../core/shape.ts';
 import { type VaeConfig, vaeScaleFactor } from './config.ts';
+
+const VAE_CONFIG = 'what parseVaeConfig returns, or SD21_VAE';
 
 /** Sides of a square tile in pixels and in latents, and the share of a tile that its neighbour covers too. */
 export interface TileSizes {
@@ -51,11 +53,8 @@ export interface Tiling {
  * @see diffusers AutoencoderKL.enable_tiling
  */
 export function tileSizes(config: VaeConfig): TileSizes {
-  const { channels, sampleSize } = Object(config) as Partial<VaeConfig>;
-  if (!Array.isArray(channels) || typeof sampleSize !== 'number') {
-    const [expected, fix] = ['a VaeConfig', 'Pass what parseVaeConfig returns, or SD21_VAE.'];
-    throw new InputError({ op: 'tileSizes', problem: "no VAE's config", expected, received: kindOf(config), fix });
-  }
+  checkMember('tileSizes', config, 'channels', 'list', VAE_CONFIG);
+  checkMember('tileSizes', config, 'sampleSize', 'number', VAE_CONFIG);
   const latents = Math.trunc(config.sampleSize / vaeScaleFactor(config));
   return { pixels: config.sampleSize, latents, overlap: 0.25 };
 }
@@ -142,6 +141,9 @@ export function cutTile(map: NdArray, tile: Tile): NdArray {
  * @see diffusers AutoencoderKL.blend_v, blend_h
  */
 export function blendTiles(results: readonly (readonly NdArray[])[], tiling: Tiling): NdArray {
+  checkMember('blendTiles', tiling, 'rows', 'list', 'results, and the Tiling that they were cut by');
+  for (const row of [results, ...(Array.isArray(results) ? results : [])])
+    checkMember('blendTiles', { row }, 'row', 'list', 'rows of results');
   checkResults(results, tiling);
   const faded: NdArray[][] = [];
   for (const [i, row] of results.entries()) {

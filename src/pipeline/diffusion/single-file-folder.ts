@@ -3,6 +3,7 @@
  * configs are written from the shapes, weight files are views of the one file. What opens a folder opens this.
  */
 import { InputError, WeightsError } from '../../core/errors.ts';
+import { checkFolder } from '../../core/kinds.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { ByteSource, FolderSource, TensorSource } from '../../core/tensor-source.ts';
 import { widened } from '../../core/widened-source.ts';
@@ -14,7 +15,6 @@ import { urlSource } from '../../io/url-source.ts';
 import { openWeightFile } from '../../io/weight-file.ts';
 import { foreignCheckpoint } from '../../models/stable-diffusion/checkpoint-kind.ts';
 import { type LdmCheckpoint, sortLdmTensors } from '../../models/stable-diffusion/ldm-checkpoint.ts';
-import { checkFolder } from '../runtime/read-json.ts';
 import { singleFileConfigs } from './single-file-configs.ts';
 import type { SingleFile, SingleFileOptions, SingleFileSource } from './single-file-options.ts';
 import { singleFileTokenizer } from './single-file-tokenizer.ts';

@@ -4,6 +4,7 @@
  */
 
 import { InputError } from '../../core/errors.ts';
+import { checkMember } from '../../core/kinds.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { GenerateOptions } from '../../generation/index.ts';
@@ -90,6 +91,7 @@ export async function generatePrompts(
   options: GeneratePromptsOptions = {},
 ): Promise<string[]> {
   checkNames('generatePrompts', options, PROMPT_OPTIONS);
+  checkMember('generatePrompts', writer, 'generate', 'function', 'a T5ForConditionalGeneration');
   const { n = SENTENCES, temperature = 0.8, topK = 10, maxNewTokens = 128, ...more } = options;
   const { cleanUp, generator, signal, onToken } = more;
   const { texts } = await writer.generate(promptRequest(concept), {
@@ -114,6 +116,7 @@ export async function caption(
   prefix: string | null = PREFIX,
   options: CaptionOptions = {},
 ): Promise<string> {
+  checkMember('caption', captioner, 'caption', 'function', 'a BlipForConditionalGeneration');
   const { text } = await captioner.caption(image, prefix || undefined, { maxNewTokens: 128, ...options });
   return text;
 }

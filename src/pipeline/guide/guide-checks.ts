@@ -1,6 +1,7 @@
 /** What the guide refuses: everything that would otherwise show only after the captioner and the language model have worked. */
 
 import { InputError } from '../../core/errors.ts';
+import { checkFolder } from '../../core/kinds.ts';
 import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { sizeOf } from '../../core/shape.ts';
@@ -13,7 +14,6 @@ import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import { type SettledRun, settleRun } from '../diffedit/run-request.ts';
 import { editSchedule, invertSchedule, maskTimestep } from '../diffedit/schedules.ts';
 import { negativesOf, promptNames } from '../diffusion/prompt-arguments.ts';
-import { checkFolder } from '../runtime/read-json.ts';
 import { promptRequest, SENTENCES } from './captions-and-prompts.ts';
 import { DECIDED, GUIDE_OWN, type GuideArgs, type GuideModels } from './guide-arguments.ts';
 
@@ -32,6 +32,7 @@ const GUIDE_NAMES = [
  * @throws InputError or ShapeError
  */
 export function checkGuideArgs(args: GuideArgs): SettledRun {
+  checkByName(OP, args);
   checkNames(OP, args, GUIDE_NAMES);
   const { models, image, from, to, seed, numPrompts = SENTENCES } = args;
   checkByName(`${OP}.models`, models);

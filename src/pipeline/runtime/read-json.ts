@@ -1,5 +1,6 @@
 /** The JSON files of a model folder. */
 import { InputError } from '../../core/errors.ts';
+import { checkFolder } from '../../core/kinds.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { parseJsonFile } from '../../io/json-file.ts';
 
@@ -31,23 +32,4 @@ export async function readJson(
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new InputError({ op, problem: 'the file is not a JSON object', path: where, fix: 'Download it again.' });
-}
-
-/**
- * Refuses what programs without types pass for a folder: paths, Hub ids, promises that nobody awaited.
- * @param op who asks, for messages
- * @throws InputError
- */
-export function checkFolder(folder: unknown, op: string): void {
-  if (typeof folder === 'object' && folder !== null && 'has' in folder && typeof folder.has === 'function') return;
-  const promise = folder instanceof Promise;
-  throw new InputError({
-    op,
-    problem: 'no model folder',
-    expected: 'a FolderSource',
-    received: promise ? 'a promise' : folder === null ? 'null' : typeof folder,
-    fix: promise
-      ? 'Await it.'
-      : "Make one with await directory(path) of 'pentimento/node', mapFolder() or urlFolder().",
-  });
 }

@@ -1,5 +1,6 @@
 /** BLIP's picture preparation: preprocessor_config.json, Pillow's resizing, the same float32 steps as numpy takes. */
 import { InputError } from '../../core/errors.ts';
+import { checkMember } from '../../core/kinds.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { checkImage, greyToRgb, isGrey, type PictureSize } from '../../io/image.ts';
 import { asList, type Picture } from '../../io/preprocess.ts';
@@ -103,11 +104,15 @@ function isSize(value: unknown): boolean {
 export function processPictures(
   pictures: Picture | readonly Picture[],
   config: BlipProcessorConfig = BLIP_PROCESSOR,
-  size: PictureSize = config.size,
+  size?: PictureSize | undefined,
 ): NdArray {
+  checkMember(OP, size ?? config?.size, 'width', 'number', 'a config with a size, or a size of its own');
+  const { width: across, height: down } = size ?? config.size;
   const list = asList(pictures, OP).map(picture => {
     const rgb = isGrey(checkImage(picture, OP)) ? greyToRgb(picture as Picture & { channels: 1 }) : picture;
-    return config.resize || size !== config.size ? resize(rgb, size.width, size.height, config.resample) : rgb;
+    return config.resize || (size !== undefined && size !== config.size)
+      ? resize(rgb, across, down, config.resample)
+      : rgb;
   });
   const { width = 0, height = 0 } = list[0] ?? {};
   const other = list.find(picture => picture.width !== width || picture.height !== height);
