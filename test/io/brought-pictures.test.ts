@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, vi } from 'vitest';
 import { loadImage } from '../../src/io/load-image.ts';
 import { decodeImage, readImage } from '../../src/node/images.ts';
+import { allocated, poisonMemory } from '../support/allocations.ts';
 import { type Brought, brought, broughtBytes, broughtPath } from './brought.ts';
 import { difference, sha256 } from './pillow.ts';
-import { allocated, poisonMemory } from './watched-memory.ts';
 
 const ofKind = (pattern: RegExp): Brought[] => brought.filter(c => c.sha256 !== undefined && pattern.test(c.file));
 /** libjpeg smooths what only has constant terms; here its blocks are seen. */

@@ -7,10 +7,11 @@ import { InputError } from '../../src/core/errors.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { loadImage } from '../../src/io/load-image.ts';
 import { decodeImage } from '../../src/node/images.ts';
+import { allocated, poisonMemory } from '../support/allocations.ts';
+import { Chance, damage } from '../support/damage.ts';
 import { brought, broughtBytes } from './brought.ts';
-import { Dice, damaged, damagedInside, damagedSegments } from './damage.ts';
+import { damagedInside, damagedSegments } from './picture-damage.ts';
 import { pillow, pillowBytes } from './pillow.ts';
-import { allocated, poisonMemory } from './watched-memory.ts';
 
 const COUNT = process.env.PENTIMENTO_FULL ? 10_000 : 250;
 const SLACK_BYTES = 64 * 2 ** 20;
@@ -62,15 +63,15 @@ describe.each([
   ['PNG', PNG, damagedInside],
   ['JPEG', JPEG, damagedSegments],
   // No checksum and hardly a length: any damage reaches the decoder.
-  ['GIF', GIF, damaged],
-  ['BMP', BMP, damaged],
+  ['GIF', GIF, damage],
+  ['BMP', BMP, damage],
 ] as const)('%s', (_, files, inside) => {
   it(`is read or refused, ${COUNT} times damaged`, async () => {
     const found = { opened: 0, refused: new Set<string>() };
     for (let seed = 0; seed < COUNT; seed++) {
-      const dice = new Dice(seed);
-      const file = dice.pick(files);
-      const read = await check(seed % 2 === 0 ? damaged(file, dice) : inside(file, dice), seed);
+      const chance = new Chance(seed);
+      const file = chance.of(files);
+      const read = await check(seed % 2 === 0 ? damage(file, chance) : inside(file, chance), seed);
       if ('image' in read) found.opened++;
       else found.refused.add(read.refused.replace(/\d+/g, 'n'));
     }

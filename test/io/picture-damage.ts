@@ -1,51 +1,9 @@
-/** Damaged picture files by seed: as a bad disk or network leaves them, and as somebody makes them who wants to be read. */
+/** Seeded damage inside of picture files, as somebody makes it who wants to be read: lengths and checksums are right. */
 import { crc32, deflateSync, inflateSync } from 'node:zlib';
-
-/** Whole numbers below a bound, the same for the same seed. @see Marsaglia 2003, xorshift */
-export class Dice {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = (seed * 2_654_435_761) >>> 0 || 1;
-    for (let i = 0; i < 8; i++) this.below(2);
-  }
-
-  below(bound: number): number {
-    this.#state ^= this.#state << 13;
-    this.#state ^= this.#state >>> 17;
-    this.#state ^= this.#state << 5;
-    return (this.#state >>> 0) % bound;
-  }
-
-  pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)];
-  }
-}
+import { type Chance, damage } from '../support/damage.ts';
 
 /** Values at which programs go wrong. */
 const EDGES = [0, 1, 2, 7, 8, 15, 16, 63, 64, 127, 128, 200, 254, 255];
-
-/** One to eight changes anywhere: bits, bytes, pieces lost, doubled, swapped in from elsewhere, and the end cut off. */
-export function damaged(bytes: Uint8Array, dice: Dice): Uint8Array {
-  let out = bytes.slice();
-  for (let n = 1 + dice.below(8); n > 0 && out.length > 4; n--) {
-    const at = dice.below(out.length);
-    const length = 1 + dice.below(Math.min(40, out.length - at));
-    const piece = out.slice(at, at + length);
-    const to = dice.below(out.length);
-    const ways = [
-      () => out.fill(out[at] ^ (1 << dice.below(8)), at, at + 1),
-      () => out.fill(dice.pick(EDGES), at, at + 1),
-      () => out.fill(dice.below(256), at, at + length),
-      () => join(out.subarray(0, at), out.subarray(at + length)),
-      () => join(out.subarray(0, to), piece, out.subarray(to)),
-      () => join(out.subarray(0, to), piece, out.subarray(to + length)),
-      () => (dice.below(4) === 0 ? out.slice(0, at) : out),
-    ];
-    out = Uint8Array.from(dice.pick(ways)());
-  }
-  return out;
-}
 
 function join(...parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
@@ -57,21 +15,21 @@ interface Chunk {
 }
 
 /** Damage inside the chunks of a PNG, in its header, its stream or its rows; lengths and checksums are right again. */
-export function damagedInside(png: Uint8Array, dice: Dice): Uint8Array {
+export function damagedInside(png: Uint8Array, chance: Chance): Uint8Array {
   const chunks = chunksOf(png);
   const streams = chunks.filter(chunk => chunk.type === 'IDAT').map(chunk => chunk.data);
-  const way = dice.below(4);
+  const way = chance.below(4);
   if (way === 0) {
-    const chunk = dice.pick(chunks);
-    chunk.data = damaged(chunk.data, dice);
+    const chunk = chance.of(chunks);
+    chunk.data = damage(chunk.data, chance);
   } else if (way === 1) {
     const header = chunks[0].data;
-    header[dice.below(header.length)] = dice.pick(EDGES);
+    header[chance.below(header.length)] = chance.of(EDGES);
   } else {
     const whole = join(...streams);
     // Rows that are damaged and deflated anew, or the deflated stream itself.
-    const rows = way === 2 ? damaged(new Uint8Array(inflateSync(whole)), dice) : undefined;
-    const stream = rows ? new Uint8Array(deflateSync(rows)) : damaged(whole, dice);
+    const rows = way === 2 ? damage(new Uint8Array(inflateSync(whole)), chance) : undefined;
+    const stream = rows ? new Uint8Array(deflateSync(rows)) : damage(whole, chance);
     chunks.splice(
       chunks.findIndex(chunk => chunk.type === 'IDAT'),
       streams.length,
@@ -101,16 +59,16 @@ function written({ type, data }: Chunk): Uint8Array {
 }
 
 /** Damage inside the segments or the scans of a JPEG; lengths are right, and no marker stands where none belongs. */
-export function damagedSegments(jpeg: Uint8Array, dice: Dice): Uint8Array {
+export function damagedSegments(jpeg: Uint8Array, chance: Chance): Uint8Array {
   const { segments, tail } = segmentsOf(jpeg);
-  const way = dice.below(3);
+  const way = chance.below(3);
   if (way < 2 && segments.length > 0) {
-    const segment = dice.pick(segments);
-    const data = way === 0 ? damaged(segment.data, dice) : segment.data.slice();
-    if (way === 1 && data.length > 0) data[dice.below(data.length)] = dice.pick(EDGES);
+    const segment = chance.of(segments);
+    const data = way === 0 ? damage(segment.data, chance) : segment.data.slice();
+    if (way === 1 && data.length > 0) data[chance.below(data.length)] = chance.of(EDGES);
     segment.data = data.subarray(0, 65_000);
   }
-  const scan = way === 2 ? stuffed(damaged(tail, dice)) : tail;
+  const scan = way === 2 ? stuffed(damage(tail, chance)) : tail;
   const heads = segments.map(({ marker, data }) =>
     join(Uint8Array.of(0xff, marker, (data.length + 2) >> 8, (data.length + 2) & 255), data),
   );
