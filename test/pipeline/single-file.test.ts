@@ -221,7 +221,7 @@ describe('what the file does not say', () => {
     const { said, prediction } = await warnings(files.tiny2);
     expect(prediction).toBe('v_prediction');
     expect(said).toEqual([
-      'm.safetensors does not say what its UNet predicts: v_prediction is assumed, at 768 pixels, as diffusers does for Stable Diffusion 2.x. For a 512-pixel base model give epsilon (predictionType, --prediction-type epsilon).',
+      'm.safetensors does not say what its UNet predicts: v_prediction is assumed, at 768 pixels, as diffusers does for Stable Diffusion 2.x. For a 512-pixel base model give predictionType epsilon.',
     ]);
     expect((await warnings(files.tiny1)).said).toEqual([
       expect.stringContaining('holds the UNet as trained and its moving average (EMA); the first is taken'),

@@ -113,14 +113,12 @@ function toldByFile(source: TensorSource): PredictionType | undefined {
 function guessed(version: 1 | 2, path: string, warn: (message: string) => void): PredictionType {
   const said = `${path} does not say what its UNet predicts`;
   if (version === 1) {
-    warn(
-      `${said}: epsilon is assumed, as for Stable Diffusion 1.x. If it is another, give it (predictionType, --prediction-type).`,
-    );
+    warn(`${said}: epsilon is assumed, as for Stable Diffusion 1.x. If it is another, give predictionType.`);
     return 'epsilon';
   }
   warn(
     `${said}: v_prediction is assumed, at 768 pixels, as diffusers does for Stable Diffusion 2.x. ` +
-      'For a 512-pixel base model give epsilon (predictionType, --prediction-type epsilon).',
+      'For a 512-pixel base model give predictionType epsilon.',
   );
   return 'v_prediction';
 }
