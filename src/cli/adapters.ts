@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { memorySource } from '../io/sources.ts';
+import { EMBEDDING_FILES } from '../io/textual-inversion.ts';
 import { urlSource } from '../io/url-source.ts';
 import { directory, fileSource } from '../node/files.ts';
 import type { LoraInput } from '../pipeline/diffusion/lora-adapters.ts';
@@ -154,12 +155,39 @@ export async function fingerprintWith(fingerprint: string, { lora = [] }: Adapte
   const hash = createHash('sha256').update(fingerprint);
   for (const { path, scale } of acting) {
     hash.update(`${scale}`);
-    if (ADDRESS.test(path)) {
-      hash.update(path);
-      continue;
-    }
-    const files = statSync(path).isDirectory() ? LORA_FILES.map(name => join(path, name)).filter(existsSync) : [path];
-    for (const file of files.slice(0, 1)) await addFile(hash, await fileSource(file));
+    if (ADDRESS.test(path)) hash.update(path);
+    for (const file of filesOf(path, LORA_FILES)) await addFile(hash, await fileSource(file));
   }
   return hash.digest('hex').slice(0, 16);
+}
+
+/**
+ * What the words of prompts meant that stand for embeddings: prompts mean something else without them.
+ * @param words as the pipeline names them, one for each embedding
+ * @returns such as `<cat-toy> (5f0c1d2e)`; '' where no prompt holds such a word
+ */
+export async function embeddingsIn(
+  prompts: readonly (string | undefined)[],
+  { embedding = [] }: AdapterOptions,
+  words: readonly string[],
+): Promise<string> {
+  const meant: string[] = [];
+  for (const [i, { path }] of embedding.entries()) {
+    const word = words[i] ?? '';
+    if (!prompts.some(prompt => prompt?.includes(word))) continue;
+    const hash = createHash('sha256').update(ADDRESS.test(path) ? path : '');
+    for (const file of filesOf(path, EMBEDDING_FILES)) await addFile(hash, await fileSource(file));
+    meant.push(`${word} (${hash.digest('hex').slice(0, 8)})`);
+  }
+  return meant.sort().join(', ');
+}
+
+/** The file, or the one that is taken from a folder. */
+function filesOf(path: string, names: readonly string[]): string[] {
+  if (ADDRESS.test(path)) return [];
+  if (!statSync(path).isDirectory()) return [path];
+  return names
+    .map(name => join(path, name))
+    .filter(existsSync)
+    .slice(0, 1);
 }

@@ -1,6 +1,6 @@
 /** `pentimento convert`: a checkpoint that is one file, written as a folder in diffusers' layout. */
 import { existsSync } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, rmdir, statfs } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
@@ -9,6 +9,7 @@ import { openSafetensors } from '../io/safetensors.ts';
 import { safetensorsBytes } from '../io/safetensors-bytes.ts';
 import { halfTensors } from '../io/tensor-view.ts';
 import { reason } from '../node/files.ts';
+import { makeFolder } from '../node/make-folder.ts';
 import type { SingleFile } from '../pipeline/diffusion/single-file-options.ts';
 import { type Outside, print } from './command.ts';
 import { addSingleFileOptions, type HubOptions, type SingleFileOptionsTyped } from './options.ts';
@@ -73,12 +74,12 @@ async function writeFolder(
   try {
     for (const path of single.paths) sources.set(path, await sourceOf(single, path, half));
     const of = [...sources.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
-    made = await mkdir(part, { recursive: true });
+    made = await makeFolder(part);
     await checkSpace(dirname(part), of);
     let done = 0;
     for (const [path, source] of sources) {
       const file = join(part, path);
-      await mkdir(dirname(file), { recursive: true });
+      await makeFolder(dirname(file));
       await copy(source, file, signal, bytes => progress.bytes('converting', done + bytes, of));
       done += source.byteLength;
     }

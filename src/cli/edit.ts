@@ -10,7 +10,7 @@ import { settleRun } from '../pipeline/diffedit/run-request.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import { type Outside, type Result, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
-import { pictureHash, readLatents } from './latents.ts';
+import { madeBy, pictureHash, readLatents } from './latents.ts';
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
 import {
   type ArgumentOptions,
@@ -100,17 +100,26 @@ async function prepare(
   picture: RgbImage,
   mask: RgbImage | undefined,
   o: EditOptions,
-  { pipe, fingerprint }: Loaded,
+  loaded: Loaded,
   note: (line: string) => void,
 ): Promise<Inputs> {
+  const { pipe, fingerprint } = loaded;
   const size = workingSize(picture, pipe, o);
   const { numInferenceSteps, inpaintStrength } = o;
   const fitted = fitPicture(picture, size);
-  const needed = { fingerprint, numInferenceSteps, inpaintStrength, ...size, picture: pictureHash(fitted) };
+  const needed = {
+    model: madeBy(loaded),
+    fingerprint,
+    numInferenceSteps,
+    inpaintStrength,
+    ...size,
+    picture: pictureHash(fitted),
+  };
   const expected = {
     prompt: o.sourcePrompt,
     negativePrompt: o.invertNegativePrompt,
     guidanceScale: o.invertGuidanceScale,
+    embeddings: await loaded.embeddingsIn(o.sourcePrompt, o.invertNegativePrompt),
   };
   return {
     picture,

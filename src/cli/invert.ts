@@ -8,7 +8,7 @@ import type { InversionOutput } from '../pipeline/diffedit/types.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
-import { encodeLatents, pictureHash, stepsIn } from './latents.ts';
+import { encodeLatents, madeBy, pictureHash, stepsIn } from './latents.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import {
   type ArgumentOptions,
@@ -54,7 +54,8 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
   const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
   const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
-  await withPipeline(o, outside, async ({ pipe, model, lora, fingerprint }, progress, seed) => {
+  await withPipeline(o, outside, async (loaded, progress, seed) => {
+    const { pipe, fingerprint } = loaded;
     const size = workingSize(picture, pipe, o);
     const fitted = fitPicture(picture, size);
     const start = performance.now();
@@ -66,9 +67,11 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
       onProgress: progress.report,
     });
     const { prompt, numInferenceSteps, inpaintStrength } = o;
+    const embeddings = await loaded.embeddingsIn(prompt, o.invertNegativePrompt);
     const settings = {
-      model: [model, ...lora].join(' with '),
+      model: madeBy(loaded),
       fingerprint,
+      ...(embeddings === '' ? {} : { embeddings }),
       prompt,
       negativePrompt: o.invertNegativePrompt ?? '',
       numInferenceSteps,

@@ -11,6 +11,8 @@ import { fileSource } from '../node/files.ts';
 export interface LatentSettings {
   readonly model: string;
   readonly fingerprint: string;
+  /** What words of its prompts meant that stand for embeddings; absent for none. */
+  readonly embeddings?: string;
   readonly prompt: string;
   readonly negativePrompt: string;
   readonly numInferenceSteps: number;
@@ -23,10 +25,10 @@ export interface LatentSettings {
   readonly picture: string;
 }
 
-/** What an edit needs them to be, in the order in which it is checked. */
+/** What an edit needs them to be, in the order in which it is checked; the model's name is for messages alone. */
 export type Needed = Pick<
   LatentSettings,
-  'fingerprint' | 'numInferenceSteps' | 'inpaintStrength' | 'width' | 'height' | 'picture'
+  'model' | 'fingerprint' | 'numInferenceSteps' | 'inpaintStrength' | 'width' | 'height' | 'picture'
 >;
 
 /** What an edit would have inverted with; other latents are taken, with a note. */
@@ -34,6 +36,7 @@ export interface Expected {
   readonly prompt?: string | undefined;
   readonly negativePrompt?: string | undefined;
   readonly guidanceScale?: number | undefined;
+  readonly embeddings?: string | undefined;
 }
 
 const FORMAT = 'pentimento.latents';
@@ -83,11 +86,13 @@ export async function readLatents(
       });
     }
     for (const [key, wanted] of Object.entries(needed)) {
-      if (metadata[key] !== String(wanted)) throw mismatch(path, key, wanted, metadata);
+      if (key !== 'model' && metadata[key] !== String(wanted))
+        throw mismatch(path, key, wanted, metadata, needed.model);
     }
     for (const [key, wanted] of Object.entries(expected)) {
-      if (wanted === undefined || metadata[key] === String(wanted)) continue;
-      note(`The latents were inverted with ${WORDS[key] ?? key} "${metadata[key]}", not "${wanted}".`);
+      const made = metadata[key] ?? '';
+      if (wanted === undefined || made === String(wanted)) continue;
+      note(`The latents were inverted with ${WORDS[key] ?? key} "${made}", not "${wanted}".`);
     }
     const data = new Float32Array(stored.byteLength / 4);
     await file.read('latents', 0, new Uint8Array(data.buffer));
@@ -106,17 +111,32 @@ const WORDS: Readonly<Record<string, string>> = {
   prompt: 'the prompt',
   negativePrompt: 'the negative prompt',
   guidanceScale: 'guidance scale',
+  embeddings: 'the embeddings',
 };
 
-function mismatch(path: string, key: string, wanted: unknown, metadata: Readonly<Record<string, string>>): InputError {
+/** A model and its adapters, as latents name what made them. */
+export function madeBy({ model, lora }: { readonly model: string; readonly lora: readonly string[] }): string {
+  return [model, ...lora].join(' with ');
+}
+
+function mismatch(
+  path: string,
+  key: string,
+  wanted: unknown,
+  metadata: Readonly<Record<string, string>>,
+  model: string,
+): InputError {
   if (key === 'fingerprint') {
     const received = metadata['model'] ?? 'unknown';
     return new InputError({
       op: 'latents',
       problem: 'another model made these latents',
+      ...(model === received ? {} : { expected: model }),
       received,
       path,
-      fix: 'Name that model with --model, or invert again.',
+      fix: [model, received].some(name => name.includes(' with '))
+        ? 'Name that model with --model and its adapters with --lora, or invert again.'
+        : 'Name that model with --model, or invert again.',
     });
   }
   if (key === 'width' || key === 'height') {

@@ -8,7 +8,14 @@ import { isAddress } from '../io/sources.ts';
 import { directory } from '../node/files.ts';
 import { fetchModel, isRepoId } from '../node/hub.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
-import { describeEmbeddings, describeLoras, fingerprintWith, openEmbeddings, openLoras } from './adapters.ts';
+import {
+  describeEmbeddings,
+  describeLoras,
+  embeddingsIn,
+  fingerprintWith,
+  openEmbeddings,
+  openLoras,
+} from './adapters.ts';
 import { openDevice } from './device.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { HubOptions, ModelOptions, SingleFileOptionsTyped } from './options.ts';
@@ -27,6 +34,8 @@ export interface Loaded {
   readonly device: string;
   /** Of configs, weights and adapters: latents carry it, so that another model's are refused. */
   readonly fingerprint: string;
+  /** What the words of prompts mean that stand for embeddings, as latents carry it; '' for none. */
+  embeddingsIn(...prompts: readonly (string | undefined)[]): Promise<string>;
   dispose(): void;
 }
 
@@ -88,7 +97,11 @@ async function loadFolder(
       gpu.dispose();
     };
     const fingerprint = await fingerprintWith(await fingerprintOf(folder, o.variant), o);
-    return { pipe, model, lora: describeLoras(o), device: adapterName(gpu), fingerprint, dispose };
+    const words = pipe.getTextualInversions();
+    return {
+      ...{ pipe, model, lora: describeLoras(o), device: adapterName(gpu), fingerprint, dispose },
+      embeddingsIn: (...prompts) => embeddingsIn(prompts, o, words),
+    };
   } catch (error) {
     gpu.dispose();
     throw error;

@@ -1,11 +1,12 @@
 /** Files that a command writes: named and checked before the work, written after it, all of them or none. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, extname } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { reason } from '../node/files.ts';
 import { encodeJpeg, encodePng } from '../node/images.ts';
+import { makeFolder } from '../node/make-folder.ts';
 
 /** A file to be written. */
 export interface OutputFile {
@@ -64,7 +65,7 @@ export async function writeAll(files: readonly OutputFile[]): Promise<void> {
   try {
     for (const file of files) {
       path = file.path;
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       await writeFile(part(path), file.bytes);
     }
     for (path of paths) {

@@ -156,7 +156,7 @@ function remedy(names: readonly string[]): string {
     names.length <= 4 &&
     names.every(name => !name.includes('.') || name.startsWith('string_to_param'))
   ) {
-    return 'This looks like a textual inversion: load it with loadTextualInversion, or --embedding.';
+    return 'This looks like a textual inversion: load it with loadTextualInversion.';
   }
   return 'Name the file that the training script wrote, such as pytorch_lora_weights.safetensors.';
 }

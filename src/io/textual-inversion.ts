@@ -22,7 +22,8 @@ export interface TextualInversion {
 }
 
 /** What diffusers and its training scripts call the file in a folder of its own. */
-const IN_FOLDER = ['learned_embeds.safetensors', 'learned_embeds.bin'];
+/** Files of a folder that are looked for, the first that is there is taken. */
+export const EMBEDDING_FILES: readonly string[] = ['learned_embeds.safetensors', 'learned_embeds.bin'];
 /** No embedding is longer: 75 vectors of 1280 numbers are 384 kB. */
 const MOST_BYTES = 64 * 2 ** 20;
 /** Where the web UI's files have their tensor, under "*". */
@@ -34,8 +35,8 @@ const PARAMS = 'string_to_param.';
  * @throws as readTextualInversion; WeightsError where there is neither
  */
 export async function readTextualInversionFolder(folder: FolderSource): Promise<TextualInversion> {
-  for (const name of IN_FOLDER) if (await folder.has(name)) return readTextualInversion(await folder.bytes(name));
-  const expected = IN_FOLDER.join(' or ');
+  for (const name of EMBEDDING_FILES) if (await folder.has(name)) return readTextualInversion(await folder.bytes(name));
+  const expected = EMBEDDING_FILES.join(' or ');
   const fix = 'Name the file itself.';
   throw new WeightsError({
     op: 'loadTextualInversion',
@@ -84,7 +85,9 @@ function onlyKey(label: string, keys: readonly string[]): string {
     const fix = 'Use an embedding that was trained for Stable Diffusion 1.x or 2.x.';
     throw refusal(label, 'an embedding for Stable Diffusion XL', 'the vectors of one text encoder', keys, fix);
   }
-  throw refusal(label, 'not an embedding', 'one tensor, or string_to_param', keys.slice(0, 8));
+  const lora = keys.some(name => /\blora_(?:up|down|A|B)\b|^lora_(?:unet|te)/.test(name));
+  const fix = lora ? 'This looks like a LoRA: load it with loadLoraWeights.' : undefined;
+  throw refusal(label, 'not an embedding', 'one tensor, or string_to_param', keys.slice(0, 8), fix);
 }
 
 function refusal(label: string, problem: string, expected: string, received: unknown, fix?: string): WeightsError {

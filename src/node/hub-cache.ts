@@ -2,9 +2,10 @@
  * The Hub's cache on disk, as huggingface_hub lays it out, so that all tools share it: in `models--owner--name`, blobs/ holds
  * each file under its hash, snapshots/COMMIT/ links to them by name, refs/ holds the commit of each branch and tag.
  */
-import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, link, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { missingFiles } from './hub-files.ts';
+import { makeFolder } from './make-folder.ts';
 
 /** A snapshot on disk. */
 export interface CachedSnapshot {
@@ -92,7 +93,7 @@ export async function sizeOf(path: string): Promise<number | undefined> {
  * @param path of the snapshot's file
  */
 export async function showBlob(blob: string, path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const part = `${path}.${process.pid}.part`;
   await rm(part, { force: true });
   const ways = [
@@ -118,7 +119,7 @@ export async function showBlob(blob: string, path: string): Promise<void> {
 export async function writeRef(root: string, revision: string, commit: string): Promise<void> {
   const path = join(root, 'refs', revision);
   if ((await readFile(path, 'utf8').catch(() => '')) === commit) return;
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const part = `${path}.${process.pid}.part`;
   await writeFile(part, commit);
   await rename(part, path);

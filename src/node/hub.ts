@@ -4,7 +4,7 @@
  * is executed.
  */
 
-import { mkdir, rmdir, statfs } from 'node:fs/promises';
+import { rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, PentimentoError, WeightsError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
@@ -16,6 +16,7 @@ import { HubError, type HubPlace, named } from './hub-errors.ts';
 import { checkWeights, selectFiles } from './hub-files.ts';
 import { HubClient } from './hub-request.ts';
 import { hubSettings } from './hub-settings.ts';
+import { makeFolder } from './make-folder.ts';
 
 /** Where a download stands. */
 export interface DownloadEvent {
@@ -135,7 +136,7 @@ async function fetchSnapshot(client: HubClient, root: string, options: FetchMode
   const of = wanted.reduce((sum, file) => sum + file.size, 0);
   let done = 0;
   let most = 0;
-  await mkdir(blobs, { recursive: true });
+  await makeFolder(blobs);
   await warnOfSpace(client, snapshot, blobs, wanted);
   for (const file of wanted) {
     const onBytes = (bytes: number): void => {

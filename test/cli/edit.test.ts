@@ -156,8 +156,16 @@ describe('edit', () => {
   it('notes where latents were inverted with another prompt, and takes them', async () => {
     const { encodeLatents, pictureHash, readLatents } = await import('../../src/cli/latents.ts');
     const picture = pictureHash(await readImage(APPLES));
-    const made = { fingerprint: 'f', numInferenceSteps: 2, inpaintStrength: 1, width: 8, height: 8, picture };
-    const settings = { ...made, model: 'm', prompt: 'a bowl', negativePrompt: '', guidanceScale: 1, seed: 0 };
+    const made = {
+      model: 'm',
+      fingerprint: 'f',
+      numInferenceSteps: 2,
+      inpaintStrength: 1,
+      width: 8,
+      height: 8,
+      picture,
+    };
+    const settings = { ...made, prompt: 'a bowl', negativePrompt: '', guidanceScale: 1, seed: 0 };
     const latents = { data: Float32Array.from({ length: 8 }, (_, i) => i), shape: [1, 2, 4, 1, 1] };
     await writeFile(at('x.safetensors'), encodeLatents(latents, settings));
     const notes: string[] = [];

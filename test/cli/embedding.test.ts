@@ -13,6 +13,8 @@ const INVERT = [
   ...['--num-inference-steps', '2', '--seed', '1'],
 ];
 
+const EDIT = ['edit', ...INVERT.slice(1), '--target', 'a bowl', '--num-maps-per-mask', '1'];
+
 let root: string;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'pentimento-embedding-'));
@@ -45,6 +47,23 @@ describe('--embedding', () => {
     expect(stderr).toContain(`Write sks in a prompt for ${FILES}/dog.safetensors.`);
     expect(stderr).toContain(`Write bad-hands in a prompt for ${FILES}/bad-hands.safetensors.`);
     expect(code).toBe(0);
+  });
+
+  it('is told where latents were inverted with another meaning of the prompt', async () => {
+    const latents = join(root, 'latents.safetensors');
+    const prompt = ['--source', 'a bowl of <cat-toy>'];
+    const embedding = ['--embedding', `${FILES}/cat-toy.bin`];
+    expect((await pentimento([...INVERT, ...prompt, ...embedding, '-o', latents])).code).toBe(0);
+    const edit = async (...more: string[]) => {
+      const output = ['-o', join(root, 'edited.png')];
+      const run = await pentimento([...EDIT, ...prompt, '--latents', latents, ...output, ...more]);
+      return [run.code, run.stderr.split('\n').filter(line => line.startsWith('The latents'))];
+    };
+    expect(await edit(...embedding)).toEqual([0, []]);
+    const other = 'The latents were inverted with the embeddings "<cat-toy> (';
+    expect(await edit()).toEqual([0, [expect.stringContaining(`${other}`)]]);
+    const half = ['--embedding', `${FILES}/half.bin:<cat-toy>`];
+    expect(await edit(...half)).toEqual([0, [expect.stringContaining(other)]]);
   });
 
   it('is read from its address', async () => {

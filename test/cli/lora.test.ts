@@ -118,5 +118,7 @@ describe('--lora', () => {
       join(root, 'styled.safetensors'),
     ]);
     expect([code, stderr]).toEqual([2, expect.stringContaining('another model made these latents')]);
+    expect(stderr).toContain('expected orchard (embedded), got orchard (embedded) with ');
+    expect(stderr).toContain('Name that model with --model and its adapters with --lora, or invert again.');
   });
 });

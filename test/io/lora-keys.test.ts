@@ -104,7 +104,7 @@ describe('other kinds are refused by name', () => {
       `[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got model.diffusion_model.out.2.weight (style.safetensors). This is a whole model, not an adapter: open it as the model itself.]`,
     );
     expect(() => read('emb_params')).toThrowErrorMatchingInlineSnapshot(
-      `[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got emb_params (style.safetensors). This looks like a textual inversion: load it with loadTextualInversion, or --embedding.]`,
+      `[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got emb_params (style.safetensors). This looks like a textual inversion: load it with loadTextualInversion.]`,
     );
     expect(() => read()).toThrowErrorMatchingInlineSnapshot(
       `[WeightsError: loadLoraWeights: the file holds no LoRA: expected pairs such as *.lora_A.weight and *.lora_B.weight, or *.lora_down.weight and *.lora_up.weight, got no tensors (style.safetensors). Name the file that the training script wrote, such as pytorch_lora_weights.safetensors.]`,

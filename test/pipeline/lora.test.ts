@@ -201,6 +201,13 @@ describe('one pipeline', () => {
       `[InputError: setAdapters: not a weight of an adapter: expected a number, got 1 (weights)]`,
     );
     expect(() => pipeline.deleteAdapters('c')).toThrow('no such adapter');
+    expect(() => pipeline.setAdapters(null as never)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: setAdapters: not the names of adapters: expected a name, or an array of names, got null (names)]`,
+    );
+    for (const names of [undefined, 5, {}] as never[]) {
+      expect(() => pipeline.setAdapters(names)).toThrow('not the names of adapters');
+      expect(() => pipeline.deleteAdapters(names)).toThrow('not the names of adapters');
+    }
     expect(pipeline.getActiveAdapters()).toEqual(['b']);
     pipeline.setAdapters([]);
     expect(pipeline.getActiveAdapters()).toEqual([]);

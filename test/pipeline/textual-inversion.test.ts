@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
+import { InputError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { ByteSource } from '../../src/core/tensor-source.ts';
 import { writeSafetensors } from '../../src/io/safetensors.ts';
@@ -215,6 +216,13 @@ describe('refused, with nothing changed', () => {
     expect(() => pipe.unloadTextualInversion('x1')).toThrowErrorMatchingInlineSnapshot(
       `[InputError: unloadTextualInversion: no such embedding is loaded: expected none, got "x1" (tokens)]`,
     );
+    expect(() => pipe.unloadTextualInversion(5 as never)).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: unloadTextualInversion: not words: expected a token, or an array of tokens, got 5 (tokens)]`,
+    );
+    expect(() => pipe.unloadTextualInversion(null as never)).toThrow(InputError);
+    for (const token of [3, null, ['<a>', 3]] as never[]) {
+      await expect(pipe.loadTextualInversion(file('cat-toy.bin'), { token })).rejects.toThrow('not a token');
+    }
     await pipe.loadTextualInversion(file('cat-toy.bin'));
     expect(() => pipe.unloadTextualInversion(['<cat-toy>', 'x1'])).toThrowErrorMatchingInlineSnapshot(
       `[InputError: unloadTextualInversion: no such embedding is loaded: expected "<cat-toy>", got "x1" (tokens)]`,

@@ -290,7 +290,7 @@ export class DiffEditPipeline extends PretrainedModel {
    */
   unloadTextualInversion(tokens?: string | readonly string[]): void {
     this.#device.checkIdle('unloadTextualInversion');
-    this.#inversions.unload(typeof tokens === 'string' ? [tokens] : tokens);
+    this.#inversions.unload(tokens);
   }
 
   /** Frees everything on the device and closes the files, those of adapters too. A call that runs ends with an error. */

@@ -165,7 +165,11 @@ export class LoraAdapters {
   }
 
   #known(op: string, names: string | readonly string[]): string[] {
-    const all = typeof names === 'string' ? [names] : [...names];
+    if (typeof names !== 'string' && !Array.isArray(names)) {
+      const expected = 'a name, or an array of names';
+      throw new InputError({ op, problem: 'not the names of adapters', expected, received: names, path: 'names' });
+    }
+    const all: readonly string[] = typeof names === 'string' ? [names] : names;
     const unknown = all.find(name => !this.#files.has(name));
     if (unknown === undefined) return [...new Set(all)];
     const expected = this.#files.size === 0 ? 'none is loaded' : [...this.#files.keys()].join(', ');

@@ -49,6 +49,10 @@ export async function readInversions(
 ): Promise<readonly NamedInversion[]> {
   checkNames(OP, options, OPTIONS);
   const { token, signal } = options;
+  if (token !== undefined && ![token].flat().every(word => typeof word === 'string')) {
+    const [problem, expected] = ['not a token', 'a word, or a word for each embedding'];
+    throw new InputError({ op: OP, problem, expected, received: token, path: 'token' });
+  }
   const list = Array.isArray(given) ? (given as readonly EmbeddingSource[]) : [given as EmbeddingSource];
   const tokens = token === undefined ? undefined : typeof token === 'string' ? [token] : [...token];
   const [only] = list;

@@ -80,10 +80,15 @@ export class TextualInversions {
 
   /**
    * Takes words away with all their vectors, and gives back the state before they were loaded.
-   * @param tokens all by default
+   * @param given one, or several; all by default
    * @throws InputError for a token that is not loaded
    */
-  unload(tokens: readonly string[] = this.tokens): void {
+  unload(given: string | readonly string[] = this.tokens): void {
+    if (typeof given !== 'string' && !Array.isArray(given)) {
+      const [problem, expected] = ['not words', 'a token, or an array of tokens'];
+      throw new InputError({ op: 'unloadTextualInversion', problem, expected, received: given, path: 'tokens' });
+    }
+    const tokens: readonly string[] = typeof given === 'string' ? [given] : given;
     for (const token of tokens) {
       if (this.#words.some(word => word.token === token)) continue;
       const loaded = this.tokens.length > 0 ? this.tokens.map(known => JSON.stringify(known)).join(', ') : 'none';
