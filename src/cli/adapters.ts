@@ -23,7 +23,7 @@ export interface AdapterOptions {
 
 /** A LoRA as it was typed. */
 export interface LoraArgument {
-  /** Of a file, or of the folder that holds it. */
+  /** Of a file, its address, or the path of the folder that holds it. */
   readonly path: string;
   readonly scale: number;
 }
@@ -85,7 +85,7 @@ export async function openEmbeddings(
   checkThere('embedding', files, fix);
   const opened: EmbeddingInput[] = [];
   for (const { path, token } of embedding) {
-    opened.push({ source: ADDRESS.test(path) ? await urlSource(path, { signal }) : await openPath(path), token });
+    opened.push({ source: await openPath(path, signal), token });
   }
   return opened;
 }
@@ -100,7 +100,8 @@ function checkThere(op: string, files: readonly { readonly path: string }[], fix
   if (missing) throw new InputError({ op, problem: 'no such file', path: missing.path, fix });
 }
 
-async function openPath(path: string): Promise<ByteSource | FolderSource> {
+async function openPath(path: string, signal: AbortSignal): Promise<ByteSource | FolderSource> {
+  if (ADDRESS.test(path)) return urlSource(path, { signal });
   return statSync(path).isDirectory() ? directory(path) : fileSource(path);
 }
 
@@ -117,12 +118,15 @@ export function parseLora(text: string): LoraArgument {
 
 /**
  * Opens the files.
+ * @param signal ends the reading of addresses
  * @throws InputError for one that is not there; WeightsError for one that cannot be opened
  */
-export async function openLoras({ lora = [] }: AdapterOptions): Promise<LoraInput[]> {
-  checkThere('lora', lora, 'Name the file, with :scale behind it or without, or the folder that it was saved in.');
+export async function openLoras({ lora = [] }: AdapterOptions, signal: AbortSignal): Promise<LoraInput[]> {
+  const fix = 'Name the file or its address, with :scale behind it or without, or the folder that it was saved in.';
+  const files = lora.filter(({ path }) => !ADDRESS.test(path));
+  checkThere('lora', files, fix);
   const opened: LoraInput[] = [];
-  for (const { path, scale } of lora) opened.push({ source: await openPath(path), scale });
+  for (const { path, scale } of lora) opened.push({ source: await openPath(path, signal), scale });
   return opened;
 }
 
@@ -140,7 +144,7 @@ export async function fingerprintWith(fingerprint: string, { lora = [] }: Adapte
   if (acting.length === 0) return fingerprint;
   const hash = createHash('sha256').update(fingerprint);
   for (const { path, scale } of acting) {
-    hash.update(`${scale}`);
+    hash.update(`${scale}${ADDRESS.test(path) ? path : ''}`);
     for (const file of filesOf(path, LORA_FILES)) await addFile(hash, await fileSource(file));
   }
   return hash.digest('hex').slice(0, 16);

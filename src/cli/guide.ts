@@ -113,7 +113,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   try {
     const { folders, names, ...opened } = await openFolders(o, progress, outside.signal);
     close = opened.close;
-    const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o, outside.signal)];
+    const [loras, embeddings] = [await openLoras(o, outside.signal), await openEmbeddings(o, outside.signal)];
     gpu = await openDevice(o.device);
     const start = performance.now();
     const result = await runGuide({

