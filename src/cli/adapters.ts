@@ -24,7 +24,7 @@ export interface AdapterOptions {
 
 /** A LoRA as it was typed. */
 export interface LoraArgument {
-  /** Of a file, or of the folder that holds it. */
+  /** Of a file, its address, or the path of the folder that holds it. */
   readonly path: string;
   readonly scale: number;
 }
@@ -86,7 +86,7 @@ export async function openEmbeddings(
   checkThere('embedding', files, fix);
   const opened: EmbeddingInput[] = [];
   for (const { path, token } of embedding) {
-    opened.push({ source: ADDRESS.test(path) ? await urlSource(path, { signal }) : await openPath(path), token });
+    opened.push({ source: await openPath(path, signal), token });
   }
   return opened;
 }
@@ -101,7 +101,8 @@ function checkThere(op: string, files: readonly { readonly path: string }[], fix
   if (missing) throw new InputError({ op, problem: 'no such file', path: missing.path, fix });
 }
 
-async function openPath(path: string): Promise<ByteSource | FolderSource> {
+async function openPath(path: string, signal: AbortSignal): Promise<ByteSource | FolderSource> {
+  if (ADDRESS.test(path)) return urlSource(path, { signal });
   return statSync(path).isDirectory() ? directory(path) : fileSource(path);
 }
 

@@ -20,7 +20,7 @@ interface Options extends DeviceOptions, HubOptions {
 export function captionCommand(outside: Outside): Command {
   const command = new Command('caption')
     .description('Say in a sentence what a picture shows.')
-    .argument('<image>', 'PNG or JPEG, or its address')
+    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
     .option('--prefix <text>', 'what the caption begins with', PREFIX)
     .option('--no-prefix', 'let the model begin by itself')
     .option('--max-new-tokens <n>', 'most tokens to write', integer(1), 128)

@@ -46,7 +46,7 @@ interface Inputs {
 export function editCommand(outside: Outside): Command {
   const command = new Command('edit')
     .description('Edit a picture: find what differs between two prompts, and repaint only that.')
-    .argument('<image>', 'PNG or JPEG, or its address')
+    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
     .option('-o, --output <file>', 'PNG or JPEG to write; mask and side-by-side sheet go beside it', 'edited.png')
     .option('--paste-back', 'write the picture at its own size with only the masked region changed, with a soft edge')
     .option('--mask <file>', 'use this mask instead of finding one; white is what changes')

@@ -65,7 +65,7 @@ export function guideCommand(outside: Outside): Command {
     .description(
       'Caption a picture, write prompts for two concepts, average their embeddings, find the mask, invert and edit.',
     )
-    .argument('<image>', 'PNG or JPEG, or its address')
+    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
     .option('-o, --output <dir>', 'folder for report.html and the pictures', 'guide')
     .optionsGroup('Texts:')
     .requiredOption('--from <concept>', 'what the picture contains, such as bowl')

@@ -32,7 +32,7 @@ interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
 export function invertCommand(outside: Outside): Command {
   const command = new Command('invert')
     .description('Invert a picture into noise, and keep the latents of every step for edits with --latents.')
-    .argument('<image>', 'PNG or JPEG, or its address')
+    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
     .option('-o, --output <file>', 'safetensors file to write', 'latents.safetensors')
     .option('--decode-latents', 'also write what every step looks like')
     .optionsGroup('Prompts:')

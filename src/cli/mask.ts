@@ -31,7 +31,7 @@ export function maskCommand(outside: Outside): Command {
     .description(
       'Find where two prompts want different pictures, and write that as a mask: white is what would change.',
     )
-    .argument('<image>', 'PNG or JPEG, or its address')
+    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
     .option('-o, --output <file>', 'PNG to write', 'mask.png');
   addPrompts(command);
   addArguments(command, 'Mask');

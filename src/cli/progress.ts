@@ -106,7 +106,10 @@ class Lines implements Progress {
   };
 
   bytes(label: string, done: number, of: number): void {
-    if (done >= of) this.note(`${label}: ${Math.round(of / 2 ** 20)} MiB`);
+    const key = `${label} ${of}`;
+    if (done < of || key === this.#last) return;
+    this.#last = key;
+    this.note(`${label}: ${Math.round(of / 2 ** 20)} MiB`);
   }
 
   readonly note = (line: string): void => {

@@ -49,6 +49,7 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/\bVAE tiling\b/g, '--enable-vae-tiling'],
   [/\bRequest a new one with Gpu\.request\(\)/g, 'Run the command again'],
   [/\b[Ll]eave the variant out\b/g, 'Leave --variant out'],
+  [/,? and(?:, in a page,)? that (?:the|its) server allows other origins \(CORS\)/g, ''],
 ];
 
 /** What no command line has: names in camelCase, calls, modules of this package. */

@@ -66,3 +66,13 @@ describe('bars on a terminal', () => {
     expect(text().indexOf('a warning\n')).toBeGreaterThan(text().indexOf(SHOW));
   });
 });
+
+describe('lines of a pipe', () => {
+  it('say the end of a transfer once, though it is told twice', () => {
+    const stream = new PassThrough();
+    const progress = createProgress(stream as unknown as NodeJS.WriteStream);
+    const of = 3 * 2 ** 20;
+    for (const done of [0, of, of]) progress.bytes('download', done, of);
+    expect(String(stream.read())).toBe('download: 3 MiB\n');
+  });
+});

@@ -98,6 +98,12 @@ describe('an error on the command line', () => {
     expect(inCommandWords(error, 'edit')).toBe(error.message);
   });
 
+  it('leaves out what only a page can have', () => {
+    const fix = 'Check the address, and that its server allows other origins (CORS).';
+    const error = new InputError({ op: 'loadImage', problem: 'no answer', path: 'http://127.0.0.1/x.png', fix });
+    expect(inCommandWords(error, 'edit')).toBe('loadImage: no answer (http://127.0.0.1/x.png). Check the address.');
+  });
+
   it('calls an option as the command does that ran', () => {
     const prompt = new InputError({ op: 'invert', problem: 'not a prompt', path: 'prompt' });
     expect(inCommandWords(prompt, 'invert')).toBe('invert: not a prompt (--source)');

@@ -336,3 +336,13 @@ test('a checkpoint in one file takes adapters by either name', async () => {
   expect(await results(pipeline)).toEqual(base);
   pipeline.dispose();
 });
+
+test('adapters from the beginning are lists of objects, whose names are known', async () => {
+  const open = (options: object) => openPipeline('test/golden/sd1/model', options);
+  for (const list of [null, 5, {}, { source: 1 }, [null], [undefined], ['x']]) {
+    await expect(open({ loras: list })).rejects.toThrow('not a list of adapters');
+    await expect(open({ embeddings: list })).rejects.toThrow('not a list of adapters');
+  }
+  await expect(open({ loras: [{ source: new Uint8Array(9), weight: 1 }] })).rejects.toThrow('no such argument');
+  await expect(open({ embeddings: [{ source: new Uint8Array(9), word: 'x' }] })).rejects.toThrow('no such argument');
+});

@@ -66,7 +66,7 @@ describe('a NaN in the weights', () => {
     const error = await pipeline.run(run).catch(e => e);
     expect(error).toMatchObject({ name: 'NumericsError', op: phase });
     if (step) expect(error.path).toContain(step);
-    expect(error.fix).toMatch(/float32/);
+    expect(error.fix).toMatch(/^The weights hold such values/);
     // The model stays what it was: the next call is refused for the same reason, not because one still runs.
     await expect(pipeline.run(run)).rejects.toMatchObject({ name: 'NumericsError', op: phase });
     pipeline.dispose();
@@ -102,7 +102,11 @@ test('an infinity in half weights is noticed too', async () => {
   const pipeline = await spoiled(UNET, 'conv_in.bias', (v, i) => (i === 0 ? Number.POSITIVE_INFINITY : v), {
     dtype: 'float16',
   });
-  await expect(pipeline.invert(inversion)).rejects.toMatchObject({ name: 'NumericsError', op: 'invert' });
+  await expect(pipeline.invert(inversion)).rejects.toMatchObject({
+    name: 'NumericsError',
+    op: 'invert',
+    fix: expect.stringContaining("dtype: 'float32'"),
+  });
   pipeline.dispose();
 });
 

@@ -1,4 +1,6 @@
 /** What changes a model without its folder: LoRA adapters, and words of textual inversion. */
+import { InputError } from '../../core/errors.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { ClipTokenizer } from '../../tokenizers/index.ts';
 import type { Networks } from '../runtime/device-model.ts';
@@ -17,6 +19,9 @@ export interface FirstAdapters {
   readonly signal?: AbortSignalLike | undefined;
 }
 
+const LORA = namesOf<LoraInput>({ source: 1, adapterName: 1, scale: 1 });
+const EMBEDDING = namesOf<EmbeddingInput>({ source: 1, token: 1 });
+
 /** The adapters of one pipeline. */
 export class Adapters {
   /** Merged into the weights of UNet and text encoder. */
@@ -31,6 +36,8 @@ export class Adapters {
 
   /** Loads everything, before any weights are read. @throws as the loading of each does */
   async loadAll(op: string, { loras = [], embeddings = [], signal }: FirstAdapters): Promise<void> {
+    checkList(op, 'embeddings', embeddings, EMBEDDING);
+    checkList(op, 'loras', loras, LORA);
     for (const { source, token } of embeddings) {
       const { readInversions } = await import('./textual-inversion-sources.ts');
       this.inversions.load(await readInversions(source, { token, signal }));
@@ -42,4 +49,14 @@ export class Adapters {
   close(): void {
     this.loras.close();
   }
+}
+
+/** @throws InputError for what is no array of objects, and for names that such objects do not have */
+function checkList(op: string, path: string, list: unknown, names: ReturnType<typeof namesOf>): void {
+  const wrong = Array.isArray(list) ? list.find(one => typeof one !== 'object' || one === null) : list;
+  if (!Array.isArray(list) || list.some(one => typeof one !== 'object' || one === null)) {
+    const [problem, expected] = ['not a list of adapters', 'an array such as [{ source: file }]'];
+    throw new InputError({ op, problem, expected, received: wrong, path });
+  }
+  for (const one of list) checkNames(op, one, names);
 }

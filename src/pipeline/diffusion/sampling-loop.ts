@@ -74,7 +74,7 @@ export async function* runSteps(call: DeviceCall, loop: SamplingLoop): AsyncGene
     report.done(of, timesteps[of - 1]);
     call.check();
     const bad = await loop.firstNonFinite();
-    if (bad !== undefined) throw nonFiniteLatents(phase, bad, timesteps);
+    if (bad !== undefined) throw nonFiniteLatents(phase, { step: bad, timesteps, dtype: call.memory.dtype });
   } finally {
     last = -1; // what the readers read now belongs to the next call
   }

@@ -168,7 +168,7 @@ export class DeviceCall {
     x.write(input.data);
     program.run();
     const data = await y.read();
-    checkFinite(data, this.#current?.name ?? key);
+    checkFinite(data, this.#current?.name ?? key, this.memory.dtype);
     return { data, shape: y.shape };
   }
 

@@ -1,8 +1,14 @@
 /** Values that are not finite are told as an error: they would become a black picture and a white mask. */
 import { NumericsError } from '../../core/errors.ts';
+import type { DeviceMemory } from './device-memory.ts';
 
-const FIX =
-  "With dtype 'float16' use 'float32'; in float32 the weights or what was given hold such values: use a sound file.";
+type FloatType = DeviceMemory['dtype'];
+
+/** What helps: halves end at 65504, floats hardly ever do. */
+function fixFor(dtype: FloatType): string {
+  if (dtype === 'float16') return "Use dtype: 'float32'; where that fails too, the weights hold such values.";
+  return 'The weights hold such values, or an adapter acts too strongly: use a sound file, or a smaller scale.';
+}
 
 /** Whether none of the values is an infinity or a NaN. */
 export function allFinite(values: ArrayLike<number>): boolean {
@@ -13,19 +19,24 @@ export function allFinite(values: ArrayLike<number>): boolean {
 /**
  * Checks what a network gave.
  * @param phase of the call
+ * @param dtype of the model, for the remedy
  * @throws NumericsError
  */
-export function checkFinite(values: ArrayLike<number>, phase: string): void {
+export function checkFinite(values: ArrayLike<number>, phase: string, dtype: FloatType): void {
   if (allFinite(values)) return;
-  throw new NumericsError({ op: phase, problem: 'the result holds values that are not finite', fix: FIX });
+  throw new NumericsError({ op: phase, problem: 'the result holds values that are not finite', fix: fixFor(dtype) });
 }
 
 /** The error of latents that are not finite. */
-export function nonFiniteLatents(phase: string, step: number, timesteps: readonly number[]): NumericsError {
+export function nonFiniteLatents(
+  phase: string,
+  at: { readonly step: number; readonly timesteps: readonly number[]; readonly dtype: FloatType },
+): NumericsError {
+  const { step, timesteps, dtype } = at;
   return new NumericsError({
     op: phase,
     problem: 'the latents hold values that are not finite',
     path: `from step ${step + 1} of ${timesteps.length} on, timestep ${timesteps[step]}`,
-    fix: FIX,
+    fix: fixFor(dtype),
   });
 }

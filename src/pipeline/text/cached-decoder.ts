@@ -138,6 +138,11 @@ export class CachedDecoder {
     this.#scope.dispose();
   }
 
+  /** @throws NumericsError for logits that are not finite */
+  checkFinite(logits: Float32Array): void {
+    checkFinite(logits, 'decode', this.#memory.dtype);
+  }
+
   async #feedOf(length: number): Promise<DeviceProgram<Feed>> {
     const known = this.#feeds.get(length);
     if (known) return known;
@@ -200,7 +205,7 @@ class TextRun implements StepDecoder {
   async prefill(ids: Sequences): Promise<Float32Array> {
     const { logits } = await this.#feed(ids);
     const values = await logits.read();
-    checkFinite(values, 'decode');
+    this.#decoder.checkFinite(values);
     return values;
   }
 
@@ -217,7 +222,7 @@ class TextRun implements StepDecoder {
     const { likeliest, logits } = await this.#feed(tokens.map(id => [id]));
     const found = Array.from(await likeliest.read());
     // Of a row of NaN the kernel takes id 0, which stands for padding in these vocabularies and is hardly ever the likeliest.
-    if (found.includes(0)) checkFinite(await logits.read(), 'decode');
+    if (found.includes(0)) this.#decoder.checkFinite(await logits.read());
     return found;
   }
 
