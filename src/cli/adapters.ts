@@ -128,7 +128,7 @@ export async function openLoras({ lora = [] }: AdapterOptions, signal: AbortSign
   checkThere('lora', files, fix);
   const opened: LoraInput[] = [];
   for (const { path, scale } of lora) {
-    opened.push({ source: ADDRESS.test(path) ? await download(path, signal) : await openPath(path), scale });
+    opened.push({ source: ADDRESS.test(path) ? await download(path, signal) : await openPath(path, signal), scale });
   }
   return opened;
 }

@@ -11,8 +11,8 @@ import { pentimento } from '../support/command.ts';
 describe('an error on the command line', () => {
   it.each([
     [
-      nonFiniteLatents('edit', 0, [981]),
-      'edit: the latents hold values that are not finite (from step 1 of 1 on, timestep 981). With --dtype float16 use --dtype float32; in float32 the weights or what was given hold such values: use a sound file.',
+      nonFiniteLatents('edit', { step: 0, timesteps: [981], dtype: 'float16' }),
+      'edit: the latents hold values that are not finite (from step 1 of 1 on, timestep 981). Use --dtype float32; where that fails too, the weights hold such values.',
     ],
     [
       new DeviceError({ op: 'edit', problem: 'not finite', fix: "Use dtype: 'float32', or a sound file." }),
