@@ -1,5 +1,5 @@
 /** `pentimento convert`: a checkpoint that is one file, written as a folder in diffusers' layout. */
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
@@ -39,7 +39,7 @@ export function convertCommand(outside: Outside): Command {
 
 async function convert(file: string, folder: string, o: Options, outside: Outside): Promise<void> {
   const target = resolve(folder);
-  if (existsSync(target)) {
+  if (isTaken(target)) {
     const fix = 'Name a folder that is not there: nothing is overwritten.';
     throw new InputError({ op: 'convert', problem: 'the folder is there already', path: folder, fix });
   }
@@ -83,7 +83,7 @@ async function writeFolder(
       await copy(source, file, signal, bytes => progress.bytes('converting', done + bytes, of));
       done += source.byteLength;
     }
-    if (existsSync(target))
+    if (isTaken(target))
       throw new InputError({ op: 'convert', problem: 'the folder appeared meanwhile', path: target });
     await rename(part, target);
     return of;
@@ -156,4 +156,9 @@ async function removeEmpty(folder: string, made: string | undefined): Promise<vo
   if (made === undefined || !folder.startsWith(made)) return;
   await rmdir(folder).catch(() => undefined);
   await removeEmpty(dirname(folder), made);
+}
+
+/** Whether something has this name, a link that leads nowhere too. */
+function isTaken(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

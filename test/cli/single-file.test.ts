@@ -1,6 +1,6 @@
 /** Checkpoints in one file on the command line, and `convert`, which makes a folder of them. */
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -172,9 +172,13 @@ describe('convert', () => {
 
   it('overwrites nothing', async () => {
     await mkdir(at('there'));
-    const { code, stderr } = await pentimento(['convert', file, at('there'), ...TOKENIZER]);
-    expect(code).toBe(2);
-    expect(stderr).toContain('convert: the folder is there already');
+    await symlink(at('nowhere'), at('link'));
+    for (const taken of ['there', 'link']) {
+      const { code, stderr } = await pentimento(['convert', file, at(taken), ...TOKENIZER]);
+      expect(code).toBe(2);
+      expect(stderr).toContain('convert: the folder is there already');
+      expect(stderr).not.toContain('converting');
+    }
     expect(await readdir(at('there'))).toEqual([]);
   });
 

@@ -19,7 +19,8 @@ export const MATMUL_CASES: readonly MatmulCase[] = [
   { rows: 63, n: 65, k: 40, activation: 'quickGelu' },
   { rows: 65, n: 63, k: 23, activation: 'geluTanh', channelAdd: 13 },
   { rows: 64, n: 64, k: 64, activation: 'relu', channelAdd: 16, residual: true },
-  { rows: 130, n: 129, k: 100, activation: 'mish' },
+  { rows: 9, n: 17, k: 12, activation: 'mish' },
+  { rows: 130, n: 129, k: 100 },
 ];
 
 export interface ConvShape {

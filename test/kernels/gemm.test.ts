@@ -9,7 +9,7 @@ import * as reference from '../reference/gemm.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
 import { packPanels, padRows, unpadRows } from '../support/pack.ts';
-import { type Family, force, stored } from '../support/rows.ts';
+import { distinct, type Family, force, stored } from '../support/rows.ts';
 import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
 import { CONV_CASES, type ConvShape, MATMUL_CASES, type MatmulCase } from './gemm.cases.ts';
 
@@ -28,7 +28,7 @@ interface Variant {
 const half = gpu.caps.half;
 /** Where there is no f16, the kernels of 'tile packed' on their device. */
 const halfTiles = half === 'f16' ? gpu : bare;
-const variants: Variant[] = [
+const named: Variant[] = [
   { name: 'broadcast f32', gpu, family: 'broadcast', activations: 'f32', weights: 'f32' },
   { name: 'broadcast f32 x half', gpu, family: 'broadcast', activations: 'f32', weights: half },
   { name: 'broadcast half', gpu, family: 'broadcast', activations: half, weights: half },
@@ -38,6 +38,7 @@ const variants: Variant[] = [
   { name: 'tile packed', gpu: bare, family: 'tile', activations: 'f16-packed', weights: 'f16-packed' },
   { name: 'tile half', gpu: halfTiles, family: 'tile', activations: half, weights: half },
 ];
+const variants = distinct(named);
 
 // f32: sums of up to a few hundred terms of size 1. Half: inputs and outputs are rounded to 11 bits, bfloat16 to 8.
 const tolerance = (v: Variant) =>

@@ -9,7 +9,7 @@ import * as reference from '../reference/gemm.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
 import { packPanels, padRows, unpadRows } from '../support/pack.ts';
-import { type Family, force } from '../support/rows.ts';
+import { distinct, type Family, force } from '../support/rows.ts';
 import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
 import { GEMV_CASES, GEMV_FEW, type GemvCase } from './gemv.cases.ts';
 
@@ -29,7 +29,7 @@ interface Variant {
   output: Storage;
 }
 
-const variants: Variant[] = [
+const named: Variant[] = [
   { name: 'broadcast f32', gpu, family: 'broadcast', input: 'f32', weights: 'f32', output: 'f32' },
   { name: 'broadcast half', gpu, family: 'broadcast', input: half, weights: half, output: half },
   { name: 'broadcast half into f32 rows', gpu, family: 'broadcast', input: half, weights: half, output: 'f32' },
@@ -39,6 +39,7 @@ const variants: Variant[] = [
   { name: 'tile packed', gpu: bare, family: 'tile', input: packed, weights: packed, output: packed },
   { name: 'tile half', gpu: halfTiles, family: 'tile', input: half, weights: half, output: 'f32' },
 ];
+const variants = distinct(named);
 
 // f32: sums of up to 300 terms of size 1. Half: operands are rounded to 11 bits, bfloat16 to 8.
 const tolerance = (v: Variant) =>

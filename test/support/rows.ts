@@ -123,3 +123,13 @@ export function expectRows(
 ): void {
   expectClose(unpadRows(actual, width), expected, tolerance);
 }
+
+/**
+ * Variants that differ in more than their name. On a device without f16 the kernels of halves are those of packed halves, on the
+ * same data: they run once.
+ */
+export function distinct<T extends { readonly name: string }>(variants: readonly T[]): T[] {
+  const alike = (a: T, b: T): boolean =>
+    Object.entries(a).every(([key, value]) => key === 'name' || Reflect.get(b, key) === value);
+  return variants.filter((one, i) => variants.findIndex(other => alike(one, other)) === i);
+}
