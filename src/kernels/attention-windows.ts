@@ -2,8 +2,9 @@
  * Which part of each operand a range of attention's tiles touches, so that operands larger than one binding are bound in windows:
  * rows of q and out, whole batches of k and v, heads of the bias, batches of the mask.
  */
-import type { AttentionProblem, AttentionRows } from './attention-problem.ts';
-import { type KernelBinding, storageBytes, unread } from './kernel.ts';
+import type { AttentionProblem } from './attention-problem.ts';
+import { type KernelBinding, unread } from './kernel.ts';
+import { rowBinding, wordBinding } from './rows.ts';
 
 /** How tiles count: slices fastest, then tiles of rows, heads and batches. */
 export interface AttentionCut {
@@ -52,42 +53,26 @@ function contextsOf(p: AttentionProblem, cut: AttentionCut, first: number, end: 
 /** The bindings of a call, in windows where they are larger than one binding. */
 export function attentionBindings(p: AttentionProblem, cut: AttentionCut): KernelBinding[] {
   const { bias, keyMask, dynamicLength, keys, kvPitchRows = keys } = p;
-  const rows = (
-    name: 'q' | 'k' | 'v' | 'out',
-    { pitch, storage }: AttentionRows,
-    range: (first: number, end: number) => Span,
-  ): KernelBinding => ({
-    name,
-    access: name === 'out' ? 'write' : 'read',
-    window: {
-      field: `${name}_base`,
-      range: (first, end) => {
-        const [from, to] = range(first, end);
-        return [(from * pitch) / 4, (to * pitch) / 4];
-      },
-      elementBytes: 4 * storageBytes(storage),
-    },
-  });
   const queries = (first: number, end: number) => queriesOf(p, cut, first, end);
   const contexts = (first: number, end: number): Span => {
     const [from, to] = contextsOf(p, cut, first, end);
     return [from * kvPitchRows, to * kvPitchRows];
   };
   return [
-    rows('q', p.q, queries),
-    rows('k', p.k, contexts),
-    rows('v', p.v, contexts),
+    rowBinding('q', 'read', p.q, 'q_base', queries),
+    rowBinding('k', 'read', p.k, 'k_base', contexts),
+    rowBinding('v', 'read', p.v, 'v_base', contexts),
     bias
-      ? floats('bias', 'bias_base', (a, b) => biasOf(p, bias.heads, bias.headPitch, headsOf(cut, a, b)))
+      ? wordBinding('bias', 'read', 'bias_base', (a, b) => biasOf(p, bias.heads, bias.headPitch, headsOf(cut, a, b)))
       : unread('bias'),
     keyMask
-      ? floats('key_mask', 'mask_base', (a, b) => {
+      ? wordBinding('key_mask', 'read', 'mask_base', (a, b) => {
           const [from, to] = batchesOf(p, cut, a, b);
           return [from * keyMask.pitch, to * keyMask.pitch];
         })
       : unread('key_mask'),
     dynamicLength ? { name: 'lengths', access: 'read' } : unread('lengths'),
-    rows('out', p.out, queries),
+    rowBinding('out', 'write', p.out, 'out_base', queries),
   ];
 }
 
@@ -97,8 +82,4 @@ function biasOf(p: AttentionProblem, heads: number, headPitch: number, [first, e
   const [from, to] = [first % p.heads, ((end - 1) % p.heads) + 1];
   const oneBatch = Math.floor(first / p.heads) === Math.floor((end - 1) / p.heads);
   return oneBatch ? [from * headPitch, to * headPitch] : [0, heads * headPitch];
-}
-
-function floats(name: string, field: string, range: (first: number, end: number) => Span): KernelBinding {
-  return { name, access: 'read', window: { field, range, elementBytes: 4 } };
 }
