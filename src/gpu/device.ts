@@ -6,6 +6,7 @@
 import { DeviceError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Caps, type CapsOptions, readCaps } from './caps.ts';
+import { DEFAULT_CAPS, type DryObserver, dryDevice } from './dry-device.ts';
 import { PipelineCache } from './pipelines.ts';
 import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
 
@@ -44,6 +45,8 @@ const LIMITS = [
 /** Older browsers tell nothing of a device's adapter. */
 const NAMELESS = { vendor: '', architecture: '', device: '', description: '' } as GPUAdapterInfo;
 const OUT_OF_MEMORY = 'If memory ran out: use dtype float16, enableModelCpuOffload, VAE tiling, or a smaller picture.';
+
+const UNSEEN: DryObserver = { created() {}, destroyed() {}, bound() {} };
 
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
 export class Gpu {
@@ -102,6 +105,15 @@ export class Gpu {
         cause,
       });
     }
+  }
+
+  /**
+   * A device that runs nothing and holds nothing, to find out what something would take: `plan` needs no other.
+   * @param caps what it is to grant; default WebGPU's default limits (128 MiB a binding, 256 MiB a buffer) and no features
+   * @param observer told of every buffer
+   */
+  static dry(caps: Partial<Caps> = {}, observer: DryObserver = UNSEEN): Gpu {
+    return new Gpu(dryDevice(observer), { ...DEFAULT_CAPS, ...caps }, true);
   }
 
   /** Throws a DeviceError once the device is lost or disposed, and for an error that came outside of any call. */

@@ -6,6 +6,7 @@
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
+import type { Caps } from '../../gpu/caps.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
@@ -22,10 +23,12 @@ import type { TextualInversions } from '../diffusion/textual-inversion.ts';
 import type { EmbeddingSource, TextualInversionOptions } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { type DeviceModel, warner } from '../runtime/device-model.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
+import { dryWork } from './plan-request.ts';
 import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
 import type { Request } from './request.ts';
 import { type PhaseResults, runPhases } from './run-phases.ts';
@@ -44,6 +47,14 @@ import type {
   RunArgs,
   RunOutput,
 } from './types.ts';
+
+/** What `plan` takes beside the arguments of the call. */
+export interface PlanOptions {
+  /** What the device grants on which the call would run; default this pipeline's. */
+  readonly caps?: Caps | undefined;
+}
+
+const PLAN_OPTIONS = namesOf<PlanOptions>({ caps: 1 });
 
 export type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
 
@@ -168,6 +179,19 @@ export class DiffEditPipeline extends PretrainedModel {
       ...(inversion ? { latents: inversion.latents } : {}),
       ...{ images: images as RgbImage[] | NdArray, timings: { ...timings } },
     }));
+  }
+
+  /**
+   * What `run` with these arguments would take, known before it: device and host memory by phase, the largest binding and buffer,
+   * kernel calls, floating-point operations. No weights are read and nothing is done on the device. It counts what the device
+   * holds now, weights and prompts, but no programs of earlier calls: a call begins by freeing them.
+   * @param options.caps of the device that it would run on, such as DEFAULT_CAPS; default this pipeline's
+   * @throws as run, also DeviceError for what the device would refuse
+   */
+  plan(args: RunArgs, options: PlanOptions = {}): Promise<CallPlan> {
+    checkNames('plan', options, PLAN_OPTIONS);
+    const work = dryWork(this.#home.model, runRequest(args, this.#home));
+    return this.#device.plan(work, { caps: options.caps, signal: args.signal });
   }
 
   /**

@@ -6,9 +6,12 @@
 import { DeviceError, InputError } from '../../core/errors.ts';
 import { checkByName, checkNames, checkSignal, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
+import type { Caps } from '../../gpu/caps.ts';
 import { Gpu } from '../../gpu/device.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
+import { DryModel } from './dry-model.ts';
+import type { CallPlan } from './memory-plan.ts';
 import { Network, type OpenedNetwork } from './network.ts';
 import type { CallOptions, ProgressEvent } from './progress.ts';
 
@@ -80,6 +83,7 @@ export class DeviceModel<M> {
   readonly #opened: readonly OpenedNetwork<unknown>[];
   readonly #all: readonly Network<unknown>[];
   #offload: boolean;
+  #dry: DryModel<M> | undefined;
   /** The method that runs. */
   #running: string | undefined;
   #disposed = false;
@@ -162,6 +166,33 @@ export class DeviceModel<M> {
     }
   }
 
+  /** Whether calls keep one network on the device at a time. */
+  get offload(): boolean {
+    return this.#offload;
+  }
+
+  /**
+   * What a call would take as things are: makes it on networks of the same shapes on a device that runs nothing. Programs that
+   * earlier calls left do not count.
+   * @param work the call itself, on these networks
+   * @param o.caps of the device that it would run on; default this one's
+   * @param o.offload default as `enableModelCpuOffload` says
+   * @throws DeviceError for what such a device refuses; whatever `work` throws
+   */
+  plan(
+    work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
+    o: { readonly caps?: Caps | undefined; readonly offload?: boolean; readonly signal?: AbortSignalLike | undefined },
+  ): Promise<CallPlan> {
+    const { caps = this.gpu.caps, offload = this.#offload, signal } = o;
+    if (!this.#dry?.fits(this.networks, caps)) this.#dry = new DryModel(this.networks, caps, this.memory.dtype);
+    return this.#dry.plan(work, { offload, signal, stagingBytes: this.#options.stagingBytes });
+  }
+
+  /** Frees the programs that earlier calls left; weights stay. */
+  rest(): void {
+    for (const network of this.#all) network.rest();
+  }
+
   /** Keeps one network on the device at a time, for the length of its work; weights stream from their files again. */
   enableModelCpuOffload(): void {
     this.checkIdle('enableModelCpuOffload');
@@ -210,7 +241,7 @@ export class DeviceModel<M> {
   #end(call: DeviceCall): void {
     call.close();
     this.#running = undefined;
-    if (this.#offload || this.#disposed) this.#release();
+    if (call.offload || this.#disposed) this.#release();
   }
 
   /** What fails on freed memory and closed files failed for the disposal. */

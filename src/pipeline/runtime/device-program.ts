@@ -56,6 +56,7 @@ export class DeviceProgram<T> {
   /** Submits one replay; returns before the device is done. */
   run(): void {
     this.#plan.run();
+    this.#scope.memory.ledger?.ran(this.#plan.dispatches, this.#plan.flops);
   }
 
   /** Frees the plan and its tensors. */

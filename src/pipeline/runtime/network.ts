@@ -134,6 +134,17 @@ export class Network<M> {
     for (const [key, value] of adapters) this.#adapters.set(key, value);
   }
 
+  /**
+   * The same network for a device that runs nothing: modules of its own over the same checkpoint, of which no byte is read.
+   * @throws DeviceError for a network that cannot be bound again
+   */
+  twin(memory: DeviceMemory): Network<M> {
+    const { bind, source } = this.#opened;
+    if (!bind) throw new DeviceError({ op: this.name, problem: 'the network cannot be planned' });
+    const view = unread([...this.#adapters.values()].reduce((shown, adapter) => adapter(shown), source));
+    return new Network({ name: this.name, source: view, ...bind(view) }, memory);
+  }
+
   /** Streams the weights to the device unless they are there. @throws DeviceError where `unload` came before the end */
   async load(call: LoadCall = {}): Promise<void> {
     if (this.#loaded) return;
@@ -204,4 +215,9 @@ export class Network<M> {
       fix: 'Await the call before disposing the pipeline.',
     });
   }
+}
+
+/** A checkpoint whose tensors have names and shapes and no values. */
+function unread({ label, tensors }: TensorSource): TensorSource {
+  return { label, tensors, read: async () => {} };
 }

@@ -1,0 +1,79 @@
+/** The networks of a model once more, on a device that runs nothing: a call that is made on them tells what it takes. */
+import type { AbortSignalLike } from '../../core/platform.ts';
+import type { Caps } from '../../gpu/caps.ts';
+import { Gpu } from '../../gpu/device.ts';
+import { DeviceCall } from './device-call.ts';
+import { DeviceMemory } from './device-memory.ts';
+import type { Networks } from './device-model.ts';
+import { type CallPlan, PlanLedger } from './memory-plan.ts';
+import type { Network } from './network.ts';
+
+/** How the call would be made. */
+export interface DryCall {
+  /** Only one network on the device at a time. */
+  readonly offload: boolean;
+  /** Bytes of weights on their way at once. */
+  readonly stagingBytes: number | undefined;
+  /** Ends the planning with its reason. */
+  readonly signal: AbortSignalLike | undefined;
+}
+
+/** Twins of a model's networks as they are now: bound to the same checkpoints and adapters, without values. */
+export class DryModel<M> {
+  readonly #ledger = new PlanLedger();
+  readonly #caps: Caps;
+  readonly #memory: DeviceMemory;
+  readonly #real: readonly Network<unknown>[];
+  readonly #revisions: readonly number[];
+  readonly #twins: readonly Network<unknown>[];
+  readonly #networks: Networks<M>;
+  /** Plans are made one after another. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(real: Networks<M>, caps: Caps, dtype: 'float32' | 'float16') {
+    this.#caps = caps;
+    this.#memory = new DeviceMemory(Gpu.dry(caps, this.#ledger), dtype, this.#ledger);
+    const entries = Object.entries<Network<unknown>>(real);
+    this.#real = entries.map(([, network]) => network);
+    this.#revisions = this.#real.map(network => network.revision);
+    this.#twins = this.#real.map(network => network.twin(this.#memory));
+    this.#networks = Object.fromEntries(entries.map(([key], i) => [key, this.#twins[i]])) as unknown as Networks<M>;
+  }
+
+  /** Whether it is the twin of these networks as they are now, on a device of these capabilities. */
+  fits(real: Networks<M>, caps: Caps): boolean {
+    const now = Object.values<Network<unknown>>(real);
+    return this.#caps === caps && now.every((network, i) => network.revision === this.#revisions[i]);
+  }
+
+  /** What a call takes that starts with the weights on the device that are there now. @throws whatever the call throws */
+  plan(
+    work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
+    how: DryCall,
+  ): Promise<CallPlan> {
+    const made = this.#last.then(() => this.#make(work, how));
+    this.#last = made.catch(() => undefined);
+    return made;
+  }
+
+  async #make(
+    work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
+    { offload, stagingBytes, signal }: DryCall,
+  ): Promise<CallPlan> {
+    const home = { memory: this.#memory, networks: this.#twins, stagingBytes, offload, checkDisposed: () => undefined };
+    const call = new DeviceCall(home, { signal });
+    try {
+      for (const [i, network] of this.#real.entries()) {
+        call.check();
+        if (network.loaded) await this.#twins[i]?.load({ stagingBytes });
+      }
+      this.#ledger.restart();
+      this.#ledger.enter('load');
+      for await (const _ of work(call, this.#networks)) call.check();
+      return this.#ledger.plan;
+    } finally {
+      call.close();
+      for (const network of this.#twins) network.unload();
+    }
+  }
+}
