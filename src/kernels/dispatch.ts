@@ -159,15 +159,15 @@ export class DispatchList {
   }
 
   /**
-   * Encodes and submits everything, in several submissions where the estimated work is long, so that no watchdog barks.
-   * Creates command encoders and nothing else.
+   * Encodes and submits dispatches [start, end), in several submissions where the estimated work is long, so that no watchdog
+   * barks. Creates command encoders and nothing else.
    */
-  submit(): void {
+  submit(start = 0, end: number = this.length): void {
     const { device, caps } = this.#gpu;
     const budget = caps.software ? Number.POSITIVE_INFINITY : FLOPS_PER_SUBMIT;
-    for (let from = 0; from < this.length; ) {
+    for (let from = start; from < end; ) {
       let to = from;
-      for (let flops = 0; to < this.length && (to === from || flops + this.describe(to).flops <= budget); to++) {
+      for (let flops = 0; to < end && (to === from || flops + this.describe(to).flops <= budget); to++) {
         flops += this.describe(to).flops;
       }
       const encoder = device.createCommandEncoder();

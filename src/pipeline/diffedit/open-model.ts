@@ -16,6 +16,7 @@ import {
   refuseSafetyChecker,
   refuseVariant,
   SINGLE_FILE_OPTIONS,
+  streamLimits,
 } from './pretrained-options.ts';
 
 /** What a pipeline is made of. */
@@ -60,6 +61,7 @@ async function open(
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
   try {
+    const limits = streamLimits(op, options);
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
       options,
@@ -67,7 +69,8 @@ async function open(
         refuseSafetyChecker(op, options);
         return openNetworks();
       },
-      async (networks, { tokenizer }) => {
+      async (networks, { tokenizer }, device) => {
+        if (limits) device.stream(networks.unet, limits);
         adapters = new Adapters(networks, tokenizer, warner(options));
         await adapters.loadAll(op, options);
       },

@@ -271,7 +271,7 @@ export class Denoiser {
       return { input, outputs: pairs.map(({ tensor }) => scope.store(graph, tensor, 'keys and values')) };
     });
     program.io.input.write(row.data);
-    program.run();
+    await program.run(call);
     const scope = call.memory.scope();
     const tensors = program.io.outputs.map(output => {
       const tensor = scope.tensor(output.shape, output.dtype, 'keys and values');

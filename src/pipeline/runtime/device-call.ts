@@ -180,7 +180,7 @@ export class DeviceCall {
     });
     const { x, y } = program.io;
     x.write(input.data);
-    program.run();
+    await program.run(this);
     const data = await y.read();
     checkFinite(data, this.#current?.name ?? key, this.memory.dtype);
     return { data, shape: y.shape };

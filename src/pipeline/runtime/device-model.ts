@@ -8,6 +8,7 @@ import { checkByName, checkNames, checkSignal, namesOf } from '../../core/known-
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Caps } from '../../gpu/caps.ts';
 import { Gpu } from '../../gpu/device.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
 import { DryModel } from './dry-model.ts';
@@ -38,6 +39,11 @@ export interface DeviceModelOptions extends CallOptions {
   readonly loadWhenNeeded?: boolean | undefined;
   /** Bytes of weights that are on their way to the device at once, beside those that are there. Default 32 MiB. */
   readonly stagingBytes?: number | undefined;
+  /**
+   * Keeps weights that go to the device more than once (by modelCpuOffload, or streamed) in host memory, in the precision of the
+   * file: each is read once. Default false.
+   */
+  readonly hostMemory?: boolean | undefined;
 }
 
 const OPTIONS = namesOf<DeviceModelOptions>({
@@ -51,6 +57,7 @@ const OPTIONS = namesOf<DeviceModelOptions>({
     modelCpuOffload: 1,
     loadWhenNeeded: 1,
     stagingBytes: 1,
+    hostMemory: 1,
   },
 });
 
@@ -97,7 +104,22 @@ export class DeviceModel<M> {
     const entries = Object.entries<OpenedNetwork<unknown>>(opened);
     this.#opened = entries.map(([, network]) => network);
     this.#all = this.#opened.map(network => new Network(network, this.memory));
+    for (const network of this.#all) this.stream(network, undefined);
     this.networks = Object.fromEntries(entries.map(([key], i) => [key, this.#all[i]])) as unknown as Networks<M>;
+  }
+
+  /** Host bytes of weights: copies, and what is read into while they stream. */
+  get hostBytes(): number {
+    return this.#all.reduce((sum, network) => sum + network.hostBytes, 0);
+  }
+
+  /**
+   * Lets the weights of a network pass through the device whenever they are used, or keeps them there whole again. It leaves the
+   * device; the next call brings it. The results are the same bit for bit.
+   * @param limits undefined keeps the weights whole
+   */
+  stream(network: Network<unknown>, limits: StreamLimits | undefined): void {
+    network.keep({ stream: limits, hostMemory: this.#options.hostMemory && (this.#offload || limits !== undefined) });
   }
 
   /**
@@ -110,14 +132,14 @@ export class DeviceModel<M> {
     names: DeviceModelNames,
     options: DeviceModelOptions,
     open: () => Promise<O>,
-    prepare: (networks: Networks<M>, opened: O) => Promise<void> = async () => {},
+    prepare: (networks: Networks<M>, opened: O, device: DeviceModel<M>) => Promise<void> = async () => {},
   ): Promise<{ readonly device: DeviceModel<M>; readonly opened: O }> {
     checkOptions(names, options);
     const opened = await open();
     let device: DeviceModel<M> | undefined;
     try {
       device = new DeviceModel<M>(names, options.gpu ?? (await Gpu.request()), opened.networks, options);
-      await prepare(device.networks, opened);
+      await prepare(device.networks, opened, device);
       if (!options.modelCpuOffload && !options.loadWhenNeeded) await device.#load();
       options.signal?.throwIfAborted();
       return { device, opened };
@@ -197,7 +219,7 @@ export class DeviceModel<M> {
   enableModelCpuOffload(): void {
     this.checkIdle('enableModelCpuOffload');
     this.#offload = true;
-    this.#release();
+    for (const network of this.#all) this.stream(network, network.keeping.stream); // takes it off the device
   }
 
   /**
@@ -213,7 +235,7 @@ export class DeviceModel<M> {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#release();
+    for (const network of this.#all) network.dispose();
     void closeAll(this.#opened);
     if (this.#options.gpu === undefined) this.gpu.dispose();
   }
@@ -313,7 +335,7 @@ export function warner(options: DeviceModelOptions): (message: string) => void {
 function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options: DeviceModelOptions): void {
   const op = `${model}.fromPretrained`;
   checkNames(op, options, [...OPTIONS, ...ownOptions]);
-  const { gpu, dtype, stagingBytes, signal } = options;
+  const { gpu, dtype, stagingBytes, hostMemory, signal } = options;
   if (gpu != null && !(gpu instanceof Gpu)) {
     const received = (gpu as unknown) instanceof Promise ? 'a promise' : typeof gpu;
     const [expected, fix] = ['a Gpu', "Pass await requestGpu() of 'pentimento/node', or await Gpu.request()."];
@@ -326,6 +348,10 @@ function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options:
   if (stagingBytes !== undefined && !(Number.isInteger(stagingBytes) && stagingBytes >= 1)) {
     const [expected, path] = ['a whole number >= 1', 'stagingBytes'];
     throw new InputError({ op, problem: 'not a count', expected, value: stagingBytes, path });
+  }
+  if (hostMemory !== undefined && typeof hostMemory !== 'boolean') {
+    const [expected, path] = ['true or false', 'hostMemory'];
+    throw new InputError({ op, problem: 'neither yes nor no', expected, value: hostMemory, path });
   }
   signal?.throwIfAborted();
 }
