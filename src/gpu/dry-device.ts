@@ -45,7 +45,7 @@ const KEPT_BYTES = 256;
 /** A device without memory. Only what this library calls is there. */
 export function dryDevice(observer: DryObserver): WebGpuDevice {
   const pass = { setPipeline() {}, setBindGroup() {}, dispatchWorkgroups() {}, end() {} };
-  const encoder = { beginComputePass: () => pass, finish: () => ({}), copyBufferToBuffer };
+  const encoder = { beginComputePass: () => pass, finish: () => ({}), copyBufferToBuffer, clearBuffer() {} };
   const device = {
     label: 'dry',
     lost: new Promise<never>(() => {}),

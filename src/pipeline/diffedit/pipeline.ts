@@ -26,9 +26,9 @@ import { type DeviceModel, warner } from '../runtime/device-model.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
+import { CallPlanner } from './call-planner.ts';
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
-import { dryWork } from './plan-request.ts';
 import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
 import type { Request } from './request.ts';
 import { type PhaseResults, runPhases } from './run-phases.ts';
@@ -79,8 +79,9 @@ export class DiffEditPipeline extends PretrainedModel {
   readonly #loras: LoraAdapters;
   readonly #inversions: TextualInversions;
   readonly #home: RequestHome;
+  readonly #planner: CallPlanner;
 
-  private constructor({ device, folder, adapters }: OpenedModel, options: PretrainedOptions) {
+  private constructor({ device, folder, adapters, memory }: OpenedModel, options: PretrainedOptions) {
     super(device);
     const { tokenizer, schedulers } = folder;
     const { loras, inversions } = adapters;
@@ -90,6 +91,7 @@ export class DiffEditPipeline extends PretrainedModel {
     const samplers = { sampler: schedulers.scheduler, inverseSampler: schedulers.inverseScheduler };
     const model = new LatentDiffusion(device.networks, tokenizer, samplers, warner(options));
     this.#home = { model, mendQuirks: options.mendQuirks ?? false, adapters: () => loras.active };
+    this.#planner = new CallPlanner(device, model, { ...memory, warn: model.warn });
     this.scheduler = schedulers.scheduler;
     this.inverseScheduler = schedulers.inverseScheduler;
     this.vaeScaleFactor = model.vaeScaleFactor;
@@ -190,8 +192,7 @@ export class DiffEditPipeline extends PretrainedModel {
    */
   plan(args: RunArgs, options: PlanOptions = {}): Promise<CallPlan> {
     checkNames('plan', options, PLAN_OPTIONS);
-    const work = dryWork(this.#home.model, runRequest(args, this.#home));
-    return this.#device.plan(work, { caps: options.caps, signal: args.signal });
+    return this.#planner.plan('plan', runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
 
   /**
@@ -356,9 +357,11 @@ export class DiffEditPipeline extends PretrainedModel {
     result: (results: PhaseResults, call: DeviceCall) => T,
   ): AsyncGenerator<StepEvent, T> {
     const home = this.#home;
+    const planner = this.#planner;
     const show = (accepted: Request): void => this.#showTimesteps(accepted);
     return this.#device.steps(op, args, async function* (call) {
       const settled = request(args, home);
+      await planner.prepare(op, call, settled);
       show(settled);
       return result(yield* runPhases(call, home.model, settled), call);
     });

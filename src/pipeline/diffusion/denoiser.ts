@@ -118,6 +118,8 @@ interface UNetRecording {
 export class Denoiser {
   /** The UNet. */
   readonly network: Network<UNet2DConditionModel>;
+  /** Rows of the UNet's batch at once; undefined for all. */
+  rowsAtOnce: number | undefined;
   readonly #contexts: PromptContext[] = [];
 
   constructor(network: Network<UNet2DConditionModel>) {

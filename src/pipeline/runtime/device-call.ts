@@ -51,6 +51,7 @@ export interface NetworkInput {
 export class DeviceCall {
   /** Only one network on the device at a time. */
   #offload: boolean;
+  #keepPrograms = false;
   /** Tensors of this call. */
   readonly scope: TensorScope;
   /** The model's. */
@@ -77,6 +78,11 @@ export class DeviceCall {
   /** Has only one network on the device at a time from here on; the others leave it as soon as one is used. */
   enableOffload(): void {
     this.#offload = true;
+  }
+
+  /** Keeps the programs of all networks while others work, for the next call of the same sizes: there is memory for all of them. */
+  keepPrograms(): void {
+    this.#keepPrograms = true;
   }
 
   /** Throws the signal's reason once the caller has given up, and a DeviceError once the model was disposed. */
@@ -128,9 +134,9 @@ export class DeviceCall {
     const { networks, stagingBytes } = this.#home;
     for (const other of networks) {
       if (other === network) continue;
-      // Programs hold activations: never more than one network's at a time.
+      // Programs hold activations: never more than one network's at a time, unless there is memory for all.
       if (this.#offload) other.unload();
-      else other.rest();
+      else if (!this.#keepPrograms) other.rest();
     }
     if (network.loaded) return;
     const waiting = this.#current;

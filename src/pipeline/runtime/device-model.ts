@@ -11,7 +11,7 @@ import { Gpu } from '../../gpu/device.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
-import { DryModel } from './dry-model.ts';
+import { type DryCall, DryModel } from './dry-model.ts';
 import type { CallPlan } from './memory-plan.ts';
 import { Network, type OpenedNetwork } from './network.ts';
 import type { CallOptions, ProgressEvent } from './progress.ts';
@@ -197,17 +197,22 @@ export class DeviceModel<M> {
    * What a call would take as things are: makes it on networks of the same shapes on a device that runs nothing. Programs that
    * earlier calls left do not count.
    * @param work the call itself, on these networks
-   * @param o.caps of the device that it would run on; default this one's
-   * @param o.offload default as `enableModelCpuOffload` says
+   * @param how.caps of the device that it would run on; default this one's
+   * @param how.offload default as `enableModelCpuOffload` says
    * @throws DeviceError for what such a device refuses; whatever `work` throws
    */
   plan(
     work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
-    o: { readonly caps?: Caps | undefined; readonly offload?: boolean; readonly signal?: AbortSignalLike | undefined },
+    how: Partial<Omit<DryCall, 'stagingBytes'>> & { readonly caps?: Caps | undefined },
   ): Promise<CallPlan> {
-    const { caps = this.gpu.caps, offload = this.#offload, signal } = o;
+    const { caps = this.gpu.caps, offload = this.#offload, ...rest } = how;
     if (!this.#dry?.fits(this.networks, caps)) this.#dry = new DryModel(this.networks, caps, this.memory.dtype);
-    return this.#dry.plan(work, { offload, signal, stagingBytes: this.#options.stagingBytes });
+    return this.#dry.plan(work, { signal: undefined, ...rest, offload, stagingBytes: this.#options.stagingBytes });
+  }
+
+  /** Takes everything off the device for a call that begins with nothing there. */
+  clear(): void {
+    this.#release();
   }
 
   /** Frees the programs that earlier calls left; weights stay. */

@@ -65,9 +65,9 @@ export class DeviceProgram<T> {
    * @throws whatever reading weights throws, and what the watch throws; DeviceError
    */
   run(watch: ReplayWatch = UNWATCHED): void | Promise<void> {
+    this.#scope.memory.ledger?.ran(this.#plan.dispatches, this.#plan.flops);
     if (this.#streamed) return this.#streamed.run(watch);
     this.#plan.run();
-    this.#scope.memory.ledger?.ran(this.#plan.dispatches, this.#plan.flops);
   }
 
   /** Frees the plan and its tensors. */

@@ -2,6 +2,7 @@
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Caps } from '../../gpu/caps.ts';
 import { Gpu } from '../../gpu/device.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
 import type { Networks } from './device-model.ts';
@@ -12,6 +13,12 @@ import type { Network } from './network.ts';
 export interface DryCall {
   /** Only one network on the device at a time. */
   readonly offload: boolean;
+  /** Programs of all networks stay while others work. */
+  readonly keepPrograms?: boolean | undefined;
+  /** Begins with nothing on the device, whatever is there now. */
+  readonly fresh?: boolean | undefined;
+  /** How the weights of networks are kept, by their names; the others as they are now. */
+  readonly streams?: Readonly<Record<string, StreamLimits | undefined>> | undefined;
   /** Bytes of weights on their way at once. */
   readonly stagingBytes: number | undefined;
   /** Ends the planning with its reason. */
@@ -23,6 +30,7 @@ export class DryModel<M> {
   readonly #ledger = new PlanLedger();
   readonly #caps: Caps;
   readonly #memory: DeviceMemory;
+  readonly #names: readonly string[];
   readonly #real: readonly Network<unknown>[];
   readonly #revisions: readonly number[];
   readonly #twins: readonly Network<unknown>[];
@@ -34,6 +42,7 @@ export class DryModel<M> {
     this.#caps = caps;
     this.#memory = new DeviceMemory(Gpu.dry(caps, this.#ledger), dtype, this.#ledger);
     const entries = Object.entries<Network<unknown>>(real);
+    this.#names = entries.map(([name]) => name);
     this.#real = entries.map(([, network]) => network);
     this.#revisions = this.#real.map(network => network.revision);
     this.#twins = this.#real.map(network => network.twin(this.#memory));
@@ -58,22 +67,34 @@ export class DryModel<M> {
 
   async #make(
     work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
-    { offload, stagingBytes, signal }: DryCall,
+    { offload, keepPrograms, fresh, streams = {}, stagingBytes, signal }: DryCall,
   ): Promise<CallPlan> {
     const home = { memory: this.#memory, networks: this.#twins, stagingBytes, offload, checkDisposed: () => undefined };
     const call = new DeviceCall(home, { signal });
     try {
       for (const [i, network] of this.#real.entries()) {
         call.check();
-        if (network.loaded) await this.#twins[i]?.load({ stagingBytes });
+        const twin = this.#twins[i] as Network<unknown>;
+        const { stream: now, hostMemory } = network.keeping;
+        const name = this.#names[i] as string;
+        const stream = name in streams ? streams[name] : now;
+        twin.keep({ stream, hostMemory });
+        if (network.loaded && !fresh && sameLimits(stream, now)) await twin.load({ stagingBytes });
       }
+      if (keepPrograms) call.keepPrograms();
       this.#ledger.restart();
       this.#ledger.enter('load');
       for await (const _ of work(call, this.#networks)) call.check();
       return this.#ledger.plan;
     } finally {
       call.close();
-      for (const network of this.#twins) network.unload();
+      for (const network of this.#twins) network.dispose();
     }
   }
+}
+
+/** Whether weights that are kept so may stay as they are. */
+export function sameLimits(a: StreamLimits | undefined, b: StreamLimits | undefined): boolean {
+  if (!a || !b) return a === b;
+  return a.slotBytes === b.slotBytes && a.residentBytes === b.residentBytes;
 }

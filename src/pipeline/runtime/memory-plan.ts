@@ -36,8 +36,8 @@ type Kind = 'weightBytes' | 'activationBytes' | 'stagingBytes';
 
 /** What a buffer holds, by the names that src/tensor and src/gpu give theirs. */
 export function kindOf({ label }: Pick<DryBuffer, 'label'>): Kind {
-  if (/\bweights( slot)? \d+$/.test(label)) return 'weightBytes';
-  return /^(weight staging|read back)\b/.test(label) ? 'stagingBytes' : 'activationBytes';
+  if (/\bweights(, slot)? \d+$/.test(label)) return 'weightBytes';
+  return /^(weight staging|read back)\b|\bweights, staging$/.test(label) ? 'stagingBytes' : 'activationBytes';
 }
 
 type Counts = { -readonly [K in keyof Omit<PhasePlan, 'phase'>]: number };
@@ -45,7 +45,7 @@ type Counts = { -readonly [K in keyof Omit<PhasePlan, 'phase'>]: number };
 /** Keeps account of a device's buffers, phase by phase. */
 export class PlanLedger implements DryObserver {
   readonly #live: Record<Kind, number> = { weightBytes: 0, activationBytes: 0, stagingBytes: 0 };
-  #kept = 0;
+  readonly #kept = new Map<unknown, number>();
   #phases: { phase: Phase; counts: Counts }[] = [];
 
   /** What follows belongs to this phase; one that is entered again goes on. */
@@ -83,9 +83,9 @@ export class PlanLedger implements DryObserver {
     now.flops += flops;
   }
 
-  /** The host keeps so many bytes of weights more, or fewer. */
-  hostKeeps(bytes: number): void {
-    this.#kept += bytes;
+  /** The host keeps so many bytes of weights for a network. */
+  hostKeeps(owner: unknown, bytes: number): void {
+    this.#kept.set(owner, bytes);
     this.#note();
   }
 
@@ -114,7 +114,8 @@ export class PlanLedger implements DryObserver {
     this.#most('activationBytes', activationBytes);
     this.#most('stagingBytes', stagingBytes);
     this.#most('peakBytes', weightBytes + activationBytes + stagingBytes);
-    this.#most('hostBytes', stagingBytes + this.#kept);
+    const kept = [...this.#kept.values()].reduce((sum, bytes) => sum + bytes, 0);
+    this.#most('hostBytes', stagingBytes + kept);
   }
 
   #most(key: keyof Counts, value: number): void {

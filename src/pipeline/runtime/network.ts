@@ -182,7 +182,8 @@ export class Network<M> {
     const { gpu, dtype } = this.#memory;
     const { weights } = this.#bound;
     const { stream, hostMemory } = this.#keeping;
-    if (hostMemory) this.#held ??= weights.hold();
+    const { ledger } = this.#memory;
+    if (hostMemory && !ledger) this.#held ??= weights.hold();
     const how = { dtype, ...call, held: this.#held };
     const loaded = await (stream ? weights.stream(gpu, { ...how, ...stream }) : weights.load(gpu, how));
     if (begun !== this.#unloads) {
@@ -191,6 +192,7 @@ export class Network<M> {
     }
     this.#loaded = loaded;
     this.#memory.add(loaded.bytes);
+    ledger?.hostKeeps(this, this.hostBytes + (hostMemory ? weights.bytesToRead : 0));
   }
 
   /** The compiled program under `key`; where there is none, it is recorded first. Only the `keep` latest are kept. */
@@ -246,6 +248,7 @@ export class Network<M> {
   /** Frees the copy on the host too. */
   dispose(): void {
     this.unload();
+    this.#memory.ledger?.hostKeeps(this, 0);
     this.#held = undefined;
   }
 
