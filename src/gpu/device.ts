@@ -55,17 +55,20 @@ export class Gpu {
   /** What the device grants and how its memory is used. */
   readonly caps: Caps;
   /** @internal */ readonly pipelines: PipelineCache;
+  /** Whether it runs nothing: then values need not be made for it, and what is read back is zeros. */
+  readonly dry: boolean;
   readonly #owned: boolean;
   #lost: GPUDeviceLostInfo | undefined;
   /** The first error that no scope caught: memory refused for a tensor, a submission on destroyed buffers. */
   #uncaught: string | undefined;
   #disposed = false;
 
-  private constructor(device: GPUDevice, caps: Caps, owned: boolean) {
+  private constructor(device: GPUDevice, caps: Caps, owned: boolean, dry = false) {
     this.device = device;
     this.caps = caps;
     this.pipelines = new PipelineCache(device);
     this.#owned = owned;
+    this.dry = dry;
     void device.lost.then(info => {
       this.#lost = info;
     });
@@ -113,7 +116,7 @@ export class Gpu {
    * @param observer told of every buffer
    */
   static dry(caps: Partial<Caps> = {}, observer: DryObserver = UNSEEN): Gpu {
-    return new Gpu(dryDevice(observer), { ...DEFAULT_CAPS, ...caps }, true);
+    return new Gpu(dryDevice(observer), { ...DEFAULT_CAPS, ...caps }, true, true);
   }
 
   /** Throws a DeviceError once the device is lost or disposed, and for an error that came outside of any call. */

@@ -3,6 +3,7 @@
  * few words keep what is written, because loops read their flags back; all others are zeros.
  */
 import { type Caps, DEFAULT_BINDING_BYTES } from './caps.ts';
+import { USAGE } from './flags.ts';
 import type { WebGpuDevice } from './webgpu-types.ts';
 
 /** A buffer that a dry device was asked for. */
@@ -40,16 +41,21 @@ export const DEFAULT_CAPS: Caps = {
 };
 
 /** Bytes up to which a buffer keeps what is written to it. */
-const KEPT_BYTES = 256;
+export const KEPT_BYTES = 256;
 
 /** A device without memory. Only what this library calls is there. */
 export function dryDevice(observer: DryObserver): WebGpuDevice {
+  let written = new ArrayBuffer(0);
+  const scratch = (size: number): ArrayBuffer => {
+    if (written.byteLength < size) written = new ArrayBuffer(size);
+    return written;
+  };
   const pass = { setPipeline() {}, setBindGroup() {}, dispatchWorkgroups() {}, end() {} };
   const encoder = { beginComputePass: () => pass, finish: () => ({}), copyBufferToBuffer, clearBuffer() {} };
   const device = {
     label: 'dry',
     lost: new Promise<never>(() => {}),
-    createBuffer: (descriptor: GPUBufferDescriptor) => new HollowBuffer(descriptor, observer),
+    createBuffer: (descriptor: GPUBufferDescriptor) => new HollowBuffer(descriptor, observer, scratch),
     createBindGroup: ({ entries }: GPUBindGroupDescriptor) => {
       for (const { binding, resource } of entries) {
         if (binding > 0) observer.bound((resource as GPUBufferBinding).size ?? 0); // 0 is the uniform block
@@ -77,19 +83,23 @@ class HollowBuffer implements DryBuffer {
   /** Of small buffers alone. */
   readonly kept: Uint8Array<ArrayBuffer> | undefined;
   readonly #observer: DryObserver;
+  readonly #scratch: (size: number) => ArrayBuffer;
   #destroyed = false;
 
-  constructor(descriptor: GPUBufferDescriptor, observer: DryObserver) {
+  constructor(descriptor: GPUBufferDescriptor, observer: DryObserver, scratch: (size: number) => ArrayBuffer) {
     this.label = descriptor.label ?? '';
     this.size = descriptor.size;
     this.usage = descriptor.usage;
     this.kept = this.size <= KEPT_BYTES ? new Uint8Array(this.size) : undefined;
     this.#observer = observer;
+    this.#scratch = scratch;
     observer.created(this);
   }
 
   getMappedRange(offset = 0, size = this.size - offset): ArrayBuffer {
-    return this.kept ? this.kept.slice(offset, offset + size).buffer : new ArrayBuffer(size);
+    if (this.kept) return this.kept.slice(offset, offset + size).buffer;
+    // What is only written may all go to one place; it is as large as the largest.
+    return this.usage & USAGE.MAP_READ ? new ArrayBuffer(size) : this.#scratch(size);
   }
 
   async mapAsync(): Promise<void> {}
