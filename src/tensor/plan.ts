@@ -9,23 +9,14 @@ import { DispatchList, type ProfiledDispatch } from '../kernels/dispatch.ts';
 import type { DeviceTensor } from './device-tensor.ts';
 import { type Lowered, type LoweringOptions, lower, type Step } from './lower.ts';
 import { type Interval, planMemory } from './memory.ts';
-import type { Parameter } from './parameter.ts';
 import type { Recording } from './recording.ts';
 import type { Constant, Placed, Tensor, Value } from './tensor.ts';
-import type { WeightStream } from './weight-stream.ts';
+import type { WeightReads, WeightStream } from './weight-stream.ts';
 
 /** How a graph is compiled. */
 export interface PlanOptions extends LoweringOptions {
   /** For messages and GPU tools. */
   readonly label?: string | undefined;
-}
-
-/** What some dispatches of a plan read of a model's weights. */
-export interface WeightReads {
-  /** Each once. */
-  readonly parameters: readonly Parameter[];
-  /** The first dispatch that reads them. */
-  readonly first: number;
 }
 
 /** A network recorded once and replayed as often as wanted. */
@@ -64,7 +55,7 @@ export class Plan {
     this.peakBytes = memory.reduce((sum, slice) => sum + slice.size, list.uniformBytes);
     this.flops = work.flops;
     this.reads = work.reads;
-    this.stream = work.reads.flatMap(({ parameters }) => parameters).find(p => p.stream)?.stream;
+    this.stream = work.reads.flatMap(({ weights }) => weights).find(w => w.stream)?.stream;
   }
 
   /** Dispatches in one run. */
@@ -205,8 +196,8 @@ function addSteps(list: DispatchList, steps: readonly Step[], placeOf: (value: V
   for (const { call, buffers } of steps) {
     const slices = Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)]);
     const first = list.add(call, Object.fromEntries(slices));
-    const parameters = new Set(Object.values(buffers).flatMap(o => ('value' in o ? [] : [o.parameter])));
-    if (parameters.size > 0) reads.push({ parameters: [...parameters], first });
+    const weights = new Set(Object.values(buffers).flatMap(o => ('value' in o ? [] : [o.parameter])));
+    if (weights.size > 0) reads.push({ weights: [...weights], first });
   }
   return reads;
 }
