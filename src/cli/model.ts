@@ -84,6 +84,8 @@ async function loadFolder(
       mendQuirks: o.mendQuirks === true,
       ...{ loras, embeddings },
       modelCpuOffload: o.enableModelCpuOffload === true,
+      streamWeights: o.streamWeights === true,
+      hostMemory: o.hostMemory === true,
       loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,

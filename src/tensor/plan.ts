@@ -29,9 +29,9 @@ export class Plan {
   readonly peakBytes: number;
   /** Multiply-adds counted twice, for one run. */
   readonly flops: number;
-  /** Which weights are read, in the order of the dispatches. */
+  /** @internal Which weights are read, in the order of the dispatches. */
   readonly reads: readonly WeightReads[];
-  /** What brings weights while the plan runs, and runs it; undefined where they lie on the device. */
+  /** @internal What brings weights while the plan runs, and runs it; undefined where they lie on the device. */
   readonly stream: WeightStream | undefined;
   readonly #list: DispatchList;
   readonly #memory: readonly BufferSlice[];
@@ -107,7 +107,7 @@ export class Plan {
     this.#list.submit();
   }
 
-  /** Submits dispatches [from, to) of a replay: all in their order make one. @throws as `run` */
+  /** @internal Submits dispatches [from, to) of a replay: all in their order make one. @throws as `run` */
   runPart(from: number, to: number): void {
     this.#check();
     this.#list.submit(from, to);
@@ -138,7 +138,7 @@ export class Plan {
 }
 
 function notThere(label: string): DeviceError {
-  const fix = 'Run it by plan.stream.prepare(plan).run(), or load the weights whole.';
+  const fix = 'Run it by a DeviceProgram, or load the weights whole.';
   return new DeviceError({ op: `Plan ${label}`, problem: 'the weights pass through the device while it runs', fix });
 }
 
