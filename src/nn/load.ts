@@ -22,7 +22,7 @@ export interface LoadOptions {
   readonly tuning?: AllocateOptions['tuning'];
   /** Bytes of the file that are on their way at once; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
-  /** What is read in place of the checkpoint: the view of it that keeps what it reads on the host. */
+  /** @internal What is read in place of the checkpoint: the view of it that keeps what it reads on the host. */
   readonly held?: HeldSource | undefined;
 }
 

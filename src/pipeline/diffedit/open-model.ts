@@ -1,5 +1,6 @@
 /** From a model folder or a single file to networks on the device, with the adapters that act from the beginning. */
 import type { FolderSource } from '../../core/tensor-source.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { Adapters } from '../diffusion/adapters.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
@@ -64,14 +65,15 @@ async function open(
 ): Promise<OpenedModel> {
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
+  let limits: StreamLimits | undefined;
   try {
-    const limits = streamLimits(op, options);
     const budget = memoryBudget(op, options);
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
       budget ? { ...options, loadWhenNeeded: true } : options,
       async () => {
         refuseSafetyChecker(op, options);
+        limits = streamLimits(op, options);
         return openNetworks();
       },
       async (networks, { tokenizer }, device) => {
