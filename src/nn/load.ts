@@ -65,6 +65,7 @@ export class LoadedWeights {
       });
       await upload(gpu, source, requests, {
         stagingBytes: options.stagingBytes,
+        signal: options.signal,
         onProgress: (done, total) => {
           options.signal?.throwIfAborted();
           options.onProgress?.(done, total);

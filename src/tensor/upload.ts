@@ -1,7 +1,8 @@
 /** Streams checkpoint bytes into mapped staging memory and packs them on the device; bounded memory on both sides. */
 
+import type { AbortSignalLike } from '../core/platform.ts';
 import { alignUp, ceilDiv } from '../core/shape.ts';
-import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { readTensors, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { type BufferSlice, createMapped, createStorage, destroySlice, SLICE_ALIGN } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
@@ -151,6 +152,8 @@ export interface UploadOptions {
    * cut. Default 32 MiB.
    */
   readonly stagingBytes?: number | undefined;
+  /** Ends reading at once, with its reason. */
+  readonly signal?: AbortSignalLike | undefined;
 }
 
 /** Reads every piece and packs it. */
@@ -160,7 +163,7 @@ export async function upload(
   requests: readonly Request[],
   options: UploadOptions = {},
 ): Promise<void> {
-  const { onProgress, stagingBytes = STAGING_BYTES } = options;
+  const { onProgress, stagingBytes = STAGING_BYTES, signal } = options;
   const order = new Map([...source.tensors.keys()].map((name, i) => [name, i]));
   const limit = Math.min(stagingBytes, gpu.caps.maxBindingBytes);
   const chunks = requests
@@ -178,24 +181,28 @@ export async function upload(
       batch.push(c);
       size += alignUp(c.bytes, SLICE_ALIGN);
     }
-    await packBatch(gpu, source, batch, size);
+    await packBatch(gpu, source, batch, size, signal);
     done += batch.reduce((sum, c) => sum + c.bytes, 0);
     onProgress?.(done, total);
   }
 }
 
-async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[], bytes: number): Promise<void> {
+async function packBatch(
+  gpu: Gpu,
+  source: TensorSource,
+  batch: readonly Chunk[],
+  bytes: number,
+  signal: AbortSignalLike | undefined,
+): Promise<void> {
   const staging = await gpu.guarded('weight staging', () => createMapped(gpu, bytes, 'weight staging'));
   const list = new DispatchList(gpu);
   try {
-    for (const c of batch) {
-      const rowBytes = c.piece.inputs * c.piece.taps * FILE_BYTES[c.piece.stored.dtype as FileDType];
-      await source.read(
-        c.piece.stored.name,
-        c.rows[0] * rowBytes,
-        staging.bytes.subarray(c.offset, c.offset + c.bytes),
-      );
-    }
+    const ranges = batch.map(({ piece, rows, offset, bytes: length }) => ({
+      name: piece.stored.name,
+      start: rows[0] * piece.inputs * piece.taps * FILE_BYTES[piece.stored.dtype as FileDType],
+      into: staging.bytes.subarray(offset, offset + length),
+    }));
+    await readTensors(source, ranges, signal);
     staging.unmap();
     for (const c of batch) {
       const { parameter, piece } = c;
