@@ -1,6 +1,7 @@
 /** Requests for files by range: headers, refusals in words, and an end at once where the caller's signal says so. */
 import { WeightsError } from '../core/errors.ts';
 import type { AbortSignalLike, FetchLike } from '../core/platform.ts';
+import { unlessAborted } from './heed-signal.ts';
 import { missingFile } from './sources.ts';
 
 /** How files are fetched. */
@@ -40,9 +41,10 @@ export async function request(url: string, options: UrlOptions, ask: Ask): Promi
   const init: RequestInit = { headers, method: ask.method ?? 'GET' };
   const signal = ask.signal ?? options.signal;
   if (signal) init.signal = signal;
+  signal?.throwIfAborted();
   let response: Response;
   try {
-    response = await unlessAborted(signal, async () => (options.fetch ?? fetch)(url, init));
+    response = await unlessAborted(signal, (options.fetch ?? fetch)(url, init));
   } catch (cause) {
     signal?.throwIfAborted();
     const fix = 'Check the address, the connection and, in a page, that the server allows other origins (CORS).';
@@ -90,7 +92,7 @@ export async function* partsOf(
   let whole = reader === undefined;
   try {
     while (reader !== undefined) {
-      const { done, value } = await unlessAborted(signal, async () => reader.read());
+      const { done, value } = await unlessAborted(signal, reader.read());
       whole = done;
       if (done) return;
       yield value;
@@ -98,22 +100,6 @@ export async function* partsOf(
   } finally {
     // Not awaited: a stream that hangs would hold up the error.
     if (!whole) void reader?.cancel().catch(() => undefined);
-  }
-}
-
-/** Waits no longer once the signal fires. @throws its reason */
-async function unlessAborted<T>(signal: AbortSignalLike | undefined, work: () => Promise<T>): Promise<T> {
-  if (!signal) return work();
-  signal.throwIfAborted();
-  let stop = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-  });
-  signal.addEventListener('abort', stop);
-  try {
-    return await Promise.race([work(), aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
   }
 }
 
