@@ -67,6 +67,7 @@ export class LoadedWeights {
       });
       await upload(gpu, source, requests, {
         stagingBytes: options.stagingBytes,
+        signal: options.signal,
         onProgress: watched(options),
       });
     } catch (error) {
