@@ -1,10 +1,10 @@
 """Names and shapes of the published architectures, as the real classes give them, and what they compute with made-up weights.
 
 Writes test/golden/fullsize/: shapes.json (config and tensors of each network, no weights), golden.safetensors and
-golden.json (inputs and outputs), float32.safetensors (outputs for the same inputs with weights that are not rounded to
-float16, and those of the VAE at 768 x 768: every n-th value of each, float32.json has the n). The weights are a function of
+golden.json (inputs and outputs); test/golden/fullsize-float32/: outputs for the same inputs with weights that are not rounded
+to float16, and those of the VAE at 768 x 768: every n-th value of each, golden.json has the n. The weights are a function of
 a tensor's name and index (test/support/fake-weights.ts has the same one), so that a gigabyte of them needs no file; those of
-golden.safetensors are held as float16. Arithmetic is float32, for T5 float64.
+fullsize are held as float16. Arithmetic is float32, for T5 float64.
 
     python scripts/golden/fullsize.py [shapes] [clip vae unet blip t5]     torch 2.13.0, transformers 4.57.6, diffusers 0.34.0
     python scripts/golden/fullsize.py float32 [clip vae unet blip vae768]
@@ -276,11 +276,12 @@ def run_float32(parts):
     """Outputs with weights that are not rounded to float16: `SAMPLES` values of each or a few more, spread evenly."""
     torch.set_grad_enabled(False)
     given = load_file(os.path.join(OUT, "golden.safetensors"))
-    path = os.path.join(OUT, "float32.safetensors")
+    folder = OUT + "-float32"
+    path = os.path.join(folder, "golden.safetensors")
     out = load_file(path) if os.path.exists(path) else {}
     every = {}
-    if os.path.exists(os.path.join(OUT, "float32.json")):
-        with open(os.path.join(OUT, "float32.json")) as file:
+    if out:
+        with open(os.path.join(folder, "golden.json")) as file:
             every = json.load(file)["every"]
 
     def put(name, value):
@@ -318,7 +319,7 @@ def run_float32(parts):
         put("blip.logits", model.text_decoder(input_ids=ids, encoder_hidden_states=vision).logits)
     save_file(out, path)
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "diffusers": diffusers.__version__}
-    with open(os.path.join(OUT, "float32.json"), "w") as file:
+    with open(os.path.join(folder, "golden.json"), "w") as file:
         json.dump({"versions": versions, "weights": "float32", "every": every}, file)
         file.write("\n")
 
