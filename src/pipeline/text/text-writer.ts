@@ -28,7 +28,7 @@ export interface InputsToEncode<E> {
   /** Compiles what encodes inputs of the shape. */
   make(call: DeviceCall): Promise<E>;
   /** Encodes these. */
-  encode(encoding: E): void;
+  encode(encoding: E): void | Promise<void>;
 }
 
 /** Options of `generate` without those of one model. */
@@ -86,7 +86,7 @@ export class TextWriter<I, E extends EncodedInputs> implements Writer<I> {
     await call.use(this.#network);
     const encoding = await this.#latest.take(inputs.key, () => inputs.make(call));
     call.check();
-    inputs.encode(encoding);
+    await inputs.encode(encoding);
     return encoding;
   }
 }
