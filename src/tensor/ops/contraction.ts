@@ -203,7 +203,7 @@ function biasBytes(columns: number, each: number): number {
 
 /** Bytes [offset, offset + size) of a parameter. */
 function part(p: Parameter, offset: number, size: number): Placed {
-  return { slice: { buffer: p.slice.buffer, offset: p.slice.offset + offset, size } };
+  return { slice: { buffer: p.slice.buffer, offset: p.slice.offset + offset, size }, parameter: p };
 }
 
 function isPointwise(conv: NonNullable<ContractionOptions['conv']>): boolean {
