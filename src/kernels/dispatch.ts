@@ -8,6 +8,7 @@ import { alignUp } from '../core/shape.ts';
 import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { USAGE } from '../gpu/flags.ts';
 import type { Pipeline } from '../gpu/pipelines.ts';
 import type { WebGpuComputePass } from '../gpu/webgpu-types.ts';
 import { BLOCK_WORDS } from './declarations.ts';
@@ -130,7 +131,7 @@ export class DispatchList {
     const uniforms = device.createBuffer({
       label: 'uniforms',
       size: this.uniformBytes,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      usage: USAGE.UNIFORM | USAGE.COPY_DST,
       mappedAtCreation: true,
     });
     this.#uniforms = uniforms;
@@ -169,15 +170,15 @@ export class DispatchList {
   }
 
   /**
-   * Encodes and submits everything, in several submissions where the estimated work is long, so that no watchdog barks.
-   * Creates command encoders and nothing else.
+   * Encodes and submits dispatches [start, end), in several submissions where the estimated work is long, so that no watchdog
+   * barks. Creates command encoders and nothing else.
    */
-  submit(): void {
+  submit(start = 0, end: number = this.length): void {
     const { device, caps } = this.#gpu;
     const budget = caps.software ? Number.POSITIVE_INFINITY : FLOPS_PER_SUBMIT;
-    for (let from = 0; from < this.length; ) {
+    for (let from = start; from < end; ) {
       let to = from;
-      for (let flops = 0; to < this.length && (to === from || flops + this.describe(to).flops <= budget); to++) {
+      for (let flops = 0; to < end && (to === from || flops + this.describe(to).flops <= budget); to++) {
         flops += this.describe(to).flops;
       }
       const encoder = device.createCommandEncoder();

@@ -9,9 +9,11 @@ import { type BoundSlice, DispatchList, type ProfiledDispatch } from '../kernels
 import type { DeviceTensor } from './device-tensor.ts';
 import { type Lowered, type LoweringOptions, lower, type Operand, type Step } from './lower.ts';
 import { type Interval, planMemory } from './memory.ts';
+import type { Parameter } from './parameter.ts';
 import type { Recording } from './recording.ts';
 import { rowBytesOf, spreadSteps } from './spread.ts';
 import type { Constant, Value } from './tensor.ts';
+import type { WeightStream } from './weight-stream.ts';
 
 /** How a graph is compiled. */
 export interface PlanOptions extends LoweringOptions {
@@ -24,6 +26,14 @@ const PART_BYTES = 32 * 2 ** 20;
 /** Largest arena, so that every device gets the same ones: what WebGPU grants by default. */
 const ARENA_BYTES = 256 * 2 ** 20;
 
+/** What some dispatches of a plan read of a model's weights. */
+export interface WeightReads {
+  /** Each once. */
+  readonly parameters: readonly Parameter[];
+  /** The first dispatch that reads them. */
+  readonly first: number;
+}
+
 /** A network recorded once and replayed as often as wanted. */
 export class Plan {
   /** The device that it runs on. */
@@ -34,6 +44,10 @@ export class Plan {
   readonly peakBytes: number;
   /** Multiply-adds counted twice, for one run. */
   readonly flops: number;
+  /** Which weights are read, in the order of the dispatches. */
+  readonly reads: readonly WeightReads[];
+  /** What brings weights while the plan runs, and runs it; undefined where they lie on the device. */
+  readonly stream: WeightStream | undefined;
   readonly #list: DispatchList;
   readonly #memory: readonly BufferSlice[];
   /** What it reads and writes beside its own memory. */
@@ -46,7 +60,7 @@ export class Plan {
     list: DispatchList,
     memory: readonly BufferSlice[],
     tensors: readonly DeviceTensor[],
-    flops: number,
+    work: Pick<Plan, 'flops' | 'reads'>,
   ) {
     this.gpu = gpu;
     this.label = label;
@@ -54,7 +68,9 @@ export class Plan {
     this.#memory = memory;
     this.#tensors = tensors;
     this.peakBytes = memory.reduce((sum, slice) => sum + slice.size, list.uniformBytes);
-    this.flops = flops;
+    this.flops = work.flops;
+    this.reads = work.reads;
+    this.stream = work.reads.flatMap(({ parameters }) => parameters).find(p => p.stream)?.stream;
   }
 
   /** Dispatches in one run. */
@@ -77,12 +93,13 @@ export class Plan {
       return slice;
     };
     const list = new DispatchList(gpu);
+    let reads: WeightReads[] = [];
     try {
       await gpu.guarded(`Plan.compile ${label}`, () => {
         const arenas = layout.arenaBytes.map((bytes, i) => create(bytes, `arena ${i}`));
         const uploaded = new Map(constants.map(c => [c, create(c.bytes.byteLength, 'constant')]));
         for (const [{ bytes }, slice] of uploaded) writeSlice(gpu, slice, bytes);
-        addSteps(list, layout.steps, value => layout.place(value, arenas, uploaded));
+        reads = addSteps(list, layout.steps, value => layout.place(value, arenas, uploaded));
       });
       await list.build();
     } catch (error) {
@@ -91,21 +108,30 @@ export class Plan {
       throw error;
     }
     const flops = lowered.steps.reduce((sum, s) => sum + s.call.cost.flops, 0);
-    return new Plan(gpu, label, list, memory, tensors, flops);
+    return new Plan(gpu, label, list, memory, tensors, { flops, reads });
   }
 
   /**
    * Submits one replay. Creates no buffer, bind group or pipeline and maps nothing; returns before the device is done.
-   * @throws DeviceError once the plan, or a DeviceTensor that it reads or writes, was disposed
+   * @throws DeviceError once the plan, or a DeviceTensor that it reads or writes, was disposed; for a plan whose weights are
+   * not on the device
    */
   run(): void {
     this.#check();
+    if (this.stream) throw notThere(this.label);
     this.#list.submit();
   }
 
-  /** Wall milliseconds of each dispatch, run one at a time. */
-  profile(): Promise<ProfiledDispatch[]> {
+  /** Submits dispatches [from, to) of a replay: all in their order make one. @throws as `run` */
+  runPart(from: number, to: number): void {
     this.#check();
+    this.#list.submit(from, to);
+  }
+
+  /** Wall milliseconds of each dispatch, run one at a time. */
+  async profile(): Promise<ProfiledDispatch[]> {
+    this.#check();
+    if (this.stream) throw notThere(this.label);
     return this.#list.profile();
   }
 
@@ -124,6 +150,11 @@ export class Plan {
     }
     checkThere(this.label, this.#tensors);
   }
+}
+
+function notThere(label: string): DeviceError {
+  const fix = 'Run it by plan.stream.prepare(plan).run(), or load the weights whole.';
+  return new DeviceError({ op: `Plan ${label}`, problem: 'the weights pass through the device while it runs', fix });
 }
 
 /** The DeviceTensors that runs read and write. */
@@ -170,8 +201,8 @@ function placesOf({ steps: lowered, homes }: Lowered, caps: Caps) {
   return { steps, arenaBytes, place };
 }
 
-/** Appends the steps with their tensors turned into slices of buffers. */
-function addSteps(list: DispatchList, steps: readonly Step[], placeOf: (value: Value) => Place): void {
+/** Appends the steps with their tensors turned into slices of buffers. @returns which weights they read */
+function addSteps(list: DispatchList, steps: readonly Step[], placeOf: (value: Value) => Place): WeightReads[] {
   const sliceOf = (operand: Operand): BoundSlice => {
     if (!('value' in operand)) return operand.slice;
     const { value, rows, rowOffset } = operand;
@@ -180,10 +211,14 @@ function addSteps(list: DispatchList, steps: readonly Step[], placeOf: (value: V
     const start = 'firstRow' in operand ? operand.firstRow * rowBytes : 0;
     return { buffer, offset: offset + rowOffset * rowBytes, size: rows * rowBytes, start };
   };
+  const reads: WeightReads[] = [];
   for (const { call, buffers, tiles } of steps) {
-    const slices = Object.fromEntries(Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)]));
-    list.add(call, slices, Number.POSITIVE_INFINITY, tiles);
+    const slices = Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)]);
+    const first = list.add(call, Object.fromEntries(slices), Number.POSITIVE_INFINITY, tiles);
+    const parameters = new Set(Object.values(buffers).flatMap(o => ('value' in o ? [] : [o.parameter])));
+    if (parameters.size > 0) reads.push({ parameters: [...parameters], first });
   }
+  return reads;
 }
 
 /** When each planned value is written first and read last, and which values must not share an arena. */

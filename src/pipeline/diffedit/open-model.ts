@@ -9,13 +9,16 @@ import {
   type StableDiffusionNetworks,
 } from '../diffusion/stable-diffusion-folder.ts';
 import { DeviceModel, warner } from '../runtime/device-model.ts';
+import type { PlannerOptions } from './call-planner.ts';
 import {
   type FromSingleFileOptions,
+  memoryBudget,
   OWN_OPTIONS,
   type PretrainedOptions,
   refuseSafetyChecker,
   refuseVariant,
   SINGLE_FILE_OPTIONS,
+  streamLimits,
 } from './pretrained-options.ts';
 
 /** What a pipeline is made of. */
@@ -23,6 +26,8 @@ export interface OpenedModel {
   readonly device: DeviceModel<StableDiffusionNetworks>;
   readonly folder: StableDiffusionFolder;
   readonly adapters: Adapters;
+  /** How device memory is spent. */
+  readonly memory: Pick<PlannerOptions, 'budget' | 'stream'>;
 }
 
 /** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
@@ -60,20 +65,23 @@ async function open(
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
   try {
+    const limits = streamLimits(op, options);
+    const budget = memoryBudget(op, options);
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
-      options,
+      budget ? { ...options, loadWhenNeeded: true } : options,
       async () => {
         refuseSafetyChecker(op, options);
         return openNetworks();
       },
-      async (networks, { tokenizer }) => {
+      async (networks, { tokenizer }, device) => {
+        if (limits) device.stream(networks.unet, limits);
         adapters = new Adapters(networks, tokenizer, warner(options));
         await adapters.loadAll(op, options);
       },
     );
     const own = adapters ?? new Adapters(device.networks, opened.tokenizer, warner(options));
-    return { device, folder: opened, adapters: own };
+    return { device, folder: opened, adapters: own, memory: { budget, stream: limits } };
   } catch (error) {
     adapters?.close();
     throw error;
