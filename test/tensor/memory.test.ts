@@ -57,7 +57,7 @@ describe('planMemory', () => {
       { size: 600, first: 0, last: 1, apart: [] },
     ];
     expect(planMemory(both, 256, 1000).arenaBytes).toEqual([768, 768]);
-    // Within the limit one grows for a smaller value in place of another one, where both are not read and written at once.
+    // A free arena grows within the limit; a value beyond it has one of its own.
     const three: Interval[] = [
       { size: 512, first: 0, last: 1, apart: [] },
       { size: 512, first: 1, last: 2, apart: [0] },
