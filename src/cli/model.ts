@@ -89,6 +89,8 @@ async function loadFolder(
       ...{ loras, embeddings },
       modelCpuOffload: o.enableModelCpuOffload === true,
       ...{ maxBytes: o.maxMemory, allowTiles: o.allowTiles === true },
+      streamWeights: o.streamWeights === true,
+      hostMemory: o.hostMemory === true,
       loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,

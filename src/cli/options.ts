@@ -45,6 +45,8 @@ export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, Device
   readonly seed?: number | undefined;
   readonly mendQuirks?: boolean;
   readonly enableModelCpuOffload?: boolean;
+  readonly streamWeights?: boolean;
+  readonly hostMemory?: boolean;
   readonly enableVaeSlicing?: boolean;
   readonly enableVaeTiling?: boolean;
   readonly maxMemory?: number;
@@ -96,6 +98,8 @@ export function addModelOptions(command: Command): Command {
     .addOption(argumentOption('seed'))
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
     .option('--enable-model-cpu-offload', 'keep one network at a time on the device')
+    .option('--stream-weights', 'pass the weights of the UNet through two slots of device memory at every step')
+    .option('--host-memory', 'keep weights that go to the device more than once in host memory')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
     .option('--enable-vae-tiling', 'encode and decode large pictures in tiles')
     .addOption(

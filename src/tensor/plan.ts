@@ -9,11 +9,10 @@ import { type BoundSlice, DispatchList, type ProfiledDispatch } from '../kernels
 import type { DeviceTensor } from './device-tensor.ts';
 import { type Lowered, type LoweringOptions, lower, type Operand, type Step } from './lower.ts';
 import { type Interval, planMemory } from './memory.ts';
-import type { Parameter } from './parameter.ts';
 import type { Recording } from './recording.ts';
 import { rowBytesOf, spreadSteps } from './spread.ts';
 import type { Constant, Value } from './tensor.ts';
-import type { WeightStream } from './weight-stream.ts';
+import type { WeightReads, WeightStream } from './weight-stream.ts';
 
 /** How a graph is compiled. */
 export interface PlanOptions extends LoweringOptions {
@@ -26,14 +25,6 @@ const PART_BYTES = 32 * 2 ** 20;
 /** Largest arena, so that every device gets the same ones: what WebGPU grants by default. */
 const ARENA_BYTES = 256 * 2 ** 20;
 
-/** What some dispatches of a plan read of a model's weights. */
-export interface WeightReads {
-  /** Each once. */
-  readonly parameters: readonly Parameter[];
-  /** The first dispatch that reads them. */
-  readonly first: number;
-}
-
 /** A network recorded once and replayed as often as wanted. */
 export class Plan {
   /** The device that it runs on. */
@@ -44,9 +35,9 @@ export class Plan {
   readonly peakBytes: number;
   /** Multiply-adds counted twice, for one run. */
   readonly flops: number;
-  /** Which weights are read, in the order of the dispatches. */
+  /** @internal Which weights are read, in the order of the dispatches. */
   readonly reads: readonly WeightReads[];
-  /** What brings weights while the plan runs, and runs it; undefined where they lie on the device. */
+  /** @internal What brings weights while the plan runs, and runs it; undefined where they lie on the device. */
   readonly stream: WeightStream | undefined;
   readonly #list: DispatchList;
   readonly #memory: readonly BufferSlice[];
@@ -70,7 +61,7 @@ export class Plan {
     this.peakBytes = memory.reduce((sum, slice) => sum + slice.size, list.uniformBytes);
     this.flops = work.flops;
     this.reads = work.reads;
-    this.stream = work.reads.flatMap(({ parameters }) => parameters).find(p => p.stream)?.stream;
+    this.stream = work.reads.flatMap(({ weights }) => weights).find(w => w.stream)?.stream;
   }
 
   /** Dispatches in one run. */
@@ -122,7 +113,7 @@ export class Plan {
     this.#list.submit();
   }
 
-  /** Submits dispatches [from, to) of a replay: all in their order make one. @throws as `run` */
+  /** @internal Submits dispatches [from, to) of a replay: all in their order make one. @throws as `run` */
   runPart(from: number, to: number): void {
     this.#check();
     this.#list.submit(from, to);
@@ -153,7 +144,7 @@ export class Plan {
 }
 
 function notThere(label: string): DeviceError {
-  const fix = 'Run it by plan.stream.prepare(plan).run(), or load the weights whole.';
+  const fix = 'Run it by a DeviceProgram, or load the weights whole.';
   return new DeviceError({ op: `Plan ${label}`, problem: 'the weights pass through the device while it runs', fix });
 }
 
@@ -213,10 +204,10 @@ function addSteps(list: DispatchList, steps: readonly Step[], placeOf: (value: V
   };
   const reads: WeightReads[] = [];
   for (const { call, buffers, tiles } of steps) {
-    const slices = Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)]);
-    const first = list.add(call, Object.fromEntries(slices), Number.POSITIVE_INFINITY, tiles);
-    const parameters = new Set(Object.values(buffers).flatMap(o => ('value' in o ? [] : [o.parameter])));
-    if (parameters.size > 0) reads.push({ parameters: [...parameters], first });
+    const slices = Object.fromEntries(Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)]));
+    const first = list.add(call, slices, Number.POSITIVE_INFINITY, tiles);
+    const weights = new Set(Object.values(buffers).flatMap(o => ('value' in o ? [] : [o.parameter])));
+    if (weights.size > 0) reads.push({ weights: [...weights], first });
   }
   return reads;
 }
