@@ -8,6 +8,7 @@ import { alignUp } from '../core/shape.ts';
 import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { USAGE } from '../gpu/flags.ts';
 import type { Pipeline } from '../gpu/pipelines.ts';
 import type { WebGpuComputePass } from '../gpu/webgpu-types.ts';
 import { BLOCK_WORDS } from './declarations.ts';
@@ -119,7 +120,7 @@ export class DispatchList {
     const uniforms = device.createBuffer({
       label: 'uniforms',
       size: this.uniformBytes,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      usage: USAGE.UNIFORM | USAGE.COPY_DST,
       mappedAtCreation: true,
     });
     this.#uniforms = uniforms;

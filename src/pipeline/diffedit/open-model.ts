@@ -10,8 +10,11 @@ import {
   type StableDiffusionNetworks,
 } from '../diffusion/stable-diffusion-folder.ts';
 import { DeviceModel, warner } from '../runtime/device-model.ts';
+import type { PlannerOptions } from './call-planner.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import {
   type FromSingleFileOptions,
+  memoryBudget,
   OWN_OPTIONS,
   type PretrainedOptions,
   refuseSafetyChecker,
@@ -25,6 +28,8 @@ export interface OpenedModel {
   readonly device: DeviceModel<StableDiffusionNetworks>;
   readonly folder: StableDiffusionFolder;
   readonly adapters: Adapters;
+  /** How device memory is spent. */
+  readonly memory: Pick<PlannerOptions, 'budget' | 'stream'>;
 }
 
 /** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
@@ -62,13 +67,15 @@ async function open(
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
   let limits: StreamLimits | undefined;
+  let budget: MemoryBudget | undefined;
   try {
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
-      options,
+      options?.maxBytes === undefined ? options : { ...options, loadWhenNeeded: true },
       async () => {
         refuseSafetyChecker(op, options);
         limits = streamLimits(op, options);
+        budget = memoryBudget(op, options);
         return openNetworks();
       },
       async (networks, { tokenizer }, device) => {
@@ -78,7 +85,7 @@ async function open(
       },
     );
     const own = adapters ?? new Adapters(device.networks, opened.tokenizer, warner(options));
-    return { device, folder: opened, adapters: own };
+    return { device, folder: opened, adapters: own, memory: { budget, stream: limits } };
   } catch (error) {
     adapters?.close();
     throw error;

@@ -8,6 +8,7 @@ import type { LoraInput } from '../diffusion/lora-adapters.ts';
 import type { SingleFileOptions } from '../diffusion/single-file-options.ts';
 import type { EmbeddingInput } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceModelOptions } from '../runtime/device-model.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 
 /** How a Stable Diffusion folder is opened: device, precision, schedulers, offload, diffusers' slips. */
 export interface PretrainedOptions extends DeviceModelOptions {
@@ -27,6 +28,14 @@ export interface PretrainedOptions extends DeviceModelOptions {
    * weights are read. Sizes of the slots, and how many weights may stay, where the defaults do not suit. Default false.
    */
   readonly streamWeights?: boolean | StreamLimits | undefined;
+  /**
+   * Device bytes that a call may take at any time. It plans first and saves in this order: one picture at a time through the VAE,
+   * tiles (with allowTiles), one network at a time on the device, the UNet's weights streamed, fewer rows of its batch at once.
+   * The result is the same bit for bit, but for tiles. Weights come when they are needed. Default: what the device gives.
+   */
+  readonly maxBytes?: number | undefined;
+  /** Lets maxBytes choose VAE tiles, which change the numbers. Default false. */
+  readonly allowTiles?: boolean | undefined;
   /** There is none: anything but null is refused. */
   readonly safetyChecker?: null | undefined;
 }
@@ -34,6 +43,7 @@ export interface PretrainedOptions extends DeviceModelOptions {
 /** Names of the options that the other models do not have. */
 export const OWN_OPTIONS: readonly string[] = namesOf<Omit<PretrainedOptions, keyof DeviceModelOptions>>({
   ...{ scheduler: 1, inverseScheduler: 1, mendQuirks: 1, loras: 1, embeddings: 1, safetyChecker: 1, streamWeights: 1 },
+  ...{ maxBytes: 1, allowTiles: 1 },
 });
 
 /** How a checkpoint in one file is opened: as a folder, and what the file does not say. It has no variants. */
@@ -64,6 +74,20 @@ export function refusal(op: string, what: string, path: string): InputError {
     path,
     fix: 'docs/parity.md lists what this pipeline has and what it refuses.',
   });
+}
+
+/**
+ * What a call may spend; undefined for what the device gives.
+ * @throws InputError for bytes that are no count
+ */
+export function memoryBudget(
+  op: string,
+  { maxBytes, allowTiles = false }: PretrainedOptions,
+): MemoryBudget | undefined {
+  if (maxBytes === undefined) return undefined;
+  if (Number.isInteger(maxBytes) && maxBytes >= 1) return { maxBytes, allowTiles };
+  const [expected, path] = ['a whole number >= 1', 'maxBytes'];
+  throw new InputError({ op, problem: 'not a count', expected, value: maxBytes, path });
 }
 
 const STREAM_LIMITS = namesOf<StreamLimits>({ slotBytes: 1, residentBytes: 1 });

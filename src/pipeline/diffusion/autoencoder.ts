@@ -33,6 +33,8 @@ export class Autoencoder {
   slicing = false;
   /** Sides of tiles; undefined: no tiling. */
   tiling: TileSizes | undefined;
+  /** In place of both, for the call that runs. */
+  saving: Pick<Autoencoder, 'slicing' | 'tiling'> | undefined;
 
   constructor(network: Network<AutoencoderKL>) {
     this.network = network;
@@ -68,10 +70,11 @@ export class Autoencoder {
   async encode(call: DeviceCall, pictures: NdArray): Promise<NdArray> {
     const count = dim(pictures.shape, 0);
     const report = call.phase('encode', count);
+    const { tiling } = this.saving ?? this;
     const moments: NdArray[] = [];
     for (let i = 0; i < count; i++) {
       const picture = rowsOf(pictures, i, i + 1);
-      const tiles = this.tiling && encoderTiling(dim(picture.shape, 2), dim(picture.shape, 3), this.tiling);
+      const tiles = tiling && encoderTiling(dim(picture.shape, 2), dim(picture.shape, 3), tiling);
       moments.push(await this.#byTiles(call, picture, tiles, 'encode'));
       report.done(i + 1);
     }
@@ -87,11 +90,12 @@ export class Autoencoder {
     const count = dim(latents.shape, 0);
     const report = call.phase('decode', count);
     const pictures: NdArray[] = [];
-    const step = this.slicing ? 1 : DECODE_BATCH;
+    const { slicing, tiling } = this.saving ?? this;
+    const step = slicing ? 1 : DECODE_BATCH;
     for (let i = 0; i < count; i += step) {
       const end = Math.min(count, i + step);
       const part = rowsOf(latents, i, end);
-      const tiles = this.tiling && decoderTiling(dim(part.shape, 2), dim(part.shape, 3), this.tiling);
+      const tiles = tiling && decoderTiling(dim(part.shape, 2), dim(part.shape, 3), tiling);
       pictures.push(await this.#byTiles(call, part, tiles, 'decode'));
       report.done(end);
     }

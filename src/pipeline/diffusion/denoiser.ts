@@ -19,7 +19,7 @@ import {
 } from '../../tensor/ops/diffusion.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
-import type { TensorScope } from '../runtime/device-memory.ts';
+import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
 import type { DeviceProgram } from '../runtime/device-program.ts';
 import type { Network } from '../runtime/network.ts';
 import { rowsOf } from './rows.ts';
@@ -118,10 +118,24 @@ interface UNetRecording {
 export class Denoiser {
   /** The UNet. */
   readonly network: Network<UNet2DConditionModel>;
+  /** Rows of the UNet's batch at once; undefined for all. */
+  rowsAtOnce: number | undefined;
   readonly #contexts: PromptContext[] = [];
 
   constructor(network: Network<UNet2DConditionModel>) {
     this.network = network;
+  }
+
+  /** Takes over the prompts whose keys and values another keeps, in memory of this one's own: for plans. */
+  remember(memory: DeviceMemory, other: Denoiser): void {
+    for (const { embeds, tensors } of other.#contexts) {
+      const scope = memory.scope();
+      this.#keep(
+        embeds,
+        tensors.map(({ shape, dtype }) => scope.tensor(shape, dtype, 'keys and values')),
+        scope,
+      );
+    }
   }
 
   /** Of the latents. */
@@ -266,8 +280,12 @@ export class Denoiser {
       tensor.copyFrom(output);
       return tensor;
     });
+    return this.#keep({ data: row.data.slice(), shape: row.shape }, tensors, scope);
+  }
+
+  #keep(embeds: NdArray, tensors: readonly DeviceTensor[], scope: TensorScope): PromptContext {
     const made: PromptContext = {
-      embeds: { data: row.data.slice(), shape: row.shape },
+      embeds,
       tensors,
       dispose: () => {
         this.#contexts.splice(this.#contexts.indexOf(made), 1);

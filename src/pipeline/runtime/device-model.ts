@@ -6,10 +6,13 @@
 import { DeviceError, InputError } from '../../core/errors.ts';
 import { checkByName, checkNames, checkSignal, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
+import type { Caps } from '../../gpu/caps.ts';
 import { Gpu } from '../../gpu/device.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
+import { type DryCall, DryModel } from './dry-model.ts';
+import type { CallPlan } from './memory-plan.ts';
 import { Network, type OpenedNetwork } from './network.ts';
 import type { CallOptions, ProgressEvent } from './progress.ts';
 
@@ -87,6 +90,7 @@ export class DeviceModel<M> {
   readonly #opened: readonly OpenedNetwork<unknown>[];
   readonly #all: readonly Network<unknown>[];
   #offload: boolean;
+  #dry: DryModel<M> | undefined;
   /** The method that runs. */
   #running: string | undefined;
   #disposed = false;
@@ -184,6 +188,38 @@ export class DeviceModel<M> {
     }
   }
 
+  /** Whether calls keep one network on the device at a time. */
+  get offload(): boolean {
+    return this.#offload;
+  }
+
+  /**
+   * What a call would take as things are: makes it on networks of the same shapes on a device that runs nothing. Programs that
+   * earlier calls left do not count.
+   * @param work the call itself, on these networks
+   * @param how.caps of the device that it would run on; default this one's
+   * @param how.offload default as `enableModelCpuOffload` says
+   * @throws DeviceError for what such a device refuses; whatever `work` throws
+   */
+  plan(
+    work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
+    how: Partial<Omit<DryCall, 'stagingBytes'>> & { readonly caps?: Caps | undefined },
+  ): Promise<CallPlan> {
+    const { caps = this.gpu.caps, offload = this.#offload, ...rest } = how;
+    if (!this.#dry?.fits(this.networks, caps)) this.#dry = new DryModel(this.networks, caps, this.memory.dtype);
+    return this.#dry.plan(work, { signal: undefined, ...rest, offload, stagingBytes: this.#options.stagingBytes });
+  }
+
+  /** Takes everything off the device for a call that begins with nothing there. */
+  clear(): void {
+    this.#release();
+  }
+
+  /** Frees the programs that earlier calls left; weights stay. */
+  rest(): void {
+    for (const network of this.#all) network.rest();
+  }
+
   /** Keeps one network on the device at a time, for the length of its work; weights stream from their files again. */
   enableModelCpuOffload(): void {
     this.checkIdle('enableModelCpuOffload');
@@ -232,7 +268,7 @@ export class DeviceModel<M> {
   #end(call: DeviceCall): void {
     call.close();
     this.#running = undefined;
-    if (this.#offload || this.#disposed) this.#release();
+    if (call.offload || this.#disposed) this.#release();
   }
 
   /** What fails on freed memory and closed files failed for the disposal. */

@@ -65,6 +65,7 @@ export class DeviceProgram<T> {
    * @throws whatever reading weights throws, and what the watch throws; DeviceError
    */
   run(watch: ReplayWatch = UNWATCHED): void | Promise<void> {
+    this.#scope.memory.ledger?.ran(this.#plan.dispatches, this.#plan.flops);
     if (this.#streamed) return this.#streamed.run(watch);
     this.#plan.run();
   }

@@ -164,6 +164,17 @@ export class Network<M> {
     for (const [key, value] of adapters) this.#adapters.set(key, value);
   }
 
+  /**
+   * The same network for a device that runs nothing: modules of its own over the same checkpoint, of which no byte is read.
+   * @throws DeviceError for a network that cannot be bound again
+   */
+  twin(memory: DeviceMemory): Network<M> {
+    const { bind, source } = this.#opened;
+    if (!bind) throw new DeviceError({ op: this.name, problem: 'the network cannot be planned' });
+    const view = unread([...this.#adapters.values()].reduce((shown, adapter) => adapter(shown), source));
+    return new Network({ name: this.name, source: view, ...bind(view) }, memory);
+  }
+
   /** Brings the weights to the device, as `keep` says, unless they are there. @throws DeviceError where `unload` came before the end */
   async load(call: LoadCall = {}): Promise<void> {
     if (this.#loaded) return;
@@ -171,7 +182,8 @@ export class Network<M> {
     const { gpu, dtype } = this.#memory;
     const { weights } = this.#bound;
     const { stream, hostMemory } = this.#keeping;
-    if (hostMemory) this.#held ??= weights.hold();
+    const { ledger } = this.#memory;
+    if (hostMemory && !ledger) this.#held ??= weights.hold();
     const how = { dtype, ...call, held: this.#held };
     const loaded = await (stream ? weights.stream(gpu, { ...how, ...stream }) : weights.load(gpu, how));
     if (begun !== this.#unloads) {
@@ -180,6 +192,7 @@ export class Network<M> {
     }
     this.#loaded = loaded;
     this.#memory.add(loaded.bytes);
+    ledger?.hostKeeps(this, this.hostBytes + (hostMemory ? weights.bytesToRead : 0));
   }
 
   /** The compiled program under `key`; where there is none, it is recorded first. Only the `keep` latest are kept. */
@@ -235,6 +248,7 @@ export class Network<M> {
   /** Frees the copy on the host too. */
   dispose(): void {
     this.unload();
+    this.#memory.ledger?.hostKeeps(this, 0);
     this.#held = undefined;
   }
 
@@ -245,4 +259,9 @@ export class Network<M> {
       fix: 'Await the call before disposing the pipeline.',
     });
   }
+}
+
+/** A checkpoint whose tensors have names and shapes and no values. */
+function unread({ label, tensors }: TensorSource): TensorSource {
+  return { label, tensors, read: async () => {} };
 }
