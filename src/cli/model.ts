@@ -88,9 +88,9 @@ async function loadFolder(
       mendQuirks: o.mendQuirks === true,
       ...{ loras, embeddings },
       modelCpuOffload: o.enableModelCpuOffload === true,
-      ...{ maxBytes: o.maxMemory, allowTiles: o.allowTiles === true },
       streamWeights: o.streamWeights === true,
       hostMemory: o.hostMemory === true,
+      ...{ maxBytes: o.maxMemory, allowTiles: o.allowTiles === true },
       loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,

@@ -12,6 +12,7 @@ import {
 } from '../diffusion/stable-diffusion-folder.ts';
 import { DeviceModel, warner } from '../runtime/device-model.ts';
 import type { PlannerOptions } from './call-planner.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import {
   type FromSingleFileOptions,
   memoryBudget,
@@ -68,14 +69,15 @@ async function open(
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
   let limits: StreamLimits | undefined;
+  let budget: MemoryBudget | undefined;
   try {
-    const budget = memoryBudget(op, options);
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
-      budget ? { ...options, loadWhenNeeded: true } : options,
+      options?.maxBytes === undefined ? options : { ...options, loadWhenNeeded: true },
       async () => {
         refuseSafetyChecker(op, options);
         limits = streamLimits(op, options);
+        budget = memoryBudget(op, options);
         return openNetworks();
       },
       async (networks, { tokenizer }, device) => {
