@@ -1,7 +1,8 @@
 /** From a model folder or a single file to networks on the device, with the adapters that act from the beginning. */
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { heedSignal } from '../../io/heed-signal.ts';
-import { Adapters } from '../diffusion/adapters.ts';
+import { closeUnread } from '../../io/sources.ts';
+import { Adapters, sourcesOf } from '../diffusion/adapters.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import {
@@ -61,6 +62,7 @@ async function open(
 ): Promise<OpenedModel> {
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
+  let reading = false;
   try {
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
@@ -71,6 +73,7 @@ async function open(
       },
       async (networks, { tokenizer }) => {
         adapters = new Adapters(networks, tokenizer, warner(options));
+        reading = true;
         await adapters.loadAll(op, options);
       },
     );
@@ -78,6 +81,7 @@ async function open(
     return { device, folder: opened, adapters: own };
   } catch (error) {
     adapters?.close();
+    if (!reading) await closeUnread(sourcesOf(options));
     throw error;
   }
 }
