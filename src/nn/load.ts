@@ -22,7 +22,7 @@ export interface LoadOptions {
   readonly tuning?: AllocateOptions['tuning'];
   /** Bytes of the file that are on their way at once; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
-  /** What is read in place of the checkpoint: the view of it that keeps what it reads on the host. */
+  /** @internal What is read in place of the checkpoint: the view of it that keeps what it reads on the host. */
   readonly held?: HeldSource | undefined;
 }
 
@@ -67,6 +67,7 @@ export class LoadedWeights {
       });
       await upload(gpu, source, requests, {
         stagingBytes: options.stagingBytes,
+        signal: options.signal,
         onProgress: watched(options),
       });
     } catch (error) {

@@ -158,6 +158,7 @@ export class Weights {
   /**
    * The checks of `load`, then the weights pass through the device piece by piece whenever a plan reads them.
    *
+   * @internal
    * @throws as `load`
    */
   async stream(gpu: Gpu, options: StreamOptions = {}): Promise<StreamedWeights> {
@@ -165,7 +166,7 @@ export class Weights {
     return streamWeights(gpu, this.#registry.source, this.#registry.requests, options);
   }
 
-  /** A view of the checkpoint that keeps on the host what is read of it, for `load` or `stream` to read again and again. */
+  /** @internal A view of the checkpoint that keeps on the host what is read of it, for `load` or `stream` to read again and again. */
   hold(): HeldSource {
     return new HeldSource(this.#registry.source);
   }

@@ -12,7 +12,7 @@ export interface ParameterMemory {
   readonly storage: Storage;
   /** Chosen before packing, for every number of rows that the weight will meet. */
   readonly layout: PackedLayout;
-  /** What brings it before each use, where it does not lie there all the time. */
+  /** @internal What brings it before each use, where it does not lie there all the time. */
   readonly stream?: WeightStream | undefined;
 }
 
@@ -64,7 +64,7 @@ export class Parameter {
     return this.#loaded().layout;
   }
 
-  /** What brings it before each use; undefined where it lies there all the time. */
+  /** @internal What brings it before each use; undefined where it lies there all the time. */
   get stream(): WeightStream | undefined {
     return this.#memory?.stream;
   }

@@ -10,7 +10,6 @@ import { type BufferSlice, createStorage } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
 import type { Parameter } from './parameter.ts';
-import type { Plan } from './plan.ts';
 import {
   type AllocateOptions,
   addPacking,
@@ -26,7 +25,7 @@ import {
   type UploadOptions,
   upload,
 } from './upload.ts';
-import type { ReplayWatch, StreamedPlan, WeightStream } from './weight-stream.ts';
+import type { ReplayWatch, StreamablePlan, StreamableWeight, StreamedPlan, WeightStream } from './weight-stream.ts';
 import { residents, type Seat, type Stretch, seatWeights, stretchesOf } from './weight-stretches.ts';
 
 /** How much of a network's weights is on the device at once. */
@@ -78,10 +77,10 @@ export class StreamedWeights implements WeightStream {
   readonly #source: TensorSource;
   readonly #requests: readonly Request[];
   readonly #placement: Placement;
-  readonly #seats: ReadonlyMap<Parameter, Seat>;
+  readonly #seats: ReadonlyMap<StreamableWeight, Seat>;
   readonly #host: Uint8Array<ArrayBuffer>;
   /** What lies in the slots now, by slot. */
-  readonly #there: { group: number; parameters: Set<Parameter> }[] = [];
+  readonly #there: { group: number; weights: Set<StreamableWeight> }[] = [];
   #flying: Promise<void>[] = [];
   #running = false;
   #disposed = false;
@@ -132,12 +131,12 @@ export class StreamedWeights implements WeightStream {
     }
   }
 
-  prepare(plan: Plan): StreamedPlan {
-    if (plan.reads.some(({ parameters }) => parameters.some(p => p.stream && p.stream !== this))) {
+  prepare(plan: StreamablePlan): StreamedPlan {
+    if (plan.reads.some(({ weights }) => weights.some(w => w.stream && w.stream !== this))) {
       const problem = 'the plan reads the streamed weights of two networks';
       throw new DeviceError({ op: `Plan ${plan.label}`, problem, fix: 'Make two plans of it.' });
     }
-    const stretches = stretchesOf(plan.reads, plan.dispatches, parameter => this.#seats.get(parameter));
+    const stretches = stretchesOf(plan.reads, plan.dispatches, weight => this.#seats.get(weight));
     return { run: watch => this.#run(plan, stretches, watch) };
   }
 
@@ -150,15 +149,15 @@ export class StreamedWeights implements WeightStream {
     release([...slabs, ...slots, ...(staging ? [staging] : [])], this.#requests);
   }
 
-  async #run(plan: Plan, stretches: readonly Stretch[], watch: ReplayWatch): Promise<void> {
+  async #run(plan: StreamablePlan, stretches: readonly Stretch[], watch: ReplayWatch): Promise<void> {
     if (this.#running) {
       const fix = 'Await one replay before the next.';
       throw new DeviceError({ op: `Plan ${plan.label}`, problem: 'the streamed weights are in use', fix });
     }
     this.#running = true;
     try {
-      for (const { group, parameters, from, to } of stretches) {
-        if (group !== undefined) await this.#bring(group, parameters, watch);
+      for (const { group, weights, from, to } of stretches) {
+        if (group !== undefined) await this.#bring(group, weights, watch);
         this.#check(watch);
         plan.runPart(from, to);
       }
@@ -168,22 +167,22 @@ export class StreamedWeights implements WeightStream {
   }
 
   /** Fills a group's slot with what is not there yet. */
-  async #bring(group: number, parameters: readonly Parameter[], watch: ReplayWatch): Promise<void> {
-    const [first] = parameters;
+  async #bring(group: number, weights: readonly StreamableWeight[], watch: ReplayWatch): Promise<void> {
+    const [first] = weights;
     const { slot } = (first && this.#seats.get(first)) ?? { slot: 0 };
     let there = this.#there[slot];
     if (there?.group !== group) {
-      there = { group, parameters: new Set() };
+      there = { group, weights: new Set() };
       this.#there[slot] = there;
     }
-    const present = there.parameters;
-    const missing = new Set(parameters.filter(parameter => !present.has(parameter)));
+    const present = there.weights;
+    const missing = new Set(weights.filter(weight => !present.has(weight)));
     if (missing.size === 0) return;
     for (const packing of this.#placement.packings.get(group) ?? []) {
       const chunks = packing.chunks.filter(chunk => missing.has(chunk.parameter));
       if (chunks.length > 0) await this.#pack(packing, chunks, watch);
     }
-    for (const parameter of missing) present.add(parameter);
+    for (const weight of missing) present.add(weight);
   }
 
   async #pack(packing: Packing, chunks: readonly Chunk[], watch: ReplayWatch): Promise<void> {

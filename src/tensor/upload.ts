@@ -1,7 +1,8 @@
 /** Streams checkpoint bytes into mapped staging memory and packs them on the device; bounded memory on both sides. */
 
+import type { AbortSignalLike } from '../core/platform.ts';
 import { alignUp, ceilDiv } from '../core/shape.ts';
-import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { readTensors, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { type BufferSlice, createMapped, createStorage, destroySlice, SLICE_ALIGN } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
@@ -171,6 +172,8 @@ export interface UploadOptions {
    * cut. Default 32 MiB.
    */
   readonly stagingBytes?: number | undefined;
+  /** Ends reading at once, with its reason. */
+  readonly signal?: AbortSignalLike | undefined;
 }
 
 /** Reads every piece and packs it. */
@@ -180,12 +183,12 @@ export async function upload(
   requests: readonly Request[],
   options: UploadOptions = {},
 ): Promise<void> {
-  const { onProgress, stagingBytes = STAGING_BYTES } = options;
+  const { onProgress, stagingBytes = STAGING_BYTES, signal } = options;
   const batches = batchesOf(gpu, source, requests, stagingBytes);
   const total = batches.reduce((sum, { chunks }) => sum + bytesOf(chunks), 0);
   let done = 0;
   for (const { chunks, bytes } of batches) {
-    await packBatch(gpu, source, chunks, bytes);
+    await packBatch(gpu, source, chunks, bytes, signal);
     done += bytesOf(chunks);
     onProgress?.(done, total);
   }
@@ -231,13 +234,22 @@ function bytesOf(chunks: readonly Chunk[]): number {
   return chunks.reduce((sum, c) => sum + c.bytes, 0);
 }
 
-async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[], bytes: number): Promise<void> {
+async function packBatch(
+  gpu: Gpu,
+  source: TensorSource,
+  batch: readonly Chunk[],
+  bytes: number,
+  signal: AbortSignalLike | undefined,
+): Promise<void> {
   const staging = await gpu.guarded('weight staging', () => createMapped(gpu, bytes, 'weight staging'));
   const list = new DispatchList(gpu);
   try {
-    for (const c of batch) {
-      await source.read(c.piece.stored.name, firstByteOf(c), staging.bytes.subarray(c.offset, c.offset + c.bytes));
-    }
+    const ranges = batch.map(chunk => ({
+      name: chunk.piece.stored.name,
+      start: firstByteOf(chunk),
+      into: staging.bytes.subarray(chunk.offset, chunk.offset + chunk.bytes),
+    }));
+    await readTensors(source, ranges, signal);
     staging.unmap();
     for (const c of batch) addPacking(list, c, staging.slice);
     await list.build();

@@ -3,8 +3,7 @@
  * numbers and lists, tested without a GPU.
  */
 import { DeviceError } from '../core/errors.ts';
-import type { Parameter } from './parameter.ts';
-import type { WeightReads } from './plan.ts';
+import type { StreamableWeight, WeightReads } from './weight-stream.ts';
 
 /** Where a weight lies while it is on the device. */
 export interface Seat {
@@ -66,7 +65,7 @@ export interface Stretch {
   /** Of all that is brought; undefined where nothing is. */
   readonly group: number | undefined;
   /** Brought before the first dispatch; they stay until another group takes their slot. */
-  readonly parameters: readonly Parameter[];
+  readonly weights: readonly StreamableWeight[];
   /** First dispatch. */
   readonly from: number;
   /** Behind the last. */
@@ -84,44 +83,44 @@ export interface Stretch {
 export function stretchesOf(
   reads: readonly WeightReads[],
   dispatches: number,
-  seatOf: (parameter: Parameter) => Seat | undefined,
+  seatOf: (weight: StreamableWeight) => Seat | undefined,
 ): Stretch[] {
-  const open: { group: number | undefined; parameters: Set<Parameter>; from: number }[] = [
-    { group: undefined, parameters: new Set(), from: 0 },
+  const open: { group: number | undefined; weights: Set<StreamableWeight>; from: number }[] = [
+    { group: undefined, weights: new Set(), from: 0 },
   ];
   const inSlot: (typeof open)[number][] = [];
-  for (const { parameters, first } of reads) {
-    const seated = parameters.flatMap(parameter => {
-      const seat = seatOf(parameter);
-      return seat ? [{ parameter, ...seat }] : [];
+  for (const { weights, first } of reads) {
+    const seated = weights.flatMap(weight => {
+      const seat = seatOf(weight);
+      return seat ? [{ weight, ...seat }] : [];
     });
     refuseRivals(seated);
-    for (const { parameter, group, slot } of seated) {
+    for (const { weight, group, slot } of seated) {
       let there = inSlot[slot];
       if (there?.group !== group) {
-        there = { group, parameters: new Set(), from: first };
+        there = { group, weights: new Set(), from: first };
         inSlot[slot] = there;
         open.push(there);
       }
-      there.parameters.add(parameter);
+      there.weights.add(weight);
     }
   }
   return open
-    .map(({ group, parameters, from }, i) => ({
-      ...{ group, parameters: [...parameters], from },
+    .map(({ group, weights, from }, i) => ({
+      ...{ group, weights: [...weights], from },
       to: open[i + 1]?.from ?? dispatches,
     }))
-    .filter(({ parameters, from, to }) => parameters.length > 0 || to > from);
+    .filter(({ weights, from, to }) => weights.length > 0 || to > from);
 }
 
-function refuseRivals(seated: readonly (Seat & { readonly parameter: Parameter })[]): void {
+function refuseRivals(seated: readonly (Seat & { readonly weight: StreamableWeight })[]): void {
   for (const a of seated) {
     const b = seated.find(other => other.slot === a.slot && other.group !== a.group);
     if (!b) continue;
     throw new DeviceError({
       op: 'streaming',
       problem: 'one operation reads two weights that take each other’s place on the device',
-      received: [a.parameter.path, b.parameter.path],
+      received: [a.weight.path, b.weight.path],
       fix: 'Stream with larger slots, or keep the weights on the device.',
     });
   }

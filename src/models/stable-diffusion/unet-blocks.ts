@@ -51,13 +51,14 @@ export class ResnetBlock extends Module {
 
   /** x [N, in, H, W], time [N, T] behind its activation, which all blocks share -> [N, out, H, W] */
   forward(x: Tensor, time?: Tensor): Tensor {
+    const shortcut = this.shortcut?.forward(x) ?? x; // first, so that x is free, part by part, as it is normalised
     let h = this.conv1.forward(this.activation(this.norm1.forward(x)));
     if (time && this.timeProjection) {
       const t = this.timeProjection.forward(time); // [N, out]
       h = h.add(t.reshape([...t.shape, 1, 1])); // broadcast over H, W
     }
     h = this.conv2.forward(this.activation(this.norm2.forward(h)));
-    return h.add(this.shortcut?.forward(x) ?? x);
+    return h.add(shortcut);
   }
 }
 

@@ -1,4 +1,5 @@
 /** What a call takes, looked at before it begins: refused where it cannot fit, and made to fit a budget. */
+import { DeviceError } from '../../core/errors.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Caps } from '../../gpu/caps.ts';
 import { type TileSizes, tileSizes } from '../../models/stable-diffusion/index.ts';
@@ -9,12 +10,21 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
 import { sameLimits } from '../runtime/dry-model.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
-import { describeSavings, type MemoryBudget, type Savings, type SavingsHome, savingsFor } from './memory-budget.ts';
+import {
+  describeSavings,
+  type MemoryBudget,
+  type Savings,
+  type SavingsHome,
+  savingsFor,
+  savingsInOrder,
+} from './memory-budget.ts';
 import { dryWork } from './plan-request.ts';
 import type { Request } from './request.ts';
 
 /** Sides of tiles that a budget may choose, in latents: with a quarter of overlap their results meet. */
 const TILE_LATENTS = [64, 32, 16, 8];
+/** Of a slot of streamed weights; the largest weight of SD 2.1 in float16 has 59 MB. */
+const SLOT_BYTES = 64 * 2 ** 20;
 /** Requests that are remembered as planned. */
 const REMEMBERED = 64;
 
@@ -34,6 +44,16 @@ export interface DryOptions {
   readonly caps?: Caps | undefined;
   /** Ends the planning with its reason. */
   readonly signal?: AbortSignalLike | undefined;
+}
+
+/** What a call takes with some savings. */
+export interface SavingsPlan {
+  /** In words; '' for none. */
+  readonly savings: string;
+  /** undefined where the device would refuse it. */
+  readonly plan: CallPlan | undefined;
+  /** Why. */
+  readonly refused: DeviceError | undefined;
 }
 
 /** Plans the calls of one pipeline. */
@@ -60,6 +80,21 @@ export class CallPlanner {
     return (await savingsFor(op, budget, this.#home(request), s => this.#planWith(request, s, how))).plan;
   }
 
+  /** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. */
+  async savings(request: Request, how: DryOptions): Promise<SavingsPlan[]> {
+    const found: SavingsPlan[] = [];
+    for (const savings of savingsInOrder(this.#home(request), this.#options.budget?.allowTiles ?? false)) {
+      const said = describeSavings(savings, this.#own);
+      try {
+        found.push({ savings: said, plan: await this.#planWith(request, savings, how), refused: undefined });
+      } catch (error) {
+        if (!(error instanceof DeviceError)) throw error;
+        found.push({ savings: said, plan: undefined, refused: error });
+      }
+    }
+    return found;
+  }
+
   /**
    * Looks whether a call fits before its first phase, and sets the model up for it.
    * @throws DeviceError for what the device would refuse, and where the call fits its budget with no saving
@@ -72,7 +107,7 @@ export class CallPlanner {
     const { budget } = this.#options;
     if (budget) return this.#fit(op, budget, { call, request, key });
     this.#adjust(this.#model, this.#own);
-    if (this.#fitting.has(key)) return;
+    if (this.#fitting.has(key) || this.#isSmall(request)) return;
     await this.#planWith(request, this.#own);
     call.check();
     this.#fitting.add(key);
@@ -126,6 +161,23 @@ export class CallPlanner {
     model.denoiser.rowsAtOnce = rows;
   }
 
+  /**
+   * Whether nothing of a request can meet a limit of the device: rows of the UNet are at most 8 times as wide as its first level
+   * (gates of a feed-forward layer; deeper levels are wider and have fewer), the VAE's twice as wide as its widest.
+   */
+  #isSmall(request: Request): boolean {
+    const { maxBindingBytes, maxBufferBytes } = this.#device.gpu.caps;
+    const { unet, vae } = this.#device.networks;
+    const [height = 0, width = 0] = (request.pictures ?? request.edit?.latents)?.shape.slice(-2) ?? [];
+    const factor = request.pictures ? this.#model.vaeScaleFactor : 1;
+    const pixels = (height / factor) * (width / factor);
+    const { rows, pictures } = this.#home(request);
+    const first = Math.max(...unet.model.config.levels.map(level => level.channels), 0) * 8;
+    const widest = Math.max(...vae.model.config.channels) * 2 * this.#model.vaeScaleFactor ** 2;
+    const largest = 4 * pixels * Math.max(rows * first, pictures * widest);
+    return largest <= Math.min(maxBindingBytes, maxBufferBytes);
+  }
+
   /** As the pipeline is set. */
   get #own(): Savings {
     const { slicing, tiling } = this.#model.autoencoder;
@@ -139,9 +191,11 @@ export class CallPlanner {
       invert && invert.batch * (invert.guidance.guided ? 2 : 1),
       edit && edit.batch * edit.copies * (edit.guidance.guided ? 2 : 1),
     ];
+    // A small network in two slots as large as itself would save nothing.
+    const slotBytes = Math.min(SLOT_BYTES, Math.ceil(this.#device.networks.unet.bytesToRead / 16));
     const decoded = [edit && edit.batch * edit.copies, invert?.decoded && invert.batch * invert.schedule.length];
     const most = (numbers: readonly (number | undefined)[]): number => Math.max(1, ...numbers.map(n => n ?? 1));
-    return { own: this.#own, tiles: this.#tiles(request), pictures: most(decoded), rows: most(rows) };
+    return { own: this.#own, tiles: this.#tiles(request), pictures: most(decoded), rows: most(rows), slotBytes };
   }
 
   #tiles(request: Request): TileSizes[] {

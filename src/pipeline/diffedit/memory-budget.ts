@@ -36,6 +36,8 @@ export interface SavingsHome {
   readonly pictures: number;
   /** Rows of the UNet's largest batch. */
   readonly rows: number;
+  /** Of each of the slots that its weights would be streamed through. */
+  readonly slotBytes: number;
 }
 
 /**
@@ -52,7 +54,7 @@ export function* savingsInOrder(home: SavingsHome, allowTiles: boolean): Generat
   if (!now.slicing && home.pictures > 1) yield* further({ slicing: true });
   if (allowTiles && !now.tiling) for (const tiling of home.tiles) yield* further({ tiling });
   if (!now.offload) yield* further({ offload: true });
-  if (!now.stream) yield* further({ stream: {} });
+  if (!now.stream) yield* further({ stream: { slotBytes: home.slotBytes } });
   for (let rows = Math.ceil(home.rows / 2); rows >= 1 && home.rows > 1; rows = rows === 1 ? 0 : Math.ceil(rows / 2))
     yield* further({ rows });
 }

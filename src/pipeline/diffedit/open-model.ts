@@ -1,5 +1,7 @@
 /** From a model folder or a single file to networks on the device, with the adapters that act from the beginning. */
 import type { FolderSource } from '../../core/tensor-source.ts';
+import { heedSignal } from '../../io/heed-signal.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { Adapters } from '../diffusion/adapters.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
@@ -33,8 +35,9 @@ export interface OpenedModel {
 /** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
 export function openFolder(source: FolderSource, options: PretrainedOptions): Promise<OpenedModel> {
   return open('DiffEditPipeline.fromPretrained', OWN_OPTIONS, options, () => {
-    const { variant, scheduler, inverseScheduler } = options;
-    return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
+    const { variant, scheduler, inverseScheduler, signal } = options;
+    const own = { variant, scheduler, inverseScheduler, warn: warner(options) };
+    return heedSignal(source, signal, folder => openStableDiffusionFolder(folder, own));
   });
 }
 
@@ -64,14 +67,15 @@ async function open(
 ): Promise<OpenedModel> {
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
+  let limits: StreamLimits | undefined;
   try {
-    const limits = streamLimits(op, options);
     const budget = memoryBudget(op, options);
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
       budget ? { ...options, loadWhenNeeded: true } : options,
       async () => {
         refuseSafetyChecker(op, options);
+        limits = streamLimits(op, options);
         return openNetworks();
       },
       async (networks, { tokenizer }, device) => {
