@@ -52,7 +52,7 @@ export async function loadPipeline(
   o: ModelOptions,
   progress: Progress,
   signal: AbortSignal,
-  open: () => Promise<Gpu> = () => openDevice(o.device),
+  open: () => Promise<Gpu> = () => openDevice(o),
 ): Promise<Loaded> {
   const found = await findModel('stable-diffusion', o.model, o, progress, signal);
   try {
