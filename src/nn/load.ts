@@ -18,7 +18,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignalLike | undefined;
   /** That of the plans which will run the weights: it may decide how they are packed. Default none. */
   readonly tuning?: AllocateOptions['tuning'];
-  /** Bytes of the file that are on their way at once; default 32 MiB. */
+  /** Bytes of all buffers that weights pass through, on the device and the host; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
 }
 
@@ -65,6 +65,7 @@ export class LoadedWeights {
       });
       await upload(gpu, source, requests, {
         stagingBytes: options.stagingBytes,
+        signal: options.signal,
         onProgress: (done, total) => {
           options.signal?.throwIfAborted();
           options.onProgress?.(done, total);
