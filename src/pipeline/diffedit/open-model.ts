@@ -1,5 +1,6 @@
 /** From a model folder or a single file to networks on the device, with the adapters that act from the beginning. */
 import type { FolderSource } from '../../core/tensor-source.ts';
+import { heedSignal } from '../../io/heed-signal.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { Adapters } from '../diffusion/adapters.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
@@ -35,8 +36,9 @@ export interface OpenedModel {
 /** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
 export function openFolder(source: FolderSource, options: PretrainedOptions): Promise<OpenedModel> {
   return open('DiffEditPipeline.fromPretrained', OWN_OPTIONS, options, () => {
-    const { variant, scheduler, inverseScheduler } = options;
-    return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
+    const { variant, scheduler, inverseScheduler, signal } = options;
+    const own = { variant, scheduler, inverseScheduler, warn: warner(options) };
+    return heedSignal(source, signal, folder => openStableDiffusionFolder(folder, own));
   });
 }
 

@@ -9,6 +9,7 @@ import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } from '../../generation/index.ts';
+import { heedSignal } from '../../io/heed-signal.ts';
 import type { PictureSize } from '../../io/image.ts';
 import type { Picture } from '../../io/preprocess.ts';
 import type { BlipConfig, BlipModel } from '../../models/blip/index.ts';
@@ -101,7 +102,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     ]);
     const names = { op: OP, noun: 'captioner' };
     const { device, opened } = await DeviceModel.open<Models, BlipFolder>(names, options, () =>
-      openBlipFolder(folder, options.variant, warner(options)),
+      heedSignal(folder, options.signal, own => openBlipFolder(own, options.variant, warner(options))),
     );
     return new BlipForConditionalGeneration(device, opened, blipWriter(device, opened));
   }

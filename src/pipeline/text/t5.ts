@@ -9,6 +9,7 @@ import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } from '../../generation/index.ts';
+import { heedSignal } from '../../io/heed-signal.ts';
 import type { T5Config, T5Model } from '../../models/t5/index.ts';
 import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -80,7 +81,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
     const [{ openT5Folder }, { t5Writer }] = await Promise.all([import('./t5-folder.ts'), import('./t5-writer.ts')]);
     const names = { op: OP, noun: 'model' };
     const { device, opened } = await DeviceModel.open<Models, T5Folder>(names, options, () =>
-      openT5Folder(folder, options.variant, warner(options)),
+      heedSignal(folder, options.signal, own => openT5Folder(own, options.variant, warner(options))),
     );
     return new T5ForConditionalGeneration(device, opened, t5Writer(device));
   }
