@@ -42,7 +42,8 @@ async function plan(o: PlanOptions, outside: Outside): Promise<void> {
   let loaded: Loaded | undefined;
   try {
     const open = o.defaultLimits ? async (): Promise<Gpu> => Gpu.dry() : () => openDevice(o.device);
-    loaded = await loadPipeline({ ...o, maxMemory: undefined }, progress, outside.signal, open);
+    const { maxMemory: _, ...unlimited } = o; // every saving is shown, also those that are not needed
+    loaded = await loadPipeline(unlimited, progress, outside.signal, open);
     const { pipe, model } = loaded;
     const size = workingSize({ width: 0, height: 0 }, pipe, o);
     const image = { ...size, data: new Uint8Array(3 * size.width * size.height) };

@@ -28,7 +28,7 @@ export interface GpuOptions extends CapsOptions {
 
 const OPTIONS = namesOf<GpuOptions>({
   ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1 },
-  ...{ maxBindingBytes: 1, half: 1 },
+  ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1 },
 });
 
 const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query'];
@@ -88,17 +88,18 @@ export class Gpu {
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
     checkNames('Gpu.request', options, OPTIONS);
-    const { maxBindingBytes, half } = options;
+    const { maxBindingBytes, maxBufferBytes, half } = options;
+    const own = { maxBindingBytes, maxBufferBytes, half };
     if (options.device) {
       const info = options.device.adapterInfo ?? NAMELESS;
-      return new Gpu(options.device, readCaps(options.device, info, { maxBindingBytes, half }), false);
+      return new Gpu(options.device, readCaps(options.device, info, own), false);
     }
     const adapter = await requestAdapter(options);
     const features = options.bare ? [] : FEATURES.filter(f => adapter.features.has(f as GPUFeatureName));
     const requiredLimits = options.bare ? {} : Object.fromEntries(LIMITS.map(l => [l, adapter.limits[l]]));
     try {
       const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
-      return new Gpu(device, readCaps(device, adapter.info, { maxBindingBytes, half }), true);
+      return new Gpu(device, readCaps(device, adapter.info, own), true);
     } catch (cause) {
       throw new DeviceError({
         op: 'Gpu.request',

@@ -125,6 +125,8 @@ export class Packing {
    * @throws what the source throws, WeightsError as a rule; the reason of `signal`; DeviceError for a lost device
    */
   async run({ onProgress, signal, check, only }: RunOptions = {}): Promise<void> {
+    // A device that runs nothing needs no values.
+    if (this.#gpu.dry) return onProgress?.(this.fileBytes, this.fileBytes);
     const slots = this.#staging?.inTurn() ?? [];
     const batches = only ? partsOf(this.#batches, only) : this.#batches;
     const heed = (): void => {

@@ -1,16 +1,17 @@
 /**
  * A compiled graph: memory planned, pipelines compiled, bind groups made. `run` replays it and creates nothing.
  */
-import { BYTES } from '../core/dtype.ts';
 import { DeviceError } from '../core/errors.ts';
 import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN, writeSlice } from '../gpu/buffer.ts';
+import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
-import { DispatchList, type ProfiledDispatch } from '../kernels/dispatch.ts';
+import { type BoundSlice, DispatchList, type ProfiledDispatch } from '../kernels/dispatch.ts';
 import type { DeviceTensor } from './device-tensor.ts';
-import { type Lowered, type LoweringOptions, lower, type Step } from './lower.ts';
+import { type Lowered, type LoweringOptions, lower, type Operand, type Step } from './lower.ts';
 import { type Interval, planMemory } from './memory.ts';
 import type { Recording } from './recording.ts';
-import type { Constant, Placed, Tensor, Value } from './tensor.ts';
+import { rowBytesOf, spreadSteps } from './spread.ts';
+import type { Constant, Value } from './tensor.ts';
 import type { WeightReads, WeightStream } from './weight-stream.ts';
 
 /** How a graph is compiled. */
@@ -18,6 +19,11 @@ export interface PlanOptions extends LoweringOptions {
   /** For messages and GPU tools. */
   readonly label?: string | undefined;
 }
+
+/** Values above it lie in parts, which come and go one by one: the first rows of a map are free before its last are read. */
+const PART_BYTES = 32 * 2 ** 20;
+/** Largest arena, so that every device gets the same ones: what WebGPU grants by default. */
+const ARENA_BYTES = 256 * 2 ** 20;
 
 /** A network recorded once and replayed as often as wanted. */
 export class Plan {
@@ -70,7 +76,7 @@ export class Plan {
     const lowered = lower(recording, options);
     const tensors = tensorsOf(recording, lowered);
     checkThere(label, tensors);
-    const layout = placesOf(lowered, gpu.caps.maxBufferBytes);
+    const layout = placesOf(lowered, gpu.caps);
     const memory: BufferSlice[] = [];
     const create = (bytes: number, name: string): BufferSlice => {
       const slice = createStorage(gpu, bytes, `${label} ${name}`);
@@ -84,7 +90,7 @@ export class Plan {
         const arenas = layout.arenaBytes.map((bytes, i) => create(bytes, `arena ${i}`));
         const uploaded = new Map(constants.map(c => [c, create(c.bytes.byteLength, 'constant')]));
         for (const [{ bytes }, slice] of uploaded) writeSlice(gpu, slice, bytes);
-        reads = addSteps(list, lowered.steps, value => layout.place(value, arenas, uploaded));
+        reads = addSteps(list, layout.steps, value => layout.place(value, arenas, uploaded));
       });
       await list.build();
     } catch (error) {
@@ -166,9 +172,12 @@ function checkThere(label: string, tensors: readonly DeviceTensor[]): void {
 /** First byte of a value, and the buffer it lies in. */
 type Place = Pick<BufferSlice, 'buffer' | 'offset'>;
 
-/** Where every value will lie, as soon as there are arenas and constants on the device. */
-function placesOf({ steps, homes }: Lowered, maxArena: number) {
-  const { intervals, index } = lifetimes(steps, homes);
+/** What runs on which memory: steps whose operands fit buffers, and where those will lie as soon as there are some. */
+function placesOf({ steps: lowered, homes }: Lowered, caps: Caps) {
+  const planned = (value: Value) => !value.device && !value.constant && !homes.has(value);
+  const steps = spreadSteps(lowered, planned, caps, Math.min(caps.maxBufferBytes, PART_BYTES));
+  const { intervals, index } = lifetimes(steps, planned);
+  const maxArena = Math.min(caps.maxBufferBytes, ARENA_BYTES);
   const { placements, arenaBytes } = planMemory(intervals, SLICE_ALIGN, maxArena);
   const place = (
     value: Value,
@@ -180,22 +189,23 @@ function placesOf({ steps, homes }: Lowered, maxArena: number) {
     const { arena, offset } = placements[index.get(value) as number] as (typeof placements)[number];
     return { buffer: (arenas[arena] as BufferSlice).buffer, offset };
   };
-  return { arenaBytes, place };
+  return { steps, arenaBytes, place };
 }
 
 /** Appends the steps with their tensors turned into slices of buffers. @returns which weights they read */
 function addSteps(list: DispatchList, steps: readonly Step[], placeOf: (value: Value) => Place): WeightReads[] {
-  const sliceOf = (operand: Tensor | Placed): BufferSlice => {
+  const sliceOf = (operand: Operand): BoundSlice => {
     if (!('value' in operand)) return operand.slice;
     const { value, rows, rowOffset } = operand;
     const { buffer, offset } = placeOf(value);
-    const rowBytes = value.layout.pitch * BYTES[value.dtype];
-    return { buffer, offset: offset + rowOffset * rowBytes, size: rows * rowBytes };
+    const rowBytes = rowBytesOf(value);
+    const start = 'firstRow' in operand ? operand.firstRow * rowBytes : 0;
+    return { buffer, offset: offset + rowOffset * rowBytes, size: rows * rowBytes, start };
   };
   const reads: WeightReads[] = [];
-  for (const { call, buffers } of steps) {
-    const slices = Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)]);
-    const first = list.add(call, Object.fromEntries(slices));
+  for (const { call, buffers, tiles } of steps) {
+    const slices = Object.fromEntries(Object.entries(buffers).map(([name, operand]) => [name, sliceOf(operand)]));
+    const first = list.add(call, slices, Number.POSITIVE_INFINITY, tiles);
     const weights = new Set(Object.values(buffers).flatMap(o => ('value' in o ? [] : [o.parameter])));
     if (weights.size > 0) reads.push({ weights: [...weights], first });
   }
@@ -205,7 +215,7 @@ function addSteps(list: DispatchList, steps: readonly Step[], placeOf: (value: V
 /** When each planned value is written first and read last, and which values must not share an arena. */
 function lifetimes(
   steps: readonly Step[],
-  homes: ReadonlyMap<Value, BufferSlice>,
+  planned: (value: Value) => boolean,
 ): { intervals: Interval[]; index: Map<Value, number> } {
   const index = new Map<Value, number>();
   const spans: { first: number; last: number; size: number; apart: Set<number> }[] = [];
@@ -216,7 +226,7 @@ function lifetimes(
       return known;
     }
     index.set(value, spans.length);
-    const size = value.layout.rows * value.layout.pitch * BYTES[value.dtype];
+    const size = value.layout.rows * rowBytesOf(value);
     return spans.push({ first: step, last: step, size, apart: new Set() }) - 1;
   };
   steps.forEach(({ call, buffers }, step) => {
@@ -226,7 +236,7 @@ function lifetimes(
       const operand = buffers[b.name];
       if (!operand || !('value' in operand)) continue;
       const { value } = operand;
-      if (value.device || value.constant || homes.has(value)) continue;
+      if (!planned(value)) continue;
       (b.access === 'read' ? reads : writes).push(touch(value, step));
     }
     for (const w of writes) for (const r of reads) if (r !== w) spans[w]?.apart.add(r);

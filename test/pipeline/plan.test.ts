@@ -3,6 +3,9 @@ import type { NdArray } from '../../src/core/ndarray.ts';
 import { Gpu } from '../../src/gpu/device.ts';
 import type { PretrainedOptions } from '../../src/pipeline/diffedit/pretrained-options.ts';
 import type { RunArgs } from '../../src/pipeline/diffedit/types.ts';
+import { BlipForConditionalGeneration } from '../../src/pipeline/text/blip.ts';
+import { T5ForConditionalGeneration } from '../../src/pipeline/text/t5.ts';
+import { repositoryFolder } from '../support/captioner.ts';
 import { type Counter, countDevice } from '../support/counting.ts';
 import { loadGolden } from '../support/golden.ts';
 import { freshGpu } from '../support/gpu.ts';
@@ -111,6 +114,31 @@ describe('maxBytes', () => {
       least = counter.peakBytes;
     }
     expect(least).toBeLessThan(0.65 * all);
-    expect(said.join('\n')).toMatch(/one network at a time[\s\S]*streamed[\s\S]*rows at once/);
+    expect(said.join('\n')).toMatch(/one network at a time[\s\S]*streamed/);
   });
+});
+
+describe('plans of language models', () => {
+  const quiet = { onWarning: () => undefined };
+  const picture2 = { width: 40, height: 30, data: new Uint8Array(3600) };
+
+  for (const how of [{}, { dtype: 'float16' as const }, { numBeams: 2 }, { loadWhenNeeded: true }])
+    test(`T5 and BLIP, ${JSON.stringify(how)}`, async () => {
+      const { numBeams, ...open } = { numBeams: undefined, ...how };
+      const settings = { maxNewTokens: 5, eosTokenId: null, numBeams };
+      const options = { gpu, ...quiet, ...open };
+      const t5 = await T5ForConditionalGeneration.fromPretrained(repositoryFolder('models/orchard/t5'), options);
+      const plan = await t5.plan('a bowl of pears', settings);
+      counter.resetPeak();
+      await t5.generate('a bowl of pears', settings);
+      expect(counter.peakBytes).toBe(plan.peakBytes);
+      t5.dispose();
+      const blip = await BlipForConditionalGeneration.fromPretrained(repositoryFolder('models/orchard/blip'), options);
+      const caption = await blip.plan(picture2, settings);
+      counter.resetPeak();
+      await blip.generate(picture2, settings);
+      expect(counter.peakBytes).toBe(caption.peakBytes);
+      blip.dispose();
+      expect(counter.liveBytes).toBe(0);
+    });
 });
