@@ -30,7 +30,7 @@ export class LatentDiffusion {
     warn: (message: string) => void,
   ) {
     this.prompts = new ClipPromptEncoder(networks.textEncoder, tokenizer, warn);
-    this.autoencoder = new Autoencoder(networks.vae);
+    this.autoencoder = new Autoencoder(networks.vae, warn);
     this.denoiser = new Denoiser(networks.unet);
     this.sampler = samplers.sampler;
     this.inverseSampler = samplers.inverseSampler;
