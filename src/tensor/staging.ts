@@ -3,6 +3,7 @@ import { DeviceError } from '../core/errors.ts';
 import { alignUp } from '../core/shape.ts';
 import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { MAP_WRITE, USAGE } from '../gpu/flags.ts';
 import type { WebGpuBuffer } from '../gpu/webgpu-types.ts';
 
 /** Bytes in all unless the caller says otherwise. */
@@ -53,7 +54,7 @@ export class Slot {
 
   constructor(gpu: Gpu, sizes: StagingSizes) {
     this.#gpu = gpu;
-    const usage = GPUBufferUsage.MAP_WRITE | GPUBufferUsage.COPY_SRC;
+    const usage = USAGE.MAP_WRITE | USAGE.COPY_SRC;
     this.buffer = gpu.device.createBuffer({
       label: 'weight staging',
       size: sizes.mapped,
@@ -75,7 +76,7 @@ export class Slot {
     // What a run that failed has left is mapped still.
     if (this.#bytes) return this.#bytes;
     try {
-      await this.buffer.mapAsync(GPUMapMode.WRITE);
+      await this.buffer.mapAsync(MAP_WRITE);
     } catch (cause) {
       this.#gpu.check('weight staging'); // says whether the device is lost, disposed or out of memory
       throw new DeviceError({ op: 'weight staging', problem: 'the device did not give its memory back', cause });
