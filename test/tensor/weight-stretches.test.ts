@@ -95,6 +95,8 @@ describe('stretches', () => {
   });
 
   test('a dispatch that reads two groups of one slot is refused', () => {
-    expect(() => cut([[0, a, c]], 1)).toThrowErrorMatchingInlineSnapshot(`[DeviceError: streaming: one operation reads two weights that take each other’s place on the device: got [a, c]. Stream with larger slots, or keep the weights on the device.]`);
+    expect(() => cut([[0, a, c]], 1)).toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: streaming: one operation reads two weights that take each other’s place on the device: got [a, c]. Stream with larger slots, or keep the weights on the device.]`,
+    );
   });
 });
