@@ -51,6 +51,8 @@ export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, Device
   readonly hostMemory?: boolean;
   readonly enableVaeSlicing?: boolean;
   readonly enableVaeTiling?: boolean;
+  /** Pixels; asks for tiling too. */
+  readonly vaeTile?: number;
   readonly maxMemory?: number;
   readonly allowTiles?: boolean;
 }
@@ -103,7 +105,11 @@ export function addModelOptions(command: Command): Command {
     .option('--stream-weights', 'pass the weights of the UNet through two slots of device memory at every step')
     .option('--host-memory', 'keep weights that go to the device more than once in host memory')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
-    .option('--enable-vae-tiling', 'encode and decode large pictures in tiles')
+    .option(
+      '--enable-vae-tiling',
+      'encode and decode pictures in tiles where they are larger than one, with other numbers',
+    )
+    .option('--vae-tile <pixels>', "side of those tiles, such as 512 (default: the model's own size)", integer(1))
     .addOption(
       new Option(
         '--max-memory <size>',

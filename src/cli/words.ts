@@ -46,6 +46,7 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/\b(?:an)?other one: (?:\w+)\.fromConfig\(config, \{ \w+ \}\)/g, 'another value in scheduler_config.json'],
   [/(?:\{ )?\btoken: '([^']+)'(?: \})?/g, '--embedding FILE:$1'],
   [/\bdtype '(\w+)' use '(\w+)'/g, '--dtype $1 use --dtype $2'],
+  [/\benableVaeTiling\(\{ pixels: (\d+) \}\)/g, '--vae-tile $1'],
   [/\bVAE tiling\b/g, '--enable-vae-tiling'],
   [/\bRequest a new one with Gpu\.request\(\)/g, 'Run the command again'],
   [/\b[Ll]eave the variant out\b/g, 'Leave --variant out'],

@@ -9,6 +9,7 @@ import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { USAGE } from '../gpu/flags.ts';
+import { destroyBuffer } from '../gpu/held-memory.ts';
 import type { Pipeline } from '../gpu/pipelines.ts';
 import type { WebGpuComputePass } from '../gpu/webgpu-types.ts';
 import { BLOCK_WORDS } from './declarations.ts';
@@ -67,6 +68,8 @@ const UNIFORM_STEP = 4 * BLOCK_WORDS;
 export class DispatchList {
   readonly #gpu: Gpu;
   readonly #pending: Pending[] = [];
+  /** Calls come range by range; each is checked once. */
+  readonly #checked = new WeakMap<KernelCall, CheckedCall>();
   #ready: Prepared[] | undefined;
   #uniforms: GPUBuffer | undefined;
 
@@ -100,7 +103,8 @@ export class DispatchList {
     tiles?: TileRange,
   ): number {
     const at = this.#pending.length;
-    const checked = checkCall(call);
+    const checked = this.#checked.get(call) ?? checkCall(call);
+    this.#checked.set(call, checked);
     for (const b of call.bindings) {
       if (!buffers[b.name])
         throw new ShapeError({ op: call.kernel, problem: 'no buffer for a binding', expected: b.name });
@@ -128,7 +132,7 @@ export class DispatchList {
 
   #bind(compiled: readonly Pipeline[]): void {
     const { device } = this.#gpu;
-    const uniforms = device.createBuffer({
+    const uniforms = this.#gpu.memory.create({
       label: 'uniforms',
       size: this.uniformBytes,
       usage: USAGE.UNIFORM | USAGE.COPY_DST,
@@ -214,7 +218,7 @@ export class DispatchList {
 
   /** Frees the uniform blocks; buffers that were bound stay. */
   dispose(): void {
-    this.#uniforms?.destroy();
+    if (this.#uniforms) destroyBuffer(this.#uniforms);
     this.#ready = undefined;
     this.#pending.length = 0;
   }

@@ -57,8 +57,7 @@ export class ResnetBlock extends Module {
       const t = this.timeProjection.forward(time); // [1 or N, out]
       h = h.add(t.reshape([...t.shape, 1, 1])); // broadcast over H, W
     }
-    h = this.conv2.forward(this.activation(this.norm2.forward(h)));
-    return h.add(shortcut);
+    return this.conv2.forward(this.activation(this.norm2.forward(h))).add(shortcut);
   }
 }
 
