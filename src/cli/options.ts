@@ -4,6 +4,7 @@
  */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
+import { LEAST_BINDING_BYTES } from '../gpu/caps.ts';
 import { type CheckName, checkValue } from '../pipeline/diffedit/argument-checks.ts';
 import {
   ARGUMENTS,
@@ -36,6 +37,7 @@ export interface SingleFileOptionsTyped {
 export interface DeviceOptions {
   readonly dtype: 'float32' | 'float16';
   readonly device?: string;
+  readonly maxBinding?: number;
   readonly json?: boolean;
 }
 
@@ -152,6 +154,12 @@ export function addDeviceOptions(command: Command): Command {
         .default('float32'),
     )
     .option('--device <name>', 'adapter whose name contains this text; see `pentimento devices`')
+    .addOption(
+      new Option(
+        '--max-binding <size>',
+        'most of a buffer that a kernel is given at once, such as 128MiB; no result depends on it (default: what the adapter allows)',
+      ).argParser(parseBinding),
+    )
     .option('--json', 'print the result as JSON on stdout');
 }
 
@@ -264,6 +272,13 @@ export function number(
 function range(least: number, most: number): string {
   if (least === Number.MIN_VALUE) return 'above 0';
   return most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`;
+}
+
+/** A size that the library takes for a binding. */
+function parseBinding(text: string): number {
+  const bytes = parseBytes(text);
+  if (bytes >= LEAST_BINDING_BYTES) return bytes;
+  throw new InvalidArgumentError(`Give at least ${LEAST_BINDING_BYTES} bytes, such as 128MiB.`);
 }
 
 function parseSize(text: string): Size {

@@ -1,3 +1,4 @@
+/** Arithmetic of two tensors, the second of which may be repeated over rows. */
 import source from '../../wgsl/elementwise-binary.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';

@@ -75,6 +75,11 @@ export interface GemmProblem {
   readonly batch: number;
   /** Rows of A and y in one product. */
   readonly rows: number;
+  /**
+   * How many of them belong to one picture or sequence; default 1. Where it is more, no variant for few rows is chosen, so that the
+   * choice, and with it every bit, is the same for any number of pictures.
+   */
+  readonly itemRows?: number | undefined;
   /** Columns of y with padding: a multiple of 8. */
   readonly columns: number;
   /** Length of the K axis within one tap, with padding: a multiple of 8. */

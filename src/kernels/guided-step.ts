@@ -1,3 +1,4 @@
+/** One step of a sampler in one pass over the latents: guidance, the step, and the blend of an edit. */
 import source from '../../wgsl/guided-step.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../core/shape.ts';

@@ -182,11 +182,14 @@ function staysInside(operands: readonly SpreadOperand[], first: number): (end: n
 
 /** Whether tiles from `first` to an end need seams where the first one does, and nowhere else, and no large ones. */
 function staysOnSeam(operands: readonly SpreadOperand[], first: number, partBytes: number): (end: number) => boolean {
+  const bytes = (o: SpreadOperand, end: number) => {
+    const [from, to] = o.rowsOf(first, end);
+    return (to - from) * rowBytesOf(o.tensor.value);
+  };
   return end =>
     operands.every(o => {
       if (inOnePart(o, first, first + 1)) return inOnePart(o, first, end);
-      const [from, to] = o.rowsOf(first, end);
-      return !inOnePart(o, end - 1, end) && (to - from) * rowBytesOf(o.tensor.value) <= partBytes;
+      return !inOnePart(o, end - 1, end) && bytes(o, end) <= Math.max(partBytes, bytes(o, first + 1));
     });
 }
 

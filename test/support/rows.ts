@@ -101,6 +101,7 @@ export function limited(gpu: Gpu, caps: Partial<Caps>): Gpu {
     caps: { value: { ...gpu.caps, ...caps } },
     guarded: { value: gpu.guarded.bind(gpu) },
     check: { value: gpu.check.bind(gpu) },
+    idle: { value: gpu.idle.bind(gpu) },
   });
 }
 

@@ -1,8 +1,9 @@
 /** From a model folder or a single file to networks on the device, with the adapters that act from the beginning. */
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { heedSignal } from '../../io/heed-signal.ts';
+import { closeUnread } from '../../io/sources.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
-import { Adapters } from '../diffusion/adapters.ts';
+import { Adapters, sourcesOf } from '../diffusion/adapters.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import {
@@ -12,6 +13,7 @@ import {
 } from '../diffusion/stable-diffusion-folder.ts';
 import { DeviceModel, warner } from '../runtime/device-model.ts';
 import type { PlannerOptions } from './call-planner.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import {
   type FromSingleFileOptions,
   memoryBudget,
@@ -68,19 +70,22 @@ async function open(
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
   let limits: StreamLimits | undefined;
+  let budget: MemoryBudget | undefined;
+  let reading = false;
   try {
-    const budget = memoryBudget(op, options);
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
-      budget ? { ...options, loadWhenNeeded: true } : options,
+      options?.maxBytes === undefined ? options : { ...options, loadWhenNeeded: true },
       async () => {
         refuseSafetyChecker(op, options);
         limits = streamLimits(op, options);
+        budget = memoryBudget(op, options);
         return openNetworks();
       },
       async (networks, { tokenizer }, device) => {
         if (limits) device.stream(networks.unet, limits);
         adapters = new Adapters(networks, tokenizer, warner(options));
+        reading = true;
         await adapters.loadAll(op, options);
       },
     );
@@ -88,6 +93,7 @@ async function open(
     return { device, folder: opened, adapters: own, memory: { budget, stream: limits } };
   } catch (error) {
     adapters?.close();
+    if (!reading) await closeUnread(sourcesOf(options));
     throw error;
   }
 }

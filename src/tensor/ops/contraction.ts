@@ -171,7 +171,8 @@ class ContractionNode implements Node {
       return conv2d(l.caps, { ...this.#geometry(conv), ...storage, window, epilogue: own }, l.tuning);
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
-    const sizes = { batch: 1, rows: output.rows, columns: window.columns, k: x.pitch };
+    const itemRows = output.shape.length > 2 ? output.rows / output.dim(0) : 1;
+    const sizes = { batch: 1, rows: output.rows, itemRows, columns: window.columns, k: x.pitch };
     return linearCall(l.caps, { ...sizes, a, b, y, epilogue: own }, l.tuning);
   }
 
