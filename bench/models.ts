@@ -17,7 +17,7 @@ import { directory, readImage, requestGpu } from '../src/node/index.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { BlipForConditionalGeneration } from '../src/pipeline/text/blip.ts';
 import { T5ForConditionalGeneration } from '../src/pipeline/text/t5.ts';
-import { fakeFolder, flanT5Small } from './fake-folder.ts';
+import { fakeModel } from '../test/support/fake-models.ts';
 import { spread } from './measure.ts';
 import { type Network, orchardUNet, orchardVision } from './networks.ts';
 import { peerTimes } from './peers/networks.ts';
@@ -76,12 +76,8 @@ const t5 = await T5ForConditionalGeneration.fromPretrained(await directory(orcha
 for (const sequences of [1, 16]) await decoding(t5, `embedded T5 (1.2 M)`, [[17, 9, 23, 41, 5, 1]], sequences, 24);
 t5.dispose();
 
-const { config, shapes } = flanT5Small();
 for (const dtype of ['float32', 'float16'] as const) {
-  const small = await T5ForConditionalGeneration.fromPretrained(fakeFolder('flan-t5-small', config, shapes), {
-    gpu,
-    dtype,
-  });
+  const small = await T5ForConditionalGeneration.fromPretrained(fakeModel('flan-t5-small', { root }), { gpu, dtype });
   const ids = [Array.from({ length: 64 }, (_, i) => 100 + i)];
   await small.encode({ ids });
   const ms = await fastest(5, () => small.encode({ ids }));

@@ -288,6 +288,7 @@ export type { Layout as RowLayout } from './tensor/layout.ts';
 export { Parameter, type ParameterMemory } from './tensor/parameter.ts';
 export { Plan, type PlanOptions } from './tensor/plan.ts';
 export type { Recording, Store as GraphStore } from './tensor/recording.ts';
+export type { StreamLimits } from './tensor/streamed-weights.ts';
 export {
   type Constant as GraphConstant,
   type Lowering,

@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   tokenizers: ['core', 'io/json-file', 'io/stand-in'],
   generation: ['core', 'schedulers'],
   io: ['core'],
-  'pipeline/runtime': ['core', 'gpu/device', 'tensor', 'nn', 'io/json-file'],
+  'pipeline/runtime': ['core', 'gpu/caps', 'gpu/device', 'gpu/dry-device', 'tensor', 'nn', 'io/json-file'],
   'pipeline/diffusion': [
     'core',
     'tensor',

@@ -188,13 +188,13 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   if (p.causal == 1u) { count = min(count, start + row0 + ROWS); }
 
   let row = min(row0 + lane % ROWS, p.queries - 1u);
-  let q_at = (batch * p.queries + row) * p.q_pitch + p.q_offset + head * p.head4;
-  let k_at = kv_row * p.k_pitch + p.k_offset + head * p.head4;
+  let q_at = (batch * p.queries + row) * p.q_pitch + p.q_offset + head * p.head4 - p.q_base;
+  let k_at = kv_row * p.k_pitch + p.k_offset + head * p.head4 - p.k_base;
   let column = slice * (LANES * BLOCKS) + lane;  // vec4 within the head
   let last = p.head4 - 1u;
-  let v_at = kv_row * p.v_pitch + p.v_offset + head * p.head4;
-  let bias_at = p.bias_first + head * p.bias_head + (start + row) * p.bias_pitch;
-  let mask_at = batch * p.mask_pitch;
+  let v_at = kv_row * p.v_pitch + p.v_offset + head * p.head4 - p.v_base;
+  let bias_at = p.bias_first + head * p.bias_head + (start + row) * p.bias_pitch - p.bias_base;
+  let mask_at = batch * p.mask_pitch - p.mask_base;
 
   var o0: Rows; var o1: Rows; var o2: Rows; var o3: Rows; var o4: Rows;
   var largest = HIDDEN;
@@ -262,7 +262,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let closing = head == p.heads - 1u && slice == p.slices - 1u;
   let end = select(min(p.head4, (slice + 1u) * LANES * BLOCKS), p.out_pitch - out_head, closing);
   for (var i = 0u; i < min(ROWS, p.queries - row0); i++) {
-    let out_at = (batch * p.queries + row0 + i) * p.out_pitch + out_head;
+    let out_at = (batch * p.queries + row0 + i) * p.out_pitch + out_head - p.out_base;
     var slot = i;
     for (var c = column; c < end; c += LANES) {
       out[out_at + c] = output_store(select(vec4f(0.0), all[min(slot, 8u * BLOCKS - 1u)], c < p.head4));

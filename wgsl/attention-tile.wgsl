@@ -227,11 +227,11 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   if (p.causal == 1u) { count = min(count, start + min(row0 + ROWS, p.queries)); }
   let at = Place(
     thread, row0, start, count,
-    batch * p.queries * p.q_pitch + p.q_offset + column0,
-    kv_row * p.k_pitch + p.k_offset + column0,
-    kv_row * p.v_pitch + p.v_offset + column0,
-    p.bias_first + head * p.bias_head + start * p.bias_pitch,
-    batch * p.mask_pitch,
+    batch * p.queries * p.q_pitch + p.q_offset + column0 - p.q_base,
+    kv_row * p.k_pitch + p.k_offset + column0 - p.k_base,
+    kv_row * p.v_pitch + p.v_offset + column0 - p.v_base,
+    p.bias_first + head * p.bias_head + start * p.bias_pitch - p.bias_base,
+    batch * p.mask_pitch - p.mask_base,
     slice * 16u * BLOCKS,
   );
 
@@ -265,7 +265,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     factors[thread / 2u] = select(0.0, 1.0 / sum, sum > 0.0);
   }
   workgroupBarrier();
-  let out_at = batch * p.queries * p.out_pitch + p.out_offset + column0;
+  let out_at = batch * p.queries * p.out_pitch + p.out_offset + column0 - p.out_base;
   // One store site in a loop keeps the code short. Zeros follow the last head.
   var all: array<vec4f, 8 * BLOCKS>;
   settle(&all, &o0, 0u);

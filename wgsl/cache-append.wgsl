@@ -22,6 +22,7 @@ struct Params {
   length: u32,             // new rows a sequence
   capacity: u32,           // rows a sequence
   x_pitch: u32, x_first: u32, cache_pitch: u32,  // vec4
+  x_base: u32, cache_base: u32,                  // vec4
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -40,8 +41,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     let column = i % p.columns;
     let position = lengths[1] + row % p.length;
     if (position < p.capacity) {
-      let at = (row / p.length * p.capacity + position) * p.cache_pitch + column;
-      cache[at] = output_store(input_load(x[row * p.x_pitch + p.x_first + column]));
+      let at = (row / p.length * p.capacity + position) * p.cache_pitch + column - p.cache_base;
+      cache[at] = output_store(input_load(x[row * p.x_pitch + p.x_first + column - p.x_base]));
     }
   }
 }

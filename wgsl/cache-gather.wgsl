@@ -22,6 +22,8 @@ struct Params {
   columns: u32,      // of a row, in vec4
   group: u32,        // sequences of a group: 1 to ROWS
   capacity: u32,
+  index_base: u32,   // element
+  cache_base: u32,   // vec4
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -39,8 +41,10 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   if (within / p.columns >= lengths[0]) { return; }
   let first = i / size * p.group;
   var held: array<Output4, ROWS>;
-  for (var r = 0u; r < p.group; r++) { held[r] = cache[min(index[first + r] - first, p.group - 1u) * size + first * size + within]; }
+  let own = first - p.index_base;
+  let at = first * size + within - p.cache_base;
+  for (var r = 0u; r < p.group; r++) { held[r] = cache[min(index[own + r] - first, p.group - 1u) * size + at]; }
   for (var r = 0u; r < p.group; r++) {
-    if (index[first + r] != first + r) { cache[(first + r) * size + within] = held[r]; }
+    if (index[own + r] != first + r) { cache[r * size + at] = held[r]; }
   }
 }

@@ -22,6 +22,7 @@ struct Params {
   length: u32, ids_pitch: u32,
   table_first: u32, window_rows: u32, table_rows: u32,
   clear: u32,    // 1 or 0
+  ids_base: u32, // element
   y_base: u32,   // vec4
 }
 
@@ -49,7 +50,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     let i = (tile * EACH + j) * WORKGROUP + lane;
     if (i >= p.count) { return; }
     let row = i / p.columns;
-    let id = ids[row / p.length * p.ids_pitch + row % p.length];
+    let id = ids[row / p.length * p.ids_pitch + row % p.length - p.ids_base];
     let slot = id - p.table_first;  // wraps to a huge number below the window
     if (slot < p.window_rows) {
       y[i - p.y_base] = output_store(entry(slot, i % p.columns));

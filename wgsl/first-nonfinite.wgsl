@@ -14,6 +14,7 @@ const WORKGROUP: u32 = 64;
 struct Params {
   first_tile: u32, end_tile: u32,
   count: u32,    // vec4s of x
+  x_base: u32,   // vec4
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -29,5 +30,5 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   if (tile >= p.end_tile) { return; }
   let i = tile * WORKGROUP + lane;
   if (i >= p.count) { return; }
-  if (any((x[i] & EXPONENT) == EXPONENT)) { atomicMin(&found, step.number); }
+  if (any((x[i - p.x_base] & EXPONENT) == EXPONENT)) { atomicMin(&found, step.number); }
 }

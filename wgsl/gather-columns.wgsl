@@ -17,6 +17,7 @@ struct Params {
   n: u32,
   pitch: u32,     // of the table, in vec4
   rows: u32,      // of the table
+  y_base: u32,    // vec4
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -36,5 +37,5 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   if (tile >= p.end_tile || i >= p.count) { return; }
   let h = i / p.columns;
   let j = i % p.columns * 4u;
-  y[i] = vec4f(value(j, h), value(j + 1u, h), value(j + 2u, h), value(j + 3u, h));
+  y[i - p.y_base] = vec4f(value(j, h), value(j + 1u, h), value(j + 2u, h), value(j + 3u, h));
 }

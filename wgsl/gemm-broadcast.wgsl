@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   // GEGLU: panel 2i holds values, panel 2i + 1 their gates.
   let clamped = min(column, p.columns4 - 1u);
   let panel = clamped / p.panel_width;
-  let b_start = p.b_offset + batch * p.b_batch + select(panel, 2u * panel, GEGLU) * p.panel_stride + clamped % p.panel_width;
+  let b_start = p.b_offset - p.b_base + batch * p.b_batch + select(panel, 2u * panel, GEGLU) * p.panel_stride + clamped % p.panel_width;
 
   var sums: Sums;
   var gates: Sums;

@@ -41,10 +41,10 @@ var<workgroup> b_tile: array<vec4f, DEPTH * WIDE>;       // [DEPTH][COLUMNS / 4]
 
 fn b_column(column_tile: u32, local: u32, batch: u32) -> u32 {
   if (GEGLU) {  // local 0-7: a panel of values, 8-15: its gates
-    return p.b_offset + batch * p.b_batch + (2u * column_tile + local / 8u) * p.panel_stride + local % 8u;
+    return p.b_offset - p.b_base + batch * p.b_batch + (2u * column_tile + local / 8u) * p.panel_stride + local % 8u;
   }
   let column = column_tile * WIDE + local;
-  return p.b_offset + batch * p.b_batch + column / p.panel_width * p.panel_stride + column % p.panel_width;
+  return p.b_offset - p.b_base + batch * p.b_batch + column / p.panel_width * p.panel_stride + column % p.panel_width;
 }
 
 // One vec4 of B at value `k` of a tap, zeros from `end` on.

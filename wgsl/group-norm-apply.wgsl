@@ -22,7 +22,7 @@ struct Params {
   split: u32,    // columns of x1 where TWO
   pitch1: u32, pitch2: u32,  // vec4
   pixels: u32, blocks: u32,  // blocks of an image
-  x1_base: u32, x2_base: u32, y_base: u32,  // vec4
+  x1_base: u32, x2_base: u32, scale_shift_base: u32, y_base: u32,  // vec4
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -49,8 +49,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let block = item / p.columns;
   let image = block / p.blocks;
   let start = block % p.blocks * BLOCK;
-  let scale = scale_shift[image * 2u * p.columns + column];
-  let shift = scale_shift[(image * 2u + 1u) * p.columns + column];
+  let scale = scale_shift[image * 2u * p.columns + column - p.scale_shift_base];
+  let shift = scale_shift[(image * 2u + 1u) * p.columns + column - p.scale_shift_base];
   let end = image * p.pixels + min(start + BLOCK, p.pixels);
   for (var row = image * p.pixels + start; row < end; row++) {
     y[row * p.columns + column - p.y_base] = output_store(activate(ACTIVATION, load(row, column) * scale + shift));

@@ -27,7 +27,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   if (tile >= p.end_tile) { return; }
   let image = tile / p.groups;
   let first = tile % p.groups * p.group_channels;
-  let start = image * p.slabs * 3u * p.pitch + first;
+  let start = image * p.slabs * 3u * p.pitch + first - p.partials_base;
   let items = p.slabs * p.group_channels;
   let origin = partials[start];
 
@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let rstd = 1.0 / sqrt(subgroupAdd(squares) / total + p.eps);
   let mean = origin + offset;
 
-  let row = image * 2u * p.pitch;
+  let row = image * 2u * p.pitch - p.scale_shift_base;
   for (var c = first + lane; c < first + p.group_channels; c += LANES) {
     let scale = weight[c] * rstd;
     scale_shift[row + c] = scale;

@@ -22,7 +22,7 @@ struct Params {
   split: u32,        // columns of x1
   pitch1: u32, pitch2: u32, out_pitch: u32,  // vec4
   pixels: u32, slab_pixels: u32, slabs: u32,
-  x1_base: u32, x2_base: u32,                // vec4
+  x1_base: u32, x2_base: u32, partials_base: u32,  // vec4
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -74,7 +74,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     mean += delta * share;
     squares += delta * delta * (f32(k) * share);
   }
-  let at = slab * 3u * p.out_pitch + column;
+  let at = slab * 3u * p.out_pitch + column - p.partials_base;
   partials[at] = shift;
   partials[at + p.out_pitch] = mean;
   partials[at + 2u * p.out_pitch] = squares;

@@ -9,13 +9,15 @@
 //   x'  = x' * m + reference * (1 - m)       where BLEND
 //
 //   prediction  [N or 2N, P, pitch]  Input  where GUIDED the N unconditional ones first
+//   conditional                      Input  the prediction again: where GUIDED its second half is read here
 //   x           [N, P, pitch]        f32    in place; padding zero
 //   step        Step                        the coefficients, and reference, the frame to blend with
 //   noise       [N, P, pitch]        f32    where NOISE
 //   mask        [M, P, 8]            f32    where BLEND, in lane 0; mask of image n: n % M where mask_tiled, else n * M / N
 //   reference   [T, R, P, pitch]     f32    where BLEND, at that frame; image n meets image n * R / N
 //
-// One invocation per vec4 of x. Tiles: WORKGROUP of them. Traffic: every operand once, x twice. Arithmetic in f32.
+// One invocation per vec4 of x. Tiles: WORKGROUP of them, once for each group of frames that one binding can hold; only those of
+// the group that has the frame do anything. Traffic: every operand once, x twice. Arithmetic in f32.
 // Needs: lib/input, lib/step.
 
 const WORKGROUP: u32 = 64;
@@ -30,45 +32,52 @@ struct Params {
   pixels: u32, channels: u32,
   images: u32, masks: u32, mask_tiled: u32, references: u32,
   frames: u32,   // T
+  group_tiles: u32, group_frames: u32,  // tiles and frames of a group
+  prediction_base: u32, conditional_base: u32, x_base: u32, noise_base: u32, mask_base: u32, reference_base: u32,  // vec4
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> prediction: array<Input4>;
-@group(0) @binding(2) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read> step: Step;
-@group(0) @binding(4) var<storage, read> noise: array<vec4f>;
-@group(0) @binding(5) var<storage, read> mask: array<vec4f>;
-@group(0) @binding(6) var<storage, read> reference: array<vec4f>;
+@group(0) @binding(2) var<storage, read> conditional: array<Input4>;
+@group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(4) var<storage, read> step: Step;
+@group(0) @binding(5) var<storage, read> noise: array<vec4f>;
+@group(0) @binding(6) var<storage, read> mask: array<vec4f>;
+@group(0) @binding(7) var<storage, read> reference: array<vec4f>;
 
 fn guided(i: u32) -> vec4f {
-  if (!GUIDED) { return input_load(prediction[i]); }
-  let u = input_load(prediction[i]);
-  return u + step.guidance * (input_load(prediction[p.count + i]) - u);
+  let u = input_load(prediction[i - p.prediction_base]);
+  if (!GUIDED) { return u; }
+  return u + step.guidance * (input_load(conditional[p.count + i - p.conditional_base]) - u);
 }
+
+// The frame of the reference to blend with.
+fn frame() -> u32 { return min(step.reference, p.frames - 1u); }
 
 fn blended(value: vec4f, i: u32) -> vec4f {
   let image_size = p.pixels * p.columns;
   let image = i / image_size;
   let mask_image = select(image * p.masks / p.images, image % p.masks, p.mask_tiled == 1u);
-  let m = mask[2u * (mask_image * p.pixels + i % image_size / p.columns)].x;
-  let reference_image = min(step.reference, p.frames - 1u) * p.references + image * p.references / p.images;
-  return value * m + reference[reference_image * image_size + i % image_size] * (1.0 - m);
+  let m = mask[2u * (mask_image * p.pixels + i % image_size / p.columns) - p.mask_base].x;
+  let reference_image = frame() * p.references + image * p.references / p.images;
+  return value * m + reference[reference_image * image_size + i % image_size - p.reference_base] * (1.0 - m);
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
   if (tile >= p.end_tile) { return; }
-  let i = tile * WORKGROUP + lane;
+  let i = tile % p.group_tiles * WORKGROUP + lane;
   if (i >= p.count) { return; }
+  if (BLEND && frame() / p.group_frames != tile / p.group_tiles) { return; }
   let e = guided(i);
-  let old = x[i];
+  let old = x[i - p.x_base];
   var x0 = step.x0_x * old + step.x0_e * e;
   if (step.clip > 0.0) { x0 = clamp(x0, vec4f(-step.clip), vec4f(step.clip)); }
   let eps = step.eps_x * old + step.eps_e * e;
   var value = step.out_x0 * x0 + step.out_eps * eps;
-  if (NOISE) { value += step.sigma * noise[i]; }
+  if (NOISE) { value += step.sigma * noise[i - p.noise_base]; }
   if (BLEND) { value = blended(value, i); }
   let channel = vec4u(4u * (i % p.columns)) + vec4u(0u, 1u, 2u, 3u);
-  x[i] = select(vec4f(0.0), value, channel < vec4u(p.channels));
+  x[i - p.x_base] = select(vec4f(0.0), value, channel < vec4u(p.channels));
 }

@@ -17,6 +17,7 @@ struct Params {
   per_image: u32,
   continuous: u32,  // 1: writes m
   ratio: f32, threshold: f32,
+  map_base: u32, mask_base: u32,  // vec4
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -34,7 +35,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   var sum = 0.0;
   for (var block = lane; block < count; block += 16u * WORKGROUP) {
     var part = 0.0;
-    for (var i = block; i < min(count, block + 16u * WORKGROUP); i += WORKGROUP) { part += map[2u * (start + i)].x; }
+    for (var i = block; i < min(count, block + 16u * WORKGROUP); i += WORKGROUP) { part += map[2u * (start + i) - p.map_base].x; }
     sum += part;
   }
   shared_sums[lane] = sum;
@@ -50,11 +51,11 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     let at = 2u * (image * p.pixels + i);
     var m = 1.0;
     if (usable) {
-      m = min(max(map[at].x, 0.0), cut) / cut;
+      m = min(max(map[at - p.map_base].x, 0.0), cut) / cut;
       if (p.continuous == 0u) { m = select(1.0, 0.0, m <= p.threshold); }
     }
-    mask[at] = vec4f(m, 0.0, 0.0, 0.0);
-    mask[at + 1u] = vec4f(0.0);
+    mask[at - p.mask_base] = vec4f(m, 0.0, 0.0, 0.0);
+    mask[at + 1u - p.mask_base] = vec4f(0.0);
   }
 }
 

@@ -20,6 +20,7 @@ struct Params {
   k: u32,
   group: u32, out_pitch: u32,
   x_base: u32,             // vec4
+  ids_base: u32, values_base: u32,  // elements
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -60,8 +61,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let start = row / p.group * p.out_pitch + row % p.group * p.k;
   if (row % p.group + 1u == p.group) {
     for (var i = start + p.k + lane; i < (row / p.group + 1u) * p.out_pitch; i += WORKGROUP) {
-      ids[i] = 0u;
-      values[i] = 0.0;
+      ids[i - p.ids_base] = 0u;
+      values[i - p.values_base] = 0.0;
     }
   }
   var own = search(row, lane, Candidate(0.0, NONE));
@@ -83,8 +84,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       if (before(other, winner)) { winner = other; }
     }
     if (lane == 0u) {
-      ids[start + i] = select(winner.id, 0u, winner.id == NONE);  // a row of NaN
-      values[start + i] = winner.value;
+      ids[start + i - p.ids_base] = select(winner.id, 0u, winner.id == NONE);  // a row of NaN
+      values[start + i - p.values_base] = winner.value;
     }
     if (winner.id != NONE && winner.id == own.id) { own = search(row, lane, winner); }
   }

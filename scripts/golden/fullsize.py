@@ -1,10 +1,13 @@
 """Names and shapes of the published architectures, as the real classes give them, and what they compute with made-up weights.
 
 Writes test/golden/fullsize/: shapes.json (config and tensors of each network, no weights), golden.safetensors and
-golden.json (inputs and outputs). The weights are a function of a tensor's name and index (test/support/fake-weights.ts has the same one), held as
-float16, so that a gigabyte of them needs no file. Arithmetic is float32, for T5 float64.
+golden.json (inputs and outputs); test/golden/fullsize-float32/: outputs for the same inputs with weights that are not rounded
+to float16, and those of the VAE at 768 x 768: every n-th value of each, golden.json has the n. The weights are a function of
+a tensor's name and index (test/support/fake-weights.ts has the same one), so that a gigabyte of them needs no file; those of
+fullsize are held as float16. Arithmetic is float32, for T5 float64.
 
     python scripts/golden/fullsize.py [shapes] [clip vae unet blip t5]     torch 2.13.0, transformers 4.57.6, diffusers 0.34.0
+    python scripts/golden/fullsize.py float32 [clip vae unet blip vae768]
 """
 
 import json
@@ -16,7 +19,7 @@ import numpy as np
 import torch
 import transformers
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     BlipConfig,
     BlipForConditionalGeneration,
@@ -40,7 +43,7 @@ TABLES = (
 )
 
 
-def fake(name, shape):
+def fake(name, shape, half=True):
     """Noise with unit gain: a hash of name (FNV-1a) and index, uniform in [-1, 1), scaled by the kind of tensor."""
     seed = 2166136261
     for byte in name.encode():
@@ -60,19 +63,20 @@ def fake(name, shape):
         v = 1 + 0.1 * v if name.endswith("weight") else 0.05 * v
     else:
         v *= np.sqrt(3.0 / np.prod(shape[1:]))
-    return v.astype(np.float32).astype(np.float16).astype(np.float32).reshape(shape)
+    v = v.astype(np.float32)
+    return (v.astype(np.float16).astype(np.float32) if half else v).reshape(shape)
 
 
-def clip():
+def clip(width=1024, layers=23, heads=16, act="gelu", projection=512):
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=49408,
-            hidden_size=1024,
-            intermediate_size=4096,
-            num_hidden_layers=23,
-            num_attention_heads=16,
-            hidden_act="gelu",
-            projection_dim=512,
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            hidden_act=act,
+            projection_dim=projection,
             bos_token_id=0,
             eos_token_id=2,
             pad_token_id=1,
@@ -80,12 +84,16 @@ def clip():
     )
 
 
-def vae():
+def clip15():
+    return clip(768, 12, 12, "quick_gelu", 768)
+
+
+def vae(sample_size=768):
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
         latent_channels=4,
-        sample_size=768,
+        sample_size=sample_size,
         block_out_channels=(128, 256, 512, 512),
         layers_per_block=2,
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -93,20 +101,29 @@ def vae():
     )
 
 
-def unet():
+ATTENTION_21 = dict(
+    cross_attention_dim=1024,
+    attention_head_dim=(5, 10, 20, 20),
+    use_linear_projection=True,
+    upcast_attention=True,
+)
+
+
+def unet(sample_size=96, attention=ATTENTION_21):
     return UNet2DConditionModel(
-        sample_size=96,
+        sample_size=sample_size,
         in_channels=4,
         out_channels=4,
         block_out_channels=(320, 640, 1280, 1280),
         layers_per_block=2,
         down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-        cross_attention_dim=1024,
-        attention_head_dim=(5, 10, 20, 20),
-        use_linear_projection=True,
-        upcast_attention=True,
+        **attention,
     )
+
+
+def unet15():
+    return unet(64, dict(cross_attention_dim=768, attention_head_dim=8))
 
 
 def blip():
@@ -134,16 +151,16 @@ def blip():
     return BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
 
 
-def t5():
+def t5(width=1024, hidden=2816, heads=16, layers=24):
     return T5ForConditionalGeneration(
         T5Config(
             vocab_size=32128,
-            d_model=1024,
+            d_model=width,
             d_kv=64,
-            d_ff=2816,
-            num_layers=24,
-            num_decoder_layers=24,
-            num_heads=16,
+            d_ff=hidden,
+            num_layers=layers,
+            num_decoder_layers=layers,
+            num_heads=heads,
             feed_forward_proj="gated-gelu",
             tie_word_embeddings=False,
             decoder_start_token_id=0,
@@ -152,6 +169,14 @@ def t5():
 
 
 MODELS = {"clip": clip, "vae": vae, "unet": unet, "blip": blip, "t5": t5}
+# Only names and shapes of these are recorded.
+OTHERS = {
+    "clip-1.5": clip15,
+    "vae-1.5": lambda: vae(512),
+    "unet-1.5": unet15,
+    "t5-small": lambda: t5(512, 1024, 6, 8),
+    "t5-xl": lambda: t5(2048, 5120, 32, 24),
+}
 
 
 def tensors(model):
@@ -165,7 +190,7 @@ def tensors(model):
 
 def write_shapes():
     found = {}
-    for part, make in MODELS.items():
+    for part, make in {**MODELS, **OTHERS}.items():
         with torch.device("meta"):
             model = make()
         config = model.config.to_diff_dict() if hasattr(model.config, "to_diff_dict") else dict(model.config)
@@ -177,10 +202,10 @@ def write_shapes():
         file.write("\n")
 
 
-def filled(part):
+def filled(part, half=True):
     model = MODELS[part]().eval()
     for name, tensor in tensors(model):
-        tensor.data.copy_(torch.from_numpy(fake(name, tuple(tensor.shape))))
+        tensor.data.copy_(torch.from_numpy(fake(name, tuple(tensor.shape), half)))
     return model
 
 
@@ -244,8 +269,66 @@ def run(parts):
     save_file(plain, os.path.join(OUT, "golden.safetensors"))
 
 
+SAMPLES = 4096
+
+
+def run_float32(parts):
+    """Outputs with weights that are not rounded to float16: `SAMPLES` values of each or a few more, spread evenly."""
+    torch.set_grad_enabled(False)
+    given = load_file(os.path.join(OUT, "golden.safetensors"))
+    folder = OUT + "-float32"
+    path = os.path.join(folder, "golden.safetensors")
+    out = load_file(path) if os.path.exists(path) else {}
+    every = {}
+    if out:
+        with open(os.path.join(folder, "golden.json")) as file:
+            every = json.load(file)["every"]
+
+    def put(name, value):
+        flat = value.flatten()
+        every[name] = max(1, len(flat) // SAMPLES)
+        out[name] = flat[:: every[name]].float().clone()
+
+    if "clip" in parts:
+        put("clip.last_hidden_state", filled("clip", False)(given["clip.input_ids"].long()).last_hidden_state)
+    if "vae" in parts:
+        model = filled("vae", False)
+        posterior = model.encode(given["vae.image"]).latent_dist
+        put("vae.mean", posterior.mean)
+        put("vae.std", posterior.std)
+        put("vae.decoded", model.decode(given["vae.z"]).sample)
+    if "vae768" in parts:
+        model = filled("vae", False)
+        # Inputs too large to keep: evenly spread in [-1, 1), by name and index as the weights are; latents of unit variance.
+        image = torch.from_numpy(20 * fake("vae768.image", (3 * 768 * 768,), False)).reshape(1, 3, 768, 768)
+        z = torch.from_numpy(np.float32(20 * np.sqrt(3)) * fake("vae768.z", (4 * 96 * 96,), False)).reshape(1, 4, 96, 96)
+        posterior = model.encode(image).latent_dist
+        put("vae768.mean", posterior.mean)
+        put("vae768.std", posterior.std)
+        print("encoded", flush=True)
+        put("vae768.decoded", model.decode(z).sample)
+    if "unet" in parts:
+        model = filled("unet", False)
+        for size in ("small", "odd", "mid"):
+            put(f"unet.{size}.out", model(given[f"unet.{size}.sample"], 481, given[f"unet.{size}.context"]).sample)
+    if "blip" in parts:
+        model = filled("blip", False)
+        vision = model.vision_model(given["blip.pixel_values"]).last_hidden_state
+        put("blip.vision", vision)
+        ids = given["blip.input_ids"].long()
+        put("blip.logits", model.text_decoder(input_ids=ids, encoder_hidden_states=vision).logits)
+    save_file(out, path)
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__, "diffusers": diffusers.__version__}
+    with open(os.path.join(folder, "golden.json"), "w") as file:
+        json.dump({"versions": versions, "weights": "float32", "every": every}, file)
+        file.write("\n")
+
+
 if __name__ == "__main__":
     asked = sys.argv[1:] or ["shapes", *MODELS]
+    if asked[0] == "float32":
+        run_float32(asked[1:] or ["clip", "vae", "vae768", "unet", "blip"])
+        sys.exit()
     if "shapes" in asked:
         write_shapes()
     if set(asked) & set(MODELS):

@@ -47,10 +47,15 @@ export const EMBEDDED_KNOWS =
  * Loads the model and takes a device.
  * @throws InputError when there is no such model; DeviceError without a device; WeightsError for a damaged folder
  */
-export async function loadPipeline(o: ModelOptions, progress: Progress, signal: AbortSignal): Promise<Loaded> {
+export async function loadPipeline(
+  o: ModelOptions,
+  progress: Progress,
+  signal: AbortSignal,
+  open: () => Promise<Gpu> = () => openDevice(o.device),
+): Promise<Loaded> {
   const found = await findModel('stable-diffusion', o.model, o, progress, signal);
   try {
-    return await loadFolder(found, o, progress, signal);
+    return await loadFolder(found, o, { progress, signal, open });
   } finally {
     await found.close?.();
   }
@@ -59,8 +64,7 @@ export async function loadPipeline(o: ModelOptions, progress: Progress, signal: 
 async function loadFolder(
   { folder, model }: FoundModel,
   o: ModelOptions,
-  progress: Progress,
-  signal: AbortSignal,
+  { progress, signal, open }: { progress: Progress; signal: AbortSignal; open: () => Promise<Gpu> },
 ): Promise<Loaded> {
   if (!(await folder.has('model_index.json'))) {
     const inside = checkpointIn(folder.label);
@@ -75,7 +79,7 @@ async function loadFolder(
     });
   }
   const [loras, embeddings] = [await openLoras(o, signal), await openEmbeddings(o, signal)];
-  const gpu = await openDevice(o.device);
+  const gpu = await open();
   try {
     const pipe = await DiffEditPipeline.fromPretrained(folder, {
       gpu,
@@ -84,6 +88,9 @@ async function loadFolder(
       mendQuirks: o.mendQuirks === true,
       ...{ loras, embeddings },
       modelCpuOffload: o.enableModelCpuOffload === true,
+      streamWeights: o.streamWeights === true,
+      hostMemory: o.hostMemory === true,
+      ...{ maxBytes: o.maxMemory, allowTiles: o.allowTiles === true },
       loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,

@@ -15,6 +15,7 @@ import {
 import type { RunArgs } from '../pipeline/diffedit/types.ts';
 import type { PredictionType } from '../schedulers/index.ts';
 import { type AdapterOptions, addAdapterOptions } from './adapters.ts';
+import { parseBytes } from './bytes.ts';
 
 /** Where models come from. */
 export interface HubOptions {
@@ -44,8 +45,12 @@ export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, Device
   readonly seed?: number | undefined;
   readonly mendQuirks?: boolean;
   readonly enableModelCpuOffload?: boolean;
+  readonly streamWeights?: boolean;
+  readonly hostMemory?: boolean;
   readonly enableVaeSlicing?: boolean;
   readonly enableVaeTiling?: boolean;
+  readonly maxMemory?: number;
+  readonly allowTiles?: boolean;
 }
 
 /** How large the model sees the picture. */
@@ -93,8 +98,17 @@ export function addModelOptions(command: Command): Command {
     .addOption(argumentOption('seed'))
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
     .option('--enable-model-cpu-offload', 'keep one network at a time on the device')
+    .option('--stream-weights', 'pass the weights of the UNet through two slots of device memory at every step')
+    .option('--host-memory', 'keep weights that go to the device more than once in host memory')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
-    .option('--enable-vae-tiling', 'encode and decode large pictures in tiles');
+    .option('--enable-vae-tiling', 'encode and decode large pictures in tiles')
+    .addOption(
+      new Option(
+        '--max-memory <size>',
+        'device memory that the command may take, such as 2GB or 1500MiB; saves where it must and says so',
+      ).argParser(parseBytes),
+    )
+    .option('--allow-tiles', 'let --max-memory choose VAE tiles, which change the numbers');
 }
 
 /** What a checkpoint in one file does not say. */
@@ -136,15 +150,16 @@ export function addDeviceOptions(command: Command): Command {
 }
 
 /** What size the picture is brought to before the model sees it. */
-export function addSizeOptions(command: Command): Command {
-  return command
+export function addSizeOptions(command: Command, { keepSize = true }: { keepSize?: boolean } = {}): Command {
+  command
     .optionsGroup('Size:')
     .addOption(
       new Option('--size <WxH>', "size that the model works at (default: the model's own)")
         .argParser(parseSize)
         .conflicts('keepSize'),
-    )
-    .option('--keep-size', "work at the picture's own size, cut down to multiples of the VAE's factor");
+    );
+  if (!keepSize) return command;
+  return command.option('--keep-size', "work at the picture's own size, cut down to multiples of the VAE's factor");
 }
 
 /**

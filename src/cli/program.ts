@@ -11,6 +11,7 @@ import { invertCommand } from './invert.ts';
 import { maskCommand } from './mask.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { packageVersion } from './package-root.ts';
+import { planCommand } from './plan.ts';
 import { promptsCommand } from './prompts.ts';
 import { codeAfter, watchStreams } from './streams.ts';
 
@@ -50,7 +51,7 @@ export function createProgram(outside: Outside): Command {
     .version(packageVersion())
     .option('--debug', 'print where an error comes from')
     .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
-  const edits = [editCommand, maskCommand, invertCommand, guideCommand];
+  const edits = [editCommand, maskCommand, invertCommand, planCommand, guideCommand];
   for (const command of [...edits, captionCommand, promptsCommand, convertCommand, devicesCommand, cacheCommand])
     program.addCommand(command(outside));
   for (const command of everyCommand(program)) {

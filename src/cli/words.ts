@@ -19,7 +19,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   ...{ fromSingleFile: '--model', loadLoraWeights: '--lora', loadTextualInversion: '--embedding' },
   ...{ predictionType: '--prediction-type', extractEma: '--ema', ema: '--ema', tokenizer: '--tokenizer' },
   ...{ config: '--config', originalConfig: '--config' },
-  ...{ image: '<image>' },
+  ...{ image: '<image>', maxBytes: '--max-memory', allowTiles: '--allow-tiles' },
 };
 
 /** The same where a command calls an option otherwise. */

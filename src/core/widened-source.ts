@@ -3,7 +3,7 @@
  * that stand beside weights are multiplied in. All of it happens in small pieces while a tensor is read.
  */
 import { type Float8, halfValue, halvesOf } from './float8.ts';
-import { checkRange, type StoredTensor, type TensorSource } from './tensor-source.ts';
+import { checkRange, readManyOfView, type StoredTensor, type TensorSource } from './tensor-source.ts';
 
 /** Types that layers take as they are. */
 export const LOADABLE = ['F32', 'F16', 'BF16'] as const;
@@ -42,17 +42,18 @@ export function widened(source: TensorSource): TensorSource {
     tensors.set(name, view?.shown ?? stored);
   }
   if (views.size === 0 && tensors.size === source.tensors.size) return source;
-  return {
+  const view: TensorSource = {
     label: source.label,
     tensors,
     async read(name, start, into): Promise<void> {
-      const view = views.get(name);
-      if (!view?.from) return source.read(name, start, into);
-      checkRange(source.label, name, view.shown.byteLength, start, into.byteLength);
-      await readWidened(source, view, view.from, start, into);
+      const own = views.get(name);
+      if (!own?.from) return source.read(name, start, into);
+      checkRange(source.label, name, own.shown.byteLength, start, into.byteLength);
+      await readWidened(source, own, own.from, start, into);
     },
     close: async () => source.close?.(),
   };
+  return { ...view, ...readManyOfView(source, name => views.get(name)?.from !== undefined, view.read) };
 }
 
 /** A tensor as it is shown, and how it is made. */

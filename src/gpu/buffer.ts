@@ -3,6 +3,7 @@
 import { DeviceError } from '../core/errors.ts';
 import { alignUp } from '../core/shape.ts';
 import type { Gpu } from './device.ts';
+import { MAP_READ, USAGE } from './flags.ts';
 import type { WebGpuBuffer } from './webgpu-types.ts';
 
 /** Part of a GPU buffer, in bytes. `offset` is a multiple of 256. */
@@ -35,7 +36,7 @@ function checkedSize(gpu: Gpu, bytes: number, label: string): number {
 /** Creates a zeroed storage buffer that can be copied from and to. */
 export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSlice {
   const size = checkedSize(gpu, bytes, label);
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+  const usage = USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC;
   return { buffer: gpu.device.createBuffer({ label, size, usage }), offset: 0, size };
 }
 
@@ -52,7 +53,7 @@ export interface MappedBuffer {
 /** Creates a storage buffer whose bytes the host fills before `unmap`: the staging side of an upload. */
 export function createMapped(gpu: Gpu, bytes: number, label: string): MappedBuffer {
   const size = checkedSize(gpu, bytes, label);
-  const buffer = gpu.device.createBuffer({ label, size, usage: GPUBufferUsage.STORAGE, mappedAtCreation: true });
+  const buffer = gpu.device.createBuffer({ label, size, usage: USAGE.STORAGE, mappedAtCreation: true });
   return {
     slice: { buffer, offset: 0, size },
     bytes: new Uint8Array(buffer.getMappedRange()),
@@ -78,14 +79,15 @@ export function writeSlice(gpu: Gpu, slice: BufferSlice, data: ArrayBufferView<A
 export async function readSlice(gpu: Gpu, slice: BufferSlice): Promise<ArrayBuffer> {
   gpu.check('readSlice');
   const staging = gpu.device.createBuffer({
+    label: 'read back',
     size: slice.size,
-    usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ,
+    usage: USAGE.COPY_DST | USAGE.MAP_READ,
   });
   try {
     const encoder = gpu.device.createCommandEncoder();
     encoder.copyBufferToBuffer(slice.buffer, slice.offset, staging, 0, slice.size);
     gpu.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
+    await staging.mapAsync(MAP_READ);
     gpu.check('readSlice');
     return staging.getMappedRange().slice(0);
   } catch (cause) {

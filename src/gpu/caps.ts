@@ -44,7 +44,7 @@ export interface Caps {
 /** Largest binding the engine uses unless told otherwise: WebGPU's default limit. */
 export const DEFAULT_BINDING_BYTES: number = 128 * 2 ** 20;
 
-const OPTIONS = namesOf<CapsOptions>({ maxBindingBytes: 1, half: 1 });
+const OPTIONS = namesOf<CapsOptions>({ maxBindingBytes: 1, maxBufferBytes: 1, half: 1 });
 
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
 
@@ -52,6 +52,8 @@ const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
 export interface CapsOptions {
   /** Upper bound for one storage binding in bytes; default 128 MiB. Tests set it low. */
   maxBindingBytes?: number | undefined;
+  /** Upper bound for one buffer in bytes; default the device's limit maxBufferSize. Tests set it low. */
+  maxBufferBytes?: number | undefined;
   /** How halves are stored; default f16 on GPUs that have it, packed on software (docs/decisions/0005). Needs shader-f16. */
   half?: HalfStorage | undefined;
 }
@@ -74,7 +76,7 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
     subgroupSize: subgroups && min === info.subgroupMaxSize ? min : 0,
     timestamps: device.features.has('timestamp-query'),
     maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, options.maxBindingBytes ?? DEFAULT_BINDING_BYTES),
-    maxBufferBytes: limits.maxBufferSize,
+    maxBufferBytes: Math.min(limits.maxBufferSize, options.maxBufferBytes ?? limits.maxBufferSize),
     maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,

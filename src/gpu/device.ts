@@ -6,6 +6,7 @@
 import { DeviceError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Caps, type CapsOptions, readCaps } from './caps.ts';
+import { DEFAULT_CAPS, type DryObserver, dryDevice } from './dry-device.ts';
 import { PipelineCache } from './pipelines.ts';
 import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
 
@@ -27,7 +28,7 @@ export interface GpuOptions extends CapsOptions {
 
 const OPTIONS = namesOf<GpuOptions>({
   ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1 },
-  ...{ maxBindingBytes: 1, half: 1 },
+  ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1 },
 });
 
 const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query'];
@@ -45,6 +46,8 @@ const LIMITS = [
 const NAMELESS = { vendor: '', architecture: '', device: '', description: '' } as GPUAdapterInfo;
 const OUT_OF_MEMORY = 'If memory ran out: use dtype float16, enableModelCpuOffload, VAE tiling, or a smaller picture.';
 
+const UNSEEN: DryObserver = { created() {}, destroyed() {}, bound() {} };
+
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
 export class Gpu {
   /** WebGPU's own device, for buffers and passes of the caller's. */
@@ -52,17 +55,20 @@ export class Gpu {
   /** What the device grants and how its memory is used. */
   readonly caps: Caps;
   /** @internal */ readonly pipelines: PipelineCache;
+  /** Whether it runs nothing: then values need not be made for it, and what is read back is zeros. */
+  readonly dry: boolean;
   readonly #owned: boolean;
   #lost: GPUDeviceLostInfo | undefined;
   /** The first error that no scope caught: memory refused for a tensor, a submission on destroyed buffers. */
   #uncaught: string | undefined;
   #disposed = false;
 
-  private constructor(device: GPUDevice, caps: Caps, owned: boolean) {
+  private constructor(device: GPUDevice, caps: Caps, owned: boolean, dry = false) {
     this.device = device;
     this.caps = caps;
     this.pipelines = new PipelineCache(device);
     this.#owned = owned;
+    this.dry = dry;
     void device.lost.then(info => {
       this.#lost = info;
     });
@@ -82,17 +88,18 @@ export class Gpu {
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
     checkNames('Gpu.request', options, OPTIONS);
-    const { maxBindingBytes, half } = options;
+    const { maxBindingBytes, maxBufferBytes, half } = options;
+    const own = { maxBindingBytes, maxBufferBytes, half };
     if (options.device) {
       const info = options.device.adapterInfo ?? NAMELESS;
-      return new Gpu(options.device, readCaps(options.device, info, { maxBindingBytes, half }), false);
+      return new Gpu(options.device, readCaps(options.device, info, own), false);
     }
     const adapter = await requestAdapter(options);
     const features = options.bare ? [] : FEATURES.filter(f => adapter.features.has(f as GPUFeatureName));
     const requiredLimits = options.bare ? {} : Object.fromEntries(LIMITS.map(l => [l, adapter.limits[l]]));
     try {
       const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
-      return new Gpu(device, readCaps(device, adapter.info, { maxBindingBytes, half }), true);
+      return new Gpu(device, readCaps(device, adapter.info, own), true);
     } catch (cause) {
       throw new DeviceError({
         op: 'Gpu.request',
@@ -102,6 +109,15 @@ export class Gpu {
         cause,
       });
     }
+  }
+
+  /**
+   * A device that runs nothing and holds nothing, to find out what something would take: `plan` needs no other.
+   * @param caps what it is to grant; default WebGPU's default limits (128 MiB a binding, 256 MiB a buffer) and no features
+   * @param observer told of every buffer
+   */
+  static dry(caps: Partial<Caps> = {}, observer: DryObserver = UNSEEN): Gpu {
+    return new Gpu(dryDevice(observer), { ...DEFAULT_CAPS, ...caps }, true, true);
   }
 
   /** Throws a DeviceError once the device is lost or disposed, and for an error that came outside of any call. */

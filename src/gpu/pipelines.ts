@@ -1,5 +1,6 @@
 /** Compute pipelines: one for each distinct WGSL text, specialised once, compiled asynchronously, with errors that show the line. */
 import { ShaderError } from '../core/errors.ts';
+import { COMPUTE_STAGE } from './flags.ts';
 import { type Program, specialize } from './specialize.ts';
 import type { WebGpuBindGroupLayout, WebGpuComputePipeline, WebGpuDevice } from './webgpu-types.ts';
 
@@ -96,11 +97,11 @@ export class PipelineCache {
     if (known) return known;
     const storage = access.map((a, i): GPUBindGroupLayoutEntry => {
       const type = a === 'read' ? 'read-only-storage' : 'storage';
-      return { binding: i + 1, visibility: GPUShaderStage.COMPUTE, buffer: { type } };
+      return { binding: i + 1, visibility: COMPUTE_STAGE, buffer: { type } };
     });
     const uniform: GPUBindGroupLayoutEntry = {
       binding: 0,
-      visibility: GPUShaderStage.COMPUTE,
+      visibility: COMPUTE_STAGE,
       buffer: { type: 'uniform' },
     };
     const layout = this.#device.createBindGroupLayout({ entries: [uniform, ...storage] });

@@ -2,7 +2,14 @@
 import { InputError, WeightsError } from '../core/errors.ts';
 import { checkFolder } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import type { FolderSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
+import {
+  type FolderSource,
+  readTensors,
+  type StoredTensor,
+  type TensorRange,
+  type TensorSource,
+} from '../core/tensor-source.ts';
 import { type CheckpointStem, candidates } from './checkpoint-names.ts';
 import { parseJsonFile } from './json-file.ts';
 import { isObject } from './json-keys.ts';
@@ -117,14 +124,24 @@ async function openShards(folder: FolderSource, index: string, options: Checkpoi
     }
     const { tensors, homes, absent } = merge(weightMap, shards, label);
     if (absent.length > 0) options.onWarning?.(`${label} names tensors that no shard holds: ${absent.join(', ')}`);
+    const homeOf = (name: string): TensorSource => {
+      const home = homes.get(name);
+      if (!home) throw new WeightsError({ op: 'read', problem: `no tensor "${name}"`, path: label });
+      return home;
+    };
     return {
       label,
       tensors,
-      async read(name, start, into): Promise<void> {
-        const home = homes.get(name);
-        if (!home) throw new WeightsError({ op: 'read', problem: `no tensor "${name}"`, path: label });
-        await home.read(name, start, into);
-      },
+      read: async (name, start, into) => homeOf(name).read(name, start, into),
+      ...([...shards.values()].some(shard => shard.readMany) && {
+        readMany: async (ranges: readonly TensorRange[], signal?: AbortSignalLike) => {
+          const homesOf = ranges.map(range => homeOf(range.name));
+          for (const home of new Set(homesOf)) {
+            const own = ranges.filter((_, i) => homesOf[i] === home);
+            await readTensors(home, own, signal);
+          }
+        },
+      }),
       close,
     };
   } catch (error) {

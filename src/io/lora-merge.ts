@@ -6,7 +6,7 @@
  */
 
 import { WeightsError } from '../core/errors.ts';
-import { checkRange, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
+import { checkRange, readManyOfView, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { widened } from '../core/widened-source.ts';
 import { readFloatRange } from './float-range.ts';
 
@@ -66,7 +66,7 @@ export function mergeLora(
       latest = { name, factors: Promise.all(own.map(product => readFactors(product, stored))) };
     return latest.factors;
   };
-  return {
+  const view: TensorSource = {
     label: source.label,
     tensors,
     async read(name, start, into): Promise<void> {
@@ -83,6 +83,7 @@ export function mergeLora(
     },
     close: async () => source.close?.(),
   };
+  return { ...view, ...readManyOfView(source, name => products.has(name), view.read) };
 }
 
 /** Reads, adds and hands on, block by block. */

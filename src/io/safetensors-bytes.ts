@@ -2,7 +2,13 @@
  * A checkpoint as the bytes of a safetensors file that is written nowhere: the header stands in memory, tensors are read when
  * asked for.
  */
-import type { ByteSource, StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import {
+  type ByteSource,
+  readTensors,
+  type StoredTensor,
+  type TensorRange,
+  type TensorSource,
+} from '../core/tensor-source.ts';
 import { encodeHeader } from './safetensors.ts';
 import { checkBytes } from './sources.ts';
 
@@ -32,19 +38,31 @@ export function safetensorsBytes(
     end += byteLength;
   }
   const self = { label, byteLength: end };
+  /** Fills what is of the header; the rest as ranges of tensors. */
+  const rangesOf = (offset: number, into: Uint8Array): TensorRange[] => {
+    checkBytes(self, offset, into.byteLength);
+    if (offset < header.length) into.set(header.subarray(offset, offset + into.byteLength));
+    const stop = offset + into.byteLength;
+    const ranges: TensorRange[] = [];
+    for (let i = firstBehind(placed, offset); i < placed.length; i++) {
+      const { name, begin, end: last } = placed[i] as Placed;
+      if (begin >= stop) break;
+      const [from, to] = [Math.max(begin, offset), Math.min(last, stop)];
+      if (to > from) ranges.push({ name, start: from - begin, into: into.subarray(from - offset, to - offset) });
+    }
+    return ranges;
+  };
   return {
     ...self,
-    async read(offset, into): Promise<void> {
-      checkBytes(self, offset, into.byteLength);
-      if (offset < header.length) into.set(header.subarray(offset, offset + into.byteLength));
-      const stop = offset + into.byteLength;
-      for (let i = firstBehind(placed, offset); i < placed.length; i++) {
-        const { name, begin, end: last } = placed[i] as Placed;
-        if (begin >= stop) break;
-        const [from, to] = [Math.max(begin, offset), Math.min(last, stop)];
-        if (to > from) await source.read(name, from - begin, into.subarray(from - offset, to - offset));
-      }
-    },
+    read: async (offset, into) => readTensors(source, rangesOf(offset, into)),
+    ...(source.readMany && {
+      readMany: async (ranges, signal) =>
+        readTensors(
+          source,
+          ranges.flatMap(({ offset, into }) => rangesOf(offset, into)),
+          signal,
+        ),
+    }),
   };
 }
 

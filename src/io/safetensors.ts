@@ -5,6 +5,7 @@ import { checkByName, checkNames, namesOf } from '../core/known-names.ts';
 import {
   type ByteSource,
   checkRange,
+  readRanges,
   type StoredDType,
   type StoredTensor,
   type TensorSource,
@@ -98,6 +99,16 @@ async function open(bytes: ByteSource): Promise<SafetensorsSource> {
       checkRange(label, name, tensor?.byteLength, offset, into.byteLength);
       if (tensor && into.byteLength > 0) await bytes.read(start + tensor.begin + offset, into);
     },
+    ...(bytes.readMany && {
+      async readMany(ranges, signal): Promise<void> {
+        const placed = ranges.flatMap(({ name, start: first, into }) => {
+          const tensor = tensors.get(name);
+          checkRange(label, name, tensor?.byteLength, first, into.byteLength);
+          return tensor && into.byteLength > 0 ? [{ offset: start + tensor.begin + first, into }] : [];
+        });
+        await readRanges(bytes, placed, signal);
+      },
+    }),
     close: async () => bytes.close?.(),
   };
 }

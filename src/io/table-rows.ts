@@ -1,6 +1,6 @@
 /** A checkpoint in which one table has other rows: what is added lies in memory, everything else is read from the file as before. */
 import { DTypeError, WeightsError } from '../core/errors.ts';
-import { checkRange, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
+import { checkRange, readManyOfView, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { isLoadable, LOADABLE, widened } from '../core/widened-source.ts';
 import { readFloatRange } from './float-range.ts';
 
@@ -39,7 +39,7 @@ export function withTableRows(
     const [problem, expected] = ['the table does not hold floats', LOADABLE.join(', ')];
     throw new DTypeError({ op: OP, problem, expected, received: stored.dtype, path: `${source.label}: ${name}` });
   }
-  return {
+  const view: TensorSource = {
     label: source.label,
     tensors: new Map([...source.tensors].map(([key, tensor]) => [key, key === name ? shown : tensor])),
     async read(key, start, into): Promise<void> {
@@ -57,6 +57,7 @@ export function withTableRows(
     },
     close: async () => source.close?.(),
   };
+  return { ...view, ...readManyOfView(source, key => key === name, view.read) };
 }
 
 function checkRows(

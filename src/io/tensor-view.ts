@@ -1,7 +1,13 @@
 /** The tensors of a checkpoint under other names and shapes, cut along their first axis, or as halves; all of it while they are read. */
 import { Float16Array } from '@petamoriken/float16';
 import { WeightsError } from '../core/errors.ts';
-import { checkRange, type StoredDType, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
+import {
+  checkRange,
+  readTensors,
+  type StoredDType,
+  type StoredTensor,
+  type TensorSource,
+} from '../core/tensor-source.ts';
 
 /** Where a tensor of a view lies in the source. */
 export interface TensorPart {
@@ -51,6 +57,16 @@ export function viewTensors(
       checkRange(label, name, tensors.get(name)?.byteLength, start, into.byteLength);
       if (part) await source.read(part.from, (starts.get(name) ?? 0) + start, into);
     },
+    ...(source.readMany && {
+      async readMany(ranges, signal): Promise<void> {
+        const there = ranges.flatMap(({ name, start, into }) => {
+          checkRange(label, name, tensors.get(name)?.byteLength, start, into.byteLength);
+          const part = parts.get(name);
+          return part ? [{ name: part.from, start: (starts.get(name) ?? 0) + start, into }] : [];
+        });
+        await readTensors(source, there, signal);
+      },
+    }),
   };
 }
 

@@ -8,6 +8,7 @@ import sharedLib from '../../wgsl/lib/attention.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { type AttentionProblem, checkAttention } from './attention-problem.ts';
+import { attentionBindings } from './attention-windows.ts';
 import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
 import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
@@ -93,10 +94,7 @@ function attentionCall(
     ...program,
     libs: [inputLib(problem.q.storage), weightLib(problem.k.storage), outputLib(problem.out.storage), sharedLib],
     values: { ...values, ADDITIVE: problem.bias !== undefined || problem.keyMask !== undefined },
-    bindings: [
-      ...(['q', 'k', 'v', 'bias', 'key_mask', 'lengths'] as const).map(name => ({ name, access: 'read' as const })),
-      { name: 'out', access: 'write' },
-    ],
+    bindings: attentionBindings(problem, { rows: cut.rows, rowTiles, slices }),
     params: words(problem, rowTiles, slices),
     tiles: batch * heads * rowTiles * slices,
     cost: { flops: 4 * batch * heads * queries * keys * headWidth, bytes },
@@ -122,5 +120,8 @@ function words(p: AttentionProblem, rowTiles: number, slices: number): KernelCal
     bias_pitch: p.bias?.origin === undefined ? (p.bias?.pitch ?? 0) : 0xffffffff, // -1: one position on, one distance less
     ...{ bias_first: p.bias?.origin ?? 0, mask_pitch: p.keyMask?.pitch ?? 0 },
     scale: p.scale * Math.LOG2E,
+    // The dispatcher fills the starts of windows; what the call does without starts at 0.
+    ...(p.bias ? {} : { bias_base: 0 }),
+    ...(p.keyMask ? {} : { mask_base: 0 }),
   };
 }

@@ -3,7 +3,7 @@ import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
 import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
-import { requirePitch, requireSizes } from './rows.ts';
+import { flatRows, type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
 /** New keys and values of a decoding step, and the cache that they are appended to. */
 export interface CacheAppendProblem {
@@ -57,15 +57,21 @@ export function cacheAppend(problem: CacheAppendProblem): KernelCall {
   }
   const columns = width / 4;
   const count = batch * length * columns;
+  const rows = flatRows(batch * length, columns, TILE);
+  // Where in a sequence the new rows go is known to the device alone.
+  const sequences: RowRange = (first, end) => {
+    const [from, to] = rows(first, end);
+    return [Math.floor(from / length) * capacity, (Math.floor((to - 1) / length) + 1) * capacity];
+  };
   return {
     kernel: 'cache-append',
     source,
     libs: [inputLib(x.storage), outputLib(cache)],
     values: {},
     bindings: [
-      { name: 'x', access: 'read' },
+      rowBinding('x', 'read', x, 'x_base', rows),
       { name: 'lengths', access: 'read' },
-      { name: 'cache', access: 'update' },
+      rowBinding('cache', 'update', { pitch: width, storage: cache }, 'cache_base', sequences),
     ],
     params: {
       count,

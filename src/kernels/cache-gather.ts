@@ -3,7 +3,7 @@ import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
 import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { outputLib } from './libs.ts';
-import { requirePitch, requireSizes } from './rows.ts';
+import { flatRows, type RowRange, requirePitch, requireSizes, rowBinding, wordBinding } from './rows.ts';
 
 /** A cache whose rows follow the beams that go on. */
 export interface CacheGatherProblem {
@@ -40,15 +40,23 @@ export function cacheGather({ batch, group, capacity, width, storage }: CacheGat
   }
   const columns = width / 4;
   const count = (batch / group) * capacity * columns;
+  const sequences: RowRange = (first, end) => {
+    const [from, to] = flatRows(batch / group, capacity * columns, WORKGROUP)(first, end);
+    return [from * group, to * group];
+  };
+  const rows: RowRange = (first, end) => {
+    const [from, to] = sequences(first, end);
+    return [from * capacity, to * capacity];
+  };
   return {
     kernel: 'cache-gather',
     source,
     libs: [outputLib(storage)],
     values: { ROWS: 2 ** Math.ceil(Math.log2(group)) },
     bindings: [
-      { name: 'index', access: 'read' },
+      wordBinding('index', 'read', 'index_base', sequences),
       { name: 'lengths', access: 'read' },
-      { name: 'cache', access: 'update' },
+      rowBinding('cache', 'update', { pitch: width, storage }, 'cache_base', rows),
     ],
     params: { count, columns, group, capacity },
     tiles: ceilDiv(count, WORKGROUP),

@@ -37,6 +37,8 @@ export interface Conv2dProblem {
   readonly padding: Padding;
   /** Reads the input as its nearest-neighbour enlargement by 2. */
   readonly upsample?: boolean;
+  /** Channels of y that this call makes, of whose kernels w holds no others; multiples of 8, default all. */
+  readonly window?: { readonly first: number; readonly columns: number } | undefined;
   /** Form of x. */
   readonly input: Storage;
   /** Form of the packed kernel; also bf16-packed. */
@@ -99,11 +101,11 @@ function asGemm(p: Conv2dProblem): GemmProblem {
   return {
     batch: 1,
     rows,
-    columns: p.outChannels,
+    columns: p.window?.columns ?? p.outChannels,
     k: p.channels,
     a: { pitch: p.channels, storage: p.input },
     b: { layout: 'panels', storage: p.weight },
-    y: { pitch: p.outChannels, storage: p.output },
+    y: { pitch: p.outChannels, offset: p.window?.first ?? 0, storage: p.output },
     epilogue: p.epilogue,
     conv: pointwise
       ? undefined

@@ -8,15 +8,25 @@ import { alignUp } from '../core/shape.ts';
 import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { USAGE } from '../gpu/flags.ts';
 import type { Pipeline } from '../gpu/pipelines.ts';
 import type { WebGpuComputePass } from '../gpu/webgpu-types.ts';
 import { BLOCK_WORDS } from './declarations.ts';
 import type { KernelBinding, KernelCall } from './kernel.ts';
 import { type CheckedCall, checkCall } from './words.ts';
 
-interface Range {
+/** Tiles [first, end) of a call. */
+export interface TileRange {
+  /** Number of the first tile. */
   readonly first: number;
+  /** Number behind the last one. */
   readonly end: number;
+}
+
+/** What is bound: all of an operand, or, for bindings with windows, the part of it that begins at byte `start`. */
+export interface BoundSlice extends BufferSlice {
+  /** Bytes of the operand that lie before the slice, elsewhere; a multiple of 256, default 0. */
+  readonly start?: number;
 }
 
 interface Prepared {
@@ -44,8 +54,8 @@ export interface ProfiledDispatch extends DescribedDispatch {
 interface Pending {
   readonly call: KernelCall;
   readonly checked: CheckedCall;
-  readonly buffers: Readonly<Record<string, BufferSlice>>;
-  readonly range: Range;
+  readonly buffers: Readonly<Record<string, BoundSlice>>;
+  readonly range: TileRange;
 }
 
 /** Work per dispatch on a GPU before it is split: about 50 ms on a slow one (1 TFLOP/s). Software has no watchdog. */
@@ -78,14 +88,16 @@ export class DispatchList {
    * Appends a call on the buffers named as its bindings.
    *
    * @param maxTiles splits into ranges of at most this many tiles (tests compare split and unsplit)
+   * @param tiles does only these; default all
    * @returns the index of its first dispatch
    * @throws ShaderError for words or bindings that the call's text does not have, ShapeError for a binding without a buffer,
    * DeviceError where one tile needs more than a binding may hold
    */
   add(
     call: KernelCall,
-    buffers: Readonly<Record<string, BufferSlice>>,
+    buffers: Readonly<Record<string, BoundSlice>>,
     maxTiles: number = Number.POSITIVE_INFINITY,
+    tiles?: TileRange,
   ): number {
     const at = this.#pending.length;
     const checked = checkCall(call);
@@ -93,7 +105,7 @@ export class DispatchList {
       if (!buffers[b.name])
         throw new ShapeError({ op: call.kernel, problem: 'no buffer for a binding', expected: b.name });
     }
-    for (const range of splitTiles(call, buffers, this.#gpu.caps, maxTiles))
+    for (const range of splitTiles(call, buffers, this.#gpu.caps, maxTiles, tiles))
       this.#pending.push({ call, checked, buffers, range });
     return at;
   }
@@ -119,7 +131,7 @@ export class DispatchList {
     const uniforms = device.createBuffer({
       label: 'uniforms',
       size: this.uniformBytes,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      usage: USAGE.UNIFORM | USAGE.COPY_DST,
       mappedAtCreation: true,
     });
     this.#uniforms = uniforms;
@@ -158,15 +170,15 @@ export class DispatchList {
   }
 
   /**
-   * Encodes and submits everything, in several submissions where the estimated work is long, so that no watchdog barks.
-   * Creates command encoders and nothing else.
+   * Encodes and submits dispatches [start, end), in several submissions where the estimated work is long, so that no watchdog
+   * barks. Creates command encoders and nothing else.
    */
-  submit(): void {
+  submit(start = 0, end: number = this.length): void {
     const { device, caps } = this.#gpu;
     const budget = caps.software ? Number.POSITIVE_INFINITY : FLOPS_PER_SUBMIT;
-    for (let from = 0; from < this.length; ) {
+    for (let from = start; from < end; ) {
       let to = from;
-      for (let flops = 0; to < this.length && (to === from || flops + this.describe(to).flops <= budget); to++) {
+      for (let flops = 0; to < end && (to === from || flops + this.describe(to).flops <= budget); to++) {
         flops += this.describe(to).flops;
       }
       const encoder = device.createCommandEncoder();
@@ -214,15 +226,16 @@ export function splitTiles(
   buffers: Readonly<Record<string, { readonly size: number }>>,
   caps: Caps,
   maxTiles: number,
-): Range[] {
+  tiles: TileRange = { first: 0, end: call.tiles },
+): TileRange[] {
   const budget = caps.software
     ? Number.POSITIVE_INFINITY
     : FLOPS_PER_DISPATCH / Math.max(1, call.cost.flops / Math.max(1, call.tiles));
   const limit = Math.max(1, Math.floor(Math.min(maxTiles, budget, caps.maxWorkgroups ** 2)));
   const large = call.bindings.filter(b => (buffers[b.name]?.size ?? 0) > caps.maxBindingBytes);
-  const ranges: Range[] = [];
-  for (let first = 0; first < call.tiles; ) {
-    let end = Math.min(call.tiles, first + limit);
+  const ranges: TileRange[] = [];
+  for (let first = tiles.first; first < tiles.end; ) {
+    let end = Math.min(tiles.end, first + limit);
     while (large.some(b => windowBytes(b, first, end, call.kernel, caps) > caps.maxBindingBytes)) {
       if (end === first + 1) {
         throw new DeviceError({
@@ -261,27 +274,24 @@ interface Window {
 }
 
 function bindingWindow(b: KernelBinding, { call, buffers, range }: Pending, caps: Caps): Window {
-  const slice = buffers[b.name] as BufferSlice;
-  const whole = {
-    resource: { buffer: slice.buffer, offset: slice.offset, size: slice.size },
-    field: undefined,
-    base: 0,
-  };
-  if (slice.size <= caps.maxBindingBytes || !b.window) return whole;
-  const [start, end] = b.window.range(range.first, range.end);
-  const from = Math.floor((start * b.window.elementBytes) / UNIFORM_STEP) * UNIFORM_STEP;
-  const to = Math.min(slice.size, alignUp(end * b.window.elementBytes, 16));
-  if (to <= from)
-    throw new ShapeError({ op: call.kernel, problem: `window of '${b.name}' is empty`, received: [start, end] });
-  return {
-    resource: { buffer: slice.buffer, offset: slice.offset + from, size: to - from },
-    field: b.window.field,
-    base: from / b.window.elementBytes,
-  };
+  const slice = buffers[b.name] as BoundSlice;
+  const { buffer, offset, size, start = 0 } = slice;
+  if (!b.window) return { resource: { buffer, offset, size }, field: undefined, base: 0 };
+  const { field, elementBytes } = b.window;
+  const sharers = call.bindings.filter(other => other.window?.field === field).map(other => buffers[other.name]);
+  const whole = sharers.every(other => (other?.size ?? 0) <= caps.maxBindingBytes && (other?.start ?? 0) === start);
+  if (whole) return { resource: { buffer, offset, size }, field, base: start / elementBytes };
+  const [first, end] = b.window.range(range.first, range.end);
+  const from = Math.floor((first * elementBytes) / UNIFORM_STEP) * UNIFORM_STEP;
+  const to = Math.min(start + size, alignUp(end * elementBytes, 16));
+  if (to <= from || from < start) {
+    throw new ShapeError({ op: call.kernel, problem: `window of '${b.name}' is empty`, received: [first, end] });
+  }
+  return { resource: { buffer, offset: offset + from - start, size: to - from }, field, base: from / elementBytes };
 }
 
 /** Fills one uniform block: the call's words, the range of tiles, and where the windows start. */
-function writeWords(block: Uint32Array, checked: CheckedCall, range: Range, windows: readonly Window[]): void {
+function writeWords(block: Uint32Array, checked: CheckedCall, range: TileRange, windows: readonly Window[]): void {
   const set = (field: string, value: number) => {
     block[checked.declarations.fields.get(field)?.word ?? 0] = value;
   };

@@ -1,9 +1,10 @@
+/** Arithmetic of two tensors, the second of which may be repeated over rows. */
 import source from '../../wgsl/elementwise-binary.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
 import { type KernelCall, type RowLayout, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
-import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
+import { FLAT_TILE, flatRows, type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
 
 /** Arithmetic of two operands. */
 export type BinaryOperation = 'add' | 'subtract' | 'multiply' | 'divide';
@@ -72,6 +73,12 @@ export function elementwiseBinary(problem: ElementwiseBinaryProblem): KernelCall
   const range = flatRows(rows, columns);
   const beta = (problem.beta ?? 1) * (operation === 'subtract' ? -1 : 1);
   const sameRows = bRows === rows && divide === 1;
+  const repeated: RowRange = (first, end) => {
+    const [from, to] = range(first, end);
+    const [a, z] = [Math.floor(from / divide), Math.floor((to - 1) / divide)];
+    const round = Math.floor(a / bRows) !== Math.floor(z / bRows);
+    return round ? [0, bRows] : [a % bRows, (z % bRows) + 1];
+  };
   return {
     kernel: 'elementwise-binary',
     source,
@@ -79,14 +86,13 @@ export function elementwiseBinary(problem: ElementwiseBinaryProblem): KernelCall
     values: { OPERATION: OPERATION[operation], BROADCAST: !sameRows, SCALAR: scalar },
     bindings: [
       rowBinding('a', 'read', a, 'a_base', range),
-      sameRows ? rowBinding('b', 'read', b, 'b_base', range) : { name: 'b', access: 'read' },
+      rowBinding('b', 'read', b, 'b_base', sameRows ? range : repeated),
       rowBinding('y', 'write', y, 'y_base', range),
     ],
     params: {
       ...{ count, width, a_pitch: a.pitch / 4, b_pitch: b.pitch / 4, y_pitch: columns },
       ...{ b_divide: divide, b_modulo: bRows },
       ...{ alpha: problem.alpha ?? 1, beta },
-      ...(sameRows ? {} : { b_base: 0 }),
     },
     tiles: ceilDiv(count, FLAT_TILE),
     cost: {

@@ -8,7 +8,7 @@ import { PANEL } from './gemm.ts';
 import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { outputLib, weightLib } from './libs.ts';
 import type { PackedLayout } from './op.ts';
-import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding } from './rows.ts';
+import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding, wordBinding } from './rows.ts';
 
 /** A table [rows, pitch], or [rows/32][pitch][32] where it is the matrix of a linear layer too; also bf16-packed. */
 export interface EmbeddingTable {
@@ -94,13 +94,17 @@ export function embedding(problem: EmbeddingProblem): KernelCall {
   }
   const columns = table.pitch / 4;
   const count = items * length * columns;
+  const rows = flatRows(items * length, columns);
   return {
     kernel: 'embedding',
     source,
     libs: [weightLib(table.storage), outputLib(output)],
     values: { PANELS: table.layout === 'panels' },
     bindings: [
-      { name: 'ids', access: 'read' },
+      wordBinding('ids', 'read', 'ids_base', (first, end) => {
+        const [from, to] = rows(first, end);
+        return [Math.floor(from / length) * idsPitch, (Math.floor((to - 1) / length) + 1) * idsPitch];
+      }),
       { name: 'table', access: 'read' },
       // A window of several leaves rows of the others alone.
       rowBinding(
@@ -108,7 +112,7 @@ export function embedding(problem: EmbeddingProblem): KernelCall {
         clear && window.rows === table.rows ? 'write' : 'update',
         { pitch: table.pitch, storage: output },
         'y_base',
-        flatRows(items * length, columns),
+        rows,
       ),
     ],
     params: {

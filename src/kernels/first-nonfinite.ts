@@ -1,7 +1,7 @@
 import source from '../../wgsl/first-nonfinite.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { KernelCall } from './kernel.ts';
-import { requirePitch, requireSizes } from './rows.ts';
+import { flatItems, requirePitch, requireSizes, vec4Binding } from './rows.ts';
 import { stepLib } from './step.ts';
 
 /** Latents that are looked through. */
@@ -34,7 +34,7 @@ export function firstNonFinite({ rows, pitch }: FirstNonFiniteProblem): KernelCa
     libs: [stepLib],
     values: {},
     bindings: [
-      { name: 'x', access: 'read' },
+      vec4Binding('x', 'read', 'f32', 'x_base', flatItems(count, WORKGROUP)),
       { name: 'step', access: 'read' },
       { name: 'found', access: 'update' },
     ],

@@ -2,7 +2,7 @@ import source from '../../wgsl/gather-columns.wgsl';
 import { alignUp, ceilDiv, ROW_ALIGN } from '../core/shape.ts';
 import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { weightLib } from './libs.ts';
-import { requirePitch, requireSizes } from './rows.ts';
+import { flatItems, requirePitch, requireSizes, vec4Binding } from './rows.ts';
 
 /** Columns of each row, chosen by index. */
 export interface GatherColumnsProblem {
@@ -42,7 +42,7 @@ export function gatherColumns({ n, width, table }: GatherColumnsProblem): Kernel
     bindings: [
       { name: 'ids', access: 'read' },
       { name: 'table', access: 'read' },
-      { name: 'y', access: 'write' },
+      vec4Binding('y', 'write', 'f32', 'y_base', flatItems(count, WORKGROUP)),
     ],
     params: { count, columns, n, pitch: table.pitch / 4, rows: table.rows },
     tiles: ceilDiv(count, WORKGROUP),

@@ -7,9 +7,18 @@ import tileSource from '../../wgsl/gemm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemm.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { canBroadcast, type KernelBinding, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
+import {
+  canBroadcast,
+  type KernelBinding,
+  type KernelCall,
+  RANK,
+  type Storage,
+  storageBytes,
+  unread,
+} from './kernel.ts';
 import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 import type { PackedLayout, Tiles, Variant } from './op.ts';
+import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 
 /** What happens to a sum before it is stored, in this order: bias, activation, channelAdd, residual (added or multiplied). */
 export interface Epilogue {
@@ -24,6 +33,8 @@ export interface Epilogue {
         readonly rowsPerImage: number;
         /** Elements from one of its rows to the next, a multiple of 4. */
         readonly pitch: number;
+        /** Element of a row that meets column 0 of y, a multiple of 4; default 0. */
+        readonly offset?: number | undefined;
       }
     | undefined;
   /** Adds a tensor of y's own layout, or multiplies by it. */
@@ -64,6 +75,11 @@ export interface GemmProblem {
   readonly batch: number;
   /** Rows of A and y in one product. */
   readonly rows: number;
+  /**
+   * How many of them belong to one picture or sequence; default 1. Where it is more, no variant for few rows is chosen, so that the
+   * choice, and with it every bit, is the same for any number of pictures.
+   */
+  readonly itemRows?: number | undefined;
   /** Columns of y with padding: a multiple of 8. */
   readonly columns: number;
   /** Length of the K axis within one tap, with padding: a multiple of 8. */
@@ -216,6 +232,7 @@ function words(p: GemmProblem, taps: number): KernelCall['params'] {
     b_offset: ((b.kOffset ?? 0) * PANEL) / 4,
     ...{ y_pitch: y.pitch / 4, y_offset: (y.offset ?? 0) / 4, y_batch: (y.batch ?? p.rows * y.pitch) / 4 },
     ...{ rows_per_image: channelAdd?.rowsPerImage ?? 1, channel_pitch: (channelAdd?.pitch ?? 0) / 4 },
+    channel_offset: (channelAdd?.offset ?? 0) / 4,
     scale: p.scale ?? 1,
     ...{ taps_x: conv?.kernelWidth ?? 1, taps_y: conv?.kernelHeight ?? 1, stride: conv?.stride ?? 1 },
     ...{ pad_top: conv?.padTop ?? 0, pad_left: conv?.padLeft ?? 0 },
@@ -226,6 +243,8 @@ function words(p: GemmProblem, taps: number): KernelCall['params'] {
     has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
     // What is bound whole starts at 0; the dispatcher fills the starts of windows.
     ...(plainA(p) ? {} : { a_base: 0 }),
+    ...(ownB(p) ? {} : { b_base: 0 }),
+    ...(channelAdd ? {} : { channel_base: 0 }),
     ...(plainY(p) ? {} : { y_base: 0 }),
   };
 }
@@ -239,10 +258,15 @@ function plainY({ y, rows }: GemmProblem): boolean {
   return y.batch === undefined || y.batch === rows * y.pitch;
 }
 
+/** Whether each product has a B of its own; one that serves all is bound whole, packed ones in windows of columns by the op. */
+function ownB({ batch, b }: GemmProblem): boolean {
+  return b.layout === 'plain' && batch > 1 && b.batch !== 0;
+}
+
 function bindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
   const bytes = storageBytes(p.y.storage);
   const rowTiles = ceilDiv(p.rows, tileRows);
-  const rowRange = (first: number, end: number): [number, number] => {
+  const rowRange: RowRange = (first, end) => {
     const line = (tileIndex: number) => {
       const rowTile = Math.floor(tileIndex / columnTiles);
       return Math.floor(rowTile / rowTiles) * p.rows + (rowTile % rowTiles) * tileRows;
@@ -265,12 +289,31 @@ function bindings(p: GemmProblem, tileRows: number, columnTiles: number): Kernel
   const yWindow = { field: 'y_base', range: yRange, elementBytes: 4 * bytes };
   return [
     plainA(p) ? { ...a, window: { field: 'a_base', range: aRange, elementBytes: storageBytes(p.a.storage) } } : a,
-    { name: 'b', access: 'read' },
-    { name: 'bias', access: 'read' },
-    { name: 'channel_add', access: 'read' },
-    plainY(p) && p.epilogue?.residual ? { ...residual, window: yWindow } : residual,
+    plainB(p, rowTiles * columnTiles),
+    p.epilogue?.bias === false ? unread('bias') : { name: 'bias', access: 'read' },
+    channelAddOf(p, rowRange),
+    p.epilogue?.residual ? (plainY(p) ? { ...residual, window: yWindow } : residual) : unread('residual'),
     plainY(p) ? { ...y, window: yWindow } : y,
   ];
+}
+
+function plainB(p: GemmProblem, batchTiles: number): KernelBinding {
+  if (!ownB(p)) return { name: 'b', access: 'read' };
+  const { pitch = 0, batch = p.k * pitch, storage } = p.b;
+  const of = (tileIndex: number) => Math.floor(tileIndex / batchTiles);
+  const range: RowRange = (first, end) => [(of(first) * batch) / 4, (of(end - 1) * batch + p.k * pitch) / 4];
+  return vec4Binding('b', 'read', storage, 'b_base', range);
+}
+
+function channelAddOf({ batch, rows, y, epilogue }: GemmProblem, rowRange: RowRange): KernelBinding {
+  const add = epilogue?.channelAdd;
+  if (!add) return unread('channel_add');
+  const image = (row: number) => Math.floor(row / add.rowsPerImage);
+  const images: RowRange = (first, end) => {
+    const [from, to] = batch > 1 ? [0, rows] : rowRange(first, end);
+    return [image(from), image(to - 1) + 1];
+  };
+  return rowBinding('channel_add', 'read', { pitch: add.pitch, storage: y.storage }, 'channel_base', images);
 }
 
 /** Input pixels that output pixels [from, to) of a convolution read, counted over the whole batch. */
@@ -304,6 +347,7 @@ export function checkGemm(op: string, p: GemmProblem): void {
     'b.batch': p.b.batch ?? 0,
     'y.offset': p.y.offset ?? 0,
     'y.batch': p.y.batch ?? 0,
+    'channelAdd.offset': p.epilogue?.channelAdd?.offset ?? 0,
   };
   for (const [name, value] of Object.entries(eights)) mustDivide(op, name, value, 8);
   for (const [name, value] of Object.entries(fours)) mustDivide(op, name, value, 4);

@@ -37,6 +37,10 @@ export function groupNormApply(problem: GroupNormApplyProblem): KernelCall {
       Math.min(row(last) + BLOCK, (Math.floor(last / blocks) + 1) * pixels),
     ];
   };
+  const factors: RowRange = (from, to) => {
+    const [first, end] = range(from, to);
+    return [2 * Math.floor(first / pixels), 2 * (Math.floor((end - 1) / pixels) + 1)];
+  };
   return {
     kernel: 'group-norm-apply',
     source,
@@ -45,7 +49,7 @@ export function groupNormApply(problem: GroupNormApplyProblem): KernelCall {
     bindings: [
       rowBinding('x1', 'read', { pitch: first.pitch, storage }, 'x1_base', range),
       rowBinding('x2', 'read', { pitch: second.pitch, storage }, 'x2_base', range),
-      { name: 'scale_shift', access: 'read' },
+      rowBinding('scale_shift', 'read', { pitch, storage: 'f32' }, 'scale_shift_base', factors),
       rowBinding('y', 'write', { pitch, storage: output }, 'y_base', range),
     ],
     params: {

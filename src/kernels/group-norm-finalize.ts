@@ -6,7 +6,7 @@ import type { Caps } from '../gpu/caps.ts';
 import { checkGroupNorm, type GroupNormProblem, groupNormChannels, groupNormSizes } from './group-norm.ts';
 import { canBroadcast, type KernelCall, RANK } from './kernel.ts';
 import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
-import { requireSizes } from './rows.ts';
+import { type RowRange, requireSizes, wordBinding } from './rows.ts';
 
 /** Partial sums of slabs, to be combined into a factor and a shift for each image and channel. */
 export interface GroupNormFinalizeProblem extends Omit<GroupNormProblem, 'storage'> {
@@ -72,16 +72,19 @@ function finalizeCall(
   const { images, pixels, sources, groups, eps } = problem;
   const channels = groupNormChannels(sources);
   const { slabPixels, slabs, pitch, partials, scaleShift } = groupNormSizes(caps, problem);
+  const imagesOf = (words: number): RowRange => {
+    return (first, end) => [Math.floor(first / groups) * words, (Math.floor((end - 1) / groups) + 1) * words];
+  };
   return {
     kernel,
     source,
     libs: [sharedLib],
     values: tiles,
     bindings: [
-      { name: 'partials', access: 'read' },
+      wordBinding('partials', 'read', 'partials_base', imagesOf(slabs * 3 * pitch)),
       { name: 'weight', access: 'read' },
       { name: 'bias', access: 'read' },
-      { name: 'scale_shift', access: 'write' },
+      wordBinding('scale_shift', 'write', 'scale_shift_base', imagesOf(2 * pitch)),
     ],
     params: {
       ...{ groups, group_channels: channels / groups, channels, pitch },

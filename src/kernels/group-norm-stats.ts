@@ -4,7 +4,7 @@ import type { Caps } from '../gpu/caps.ts';
 import { checkGroupNorm, type GroupNormProblem, groupNormChannels, groupNormSizes } from './group-norm.ts';
 import { type KernelCall, storageBytes } from './kernel.ts';
 import { inputLib } from './libs.ts';
-import { type RowRange, rowBinding } from './rows.ts';
+import { flatRows, type RowRange, rowBinding } from './rows.ts';
 
 const WORKGROUP = 64;
 
@@ -29,6 +29,10 @@ export function groupNormStats(caps: Caps, problem: GroupNormProblem): KernelCal
       Math.min(row(last) + slabPixels, (Math.floor(last / slabs) + 1) * pixels),
     ];
   };
+  const statistics: RowRange = (from, to) => {
+    const [first, end] = flatRows(images * slabs, columns, WORKGROUP)(from, to);
+    return [3 * first, 3 * end];
+  };
   return {
     kernel: 'group-norm-stats',
     source,
@@ -37,7 +41,7 @@ export function groupNormStats(caps: Caps, problem: GroupNormProblem): KernelCal
     bindings: [
       rowBinding('x1', 'read', { pitch: first.pitch, storage }, 'x1_base', range),
       rowBinding('x2', 'read', { pitch: second.pitch, storage }, 'x2_base', range),
-      { name: 'partials', access: 'write' },
+      rowBinding('partials', 'write', { pitch, storage: 'f32' }, 'partials_base', statistics),
     ],
     params: {
       ...{ items, columns, split: Math.ceil(first.channels / 4) },

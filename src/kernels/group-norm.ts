@@ -42,17 +42,18 @@ export interface GroupNormSizes {
   readonly scaleShift: number;
 }
 
-/** Items that keep a device busy; more would only lengthen the second call. */
+/** Items of an image that keep a device busy; more would only lengthen the second call. */
 const ITEMS = { software: 1024, gpu: 32768 };
 
 /** Sizes of the intermediate buffers. All three calls derive them from here, so they agree. */
 export function groupNormSizes(
-  caps: Caps,
+  caps: Pick<Caps, 'software'>,
   problem: Pick<GroupNormProblem, 'images' | 'pixels' | 'sources'>,
 ): GroupNormSizes {
   const { images, pixels, sources } = problem;
   const channels = groupNormChannels(sources);
-  const wanted = (images * pixels * ceilDiv(channels, 4)) / (caps.software ? ITEMS.software : ITEMS.gpu);
+  // Of one image, so that the sums of an image are the same bits in a batch of any size.
+  const wanted = (pixels * ceilDiv(channels, 4)) / (caps.software ? ITEMS.software : ITEMS.gpu);
   const slabPixels = Math.min(512, Math.max(32, alignUp(wanted, 8)));
   const slabs = ceilDiv(pixels, slabPixels);
   const pitch = alignUp(channels, ROW_ALIGN);

@@ -1,7 +1,8 @@
 import source from '../../wgsl/history-store.wgsl';
-import { ceilDiv } from '../core/shape.ts';
+import type { Caps } from '../gpu/caps.ts';
+import { frameGroups } from './frames.ts';
 import type { KernelCall } from './kernel.ts';
-import { requirePitch, requireSizes } from './rows.ts';
+import { requirePitch, requireSizes, vec4Binding } from './rows.ts';
 import { stepLib } from './step.ts';
 
 /** Latents, and the frame of the history that they become. */
@@ -21,22 +22,27 @@ const WORKGROUP = 64;
  *
  * @throws ShapeError for bad sizes or pitch
  */
-export function historyStore({ rows, pitch, entries }: HistoryStoreProblem): KernelCall {
+export function historyStore(
+  caps: Pick<Caps, 'maxBindingBytes'>,
+  { rows, pitch, entries }: HistoryStoreProblem,
+): KernelCall {
   requireSizes('history-store', { rows, entries });
   requirePitch('history-store', 'x', { width: pitch, pitch });
   const count = (rows * pitch) / 4;
+  const frame = { count: entries, size: count, elementBytes: 16, items: count, tileItems: WORKGROUP };
+  const { frames, groupTiles, tiles, items, span } = frameGroups(caps, frame);
   return {
     kernel: 'history-store',
     source,
     libs: [stepLib],
     values: {},
     bindings: [
-      { name: 'x', access: 'read' },
+      vec4Binding('x', 'read', 'f32', 'x_base', items),
       { name: 'step', access: 'read' },
-      { name: 'history', access: 'update' },
+      vec4Binding('history', 'update', 'f32', 'history_base', span(items)),
     ],
-    params: { count, entries },
-    tiles: ceilDiv(count, WORKGROUP),
+    params: { count, entries, group_tiles: groupTiles, group_frames: frames },
+    tiles,
     cost: { flops: 0, bytes: rows * pitch * 8 },
   };
 }

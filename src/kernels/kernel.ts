@@ -33,13 +33,22 @@ export interface KernelBinding {
    * the element index at which the bound window starts (the kernel subtracts it). Without it the whole buffer is bound.
    */
   readonly window?: {
-    /** The field of `struct Params` that holds the window's start. */
-    readonly field: string;
+    /** The field of `struct Params` that holds the window's start; left out where the kernel reads nothing of the buffer. */
+    readonly field?: string | undefined;
     /** Elements that tiles [first, end) touch, in units of `elementBytes`. */
     readonly range: (first: number, end: number) => readonly [start: number, end: number];
     /** Bytes of what `range` and the field count: an element, or a vec4. */
     readonly elementBytes: number;
   };
+}
+
+/**
+ * A binding that the text declares and a call does without: something must be bound, and of whatever it is only the first bytes are.
+ *
+ * @param name of the variable in the text
+ */
+export function unread(name: string): KernelBinding {
+  return { name, access: 'read', window: { range: () => [0, 1], elementBytes: 16 } };
 }
 
 /** Arithmetic and traffic of one call, for the bench and for splitting. */

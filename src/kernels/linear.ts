@@ -2,14 +2,20 @@ import type { Caps } from '../gpu/caps.ts';
 import { checkGemm, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
 import { GEMV_VARIANTS } from './gemv.ts';
 import type { KernelCall } from './kernel.ts';
-import { callOf, type Op, type Tuning } from './op.ts';
+import { callOf, type Op, type Tuning, type Variant } from './op.ts';
 
-/** Linear layers: gemv for a few rows, gemm for the rest. */
+/** After all others where rows belong together: a picture gets the same sums alone as among many. */
+const SINGLE_ROWS: readonly Variant<GemmProblem>[] = GEMV_VARIANTS.map(variant => ({
+  ...variant,
+  rank: (caps, problem) => ((problem.itemRows ?? 1) > 1 ? 4 : (variant.rank?.(caps, problem) ?? 0)),
+}));
+
+/** Linear layers: gemv for a few rows that stand alone, gemm for the rest. */
 export const LINEAR: Op<GemmProblem> = {
   name: 'linear',
   check: problem => checkGemm('linear', problem),
   packed: packedOf,
-  variants: [...GEMV_VARIANTS, ...GEMM_VARIANTS],
+  variants: [...SINGLE_ROWS, ...GEMM_VARIANTS],
 };
 
 /**

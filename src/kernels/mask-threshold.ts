@@ -1,7 +1,7 @@
 import source from '../../wgsl/mask-threshold.wgsl';
 import { InputError } from '../core/errors.ts';
 import type { KernelCall } from './kernel.ts';
-import { requireSizes } from './rows.ts';
+import { flatItems, requireSizes, rowBinding } from './rows.ts';
 
 /** Maps, and the multiple of their mean at which they are cut. */
 export interface MaskThresholdProblem {
@@ -37,18 +37,22 @@ export function maskThreshold(problem: MaskThresholdProblem): KernelCall {
       path: 'ratio',
     });
   }
+  const side = { pitch: 8, storage: 'f32' } as const;
+  const range = flatItems(images * pixels, pixels);
   return {
     kernel: 'mask-threshold',
     source,
     libs: [],
     values: {},
     bindings: [
-      { name: 'map', access: 'read' },
-      { name: 'mask', access: 'write' },
+      // The mean of the batch is of all maps.
+      mean === 'image' ? rowBinding('map', 'read', side, 'map_base', range) : { name: 'map', access: 'read' },
+      rowBinding('mask', 'write', side, 'mask_base', range),
     ],
     params: {
       ...{ images, pixels, per_image: mean === 'image' ? 1 : 0, continuous: continuous ? 1 : 0 },
       ...{ ratio, threshold },
+      ...(mean === 'image' ? {} : { map_base: 0 }),
     },
     tiles: images,
     cost: { flops: images * pixels * 4, bytes: images * pixels * 32 * (mean === 'image' ? 3 : images + 2) },

@@ -7,7 +7,7 @@ import { ceilDiv, ROW_ALIGN } from '../core/shape.ts';
 import type { Access } from '../gpu/pipelines.ts';
 import { type KernelBinding, type RowLayout, type Storage, storageBytes } from './kernel.ts';
 
-/** Range [start, end) of rows that tiles [first, end) touch. */
+/** Range [start, end) of rows, or of what else is counted, that tiles [first, end) touch. */
 export type RowRange = (first: number, end: number) => readonly [start: number, end: number];
 
 /** Rows of one buffer: true width, pitch in elements, storage form. */
@@ -60,18 +60,41 @@ export function rowBinding(
   range: RowRange,
 ): KernelBinding {
   const columns = rows.pitch / 4;
-  return {
-    name,
-    access,
-    window: {
-      field,
-      range: (first, end) => {
-        const [from, to] = range(first, end);
-        return [from * columns, to * columns];
-      },
-      elementBytes: 4 * storageBytes(rows.storage),
-    },
-  };
+  return vec4Binding(name, access, rows.storage, field, (first, end) => {
+    const [from, to] = range(first, end);
+    return [from * columns, to * columns];
+  });
+}
+
+/**
+ * A binding of vec4s that may be larger than one binding allows.
+ *
+ * @param field of `struct Params` that holds the vec4 at which the window starts
+ * @param range vec4s that tiles touch
+ */
+export function vec4Binding(
+  name: string,
+  access: Access,
+  storage: Storage,
+  field: string,
+  range: RowRange,
+): KernelBinding {
+  return { name, access, window: { field, range, elementBytes: 4 * storageBytes(storage) } };
+}
+
+/**
+ * A binding of words (f32 or u32) that may be larger than one binding allows.
+ *
+ * @param field of `struct Params` that holds the word at which the window starts
+ * @param range words that tiles touch
+ */
+export function wordBinding(name: string, access: Access, field: string, range: RowRange): KernelBinding {
+  return { name, access, window: { field, range, elementBytes: 4 } };
+}
+
+/** Items that tiles touch where a tile has `tileItems` neighbouring ones of `count`. */
+export function flatItems(count: number, tileItems: number): RowRange {
+  return (first, end) => [first * tileItems, Math.min(count, end * tileItems)];
 }
 
 /** Rows that tiles touch where item i is column i % columns of row i / columns and a tile has `tileItems` items. */

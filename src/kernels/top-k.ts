@@ -3,7 +3,7 @@ import { ShapeError } from '../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../core/shape.ts';
 import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { inputLib } from './libs.ts';
-import { requirePitch, requireSizes, rowBinding } from './rows.ts';
+import { type RowRange, requirePitch, requireSizes, rowBinding, wordBinding } from './rows.ts';
 
 /** Rows of scores whose k largest are wanted. */
 export interface TopKProblem {
@@ -49,6 +49,11 @@ export function topK({ rows, width, pitch, storage, k, group = 1 }: TopKProblem)
       received: rows,
     });
   }
+  const outPitch = alignUp(group * k, ROW_ALIGN);
+  const results: RowRange = (first, end) => [
+    Math.floor(first / group) * outPitch,
+    (Math.floor((end - 1) / group) + 1) * outPitch,
+  ];
   return {
     kernel: 'top-k',
     source,
@@ -56,10 +61,10 @@ export function topK({ rows, width, pitch, storage, k, group = 1 }: TopKProblem)
     values: {},
     bindings: [
       rowBinding('x', 'read', { pitch, storage }, 'x_base', (first, end) => [first, end]),
-      { name: 'ids', access: 'write' },
-      { name: 'values', access: 'write' },
+      wordBinding('ids', 'write', 'ids_base', results),
+      wordBinding('values', 'write', 'values_base', results),
     ],
-    params: { width, pitch: pitch / 4, k, group, out_pitch: alignUp(group * k, ROW_ALIGN) },
+    params: { width, pitch: pitch / 4, k, group, out_pitch: outPitch },
     tiles: rows,
     cost: { flops: rows * width, bytes: rows * (pitch * storageBytes(storage) + 8 * k) },
   };

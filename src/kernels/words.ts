@@ -27,7 +27,7 @@ export function checkCall(call: KernelCall): CheckedCall {
   const declarations = declarationsOf(call);
   const bindings = checkBindings(call, declarations);
   const filled = new Set(TILES);
-  for (const { window } of call.bindings) if (window) filled.add(window.field);
+  for (const { window } of call.bindings) if (window?.field !== undefined) filled.add(window.field);
   for (const name of filled) checkFilled(call, declarations, name);
   for (const name of Object.keys(call.params)) {
     if (!declarations.fields.has(name)) refuse(call, name, 'Params has no such field', [...declarations.fields.keys()]);

@@ -1,9 +1,11 @@
 /** Weights on their way to a device, and those that are there. Which tensors they are is said in weights.ts. */
 import { DeviceError } from '../core/errors.ts';
+import type { HeldSource } from '../core/held-source.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { StreamedWeights, type StreamLimits } from '../tensor/streamed-weights.ts';
 import { type AllocateOptions, allocate, type Piece, type Request, release, upload } from '../tensor/upload.ts';
 
 export type { Piece, Request };
@@ -20,9 +22,15 @@ export interface LoadOptions {
   readonly tuning?: AllocateOptions['tuning'];
   /** Bytes of the file that are on their way at once; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
+  /** @internal What is read in place of the checkpoint: the view of it that keeps what it reads on the host. */
+  readonly held?: HeldSource | undefined;
 }
 
-const OPTIONS = namesOf<LoadOptions>({ dtype: 1, onProgress: 1, signal: 1, tuning: 1, stagingBytes: 1 });
+/** The same for weights that pass through the device while plans run. */
+export interface StreamOptions extends LoadOptions, StreamLimits {}
+
+const OPTIONS = namesOf<LoadOptions>({ dtype: 1, onProgress: 1, signal: 1, tuning: 1, stagingBytes: 1, held: 1 });
+const STREAM_OPTIONS = namesOf<StreamLimits>({ slotBytes: 1, residentBytes: 1 });
 
 /** A model's weights on a device: read-only slabs that parameters point into. */
 export class LoadedWeights {
@@ -44,19 +52,13 @@ export class LoadedWeights {
   /** Allocates, reads and packs; frees everything again where that fails. */
   static async load(
     gpu: Gpu,
-    source: TensorSource,
+    checkpoint: TensorSource,
     requests: readonly Request[],
     options: LoadOptions,
   ): Promise<LoadedWeights> {
     checkNames('Weights.load', options, OPTIONS);
-    if (requests.some(r => r.parameter.loaded)) {
-      throw new DeviceError({
-        op: 'load',
-        problem: 'these weights are on a device already',
-        path: source.label,
-        fix: 'Dispose them first.',
-      });
-    }
+    const source = options.held ?? checkpoint;
+    refuseLoaded(source, requests);
     let slabs: ReturnType<typeof allocate> = [];
     try {
       await gpu.guarded(`load ${source.label}`, () => {
@@ -65,10 +67,8 @@ export class LoadedWeights {
       });
       await upload(gpu, source, requests, {
         stagingBytes: options.stagingBytes,
-        onProgress: (done, total) => {
-          options.signal?.throwIfAborted();
-          options.onProgress?.(done, total);
-        },
+        signal: options.signal,
+        onProgress: watched(options),
       });
     } catch (error) {
       release(slabs, requests);
@@ -83,4 +83,41 @@ export class LoadedWeights {
     this.#disposed = true;
     release(this.#slabs, this.#requests);
   }
+}
+
+/**
+ * Prepares weights that pass through the device while plans run, and brings those that stay.
+ * @throws whatever the source's `read` throws; DeviceError; the signal's reason; nothing stays allocated then
+ */
+export async function streamWeights(
+  gpu: Gpu,
+  checkpoint: TensorSource,
+  requests: readonly Request[],
+  options: StreamOptions,
+): Promise<StreamedWeights> {
+  checkNames('Weights.stream', options, [...OPTIONS, ...STREAM_OPTIONS]);
+  const source = options.held ?? checkpoint;
+  refuseLoaded(source, requests);
+  const { dtype = 'float32' } = options;
+  return StreamedWeights.load(gpu, source, requests, {
+    ...{ ...options, dtype, label: source.label, onProgress: watched(options) },
+  });
+}
+
+function refuseLoaded(source: TensorSource, requests: readonly Request[]): void {
+  if (!requests.some(r => r.parameter.loaded)) return;
+  throw new DeviceError({
+    op: 'load',
+    problem: 'these weights are on a device already',
+    path: source.label,
+    fix: 'Dispose them first.',
+  });
+}
+
+/** Ends the loading between two reads. */
+function watched({ signal, onProgress }: LoadOptions): (done: number, total: number) => void {
+  return (done, total) => {
+    signal?.throwIfAborted();
+    onProgress?.(done, total);
+  };
 }

@@ -3,13 +3,22 @@
  * everything that does not fit at once and then streams the rest to the device. The checkpoint's own names stand in the models.
  */
 import { WeightsError } from '../core/errors.ts';
+import { HeldSource } from '../core/held-source.ts';
 import { alignUp, ROW_ALIGN, type Shape, sameShape } from '../core/shape.ts';
 import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
 import { isLoadable, LOADABLE, WIDENABLE, widened } from '../core/widened-source.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { type HeadSpread, packedColumns } from '../kernels/pack-weight.ts';
 import { Parameter } from '../tensor/parameter.ts';
-import { LoadedWeights, type LoadOptions, type Piece, type Request } from './load.ts';
+import type { StreamedWeights } from '../tensor/streamed-weights.ts';
+import {
+  LoadedWeights,
+  type LoadOptions,
+  type Piece,
+  type Request,
+  type StreamOptions,
+  streamWeights,
+} from './load.ts';
 
 /** One tensor of a checkpoint as part of a packed matrix or vector. */
 export interface Part {
@@ -144,6 +153,22 @@ export class Weights {
   async load(gpu: Gpu, options: LoadOptions = {}): Promise<LoadedWeights> {
     this.check();
     return LoadedWeights.load(gpu, this.#registry.source, this.#registry.requests, options);
+  }
+
+  /**
+   * The checks of `load`, then the weights pass through the device piece by piece whenever a plan reads them.
+   *
+   * @internal
+   * @throws as `load`
+   */
+  async stream(gpu: Gpu, options: StreamOptions = {}): Promise<StreamedWeights> {
+    this.check();
+    return streamWeights(gpu, this.#registry.source, this.#registry.requests, options);
+  }
+
+  /** @internal A view of the checkpoint that keeps on the host what is read of it, for `load` or `stream` to read again and again. */
+  hold(): HeldSource {
+    return new HeldSource(this.#registry.source);
   }
 
   #request(parameter: Parameter, parts: readonly Part[], fallback: string): Parameter {

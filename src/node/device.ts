@@ -36,7 +36,15 @@ interface Dawn {
 }
 
 const OPTIONS = namesOf<NodeGpuOptions>({
-  ...{ powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1, maxBindingBytes: 1, half: 1 },
+  ...{
+    powerPreference: 1,
+    forceFallbackAdapter: 1,
+    adapterName: 1,
+    bare: 1,
+    maxBindingBytes: 1,
+    maxBufferBytes: 1,
+    half: 1,
+  },
   dawnFlags: 1,
 });
 const FLAGS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];

@@ -28,13 +28,16 @@ function live(nodes: readonly Node[], stored: ReadonlySet<Value>): readonly Node
   return kept.reverse();
 }
 
-/** Merges neighbouring nodes once each; undefined when nothing was left to merge. */
+/**
+ * Merges neighbouring nodes once each; undefined when nothing was left to merge. The last first: of two producers that could
+ * absorb their consumer the later one does, so that the other stays where it was recorded.
+ */
 function fusePass(nodes: readonly Node[], stored: ReadonlySet<Value>): readonly Node[] | undefined {
   const uses = usesOf(nodes);
   const effects = effectsBefore(nodes);
   const merged: (Node | undefined)[] = [...nodes];
   const touched = new Set<Node>();
-  for (const [at, node] of nodes.entries()) {
+  for (const [at, node] of [...nodes.entries()].reverse()) {
     const value = node.output?.value;
     if (!value || touched.has(node) || stored.has(value)) continue;
     const [to, ...others] = uses.get(value) ?? [];

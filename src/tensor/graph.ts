@@ -2,7 +2,7 @@
  * Recording: ops append nodes to a Graph, nothing runs. A Tensor is a view of a Value (rows of memory that a node will write,
  * a DeviceTensor, or a constant). `compile` turns the graph into a Plan, as often as wanted.
  */
-import type { DType } from '../core/dtype.ts';
+import { BYTES, type DType } from '../core/dtype.ts';
 import { InputError, ShapeError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Shape, sameShape } from '../core/shape.ts';
@@ -127,6 +127,17 @@ export class Graph implements Recorder, Recording {
     }
     this.#checkOwn('Graph.store', [tensor]);
     this.#stores.push({ tensor, target: this.input(target) });
+  }
+
+  /**
+   * Bytes of the largest result of what `record` records, tried in an empty graph of the same device and dtype: what a recording will
+   * need is known before it is made.
+   */
+  largestResult(record: (trial: Graph) => void): number {
+    const trial = new Graph(this.gpu, { dtype: this.dtype });
+    record(trial);
+    const values = trial.nodes.flatMap(({ output }) => (output ? [output.value] : []));
+    return Math.max(0, ...values.map(({ layout, dtype }) => layout.rows * layout.pitch * BYTES[dtype]));
   }
 
   /**

@@ -1,5 +1,6 @@
 /** From a recording to kernel calls on tensors: what runs, in which order, and which results need no memory of the plan. */
 import type { BufferSlice } from '../gpu/buffer.ts';
+import type { TileRange } from '../kernels/dispatch.ts';
 import type { KernelCall } from '../kernels/kernel.ts';
 import type { Tuning } from '../kernels/op.ts';
 import { checkTuning } from '../kernels/registry.ts';
@@ -17,10 +18,23 @@ export interface LoweringOptions {
   readonly tuning?: Tuning | undefined;
 }
 
-/** One kernel call and what it reads and writes, by binding name. */
+/** Rows [firstRow, firstRow + rows) of an operand, where they lie apart from its other rows: in `value`, from `rowOffset` on. */
+export interface Piece {
+  readonly value: Value;
+  readonly rowOffset: number;
+  readonly rows: number;
+  readonly firstRow: number;
+}
+
+/** What a step reads or writes. */
+export type Operand = Tensor | Placed | Piece;
+
+/** One kernel call, or a range of its tiles, and what it reads and writes, by binding name. */
 export interface Step {
   readonly call: KernelCall;
-  readonly buffers: Readonly<Record<string, Tensor | Placed>>;
+  readonly buffers: Readonly<Record<string, Operand>>;
+  /** Default all tiles. */
+  readonly tiles?: TileRange | undefined;
 }
 
 /** Everything that is to be done, before anything has a place. */

@@ -20,76 +20,62 @@ export interface MemoryPlan {
   readonly arenaBytes: readonly number[];
 }
 
+/** A value with its place. */
+interface Placed extends Interval {
+  readonly offset: number;
+}
+
 /**
- * Colours values so that no dispatch reads and writes the same arena, then packs each arena: largest first, at the lowest
- * offset that is free throughout the lifetime (greedy best fit by size).
+ * Packs values into arenas: largest first, then in order of birth, each where it lets the arenas grow least, at the lowest offset
+ * that is free throughout its lifetime (greedy by size, as Pisarchyk & Lee 2020, Efficient Memory Management for Deep Neural Net
+ * Inference, https://arxiv.org/abs/2001.03288). No dispatch reads and writes the same arena.
  *
- * @param maxArena arenas grow to at most this many bytes; more arenas are opened then
+ * @param maxArena arenas grow to at most this many bytes, or to one value that is larger; more arenas are opened then
  */
 export function planMemory(intervals: readonly Interval[], align: number, maxArena: number): MemoryPlan {
-  const arenaOf = colour(intervals, maxArena);
-  const placements: Placement[] = new Array(intervals.length);
-  const arenaBytes: number[] = new Array(Math.max(0, ...arenaOf.map(a => a + 1))).fill(0);
-  const order = intervals
-    .map((_, i) => i)
-    .sort((a, b) => (intervals[b]?.size ?? 0) - (intervals[a]?.size ?? 0) || a - b);
-  const placed: number[] = [];
-  for (const i of order) {
-    const own = intervals[i] as Interval;
-    const arena = arenaOf[i] as number;
-    const taken = placed
-      .filter(j => arenaOf[j] === arena && overlap(own, intervals[j] as Interval))
-      .map(j => {
-        const offset = (placements[j] as Placement).offset;
-        return [offset, offset + (intervals[j] as Interval).size] as const;
-      })
-      .sort((a, b) => a[0] - b[0]);
-    let offset = 0;
-    for (const [from, to] of taken) {
-      if (from - offset >= own.size) break;
-      offset = Math.max(offset, alignUp(to, align));
+  const enemies = enemiesOf(intervals);
+  const arenas: { bytes: number; values: Placed[] }[] = [];
+  const placements: (Placement | undefined)[] = new Array(intervals.length).fill(undefined);
+  const order = intervals.map((value, i) => ({ value, i }));
+  order.sort((a, b) => b.value.size - a.value.size || a.value.first - b.value.first || a.i - b.i);
+  for (const { value, i } of order) {
+    const forbidden = new Set([...(enemies[i] ?? [])].map(j => placements[j]?.arena));
+    let best = { arena: arenas.length, offset: 0, growth: alignUp(value.size, align) };
+    for (const [arena, { bytes, values }] of arenas.entries()) {
+      if (forbidden.has(arena)) continue;
+      const offset = freeOffset(value, values, align);
+      const growth = Math.max(0, alignUp(offset + value.size, align) - bytes);
+      if (offset + value.size <= Math.max(maxArena, bytes) && growth < best.growth) best = { arena, offset, growth };
     }
+    const { arena, offset, growth } = best;
+    const home = arenas[arena] ?? { bytes: 0, values: [] };
+    arenas[arena] = home;
+    home.bytes += growth;
+    home.values.push({ ...value, offset });
     placements[i] = { arena, offset };
-    arenaBytes[arena] = Math.max(arenaBytes[arena] ?? 0, alignUp(offset + own.size, align));
-    placed.push(i);
   }
-  return { placements, arenaBytes };
+  return { placements: placements.filter(p => p !== undefined), arenaBytes: arenas.map(a => a.bytes) };
 }
 
-function overlap(a: Interval, b: Interval): boolean {
-  return a.first <= b.last && b.first <= a.last;
+/** The lowest offset at which a value meets none of those that live while it does. */
+function freeOffset(own: Interval, values: readonly Placed[], align: number): number {
+  const alive = values.filter(v => own.first <= v.last && v.first <= own.last).sort((a, b) => a.offset - b.offset);
+  let offset = 0;
+  for (const other of alive) {
+    if (other.offset - offset >= own.size) break;
+    offset = Math.max(offset, alignUp(other.offset + other.size, align));
+  }
+  return offset;
 }
 
-/** Gives each value the emptiest arena that none of its enemies lives in, in order of birth. */
-function colour(intervals: readonly Interval[], maxArena: number): number[] {
+/** For each value those that must lie elsewhere, in both directions. */
+function enemiesOf(intervals: readonly Interval[]): readonly ReadonlySet<number>[] {
   const enemies = intervals.map(() => new Set<number>());
-  intervals.forEach((interval, i) => {
-    for (const j of interval.apart) {
+  for (const [i, { apart }] of intervals.entries()) {
+    for (const j of apart) {
       enemies[i]?.add(j);
       enemies[j]?.add(i);
     }
-  });
-  const arenas: number[] = [];
-  const arenaOf: number[] = new Array(intervals.length).fill(-1);
-  const order = intervals.map((_, i) => i).sort((a, b) => (intervals[a]?.first ?? 0) - (intervals[b]?.first ?? 0));
-  for (const i of order) {
-    const own = intervals[i] as Interval;
-    const forbidden = new Set([...(enemies[i] ?? [])].map(j => arenaOf[j]));
-    const load = (arena: number) =>
-      intervals.reduce((sum, other, j) => (arenaOf[j] === arena && overlap(own, other) ? sum + other.size : sum), 0);
-    let best = -1;
-    let bestLoad = Number.POSITIVE_INFINITY;
-    for (let arena = 0; arena < arenas.length; arena++) {
-      const bytes = load(arena);
-      if (forbidden.has(arena) || bytes + own.size > maxArena || bytes >= bestLoad) continue;
-      best = arena;
-      bestLoad = bytes;
-    }
-    if (best < 0) {
-      best = arenas.length;
-      arenas.push(0);
-    }
-    arenaOf[i] = best;
   }
-  return arenaOf;
+  return enemies;
 }

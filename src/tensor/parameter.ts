@@ -2,6 +2,7 @@ import { DeviceError } from '../core/errors.ts';
 import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Storage } from '../kernels/kernel.ts';
 import type { PackedLayout } from '../kernels/op.ts';
+import type { WeightStream } from './weight-stream.ts';
 
 /** What a Parameter gets when its checkpoint loads. */
 export interface ParameterMemory {
@@ -11,6 +12,8 @@ export interface ParameterMemory {
   readonly storage: Storage;
   /** Chosen before packing, for every number of rows that the weight will meet. */
   readonly layout: PackedLayout;
+  /** @internal What brings it before each use, where it does not lie there all the time. */
+  readonly stream?: WeightStream | undefined;
 }
 
 /**
@@ -46,6 +49,11 @@ export class Parameter {
     return this.#loaded().slice;
   }
 
+  /** Itself: a weight is memory with a place, and so is a part of one. */
+  get parameter(): Parameter {
+    return this;
+  }
+
   /** How its elements are stored. Throws a DeviceError before it is loaded. */
   get storage(): Storage {
     return this.#loaded().storage;
@@ -54,6 +62,11 @@ export class Parameter {
   /** How it lies in memory; never changes while it is loaded. */
   get layout(): PackedLayout {
     return this.#loaded().layout;
+  }
+
+  /** @internal What brings it before each use; undefined where it lies there all the time. */
+  get stream(): WeightStream | undefined {
+    return this.#memory?.stream;
   }
 
   /** Whether it has memory on the device. */

@@ -11,6 +11,7 @@ import type { KernelCall, Storage } from '../kernels/kernel.ts';
 import type { Tuning } from '../kernels/op.ts';
 import type { DeviceTensor } from './device-tensor.ts';
 import { type Layout, layoutOf } from './layout.ts';
+import type { Parameter } from './parameter.ts';
 
 /** Fixed values on the host, as padded rows in memory order; every plan uploads and frees its own copy. */
 export interface Constant {
@@ -34,6 +35,8 @@ export interface Value {
 export interface Placed {
   /** Its bytes on the device. */
   readonly slice: BufferSlice;
+  /** The weight whose bytes they are: who streams weights asks it of every step. */
+  readonly parameter: Parameter;
 }
 
 /** What a node may do when it is turned into kernel calls: all that it learns of the device and of the plan's options. */

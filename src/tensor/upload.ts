@@ -1,7 +1,8 @@
 /** Streams checkpoint bytes into mapped staging memory and packs them on the device; bounded memory on both sides. */
 
+import type { AbortSignalLike } from '../core/platform.ts';
 import { alignUp, ceilDiv } from '../core/shape.ts';
-import type { StoredTensor, TensorSource } from '../core/tensor-source.ts';
+import { readTensors, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { type BufferSlice, createMapped, createStorage, destroySlice, SLICE_ALIGN } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
@@ -74,12 +75,29 @@ function parameterLayout(
   return layoutOfWeight(gpu.caps, { columns, k, taps, storage, geglu: pieces.some(p => p.geglu) }, rows, tuning);
 }
 
-interface Member {
-  readonly request: Request;
+/** How a parameter will be kept. */
+export interface Form {
+  /** Of its elements. */
   readonly storage: Storage;
+  /** In which they lie. */
   readonly layout: PackedLayout;
-  readonly offset: number;
+  /** Elements, padding included. */
+  readonly elements: number;
+  /** Bytes, a multiple of SLICE_ALIGN. */
   readonly bytes: number;
+}
+
+interface Member extends Form {
+  readonly request: Request;
+  readonly offset: number;
+}
+
+/** How a request's parameter is kept: decided before it has a place. */
+export function formOf(request: Request, gpu: Gpu, { dtype, tuning }: Omit<AllocateOptions, 'label'>): Form {
+  const storage = parameterStorage(request, gpu, dtype);
+  const layout = parameterLayout(request, storage, gpu, tuning);
+  const elements = elementsOf(request.parameter, layout);
+  return { storage, layout, elements, bytes: alignUp(elements * storageBytes(storage), SLICE_ALIGN) };
 }
 
 /** What decides how weights are kept. */
@@ -99,16 +117,14 @@ export function allocate(gpu: Gpu, requests: readonly Request[], options: Alloca
   const slabs: { bytes: number; members: Member[] }[] = [];
   const limit = Math.min(SLAB_BYTES, gpu.caps.maxBufferBytes);
   for (const request of requests) {
-    const storage = parameterStorage(request, gpu, dtype);
-    const layout = parameterLayout(request, storage, gpu, tuning);
-    const bytes = alignUp(elementsOf(request.parameter, layout) * storageBytes(storage), SLICE_ALIGN);
+    const form = formOf(request, gpu, { dtype, tuning });
     let slab = slabs.at(-1);
-    if (!slab || slab.bytes + bytes > limit) {
+    if (!slab || slab.bytes + form.bytes > limit) {
       slab = { bytes: 0, members: [] };
       slabs.push(slab);
     }
-    slab.members.push({ request, storage, layout, offset: slab.bytes, bytes });
-    slab.bytes += bytes;
+    slab.members.push({ ...form, request, offset: slab.bytes });
+    slab.bytes += form.bytes;
   }
   const buffers: BufferSlice[] = [];
   try {
@@ -134,10 +150,15 @@ function elementsOf(p: Parameter, layout: PackedLayout): number {
   return (layout === 'rows' ? p.columns : alignUp(p.columns, PANEL)) * p.k * p.taps;
 }
 
-interface Chunk {
+/** Rows of a stored tensor that are read and packed at once. */
+export interface Chunk {
+  /** What they fill, a part of it. */
   readonly parameter: Parameter;
+  /** Whose rows they are. */
   readonly piece: Piece;
+  /** First, and behind the last. */
   readonly rows: readonly [number, number];
+  /** In the file. */
   readonly bytes: number;
   /** Where in the staging buffer. */
   offset: number;
@@ -151,6 +172,8 @@ export interface UploadOptions {
    * cut. Default 32 MiB.
    */
   readonly stagingBytes?: number | undefined;
+  /** Ends reading at once, with its reason. */
+  readonly signal?: AbortSignalLike | undefined;
 }
 
 /** Reads every piece and packs it. */
@@ -160,7 +183,32 @@ export async function upload(
   requests: readonly Request[],
   options: UploadOptions = {},
 ): Promise<void> {
-  const { onProgress, stagingBytes = STAGING_BYTES } = options;
+  const { onProgress, stagingBytes = STAGING_BYTES, signal } = options;
+  const batches = batchesOf(gpu, source, requests, stagingBytes);
+  const total = batches.reduce((sum, { chunks }) => sum + bytesOf(chunks), 0);
+  let done = 0;
+  for (const { chunks, bytes } of batches) {
+    await packBatch(gpu, source, chunks, bytes, signal);
+    done += bytesOf(chunks);
+    onProgress?.(done, total);
+  }
+}
+
+/** Chunks that lie in staging memory together. */
+export interface Batch {
+  /** In the order of the file, each at its offset. */
+  readonly chunks: readonly Chunk[];
+  /** Of staging memory. */
+  readonly bytes: number;
+}
+
+/** All pieces in the order of the file, cut and gathered so that a batch needs at most `stagingBytes`, unless one tensor does. */
+export function batchesOf(
+  gpu: Gpu,
+  source: TensorSource,
+  requests: readonly Request[],
+  stagingBytes: number = STAGING_BYTES,
+): Batch[] {
   const order = new Map([...source.tensors.keys()].map((name, i) => [name, i]));
   const limit = Math.min(stagingBytes, gpu.caps.maxBindingBytes);
   const chunks = requests
@@ -168,8 +216,7 @@ export async function upload(
     .sort(
       (a, b) => (order.get(a.piece.stored.name) ?? 0) - (order.get(b.piece.stored.name) ?? 0) || a.rows[0] - b.rows[0],
     );
-  const total = chunks.reduce((sum, c) => sum + c.bytes, 0);
-  let done = 0;
+  const batches: Batch[] = [];
   for (let at = 0; at < chunks.length; ) {
     const batch: Chunk[] = [];
     let size = 0;
@@ -178,39 +225,33 @@ export async function upload(
       batch.push(c);
       size += alignUp(c.bytes, SLICE_ALIGN);
     }
-    await packBatch(gpu, source, batch, size);
-    done += batch.reduce((sum, c) => sum + c.bytes, 0);
-    onProgress?.(done, total);
+    batches.push({ chunks: batch, bytes: size });
   }
+  return batches;
 }
 
-async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[], bytes: number): Promise<void> {
+function bytesOf(chunks: readonly Chunk[]): number {
+  return chunks.reduce((sum, c) => sum + c.bytes, 0);
+}
+
+async function packBatch(
+  gpu: Gpu,
+  source: TensorSource,
+  batch: readonly Chunk[],
+  bytes: number,
+  signal: AbortSignalLike | undefined,
+): Promise<void> {
   const staging = await gpu.guarded('weight staging', () => createMapped(gpu, bytes, 'weight staging'));
   const list = new DispatchList(gpu);
   try {
-    for (const c of batch) {
-      const rowBytes = c.piece.inputs * c.piece.taps * FILE_BYTES[c.piece.stored.dtype as FileDType];
-      await source.read(
-        c.piece.stored.name,
-        c.rows[0] * rowBytes,
-        staging.bytes.subarray(c.offset, c.offset + c.bytes),
-      );
-    }
+    const ranges = batch.map(chunk => ({
+      name: chunk.piece.stored.name,
+      start: firstByteOf(chunk),
+      into: staging.bytes.subarray(chunk.offset, chunk.offset + chunk.bytes),
+    }));
+    await readTensors(source, ranges, signal);
     staging.unmap();
-    for (const c of batch) {
-      const { parameter, piece } = c;
-      const call = packWeight({
-        ...piece,
-        from: piece.stored.dtype as FileDType,
-        to: parameter.storage,
-        layout: parameter.layout,
-        ...placing(c),
-        k: parameter.k,
-      });
-      const window = { buffer: staging.slice.buffer, offset: c.offset, size: alignUp(c.bytes, SLICE_ALIGN) };
-      const size = Math.min(window.size, staging.slice.size - c.offset);
-      list.add(call, { source: { ...window, size }, packed: packedWindow(c) });
-    }
+    for (const c of batch) addPacking(list, c, staging.slice);
     await list.build();
     list.submit();
     await gpu.idle();
@@ -218,6 +259,27 @@ async function packBatch(gpu: Gpu, source: TensorSource, batch: readonly Chunk[]
     list.dispose();
     destroySlice(staging.slice);
   }
+}
+
+/** Where a chunk begins in its stored tensor. */
+export function firstByteOf({ piece, rows }: Chunk): number {
+  return rows[0] * piece.inputs * piece.taps * FILE_BYTES[piece.stored.dtype as FileDType];
+}
+
+/** Appends what packs a chunk out of staging memory into its parameter, which has a place. */
+export function addPacking(list: DispatchList, c: Chunk, staging: BufferSlice): void {
+  const { parameter, piece } = c;
+  const call = packWeight({
+    ...piece,
+    from: piece.stored.dtype as FileDType,
+    to: parameter.storage,
+    layout: parameter.layout,
+    ...placing(c),
+    k: parameter.k,
+  });
+  const window = { buffer: staging.buffer, offset: c.offset, size: alignUp(c.bytes, SLICE_ALIGN) };
+  const size = Math.min(window.size, staging.size - c.offset);
+  list.add(call, { source: { ...window, size }, packed: packedWindow(c) });
 }
 
 /** Where a chunk lands: its own rows of a table, or its own panels of a matrix, which may exceed a binding as a whole. */

@@ -42,7 +42,7 @@ describe('errors of the device', () => {
     const counter = countDevice(gpu);
     const x = createStorage(gpu, 256, 'x');
     const list = new DispatchList(gpu);
-    const call = historyStore({ rows: 1, pitch: 8, entries: 1 });
+    const call = historyStore(gpu.caps, { rows: 1, pitch: 8, entries: 1 });
     list.add({ ...call, source: call.source.replace('fn main', 'fn main_') }, { x, step: x, history: x });
     await expect(list.build()).rejects.toThrow('the device refused the kernel');
     list.dispose();

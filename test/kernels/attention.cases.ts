@@ -72,6 +72,7 @@ export const ATTENTION_CASES: readonly AttentionCase[] = [
     ...{ causal: true, bias: 2, keyMask: true },
   },
   { name: 'a mask', batch: 3, heads: 1, queries: 5, keys: 37, width: 20, keyMask: true },
+  { name: 'masks of many', batch: 40, heads: 1, queries: 1, keys: 9, width: 8, kvBatch: 2, keyMask: true },
   { name: 'keys repeated in runs', batch: 6, heads: 1, queries: 4, keys: 9, width: 8, kvBatch: 2, keyMask: true },
   {
     name: 'keys repeated in turn',

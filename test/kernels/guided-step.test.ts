@@ -4,7 +4,7 @@ import { guidedStep } from '../../src/kernels/guided-step.ts';
 import { packStep, type StepValues } from '../../src/kernels/step.ts';
 import { guidedNoise as noiseReference, guidedStep as reference } from '../reference/guided-step.ts';
 import { expectRows, padRows, runBothWays, SETTINGS, settingOf, stored } from '../support/rows.ts';
-import { randoms } from '../support/run-kernel.ts';
+import { type Operand, randoms } from '../support/run-kernel.ts';
 import { guidedStepCases } from './guided-step.cases.ts';
 
 const FRAMES = 3;
@@ -28,18 +28,22 @@ describe('guided-step', () => {
         const noise = randoms(images * size, 3);
         const mask = randoms((blend?.masks ?? 1) * pixels, 4).map((v, i) => (i % 3 ? Number(v > 0) : Math.abs(v)));
         const frames = randoms(FRAMES * (blend?.references ?? 1) * size, 5);
-        const call = guidedStep({
+        const problem = {
           ...{ images, pixels, channels, storage, guided, noise: c.noise },
           blend: blend && { ...blend, frames: FRAMES },
-        });
-        const result = await runBothWays(gpu, call, {
+        };
+        const operands: Record<string, Operand> = {
           prediction: { storage, values: padRows(prediction, channels) },
+          conditional: { storage, values: padRows(prediction, channels) },
           x: f32(padRows(x, channels)),
           step: step(values),
           noise: f32(padRows(noise, channels)),
           mask: f32(padRows(mask, 1)),
           reference: f32(padRows(frames, channels)),
-        });
+        };
+        const result = await runBothWays(gpu, guidedStep(gpu.caps, problem), operands);
+        const one = await runBothWays(gpu, guidedStep({ maxBindingBytes: 1 }, problem), operands); // a frame a group
+        expect(one.x).toEqual(result.x);
         const expected = reference({
           ...{ images, pixels, channels, values, prediction, x, guided },
           noise: c.noise ? noise : undefined,
@@ -54,6 +58,7 @@ describe('guided-step', () => {
       const prediction = stored(randoms(2 * 3 * 23 * 4, 6), storage);
       const { e } = await runBothWays(gpu, guidedNoise({ images: 3, pixels: 23, channels: 4, storage }), {
         prediction: { storage, values: padRows(prediction, 4) },
+        conditional: { storage, values: padRows(prediction, 4) },
         step: step(VALUES),
         e: { storage: 'f32', size: 3 * 23 * 8 },
       });
@@ -67,9 +72,10 @@ describe('guided-step', () => {
     const run = async (blended: boolean, m: number) => {
       const blend = { masks: 1, order: 'tiled' as const, references: 1, frames: 1 };
       const problem = { images: 1, pixels: 8, channels: 4, storage: 'f32' as const, guided: false };
-      const call = guidedStep({ ...problem, blend: blended ? blend : undefined });
+      const call = guidedStep(gpu.caps, { ...problem, blend: blended ? blend : undefined });
       const result = await runBothWays(gpu, call, {
         prediction: f32(padRows(prediction, 4)),
+        conditional: f32(padRows(prediction, 4)),
         x: f32(padRows(x, 4)),
         step: step(VALUES),
         noise: f32(x),
@@ -85,20 +91,22 @@ describe('guided-step', () => {
   it('takes the last frame where the step names one beyond it', async () => {
     const { gpu } = await settingOf('f32');
     const blend = { masks: 1, order: 'tiled' as const, references: 1, frames: 2 };
-    const call = guidedStep({ images: 1, pixels: 2, channels: 4, storage: 'f32', guided: false, blend });
+    const problem = { images: 1, pixels: 2, channels: 4, storage: 'f32' as const, guided: false, blend };
     const frames = padRows(randoms(16, 2), 4);
     const zero = f32(new Float32Array(16));
-    const { x } = await runBothWays(gpu, call, {
-      ...{ prediction: zero, x: zero, noise: zero, mask: zero, reference: f32(frames) },
-      step: step({ ...VALUES, referenceIndex: 1e9 }),
-    });
-    expect(x).toEqual(frames.slice(16));
+    for (const caps of [gpu.caps, { maxBindingBytes: 1 }]) {
+      const { x } = await runBothWays(gpu, guidedStep(caps, problem), {
+        ...{ prediction: zero, conditional: zero, x: zero, noise: zero, mask: zero, reference: f32(frames) },
+        step: step({ ...VALUES, referenceIndex: 1e9 }),
+      });
+      expect(x).toEqual(frames.slice(16));
+    }
   });
 
   it('refuses masks that do not serve the images evenly, and no images', () => {
     const blend = { masks: 2, order: 'tiled' as const, references: 1, frames: 1 };
     const problem = { images: 3, pixels: 4, channels: 4, storage: 'f32' as const, guided: true, blend };
-    expect(() => guidedStep(problem)).toThrowErrorMatchingInlineSnapshot(
+    expect(() => guidedStep({ maxBindingBytes: 1024 }, problem)).toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: guided-step: masks and references must serve the same number of images each: expected divisors of 3, got [2, 1]]`,
     );
     expect(() => guidedNoise({ ...problem, images: 0 })).toThrowErrorMatchingInlineSnapshot(

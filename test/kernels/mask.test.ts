@@ -24,7 +24,9 @@ describe('mask map', () => {
           for (const [pass, prediction] of passes.entries()) {
             const values = { guidance: guidance ?? 0, mapWeight: shape.weight, mapFirst: pass === 0 };
             ({ map } = await runBothWays(gpu, maskMap({ ...shape, prediction: side, guided: guidance !== undefined }), {
-              prediction: { storage, values: padRows(prediction, channels) },
+              ...Object.fromEntries(
+                ['a', 'b', 'c', 'd'].map(block => [block, { storage, values: padRows(prediction, channels) }]),
+              ),
               step: { words: new Uint32Array(packStep(values)) },
               map: { storage: 'f32', values: map },
             }));

@@ -17,6 +17,8 @@ export interface Counter {
   readonly peakBytes: number;
   /** The largest part of a buffer that was bound as storage. */
   readonly largestBinding: number;
+  /** The largest buffer that may be bound as storage. */
+  readonly largestStorage: number;
   resetPeak(): void;
   /** What was asked for since the last call. */
   take(): Counts;
@@ -34,6 +36,7 @@ export function countDevice(gpu: Gpu): Counter {
   let live = 0;
   let peak = 0;
   let bound = 0;
+  let storage = 0;
   const original = Object.fromEntries(METHODS.map(name => [name, device[name].bind(device)])) as unknown as Pick<
     GPUDevice,
     (typeof METHODS)[number]
@@ -43,6 +46,7 @@ export function countDevice(gpu: Gpu): Counter {
     const buffer = original.createBuffer(descriptor);
     counts.buffers++;
     live += descriptor.size;
+    if (descriptor.usage & GPUBufferUsage.STORAGE) storage = Math.max(storage, descriptor.size);
     peak = Math.max(peak, live);
     let there = true;
     const destroy = buffer.destroy.bind(buffer);
@@ -86,6 +90,9 @@ export function countDevice(gpu: Gpu): Counter {
     },
     get largestBinding() {
       return bound;
+    },
+    get largestStorage() {
+      return storage;
     },
     resetPeak() {
       peak = live;

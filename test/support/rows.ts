@@ -1,12 +1,13 @@
 import { expect } from 'vitest';
 import { alignUp } from '../../src/core/shape.ts';
+import type { Caps } from '../../src/gpu/caps.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
 import type { KernelCall, Storage } from '../../src/kernels/kernel.ts';
 import type { Tuning } from '../../src/kernels/op.ts';
 import { expectClose } from './close.ts';
 import { testGpu } from './gpu.ts';
 import { fromHalf, toHalf } from './half.ts';
-import { type Operand, runKernel } from './run-kernel.ts';
+import { type Operand, operandBytes, runKernel } from './run-kernel.ts';
 
 /** Pitch of a row of `width` elements. */
 export function pitchOf(width: number): number {
@@ -94,7 +95,35 @@ export async function settingOf(name: (typeof SETTINGS | typeof FAMILY_SETTINGS)
   return { gpu, storage, family, tolerance: storage === 'f32' ? 2e-6 : 5e-4 };
 }
 
-/** Runs a call unsplit and in ranges of `maxTiles`; both must give the same bits. Returns the unsplit results. */
+/** The same device, of which less may be used. */
+export function limited(gpu: Gpu, caps: Partial<Caps>): Gpu {
+  return Object.create(gpu, {
+    caps: { value: { ...gpu.caps, ...caps } },
+    guarded: { value: gpu.guarded.bind(gpu) },
+    check: { value: gpu.check.bind(gpu) },
+    idle: { value: gpu.idle.bind(gpu) },
+  });
+}
+
+/** Least binding with which a call runs: whole operands that have no windows, and windows of a tile, or of 1/64 of many. */
+function tightest(call: KernelCall, operands: Record<string, Operand>): number {
+  const step = Math.ceil(call.tiles / 64);
+  const needed = call.bindings.map(({ name, window }) => {
+    const bytes = operandBytes(operands[name]);
+    if (!window) return bytes;
+    const windows = Array.from({ length: call.tiles }, (_, first) => {
+      const [from, to] = window.range(first, Math.min(call.tiles, first + step));
+      return (to - from) * window.elementBytes + 256;
+    });
+    return Math.min(bytes, Math.max(...windows));
+  });
+  return Math.max(...needed);
+}
+
+/**
+ * Runs a call unsplit, in ranges of `maxTiles`, and with no more of an operand bound than must be; all must give the same bits.
+ * Returns the unsplit results.
+ */
 export async function runBothWays(
   gpu: Gpu,
   call: KernelCall,
@@ -102,16 +131,27 @@ export async function runBothWays(
   maxTiles = 1,
 ): Promise<Record<string, Float32Array>> {
   const whole = await runKernel(gpu, call, operands);
-  const split = await runKernel(gpu, call, operands, maxTiles);
-  for (const [name, values] of Object.entries(whole)) {
-    const a = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    const b = new Uint8Array(split[name].buffer, split[name].byteOffset, split[name].byteLength);
-    expect(
-      a.findIndex((byte, i) => byte !== b[i]),
-      `${call.kernel}: '${name}' differs between split and unsplit`,
-    ).toBe(-1);
+  expectSameBits(call, whole, await runKernel(gpu, call, operands, maxTiles), 'split and unsplit');
+  const maxBindingBytes = tightest(call, operands);
+  if (Object.values(operands).some(operand => operandBytes(operand) > maxBindingBytes)) {
+    const windowed = await runKernel(limited(gpu, { maxBindingBytes }), call, operands);
+    expectSameBits(call, whole, windowed, 'windows and whole operands');
   }
   return whole;
+}
+
+function expectSameBits(
+  call: KernelCall,
+  one: Readonly<Record<string, Float32Array>>,
+  other: Readonly<Record<string, Float32Array>>,
+  between: string,
+): void {
+  for (const [name, values] of Object.entries(one)) {
+    const a = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const b = new Uint8Array(other[name].buffer, other[name].byteOffset, other[name].byteLength);
+    const at = a.findIndex((byte, i) => byte !== b[i]);
+    expect(at, `${call.kernel}: '${name}' differs between ${between}`).toBe(-1);
+  }
 }
 
 /** `expectClose` on padded rows: padding zero, values close. */

@@ -37,7 +37,7 @@ export async function runKernel(gpu: Gpu, call: KernelCall, operands: Record<str
     slices[name] = {
       buffer,
       offset: 4 * GUARD_WORDS,
-      size: alignUp(Math.max(16, bytes.byteLength), 16),
+      size: operandBytes(operand),
       storage,
       length,
     };
@@ -68,6 +68,15 @@ export async function runKernel(gpu: Gpu, call: KernelCall, operands: Record<str
   list.dispose();
   for (const s of Object.values(slices)) s.buffer.destroy();
   return results as Record<string, Float32Array>;
+}
+
+/** Bytes that are bound for an operand. */
+export function operandBytes(operand: Operand): number {
+  const bytes =
+    'words' in operand
+      ? operand.words.byteLength
+      : ('size' in operand ? operand.size : operand.values.length) * storageBytes(operand.storage);
+  return alignUp(Math.max(16, bytes), 16);
 }
 
 function encode(operand: Operand): { bytes: Uint8Array; storage: Storage | 'u32'; length: number } {

@@ -57,7 +57,14 @@ describe('planMemory', () => {
       { size: 600, first: 0, last: 1, apart: [] },
     ];
     expect(planMemory(both, 256, 1000).arenaBytes).toEqual([768, 768]);
-    expect(planMemory(both, 256, 2000).arenaBytes).toEqual([1368 + 168]);
+    // A free arena grows within the limit; a value beyond it has one of its own.
+    const three: Interval[] = [
+      { size: 512, first: 0, last: 1, apart: [] },
+      { size: 512, first: 1, last: 2, apart: [0] },
+      { size: 700, first: 3, last: 3, apart: [] },
+    ];
+    expect(planMemory(three, 256, 1000).arenaBytes).toEqual([768, 512]);
+    expect(planMemory([{ size: 3000, first: 0, last: 0, apart: [] }], 256, 1000).arenaBytes).toEqual([3072]);
   });
 
   it('plans nothing for nothing', () => {

@@ -22,6 +22,8 @@ struct Params {
   bias_head: u32, bias_pitch: u32, bias_first: u32,  // elements; a pitch of -1 where the bias goes by distance
   mask_pitch: u32,
   scale: f32,
+  q_base: u32, k_base: u32, v_base: u32, out_base: u32,  // vec4 where the bound windows start
+  bias_base: u32, mask_base: u32,               // elements
 }
 
 // What a workgroup makes: tiles count slices fastest, then rows, heads and batches; kv_row is its batch's first row of k and v.

@@ -9,9 +9,10 @@ struct Params {
   columns4: u32,        // columns of y with padding, in vec4
   k: u32,               // length of the K axis in one tap: the padded channels
   a_pitch: u32, a_offset: u32, a_batch: u32, a_base: u32,
-  k_stride: u32, panel_stride: u32, panel_width: u32, b_batch: u32, b_offset: u32,  // vec4
+  k_stride: u32, panel_stride: u32, panel_width: u32, b_batch: u32, b_offset: u32, b_base: u32,  // vec4
   y_pitch: u32, y_offset: u32, y_batch: u32, y_base: u32,            // vec4
-  rows_per_image: u32, channel_pitch: u32,                           // vec4
+  rows_per_image: u32,
+  channel_pitch: u32, channel_offset: u32, channel_base: u32,        // vec4
   scale: f32,
   taps_x: u32, taps_y: u32, stride: u32, pad_top: u32, pad_left: u32,
   in_w: u32, in_h: u32, out_w: u32, out_h: u32,
@@ -65,7 +66,7 @@ fn row_values(start: RowStart, at: u32) -> vec4f {
 fn finish(row: u32, batch: u32, column: u32, activated: vec4f) {
   var v = activated;
   let at = batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base;
-  if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + column]); }
+  if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + p.channel_offset + column - p.channel_base]); }
   if (p.has_residual == 1u) { v += output_load(residual[at]); }
   if (p.has_residual == 2u) { v *= output_load(residual[at]); }
   y[at] = output_store(v);

@@ -49,15 +49,15 @@ export class ResnetBlock extends Module {
     this.activation = activation(c.activation);
   }
 
-  /** x [N, in, H, W], time [N, T] behind its activation, which all blocks share -> [N, out, H, W] */
+  /** x [N, in, H, W], time [1 or N, T] behind its activation, which all blocks share -> [N, out, H, W] */
   forward(x: Tensor, time?: Tensor): Tensor {
+    const shortcut = this.shortcut?.forward(x) ?? x; // first, so that x is free, part by part, as it is normalised
     let h = this.conv1.forward(this.activation(this.norm1.forward(x)));
     if (time && this.timeProjection) {
-      const t = this.timeProjection.forward(time); // [N, out]
+      const t = this.timeProjection.forward(time); // [1 or N, out]
       h = h.add(t.reshape([...t.shape, 1, 1])); // broadcast over H, W
     }
-    h = this.conv2.forward(this.activation(this.norm2.forward(h)));
-    return h.add(this.shortcut?.forward(x) ?? x);
+    return this.conv2.forward(this.activation(this.norm2.forward(h))).add(shortcut);
   }
 }
 
@@ -215,7 +215,7 @@ export class UNetBlock extends Module {
     return this.attentions.flatMap(attention => attention.context(text));
   }
 
-  /** x [N, C, H, W], time [N, T], skips so far -> [N, out, H', W'], which is also the last skip on the way down */
+  /** x [N, C, H, W], time [1 or N, T], skips so far -> [N, out, H', W'], which is also the last skip on the way down */
   forward(x: Tensor, time: Tensor, context: KeyValues[], skips: Tensor[]): Tensor {
     let h = x;
     for (const [i, resnet] of this.resnets.entries()) {
@@ -247,7 +247,7 @@ export class UNetMidBlock extends Module {
     this.second = new ResnetBlock(w.at('resnets').at(1), resnet);
   }
 
-  /** x [N, C, H, W], time [N, T] -> [N, C, H, W] */
+  /** x [N, C, H, W], time [1 or N, T] -> [N, C, H, W] */
   forward(x: Tensor, time: Tensor, context: KeyValues[]): Tensor {
     return this.second.forward(this.attention.forward(this.first.forward(x, time), context), time);
   }

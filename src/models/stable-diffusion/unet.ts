@@ -21,7 +21,6 @@
  */
 import { InputError } from '../../core/errors.ts';
 import { checkMember, checkNumbers } from '../../core/kinds.ts';
-import { dim } from '../../core/shape.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import { Conv2d } from '../../nn/conv2d.ts';
 import { Linear } from '../../nn/linear.ts';
@@ -131,8 +130,7 @@ export class UNet2DConditionModel extends Module {
   forward(sample: Tensor, timeFeatures: Tensor, context: readonly KeyValues[]): Tensor {
     checkUNetInputs(this.config, sample, timeFeatures, context);
     const text = [...context]; // each cross-attention takes the first
-    const images = dim(sample.shape, 0) / dim(timeFeatures.shape, 0);
-    const time = this.activation(this.timeEmbedding.forward(timeFeatures, this.activation)).repeat(images); // [N, T]
+    const time = this.activation(this.timeEmbedding.forward(timeFeatures, this.activation)); // [1 or N, T]
     let h = this.convIn.forward(this.config.centerInputSample ? unary(sample, { alpha: 2, beta: -1 }) : sample);
     const skips = [h];
     for (const block of this.downBlocks) h = block.forward(h, time, text, skips);

@@ -69,7 +69,7 @@ export async function* editPhase(
         referenceIndex: mendQuirks ? i + 1 : i,
         stepNumber: i,
       });
-      program.run();
+      return program.run(call);
     },
     latents: latentsNow,
     firstNonFinite,
@@ -139,7 +139,7 @@ async function* onHost(
       io.latents.write(x.data);
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
       model.denoiser.set(io, timestep, { guidance: guidance.scale });
-      program.run();
+      await program.run(call);
       const e = asArray(await io.output.read(), x.shape);
       if (!allFinite(e.data)) bad ??= i;
       const noise = noisy ? { noise: randnBatch(x.shape, generator) } : {};

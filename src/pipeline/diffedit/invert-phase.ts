@@ -80,7 +80,7 @@ async function* plain(
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
       const values = stepValuesOf(coefficients, guidance.scale);
       denoiser.set(io, timestep, { ...values, historyIndex: to.frames - 1 - i, stepNumber: i });
-      program.run();
+      return program.run(call);
     },
     latents: async () => asArray(await io.latents.read(), io.latents.shape),
     firstNonFinite,
@@ -110,7 +110,7 @@ async function* regularised(
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
       io.latents.write(x.data);
       denoiser.set(io, timestep, { guidance: guidance.scale });
-      program.run();
+      await program.run(call);
       const predicted = asArray(await io.output.read(), x.shape);
       const e = regularise(predicted, x, {
         ...settings,

@@ -57,7 +57,7 @@ export async function* maskPhase(
         mapFirst: map === 0,
         stepNumber: map,
       });
-      program.run();
+      return program.run(call);
     },
     latents: async () => copyOf(latents),
     firstNonFinite,

@@ -1,5 +1,7 @@
 /** From a model folder or a single file to networks on the device, with the adapters that act from the beginning. */
 import type { FolderSource } from '../../core/tensor-source.ts';
+import { heedSignal } from '../../io/heed-signal.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { Adapters } from '../diffusion/adapters.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
@@ -9,13 +11,17 @@ import {
   type StableDiffusionNetworks,
 } from '../diffusion/stable-diffusion-folder.ts';
 import { DeviceModel, warner } from '../runtime/device-model.ts';
+import type { PlannerOptions } from './call-planner.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import {
   type FromSingleFileOptions,
+  memoryBudget,
   OWN_OPTIONS,
   type PretrainedOptions,
   refuseSafetyChecker,
   refuseVariant,
   SINGLE_FILE_OPTIONS,
+  streamLimits,
 } from './pretrained-options.ts';
 
 /** What a pipeline is made of. */
@@ -23,13 +29,16 @@ export interface OpenedModel {
   readonly device: DeviceModel<StableDiffusionNetworks>;
   readonly folder: StableDiffusionFolder;
   readonly adapters: Adapters;
+  /** How device memory is spent. */
+  readonly memory: Pick<PlannerOptions, 'budget' | 'stream'>;
 }
 
 /** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
 export function openFolder(source: FolderSource, options: PretrainedOptions): Promise<OpenedModel> {
   return open('DiffEditPipeline.fromPretrained', OWN_OPTIONS, options, () => {
-    const { variant, scheduler, inverseScheduler } = options;
-    return openStableDiffusionFolder(source, { variant, scheduler, inverseScheduler, warn: warner(options) });
+    const { variant, scheduler, inverseScheduler, signal } = options;
+    const own = { variant, scheduler, inverseScheduler, warn: warner(options) };
+    return heedSignal(source, signal, folder => openStableDiffusionFolder(folder, own));
   });
 }
 
@@ -59,21 +68,26 @@ async function open(
 ): Promise<OpenedModel> {
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
+  let limits: StreamLimits | undefined;
+  let budget: MemoryBudget | undefined;
   try {
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
-      options,
+      options?.maxBytes === undefined ? options : { ...options, loadWhenNeeded: true },
       async () => {
         refuseSafetyChecker(op, options);
+        limits = streamLimits(op, options);
+        budget = memoryBudget(op, options);
         return openNetworks();
       },
-      async (networks, { tokenizer }) => {
+      async (networks, { tokenizer }, device) => {
+        if (limits) device.stream(networks.unet, limits);
         adapters = new Adapters(networks, tokenizer, warner(options));
         await adapters.loadAll(op, options);
       },
     );
     const own = adapters ?? new Adapters(device.networks, opened.tokenizer, warner(options));
-    return { device, folder: opened, adapters: own };
+    return { device, folder: opened, adapters: own, memory: { budget, stream: limits } };
   } catch (error) {
     adapters?.close();
     throw error;

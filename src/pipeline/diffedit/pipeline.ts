@@ -6,6 +6,7 @@
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
+import type { Caps } from '../../gpu/caps.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
@@ -22,8 +23,10 @@ import type { TextualInversions } from '../diffusion/textual-inversion.ts';
 import type { EmbeddingSource, TextualInversionOptions } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { type DeviceModel, warner } from '../runtime/device-model.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
+import { CallPlanner, type SavingsPlan } from './call-planner.ts';
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
 import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
@@ -44,6 +47,14 @@ import type {
   RunArgs,
   RunOutput,
 } from './types.ts';
+
+/** What `plan` takes beside the arguments of the call. */
+export interface PlanOptions {
+  /** What the device grants on which the call would run; default this pipeline's. */
+  readonly caps?: Caps | undefined;
+}
+
+const PLAN_OPTIONS = namesOf<PlanOptions>({ caps: 1 });
 
 export type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
 
@@ -68,8 +79,9 @@ export class DiffEditPipeline extends PretrainedModel {
   readonly #loras: LoraAdapters;
   readonly #inversions: TextualInversions;
   readonly #home: RequestHome;
+  readonly #planner: CallPlanner;
 
-  private constructor({ device, folder, adapters }: OpenedModel, options: PretrainedOptions) {
+  private constructor({ device, folder, adapters, memory }: OpenedModel, options: PretrainedOptions) {
     super(device);
     const { tokenizer, schedulers } = folder;
     const { loras, inversions } = adapters;
@@ -79,6 +91,7 @@ export class DiffEditPipeline extends PretrainedModel {
     const samplers = { sampler: schedulers.scheduler, inverseSampler: schedulers.inverseScheduler };
     const model = new LatentDiffusion(device.networks, tokenizer, samplers, warner(options));
     this.#home = { model, mendQuirks: options.mendQuirks ?? false, adapters: () => loras.active };
+    this.#planner = new CallPlanner(device, model, { ...memory, warn: model.warn });
     this.scheduler = schedulers.scheduler;
     this.inverseScheduler = schedulers.inverseScheduler;
     this.vaeScaleFactor = model.vaeScaleFactor;
@@ -168,6 +181,27 @@ export class DiffEditPipeline extends PretrainedModel {
       ...(inversion ? { latents: inversion.latents } : {}),
       ...{ images: images as RgbImage[] | NdArray, timings: { ...timings } },
     }));
+  }
+
+  /**
+   * What `run` with these arguments would take, known before it: device and host memory by phase, the largest binding and buffer,
+   * kernel calls, floating-point operations. No weights are read and nothing is done on the device. It counts what the device
+   * holds now, weights and prompts, but no programs of earlier calls: a call begins by freeing them.
+   * @param options.caps of the device that it would run on, such as DEFAULT_CAPS; default this pipeline's
+   * @throws as run, also DeviceError for what the device would refuse
+   */
+  plan(args: RunArgs, options: PlanOptions = {}): Promise<CallPlan> {
+    checkNames('plan', options, PLAN_OPTIONS);
+    return this.#planner.plan('plan', runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
+  }
+
+  /**
+   * What `run` would take with each way to save device memory, and all before it, in the order in which `maxBytes` tries them.
+   * @throws as plan, but not for what the device would refuse
+   */
+  planSavings(args: RunArgs, options: PlanOptions = {}): Promise<SavingsPlan[]> {
+    checkNames('planSavings', options, PLAN_OPTIONS);
+    return this.#planner.savings(runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
 
   /**
@@ -332,9 +366,11 @@ export class DiffEditPipeline extends PretrainedModel {
     result: (results: PhaseResults, call: DeviceCall) => T,
   ): AsyncGenerator<StepEvent, T> {
     const home = this.#home;
+    const planner = this.#planner;
     const show = (accepted: Request): void => this.#showTimesteps(accepted);
     return this.#device.steps(op, args, async function* (call) {
       const settled = request(args, home);
+      await planner.prepare(op, call, settled);
       show(settled);
       return result(yield* runPhases(call, home.model, settled), call);
     });

@@ -1,12 +1,14 @@
 /** What `DiffEditPipeline.fromPretrained` is told. */
 
 import { InputError } from '../../core/errors.ts';
-import { namesOf } from '../../core/known-names.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import type { LoraInput } from '../diffusion/lora-adapters.ts';
 import type { SingleFileOptions } from '../diffusion/single-file-options.ts';
 import type { EmbeddingInput } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceModelOptions } from '../runtime/device-model.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 
 /** How a Stable Diffusion folder is opened: device, precision, schedulers, offload, diffusers' slips. */
 export interface PretrainedOptions extends DeviceModelOptions {
@@ -20,13 +22,28 @@ export interface PretrainedOptions extends DeviceModelOptions {
   readonly loras?: readonly LoraInput[] | undefined;
   /** Embeddings of textual inversion, read in this order before the weights; more by `loadTextualInversion`. Default none. */
   readonly embeddings?: readonly EmbeddingInput[] | undefined;
+  /**
+   * The weights of the UNet do not lie on the device whole but pass through two slots of it at every step, read from the files
+   * again, or from the host with hostMemory: less device memory, the same numbers bit for bit, and steps at best as fast as
+   * weights are read. Sizes of the slots, and how many weights may stay, where the defaults do not suit. Default false.
+   */
+  readonly streamWeights?: boolean | StreamLimits | undefined;
+  /**
+   * Device bytes that a call may take at any time. It plans first and saves in this order: one picture at a time through the VAE,
+   * tiles (with allowTiles), one network at a time on the device, the UNet's weights streamed, fewer rows of its batch at once.
+   * The result is the same bit for bit, but for tiles. Weights come when they are needed. Default: what the device gives.
+   */
+  readonly maxBytes?: number | undefined;
+  /** Lets maxBytes choose VAE tiles, which change the numbers. Default false. */
+  readonly allowTiles?: boolean | undefined;
   /** There is none: anything but null is refused. */
   readonly safetyChecker?: null | undefined;
 }
 
 /** Names of the options that the other models do not have. */
 export const OWN_OPTIONS: readonly string[] = namesOf<Omit<PretrainedOptions, keyof DeviceModelOptions>>({
-  ...{ scheduler: 1, inverseScheduler: 1, mendQuirks: 1, loras: 1, embeddings: 1, safetyChecker: 1 },
+  ...{ scheduler: 1, inverseScheduler: 1, mendQuirks: 1, loras: 1, embeddings: 1, safetyChecker: 1, streamWeights: 1 },
+  ...{ maxBytes: 1, allowTiles: 1 },
 });
 
 /** How a checkpoint in one file is opened: as a folder, and what the file does not say. It has no variants. */
@@ -57,4 +74,40 @@ export function refusal(op: string, what: string, path: string): InputError {
     path,
     fix: 'docs/parity.md lists what this pipeline has and what it refuses.',
   });
+}
+
+/**
+ * What a call may spend; undefined for what the device gives.
+ * @throws InputError for bytes that are no count
+ */
+export function memoryBudget(
+  op: string,
+  { maxBytes, allowTiles = false }: PretrainedOptions,
+): MemoryBudget | undefined {
+  if (maxBytes === undefined) return undefined;
+  if (Number.isInteger(maxBytes) && maxBytes >= 1) return { maxBytes, allowTiles };
+  const [expected, path] = ['a whole number >= 1', 'maxBytes'];
+  throw new InputError({ op, problem: 'not a count', expected, value: maxBytes, path });
+}
+
+const STREAM_LIMITS = namesOf<StreamLimits>({ slotBytes: 1, residentBytes: 1 });
+
+/**
+ * How the UNet's weights are to be streamed; undefined where they are not.
+ * @throws InputError for what is neither yes nor no nor limits, unknown names, or bytes that are no count
+ */
+export function streamLimits(op: string, { streamWeights }: PretrainedOptions): StreamLimits | undefined {
+  if (streamWeights === undefined || streamWeights === false) return undefined;
+  if (streamWeights === true) return {};
+  const path = 'streamWeights';
+  if (typeof streamWeights !== 'object' || streamWeights === null) {
+    const [expected, problem] = ['true, false or limits', 'neither yes nor no'];
+    throw new InputError({ op, problem, expected, value: streamWeights, path });
+  }
+  checkNames(`${op} ${path}`, streamWeights, STREAM_LIMITS);
+  for (const [name, value] of Object.entries(streamWeights)) {
+    if (value === undefined || (Number.isInteger(value) && value >= 0)) continue;
+    throw new InputError({ op, problem: 'not a count', expected: 'a whole number', value, path: `${path}.${name}` });
+  }
+  return streamWeights;
 }

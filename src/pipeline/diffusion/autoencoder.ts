@@ -1,4 +1,4 @@
-/** Pictures to latents and back through the VAE: one by one, a few at a time, or by tiles. */
+/** Pictures to latents and back through the VAE: one by one, a few small ones at a time, or by tiles. */
 import { InputError } from '../../core/errors.ts';
 import { checkNames } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
@@ -20,8 +20,10 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import type { Network } from '../runtime/network.ts';
 import { rowsOf } from './rows.ts';
 
-/** Pictures decoded at once unless slicing is on. */
+/** Pictures decoded at once unless slicing is on; of large ones fewer, since one alone keeps a device busy. */
 const DECODE_BATCH = 4;
+/** Pixels decoded at once: four pictures of 256 x 256, one of 512 x 512. */
+const DECODE_PIXELS = 512 * 512;
 
 /** The VAE with its slicing and tiling switches. */
 export class Autoencoder {
@@ -33,6 +35,8 @@ export class Autoencoder {
   slicing = false;
   /** Sides of tiles; undefined: no tiling. */
   tiling: TileSizes | undefined;
+  /** In place of both, for the call that runs. */
+  saving: Pick<Autoencoder, 'slicing' | 'tiling'> | undefined;
 
   constructor(network: Network<AutoencoderKL>) {
     this.network = network;
@@ -68,10 +72,11 @@ export class Autoencoder {
   async encode(call: DeviceCall, pictures: NdArray): Promise<NdArray> {
     const count = dim(pictures.shape, 0);
     const report = call.phase('encode', count);
+    const { tiling } = this.saving ?? this;
     const moments: NdArray[] = [];
     for (let i = 0; i < count; i++) {
       const picture = rowsOf(pictures, i, i + 1);
-      const tiles = this.tiling && encoderTiling(dim(picture.shape, 2), dim(picture.shape, 3), this.tiling);
+      const tiles = tiling && encoderTiling(dim(picture.shape, 2), dim(picture.shape, 3), tiling);
       moments.push(await this.#byTiles(call, picture, tiles, 'encode'));
       report.done(i + 1);
     }
@@ -87,15 +92,22 @@ export class Autoencoder {
     const count = dim(latents.shape, 0);
     const report = call.phase('decode', count);
     const pictures: NdArray[] = [];
-    const step = this.slicing ? 1 : DECODE_BATCH;
+    const { slicing, tiling } = this.saving ?? this;
+    const [height, width] = [dim(latents.shape, 2), dim(latents.shape, 3)];
+    const tiles = tiling && decoderTiling(height, width, tiling);
+    const step = slicing ? 1 : this.#atOnce(tiles?.rows[0]?.[0] ?? { height, width });
     for (let i = 0; i < count; i += step) {
       const end = Math.min(count, i + step);
-      const part = rowsOf(latents, i, end);
-      const tiles = this.tiling && decoderTiling(dim(part.shape, 2), dim(part.shape, 3), this.tiling);
-      pictures.push(await this.#byTiles(call, part, tiles, 'decode'));
+      pictures.push(await this.#byTiles(call, rowsOf(latents, i, end), tiles, 'decode'));
       report.done(end);
     }
     return concatenate(pictures, 'decode');
+  }
+
+  /** How many maps of latents go through the decoder together; the numbers are the same either way. */
+  #atOnce({ height, width }: { readonly height: number; readonly width: number }): number {
+    const pixels = height * width * this.factor ** 2;
+    return Math.min(DECODE_BATCH, Math.max(1, Math.floor(DECODE_PIXELS / pixels)));
   }
 
   async #byTiles(call: DeviceCall, x: NdArray, tiling: Tiling | undefined, way: 'encode' | 'decode'): Promise<NdArray> {

@@ -2,11 +2,13 @@
  * The UNet's programs: keys and values of a prompt, one guided step, one guided prediction, one map. Each is compiled once per
  * size and replayed; only a few numbers are written between replays.
  */
+import type { DType } from '../../core/dtype.ts';
 import type { NdArray } from '../../core/ndarray.ts';
-import { dim, sameShape } from '../../core/shape.ts';
+import { dim, type Shape, sameShape } from '../../core/shape.ts';
 import { timestepFeatures, type UNet2DConditionModel } from '../../models/stable-diffusion/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { Graph } from '../../tensor/graph.ts';
+import { concat } from '../../tensor/ops/copy.ts';
 import {
   FOUND,
   firstNonFinite,
@@ -19,9 +21,10 @@ import {
 } from '../../tensor/ops/diffusion.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
-import type { TensorScope } from '../runtime/device-memory.ts';
+import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
 import type { DeviceProgram } from '../runtime/device-program.ts';
 import type { Network } from '../runtime/network.ts';
+import { rowChunks } from './row-chunks.ts';
 import { rowsOf } from './rows.ts';
 
 /** Prompts whose keys and values stay on the device: 8 MB each for Stable Diffusion 2.1. */
@@ -118,10 +121,27 @@ interface UNetRecording {
 export class Denoiser {
   /** The UNet. */
   readonly network: Network<UNet2DConditionModel>;
+  /**
+   * Rows of the UNet's batch that run at once, from 1 on; undefined for as many as fit. Fewer need less memory and give the same
+   * bits. A program that is compiled later is cut so.
+   */
+  rowsAtOnce: number | undefined;
   readonly #contexts: PromptContext[] = [];
 
   constructor(network: Network<UNet2DConditionModel>) {
     this.network = network;
+  }
+
+  /** Takes over the prompts whose keys and values another keeps, in memory of this one's own: for plans. */
+  remember(memory: DeviceMemory, other: Denoiser): void {
+    for (const { embeds, tensors } of other.#contexts) {
+      const scope = memory.scope();
+      this.#keep(
+        embeds,
+        tensors.map(({ shape, dtype }) => scope.tensor(shape, dtype, 'keys and values')),
+        scope,
+      );
+    }
   }
 
   /** Of the latents. */
@@ -186,8 +206,11 @@ export class Denoiser {
     const { size, rows } = of;
     const contexts = await this.#contextsOf(call, rows);
     const shape = [size.images, this.channels, size.height, size.width];
-    const program = await call.program(this.network, `${kind} ${keyOf(size, rows)}`, KEEP, (graph, scope) =>
-      record({ graph, scope, shape, io: this.#inputs(scope, shape, contexts) }),
+    const program = await call.program(
+      this.network,
+      `${kind} ${keyOf(size, rows, this.rowsAtOnce)}`,
+      KEEP,
+      (graph, scope) => record({ graph, scope, shape, io: this.#inputs(scope, shape, contexts) }),
     );
     fill(program.io, contexts);
     return program;
@@ -224,11 +247,30 @@ export class Denoiser {
     };
   }
 
-  /** Every latent `times` times, block by block, as the prompts' rows stand. */
+  /** Every latent `times` times, block by block, as the prompts' rows stand; no more rows at once than fit. */
   #predict(graph: Graph, io: UNetInputs, times: number): Tensor {
+    const { model } = this.network;
     const sample = graph.input(io.latents).repeat(times, 'interleaved');
-    const context = io.context.map(t => ({ tensor: graph.input(t) }));
-    return this.network.model.forward(sample, graph.input(io.time), context);
+    const time = graph.input(io.time);
+    const context = io.context.map(t => graph.input(t));
+    const sharing = sample.dim(0) / io.held.length;
+    const most = Math.min(this.rowsAtOnce ?? sample.dim(0), this.#rowsThatFit(graph, sample, io));
+    const parts = rowChunks(sample.dim(0), sharing, most).map(({ first, end }) => {
+      const [from, to] = [Math.floor(first / sharing), Math.ceil(end / sharing)];
+      const text = context.map(tensor => ({ tensor: rowsIn(tensor, from, to) }));
+      return model.forward(rowsIn(sample, first, end), time, text);
+    });
+    return concat(parts, 0);
+  }
+
+  /** Rows of the batch for which no result of the UNet exceeds a buffer. */
+  #rowsThatFit(graph: Graph, sample: Tensor, io: UNetInputs): number {
+    const bytes = graph.largestResult(trial => {
+      const row = (shape: Shape, dtype: DType) => trial.allocate(shape.with(0, 1), dtype);
+      const context = io.context.map(t => ({ tensor: row(t.shape, t.dtype) }));
+      this.network.model.forward(row(sample.shape, 'float32'), row(io.time.shape, 'float32'), context);
+    });
+    return Math.max(1, Math.floor(graph.gpu.caps.maxBufferBytes / Math.max(1, bytes)));
   }
 
   /** Keys and values for rows of embeddings [1, L, D]; each distinct prompt is projected once. */
@@ -259,15 +301,19 @@ export class Denoiser {
       return { input, outputs: pairs.map(({ tensor }) => scope.store(graph, tensor, 'keys and values')) };
     });
     program.io.input.write(row.data);
-    program.run();
+    await program.run(call);
     const scope = call.memory.scope();
     const tensors = program.io.outputs.map(output => {
       const tensor = scope.tensor(output.shape, output.dtype, 'keys and values');
       tensor.copyFrom(output);
       return tensor;
     });
+    return this.#keep({ data: row.data.slice(), shape: row.shape }, tensors, scope);
+  }
+
+  #keep(embeds: NdArray, tensors: readonly DeviceTensor[], scope: TensorScope): PromptContext {
     const made: PromptContext = {
-      embeds: { data: row.data.slice(), shape: row.shape },
+      embeds,
       tensors,
       dispose: () => {
         this.#contexts.splice(this.#contexts.indexOf(made), 1);
@@ -291,7 +337,12 @@ function fill(io: UNetInputs, contexts: readonly PromptContext[]): void {
   });
 }
 
-function keyOf(s: DenoiserSize & Partial<StepShape>, rows: readonly NdArray[]): string {
+/** Entries [first, end) of the batch; all of them are the tensor itself. */
+function rowsIn(x: Tensor, first: number, end: number): Tensor {
+  return first === 0 && end === x.dim(0) ? x : x.slice(0, first, end);
+}
+
+function keyOf(s: DenoiserSize & Partial<StepShape>, rows: readonly NdArray[], rowsAtOnce: number | undefined): string {
   const { images, height, width, guided, blend, noise, history } = s;
   return JSON.stringify({
     images,
@@ -303,6 +354,7 @@ function keyOf(s: DenoiserSize & Partial<StepShape>, rows: readonly NdArray[]): 
     blend,
     noise,
     history,
+    rowsAtOnce,
   });
 }
 

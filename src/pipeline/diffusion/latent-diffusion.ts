@@ -1,5 +1,6 @@
 /** A latent diffusion model: prompts to embeddings, pictures to latents and back, noise predictions, and its samplers. */
 import type { ClipTokenizer } from '../../tokenizers/index.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
 import type { Networks } from '../runtime/device-model.ts';
 import { Autoencoder } from './autoencoder.ts';
 import { Denoiser } from './denoiser.ts';
@@ -34,6 +35,20 @@ export class LatentDiffusion {
     this.sampler = samplers.sampler;
     this.inverseSampler = samplers.inverseSampler;
     this.warn = warn;
+  }
+
+  /**
+   * The same model on the networks of a plan: it begins with the prompts that are remembered here, and tells nobody anything.
+   * @param call of the plan, with the UNet on its device where it is on the real one
+   */
+  twin(call: DeviceCall, networks: Networks<StableDiffusionNetworks>): LatentDiffusion {
+    const { prompts, autoencoder, denoiser, sampler, inverseSampler } = this;
+    const twin = new LatentDiffusion(networks, prompts.tokenizer, { sampler, inverseSampler }, () => {});
+    twin.autoencoder.slicing = autoencoder.slicing;
+    twin.autoencoder.tiling = autoencoder.tiling;
+    twin.prompts.remember(prompts);
+    if (networks.unet.loaded) twin.denoiser.remember(call.memory, denoiser);
+    return twin;
   }
 
   /** Pixels behind one latent side. */

@@ -34,6 +34,11 @@ export class ClipPromptEncoder {
     this.#warn = warn;
   }
 
+  /** Takes over what another has encoded: for plans. */
+  remember(other: ClipPromptEncoder): void {
+    for (const [key, row] of other.#rows) this.#rows.set(key, row);
+  }
+
   /** What requests must know. */
   get sizes(): TextSizes {
     const { width, layers } = this.network.model.config;
@@ -128,6 +133,8 @@ export class ClipPromptEncoder {
     );
     phase.done(1);
     const size = values.length / count;
+    // A plan's device gives zeros for every prompt: told apart, each has keys and values of its own, as on a real one.
+    if (call.memory.ledger) for (let i = 0; i < count; i++) values[i * size] = this.#rows.size + i + 1;
     return ids.map((_, i) => values.slice(i * size, (i + 1) * size));
   }
 }

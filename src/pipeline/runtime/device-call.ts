@@ -49,6 +49,9 @@ export interface NetworkInput {
 
 /** What every phase of a call needs. `close` frees whatever the call allocated. */
 export class DeviceCall {
+  /** Only one network on the device at a time. */
+  #offload: boolean;
+  #keepPrograms = false;
   /** Tensors of this call. */
   readonly scope: TensorScope;
   /** The model's. */
@@ -62,8 +65,24 @@ export class DeviceCall {
   constructor(home: CallHome, options: CallOptions) {
     this.#home = home;
     this.#options = options;
+    this.#offload = home.offload;
     this.memory = home.memory;
     this.scope = home.memory.scope();
+  }
+
+  /** Whether only one network is on the device at a time. */
+  get offload(): boolean {
+    return this.#offload;
+  }
+
+  /** Has only one network on the device at a time from here on; the others leave it as soon as one is used. */
+  enableOffload(): void {
+    this.#offload = true;
+  }
+
+  /** Keeps the programs of all networks while others work, for the next call of the same sizes: there is memory for all of them. */
+  keepPrograms(): void {
+    this.#keepPrograms = true;
   }
 
   /** Throws the signal's reason once the caller has given up, and a DeviceError once the model was disposed. */
@@ -76,6 +95,7 @@ export class DeviceCall {
   phase(name: Phase, of: number): PhaseReport {
     this.check();
     this.endPhase();
+    this.memory.ledger?.enter(name);
     const clock = this.#begin(name);
     return {
       done: (step, timestep) => this.#tell(clock, { step, of, ...(timestep === undefined ? {} : { timestep }) }),
@@ -111,12 +131,12 @@ export class DeviceCall {
   /** Brings a network to the device; with offload the others leave it first. */
   async use(network: Network<unknown>): Promise<void> {
     this.check();
-    const { networks, offload, stagingBytes } = this.#home;
+    const { networks, stagingBytes } = this.#home;
     for (const other of networks) {
       if (other === network) continue;
-      // Programs hold activations: never more than one network's at a time.
-      if (offload) other.unload();
-      else other.rest();
+      // Programs hold activations: never more than one network's at a time, unless there is memory for all.
+      if (this.#offload) other.unload();
+      else if (!this.#keepPrograms) other.rest();
     }
     if (network.loaded) return;
     const waiting = this.#current;
@@ -141,7 +161,7 @@ export class DeviceCall {
     record: Recording<T>,
   ): Promise<DeviceProgram<T>> {
     await this.use(network);
-    return network.program(key, this.#home.offload ? 1 : keep, record);
+    return network.program(key, this.#offload ? 1 : keep, record);
   }
 
   /** A program for one use: recorded, compiled, run, its result read, disposed. */
@@ -166,7 +186,7 @@ export class DeviceCall {
     });
     const { x, y } = program.io;
     x.write(input.data);
-    program.run();
+    await program.run(this);
     const data = await y.read();
     checkFinite(data, this.#current?.name ?? key, this.memory.dtype);
     return { data, shape: y.shape };

@@ -6,6 +6,7 @@ import type { Gpu } from '../../gpu/device.ts';
 import { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { Graph } from '../../tensor/graph.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import type { PlanLedger } from './memory-plan.ts';
 
 /** Counts the device bytes of one model: weights, plans, tensors. */
 export class DeviceMemory {
@@ -13,12 +14,15 @@ export class DeviceMemory {
   readonly gpu: Gpu;
   /** Of activations. */
   readonly dtype: 'float32' | 'float16';
+  /** Told of phases and runs where a plan is being made; then `gpu` is a dry one. */
+  readonly ledger: PlanLedger | undefined;
   #bytes = 0;
   #peak = 0;
 
-  constructor(gpu: Gpu, dtype: 'float32' | 'float16' = 'float32') {
+  constructor(gpu: Gpu, dtype: 'float32' | 'float16' = 'float32', ledger?: PlanLedger) {
     this.gpu = gpu;
     this.dtype = dtype;
+    this.ledger = ledger;
   }
 
   /** Held now. */

@@ -6,9 +6,13 @@
 import { DeviceError, InputError } from '../../core/errors.ts';
 import { checkByName, checkNames, checkSignal, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
+import type { Caps } from '../../gpu/caps.ts';
 import { Gpu } from '../../gpu/device.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
+import { type DryCall, DryModel } from './dry-model.ts';
+import type { CallPlan } from './memory-plan.ts';
 import { Network, type OpenedNetwork } from './network.ts';
 import type { CallOptions, ProgressEvent } from './progress.ts';
 
@@ -35,6 +39,11 @@ export interface DeviceModelOptions extends CallOptions {
   readonly loadWhenNeeded?: boolean | undefined;
   /** Bytes of weights that are on their way to the device at once, beside those that are there. Default 32 MiB. */
   readonly stagingBytes?: number | undefined;
+  /**
+   * Keeps weights that go to the device more than once (by modelCpuOffload, or streamed) in host memory, in the precision of the
+   * file: each is read once. Default false.
+   */
+  readonly hostMemory?: boolean | undefined;
 }
 
 const OPTIONS = namesOf<DeviceModelOptions>({
@@ -48,6 +57,7 @@ const OPTIONS = namesOf<DeviceModelOptions>({
     modelCpuOffload: 1,
     loadWhenNeeded: 1,
     stagingBytes: 1,
+    hostMemory: 1,
   },
 });
 
@@ -80,6 +90,7 @@ export class DeviceModel<M> {
   readonly #opened: readonly OpenedNetwork<unknown>[];
   readonly #all: readonly Network<unknown>[];
   #offload: boolean;
+  #dry: DryModel<M> | undefined;
   /** The method that runs. */
   #running: string | undefined;
   #disposed = false;
@@ -93,7 +104,22 @@ export class DeviceModel<M> {
     const entries = Object.entries<OpenedNetwork<unknown>>(opened);
     this.#opened = entries.map(([, network]) => network);
     this.#all = this.#opened.map(network => new Network(network, this.memory));
+    for (const network of this.#all) this.stream(network, undefined);
     this.networks = Object.fromEntries(entries.map(([key], i) => [key, this.#all[i]])) as unknown as Networks<M>;
+  }
+
+  /** Host bytes of weights: copies, and what is read into while they stream. */
+  get hostBytes(): number {
+    return this.#all.reduce((sum, network) => sum + network.hostBytes, 0);
+  }
+
+  /**
+   * Lets the weights of a network pass through the device whenever they are used, or keeps them there whole again. It leaves the
+   * device; the next call brings it. The results are the same bit for bit.
+   * @param limits undefined keeps the weights whole
+   */
+  stream(network: Network<unknown>, limits: StreamLimits | undefined): void {
+    network.keep({ stream: limits, hostMemory: this.#options.hostMemory && (this.#offload || limits !== undefined) });
   }
 
   /**
@@ -106,14 +132,14 @@ export class DeviceModel<M> {
     names: DeviceModelNames,
     options: DeviceModelOptions,
     open: () => Promise<O>,
-    prepare: (networks: Networks<M>, opened: O) => Promise<void> = async () => {},
+    prepare: (networks: Networks<M>, opened: O, device: DeviceModel<M>) => Promise<void> = async () => {},
   ): Promise<{ readonly device: DeviceModel<M>; readonly opened: O }> {
     checkOptions(names, options);
     const opened = await open();
     let device: DeviceModel<M> | undefined;
     try {
       device = new DeviceModel<M>(names, options.gpu ?? (await Gpu.request()), opened.networks, options);
-      await prepare(device.networks, opened);
+      await prepare(device.networks, opened, device);
       if (!options.modelCpuOffload && !options.loadWhenNeeded) await device.#load();
       options.signal?.throwIfAborted();
       return { device, opened };
@@ -162,11 +188,43 @@ export class DeviceModel<M> {
     }
   }
 
+  /** Whether calls keep one network on the device at a time. */
+  get offload(): boolean {
+    return this.#offload;
+  }
+
+  /**
+   * What a call would take as things are: makes it on networks of the same shapes on a device that runs nothing. Programs that
+   * earlier calls left do not count.
+   * @param work the call itself, on these networks
+   * @param how.caps of the device that it would run on; default this one's
+   * @param how.offload default as `enableModelCpuOffload` says
+   * @throws DeviceError for what such a device refuses; whatever `work` throws
+   */
+  plan(
+    work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
+    how: Partial<Omit<DryCall, 'stagingBytes'>> & { readonly caps?: Caps | undefined },
+  ): Promise<CallPlan> {
+    const { caps = this.gpu.caps, offload = this.#offload, ...rest } = how;
+    if (!this.#dry?.fits(this.networks, caps)) this.#dry = new DryModel(this.networks, caps, this.memory.dtype);
+    return this.#dry.plan(work, { signal: undefined, ...rest, offload, stagingBytes: this.#options.stagingBytes });
+  }
+
+  /** Takes everything off the device for a call that begins with nothing there. */
+  clear(): void {
+    this.#release();
+  }
+
+  /** Frees the programs that earlier calls left; weights stay. */
+  rest(): void {
+    for (const network of this.#all) network.rest();
+  }
+
   /** Keeps one network on the device at a time, for the length of its work; weights stream from their files again. */
   enableModelCpuOffload(): void {
     this.checkIdle('enableModelCpuOffload');
     this.#offload = true;
-    this.#release();
+    for (const network of this.#all) this.stream(network, network.keeping.stream); // takes it off the device
   }
 
   /**
@@ -182,7 +240,7 @@ export class DeviceModel<M> {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#release();
+    for (const network of this.#all) network.dispose();
     void closeAll(this.#opened);
     if (this.#options.gpu === undefined) this.gpu.dispose();
   }
@@ -210,7 +268,7 @@ export class DeviceModel<M> {
   #end(call: DeviceCall): void {
     call.close();
     this.#running = undefined;
-    if (this.#offload || this.#disposed) this.#release();
+    if (call.offload || this.#disposed) this.#release();
   }
 
   /** What fails on freed memory and closed files failed for the disposal. */
@@ -282,7 +340,7 @@ export function warner(options: DeviceModelOptions): (message: string) => void {
 function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options: DeviceModelOptions): void {
   const op = `${model}.fromPretrained`;
   checkNames(op, options, [...OPTIONS, ...ownOptions]);
-  const { gpu, dtype, stagingBytes, signal } = options;
+  const { gpu, dtype, stagingBytes, hostMemory, signal } = options;
   if (gpu != null && !(gpu instanceof Gpu)) {
     const received = (gpu as unknown) instanceof Promise ? 'a promise' : typeof gpu;
     const [expected, fix] = ['a Gpu', "Pass await requestGpu() of 'pentimento/node', or await Gpu.request()."];
@@ -295,6 +353,10 @@ function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options:
   if (stagingBytes !== undefined && !(Number.isInteger(stagingBytes) && stagingBytes >= 1)) {
     const [expected, path] = ['a whole number >= 1', 'stagingBytes'];
     throw new InputError({ op, problem: 'not a count', expected, value: stagingBytes, path });
+  }
+  if (hostMemory !== undefined && typeof hostMemory !== 'boolean') {
+    const [expected, path] = ['true or false', 'hostMemory'];
+    throw new InputError({ op, problem: 'neither yes nor no', expected, value: hostMemory, path });
   }
   signal?.throwIfAborted();
 }

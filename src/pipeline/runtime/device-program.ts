@@ -3,21 +3,27 @@ import type { NdArray } from '../../core/ndarray.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import { Graph } from '../../tensor/graph.ts';
 import type { Plan } from '../../tensor/plan.ts';
+import type { ReplayWatch, StreamedPlan } from '../../tensor/weight-stream.ts';
 import type { DeviceMemory, TensorScope } from './device-memory.ts';
 
 /** Records operations into the graph and returns the tensors that go in and come out, made in the scope. */
 export type Recording<T> = (graph: Graph, scope: TensorScope) => T;
+
+/** For replays that nobody watches. */
+const UNWATCHED: ReplayWatch = { check: () => undefined };
 
 /** A plan and the tensors that it reads and writes. */
 export class DeviceProgram<T> {
   /** Tensors by the names that the recording gave them. */
   readonly io: T;
   readonly #plan: Plan;
+  readonly #streamed: StreamedPlan | undefined;
   readonly #scope: TensorScope;
   #disposed = false;
 
   private constructor(plan: Plan, io: T, scope: TensorScope) {
     this.#plan = plan;
+    this.#streamed = plan.stream?.prepare(plan);
     this.io = io;
     this.#scope = scope;
     scope.memory.add(plan.peakBytes);
@@ -39,12 +45,11 @@ export class DeviceProgram<T> {
       const graph = new Graph(memory.gpu, { dtype: memory.dtype });
       const io = record(graph, scope);
       const plan = await graph.compile({ label });
-      const program = new DeviceProgram(plan, io, scope);
       try {
         check();
-        return program;
+        return new DeviceProgram(plan, io, scope);
       } catch (error) {
-        program.dispose();
+        plan.dispose();
         throw error;
       }
     } catch (error) {
@@ -53,8 +58,15 @@ export class DeviceProgram<T> {
     }
   }
 
-  /** Submits one replay; returns before the device is done. */
-  run(): void {
+  /**
+   * Submits one replay; returns before the device is done. Where the weights pass through the device while it runs, a promise
+   * of that: until then nothing else may be written that the replay reads.
+   * @param watch asked between two pieces of weights, such as the call
+   * @throws whatever reading weights throws, and what the watch throws; DeviceError
+   */
+  run(watch: ReplayWatch = UNWATCHED): void | Promise<void> {
+    this.#scope.memory.ledger?.ran(this.#plan.dispatches, this.#plan.flops);
+    if (this.#streamed) return this.#streamed.run(watch);
     this.#plan.run();
   }
 
@@ -77,7 +89,7 @@ export async function runOnce(
 ): Promise<NdArray> {
   const program = await DeviceProgram.compile(memory, label, record, check);
   try {
-    program.run();
+    await program.run();
     return { data: await program.io.read(), shape: program.io.shape };
   } finally {
     program.dispose();

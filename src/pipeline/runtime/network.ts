@@ -1,10 +1,12 @@
 /** A network on the device: weights that stream in and out, and the programs compiled for it. */
 
 import { DeviceError } from '../../core/errors.ts';
+import type { HeldSource } from '../../core/held-source.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { TensorSource } from '../../core/tensor-source.ts';
 import type { LoadedWeights } from '../../nn/load.ts';
 import { Weights } from '../../nn/weights.ts';
+import { StreamedWeights, type StreamLimits } from '../../tensor/streamed-weights.ts';
 import type { DeviceMemory } from './device-memory.ts';
 import { DeviceProgram, type Recording } from './device-program.ts';
 
@@ -58,6 +60,14 @@ export interface LoadCall {
   readonly stagingBytes?: number | undefined;
 }
 
+/** How a network's weights are kept while it is used. */
+export interface Keeping {
+  /** Weights pass through two slots of device memory whenever a program reads them; by default they stay there whole. */
+  readonly stream?: StreamLimits | undefined;
+  /** A copy on the host, in the precision of the file, so that weights which go to the device again are not read again. Default false. */
+  readonly hostMemory?: boolean | undefined;
+}
+
 /** Something on the device that is worth nothing without its network. */
 export interface Attachment {
   /** Called once, by `detach` or `unload`. */
@@ -74,7 +84,9 @@ export class Network<M> {
   #bound: BoundModel<M>;
   readonly #programs = new Map<string, DeviceProgram<unknown>>();
   readonly #attached = new Set<Attachment>();
-  #loaded: LoadedWeights | undefined;
+  #loaded: LoadedWeights | StreamedWeights | undefined;
+  #keeping: Keeping = {};
+  #held: HeldSource | undefined;
   #revision = 0;
   /** Counts unloadings: what was begun before one must not be kept after it. */
   #unloads = 0;
@@ -106,6 +118,23 @@ export class Network<M> {
     return this.#loaded !== undefined;
   }
 
+  /** How its weights are kept. */
+  get keeping(): Keeping {
+    return this.#keeping;
+  }
+
+  /** Host bytes of the copy of its weights, and of what is read into while they stream. */
+  get hostBytes(): number {
+    return (this.#held?.bytes ?? 0) + (this.#loaded instanceof StreamedWeights ? this.#loaded.hostBytes : 0);
+  }
+
+  /** Decides how weights are kept, from the next `load` on; the network leaves the device. */
+  keep(keeping: Keeping): void {
+    this.unload();
+    this.#keeping = { ...keeping };
+    if (!keeping.hostMemory) this.#held = undefined;
+  }
+
   /** Bytes that `load` reads. */
   get bytesToRead(): number {
     return this.#bound.weights.bytesToRead;
@@ -129,23 +158,41 @@ export class Network<M> {
       adapters.size === 0 ? this.#opened : bind([...adapters.values()].reduce((view, a) => a(view), source));
     this.unload();
     this.#bound = bound;
+    this.#held = undefined;
     this.#revision++;
     this.#adapters.clear();
     for (const [key, value] of adapters) this.#adapters.set(key, value);
   }
 
-  /** Streams the weights to the device unless they are there. @throws DeviceError where `unload` came before the end */
+  /**
+   * The same network for a device that runs nothing: modules of its own over the same checkpoint, of which no byte is read.
+   * @throws DeviceError for a network that cannot be bound again
+   */
+  twin(memory: DeviceMemory): Network<M> {
+    const { bind, source } = this.#opened;
+    if (!bind) throw new DeviceError({ op: this.name, problem: 'the network cannot be planned' });
+    const view = unread([...this.#adapters.values()].reduce((shown, adapter) => adapter(shown), source));
+    return new Network({ name: this.name, source: view, ...bind(view) }, memory);
+  }
+
+  /** Brings the weights to the device, as `keep` says, unless they are there. @throws DeviceError where `unload` came before the end */
   async load(call: LoadCall = {}): Promise<void> {
     if (this.#loaded) return;
     const begun = this.#unloads;
     const { gpu, dtype } = this.#memory;
-    const loaded = await this.#bound.weights.load(gpu, { dtype, ...call });
+    const { weights } = this.#bound;
+    const { stream, hostMemory } = this.#keeping;
+    const { ledger } = this.#memory;
+    if (hostMemory && !ledger) this.#held ??= weights.hold();
+    const how = { dtype, ...call, held: this.#held };
+    const loaded = await (stream ? weights.stream(gpu, { ...how, ...stream }) : weights.load(gpu, how));
     if (begun !== this.#unloads) {
       loaded.dispose();
       throw this.#gone();
     }
     this.#loaded = loaded;
     this.#memory.add(loaded.bytes);
+    ledger?.hostKeeps(this, this.hostBytes + (hostMemory ? weights.bytesToRead : 0));
   }
 
   /** The compiled program under `key`; where there is none, it is recorded first. Only the `keep` latest are kept. */
@@ -161,9 +208,10 @@ export class Network<M> {
       program.dispose();
     }
     const begun = this.#unloads;
-    const made = await DeviceProgram.compile(this.#memory, `${this.name} ${key}`, record, () => {
+    const check = () => {
       if (begun !== this.#unloads) throw this.#gone();
-    });
+    };
+    const made = await DeviceProgram.compile(this.#memory, `${this.name} ${key}`, record, check);
     this.#programs.set(key, made);
     return made;
   }
@@ -197,6 +245,13 @@ export class Network<M> {
     this.#loaded = undefined;
   }
 
+  /** Frees the copy on the host too. */
+  dispose(): void {
+    this.unload();
+    this.#memory.ledger?.hostKeeps(this, 0);
+    this.#held = undefined;
+  }
+
   #gone(): DeviceError {
     return new DeviceError({
       op: this.name,
@@ -204,4 +259,9 @@ export class Network<M> {
       fix: 'Await the call before disposing the pipeline.',
     });
   }
+}
+
+/** A checkpoint whose tensors have names and shapes and no values. */
+function unread({ label, tensors }: TensorSource): TensorSource {
+  return { label, tensors, read: async () => {} };
 }

@@ -5,6 +5,7 @@ import type { Gpu } from '../../gpu/device.ts';
 interface DeviceFace {
   readonly gpu: Gpu;
   readonly memory: { readonly dtype: 'float32' | 'float16'; readonly bytes: number; readonly peak: number };
+  readonly hostBytes: number;
   enableModelCpuOffload(): void;
   unload(): void;
   dispose(): void;
@@ -27,6 +28,11 @@ export abstract class PretrainedModel {
   /** Device bytes held now: weights, plans, tensors. */
   get bytes(): number {
     return this.#device.memory.bytes;
+  }
+
+  /** Bytes of weights that the host holds now: copies for `hostMemory`, and what is read into while weights stream. */
+  get hostBytes(): number {
+    return this.#device.hostBytes;
   }
 
   /** The most device bytes that were ever held at once. */

@@ -54,9 +54,9 @@ export class EncodedPictures {
   }
 
   /** @param pixels [N, 3, H, W] */
-  encode(pixels: NdArray): void {
+  encode(pixels: NdArray): void | Promise<void> {
     this.#program.io.pixels.write(pixels.data);
-    this.#program.run();
+    return this.#program.run();
   }
 
   /**

@@ -3,9 +3,8 @@ import type { FolderSource } from '../../core/tensor-source.ts';
 import { type GenerationDefaults, readGenerationDefaults } from '../../generation/index.ts';
 import { openCheckpoint } from '../../io/checkpoint.ts';
 import { type BlipConfig, BlipModel, parseBlipConfig } from '../../models/blip/index.ts';
-import { Weights } from '../../nn/weights.ts';
 import { BertTokenizer } from '../../tokenizers/index.ts';
-import type { OpenedNetwork } from '../runtime/network.ts';
+import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
 import { withSpareTensors } from '../runtime/spare-tensors.ts';
 import { BLIP_PROCESSOR, type BlipProcessorConfig, parseBlipProcessor } from './blip-processor.ts';
@@ -52,10 +51,8 @@ export async function openBlipFolder(
     onWarning: warn,
   });
   try {
-    const weights = Weights.open(source);
-    const model = withSpareTensors(w => new BlipModel(w, config), source.label, warn)(weights);
-    weights.check();
-    return { config, processor, tokenizer, defaults, networks: { blip: { name: 'blip', model, weights, source } } };
+    const make = withSpareTensors(w => new BlipModel(w, config), source.label, warn);
+    return { config, processor, tokenizer, defaults, networks: { blip: openNetwork('blip', source, make) } };
   } catch (error) {
     await source.close?.();
     throw error;

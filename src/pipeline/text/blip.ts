@@ -9,12 +9,14 @@ import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } from '../../generation/index.ts';
+import { heedSignal } from '../../io/heed-signal.ts';
 import type { PictureSize } from '../../io/image.ts';
 import type { Picture } from '../../io/preprocess.ts';
 import type { BlipConfig, BlipModel } from '../../models/blip/index.ts';
 import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
 import { type BertTokenizer, checkIds } from '../../tokenizers/index.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import type { CallOptions } from '../runtime/progress.ts';
 import type { BlipFolder } from './blip-folder.ts';
@@ -101,7 +103,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     ]);
     const names = { op: OP, noun: 'captioner' };
     const { device, opened } = await DeviceModel.open<Models, BlipFolder>(names, options, () =>
-      openBlipFolder(folder, options.variant, warner(options)),
+      heedSignal(folder, options.signal, own => openBlipFolder(own, options.variant, warner(options))),
     );
     return new BlipForConditionalGeneration(device, opened, blipWriter(device, opened));
   }
@@ -136,6 +138,27 @@ export class BlipForConditionalGeneration extends PretrainedModel {
   ): Promise<CaptionOutput> {
     checkByName('generate', options);
     const { prefix, size, ...own } = options;
+    const { task, prepared } = this.#task(input, prefix, size);
+    return this.#writer.write(task, own, this.tokenizer, prepared);
+  }
+
+  /**
+   * What `generate` would take where no caption ends early, known before it: device and host memory, the largest binding and
+   * buffer, kernel calls, floating-point operations. No weights are read and nothing is done on the device.
+   * @throws as generate, also DeviceError for what the device would refuse
+   */
+  async plan(input: Picture | readonly Picture[] | CaptionInput, options: CaptionOptions = {}): Promise<CallPlan> {
+    checkByName('plan', options);
+    const { prefix, size, ...own } = options;
+    const { task, prepared } = this.#task(input, prefix, size);
+    return this.#writer.plan(task, own, this.tokenizer, prepared);
+  }
+
+  #task(
+    input: Picture | readonly Picture[] | CaptionInput,
+    prefix?: string,
+    size?: PictureSize,
+  ): { task: GenerationInputs; prepared: CaptionInput } {
     if (isPrepared(input)) checkNames(OP, input, INPUT);
     const prepared = isPrepared(input) ? input : this.#prepare(input, prefix, size);
     const prompt = this.#prompt(prepared);
@@ -147,7 +170,7 @@ export class BlipForConditionalGeneration extends PretrainedModel {
       maxBeams: LARGEST_GROUP,
       defaults: this.#folder.defaults,
     };
-    return this.#writer.write(task, own, this.tokenizer, prepared);
+    return { task, prepared };
   }
 
   #prepare(pictures: Picture | readonly Picture[], prefix?: string, size?: PictureSize): CaptionInput {

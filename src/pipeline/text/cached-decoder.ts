@@ -115,7 +115,7 @@ export class CachedDecoder {
     io.ids.write(ids.flat());
     io.positions.write(Array.from({ length }, (_, i) => filled + i));
     this.#lengths.write([filled + length, filled]);
-    program.run();
+    await program.run();
     return io;
   }
 
@@ -124,7 +124,7 @@ export class CachedDecoder {
     const program = await this.#reorderProgram();
     program.io.write(index);
     this.#lengths.write([filled, filled]);
-    program.run();
+    await program.run();
   }
 
   /** Ends its texts and frees programs and caches. */

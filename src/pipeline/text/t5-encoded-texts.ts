@@ -61,12 +61,12 @@ export class EncodedTexts {
   }
 
   /** @param input of this key */
-  encode({ ids, mask }: EncoderInput): void {
+  encode({ ids, mask }: EncoderInput): void | Promise<void> {
     const { io } = this.#program;
     io.ids.write(ids.flat());
     io.keyMask?.write(additive(mask));
     this.#mask = mask;
-    this.#program.run();
+    return this.#program.run();
   }
 
   /**

@@ -3,9 +3,8 @@ import type { FolderSource } from '../../core/tensor-source.ts';
 import { type GenerationDefaults, readGenerationDefaults } from '../../generation/index.ts';
 import { openCheckpoint } from '../../io/checkpoint.ts';
 import { parseT5Config, type T5Config, T5Model } from '../../models/t5/index.ts';
-import { Weights } from '../../nn/weights.ts';
 import { T5Tokenizer } from '../../tokenizers/index.ts';
-import type { OpenedNetwork } from '../runtime/network.ts';
+import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
 import { withSpareTensors } from '../runtime/spare-tensors.ts';
 
@@ -44,13 +43,12 @@ export async function openT5Folder(
     onWarning: warn,
   });
   try {
-    const weights = Weights.open(source);
-    const model = withSpareTensors(w => new T5Model(w, config), source.label, warn)(weights);
+    const make = withSpareTensors(w => new T5Model(w, config), source.label, warn);
+    const t5 = openNetwork('t5', source, make);
     if (config.tied && source.tensors.has('lm_head.weight')) {
       warn(`${source.label}: config.json makes the embeddings the head; lm_head.weight is ignored`);
     }
-    weights.check();
-    return { config, tokenizer, defaults, networks: { t5: { name: 't5', model, weights, source } } };
+    return { config, tokenizer, defaults, networks: { t5 } };
   } catch (error) {
     await source.close?.();
     throw error;

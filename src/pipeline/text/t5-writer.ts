@@ -7,8 +7,7 @@ import { TextWriter, type Writer } from './text-writer.ts';
 
 /** The writer of a model. */
 export function t5Writer(device: DeviceModel<{ readonly t5: T5Model }>): Writer<EncoderInput> {
-  const { t5 } = device.networks;
-  return new TextWriter<EncoderInput, EncodedTexts>(device, t5, input => ({
+  return new TextWriter<T5Model, EncoderInput, EncodedTexts>(device, (input, t5) => ({
     key: EncodedTexts.keyOf(input),
     make: ({ memory }) => EncodedTexts.create(memory, t5.model, input),
     encode: texts => texts.encode(input),

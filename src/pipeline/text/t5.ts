@@ -9,11 +9,13 @@ import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } from '../../generation/index.ts';
+import { heedSignal } from '../../io/heed-signal.ts';
 import type { T5Config, T5Model } from '../../models/t5/index.ts';
 import { LARGEST_GROUP } from '../../tensor/ops/cache.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { checkIds, type T5Tokenizer } from '../../tokenizers/index.ts';
 import { DeviceModel, type DeviceModelOptions, warner } from '../runtime/device-model.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
 import type { T5Folder } from './t5-folder.ts';
@@ -80,7 +82,7 @@ export class T5ForConditionalGeneration extends PretrainedModel {
     const [{ openT5Folder }, { t5Writer }] = await Promise.all([import('./t5-folder.ts'), import('./t5-writer.ts')]);
     const names = { op: OP, noun: 'model' };
     const { device, opened } = await DeviceModel.open<Models, T5Folder>(names, options, () =>
-      openT5Folder(folder, options.variant, warner(options)),
+      heedSignal(folder, options.signal, own => openT5Folder(own, options.variant, warner(options))),
     );
     return new T5ForConditionalGeneration(device, opened, t5Writer(device));
   }
@@ -95,17 +97,19 @@ export class T5ForConditionalGeneration extends PretrainedModel {
    */
   async generate(input: string | readonly string[] | T5Input, options: T5GenerateOptions = {}): Promise<T5Output> {
     checkByName('generate', options);
-    const prepared = this.#prepare(input);
-    const { decoderIds } = isIds(input) ? input : {};
-    const task: GenerationInputs = {
-      inputs: prepared.ids.length,
-      encoderDecoder: true,
-      encoderIds: prepared.ids,
-      ...(decoderIds ? { prompt: this.#checkAnswers(decoderIds, prepared) } : {}),
-      maxBeams: LARGEST_GROUP,
-      defaults: this.#folder.defaults,
-    };
+    const { task, prepared } = this.#task(input);
     return this.#writer.write(task, options, this.tokenizer, prepared);
+  }
+
+  /**
+   * What `generate` would take where no text ends early, known before it: device and host memory, the largest binding and buffer,
+   * kernel calls, floating-point operations. No weights are read and nothing is done on the device.
+   * @throws as generate, also DeviceError for what the device would refuse
+   */
+  async plan(input: string | readonly string[] | T5Input, options: T5GenerateOptions = {}): Promise<CallPlan> {
+    checkByName('plan', options);
+    const { task, prepared } = this.#task(input);
+    return this.#writer.plan(task, options, this.tokenizer, prepared);
   }
 
   /**
@@ -141,6 +145,20 @@ export class T5ForConditionalGeneration extends PretrainedModel {
       const keyMask = maskTensor(prepared, upload);
       return decoder.forward(upload(answers.flat(), shapeOf(answers), 'uint32'), { keyValues, keyMask });
     });
+  }
+
+  #task(input: string | readonly string[] | T5Input): { task: GenerationInputs; prepared: EncoderInput } {
+    const prepared = this.#prepare(input);
+    const { decoderIds } = isIds(input) ? input : {};
+    const task: GenerationInputs = {
+      inputs: prepared.ids.length,
+      encoderDecoder: true,
+      encoderIds: prepared.ids,
+      ...(decoderIds ? { prompt: this.#checkAnswers(decoderIds, prepared) } : {}),
+      maxBeams: LARGEST_GROUP,
+      defaults: this.#folder.defaults,
+    };
+    return { task, prepared };
   }
 
   #prepare(input: string | readonly string[] | T5Input): EncoderInput {

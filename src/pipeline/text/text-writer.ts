@@ -11,6 +11,7 @@ import {
 import type { TextTokenizer } from '../../tokenizers/index.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
 import type { Network } from '../runtime/network.ts';
 import type { CallOptions } from '../runtime/progress.ts';
 import { type Encoding, LatestEncoding } from './latest-encoding.ts';
@@ -28,7 +29,7 @@ export interface InputsToEncode<E> {
   /** Compiles what encodes inputs of the shape. */
   make(call: DeviceCall): Promise<E>;
   /** Encodes these. */
-  encode(encoding: E): void;
+  encode(encoding: E): void | Promise<void>;
 }
 
 /** Options of `generate` without those of one model. */
@@ -47,21 +48,37 @@ export interface Writer<I> {
     tokenizer: TextTokenizer | undefined,
     input: I,
   ): Promise<GenerateOutput & { readonly texts: string[] }>;
+  /**
+   * What `write` would take where no text ends before its longest length: device and host memory, kernel calls, arithmetic.
+   * @throws InputError as write; DeviceError for what the device would refuse
+   */
+  plan(
+    task: GenerationInputs,
+    options: WriteOptions,
+    tokenizer: TextTokenizer | undefined,
+    input: I,
+  ): Promise<CallPlan>;
 }
 
 /** A network that writes, and what it encoded last. */
-export class TextWriter<I, E extends EncodedInputs> implements Writer<I> {
-  readonly #device: DeviceModel<unknown>;
-  readonly #network: Network<unknown>;
-  readonly #toEncode: (input: I) => InputsToEncode<E>;
+export class TextWriter<N, I, E extends EncodedInputs> implements Writer<I> {
+  readonly #device: DeviceModel<Readonly<Record<string, N>>>;
+  readonly #network: Network<N>;
+  readonly #toEncode: (input: I, network: Network<N>) => InputsToEncode<E>;
   readonly #latest: LatestEncoding<E>;
 
-  /** @param toEncode how inputs come to the device */
-  constructor(device: DeviceModel<unknown>, network: Network<unknown>, toEncode: (input: I) => InputsToEncode<E>) {
+  /**
+   * @param device of one network
+   * @param toEncode how inputs come to the device
+   */
+  constructor(
+    device: DeviceModel<Readonly<Record<string, N>>>,
+    toEncode: (input: I, network: Network<N>) => InputsToEncode<E>,
+  ) {
     this.#device = device;
-    this.#network = network;
+    this.#network = onlyOne(device.networks);
     this.#toEncode = toEncode;
-    this.#latest = new LatestEncoding(network);
+    this.#latest = new LatestEncoding(this.#network);
   }
 
   /** As the interface says. */
@@ -75,18 +92,66 @@ export class TextWriter<I, E extends EncodedInputs> implements Writer<I> {
     const settings = withTokenText(own, task.defaults ?? {}, tokenizer);
     planGeneration(task, settings); // refuses what makes no sense
     return this.#device.call('generate', { signal: options.signal, onProgress }, async call => {
-      const encoding = await this.#encode(call, this.#toEncode(input));
+      const encoding = await this.#encode(call, input);
       const output = await generate({ ...task, startDecoder: (...sizes) => encoding.start(...sizes) }, settings);
       const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
       return { ...output, texts: tokenizer?.decodeBatch(output.sequences, decoding) ?? [] };
     });
   }
 
-  async #encode(call: DeviceCall, inputs: InputsToEncode<E>): Promise<E> {
+  /** As the interface says. */
+  async plan(
+    task: GenerationInputs,
+    options: WriteOptions,
+    tokenizer: TextTokenizer | undefined,
+    input: I,
+  ): Promise<CallPlan> {
+    const { cleanUp: _, onProgress: __, ...own } = options;
+    // What the caller wrote is not asked, and the caller's stream is not drawn from.
+    const quiet = {
+      ...{
+        onToken: undefined,
+        logitsProcessor: undefined,
+        stoppingCriteria: undefined,
+        prefixAllowedTokensFn: undefined,
+      },
+      ...{ generator: undefined, maxTime: null, stopStrings: null, eosTokenId: null },
+    };
+    const settings = withTokenText({ ...own, ...quiet }, task.defaults ?? {}, tokenizer);
+    planGeneration(task, settings);
+    const toEncode = this.#toEncode;
+    return this.#device.plan(
+      async function* (call, networks) {
+        const network = onlyOne(networks);
+        const phase = call.phase('text', 1);
+        await call.use(network);
+        const inputs = toEncode(input, network);
+        const encoding = await inputs.make(call);
+        try {
+          await inputs.encode(encoding);
+          await generate({ ...task, startDecoder: (...sizes) => encoding.start(...sizes) }, settings);
+          phase.done(1);
+          yield phase;
+        } finally {
+          encoding.dispose();
+        }
+      },
+      { signal: options.signal },
+    );
+  }
+
+  async #encode(call: DeviceCall, input: I): Promise<E> {
     await call.use(this.#network);
+    const inputs = this.#toEncode(input, this.#network);
     const encoding = await this.#latest.take(inputs.key, () => inputs.make(call));
     call.check();
-    inputs.encode(encoding);
+    await inputs.encode(encoding);
     return encoding;
   }
+}
+
+/** The network of a model that has one. */
+function onlyOne<N>(networks: Readonly<Record<string, Network<N>>>): Network<N> {
+  const [network] = Object.values(networks);
+  return network as Network<N>;
 }

@@ -4,9 +4,9 @@
  */
 import type { DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
-import { ROW_ALIGN } from '../../core/shape.ts';
+import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
 import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
-import type { Epilogue } from '../../kernels/gemm.ts';
+import { type Epilogue, PANEL } from '../../kernels/gemm.ts';
 import type { KernelCall } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
 import { linear as linearCall } from '../../kernels/linear.ts';
@@ -130,9 +130,9 @@ class ContractionNode implements Node {
           last && channelAdd ? { rowsPerImage: output.rows / channelAdd.rows, pitch: channelAdd.pitch } : undefined,
         geglu,
       };
-      for (const window of this.#windows(l, output, epilogue)) {
+      for (const window of this.#windows(l, output)) {
         const weight = window.weight;
-        // Operands that the epilogue leaves out are bound to the weight, which fits any binding.
+        // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
         const buffers = {
           a: x,
           b: weight,
@@ -148,34 +148,32 @@ class ContractionNode implements Node {
     }
   }
 
-  /** The whole matrix, or windows of columns where it exceeds a binding (convolutions and gates: whole, or refused there). */
-  #windows(
-    l: Lowering,
-    output: Tensor,
-    epilogue: Epilogue,
-  ): (PanelWindow & { weight: Placed; bias: Placed | undefined })[] {
-    const { weight, bias, conv } = this.#options;
-    const whole = epilogue.geglu || epilogue.channelAdd || (conv && !isPointwise(conv));
-    const panels = { columns: output.pitch, k: weight.k * weight.taps, storage: weight.storage };
-    const limit = whole ? Number.POSITIVE_INFINITY : l.caps.maxBindingBytes;
-    return panelWindows(limit, panels).map(window => ({
+  /** The whole matrix, or windows of columns where it exceeds a binding. */
+  #windows(l: Lowering, output: Tensor): (PanelWindow & { weight: Placed; bias: Placed | undefined })[] {
+    const { weight, bias, geglu } = this.#options;
+    const each = geglu ? 2 : 1; // panels of values alternate with panels of gates, in the bias too
+    const panels = { columns: output.pitch, k: each * weight.k * weight.taps, storage: weight.storage };
+    return panelWindows(l.caps.maxBindingBytes, panels).map(window => ({
       ...window,
       weight: window.columns === output.pitch ? weight : part(weight, window.offset, window.size),
-      bias: bias && (window.first === 0 ? bias : part(bias, window.first * 4, window.columns * 4)),
+      bias: bias && (window.first === 0 ? bias : part(bias, each * window.first * 4, biasBytes(window.columns, each))),
     }));
   }
 
   #call(l: Lowering, x: Tensor, output: Tensor, kOffset: number, epilogue: Epilogue, window: PanelWindow): KernelCall {
     const { weight, conv } = this.#options;
+    const { channelAdd } = epilogue;
+    const own = channelAdd ? { ...epilogue, channelAdd: { ...channelAdd, offset: window.first } } : epilogue;
     const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
     const y = { pitch: output.pitch, offset: window.first, storage: l.storage(output.dtype) };
     if (conv && !isPointwise(conv)) {
       const storage = { input: a.storage, weight: weight.storage, output: y.storage };
-      return conv2d(l.caps, { ...this.#geometry(conv), ...storage, epilogue }, l.tuning);
+      return conv2d(l.caps, { ...this.#geometry(conv), ...storage, window, epilogue: own }, l.tuning);
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
-    const sizes = { batch: 1, rows: output.rows, columns: window.columns, k: x.pitch };
-    return linearCall(l.caps, { ...sizes, a, b, y, epilogue }, l.tuning);
+    const itemRows = output.shape.length > 2 ? output.rows / output.dim(0) : 1;
+    const sizes = { batch: 1, rows: output.rows, itemRows, columns: window.columns, k: x.pitch };
+    return linearCall(l.caps, { ...sizes, a, b, y, epilogue: own }, l.tuning);
   }
 
   #geometry(conv: NonNullable<ContractionOptions['conv']>): Omit<Conv2dProblem, 'input' | 'weight' | 'output'> {
@@ -198,9 +196,14 @@ function isPerChannel({ shape }: Tensor): boolean {
   return shape.length === 4 && shape[2] === 1 && shape[3] === 1;
 }
 
+/** Bytes of the bias of some columns; where gates alternate with values, of whole panels of both. */
+function biasBytes(columns: number, each: number): number {
+  return 4 * (each === 1 ? columns : each * alignUp(columns, PANEL));
+}
+
 /** Bytes [offset, offset + size) of a parameter. */
 function part(p: Parameter, offset: number, size: number): Placed {
-  return { slice: { buffer: p.slice.buffer, offset: p.slice.offset + offset, size } };
+  return { slice: { buffer: p.slice.buffer, offset: p.slice.offset + offset, size }, parameter: p };
 }
 
 function isPointwise(conv: NonNullable<ContractionOptions['conv']>): boolean {

@@ -80,6 +80,7 @@ export function guidedStep(o: GuidedStep): void {
   const guided = guidedOf('guidedStep', prediction, images);
   const buffers = {
     prediction,
+    conditional: prediction,
     x,
     step,
     noise: noise ?? step,
@@ -87,7 +88,7 @@ export function guidedStep(o: GuidedStep): void {
     reference: blend?.reference ?? step,
   };
   const node = new EffectNode(buffers, l =>
-    guidedStepCall({
+    guidedStepCall(l.caps, {
       images,
       pixels: x.dim(2) * x.dim(3),
       channels: x.dim(1),
@@ -105,14 +106,14 @@ export function guidedStep(o: GuidedStep): void {
   x.graph.effect(node);
   if (!history) return;
   const store = { rows: x.rows, pitch: x.pitch, entries: history.dim(0) / images };
-  x.graph.effect(new EffectNode({ x, step, history }, () => historyStore(store)));
+  x.graph.effect(new EffectNode({ x, step, history }, l => historyStore(l.caps, store)));
 }
 
 /** Records e = u + g (c - u) into `into`, f32 [N, C, H, W]; prediction [2N, C, H, W], step as for guidedStep. */
 export function guidedNoise(prediction: Tensor, step: Tensor, into: Tensor): void {
   const images = into.dim(0);
   guidedOf('guidedNoise', prediction, images);
-  const node = new EffectNode({ prediction, step, e: into }, l =>
+  const node = new EffectNode({ prediction, conditional: prediction, step, e: into }, l =>
     guidedNoiseCall({
       images,
       pixels: into.dim(2) * into.dim(3),
@@ -140,7 +141,7 @@ export function maskMap(prediction: Tensor, step: Tensor, map: Tensor): void {
       received: prediction.shape,
     });
   }
-  const node = new EffectNode({ prediction, step, map }, l =>
+  const node = new EffectNode({ a: prediction, b: prediction, c: prediction, d: prediction, step, map }, l =>
     maskMapCall({
       maps,
       pixels: map.dim(2) * map.dim(3),

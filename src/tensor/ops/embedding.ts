@@ -43,7 +43,7 @@ class EmbeddingNode implements Node {
         output: l.storage(this.output.dtype),
       });
       const { buffer, offset } = table.slice;
-      const bound = { slice: { buffer, offset: offset + window.offset, size: window.size } };
+      const bound = { slice: { buffer, offset: offset + window.offset, size: window.size }, parameter: table };
       l.emit(call, { ids, table: bound, y: this.output });
     }
   }

@@ -1,0 +1,230 @@
+/** What a call takes, looked at before it begins: refused where it cannot fit, and made to fit a budget. */
+import { DeviceError } from '../../core/errors.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
+import type { Caps } from '../../gpu/caps.ts';
+import { type TileSizes, tileSizes } from '../../models/stable-diffusion/index.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
+import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import type { DeviceModel } from '../runtime/device-model.ts';
+import { sameLimits } from '../runtime/dry-model.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
+import {
+  describeSavings,
+  type MemoryBudget,
+  type Savings,
+  type SavingsHome,
+  savingsFor,
+  savingsInOrder,
+} from './memory-budget.ts';
+import { dryWork } from './plan-request.ts';
+import type { Request } from './request.ts';
+
+/** Sides of tiles that a budget may choose, in latents: with a quarter of overlap their results meet. */
+const TILE_LATENTS = [64, 32, 16, 8];
+/** Of a slot of streamed weights; the largest weight of SD 2.1 in float16 has 59 MB. */
+const SLOT_BYTES = 64 * 2 ** 20;
+/** Requests that are remembered as planned. */
+const REMEMBERED = 64;
+
+/** What a planner is told once. */
+export interface PlannerOptions {
+  /** undefined: a call may take what the device gives. */
+  readonly budget: MemoryBudget | undefined;
+  /** How the UNet's weights are streamed without any need. */
+  readonly stream: StreamLimits | undefined;
+  /** Told what is done to stay within the budget. */
+  readonly warn: (message: string) => void;
+}
+
+/** On which device, and until when. */
+export interface DryOptions {
+  /** Default the pipeline's own. */
+  readonly caps?: Caps | undefined;
+  /** Ends the planning with its reason. */
+  readonly signal?: AbortSignalLike | undefined;
+}
+
+/** What a call takes with some savings. */
+export interface SavingsPlan {
+  /** In words; '' for none. */
+  readonly savings: string;
+  /** undefined where the device would refuse it. */
+  readonly plan: CallPlan | undefined;
+  /** Why. */
+  readonly refused: DeviceError | undefined;
+}
+
+/** Plans the calls of one pipeline. */
+export class CallPlanner {
+  readonly #device: DeviceModel<StableDiffusionNetworks>;
+  readonly #model: LatentDiffusion;
+  readonly #options: PlannerOptions;
+  /** Requests without a budget that were found to fit. */
+  readonly #fitting = new Set<string>();
+  /** The request whose programs are kept on the device. */
+  #kept: string | undefined;
+  #told = '';
+
+  constructor(device: DeviceModel<StableDiffusionNetworks>, model: LatentDiffusion, options: PlannerOptions) {
+    this.#device = device;
+    this.#model = model;
+    this.#options = options;
+  }
+
+  /** What a call takes, with the savings that the budget asks for. @throws DeviceError where it fits with none */
+  async plan(op: string, request: Request, how: DryOptions): Promise<CallPlan> {
+    const { budget } = this.#options;
+    if (!budget) return this.#planWith(request, this.#own, how);
+    return (await savingsFor(op, budget, this.#home(request), s => this.#planWith(request, s, how))).plan;
+  }
+
+  /** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. */
+  async savings(request: Request, how: DryOptions): Promise<SavingsPlan[]> {
+    const found: SavingsPlan[] = [];
+    for (const savings of savingsInOrder(this.#home(request), this.#options.budget?.allowTiles ?? false)) {
+      const said = describeSavings(savings, this.#own);
+      try {
+        found.push({ savings: said, plan: await this.#planWith(request, savings, how), refused: undefined });
+      } catch (error) {
+        if (!(error instanceof DeviceError)) throw error;
+        found.push({ savings: said, plan: undefined, refused: error });
+      }
+    }
+    return found;
+  }
+
+  /**
+   * Looks whether a call fits before its first phase, and sets the model up for it.
+   * @throws DeviceError for what the device would refuse, and where the call fits its budget with no saving
+   */
+  async prepare(op: string, call: DeviceCall, request: Request): Promise<void> {
+    const key = this.#keyOf(request);
+    const kept = this.#kept === key;
+    this.#kept = undefined;
+    if (!kept) this.#device.rest();
+    const { budget } = this.#options;
+    if (budget) return this.#fit(op, budget, { call, request, key });
+    this.#adjust(this.#model, this.#own);
+    if (this.#fitting.has(key) || this.#isSmall(request)) return;
+    await this.#planWith(request, this.#own);
+    call.check();
+    this.#fitting.add(key);
+    for (const old of [...this.#fitting].slice(0, Math.max(0, this.#fitting.size - REMEMBERED)))
+      this.#fitting.delete(old);
+  }
+
+  async #fit(
+    op: string,
+    budget: MemoryBudget,
+    { call, request, key }: { readonly call: DeviceCall; readonly request: Request; readonly key: string },
+  ): Promise<void> {
+    const { savings, plan } = await savingsFor(op, budget, this.#home(request), s => this.#planWith(request, s));
+    const { unet } = this.#device.networks;
+    if (savings.offload) {
+      this.#device.clear();
+      call.enableOffload();
+    } else if (await this.#mayKeep(request, savings, budget)) {
+      call.keepPrograms();
+      this.#kept = key;
+    } else {
+      this.#device.rest();
+    }
+    if (!sameLimits(savings.stream, unet.keeping.stream)) this.#device.stream(unet, savings.stream);
+    this.#adjust(this.#model, savings);
+    call.check();
+    const said = describeSavings(savings, this.#own);
+    if (said === this.#told || said === '') return;
+    this.#told = said;
+    const within = `${(plan.peakBytes / 1e9).toFixed(2)} of ${(budget.maxBytes / 1e9).toFixed(2)} GB`;
+    this.#options.warn(`To stay within the device memory allowed (${within}): ${said}.`);
+  }
+
+  async #mayKeep(request: Request, savings: Savings, { maxBytes }: MemoryBudget): Promise<boolean> {
+    return (await this.#planWith(request, savings, { keepPrograms: true })).peakBytes <= maxBytes;
+  }
+
+  #planWith(
+    request: Request,
+    savings: Savings,
+    how: DryOptions & { readonly keepPrograms?: boolean } = {},
+  ): Promise<CallPlan> {
+    const work = dryWork(this.#model, request, twin => this.#adjust(twin, savings));
+    const { offload, stream } = savings;
+    const fresh = offload && !this.#device.offload;
+    return this.#device.plan(work, { ...how, offload, fresh, streams: { unet: stream } });
+  }
+
+  #adjust(model: LatentDiffusion, { slicing, tiling, rows }: Savings): void {
+    model.autoencoder.saving = { slicing, tiling };
+    model.denoiser.rowsAtOnce = rows;
+  }
+
+  /**
+   * Whether nothing of a request can meet a limit of the device: rows of the UNet are at most 8 times as wide as its first level
+   * (gates of a feed-forward layer; deeper levels are wider and have fewer), the VAE's twice as wide as its widest.
+   */
+  #isSmall(request: Request): boolean {
+    const { maxBindingBytes, maxBufferBytes } = this.#device.gpu.caps;
+    const { unet, vae } = this.#device.networks;
+    const [height = 0, width = 0] = (request.pictures ?? request.edit?.latents)?.shape.slice(-2) ?? [];
+    const factor = request.pictures ? this.#model.vaeScaleFactor : 1;
+    const pixels = (height / factor) * (width / factor);
+    const { rows, pictures } = this.#home(request);
+    const first = Math.max(...unet.model.config.levels.map(level => level.channels), 0) * 8;
+    const widest = Math.max(...vae.model.config.channels) * 2 * this.#model.vaeScaleFactor ** 2;
+    const largest = 4 * pixels * Math.max(rows * first, pictures * widest);
+    return largest <= Math.min(maxBindingBytes, maxBufferBytes);
+  }
+
+  /** As the pipeline is set. */
+  get #own(): Savings {
+    const { slicing, tiling } = this.#model.autoencoder;
+    return { slicing, tiling, offload: this.#device.offload, stream: this.#options.stream, rows: undefined };
+  }
+
+  #home(request: Request): SavingsHome {
+    const { mask, invert, edit } = request;
+    const rows = [
+      mask && mask.batch * (mask.guidance.guided ? 4 : 2),
+      invert && invert.batch * (invert.guidance.guided ? 2 : 1),
+      edit && edit.batch * edit.copies * (edit.guidance.guided ? 2 : 1),
+    ];
+    // A small network in two slots as large as itself would save nothing.
+    const slotBytes = Math.min(SLOT_BYTES, Math.ceil(this.#device.networks.unet.bytesToRead / 16));
+    const decoded = [edit && edit.batch * edit.copies, invert?.decoded && invert.batch * invert.schedule.length];
+    const most = (numbers: readonly (number | undefined)[]): number => Math.max(1, ...numbers.map(n => n ?? 1));
+    return { own: this.#own, tiles: this.#tiles(request), pictures: most(decoded), rows: most(rows), slotBytes };
+  }
+
+  #tiles(request: Request): TileSizes[] {
+    const { autoencoder } = this.#model;
+    const side = Math.max(...((request.pictures ?? request.edit?.latents)?.shape.slice(-2) ?? [0]));
+    const factor = request.pictures ? autoencoder.factor : 1;
+    const own = tileSizes(autoencoder.network.model.config);
+    return [own.latents, ...TILE_LATENTS]
+      .filter((latents, i, all) => latents * factor < side && latents <= own.latents && all.indexOf(latents) === i)
+      .map(latents => ({ pixels: latents * autoencoder.factor, latents, overlap: own.overlap }));
+  }
+
+  /** Everything of a request that decides what it takes, and nothing else of it. */
+  #keyOf({ pictures, mask, invert, edit }: Request): string {
+    const { slicing, tiling, offload, stream } = this.#own;
+    const networks = Object.values(this.#device.networks).map(network => network.revision);
+    return JSON.stringify([
+      pictures?.shape,
+      mask && [mask.batch, mask.guidance.guided],
+      invert && [
+        invert.batch,
+        invert.guidance.guided,
+        invert.schedule.length,
+        !!invert.regularisation,
+        invert.returned,
+      ],
+      edit && [edit.batch, edit.copies, edit.guidance.guided, edit.schedule.length, edit.noisy, edit.mask?.shape],
+      edit && [edit.latents?.shape, edit.output === 'latent', edit.mendQuirks],
+      ...[invert?.decoded !== undefined, slicing, tiling, offload, stream, networks],
+    ]);
+  }
+}

@@ -1,0 +1,155 @@
+/** How a call spends no more device memory than it may: which savings, in which order, and what each is called. */
+import { DeviceError } from '../../core/errors.ts';
+import type { TileSizes } from '../../models/stable-diffusion/index.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
+
+/** What one call does to save device memory. All of it leaves every bit of the result as it is, but tiles. */
+export interface Savings {
+  /** One picture at a time through the VAE. */
+  readonly slicing: boolean;
+  /** Pictures by tiles through the VAE. */
+  readonly tiling: TileSizes | undefined;
+  /** One network at a time on the device. */
+  readonly offload: boolean;
+  /** The UNet's weights pass through the device instead of lying there. */
+  readonly stream: StreamLimits | undefined;
+  /** Rows of the UNet's batch at once; undefined for all. */
+  readonly rows: number | undefined;
+}
+
+/** What a pipeline may spend. */
+export interface MemoryBudget {
+  /** Device bytes of a call at any time. */
+  readonly maxBytes: number;
+  /** Whether tiles may be used, which change the numbers. */
+  readonly allowTiles: boolean;
+}
+
+/** What the savings of a call depend on. */
+export interface SavingsHome {
+  /** As the pipeline is set: the beginning. */
+  readonly own: Savings;
+  /** Tiles that the VAE takes and the picture is larger than, the largest first. */
+  readonly tiles: readonly TileSizes[];
+  /** Pictures that are decoded. */
+  readonly pictures: number;
+  /** Rows of the UNet's largest batch. */
+  readonly rows: number;
+  /** Of each of the slots that its weights would be streamed through. */
+  readonly slotBytes: number;
+}
+
+/**
+ * Savings in the order in which they are tried, each with all that came before: slicing, tiles where they are allowed, offload
+ * of whole networks, streaming, fewer rows at once.
+ */
+export function* savingsInOrder(home: SavingsHome, allowTiles: boolean): Generator<Savings> {
+  let now = home.own;
+  yield now;
+  const further = function* (more: Partial<Savings>): Generator<Savings> {
+    now = { ...now, ...more };
+    yield now;
+  };
+  if (!now.slicing && home.pictures > 1) yield* further({ slicing: true });
+  if (allowTiles && !now.tiling) for (const tiling of home.tiles) yield* further({ tiling });
+  if (!now.offload) yield* further({ offload: true });
+  if (!now.stream) yield* further({ stream: { slotBytes: home.slotBytes } });
+  for (let rows = Math.ceil(home.rows / 2); rows >= 1 && home.rows > 1; rows = rows === 1 ? 0 : Math.ceil(rows / 2))
+    yield* further({ rows });
+}
+
+/** What was chosen, and what the call takes with it. */
+export interface ChosenSavings {
+  readonly savings: Savings;
+  readonly plan: CallPlan;
+}
+
+/**
+ * The first savings with which a call fits.
+ * @param plan what the call takes with some
+ * @throws DeviceError where it fits with none: how near it comes, and what would help
+ */
+export async function savingsFor(
+  op: string,
+  budget: MemoryBudget,
+  home: SavingsHome,
+  plan: (savings: Savings) => Promise<CallPlan>,
+): Promise<ChosenSavings> {
+  let least: CallPlan | undefined;
+  let last = home.own;
+  let refused: DeviceError | undefined;
+  for (const savings of savingsInOrder(home, budget.allowTiles)) {
+    const found = await plan(savings).catch((error: unknown) => {
+      if (!(error instanceof DeviceError)) throw error;
+      refused = error; // by the device's limits: smaller pieces may pass them
+    });
+    last = savings;
+    if (!found) continue;
+    if (found.peakBytes <= budget.maxBytes) return withResidents({ savings, plan: found }, budget, plan);
+    if (!least || found.peakBytes < least.peakBytes) least = found;
+  }
+  if (refused && !least) throw refused;
+  throw refusal(op, budget, least, await tilesThatFit(budget, home, last, plan));
+}
+
+/** What is left of the budget holds weights that then need not be brought at every step. */
+async function withResidents(
+  chosen: ChosenSavings,
+  { maxBytes }: MemoryBudget,
+  plan: (savings: Savings) => Promise<CallPlan>,
+): Promise<ChosenSavings> {
+  const { savings } = chosen;
+  if (!savings.stream || savings.stream.residentBytes !== undefined) return chosen;
+  const ofUNet = chosen.plan.phases.filter(({ phase }) => phase === 'mask' || phase === 'invert' || phase === 'edit');
+  const spare = maxBytes - Math.max(0, ...ofUNet.map(({ peakBytes }) => peakBytes));
+  const more = { ...savings, stream: { ...savings.stream, residentBytes: Math.floor(spare * 0.95) } };
+  const found = await plan(more);
+  return found.peakBytes <= maxBytes ? { savings: more, plan: found } : chosen;
+}
+
+/** Tiles with which it would fit, where nobody has allowed them. */
+async function tilesThatFit(
+  { maxBytes, allowTiles }: MemoryBudget,
+  { own, tiles }: SavingsHome,
+  last: Savings,
+  plan: (savings: Savings) => Promise<CallPlan>,
+): Promise<TileSizes | undefined> {
+  if (allowTiles || own.tiling) return undefined;
+  for (const tiling of tiles) if ((await plan({ ...last, tiling })).peakBytes <= maxBytes) return tiling;
+  return undefined;
+}
+
+function refusal(
+  op: string,
+  { maxBytes, allowTiles }: MemoryBudget,
+  least: CallPlan | undefined,
+  tiles: TileSizes | undefined,
+): DeviceError {
+  const largest = least?.phases.reduce((a, b) => (b.peakBytes > a.peakBytes ? b : a));
+  const phase = largest ? `, in the phase '${largest.phase}'` : '';
+  return new DeviceError({
+    op,
+    problem: tiles
+      ? 'the call fits its device memory only with VAE tiles, which change the numbers'
+      : 'the call needs more device memory than it may take',
+    expected: `at most ${maxBytes} bytes`,
+    received: `${least?.peakBytes ?? 0} bytes with every saving that ${allowTiles ? 'there is' : 'keeps the numbers'}${phase}`,
+    path: 'maxBytes',
+    fix: tiles
+      ? `Allow them with allowTiles: tiles of ${tiles.pixels} pixels fit.`
+      : "Use dtype 'float16', a smaller picture, or a larger maxBytes.",
+  });
+}
+
+/** Savings beyond the pipeline's own, in words; '' for none. */
+export function describeSavings(savings: Savings, own: Savings): string {
+  const said = [
+    savings.slicing && !own.slicing && 'one picture at a time through the VAE',
+    savings.tiling && !own.tiling && `VAE tiles of ${savings.tiling.pixels} pixels`,
+    savings.offload && !own.offload && 'one network at a time on the device',
+    savings.stream && !own.stream && "the UNet's weights streamed",
+    savings.rows !== own.rows && savings.rows !== undefined && `${savings.rows} of the UNet's rows at once`,
+  ];
+  return said.filter(Boolean).join(', ');
+}
