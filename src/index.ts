@@ -47,6 +47,7 @@ export type {
 // The device.
 export type { Caps, CapsOptions, HalfStorage } from './gpu/caps.ts';
 export { Gpu, type GpuOptions } from './gpu/device.ts';
+export { type MemoryShortage, OutOfMemoryError } from './gpu/out-of-memory.ts';
 export type { Access } from './gpu/pipelines.ts';
 export type {
   PlainAdapterInfo,

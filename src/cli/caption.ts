@@ -43,7 +43,7 @@ async function describe(image: string, o: Options, outside: Outside): Promise<vo
       const start = performance.now();
       const prefix = o.prefix === false ? null : o.prefix;
       const text = await caption(blip, picture, prefix, { maxNewTokens: o.maxNewTokens, signal: outside.signal });
-      const total = Math.round(performance.now() - start);
+      const total = performance.now() - start;
       return { lines: [text], command: 'caption', image, prefix, caption: text, timingsMs: { total } };
     },
   );

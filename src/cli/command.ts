@@ -1,6 +1,7 @@
 /** What the commands share: where they write, how they end, how a result is printed. */
 import { InputError, PentimentoError, ShapeError, WeightsError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
+import { measured } from './measured.ts';
 import { type Loaded, loadPipeline } from './model.ts';
 import type { ModelOptions } from './options.ts';
 import { createProgress, type Progress } from './progress.ts';
@@ -42,11 +43,17 @@ export interface Result {
   readonly [key: string]: unknown;
 }
 
+/** How long a command took. */
+export interface Timed {
+  /** Milliseconds by phase, of loading too where it is known. */
+  readonly timingsMs: Readonly<Record<string, number>>;
+}
+
 /** Runs `work` with a loaded pipeline and disposes it, whatever happens. */
 export async function withPipeline(
   o: ModelOptions,
   outside: Outside,
-  work: (loaded: Loaded, progress: Progress, seed: number) => Promise<Result>,
+  work: (loaded: Loaded, progress: Progress, seed: number) => Promise<Result & Timed>,
 ): Promise<void> {
   const progress = createProgress(outside.stderr);
   const seed = o.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
@@ -55,9 +62,10 @@ export async function withPipeline(
     loaded = await loadPipeline(o, progress, outside.signal);
     const result = await work(loaded, progress, seed);
     progress.stop();
-    const { model, lora, device } = loaded;
+    const { model, lora, device, pipe } = loaded;
+    const memory = measured(pipe.peakBytes, progress, result.timingsMs);
     const adapters = lora.length > 0 ? { lora } : {};
-    print(outside, o.json === true, { ...result, model, ...adapters, device, dtype: o.dtype, seed });
+    print(outside, o.json === true, { ...result, ...memory, model, ...adapters, device, dtype: o.dtype, seed });
   } finally {
     progress.stop();
     loaded?.dispose();

@@ -91,7 +91,7 @@ async function edit(image: string, o: EditOptions, outside: Outside): Promise<vo
       image,
       files: names,
       ...(output.mask === undefined ? {} : { masked: shareOf(output.mask.mask) }),
-      timingsMs: { ...rounded(output.timings), total: Math.round(performance.now() - start) },
+      timingsMs: { ...output.timings, total: performance.now() - start },
     } satisfies Result;
   });
 }
@@ -163,9 +163,4 @@ function render(
 /** Share of the picture that the mask covers, 0 to 1. */
 export function shareOf(mask: NdArray): number {
   return Number((mask.data.reduce((sum, v) => sum + v, 0) / mask.data.length).toFixed(4));
-}
-
-/** Milliseconds without fractions. */
-export function rounded(timings: Readonly<Record<string, number>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(timings).map(([phase, ms]) => [phase, Math.round(ms)]));
 }

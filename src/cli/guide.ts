@@ -14,8 +14,9 @@ import { checkGuideSettings } from '../pipeline/guide/guide-checks.ts';
 import { type AdapterOptions, addAdapterOptions, describeLoras, openEmbeddings, openLoras } from './adapters.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';
-import { rounded, shareOf } from './edit.ts';
+import { shareOf } from './edit.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
+import { measured } from './measured.ts';
 import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel } from './model.ts';
 import {
   type ArgumentOptions,
@@ -138,7 +139,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
     const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
     print(outside, o.json === true, {
       ...{ command: 'guide', image, files, caption, sourcePrompts, targetPrompts, masked: shareOf(result.mask.mask) },
-      ...{ peakBytes, timingsMs: rounded({ ...result.timings, total }), ...facts },
+      ...{ ...measured(peakBytes, progress, { ...result.timings, total }), ...facts },
     });
   } finally {
     progress.stop();

@@ -86,7 +86,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
     outside.signal.throwIfAborted();
     await writeAll([latents, ...steps]);
     const files = { latents: o.output, ...Object.fromEntries(steps.map((file, i) => [`step${i + 1}`, file.path])) };
-    const total = Math.round(performance.now() - start);
+    const total = performance.now() - start;
     return { command: 'invert', image, files, settings, steps: stepsIn(inverted.latents), timingsMs: { total } };
   });
 }

@@ -60,7 +60,7 @@ async function mask(image: string, o: Options, outside: Outside): Promise<void> 
     });
     outside.signal.throwIfAborted();
     await writeAll([encodeFor(o.output, maskToImage(found.mask, pipe.vaeScaleFactor))]);
-    const total = Math.round(performance.now() - start);
+    const total = performance.now() - start;
     return { command: 'mask', image, files: { mask: o.output }, masked: shareOf(found.mask), timingsMs: { total } };
   });
 }

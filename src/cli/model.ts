@@ -6,7 +6,8 @@ import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { isAddress } from '../io/sources.ts';
 import { directory } from '../node/files.ts';
-import { fetchModel, isRepoId } from '../node/hub.ts';
+import { isRepoId } from '../node/hub.ts';
+import { hubFolder } from '../node/hub-folder.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
 import {
   describeEmbeddings,
@@ -169,12 +170,15 @@ export async function findModel(
   }
   if (existsSync(asked) && statSync(asked).isDirectory()) return { folder: await directory(asked), model: asked };
   if (!existsSync(asked) && isRepoId(asked) && !WEIGHT_FILE.test(asked)) {
-    const onProgress = (e: { bytes: number; of: number }): void => progress.bytes('download', e.bytes, e.of);
+    const onProgress = (e: { bytes: number; of: number }): void => {
+      progress.bytes('download', e.bytes, e.of);
+      if (e.bytes === e.of) progress.stop();
+    };
     const { revision, cacheDir, variant } = o;
     const onWarning = progress.note;
-    const path = await fetchModel(asked, { revision, cacheDir, variant, signal, onProgress, onWarning });
-    progress.stop();
-    return { folder: await directory(path), model: asked };
+    // What is wrong with configs, weights' shapes or arguments shows before gigabytes have arrived.
+    const from = { revision, cacheDir, variant, signal, onProgress, onWarning, download: true };
+    return { folder: await hubFolder(asked, from), model: asked };
   }
   const { option, what } = WANTED[family];
   const file = family === 'stable-diffusion' && WEIGHT_FILE.test(asked.replace(/[?#].*$/, ''));

@@ -1,6 +1,7 @@
 /** Progress on stderr: bars with the time left on a terminal, one line a phase elsewhere. */
 import cliProgress from 'cli-progress';
 import type { GuideEvent, GuidePhase } from '../pipeline/guide/guide-arguments.ts';
+import { LoadClock } from './load-clock.ts';
 import { warningInCommandWords } from './words.ts';
 
 /** Where a command tells how far it is. */
@@ -13,6 +14,8 @@ export interface Progress {
   readonly note: (line: string) => void;
   /** Ends the bar that is shown. */
   stop(): void;
+  /** Milliseconds in which weights were loaded so far. */
+  readonly loadMs: number;
 }
 
 const NAMES: Readonly<Record<GuidePhase, string>> = {
@@ -38,12 +41,18 @@ class Bars implements Progress {
   #label = '';
   /** Of the bar that ended last: a phase may tell of its end twice. */
   #finished = '';
+  readonly #loads = new LoadClock();
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
   }
 
+  get loadMs(): number {
+    return this.#loads.ms;
+  }
+
   readonly report = (e: GuideEvent): void => {
+    this.#loads.add(e);
     if (e.phase === 'load') this.bytes(NAMES.load, e.step, e.of);
     else this.#show(NAMES[e.phase], e.step, e.of, '{value}/{total}');
   };
@@ -84,25 +93,31 @@ class Bars implements Progress {
   }
 }
 
+/** Phases of a moment: networks that are loaded before and after one read as one load. */
+const SHORT: readonly GuidePhase[] = ['load', 'text', 'encode'];
+
 class Lines implements Progress {
   readonly #stream: NodeJS.WriteStream;
+  readonly #loads = new LoadClock();
   #last = '';
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
   }
 
+  get loadMs(): number {
+    return this.#loads.ms;
+  }
+
   readonly report = (e: GuideEvent): void => {
+    this.#loads.add(e);
+    if (!SHORT.includes(e.phase)) this.#tellLoads();
+    if (e.phase === 'load') return;
     const key = `${e.phase} ${e.of}`; // a phase may tell of its end twice
     if (e.step < e.of || key === this.#last) return;
     this.#last = key;
-    const steps =
-      e.phase === 'load'
-        ? `${Math.round(e.of / 2 ** 20)} MiB`
-        : e.of === 1
-          ? ''
-          : `${e.of} ${e.phase === 'prompts' ? 'sentences' : 'steps'}`;
-    this.note(`${NAMES[e.phase]}: ${[steps, `${(e.ms / 1000).toFixed(1)} s`].filter(Boolean).join(', ')}`);
+    const steps = e.of === 1 ? '' : `${e.of} ${e.phase === 'prompts' ? 'sentences' : 'steps'}`;
+    this.note(`${NAMES[e.phase]}: ${[steps, seconds(e.ms)].filter(Boolean).join(', ')}`);
   };
 
   bytes(label: string, done: number, of: number): void {
@@ -116,5 +131,16 @@ class Lines implements Progress {
     this.#stream.write(`${warningInCommandWords(line)}\n`);
   };
 
-  stop(): void {}
+  stop(): void {
+    this.#tellLoads();
+  }
+
+  #tellLoads(): void {
+    const loaded = this.#loads.take();
+    if (loaded) this.note(`${NAMES.load}: ${Math.round(loaded.bytes / 2 ** 20)} MiB, ${seconds(loaded.ms)}`);
+  }
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
 }

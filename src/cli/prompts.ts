@@ -57,7 +57,7 @@ async function write(concept: string, o: Options, outside: Outside): Promise<voi
       const generator = new Generator(seed);
       const settings = { n, temperature, topK, maxNewTokens };
       const prompts = await generatePrompts(t5, concept, { ...settings, generator, signal: outside.signal });
-      const total = Math.round(performance.now() - start);
+      const total = performance.now() - start;
       const request = promptRequest(concept);
       return { lines: prompts, command: 'prompts', concept, request, prompts, seed, settings, timingsMs: { total } };
     },

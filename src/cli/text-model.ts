@@ -3,8 +3,9 @@
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { ProgressEvent } from '../pipeline/runtime/progress.ts';
-import { type Outside, print, type Result } from './command.ts';
+import { type Outside, print, type Result, type Timed } from './command.ts';
 import { openDevice } from './device.ts';
+import { measured } from './measured.ts';
 import { adapterName, type Family, findModel } from './model.ts';
 import type { DeviceOptions, HubOptions } from './options.ts';
 import { createProgress, type Progress } from './progress.ts';
@@ -21,13 +22,16 @@ export interface Opening {
 }
 
 /** Opens a model of the family, runs `work` with it, prints the result, and frees the device whatever happens. */
-export async function withTextModel<M extends { dispose(): void }>(
+export async function withTextModel<M extends { readonly peakBytes: number; dispose(): void }>(
   family: Family,
   asked: string | undefined,
   o: DeviceOptions & HubOptions,
   outside: Outside,
   open: (folder: FolderSource, options: Opening) => Promise<M>,
-  work: (model: M, progress: Progress) => Promise<Omit<Result, 'files'> & { readonly lines: readonly string[] }>,
+  work: (
+    model: M,
+    progress: Progress,
+  ) => Promise<Omit<Result, 'files'> & Timed & { readonly lines: readonly string[] }>,
 ): Promise<void> {
   const progress = createProgress(outside.stderr);
   const { signal } = outside;
@@ -41,7 +45,8 @@ export async function withTextModel<M extends { dispose(): void }>(
     const { lines, ...result } = await work(loaded, progress);
     progress.stop();
     signal.throwIfAborted();
-    const more = { model, device: adapterName(gpu), dtype: o.dtype };
+    const memory = measured(loaded.peakBytes, progress, result.timingsMs);
+    const more = { ...memory, model, device: adapterName(gpu), dtype: o.dtype };
     if (o.json) print(outside, true, { files: {}, ...result, ...more });
     else for (const line of lines) outside.stdout.write(`${line}\n`);
   } finally {

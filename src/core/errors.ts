@@ -58,6 +58,8 @@ export interface ErrorJson {
   readonly path?: string;
   /** What the caller can do about it, a whole sentence. */
   readonly fix?: string;
+  /** Of an OutOfMemoryError: bytes asked for at once, held by the library's buffers, and what the machine could give. */
+  readonly bytes?: { readonly asked: number; readonly held: number; readonly available?: number };
   /** An error's own JSON, anything else as a plain value. */
   readonly cause?: PlainValue | ErrorJson;
 }
@@ -146,7 +148,7 @@ export class DTypeError extends PentimentoError {
 /** No adapter, a missing feature or limit, a lost or disposed device, two callers at once. */
 export class DeviceError extends PentimentoError {
   /** As in stack traces; `code` is 'device'. */
-  override readonly name = 'DeviceError';
+  override readonly name: string = 'DeviceError';
   constructor(details: ErrorDetails) {
     super('device', details);
   }

@@ -4,6 +4,7 @@ import { DeviceError } from '../core/errors.ts';
 import { alignUp } from '../core/shape.ts';
 import type { Gpu } from './device.ts';
 import { MAP_READ, USAGE } from './flags.ts';
+import { destroyBuffer } from './held-memory.ts';
 import type { WebGpuBuffer } from './webgpu-types.ts';
 
 /** Part of a GPU buffer, in bytes. `offset` is a multiple of 256. */
@@ -37,7 +38,7 @@ function checkedSize(gpu: Gpu, bytes: number, label: string): number {
 export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSlice {
   const size = checkedSize(gpu, bytes, label);
   const usage = USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC;
-  return { buffer: gpu.device.createBuffer({ label, size, usage }), offset: 0, size };
+  return { buffer: gpu.memory.create({ label, size, usage }), offset: 0, size };
 }
 
 /** A buffer that the host fills before the device may read it. */
@@ -53,7 +54,7 @@ export interface MappedBuffer {
 /** Creates a storage buffer whose bytes the host fills before `unmap`: the staging side of an upload. */
 export function createMapped(gpu: Gpu, bytes: number, label: string): MappedBuffer {
   const size = checkedSize(gpu, bytes, label);
-  const buffer = gpu.device.createBuffer({ label, size, usage: USAGE.STORAGE, mappedAtCreation: true });
+  const buffer = gpu.memory.create({ label, size, usage: USAGE.STORAGE, mappedAtCreation: true });
   return {
     slice: { buffer, offset: 0, size },
     bytes: new Uint8Array(buffer.getMappedRange()),
@@ -78,7 +79,7 @@ export function writeSlice(gpu: Gpu, slice: BufferSlice, data: ArrayBufferView<A
 /** Copies a slice to the host after everything submitted before. */
 export async function readSlice(gpu: Gpu, slice: BufferSlice): Promise<ArrayBuffer> {
   gpu.check('readSlice');
-  const staging = gpu.device.createBuffer({
+  const staging = gpu.memory.create({
     label: 'read back',
     size: slice.size,
     usage: USAGE.COPY_DST | USAGE.MAP_READ,
@@ -95,7 +96,7 @@ export async function readSlice(gpu: Gpu, slice: BufferSlice): Promise<ArrayBuff
     if (cause instanceof DeviceError) throw cause;
     throw new DeviceError({ op: 'readSlice', problem: 'the device gave no values back', cause });
   } finally {
-    staging.destroy();
+    destroyBuffer(staging);
   }
 }
 
@@ -108,5 +109,5 @@ export function copySlice(gpu: Gpu, from: BufferSlice, to: BufferSlice, bytes: n
 
 /** Frees the buffer behind a slice, and every other slice of it. */
 export function destroySlice(slice: BufferSlice): void {
-  slice.buffer.destroy();
+  destroyBuffer(slice.buffer);
 }

@@ -7,6 +7,7 @@ import { DeviceError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Caps, type CapsOptions, readCaps } from './caps.ts';
 import { DEFAULT_CAPS, type DryObserver, dryDevice } from './dry-device.ts';
+import { HeldMemory, isOutOfMemory, type Made } from './held-memory.ts';
 import { PipelineCache } from './pipelines.ts';
 import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
 
@@ -24,11 +25,18 @@ export interface GpuOptions extends CapsOptions {
   adapterName?: string | undefined;
   /** Leaves out optional features: tests run the engine on a bare device by it. */
   bare?: boolean | undefined;
+  /**
+   * What this process may still take of the machine's memory, in bytes; undefined where nobody knows. Asked before a larger
+   * buffer is made on a device in software, whose memory is the machine's: what is refused so is an OutOfMemoryError, where
+   * the driver would end the process. `requestGpu` of pentimento/node brings one.
+   * @param heldBytes of the buffers on the device, which the system counts only once they are written
+   */
+  availableBytes?: ((heldBytes: number) => number | undefined) | undefined;
 }
 
 const OPTIONS = namesOf<GpuOptions>({
   ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1 },
-  ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1 },
+  ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, availableBytes: 1 },
 });
 
 const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query'];
@@ -44,8 +52,6 @@ const LIMITS = [
 
 /** Older browsers tell nothing of a device's adapter. */
 const NAMELESS = { vendor: '', architecture: '', device: '', description: '' } as GPUAdapterInfo;
-const OUT_OF_MEMORY = 'If memory ran out: use dtype float16, enableModelCpuOffload, VAE tiling, or a smaller picture.';
-
 const UNSEEN: DryObserver = { created() {}, destroyed() {}, bound() {} };
 
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
@@ -55,18 +61,24 @@ export class Gpu {
   /** What the device grants and how its memory is used. */
   readonly caps: Caps;
   /** @internal */ readonly pipelines: PipelineCache;
+  /** @internal The library's buffers on it. */ readonly memory: HeldMemory;
   /** Whether it runs nothing: then values need not be made for it, and what is read back is zeros. */
   readonly dry: boolean;
   readonly #owned: boolean;
   #lost: GPUDeviceLostInfo | undefined;
   /** The first error that no scope caught: memory refused for a tensor, a submission on destroyed buffers. */
-  #uncaught: string | undefined;
+  #uncaught: { readonly error: GPUError; readonly made: Made } | undefined;
   #disposed = false;
 
-  private constructor(device: GPUDevice, caps: Caps, owned: boolean, dry = false) {
+  private constructor(
+    device: GPUDevice,
+    caps: Caps,
+    { owned, dry = false, availableBytes }: { owned: boolean; dry?: boolean } & Pick<GpuOptions, 'availableBytes'>,
+  ) {
     this.device = device;
     this.caps = caps;
     this.pipelines = new PipelineCache(device);
+    this.memory = new HeldMemory(device, caps.software && !dry ? availableBytes : undefined);
     this.#owned = owned;
     this.dry = dry;
     void device.lost.then(info => {
@@ -78,7 +90,7 @@ export class Gpu {
 
   #notice(event: GPUUncapturedErrorEvent): void {
     event.preventDefault();
-    this.#uncaught ??= event.error.message;
+    this.#uncaught ??= { error: event.error, made: this.memory.made };
   }
 
   /**
@@ -88,18 +100,18 @@ export class Gpu {
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
     checkNames('Gpu.request', options, OPTIONS);
-    const { maxBindingBytes, maxBufferBytes, half } = options;
+    const { maxBindingBytes, maxBufferBytes, half, availableBytes } = options;
     const own = { maxBindingBytes, maxBufferBytes, half };
     if (options.device) {
       const info = options.device.adapterInfo ?? NAMELESS;
-      return new Gpu(options.device, readCaps(options.device, info, own), false);
+      return new Gpu(options.device, readCaps(options.device, info, own), { owned: false, availableBytes });
     }
     const adapter = await requestAdapter(options);
     const features = options.bare ? [] : FEATURES.filter(f => adapter.features.has(f as GPUFeatureName));
     const requiredLimits = options.bare ? {} : Object.fromEntries(LIMITS.map(l => [l, adapter.limits[l]]));
     try {
       const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
-      return new Gpu(device, readCaps(device, adapter.info, own), true);
+      return new Gpu(device, readCaps(device, adapter.info, own), { owned: true, availableBytes });
     } catch (cause) {
       throw new DeviceError({
         op: 'Gpu.request',
@@ -117,7 +129,7 @@ export class Gpu {
    * @param observer told of every buffer
    */
   static dry(caps: Partial<Caps> = {}, observer: DryObserver = UNSEEN): Gpu {
-    return new Gpu(dryDevice(observer), { ...DEFAULT_CAPS, ...caps }, true, true);
+    return new Gpu(dryDevice(observer), { ...DEFAULT_CAPS, ...caps }, { owned: true, dry: true });
   }
 
   /** Throws a DeviceError once the device is lost or disposed, and for an error that came outside of any call. */
@@ -133,15 +145,17 @@ export class Gpu {
         fix: 'Request a new device and load the models again; a driver reset or a time-out is the usual cause.',
       });
     }
-    const received = this.#uncaught;
-    if (received === undefined) return;
+    if (this.#uncaught === undefined) return;
+    const { error, made } = this.#uncaught;
     this.#uncaught = undefined;
-    throw new DeviceError({ op, problem: 'the device reported an error earlier', received, fix: OUT_OF_MEMORY });
+    if (isOutOfMemory(error)) throw this.memory.exhausted(op, made, error);
+    throw new DeviceError({ op, problem: 'the device reported an error earlier', received: error.message });
   }
 
   /**
-   * Runs `work` inside validation and out-of-memory scopes; turns what they catch into a DeviceError. `work` is synchronous:
-   * scopes are one stack a device, and two that waited inside them would catch each other's errors.
+   * Runs `work` inside validation and out-of-memory scopes; turns what they catch into a DeviceError, and where memory ran out
+   * into an OutOfMemoryError with the bytes that `work` asked for. `work` is synchronous: scopes are one stack a device, and two
+   * that waited inside them would catch each other's errors.
    */
   async guarded<T>(op: string, work: () => T): Promise<T> {
     this.check(op);
@@ -150,20 +164,15 @@ export class Gpu {
     let caught: Promise<(GPUError | null)[]> | undefined;
     let result: T;
     try {
-      result = work();
+      result = this.memory.watch(op, work);
     } finally {
       caught = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
       caught.catch(() => {}); // where `work` throws, nobody waits for it
     }
-    const error = (await caught).find(Boolean);
-    if (error) {
-      throw new DeviceError({
-        op,
-        problem: 'the device reported an error',
-        received: error.message,
-        fix: OUT_OF_MEMORY,
-      });
-    }
+    const { made } = this.memory; // before anyone else makes buffers
+    const [invalid, exhausted] = await caught;
+    if (exhausted) throw this.memory.exhausted(op, made, exhausted);
+    if (invalid) throw new DeviceError({ op, problem: 'the device reported an error', received: invalid.message });
     return result;
   }
 

@@ -150,8 +150,8 @@ function refusal(details: Refusal, path: string | undefined): InputError {
 /** The error of a picture file that is damaged. `what` is a word for messages or the decoder's error. */
 export function brokenImage(kind: string, what: unknown, path: string | undefined): InputError {
   const said = what instanceof Error ? what.message : String(what);
-  const received = said.trim().split('\n').at(-1) ?? said; // decoders end with what they ended at
-  const details = { problem: `the ${kind} is damaged`, received, fix: 'Download or save it again.' };
+  const why = said.trim().split('\n').at(-1) ?? said; // decoders end with what they ended at
+  const details = { problem: `the ${kind} is damaged: ${why}`, fix: 'Download or save it again.' };
   return refusal({ ...details, cause: what }, path);
 }
 

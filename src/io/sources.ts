@@ -210,6 +210,17 @@ export async function readText(source: ByteSource): Promise<string> {
   }
 }
 
+/**
+ * Closes files of adapters that nobody will read: those behind one that is refused, or of a model that is.
+ * @param sources whatever was given as adapters; what cannot be closed is passed over
+ */
+export async function closeUnread(sources: Iterable<unknown>): Promise<void> {
+  for (const source of sources) {
+    const { read, close } = Object(source) as Partial<ByteSource>;
+    if (typeof read === 'function' && typeof close === 'function') await close.call(source);
+  }
+}
+
 /** The error of a folder that lacks a file. */
 export function missingFile(folder: string, path: string, cause?: unknown): WeightsError {
   return new WeightsError({ op: 'folder', problem: `no file "${path}"`, path: folder, cause });

@@ -5,6 +5,7 @@
  */
 import type { ByteSource } from '../core/tensor-source.ts';
 import { itemBytes, type PickledStorage } from './pickled.ts';
+import { proved, type StoragePlace } from './torch-storages.ts';
 import { refuseTorch, type TorchSource, torchSource } from './torch-tensors.ts';
 import { type PlacedPickle, unpickleAt } from './unpickle.ts';
 
@@ -22,11 +23,11 @@ const FIRST_BYTES = 2 ** 18;
 export async function openTorchLegacy(bytes: ByteSource): Promise<TorchSource> {
   try {
     const { content, data } = await readPickles(bytes);
-    const starts = await locateAll(bytes, content, data);
+    const places = await locateAll(bytes, content, data);
     return await torchSource(bytes, content.value, ({ key }) => {
-      const start = starts.get(key);
-      if (start === undefined) throw refuseTorch(bytes, `storage ${key} is missing`);
-      return start;
+      const place = places.get(key);
+      if (place === undefined) throw refuseTorch(bytes, `storage ${key} is missing`);
+      return place;
     });
   } catch (error) {
     await bytes.close?.();
@@ -67,22 +68,29 @@ function picklesOf(bytes: ByteSource, head: Uint8Array): Layout | undefined {
   return content && data && { content, data };
 }
 
-async function locateAll(bytes: ByteSource, content: PlacedPickle, data: PlacedPickle): Promise<Map<string, number>> {
+async function locateAll(
+  bytes: ByteSource,
+  content: PlacedPickle,
+  data: PlacedPickle,
+): Promise<Map<string, StoragePlace>> {
   const keys = data.value;
   if (!Array.isArray(keys)) throw refuseTorch(bytes, 'the list of storages is damaged');
-  const starts = new Map<string, number>();
-  const prefix = new Uint8Array(8);
+  const places = new Map<string, StoragePlace>();
   let at = data.end;
   for (const key of keys) {
     const storage = typeof key === 'string' ? content.storages.get(key) : undefined;
-    if (!storage || starts.has(storage.key)) throw refuseTorch(bytes, 'the list of storages is damaged');
-    await bytes.read(at, prefix);
-    checkCount(bytes, storage, new DataView(prefix.buffer).getBigUint64(0, true));
-    starts.set(storage.key, at + 8);
+    if (!storage || places.has(storage.key)) throw refuseTorch(bytes, 'the list of storages is damaged');
+    const start = at + 8;
+    const check = (head: Uint8Array): number => {
+      checkCount(bytes, storage, new DataView(head.buffer).getBigUint64(0, true));
+      return start;
+    };
+    const proof = { offset: at, length: 8, check };
+    places.set(storage.key, bytes.readMany ? { start, proof } : await proved(bytes, proof));
     at += 8 + storage.byteLength;
     if (at > bytes.byteLength) throw refuseTorch(bytes, `storage ${storage.key} is cut short`);
   }
-  return starts;
+  return places;
 }
 
 function checkCount(bytes: ByteSource, { key, dtype, byteLength }: PickledStorage, count: bigint): void {

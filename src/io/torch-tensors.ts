@@ -1,7 +1,9 @@
 /** The tensors of a checkpoint that torch.save wrote, read by byte range; where its storages lie is said by the two formats. */
 import { WeightsError } from '../core/errors.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
 import { type ByteSource, checkRange, type StoredTensor, type TensorSource } from '../core/tensor-source.ts';
 import { entriesOf, itemBytes, type Pickled, PickledObject, type PickledStorage, PickledTensor } from './pickled.ts';
+import { type StoragePlace, type StorageRange, Storages } from './torch-storages.ts';
 
 /** A checkpoint with what its pickle holds beside the weights. */
 export interface TorchSource extends TensorSource {
@@ -21,34 +23,53 @@ const WINDOW_BYTES = 2 ** 25;
  * tensors, these are listed with their names joined by dots (`string_to_param.*`). Everything else is left out.
  * @param bytes the file; closed by the result's `close`
  * @param root what its pickle holds
- * @param locate where the bytes of a storage begin in the file
+ * @param locate where the bytes of a storage lie in the file
  * @throws WeightsError when there are no tensors, or `locate` throws
  */
 export async function torchSource(
   bytes: ByteSource,
   root: Pickled,
-  locate: (storage: PickledStorage) => number | Promise<number>,
+  locate: (storage: PickledStorage) => StoragePlace | Promise<StoragePlace>,
 ): Promise<TorchSource> {
   const state = stateDict(bytes, root);
   const tensors = new Map<string, StoredTensor>();
-  const starts = new Map<PickledStorage, number>();
+  const storages = new Storages(bytes);
   for (const [name, tensor] of state) {
     tensors.set(name, describe(bytes, name, tensor));
-    if (tensor instanceof PickledObject || starts.has(tensor.storage)) continue;
-    starts.set(tensor.storage, await locate(tensor.storage));
+    if (tensor instanceof PickledObject || storages.has(tensor.storage)) continue;
+    storages.place(tensor.storage, await locate(tensor.storage));
   }
+  const tensorOf = (name: string, start: number, into: Uint8Array): PickledTensor | undefined => {
+    checkRange(bytes.label, name, tensors.get(name)?.byteLength, start, into.byteLength);
+    const tensor = state.get(name);
+    return tensor instanceof PickledTensor && into.byteLength > 0 ? tensor : undefined;
+  };
   return {
     label: bytes.label,
     tensors,
     root,
     async read(name, start, into): Promise<void> {
-      checkRange(bytes.label, name, tensors.get(name)?.byteLength, start, into.byteLength);
-      const tensor = state.get(name);
-      if (!(tensor instanceof PickledTensor) || into.byteLength === 0) return;
-      const base = starts.get(tensor.storage) ?? 0;
-      if (!isContiguous(tensor)) return gather(bytes, tensor, base, start, into);
-      await bytes.read(base + tensor.offset * itemBytes(tensor.dtype) + start, into);
+      const tensor = tensorOf(name, start, into);
+      if (!tensor) return;
+      if (isContiguous(tensor)) await storages.read([rangeOf(tensor, start, into)]);
+      else await gather(storages, tensor, start, into);
     },
+    ...(bytes.readMany && {
+      async readMany(ranges, signal): Promise<void> {
+        const found = ranges.flatMap(({ name, start, into }) => {
+          const tensor = tensorOf(name, start, into);
+          return tensor ? [{ tensor, start, into }] : [];
+        });
+        const plain = found.filter(({ tensor }) => isContiguous(tensor));
+        await storages.read(
+          plain.map(({ tensor, start, into }) => rangeOf(tensor, start, into)),
+          signal,
+        );
+        for (const { tensor, start, into } of found) {
+          if (!isContiguous(tensor)) await gather(storages, tensor, start, into, signal);
+        }
+      },
+    }),
     close: async () => bytes.close?.(),
   };
 }
@@ -131,13 +152,18 @@ function isContiguous({ shape, stride }: PickledTensor): boolean {
   return true;
 }
 
+/** Bytes of a tensor whose elements lie in order. */
+function rangeOf({ storage, offset, dtype }: PickledTensor, start: number, into: Uint8Array): StorageRange {
+  return { storage, offset: offset * itemBytes(dtype) + start, into };
+}
+
 /** Passes over the span of the storage that the asked elements lie in, window by window, and picks them out of each. */
 async function gather(
-  bytes: ByteSource,
+  storages: Storages,
   tensor: PickledTensor,
-  base: number,
   start: number,
   into: Uint8Array,
+  signal?: AbortSignalLike,
 ): Promise<void> {
   const item = itemBytes(tensor.dtype);
   const first = Math.floor(start / item);
@@ -146,7 +172,7 @@ async function gather(
   const most = Math.floor(WINDOW_BYTES / item);
   for (let from = low; from <= high; from += most) {
     const window = new Uint8Array(Math.min(most, high - from + 1) * item);
-    await bytes.read(base + from * item, window);
+    await storages.read([{ storage: tensor.storage, offset: from * item, into: window }], signal);
     eachOffset(tensor, first, end, (element, n) => {
       const source = (element - from) * item;
       if (source < 0 || source >= window.length) return;

@@ -2,13 +2,15 @@
  * Checkpoints that torch.save wrote as zip files (torch 1.6 and later). The pickle inside goes through the
  * restricted reader of unpickle.ts; tensors are read by byte range.
  */
+import { alignUp } from '../core/shape.ts';
 import type { ByteSource } from '../core/tensor-source.ts';
 import type { PickledStorage } from './pickled.ts';
 import { refuseStandIn } from './refuse-stand-in.ts';
 import { isZip } from './torch-magic.ts';
+import { proved, type StoragePlace } from './torch-storages.ts';
 import { refuseTorch, type TorchSource, torchSource } from './torch-tensors.ts';
 import { unpickle } from './unpickle.ts';
-import { dataOffset, readZipDirectory, readZipEntry, type ZipEntry } from './zip.ts';
+import { dataBehind, LOCAL_BYTES, readZipDirectory, readZipEntry, type ZipEntry } from './zip.ts';
 
 const MAX_PICKLE_BYTES = 256 * 2 ** 20;
 
@@ -60,12 +62,24 @@ async function locate(
   entries: ReadonlyMap<string, ZipEntry>,
   root: string,
   { key, byteLength }: PickledStorage,
-): Promise<number> {
+): Promise<StoragePlace> {
   const entry = entries.get(`${root}data/${key}`);
   if (!entry) throw refuseTorch(bytes, `storage ${key} is missing`);
   if (entry.byteLength < byteLength) {
     const lengths = `${entry.byteLength} of ${byteLength} bytes`;
     throw refuseTorch(bytes, `storage ${key} is shorter than the pickle says`, lengths);
   }
-  return dataOffset(bytes, entry);
+  const check = (head: Uint8Array): number => dataBehind(bytes, entry, new DataView(head.buffer));
+  const proof = { offset: entry.headerOffset, length: LOCAL_BYTES, check };
+  return bytes.readMany ? { start: usualStart(entry), proof } : proved(bytes, proof);
+}
+
+/**
+ * Where torch puts the data of an entry: behind header, name and a padding field, at the next multiple of 64.
+ * @see caffe2/serialize/inline_container.cc, getPadding
+ */
+function usualStart({ name, headerOffset, byteLength }: ZipEntry): number {
+  const wide = [byteLength, headerOffset].filter(value => value >= 0xffffffff).length;
+  const field = 4 + (wide > 0 ? 4 + 8 * wide : 0);
+  return alignUp(headerOffset + LOCAL_BYTES + new TextEncoder().encode(name).length + field, 64);
 }

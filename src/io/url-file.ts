@@ -138,6 +138,7 @@ export class UrlFile {
   async #sizeByHead(): Promise<number> {
     const { url } = this;
     const response = await request(url, this.#options, { method: 'HEAD' });
+    await leave(response);
     const size = response.headers.get('content-length');
     if (size !== null && response.headers.get('content-encoding') === null) return Number(size);
     throw new WeightsError({

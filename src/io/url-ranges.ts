@@ -166,10 +166,14 @@ export class RangeRequests {
   ): Promise<{ bytes: number; broke?: unknown }> {
     let at = from;
     let first = 0;
+    let tooMany: number | undefined;
     try {
       for await (const chunk of partsOf(answer, signal)) {
         const next = at + chunk.length;
-        if (next > end) throw otherBytes(this.#file.url, end - from, next - from);
+        if (next > end) {
+          tooMany = next - from;
+          break;
+        }
         for (let i = first; i < parts.length; i++) {
           const { offset, into } = parts[i] as ByteRange;
           if (offset >= next) break;
@@ -181,9 +185,9 @@ export class RangeRequests {
       }
     } catch (broke) {
       signal.throwIfAborted();
-      if (broke instanceof WeightsError) throw broke;
       return { bytes: at - from, broke };
     }
+    if (tooMany !== undefined) throw otherBytes(this.#file.url, end - from, tooMany);
     return { bytes: at - from };
   }
 }

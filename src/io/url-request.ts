@@ -69,8 +69,9 @@ export function absentFile(url: string): WeightsError {
   return missingFile(url.slice(0, url.lastIndexOf('/') + 1), url.slice(url.lastIndexOf('/') + 1));
 }
 
-/** The error of a connection that ends too early, too often. */
+/** The error of a connection that ends too early, too often; one that says more itself stays. */
 export function brokeOff(path: string, cause: unknown): WeightsError {
+  if (cause instanceof WeightsError) return cause;
   return new WeightsError({ op: 'fetch', problem: 'the connection broke', path, fix: 'Try again.', cause });
 }
 

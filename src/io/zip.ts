@@ -27,9 +27,11 @@ const MAX_DIRECTORY_BYTES = 256 * 2 ** 20;
  * @see APPNOTE.TXT 6.3, sections 4.3 and 4.5.3
  */
 export async function readZipDirectory(bytes: ByteSource): Promise<ReadonlyMap<string, ZipEntry>> {
-  const { start, length, count } = await findDirectory(bytes);
+  const { start, length, count, tail } = await findDirectory(bytes);
   if (length > MAX_DIRECTORY_BYTES) throw broken(bytes, 'the directory is too long');
-  const view = await readView(bytes, start, length);
+  const within = start - (bytes.byteLength - tail.byteLength);
+  const view =
+    within >= 0 ? new DataView(tail.buffer, tail.byteOffset + within, length) : await readView(bytes, start, length);
   const entries = new Map<string, ZipEntry>();
   let at = 0;
   for (let i = 0; i < count; i++) {
@@ -59,9 +61,20 @@ export async function readZipDirectory(bytes: ByteSource): Promise<ReadonlyMap<s
  * @throws WeightsError when the local header is damaged or the data would reach beyond the file
  */
 export async function dataOffset(bytes: ByteSource, entry: ZipEntry): Promise<number> {
-  const view = await readView(bytes, entry.headerOffset, 30);
+  const view = await readView(bytes, entry.headerOffset, LOCAL_BYTES);
+  return dataBehind(bytes, entry, view);
+}
+
+/** Bytes of a local header before the name. */
+export const LOCAL_BYTES = 30;
+
+/**
+ * The same from the local header's first LOCAL_BYTES bytes.
+ * @throws WeightsError as `dataOffset` does
+ */
+export function dataBehind(bytes: ByteSource, entry: ZipEntry, view: DataView): number {
   if (view.getUint32(0, true) !== LOCAL) throw broken(bytes, `the header of "${entry.name}" is damaged`);
-  const start = entry.headerOffset + 30 + view.getUint16(26, true) + view.getUint16(28, true);
+  const start = entry.headerOffset + LOCAL_BYTES + view.getUint16(26, true) + view.getUint16(28, true);
   if (start + entry.byteLength > bytes.byteLength) throw broken(bytes, `the entry "${entry.name}" is cut short`);
   return start;
 }
@@ -115,7 +128,15 @@ function readEntry(view: DataView, at: number, extra: number, extraBytes: number
   return { name, byteLength: fields[0] ?? 0, checksum, headerOffset: fields[2] ?? 0 };
 }
 
-async function findDirectory(bytes: ByteSource): Promise<{ start: number; length: number; count: number }> {
+interface Directory {
+  readonly start: number;
+  readonly length: number;
+  readonly count: number;
+  /** The end of the file, as far as it was read. */
+  readonly tail: DataView<ArrayBuffer>;
+}
+
+async function findDirectory(bytes: ByteSource): Promise<Directory> {
   const tailStart = Math.max(0, bytes.byteLength - 22 - 0xffff - 20);
   const tail = await readView(bytes, tailStart, bytes.byteLength - tailStart);
   let end = tail.byteLength - 22;
@@ -125,13 +146,14 @@ async function findDirectory(bytes: ByteSource): Promise<{ start: number; length
     count: tail.getUint16(end + 10, true),
     length: tail.getUint32(end + 12, true),
     start: tail.getUint32(end + 16, true),
+    tail,
   };
   const wide = end >= 20 && tail.getUint32(end - 20, true) === LOCATOR64;
   if (!wide) return checked(bytes, found);
   const record = await readView(bytes, Number(tail.getBigUint64(end - 12, true)), 56);
   if (record.getUint32(0, true) !== END64) throw broken(bytes, 'the zip64 end record is damaged');
   const [count, length, start] = [32, 40, 48].map(field => Number(record.getBigUint64(field, true)));
-  return checked(bytes, { count: count ?? 0, length: length ?? 0, start: start ?? 0 });
+  return checked(bytes, { count: count ?? 0, length: length ?? 0, start: start ?? 0, tail });
 }
 
 function checked<T extends { start: number; length: number }>(bytes: ByteSource, found: T): T {
@@ -139,7 +161,7 @@ function checked<T extends { start: number; length: number }>(bytes: ByteSource,
   return found;
 }
 
-async function readView(bytes: ByteSource, offset: number, length: number): Promise<DataView> {
+async function readView(bytes: ByteSource, offset: number, length: number): Promise<DataView<ArrayBuffer>> {
   const part = new Uint8Array(length);
   await bytes.read(offset, part);
   return new DataView(part.buffer);

@@ -9,6 +9,7 @@ import type { BufferSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { USAGE } from '../gpu/flags.ts';
+import { destroyBuffer } from '../gpu/held-memory.ts';
 import type { Pipeline } from '../gpu/pipelines.ts';
 import type { WebGpuComputePass } from '../gpu/webgpu-types.ts';
 import { BLOCK_WORDS } from './declarations.ts';
@@ -128,7 +129,7 @@ export class DispatchList {
 
   #bind(compiled: readonly Pipeline[]): void {
     const { device } = this.#gpu;
-    const uniforms = device.createBuffer({
+    const uniforms = this.#gpu.memory.create({
       label: 'uniforms',
       size: this.uniformBytes,
       usage: USAGE.UNIFORM | USAGE.COPY_DST,
@@ -214,7 +215,7 @@ export class DispatchList {
 
   /** Frees the uniform blocks; buffers that were bound stay. */
   dispose(): void {
-    this.#uniforms?.destroy();
+    if (this.#uniforms) destroyBuffer(this.#uniforms);
     this.#ready = undefined;
     this.#pending.length = 0;
   }

@@ -9,9 +9,10 @@ import { DeviceError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { describeAdapter, Gpu, type GpuOptions } from '../gpu/device.ts';
 import type { WebGpuAdapterInfo, WebGpuLimits } from '../gpu/webgpu-types.ts';
+import { hostMemory } from './host-memory.ts';
 
 /** What `requestGpu` takes beside the options of `Gpu.request`. */
-export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device'> {
+export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device' | 'availableBytes'> {
   /** Further flags for Dawn, such as 'backend=null'. */
   dawnFlags?: readonly string[] | undefined;
 }
@@ -66,7 +67,7 @@ export async function requestGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   const gpu = await dawn([...named, ...dawnFlags]);
   const { adapterName: _, ...request } = rest;
   try {
-    return await Gpu.request({ ...request, gpu: bound(gpu) });
+    return await Gpu.request({ ...request, gpu: bound(gpu), availableBytes: hostMemory() });
   } catch (error) {
     throw error instanceof DeviceError && /no WebGPU adapter/.test(error.problem) ? noAdapter(error) : error;
   }

@@ -2,6 +2,7 @@
 import { dirname } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import { type CheckpointStem, candidates } from '../io/checkpoint.ts';
+import { variantsAmong } from '../io/other-weights.ts';
 
 /** The parts of a pipeline's folder that are read; repositories hold more (safety checkers, other frameworks). */
 const COMPONENTS = ['', 'scheduler', 'inverse_scheduler', 'text_encoder', 'tokenizer', 'unet', 'vae'];
@@ -41,8 +42,8 @@ function nameIn(folder: string, path: string): string {
   return path.slice(folder ? folder.length + 1 : 0);
 }
 
-/** What a listing names must stay inside the folder on every system. */
-function isPlainPath(path: string): boolean {
+/** Whether a path stays inside its folder on every system, as what a listing names must. */
+export function isPlainPath(path: string): boolean {
   return path.split('/').every(part => /^[^\\:*?"<>|\0]+$/.test(part) && part !== '.' && part !== '..');
 }
 
@@ -77,10 +78,7 @@ function literally(text: string): string {
 
 /** The names of the sets of weights beside a plain one, such as fp16 and non_ema. */
 function variantsIn(names: ReadonlySet<string>): string[] {
-  const weights =
-    /^(?:diffusion_pytorch_model|pytorch_model|model)(?:-\d+-of-\d+)?\.([\w-]+?)(?:-\d+-of-\d+)?\.(?:safetensors|bin)$/;
-  const found = [...names].flatMap(name => weights.exec(name)?.[1] ?? []);
-  return [...new Set(found)].filter(name => setOf(names, name).length > 0);
+  return [...new Set(STEMS.flatMap(stem => variantsAmong(names, stem)))];
 }
 
 /**

@@ -15,4 +15,5 @@ export type { ImageInput } from '../io/load-image.ts';
 export { type AdapterDescription, listAdapters, type NodeGpuOptions, requestGpu } from './device.ts';
 export { directory, fileSource } from './files.ts';
 export { type DownloadEvent, type FetchModelOptions, fetchModel } from './hub.ts';
+export { type HubFolderOptions, hubFolder } from './hub-folder.ts';
 export { decodeImage, encodeJpeg, encodePng, readImage, saveImage } from './images.ts';

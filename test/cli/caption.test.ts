@@ -25,7 +25,10 @@ describe('caption', () => {
       ...{ command: 'caption', image: `${SAMPLES}/${name}`, prefix: null, caption: recorded[name][''].text },
       ...{ model: 'orchard blip (embedded)', dtype: 'float32', files: {} },
     });
-    expect(result.timingsMs.total).toBeGreaterThan(0);
+    expect(result.peakBytes).toBeGreaterThan(1e6);
+    expect(result.hostPeakBytes).toBeGreaterThan(result.peakBytes);
+    expect(result.timingsMs.load).toBeGreaterThan(0);
+    expect(result.timingsMs.total).toBeGreaterThan(result.timingsMs.load);
   });
 
   it('begins with any words, and writes no more than it is told to', async () => {

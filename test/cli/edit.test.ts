@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Measured } from '../../src/cli/measured.ts';
 import { type GreyImage, rgbToGrey } from '../../src/io/image.ts';
 import { resize } from '../../src/io/resize.ts';
 import { readImage, saveImage } from '../../src/node/images.ts';
@@ -64,6 +65,16 @@ function reached({ width, height, data }: GreyImage, reach: number) {
   return spread(across, height, (x, y) => y * width + x, width);
 }
 
+/** Memory and time: weights that were loaded lie in both peaks, and loading takes a part of the whole. */
+function checkMeasured({ peakBytes, hostPeakBytes, timingsMs }: Measured): void {
+  expect(peakBytes).toBeGreaterThan(20e6);
+  expect(peakBytes).toBeLessThan(1e9);
+  expect(hostPeakBytes).toBeGreaterThan(100e6);
+  expect(timingsMs['load']).toBeGreaterThan(0);
+  expect(timingsMs['load']).toBeLessThan(timingsMs['total']);
+  expect(Object.values(timingsMs).every(Number.isInteger)).toBe(true);
+}
+
 describe('edit', () => {
   it('makes the recorded picture and mask from a seed, and a sheet beside them', async () => {
     const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, '-o', at('deep/out.png'), '--json');
@@ -78,13 +89,14 @@ describe('edit', () => {
     const sheet = await readImage(result.files.sheet);
     expect([sheet.width, sheet.height]).toEqual([3 * 128 + 4 * 8, 128 + 2 * 8]);
     expect(result).toMatchObject({ command: 'edit', seed: 0, dtype: 'float32', model: 'orchard (embedded)' });
-    expect(result.timingsMs.total).toBeGreaterThan(0);
+    checkMeasured(result);
   });
 
   it('makes the same from the mask and latents that mask and invert wrote', async () => {
     const mask = await run('mask', APPLES, ...PROMPTS, ...QUICK, '-o', at('mask.png'), '--json');
     expect(await latentMask(at('mask.png'))).toEqual(await recordedMask('quick'));
     expect(mask.masked).toBeGreaterThan(0);
+    checkMeasured(mask);
     const steps = ['--num-inference-steps', '10', '--seed', '0'];
     const inverted = await run(
       'invert',
@@ -97,6 +109,7 @@ describe('edit', () => {
       '--json',
     );
     expect(inverted.steps).toBe(8);
+    checkMeasured(inverted);
     const reuse = ['--mask', at('mask.png'), '--latents', at('x.safetensors')];
     const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, ...reuse, '-o', at('out.png'), '--json');
     expect((await difference(at('out.png'), await recordedPicture('quick'))).mean).toBeLessThanOrEqual(1);

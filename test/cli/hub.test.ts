@@ -1,31 +1,16 @@
 /** Models of the Hub on the command line: what a person sees when it does not work out. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { beforeEach, expect, it, vi } from 'vitest';
 import { pentimento } from '../support/command.ts';
-import { type FakeHub, fakeHub, HUB_VARIABLES } from '../support/hub.ts';
+import { embeddedFiles, hubScene } from '../support/hub.ts';
 
 const APPLES = 'models/orchard/samples/apples-bowl.png';
-let hub: FakeHub;
-let root: string;
-beforeAll(async () => {
-  hub = await fakeHub();
-});
-afterAll(() => hub.close());
-beforeEach(async () => {
-  hub.reset();
-  for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
-  root = await mkdtemp(join(tmpdir(), 'pentimento-cli-hub-'));
-  vi.stubEnv('HF_HOME', root);
-  vi.stubEnv('HF_ENDPOINT', hub.url);
-});
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await rm(root, { recursive: true });
-});
+const scene = await hubScene();
+const { hub } = scene;
+beforeEach(() => void vi.stubEnv('HF_ENDPOINT', hub.url));
 
-const edit = (options: Parameters<typeof pentimento>[1] = {}) =>
+const edit = (options: Parameters<typeof pentimento>[1] = {}, ...more: string[]) =>
   pentimento(
     [
       'edit',
@@ -35,9 +20,10 @@ const edit = (options: Parameters<typeof pentimento>[1] = {}) =>
       '--target',
       'pears',
       '-o',
-      join(root, 'out.png'),
+      join(scene.home, 'out.png'),
       '--model',
       'someone/small',
+      ...more,
     ],
     options,
   );
@@ -61,7 +47,7 @@ it('a refusal is one line with the next thing to do, and the environment is heed
 });
 
 it('a Hub that is down is a line of warning where the cache is whole', async () => {
-  await edit(); // the weights are none, but they are in the cache
+  await scene.fetchSmall(); // the weights are none, but they are in the cache
   hub.mood = (_request, response) => {
     response.writeHead(503).end();
     return true;
@@ -72,13 +58,34 @@ it('a Hub that is down is a line of warning where the cache is whole', async () 
   );
 });
 
-it('Ctrl-C ends a download', async () => {
-  const controller = new AbortController();
-  hub.filesMood = () => {
-    controller.abort();
-    return true;
-  };
-  const { code, stderr } = await edit({ signal: controller.signal });
-  expect([code, stderr]).toEqual([130, 'interrupted, nothing was written\n']);
-  expect(await readdir(root)).toEqual(['hub']);
+it.each([
+  ['a size that does not fit', ['--size', '100x128'], /Pass --size 96x128\./],
+  ['a strength that leaves no step', ['--inpaint-strength', '0.01'], /leave no step/],
+  ['more steps than were trained', ['--num-inference-steps', '1001'], /from 1 to 1000, got 1001/],
+])('%s is refused before weights are downloaded', async (_what, more, said) => {
+  hub.files = embeddedFiles();
+  const { code, stderr } = await edit({}, ...more);
+  expect([code, stderr]).toEqual([2, expect.stringMatching(said)]);
+  const ranges = hub.seen.filter(r => r.server === 'files').map(r => /^bytes=(\d+)-(\d+)$/.exec(r.range ?? ''));
+  const bytes = ranges.map(range => (range ? Number(range[2]) - Number(range[1]) + 1 : Number.POSITIVE_INFINITY));
+  expect(bytes.reduce((sum, length) => sum + length, 0)).toBeLessThan(1.5 * 2 ** 20);
+  expect(hub.seen.length).toBeLessThan(30);
+});
+
+it('Ctrl-C ends the reading of headers, and a download', async () => {
+  hub.files = embeddedFiles();
+  let files = 0;
+  for (const wanted of [1, 7]) {
+    const controller = new AbortController();
+    hub.filesMood = () => {
+      if (++files < wanted) return false;
+      controller.abort();
+      return true;
+    };
+    const { code, stderr } = await edit({ signal: controller.signal });
+    expect([code, stderr.replace(/^.*MiB.*\n/gm, '')]).toEqual([130, 'interrupted, nothing was written\n']);
+    expect(files).toBe(wanted);
+    files = 0;
+  }
+  expect(await readdir(scene.home)).toEqual(['hub']);
 });

@@ -68,6 +68,35 @@ describe('bars on a terminal', () => {
 });
 
 describe('lines of a pipe', () => {
+  it('read as one load where networks come to the device one by one', () => {
+    const stream = new PassThrough();
+    const progress = createProgress(stream as unknown as NodeJS.WriteStream);
+    const load = (mib: number, ms: number): void => {
+      for (const share of [0, 0.5, 1, 1]) {
+        const event = {
+          phase: 'load',
+          step: share * mib * 2 ** 20,
+          of: mib * 2 ** 20,
+          ms: share * ms,
+          bytes: 0,
+        } as const;
+        progress.report(event);
+      }
+    };
+    load(2, 1000);
+    progress.report({ phase: 'text', step: 1, of: 1, ms: 300, bytes: 0 });
+    load(6, 2000);
+    load(17, 3500);
+    progress.report(event('mask', 1, 4));
+    progress.report(event('mask', 4, 4));
+    load(6, 1000);
+    progress.stop();
+    expect(String(stream.read())).toBe(
+      'reading prompts: 0.3 s\nloading weights: 25 MiB, 6.5 s\nfinding mask: 4 steps, 0.0 s\nloading weights: 6 MiB, 1.0 s\n',
+    );
+    expect(progress.loadMs).toBe(7500);
+  });
+
   it('say the end of a transfer once, though it is told twice', () => {
     const stream = new PassThrough();
     const progress = createProgress(stream as unknown as NodeJS.WriteStream);

@@ -94,14 +94,14 @@ describe('a file whose pixels are not there', () => {
     for (let i = 0; i < 50; i++) {
       poisonMemory(text);
       for (const message of await messages(name))
-        expect(message).toMatch(/^InputError: loadImage: the PNG is damaged: got the pixels are cut short/);
+        expect(message).toMatch(/^InputError: loadImage: the PNG is damaged: the pixels are cut short/);
     }
   });
 
   it.each([BOMB, 'cases/p_bomb_13k.png'])('%s is refused at once, without memory for its pixels', async name => {
     const bytes = broughtBytes(name);
     const { error, sizeBytes, elapsedMs } = await allocated(() => loadImage(bytes));
-    expect(String(error)).toMatch(/InputError: loadImage: the (PNG|JPEG) is damaged: got the pixels are cut short/);
+    expect(String(error)).toMatch(/InputError: loadImage: the (PNG|JPEG) is damaged: the pixels are cut short/);
     expect(sizeBytes).toBeLessThan(100_000);
     expect(elapsedMs).toBeLessThan(200);
     expect(new Set(await messages(name)).size).toBeLessThanOrEqual(2);
@@ -111,7 +111,7 @@ describe('a file whose pixels are not there', () => {
     const bytes = broughtBytes('few-colours.gif').slice();
     bytes.set([200, 50, 200, 50], 6); // 13000 x 13000
     const { error, sizeBytes } = await allocated(() => decodeImage(bytes));
-    expect(String(error)).toMatch(/the GIF is damaged: got a screen of 13000 x 13000 for a picture of 13 x 9/);
+    expect(String(error)).toMatch(/the GIF is damaged: a screen of 13000 x 13000 for a picture of 13 x 9/);
     expect(sizeBytes).toBeLessThan(100_000);
   });
 
@@ -126,7 +126,7 @@ describe('a file whose pixels are not there', () => {
     ['rgb-444-progressive.jpg', 1],
   ])('%s is refused without its last %i bytes', async (name, missing) => {
     const bytes = broughtBytes(name).slice(0, -missing);
-    expect(() => decodeImage(bytes)).toThrow(/^loadImage: the (GIF|BMP|JPEG) is damaged: got the pixels are cut short/);
+    expect(() => decodeImage(bytes)).toThrow(/^loadImage: the (GIF|BMP|JPEG) is damaged: the pixels are cut short/);
     await expect(loadImage(bytes)).rejects.toThrow('the pixels are cut short');
   });
 
@@ -134,7 +134,7 @@ describe('a file whose pixels are not there', () => {
     const bytes = broughtBytes('rgb-420-sequential.jpg');
     const scan = bytes.findIndex((v, i) => v === 0xff && bytes[i + 1] === 0xda) + 14;
     const short = Uint8Array.from([...bytes.subarray(0, scan + (bytes.length - scan) / 4), 0xff, 0xd9]);
-    expect(() => decodeImage(short)).toThrow('loadImage: the JPEG is damaged: got the pixels are cut short');
+    expect(() => decodeImage(short)).toThrow('loadImage: the JPEG is damaged: the pixels are cut short');
   });
 });
 
@@ -143,7 +143,7 @@ describe('a WebP or AVIF that is damaged', () => {
     const bytes = broughtBytes(name);
     for (const length of [40, bytes.length >> 1, bytes.length - 20]) {
       const said = await readImage(bytes.subarray(0, length)).catch((error: Error) => error.message);
-      expect(said).toMatch(/^loadImage: the (WebP|AVIF) is damaged: got [^\n]+\. Download or save it again\.$/);
+      expect(said).toMatch(/^loadImage: the (WebP|AVIF) is damaged: [^\n]+\. Download or save it again\.$/);
     }
   });
 });

@@ -88,7 +88,7 @@ describe('loadImage in a page', () => {
     const whole = await inPage(jpeg.subarray(0, jpeg.length - 2)); // no marker of the end
     expect(Uint8Array.from(whole.data)).toEqual(decodeImage(jpeg).data);
     await expect(inPage(jpeg.subarray(0, jpeg.length - 300))).rejects.toThrow(
-      'loadImage: the JPEG is damaged: got the pixels are cut short. Download or save it again.',
+      'loadImage: the JPEG is damaged: the pixels are cut short. Download or save it again.',
     );
   });
 
@@ -106,7 +106,7 @@ describe('loadImage in a page', () => {
     const photo = Uint8Array.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic', c => c.charCodeAt(0));
     expect(await said(photo)).toMatch(/got HEIC\. Save it as JPEG: /);
     for (const name of ['cases/j_bomb_12k.jpg', 'cases/p_bomb_13k.png']) {
-      expect(await said(broughtBytes(name))).toMatch(/is damaged: got the pixels are cut short/);
+      expect(await said(broughtBytes(name))).toMatch(/is damaged: the pixels are cut short/);
     }
     for (const name of ['lossless.webp', 'whole-colour.avif', 'rgb-420-sequential.jpg', 'interlaced.gif', 'rgb.bmp'])
       expect(await said(broughtBytes(name), { maxPixels: 50 })).toMatch(
@@ -178,7 +178,7 @@ describe('loadImage in a page', () => {
       [...pillowBytes('rgb.png').subarray(0, 40)],
     );
     expect(await damaged).toMatchInlineSnapshot(
-      `"loadImage: the PNG is damaged: got the file is cut short. Download or save it again."`,
+      `"loadImage: the PNG is damaged: the file is cut short. Download or save it again."`,
     );
     expect(await page.evaluate(() => io.loadImage('blob:none').catch(error => error.message))).toMatch(
       /^loadImage: no answer/,

@@ -18,7 +18,7 @@ describe('loadImage without a page', () => {
   it('names what is damaged, and what it is where nothing here reads it', async () => {
     const cut = loadImage(pillowBytes('rgb.png').subarray(0, 100));
     await expect(cut).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: the PNG is damaged: got the pixels are cut short. Download or save it again.]`,
+      `[InputError: loadImage: the PNG is damaged: the pixels are cut short. Download or save it again.]`,
     );
     await expect(loadImage(bytesOf('RIFF\x10\x00\x00\x00WEBPVP8 '))).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: loadImage: not a picture that can be read: expected PNG, JPEG, GIF or BMP, got WebP. In Node readImage of 'pentimento/node' reads it where the package sharp is installed; else convert it to PNG or JPEG first.]`,

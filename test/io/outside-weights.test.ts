@@ -154,7 +154,7 @@ describe('checkpoints as trainers and old versions of torch leave them', () => {
       },
     };
     const far = new PickledTensor(new PickledStorage('F64', '0', 8 * count), 'F64', 0, [2, count / 2], [1, 2]);
-    const source = await torchSource(bytes, new Map([['far', far]]), () => 0);
+    const source = await torchSource(bytes, new Map([['far', far]]), () => ({ start: 0 }));
     const row = new Float64Array(count / 2);
     await source.read('far', 8 * (count / 2), new Uint8Array(row.buffer));
     expect(row.every((value, i) => value === 2 * i + 1)).toBe(true);

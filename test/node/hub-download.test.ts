@@ -1,49 +1,17 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
-import { hostname, tmpdir } from 'node:os';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fetchModel } from '../../src/node/hub.ts';
-import {
-  COMMIT,
-  type FakeHub,
-  fakeHub,
-  gitSha1,
-  HUB_VARIABLES,
-  PIPELINE,
-  sendRange,
-  sha256,
-  UNET,
-} from '../support/hub.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { COMMIT, gitSha1, hubScene, PIPELINE, sendRange, sha256, UNET } from '../support/hub.ts';
 
 const WEIGHTS = PIPELINE[UNET];
 const HALF = WEIGHTS.slice(0, 30);
-let hub: FakeHub;
-let cacheDir: string;
-let warnings: string[];
-
-beforeAll(async () => {
-  hub = await fakeHub();
-});
-afterAll(() => hub.close());
-beforeEach(async () => {
-  hub.reset();
-  warnings = [];
-  for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
-  cacheDir = await mkdtemp(join(tmpdir(), 'pentimento-hub-'));
-  vi.stubEnv('HF_HOME', join(cacheDir, 'home'));
-});
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await rm(cacheDir, { recursive: true });
-});
-
-const root = () => join(cacheDir, 'models--someone--small');
+const scene = await hubScene();
+const { hub, root, fetchSmall, warnings } = scene;
 const blobs = () => join(root(), 'blobs');
 const rest = () => join(blobs(), `${sha256(WEIGHTS)}.pentimento.incomplete`);
-const fetchSmall = (options: Parameters<typeof fetchModel>[1] = {}) =>
-  fetchModel('someone/small', { hubUrl: hub.url, cacheDir, onWarning: m => void warnings.push(m), ...options });
 const weightsIn = (folder: string) => readFile(join(folder, UNET), 'utf8');
 const rangesOfUnet = () => hub.seen.filter(r => r.server === 'files' && r.path === `/${UNET}`).map(r => r.range);
 const unfinished = async () => (await readdir(blobs())).filter(name => name.endsWith('.incomplete'));

@@ -1,32 +1,11 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { fetchModel } from '../../src/node/hub.ts';
-import { COMMIT, type FakeHub, fakeHub, HUB_VARIABLES, type Mood, nowhere, UNET } from '../support/hub.ts';
+import { COMMIT, hubScene, type Mood, nowhere, UNET } from '../support/hub.ts';
 
-let hub: FakeHub;
-let cacheDir: string;
-let warnings: string[];
-
-beforeAll(async () => {
-  hub = await fakeHub();
-});
-afterAll(() => hub.close());
-beforeEach(async () => {
-  hub.reset();
-  warnings = [];
-  for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
-  cacheDir = await mkdtemp(join(tmpdir(), 'pentimento-hub-'));
-  vi.stubEnv('HF_HOME', join(cacheDir, 'home'));
-});
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await rm(cacheDir, { recursive: true });
-});
-
-const fetchSmall = (options: Parameters<typeof fetchModel>[1] = {}) =>
-  fetchModel('someone/small', { hubUrl: hub.url, cacheDir, onWarning: m => void warnings.push(m), ...options });
+const scene = await hubScene();
+const { hub, fetchSmall, warnings } = scene;
 const messageOf = async (options = {}) =>
   (await fetchSmall(options).catch(e => e)).message
     .replaceAll(hub.url, 'HUB')
@@ -225,15 +204,15 @@ describe('without asking', () => {
     expect(await fetchSmall()).toBe(folder);
     await rm(join(folder, UNET));
     await rm(join(folder, 'tokenizer', 'merges.txt'));
-    expect((await messageOf()).replace(cacheDir, 'CACHE')).toMatchInlineSnapshot(
+    expect((await messageOf()).replace(scene.cacheDir, 'CACHE')).toMatchInlineSnapshot(
       `"fetchModel: the cache does not hold the whole model, and HF_HUB_OFFLINE=1 forbids to ask the Hub: got no tokenizer/merges.txt; no unet/weights (someone/small at main, CACHE). Take the variable out of the environment, or name a folder."`,
     );
-    const nothing = await fetchModel('someone/other', { cacheDir, hubUrl: hub.url }).catch(e => e);
-    expect(nothing.message.replace(cacheDir, 'CACHE')).toMatchInlineSnapshot(
+    const nothing = await fetchModel('someone/other', { cacheDir: scene.cacheDir, hubUrl: hub.url }).catch(e => e);
+    expect(nothing.message.replace(scene.cacheDir, 'CACHE')).toMatchInlineSnapshot(
       `"fetchModel: the cache does not hold the whole model, and HF_HUB_OFFLINE=1 forbids to ask the Hub (someone/other at main, CACHE). Take the variable out of the environment, or name a folder."`,
     );
     expect(hub.seen).toEqual([]);
-    expect(await readdir(cacheDir)).toEqual(['models--someone--small']);
+    expect(await readdir(scene.cacheDir)).toEqual(['models--someone--small']);
   });
 
   it('HF_HUB_OFFLINE knows branches, tags, whole commits and their beginnings', async () => {

@@ -1,46 +1,24 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fetchModel } from '../../src/node/hub.ts';
+import { describe, expect, it, vi } from 'vitest';
 import { HubClient } from '../../src/node/hub-request.ts';
 import { hubSettings } from '../../src/node/hub-settings.ts';
-import { type FakeHub, fakeHub, HUB_VARIABLES, nowhere } from '../support/hub.ts';
+import { hubScene, nowhere } from '../support/hub.ts';
 
 const SECRET = 'hf_TheSecretOfThisTest';
-let hub: FakeHub;
-let folder: string;
-let warnings: string[];
-
-beforeAll(async () => {
-  hub = await fakeHub();
-});
-afterAll(() => hub.close());
-beforeEach(async () => {
-  hub.reset();
-  warnings = [];
-  for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
-  folder = await mkdtemp(join(tmpdir(), 'pentimento-token-'));
-  vi.stubEnv('HF_HOME', folder);
-});
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await rm(folder, { recursive: true });
-});
-
-const onWarning = (message: string): void => void warnings.push(message);
+const scene = await hubScene();
+const { hub, fetchSmall, onWarning, warnings } = scene;
 const settings = () => hubSettings({}, onWarning);
-const fetchSmall = (options: Parameters<typeof fetchModel>[1] = {}) =>
-  fetchModel('someone/small', { hubUrl: hub.url, cacheDir: join(folder, 'cache'), onWarning, ...options });
 
 describe('the token', () => {
   it('is looked for where huggingface_hub looks, in its order', async () => {
     const found = async () => (await settings()).token;
     expect(await found()).toBeUndefined();
-    await writeFile(join(folder, 'token'), 'hf_stored\n');
-    expect(await found()).toEqual({ value: 'hf_stored', from: join(folder, 'token') });
-    await writeFile(join(folder, 'elsewhere'), '  hf_elsewhere\r\n');
-    vi.stubEnv('TOKENS', folder);
+    await writeFile(join(scene.home, 'token'), 'hf_stored\n');
+    expect(await found()).toEqual({ value: 'hf_stored', from: join(scene.home, 'token') });
+    await writeFile(join(scene.home, 'elsewhere'), '  hf_elsewhere\r\n');
+    vi.stubEnv('TOKENS', scene.home);
     vi.stubEnv('HF_TOKEN_PATH', '$TOKENS/elsewhere');
     expect((await found())?.value).toBe('hf_elsewhere');
     vi.stubEnv('HUGGING_FACE_HUB_TOKEN', 'hf_old');
@@ -67,9 +45,9 @@ describe('the token', () => {
   );
 
   it('is left out with a warning where its file cannot be read', async () => {
-    await mkdir(join(folder, 'token'));
+    await mkdir(join(scene.home, 'token'));
     expect((await settings()).token).toBeUndefined();
-    expect(warnings).toEqual([`The Hub's token is not sent: a folder (${join(folder, 'token')}).`]);
+    expect(warnings).toEqual([`The Hub's token is not sent: a folder (${join(scene.home, 'token')}).`]);
   });
 
   it('goes to the Hub alone: not to where it redirects, and not back from there', async () => {

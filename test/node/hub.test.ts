@@ -1,32 +1,12 @@
-import { lstat, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { lstat, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { fetchModel, isRepoId } from '../../src/node/hub.ts';
 import { selectFiles } from '../../src/node/hub-files.ts';
-import { COMMIT, type FakeHub, fakeHub, gitSha1, HUB_VARIABLES, PIPELINE, sha256, UNET } from '../support/hub.ts';
+import { COMMIT, gitSha1, hubScene, PIPELINE, sha256, UNET } from '../support/hub.ts';
 
-let hub: FakeHub;
-let cacheDir: string;
-
-beforeAll(async () => {
-  hub = await fakeHub();
-});
-afterAll(() => hub.close());
-beforeEach(async () => {
-  hub.reset();
-  for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
-  cacheDir = await mkdtemp(join(tmpdir(), 'pentimento-hub-'));
-  vi.stubEnv('HF_HOME', join(cacheDir, 'home'));
-});
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  await rm(cacheDir, { recursive: true });
-});
-
-const root = () => join(cacheDir, 'models--someone--small');
-const fetchSmall = (options: Parameters<typeof fetchModel>[1] = {}) =>
-  fetchModel('someone/small', { hubUrl: hub.url, cacheDir, ...options });
+const scene = await hubScene();
+const { hub, root, fetchSmall } = scene;
 
 describe('fetchModel', () => {
   it("downloads what a pipeline reads into the Hub's own cache, and no more", async () => {
@@ -142,7 +122,7 @@ describe('fetchModel', () => {
     await expect(fetchSmall()).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: fetchModel: no weights that can be read: expected safetensors or PyTorch files of diffusers, got diffusion_flax_model.msgpack, model.onnx (someone/small at main, unet). Use a repository of PyTorch weights; a checkpoint of one file is downloaded by hand and named by its path.]`,
     );
-    expect(await readdir(cacheDir)).toEqual([]);
+    expect(await readdir(scene.cacheDir)).toEqual([]);
   });
 
   it.each(['../../elsewhere', '/etc', 'a/../b', '', '.hidden', 'a\\b', 'a b'])(
@@ -159,13 +139,15 @@ describe('fetchModel', () => {
     hub.files['/x.json'] = 'outside';
     const folder = await fetchSmall();
     expect(await readdir(join(folder, 'unet'))).toEqual(['config.json', 'diffusion_pytorch_model.safetensors']);
-    expect((await readdir(cacheDir)).sort()).toEqual(['models--someone--small']);
+    expect((await readdir(scene.cacheDir)).sort()).toEqual(['models--someone--small']);
     hub.commit = '../../x';
     await expect(fetchSmall({ revision: 'other' })).rejects.toThrow(/something else: got a commit that is none/);
   });
 
   it('refuses a malformed name', async () => {
-    await expect(fetchModel('just-a-name', { hubUrl: hub.url, cacheDir })).rejects.toThrowErrorMatchingInlineSnapshot(
+    await expect(
+      fetchModel('just-a-name', { hubUrl: hub.url, cacheDir: scene.cacheDir }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: fetchModel: not a Hub id: expected owner/name, got just-a-name]`,
     );
   });

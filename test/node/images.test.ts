@@ -42,11 +42,11 @@ describe('decodeImage of PNG', () => {
     const bomb = png.slice();
     bomb.set([0, 1, 0, 0, 0, 1, 0, 0], 16);
     expect(() => decodeImage(png.subarray(0, 100), 'a.png')).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: the PNG is damaged: got the pixels are cut short (a.png). Download or save it again.]`,
+      `[InputError: loadImage: the PNG is damaged: the pixels are cut short (a.png). Download or save it again.]`,
     );
-    expect(() => decodeImage(flipped, 'a.png')).toThrow(/^loadImage: the PNG is damaged: got /);
+    expect(() => decodeImage(flipped, 'a.png')).toThrow(/^loadImage: the PNG is damaged: /);
     expect(() => decodeImage(renamed, 'a.png')).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: loadImage: the PNG is damaged: got no IHDR at the start (a.png). Download or save it again.]`,
+      `[InputError: loadImage: the PNG is damaged: no IHDR at the start (a.png). Download or save it again.]`,
     );
     expect(() => decodeImage(bomb, 'a.png')).toThrowErrorMatchingInlineSnapshot(
       `[InputError: loadImage: the picture is too large: expected at most 178956970 pixels, got 65536 x 65536 (a.png). Make it smaller first, or raise maxPixels.]`,

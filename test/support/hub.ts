@@ -3,8 +3,14 @@
  * origin) as the real one does, and lets a test misbehave in its place.
  */
 import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeEach, vi } from 'vitest';
+import { type FetchModelOptions, fetchModel } from '../../src/node/hub.ts';
 
 export const COMMIT = 'a'.repeat(40);
 
@@ -38,6 +44,14 @@ export const PIPELINE: Readonly<Record<string, string>> = {
 };
 export const UNET = 'unet/diffusion_pytorch_model.safetensors';
 
+/** The embedded model, as a repository's files. */
+export function embeddedFiles(): Record<string, Buffer> {
+  const folder = new URL('../../models/orchard/stable-diffusion', import.meta.url).pathname;
+  const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  const files = paths.filter(path => statSync(join(folder, path)).isFile());
+  return Object.fromEntries(files.map(path => [path, readFileSync(join(folder, path))]));
+}
+
 export interface Seen {
   readonly server: 'hub' | 'files';
   readonly path: string;
@@ -54,7 +68,7 @@ export interface FakeHub {
   readonly url: string;
   readonly filesUrl: string;
   /** By path. */
-  files: Record<string, string>;
+  files: Record<string, string | Buffer>;
   commit: string;
   /** Before each answer of the Hub, and of the file server. */
   mood: Mood;
@@ -141,16 +155,22 @@ export async function nowhere(): Promise<string> {
 }
 
 /** The file, or the range of it that is asked for. */
-export function sendRange(request: IncomingMessage, response: ServerResponse, text: string, etag: string): void {
+export function sendRange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  text: string | Buffer,
+  etag: string,
+): void {
   const body = Buffer.from(text);
-  const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? Number.NaN);
+  const [, begin, end] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
   const ifRange = request.headers['if-range'];
   response.setHeader('etag', etag);
-  if (Number.isNaN(from) || (ifRange !== undefined && ifRange !== etag))
+  if (begin === undefined || (ifRange !== undefined && ifRange !== etag))
     return void response.writeHead(200, { 'content-length': body.length }).end(body);
+  const [from, to] = [Number(begin), Math.min(Number(end || Number.POSITIVE_INFINITY), body.length - 1)];
   if (from >= body.length) return void response.writeHead(416, { 'content-range': `bytes */${body.length}` }).end();
-  const headers = { 'content-range': `bytes ${from}-${body.length - 1}/${body.length}` };
-  response.writeHead(206, headers).end(body.subarray(from));
+  const headers = { 'content-range': `bytes ${from}-${to}/${body.length}` };
+  response.writeHead(206, headers).end(body.subarray(from, to + 1));
 }
 
 /** Every variable that the Hub's settings are read from. */
@@ -160,3 +180,55 @@ export const HUB_VARIABLES = [
   ...['TRANSFORMERS_OFFLINE', 'HF_HUB_ETAG_TIMEOUT', 'HF_HUB_DOWNLOAD_TIMEOUT'],
   ...['HTTPS_PROXY', 'https_proxy', 'NODE_USE_ENV_PROXY'],
 ];
+
+/** A Hub, an empty cache and an environment that says nothing, anew for each test of a file. */
+export interface HubScene {
+  readonly hub: FakeHub;
+  /** HF_HOME, a folder that holds the cache alone. */
+  readonly home: string;
+  /** Where the settings put the cache: `hub` in HF_HOME. */
+  readonly cacheDir: string;
+  /** What `fetchSmall` was told. */
+  readonly warnings: readonly string[];
+  readonly onWarning: (message: string) => void;
+  /** The repository's folder in the cache. */
+  root(): string;
+  /** Its model from this Hub into this cache. */
+  fetchSmall(options?: FetchModelOptions): Promise<string>;
+}
+
+/** Sets the scene for the file that calls it. */
+export async function hubScene(): Promise<HubScene> {
+  const hub = await fakeHub();
+  const warnings: string[] = [];
+  let home = '';
+  afterAll(() => hub.close());
+  beforeEach(async () => {
+    hub.reset();
+    warnings.length = 0;
+    for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
+    home = await mkdtemp(join(tmpdir(), 'pentimento-hub-'));
+    vi.stubEnv('HF_HOME', home);
+    await mkdir(scene.cacheDir);
+  });
+  afterEach(async () => {
+    vi.unstubAllEnvs();
+    await rm(home, { recursive: true });
+  });
+  const scene: HubScene = {
+    ...{ hub, warnings },
+    get home() {
+      return home;
+    },
+    get cacheDir() {
+      return join(home, 'hub');
+    },
+    onWarning: message => void warnings.push(message),
+    root: () => join(scene.cacheDir, 'models--someone--small'),
+    fetchSmall: options => {
+      const { cacheDir, onWarning } = scene;
+      return fetchModel('someone/small', { hubUrl: hub.url, cacheDir, onWarning, ...options });
+    },
+  };
+  return scene;
+}

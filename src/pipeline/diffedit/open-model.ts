@@ -1,8 +1,9 @@
 /** From a model folder or a single file to networks on the device, with the adapters that act from the beginning. */
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { heedSignal } from '../../io/heed-signal.ts';
+import { closeUnread } from '../../io/sources.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
-import { Adapters } from '../diffusion/adapters.ts';
+import { Adapters, sourcesOf } from '../diffusion/adapters.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import {
@@ -70,6 +71,7 @@ async function open(
   let adapters: Adapters | undefined;
   let limits: StreamLimits | undefined;
   let budget: MemoryBudget | undefined;
+  let reading = false;
   try {
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
       names,
@@ -83,6 +85,7 @@ async function open(
       async (networks, { tokenizer }, device) => {
         if (limits) device.stream(networks.unet, limits);
         adapters = new Adapters(networks, tokenizer, warner(options));
+        reading = true;
         await adapters.loadAll(op, options);
       },
     );
@@ -90,6 +93,7 @@ async function open(
     return { device, folder: opened, adapters: own, memory: { budget, stream: limits } };
   } catch (error) {
     adapters?.close();
+    if (!reading) await closeUnread(sourcesOf(options));
     throw error;
   }
 }

@@ -2,6 +2,7 @@
 import { InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
+import { closeUnread } from '../../io/sources.ts';
 import type { ClipTokenizer } from '../../tokenizers/index.ts';
 import type { Networks } from '../runtime/device-model.ts';
 import { LoraAdapters, type LoraInput } from './lora-adapters.ts';
@@ -36,19 +37,33 @@ export class Adapters {
 
   /** Loads everything, before any weights are read. @throws as the loading of each does */
   async loadAll(op: string, { loras = [], embeddings = [], signal }: FirstAdapters): Promise<void> {
-    checkList(op, 'embeddings', embeddings, EMBEDDING);
-    checkList(op, 'loras', loras, LORA);
-    for (const { source, token } of embeddings) {
-      const { readInversions } = await import('./textual-inversion-sources.ts');
-      this.inversions.load(await readInversions(source, { token, signal }));
+    const unread = new Set(sourcesOf({ loras, embeddings }));
+    try {
+      checkList(op, 'embeddings', embeddings, EMBEDDING);
+      checkList(op, 'loras', loras, LORA);
+      for (const { source, token } of embeddings) {
+        const { readInversions } = await import('./textual-inversion-sources.ts');
+        unread.delete(source); // what is refused there is closed there
+        this.inversions.load(await readInversions(source, { token, signal }));
+      }
+      for (const { source } of loras) unread.delete(source);
+      await this.loras.loadAll(op, loras, signal);
+    } catch (error) {
+      await closeUnread(unread);
+      throw error;
     }
-    await this.loras.loadAll(op, loras, signal);
   }
 
   /** Closes the files that stay open. */
   close(): void {
     this.loras.close();
   }
+}
+
+/** What was given as adapters, whatever it is. */
+export function sourcesOf({ loras, embeddings }: FirstAdapters): unknown[] {
+  const listed = [loras, embeddings].flatMap((list: unknown): unknown[] => (Array.isArray(list) ? list : []));
+  return listed.map(one => (Object(one) as { readonly source?: unknown }).source);
 }
 
 /** @throws InputError for what is no array of objects, and for names that such objects do not have */

@@ -9,6 +9,7 @@ import { InputError } from '../../core/errors.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { AdaptedNetwork } from '../../io/lora-keys.ts';
 import type { LowRankProduct, mergeLora } from '../../io/lora-merge.ts';
+import { closeUnread } from '../../io/sources.ts';
 import type { Networks } from '../runtime/device-model.ts';
 import type { LoraFile, LoraSource } from './lora-file.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
@@ -135,18 +136,21 @@ export class LoraAdapters {
     ]);
     this.#merge = mergeLora;
     const opened = new Map<string, LoraFile>();
+    let handedOn = 0;
     const added: Active[] = [];
     const sources = { unet: this.#networks.unet.source, text_encoder: this.#networks.textEncoder.source };
     try {
       for (const { source, adapterName, scale = 1 } of inputs) {
         checkScale(op, scale, 'scale');
         const name = this.#freeName(op, adapterName, opened);
+        handedOn++; // what is refused there is closed there
         opened.set(name, await openLora(op, source, sources, this.#warn));
         added.push({ name, scale });
         check();
       }
     } catch (error) {
       for (const file of opened.values()) void file.close();
+      await closeUnread(inputs.slice(handedOn).map(({ source }) => source));
       throw error;
     }
     for (const [name, file] of opened) this.#files.set(name, file);

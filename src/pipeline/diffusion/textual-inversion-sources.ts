@@ -4,8 +4,9 @@ import { checkNames, namesOf } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { dim } from '../../core/shape.ts';
-import type { ByteSource, FolderSource } from '../../core/tensor-source.ts';
+import type { FolderSource } from '../../core/tensor-source.ts';
 import { type AdapterFile, adapterBytes } from '../../io/adapter-file.ts';
+import { closeUnread } from '../../io/sources.ts';
 import { readTextualInversion, readTextualInversionFolder, type TextualInversion } from '../../io/textual-inversion.ts';
 import type { NamedInversion } from './textual-inversion.ts';
 
@@ -47,13 +48,35 @@ export async function readInversions(
   given: EmbeddingSource | readonly EmbeddingSource[],
   options: TextualInversionOptions,
 ): Promise<readonly NamedInversion[]> {
+  const list = Array.isArray(given) ? (given as readonly EmbeddingSource[]) : [given as EmbeddingSource];
+  const named: NamedInversion[] = [];
+  let handedOn = 0;
+  try {
+    const { sources, tokens } = withTokens(list, options);
+    for (const [i, source] of sources.entries()) {
+      options.signal?.throwIfAborted();
+      handedOn++; // what is refused there is closed there
+      const inversion = await read(source);
+      named.push({ ...inversion, token: tokens?.[i] ?? inversion.token ?? ownName(inversion) });
+    }
+  } catch (error) {
+    await closeUnread(list.slice(handedOn));
+    throw error;
+  }
+  return named;
+}
+
+/** The sources, vectors by themselves, and a word for each where there are words. */
+function withTokens(
+  list: readonly EmbeddingSource[],
+  options: TextualInversionOptions,
+): { readonly sources: readonly EmbeddingSource[]; readonly tokens: readonly string[] | undefined } {
   checkNames(OP, options, OPTIONS);
-  const { token, signal } = options;
+  const { token } = options;
   if (token !== undefined && ![token].flat().every(word => typeof word === 'string')) {
     const [problem, expected] = ['not a token', 'a word, or a word for each embedding'];
     throw new InputError({ op: OP, problem, expected, received: token, path: 'token' });
   }
-  const list = Array.isArray(given) ? (given as readonly EmbeddingSource[]) : [given as EmbeddingSource];
   const tokens = token === undefined ? undefined : typeof token === 'string' ? [token] : [...token];
   const [only] = list;
   const sources = tokens && tokens.length > 1 && list.length === 1 && isArray(only) ? rowsOf(only) : list;
@@ -65,19 +88,7 @@ export async function readInversions(
         : ['not one token for each embedding', `${count} token${count === 1 ? '' : 's'}`, tokens?.length];
     throw new InputError({ op: OP, problem, expected, received, path: count === 0 ? 'source' : 'token' });
   }
-  const named: NamedInversion[] = [];
-  try {
-    for (const [i, source] of sources.entries()) {
-      signal?.throwIfAborted();
-      const inversion = await read(source);
-      named.push({ ...inversion, token: tokens?.[i] ?? inversion.token ?? ownName(inversion) });
-    }
-  } catch (error) {
-    // Those that were not read yet are files in our hands too.
-    for (const source of sources.slice(named.length)) if (isOpen(source)) await source.close?.();
-    throw error;
-  }
-  return named;
+  return { sources, tokens };
 }
 
 async function read(source: EmbeddingSource): Promise<TextualInversion> {
@@ -102,10 +113,6 @@ function ownName({ label }: TextualInversion): string {
 
 function isArray(source: EmbeddingSource | undefined): source is NdArray {
   return typeof source === 'object' && source !== null && 'shape' in source && 'data' in source;
-}
-
-function isOpen(source: EmbeddingSource): source is ByteSource {
-  return typeof source === 'object' && source !== null && 'read' in source;
 }
 
 function isFolder(source: EmbeddingSource): source is FolderSource {
