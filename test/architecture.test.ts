@@ -42,6 +42,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'pipeline/diffedit': [
     'core',
+    'gpu/caps',
     'tensor',
     'models/stable-diffusion',
     'schedulers',
@@ -235,7 +236,9 @@ describe('layers', () => {
 
   it('takes of gpu only its plain data and its device where the pipeline needs one', () => {
     const pipeline = sources.filter(s => s.layer.startsWith('pipeline/')).flatMap(s => importsOf(s).map(i => i.target));
-    expect(new Set(pipeline.filter(t => t.startsWith('src/gpu/')))).toEqual(new Set(['src/gpu/device.ts']));
+    expect(new Set(pipeline.filter(t => t.startsWith('src/gpu/')))).toEqual(
+      new Set(['src/gpu/caps.ts', 'src/gpu/device.ts', 'src/gpu/dry-device.ts']),
+    );
   });
 
   it('hands the device on in nn, as a type and nothing more', () => {

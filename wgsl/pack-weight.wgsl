@@ -1,72 +1,49 @@
-// pack-weight: rearranges one checkpoint tensor, as its file holds it, into the form that kernels read.
+// pack-weight: rows of a checkpoint, as its file holds them, into whole panels.
 //
-//   source   raw little-endian values [out, in, taps]         u32 words of SOURCE values, row-major as torch stores them
-//   packed   panels [N/32][taps * k][32], or rows [row_first, row_end) x [pitch]: u32 words of TARGET values, zero at first
+//   source   raw little-endian values [rows][k][taps] from element source_base on   u32 words of SOURCE values
+//   packed   panels [taps * k][32], every panel_step-th from panel_first on          u32 words of TARGET values
 //
-// Panels: column n holds output o, K index tap * k + i holds input i of that tap. Heads of odd width are spread out: head h,
-// element e lies at h * padded + e, on the output side, the input side, or both. GEGLU alternates panels of values and gates.
-// One invocation makes one u32 of the result: one f32, or two neighbouring halves. Rounding from f32 to f16 is to
-// nearest even, subnormals included, by integer arithmetic, because WGSL leaves the rounding of pack2x16float open.
-// Tiles of 64 words. Traffic: every value once in, once out.
-// Reference: layouts of docs/decisions/0002; rounding as IEEE 754 convertFormat.
-// Needs: nothing.
+// A workgroup takes 64 elements of the 32 rows of a panel: reads run along rows, writes along columns, and in between lies
+// workgroup memory whose rows are one word apart in banks. Element e of a row holds input e / taps of tap e % taps, which lies
+// at e % taps * k + e / taps along K. Rows beyond the last are zeros. From f32 to f16 by integer
+// arithmetic, subnormals included, because WGSL leaves the rounding of pack2x16float open.
+// Tiles: panels x blocks of 64 elements. Traffic: every value once in, once out.
+// Reference: docs/decisions/0002 and 0018; rounding as IEEE 754 convertFormat.
+// Needs: 8.25 KiB of workgroup memory.
 
 const SOURCE: u32 = 0;  // 0 f32, 1 f16, 2 bf16
 const TARGET: u32 = 0;  // 0 f32, 1 f16, 2 bf16 (only from bf16)
-const PANELS: bool = true;
+const BLOCK: u32 = 64;
 
 struct Params {
   first_tile: u32, end_tile: u32,
-  words: u32,                           // of the result that this call looks at
-  source_base: u32,                     // element of source where row `row_first` starts
-  row_first: u32, row_end: u32,         // rows (outputs) that source holds
-  outputs: u32, inputs: u32, taps: u32,
-  k: u32,                               // padded inputs of a tap
-  column_first: u32,                    // where output 0 of this tensor lies among the columns; a multiple of 8
-  columns: u32,                         // padded columns this tensor spans; a multiple of 8
-  out_true: u32, out_padded: u32,       // head widths, 0 where the side has no heads
-  in_true: u32, in_padded: u32,
-  geglu_half: u32,                      // outputs of one half, 0 without
-  pitch: u32,                           // of rows
+  source_base: u32,                     // element of source where the first row starts
+  rows: u32,                            // that source holds
+  length: u32,                          // elements of a row: taps * k
+  taps: u32, k: u32,
+  panel_first: u32, panel_step: u32,
+  blocks: u32,                          // of elements, to a row
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> source: array<u32>;
 @group(0) @binding(2) var<storage, read_write> packed: array<u32>;
 
-const NONE: u32 = 0xffffffffu;
+var<workgroup> block: array<u32, 2112>; // [64 elements][33]: 32 rows and one word
 
-// Undoes the spreading of heads; NONE on padding.
-fn unspread(index: u32, narrow: u32, padded: u32, count: u32) -> u32 {
-  var i = index;
-  if (padded != 0u) {
-    if (index % padded >= narrow) { return NONE; }
-    i = index / padded * narrow + index % padded;
-  }
-  return select(NONE, i, i < count);
-}
-
-fn output_of(column: u32) -> u32 {
-  if (p.geglu_half == 0u) { return unspread(column, p.out_true, p.out_padded, p.outputs); }
-  let value = column / 64u * 32u + column % 32u;
-  if (value >= p.geglu_half) { return NONE; }
-  return value + select(0u, p.geglu_half, column % 64u >= 32u);
-}
-
-// The raw bits of source element (o, i, tap), widened to 32 bits for f32.
-fn bits_at(o: u32, i: u32, tap: u32) -> u32 {
-  let element = p.source_base + ((o - p.row_first) * p.inputs + i) * p.taps + tap;
+// The raw bits of a source element, widened to 32 bits for f32.
+fn bits_at(element: u32) -> u32 {
   if (SOURCE == 0u) { return source[element]; }
   return (source[element >> 1u] >> (16u * (element & 1u))) & 0xffffu;
 }
 
-fn half_of(bits: u32) -> u32 {
+fn converted(bits: u32) -> u32 {
   if (SOURCE == TARGET) { return bits; }
+  if (TARGET == 0u) { return single_of(bits); }
   return round_to_half(select(bits, bits << 16u, SOURCE == 2u));
 }
 
 fn single_of(bits: u32) -> u32 {
-  if (SOURCE == 0u) { return bits; }
   if (SOURCE == 2u) { return bits << 16u; }
   let sign = (bits & 0x8000u) << 16u;
   let exponent = (bits >> 10u) & 31u;
@@ -99,38 +76,34 @@ fn round_to_half(bits: u32) -> u32 {
   return sign | (kept + select(0u, 1u, up));
 }
 
-struct Place { o: u32, i: u32, tap: u32, at: u32 }
-
-// Which source element belongs to the result's element `index` of this call, and where it goes.
-fn place(index: u32) -> Place {
-  if (!PANELS) {
-    let row = p.row_first + index / p.pitch;
-    let i = index % p.pitch;
-    return Place(select(NONE, row, row < p.row_end && i < p.inputs), i, 0u, index);
-  }
-  let column = p.column_first + index % p.columns;
-  let k = index / p.columns;
-  let i = unspread(k % p.k, p.in_true, p.in_padded, p.inputs);
-  var o = output_of(index % p.columns);
-  if (o < p.row_first || o >= p.row_end || i == NONE) { o = NONE; }
-  return Place(o, i, k / p.k, (column / 32u * p.taps * p.k + k) * 32u + column % 32u);
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) thread: u32) {
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
-  let word = tile * 64u + thread;
-  if (tile >= p.end_tile || word >= p.words) { return; }
-  if (TARGET == 0u) {
-    let one = place(word);
-    if (one.o != NONE) { packed[one.at] = single_of(bits_at(one.o, one.i, one.tap)); }
-    return;
+  if (tile >= p.end_tile) { return; }
+  let panel = tile / p.blocks;
+  let first = tile % p.blocks * BLOCK;
+  // Along a row, one row after another.
+  let element = first + thread;
+  for (var c = 0u; c < 32u; c++) {
+    let row = panel * 32u + c;
+    var bits = 0u;
+    if (row < p.rows && element < p.length) { bits = converted(bits_at(p.source_base + row * p.length + element)); }
+    block[thread * 33u + c] = bits;
   }
-  let low = place(2u * word);
-  let high = place(2u * word + 1u);
-  if (low.o == NONE && high.o == NONE) { return; }
-  var bits = 0u;
-  if (low.o != NONE) { bits |= half_of(bits_at(low.o, low.i, low.tap)); }
-  if (high.o != NONE) { bits |= half_of(bits_at(high.o, high.i, high.tap)) << 16u; }
-  packed[low.at >> 1u] = bits;
+  workgroupBarrier();
+  let target_panel = (p.panel_first + panel * p.panel_step) * p.length;
+  let words = select(16u, 32u, TARGET == 0u);
+  // Along columns: 64 threads write 2 or 4 places at a time.
+  for (var at = thread; at < BLOCK * words; at += 64u) {
+    let e = at / words;
+    let column = at % words;
+    if (first + e >= p.length) { break; }
+    let place = (first + e) % p.taps * p.k + (first + e) / p.taps;
+    let to = (target_panel + place) * words + column;
+    if (TARGET == 0u) {
+      packed[to] = block[e * 33u + column];
+    } else {
+      packed[to] = block[e * 33u + 2u * column] | (block[e * 33u + 2u * column + 1u] << 16u);
+    }
+  }
 }

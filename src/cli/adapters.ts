@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
-import { memorySource } from '../io/sources.ts';
 import { EMBEDDING_FILES } from '../io/textual-inversion.ts';
 import { urlSource } from '../io/url-source.ts';
 import { directory, fileSource } from '../node/files.ts';
@@ -118,7 +117,7 @@ export function parseLora(text: string): LoraArgument {
 }
 
 /**
- * Opens the files; what lies at an address is read whole.
+ * Opens the files.
  * @param signal ends the reading of addresses
  * @throws InputError for one that is not there; WeightsError for one that cannot be opened
  */
@@ -128,17 +127,9 @@ export async function openLoras({ lora = [] }: AdapterOptions, signal: AbortSign
   checkThere('lora', files, fix);
   const opened: LoraInput[] = [];
   for (const { path, scale } of lora) {
-    opened.push({ source: ADDRESS.test(path) ? await download(path, signal) : await openPath(path, signal), scale });
+    opened.push({ source: await openPath(path, signal), scale });
   }
   return opened;
-}
-
-/** A file behind an address, in memory: its tensors are read one by one, and an answer each would take too long. */
-async function download(address: string, signal: AbortSignal): Promise<ByteSource> {
-  const source = await urlSource(address, { signal });
-  const bytes = new Uint8Array(source.byteLength);
-  await source.read(0, bytes);
-  return memorySource(bytes, address);
 }
 
 /** For results: `style.safetensors:0.8`. */

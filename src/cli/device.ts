@@ -2,14 +2,16 @@
 import type { Gpu } from '../gpu/device.ts';
 import { requestGpu } from '../node/device.ts';
 import { paceDawn } from './dawn-pace.ts';
+import type { DeviceOptions } from './options.ts';
 
 /**
  * Takes a device; on a software one, waiting leaves the processor to the work.
- * @param adapterName any part of the adapter's name; undefined for Dawn's choice
+ * @param o.device any part of the adapter's name; undefined for Dawn's choice
+ * @param o.maxBinding bytes; undefined for what the adapter allows
  * @throws as requestGpu
  */
-export async function openDevice(adapterName: string | undefined): Promise<Gpu> {
-  const gpu = await requestGpu({ adapterName });
+export async function openDevice({ device, maxBinding }: Pick<DeviceOptions, 'device' | 'maxBinding'>): Promise<Gpu> {
+  const gpu = await requestGpu({ adapterName: device, maxBindingBytes: maxBinding });
   if (gpu.caps.software) paceDawn();
   return gpu;
 }

@@ -115,7 +115,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
     const { folders, names, ...opened } = await openFolders(o, progress, outside.signal);
     close = opened.close;
     const [loras, embeddings] = [await openLoras(o, outside.signal), await openEmbeddings(o, outside.signal)];
-    gpu = await openDevice(o.device);
+    gpu = await openDevice(o);
     const start = performance.now();
     const result = await runGuide({
       ...argumentsIn('run', o),

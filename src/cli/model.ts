@@ -52,7 +52,7 @@ export async function loadPipeline(
   o: ModelOptions,
   progress: Progress,
   signal: AbortSignal,
-  open: () => Promise<Gpu> = () => openDevice(o.device),
+  open: () => Promise<Gpu> = () => openDevice(o),
 ): Promise<Loaded> {
   const found = await findModel('stable-diffusion', o.model, o, progress, signal);
   try {
@@ -99,7 +99,7 @@ async function loadFolder(
     });
     for (const line of describeEmbeddings(o, pipe.getTextualInversions())) progress.note(line);
     if (o.enableVaeSlicing) pipe.enableVaeSlicing();
-    if (o.enableVaeTiling) pipe.enableVaeTiling();
+    if (o.enableVaeTiling || o.vaeTile !== undefined) pipe.enableVaeTiling(tilesOf(o, pipe.vaeScaleFactor));
     const dispose = (): void => {
       pipe.dispose();
       gpu.dispose();
@@ -114,6 +114,15 @@ async function loadFolder(
     gpu.dispose();
     throw error;
   }
+}
+
+/** @throws InputError for tiles that would not meet: a quarter of one, its overlap, must be whole latents */
+function tilesOf({ vaeTile }: ModelOptions, factor: number): { pixels?: number } {
+  if (vaeTile === undefined) return {};
+  const step = 4 * factor;
+  if (vaeTile % step === 0) return { pixels: vaeTile };
+  const expected = `a multiple of ${step}, which is four latents of this model`;
+  throw new InputError({ op: 'model', problem: 'no size of tiles', expected, received: vaeTile, path: '--vae-tile' });
 }
 
 /** The adapter in words. */

@@ -4,6 +4,7 @@
  */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
+import { LEAST_BINDING_BYTES } from '../gpu/caps.ts';
 import { type CheckName, checkValue } from '../pipeline/diffedit/argument-checks.ts';
 import {
   ARGUMENTS,
@@ -36,6 +37,7 @@ export interface SingleFileOptionsTyped {
 export interface DeviceOptions {
   readonly dtype: 'float32' | 'float16';
   readonly device?: string;
+  readonly maxBinding?: number;
   readonly json?: boolean;
 }
 
@@ -49,6 +51,8 @@ export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, Device
   readonly hostMemory?: boolean;
   readonly enableVaeSlicing?: boolean;
   readonly enableVaeTiling?: boolean;
+  /** Pixels; asks for tiling too. */
+  readonly vaeTile?: number;
   readonly maxMemory?: number;
   readonly allowTiles?: boolean;
 }
@@ -101,7 +105,11 @@ export function addModelOptions(command: Command): Command {
     .option('--stream-weights', 'pass the weights of the UNet through two slots of device memory at every step')
     .option('--host-memory', 'keep weights that go to the device more than once in host memory')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
-    .option('--enable-vae-tiling', 'encode and decode large pictures in tiles')
+    .option(
+      '--enable-vae-tiling',
+      'encode and decode pictures in tiles where they are larger than one, with other numbers',
+    )
+    .option('--vae-tile <pixels>', "side of those tiles, such as 512 (default: the model's own size)", integer(1))
     .addOption(
       new Option(
         '--max-memory <size>',
@@ -146,6 +154,12 @@ export function addDeviceOptions(command: Command): Command {
         .default('float32'),
     )
     .option('--device <name>', 'adapter whose name contains this text; see `pentimento devices`')
+    .addOption(
+      new Option(
+        '--max-binding <size>',
+        'most of a buffer that a kernel is given at once, such as 128MiB; no result depends on it (default: what the adapter allows)',
+      ).argParser(parseBinding),
+    )
     .option('--json', 'print the result as JSON on stdout');
 }
 
@@ -258,6 +272,13 @@ export function number(
 function range(least: number, most: number): string {
   if (least === Number.MIN_VALUE) return 'above 0';
   return most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`;
+}
+
+/** A size that the library takes for a binding. */
+function parseBinding(text: string): number {
+  const bytes = parseBytes(text);
+  if (bytes >= LEAST_BINDING_BYTES) return bytes;
+  throw new InvalidArgumentError(`Give at least ${LEAST_BINDING_BYTES} bytes, such as 128MiB.`);
 }
 
 function parseSize(text: string): Size {

@@ -41,7 +41,7 @@ async function plan(o: PlanOptions, outside: Outside): Promise<void> {
   const progress = createProgress(outside.stderr);
   let loaded: Loaded | undefined;
   try {
-    const open = o.defaultLimits ? async (): Promise<Gpu> => Gpu.dry() : () => openDevice(o.device);
+    const open = o.defaultLimits ? async (): Promise<Gpu> => Gpu.dry() : () => openDevice(o);
     const { maxMemory: _, ...unlimited } = o; // every saving is shown, also those that are not needed
     loaded = await loadPipeline(unlimited, progress, outside.signal, open);
     const { pipe, model } = loaded;

@@ -39,7 +39,7 @@ export async function withTextModel<M extends { readonly peakBytes: number; disp
   let loaded: M | undefined;
   try {
     const { folder, model } = await findModel(family, asked, o, progress, signal);
-    gpu = await openDevice(o.device);
+    gpu = await openDevice(o);
     const { report: onProgress, note: onWarning } = progress;
     loaded = await open(folder, { gpu, dtype: o.dtype, signal, onProgress, onWarning, loadWhenNeeded: true });
     const { lines, ...result } = await work(loaded, progress);

@@ -19,7 +19,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   ...{ fromSingleFile: '--model', loadLoraWeights: '--lora', loadTextualInversion: '--embedding' },
   ...{ predictionType: '--prediction-type', extractEma: '--ema', ema: '--ema', tokenizer: '--tokenizer' },
   ...{ config: '--config', originalConfig: '--config' },
-  ...{ image: '<image>', maxBytes: '--max-memory', allowTiles: '--allow-tiles' },
+  ...{ image: '<image>', maxBytes: '--max-memory', maxBindingBytes: '--max-binding', allowTiles: '--allow-tiles' },
 };
 
 /** The same where a command calls an option otherwise. */
@@ -46,6 +46,7 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/\b(?:an)?other one: (?:\w+)\.fromConfig\(config, \{ \w+ \}\)/g, 'another value in scheduler_config.json'],
   [/(?:\{ )?\btoken: '([^']+)'(?: \})?/g, '--embedding FILE:$1'],
   [/\bdtype '(\w+)' use '(\w+)'/g, '--dtype $1 use --dtype $2'],
+  [/\benableVaeTiling\(\{ pixels: (\d+) \}\)/g, '--vae-tile $1'],
   [/\bVAE tiling\b/g, '--enable-vae-tiling'],
   [/\bRequest a new one with Gpu\.request\(\)/g, 'Run the command again'],
   [/\b[Ll]eave the variant out\b/g, 'Leave --variant out'],

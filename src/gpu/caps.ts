@@ -1,4 +1,5 @@
 /** What a device can do, as far as the engine relies on it. */
+import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { WebGpuAdapterInfo, WebGpuDevice } from './webgpu-types.ts';
 
@@ -25,6 +26,8 @@ export interface Caps {
   readonly timestamps: boolean;
   /** Bytes of the largest storage binding that is used; larger buffers are cut into windows. */
   readonly maxBindingBytes: number;
+  /** Bytes of the largest storage binding that the device allows. */
+  readonly grantedBindingBytes: number;
   /** Bytes that one buffer may have; larger weights and arenas are spread over several. */
   readonly maxBufferBytes: number;
   /** Bytes that the invocations of a workgroup share. */
@@ -41,7 +44,7 @@ export interface Caps {
   readonly uniformAlign: number;
 }
 
-/** Largest binding the engine uses unless told otherwise: WebGPU's default limit. */
+/** Bytes of the largest storage binding that every WebGPU device allows. */
 export const DEFAULT_BINDING_BYTES: number = 128 * 2 ** 20;
 
 const OPTIONS = namesOf<CapsOptions>({ maxBindingBytes: 1, maxBufferBytes: 1, half: 1 });
@@ -50,7 +53,10 @@ const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
 
 /** What a caller may decide about the capabilities that the engine relies on. */
 export interface CapsOptions {
-  /** Upper bound for one storage binding in bytes; default 128 MiB. Tests set it low. */
+  /**
+   * Upper bound for one storage binding in bytes, a whole number from 4096 on; default what the device allows. No bit of any result
+   * depends on it: what is larger is bound in windows.
+   */
   maxBindingBytes?: number | undefined;
   /** Upper bound for one buffer in bytes; default the device's limit maxBufferSize. Tests set it low. */
   maxBufferBytes?: number | undefined;
@@ -61,6 +67,7 @@ export interface CapsOptions {
 /** Reads the capabilities off a granted device. */
 export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options: CapsOptions = {}): Caps {
   checkNames('readCaps', options, OPTIONS);
+  checkBinding(options.maxBindingBytes);
   const limits = device.limits;
   const subgroups = device.features.has('subgroups' as GPUFeatureName);
   const min = info.subgroupMinSize ?? 0;
@@ -75,7 +82,10 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
     half: device.features.has('shader-f16') ? half : 'f16-packed',
     subgroupSize: subgroups && min === info.subgroupMaxSize ? min : 0,
     timestamps: device.features.has('timestamp-query'),
-    maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, options.maxBindingBytes ?? DEFAULT_BINDING_BYTES),
+    // Kernels count vec4s and elements of a whole value in u32, and take a window's start away before they index: whatever a
+    // device allows is within reach.
+    maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, options.maxBindingBytes ?? Number.POSITIVE_INFINITY),
+    grantedBindingBytes: limits.maxStorageBufferBindingSize,
     maxBufferBytes: Math.min(limits.maxBufferSize, options.maxBufferBytes ?? limits.maxBufferSize),
     maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
@@ -84,4 +94,19 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
     storageAlign: limits.minStorageBufferOffsetAlignment,
     uniformAlign: limits.minUniformBufferOffsetAlignment,
   };
+}
+
+/** Least of `maxBindingBytes`: less than a row of wide layers cannot work. */
+export const LEAST_BINDING_BYTES = 4096;
+
+function checkBinding(value: number | undefined): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= LEAST_BINDING_BYTES)) return;
+  throw new InputError({
+    op: 'Gpu.request',
+    problem: 'no size of a binding',
+    expected: `a whole number of bytes from ${LEAST_BINDING_BYTES} on`,
+    value,
+    path: 'maxBindingBytes',
+    fix: 'Leave it out to use what the device allows.',
+  });
 }

@@ -31,6 +31,7 @@ export const DEFAULT_CAPS: Caps = {
   ...{ vendor: '', architecture: '', device: '', description: 'WebGPU with its default limits' },
   ...{ software: false, half: 'f16-packed', subgroupSize: 0, timestamps: false },
   maxBindingBytes: DEFAULT_BINDING_BYTES,
+  grantedBindingBytes: DEFAULT_BINDING_BYTES,
   maxBufferBytes: 256 * 2 ** 20,
   maxWorkgroupBytes: 16384,
   maxInvocations: 256,

@@ -8,6 +8,9 @@ import type { SafetensorsSource } from './safetensors.ts';
 import { blobSource, memorySource } from './sources.ts';
 import { openWeightFile } from './weight-file.ts';
 
+/** Larger adapters, which are rare, are read by ranges from wherever they are. */
+const MOST_IN_MEMORY = 2 ** 28;
+
 /** An adapter's file: from `fileSource` or `urlSource`, a Blob or File, or its bytes. */
 export type AdapterFile = ByteSource | BlobLike | ArrayBuffer | Uint8Array;
 
@@ -23,8 +26,21 @@ export interface AdapterTensors extends TensorSource {
  * @throws InputError for what is no file, WeightsError for one that is damaged or holds no tensors
  */
 export async function openAdapterFile(op: string, file: AdapterFile): Promise<AdapterTensors> {
-  const tensors: TensorSource & Partial<SafetensorsSource> = await openWeightFile(adapterBytes(op, file));
+  const bytes = await nearby(adapterBytes(op, file));
+  const tensors: TensorSource & Partial<SafetensorsSource> = await openWeightFile(bytes);
   return { ...widened(tensors), metadata: tensors.metadata ?? {} };
+}
+
+/** A file behind a server comes into memory: its many small tensors are read one by one, and an answer each would take too long. */
+async function nearby(file: ByteSource): Promise<ByteSource> {
+  if (!file.readMany || file.byteLength > MOST_IN_MEMORY) return file;
+  const bytes = new Uint8Array(file.byteLength);
+  try {
+    await file.readMany([{ offset: 0, into: bytes }]);
+  } finally {
+    await file.close?.();
+  }
+  return memorySource(bytes, file.label);
 }
 
 /**

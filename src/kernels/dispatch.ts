@@ -68,6 +68,8 @@ const UNIFORM_STEP = 4 * BLOCK_WORDS;
 export class DispatchList {
   readonly #gpu: Gpu;
   readonly #pending: Pending[] = [];
+  /** Calls come range by range; each is checked once. */
+  readonly #checked = new WeakMap<KernelCall, CheckedCall>();
   #ready: Prepared[] | undefined;
   #uniforms: GPUBuffer | undefined;
 
@@ -101,7 +103,8 @@ export class DispatchList {
     tiles?: TileRange,
   ): number {
     const at = this.#pending.length;
-    const checked = checkCall(call);
+    const checked = this.#checked.get(call) ?? checkCall(call);
+    this.#checked.set(call, checked);
     for (const b of call.bindings) {
       if (!buffers[b.name])
         throw new ShapeError({ op: call.kernel, problem: 'no buffer for a binding', expected: b.name });

@@ -12,43 +12,36 @@ export interface HeadSpread {
   readonly padded: number;
 }
 
-/** One tensor of a checkpoint on its way into packed form. */
+/** Whole rows of a checkpoint on their way into whole panels. */
 export interface PackProblem {
   /** Type in the file: F32, F16 or BF16. */
   readonly from: 'F32' | 'F16' | 'BF16';
-  /** Storage in device memory. */
+  /** Storage in device memory; bf16-packed only from BF16. */
   readonly to: Storage;
-  /** Order in device memory: panels or rows. */
-  readonly layout: 'panels' | 'rows';
-  /** Sizes in the file: [outputs, inputs, taps]. */
-  readonly outputs: number;
-  /** Inputs of one tap in the file. */
-  readonly inputs: number;
+  /** Element of the source at which the first row starts. */
+  readonly base: number;
+  /** Rows; what they leave of the panels becomes zeros. */
+  readonly rows: number;
+  /** Inputs of one tap, in the file as in memory. */
+  readonly k: number;
   /** Kernel height times width; 1 for matrices. */
   readonly taps: number;
-  /** Rows [first, end) of outputs that the source buffer holds, from its element 0 on. */
-  readonly rows: readonly [first: number, end: number];
-  /** Padded inputs of one tap (panels) or pitch (rows). */
-  readonly k: number;
-  /** First column, and how many padded columns the tensor spans: multiples of 8. */
-  readonly columnFirst?: number;
-  /** Padded columns that the tensor spans; default the outputs. */
-  readonly columns?: number;
-  /** Spreads the outputs of a projection head by head. */
-  readonly outHeads?: HeadSpread | undefined;
-  /** Spreads the inputs likewise. */
-  readonly inHeads?: HeadSpread | undefined;
-  /** Panels alternate values and gates, which lie behind each other in the file. */
-  readonly geglu?: boolean | undefined;
+  /** First panel, counted from the start of the bound target. */
+  readonly panel: number;
+  /** From one panel to the next: 2 where values and gates alternate. */
+  readonly step: number;
+  /** How many panels are written. */
+  readonly panels: number;
 }
 
 const SOURCE = { F32: 0, F16: 1, BF16: 2 } as const;
 const TARGET: Record<Storage, number> = { f32: 0, f16: 1, 'f16-packed': 1, 'bf16-packed': 2 };
+/** Elements of 32 rows that one workgroup moves; as in the text. */
+const BLOCK = 64;
 
 /**
- * Moves one tensor into panels [N/32][taps * k][32] or padded rows, converting its element type (f32 to f16 rounds to nearest
- * even). Padding is not written: the target starts as zeros. Bindings (u32 words): source, packed; for rows, packed starts
- * at the first row of `rows`, so that tables larger than a binding are filled piece by piece.
+ * Moves rows [rows][k][taps] into panels [32 columns][taps * k][32], through workgroup memory so that memory is read and written in
+ * order. f32 becomes f16 to nearest even. Bindings (u32 words): source, packed.
  *
  * @throws DTypeError for conversions that lose range: only bf16 becomes bf16
  */
@@ -61,29 +54,23 @@ export function packWeight(p: PackProblem): KernelCall {
       received: p.from,
     });
   }
-  const panels = p.layout === 'panels';
-  const columns = p.columns ?? p.outputs;
-  const elements = panels ? columns * p.taps * p.k : (p.rows[1] - p.rows[0]) * p.k;
-  const words = p.to === 'f32' ? elements : ceilDiv(elements, 2);
+  const length = p.k * p.taps;
+  const blocks = ceilDiv(length, BLOCK);
   return {
     kernel: 'pack-weight',
     source,
     libs: [],
-    values: { SOURCE: SOURCE[p.from], TARGET: TARGET[p.to], PANELS: panels },
+    values: { SOURCE: SOURCE[p.from], TARGET: TARGET[p.to] },
     bindings: [
       { name: 'source', access: 'read' },
       { name: 'packed', access: 'update' },
     ],
     params: {
-      ...{ words, source_base: 0, row_first: p.rows[0], row_end: p.rows[1] },
-      ...{ outputs: p.outputs, inputs: p.inputs, taps: p.taps, k: p.k },
-      ...{ column_first: p.columnFirst ?? 0, columns },
-      ...{ out_true: p.outHeads?.width ?? 0, out_padded: p.outHeads?.padded ?? 0 },
-      ...{ in_true: p.inHeads?.width ?? 0, in_padded: p.inHeads?.padded ?? 0 },
-      ...{ geglu_half: p.geglu ? p.outputs / 2 : 0, pitch: p.k },
+      ...{ source_base: p.base, rows: p.rows, length, taps: p.taps, k: p.k },
+      ...{ panel_first: p.panel, panel_step: p.step, blocks },
     },
-    tiles: ceilDiv(words, 64),
-    cost: { flops: 0, bytes: elements * 6 },
+    tiles: p.panels * blocks,
+    cost: { flops: 0, bytes: p.panels * PANEL * length * (p.to === 'f32' ? 8 : 4) },
   };
 }
 

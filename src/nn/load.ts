@@ -20,7 +20,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignalLike | undefined;
   /** That of the plans which will run the weights: it may decide how they are packed. Default none. */
   readonly tuning?: AllocateOptions['tuning'];
-  /** Bytes of the file that are on their way at once; default 32 MiB. */
+  /** Bytes of all buffers that weights pass through, on the device and the host; default 32 MiB. */
   readonly stagingBytes?: number | undefined;
   /** @internal What is read in place of the checkpoint: the view of it that keeps what it reads on the host. */
   readonly held?: HeldSource | undefined;

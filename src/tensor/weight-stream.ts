@@ -1,4 +1,5 @@
 /** Weights that come to the device while plans run, as parameters, plans and programs know them; how is in streamed-weights.ts. */
+import type { AbortSignalLike } from '../core/platform.ts';
 
 /** A weight as a stream knows it: a Parameter. */
 export interface StreamableWeight {
@@ -47,4 +48,6 @@ export interface StreamedPlan {
 export interface ReplayWatch {
   /** Called before each piece of weights and before each submission; what it throws ends the replay. */
   check(): void;
+  /** Ends reads that are on their way. */
+  readonly signal?: AbortSignalLike | undefined;
 }

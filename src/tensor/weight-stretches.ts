@@ -13,6 +13,8 @@ export interface Seat {
   readonly slot: number;
   /** First byte in the slot. */
   readonly offset: number;
+  /** Of the weight. */
+  readonly bytes: number;
 }
 
 /** Seats, and the bytes of the slots that they need. */
@@ -33,13 +35,13 @@ const SLOTS = 2;
 export function seatWeights(sizes: readonly number[], slotBytes: number): Seating {
   const seats: Seat[] = [];
   const largest: number[] = [];
-  let [group, bytes] = [0, 0];
-  for (const size of sizes) {
-    if (bytes > 0 && bytes + size > slotBytes) [group, bytes] = [group + 1, 0];
+  let [group, filled] = [0, 0];
+  for (const bytes of sizes) {
+    if (filled > 0 && filled + bytes > slotBytes) [group, filled] = [group + 1, 0];
     const slot = group % SLOTS;
-    seats.push({ group, slot, offset: bytes });
-    bytes += size;
-    largest[slot] = Math.max(largest[slot] ?? 0, bytes);
+    seats.push({ group, slot, offset: filled, bytes });
+    filled += bytes;
+    largest[slot] = Math.max(largest[slot] ?? 0, filled);
   }
   return { seats, slotBytes: largest };
 }
@@ -72,43 +74,56 @@ export interface Stretch {
   readonly to: number;
 }
 
+/** The time that a group has its slot. */
+interface Stay {
+  readonly group: number;
+  readonly weights: Set<StreamableWeight>;
+}
+
 /**
- * When a plan has to bring which weights. Any order of reads is served; a group comes again where another one took its slot
- * before the last read.
+ * When a plan has to bring which weights: each before its first dispatch, small ones together, so that the device works on the
+ * ones while the others are read. Any order of reads is served; a weight comes again where another group took its slot before
+ * the last read.
  * @param reads of the plan, in its order
  * @param dispatches of the plan
  * @param seatOf undefined for weights that are always there
+ * @param most bytes of weights that come together, unless one has more
  * @throws DeviceError for a dispatch that reads two weights which cannot be on the device at once
  */
 export function stretchesOf(
   reads: readonly WeightReads[],
   dispatches: number,
   seatOf: (weight: StreamableWeight) => Seat | undefined,
+  most: number,
 ): Stretch[] {
-  const open: { group: number | undefined; weights: Set<StreamableWeight>; from: number }[] = [
-    { group: undefined, weights: new Set(), from: 0 },
+  const opened: { stay?: Stay; weights: StreamableWeight[]; bytes: number; from: number }[] = [
+    { weights: [], bytes: most, from: 0 },
   ];
-  const inSlot: (typeof open)[number][] = [];
+  const stays: Stay[] = [];
   for (const { weights, first } of reads) {
     const seated = weights.flatMap(weight => {
       const seat = seatOf(weight);
       return seat ? [{ weight, ...seat }] : [];
     });
     refuseRivals(seated);
-    for (const { weight, group, slot } of seated) {
-      let there = inSlot[slot];
-      if (there?.group !== group) {
-        there = { group, weights: new Set(), from: first };
-        inSlot[slot] = there;
-        open.push(there);
+    for (const { weight, group, slot, bytes } of seated) {
+      let stay = stays[slot];
+      if (stay?.group !== group) stays[slot] = stay = { group, weights: new Set() };
+      if (stay.weights.has(weight)) continue;
+      stay.weights.add(weight);
+      const last = opened.at(-1);
+      if (last?.stay === stay && last.bytes + bytes <= most) {
+        last.weights.push(weight);
+        last.bytes += bytes;
+      } else {
+        opened.push({ stay, weights: [weight], bytes, from: first });
       }
-      there.weights.add(weight);
     }
   }
-  return open
-    .map(({ group, weights, from }, i) => ({
-      ...{ group, weights: [...weights], from },
-      to: open[i + 1]?.from ?? dispatches,
+  return opened
+    .map(({ stay, weights, from }, i) => ({
+      ...{ group: stay?.group, weights, from },
+      to: opened[i + 1]?.from ?? dispatches,
     }))
     .filter(({ weights, from, to }) => weights.length > 0 || to > from);
 }

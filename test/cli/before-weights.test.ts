@@ -56,6 +56,11 @@ describe('weights stay in their files', () => {
     ['of the guide', () => guide('--num-inference-steps', '1001'), 'got 1001'],
     ['of the guide with all models held', () => guide('--num-inference-steps', '1001', '--no-offload'), 'got 1001'],
     ['a strength that leaves no step', () => edit('--inpaint-strength', '0.01'), 'leave no step'],
+    [
+      'tiles that do not meet',
+      () => edit('--vae-tile', '100'),
+      'a multiple of 32, which is four latents of this model, got 100 (--vae-tile)',
+    ],
     ['a size that does not fit', () => edit('--size', '100x128'), 'Pass --size 96x128.'],
     [
       'a picture that is too small',

@@ -48,7 +48,10 @@ describe('help', () => {
       ...['model', 'variant', 'revision', 'cache-dir', 'lora', 'embedding', 'help'],
     ];
     const single = ['tokenizer', 'config', 'prediction-type', 'ema'];
-    const memory = ['enable-model-cpu-offload', 'enable-vae-slicing', 'enable-vae-tiling'];
+    const memory = [
+      ...['enable-model-cpu-offload', 'stream-weights', 'host-memory', 'max-memory', 'allow-tiles'],
+      ...['enable-vae-slicing', 'enable-vae-tiling', 'vae-tile'],
+    ];
     const named = [...Object.keys(defaults), ...prompts, ...rest, ...extras, ...single, ...memory];
     expect(optionsIn(stdout)).toEqual(named.sort());
     expect(text).toContain('name a model with --model');

@@ -45,7 +45,10 @@ const STEPS = { 'num-inference-steps': ['20', { numInferenceSteps: 20 }] } as co
 const STRENGTH = { 'inpaint-strength': ['0.7', { inpaintStrength: 0.7 }] } as const;
 const PROMPTS = { source: ['s', { sourcePrompt: 's' }], target: ['t', { targetPrompt: 't' }] } as const;
 /** How the model is opened; checked apart. */
-const MODEL = ['--dtype', 'float16', '--enable-model-cpu-offload', '--enable-vae-slicing', '--enable-vae-tiling'];
+const MODEL = [
+  ...['--dtype', 'float16', '--enable-model-cpu-offload', '--stream-weights', '--host-memory'],
+  ...['--max-memory', '9GB', '--allow-tiles', '--enable-vae-slicing', '--enable-vae-tiling', '--vae-tile', '64'],
+];
 const OTHER = ['--mend-quirks', '--seed', '5', '--json', '--size', '64x96'];
 
 type Table = Readonly<Record<string, readonly [string | undefined, object]>>;
@@ -63,9 +66,12 @@ async function callOf(method: 'run' | 'invert' | 'generateMask', args: readonly 
   const [adapter] = await listAdapters();
   const { stderr } = await pentimento([...args, ...MODEL, ...OTHER, '--device', adapter.name.toUpperCase()]);
   expect(stderr).toContain('far enough');
-  expect(opened.mock.calls[0][1]).toMatchObject({ dtype: 'float16', mendQuirks: true, modelCpuOffload: true });
+  expect(opened.mock.calls[0][1]).toMatchObject({
+    ...{ dtype: 'float16', mendQuirks: true, modelCpuOffload: true },
+    ...{ streamWeights: true, hostMemory: true, maxBytes: 9e9, allowTiles: true },
+  });
   expect(opened.mock.calls[0][1]?.gpu?.caps.description).toBe(adapter.info.description);
-  expect([slicing.mock.calls.length, tiling.mock.calls.length]).toEqual([1, 1]);
+  expect([slicing.mock.calls.length, tiling.mock.calls]).toEqual([1, [[{ pixels: 64 }]]]);
   const [found] = call.mock.calls[0] as unknown as [Record<string, unknown>];
   expect(found['image']).toMatchObject({ width: 64, height: 96 });
   return found;

@@ -8,6 +8,14 @@ import { DeviceError, InputError, ShapeError, WeightsError } from '../../src/cor
 import { nonFiniteLatents } from '../../src/pipeline/runtime/finite.ts';
 import { pentimento } from '../support/command.ts';
 
+it('tiles that have nothing to do are spoken of by their options', () => {
+  const warning =
+    "VAE tiling has nothing to do: no side of 768x768 is above a tile's 768 pixels; smaller ones: enableVaeTiling({ pixels: 512 })";
+  expect(warningInCommandWords(warning)).toBe(
+    "--enable-vae-tiling has nothing to do: no side of 768x768 is above a tile's 768 pixels; smaller ones: --vae-tile 512",
+  );
+});
+
 describe('an error on the command line', () => {
   it.each([
     [

@@ -26,7 +26,7 @@ describe('kernels refuse', () => {
     );
     expect(() => outputLib('bf16-packed')).toThrow('output library: this role has no such storage form');
     expect(weightLib('bf16-packed')).toContain('weight_load');
-    const pack = { layout: 'rows', outputs: 8, inputs: 8, taps: 1, rows: [0, 8], k: 8, to: 'bf16-packed' } as const;
+    const pack = { base: 0, rows: 8, k: 8, taps: 1, panel: 0, step: 1, panels: 1, to: 'bf16-packed' } as const;
     expect(() => packWeight({ ...pack, from: 'F32' })).toThrowErrorMatchingInlineSnapshot(
       `[DTypeError: packWeight: only BF16 is kept as bfloat16: expected BF16, got F32]`,
     );

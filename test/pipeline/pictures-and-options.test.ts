@@ -42,6 +42,23 @@ describe('the VAE', () => {
     expect(maxError(again.latents.data, shared.inverted.data)).toBeGreaterThan(1e-4);
     expect((await run()).images).toEqual(whole);
   });
+  test('says once that tiles have nothing to do, and what size would have', async () => {
+    const warnings: string[] = [];
+    const pipeline = await openPipeline('test/golden/sd1/model', { onWarning: m => warnings.push(m) });
+    warnings.length = 0;
+    const run = () => pipeline.edit({ ...edit, imageLatents: shared.inverted });
+    await run();
+    pipeline.enableVaeTiling({ pixels: 40 });
+    await run();
+    await pipeline.invert({ ...few, image, prompt: SOURCE, generator: seeded(1) });
+    expect(warnings).toEqual([
+      "VAE tiling has nothing to do: no side of 40x24 is above a tile's 40 pixels; smaller ones: enableVaeTiling({ pixels: 24 })",
+    ]);
+    pipeline.enableVaeTiling({ pixels: 24 });
+    await run();
+    expect(warnings).toHaveLength(1);
+    pipeline.dispose();
+  });
 });
 
 describe('outputs', () => {

@@ -5,13 +5,13 @@ import { residents, type Seat, seatWeights, stretchesOf } from '../../src/tensor
 describe('seats', () => {
   test('fill a slot, then the other one, in the order of the weights', () => {
     const { seats, slotBytes } = seatWeights([256, 512, 512, 256, 768, 256], 768);
-    expect(seats.map(s => [s.group, s.slot, s.offset])).toEqual([
-      [0, 0, 0],
-      [0, 0, 256],
-      [1, 1, 0],
-      [1, 1, 512],
-      [2, 0, 0],
-      [3, 1, 0],
+    expect(seats.map(s => [s.group, s.slot, s.offset, s.bytes])).toEqual([
+      [0, 0, 0, 256],
+      [0, 0, 256, 512],
+      [1, 1, 0, 512],
+      [1, 1, 512, 256],
+      [2, 0, 0, 768],
+      [3, 1, 0, 256],
     ]);
     expect(slotBytes).toEqual([768, 768]);
   });
@@ -35,55 +35,65 @@ describe('seats', () => {
 
 describe('stretches', () => {
   const weight = (path: string): StreamableWeight => ({ path, stream: undefined });
-  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map(weight);
-  /** Groups 0 and 2 share a slot. */
-  const seats = new Map<StreamableWeight, Seat>([
-    [a, { group: 0, slot: 0, offset: 0 }],
-    [b, { group: 1, slot: 1, offset: 0 }],
-    [c, { group: 2, slot: 0, offset: 0 }],
+  const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map(weight) as [StreamableWeight, ...StreamableWeight[]];
+  /** Groups 0 and 2 share a slot; d is always there. */
+  const seats = new Map<StreamableWeight | undefined, Seat>([
+    [a, { group: 0, slot: 0, offset: 0, bytes: 8 }],
+    [b, { group: 1, slot: 1, offset: 0, bytes: 4 }],
+    [e, { group: 1, slot: 1, offset: 4, bytes: 4 }],
+    [c, { group: 2, slot: 0, offset: 0, bytes: 8 }],
   ]);
-  const cut = (reads: (readonly [number, ...StreamableWeight[]])[], dispatches: number) =>
+  const cut = (reads: (readonly [number, ...(StreamableWeight | undefined)[]])[], dispatches: number, most = 6) =>
     stretchesOf(
-      reads.map(([first, ...weights]) => ({ first, weights })),
+      reads.map(([first, ...weights]) => ({ first, weights: weights as StreamableWeight[] })),
       dispatches,
       w => seats.get(w),
+      most,
     ).map(s => [s.group, s.weights.map(w => w.path).join(''), s.from, s.to]);
 
-  test('begin where a group is read that is not there', () => {
-    const reads = cut(
-      [
-        [1, a],
-        [2, d],
-        [4, b],
-        [6, a, b],
-        [7, c],
-        [9, b],
-      ],
-      12,
-    ); // prettier-ignore
-    expect(reads).toEqual([
+  test('begin where a weight is read that is not there', () => {
+    const reads = [
+      [1, a],
+      [2, d],
+      [4, b],
+      [6, a, b],
+      [7, c],
+      [9, e],
+      [10, b],
+    ] as const;
+    expect(cut([...reads], 12)).toEqual([
       [undefined, '', 0, 1],
       [0, 'a', 1, 4],
       [1, 'b', 4, 7],
-      [2, 'c', 7, 12],
+      [2, 'c', 7, 9],
+      [1, 'e', 9, 12],
     ]);
   });
 
+  test('bring small weights of a group together, as many as may', () => {
+    const reads = [
+      [0, b],
+      [1, d],
+      [2, e],
+    ] as const;
+    expect(cut([...reads], 3, 7)).toEqual([
+      [1, 'b', 0, 2],
+      [1, 'e', 2, 3],
+    ]);
+    expect(cut([...reads], 3, 8)).toEqual([[1, 'be', 0, 3]]);
+  });
+
   test('bring a weight again that another group has replaced', () => {
-    expect(
-      cut(
-        [
-          [0, a],
-          [1, c],
-          [2, a],
-        ],
-        3,
-      ),
-    ).toEqual([
+    const reads = [
+      [0, a],
+      [1, c],
+      [2, a],
+    ] as const;
+    expect(cut([...reads], 3, 100)).toEqual([
       [0, 'a', 0, 1],
       [2, 'c', 1, 2],
       [0, 'a', 2, 3],
-    ]); // prettier-ignore
+    ]);
   });
 
   test('two groups of one dispatch come before it', () => {
@@ -95,6 +105,8 @@ describe('stretches', () => {
   });
 
   test('a dispatch that reads two groups of one slot is refused', () => {
-    expect(() => cut([[0, a, c]], 1)).toThrowErrorMatchingInlineSnapshot(`[DeviceError: streaming: one operation reads two weights that take each other’s place on the device: got [a, c]. Stream with larger slots, or keep the weights on the device.]`);
+    expect(() => cut([[0, a, c]], 1)).toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: streaming: one operation reads two weights that take each other’s place on the device: got [a, c]. Stream with larger slots, or keep the weights on the device.]`,
+    );
   });
 });

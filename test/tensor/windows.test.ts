@@ -69,7 +69,7 @@ describe('windows', () => {
 
   it('says so where even one tile does not fit', async () => {
     await expect(run(await testGpu({ maxBindingBytes: 4096 }), true)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: pack-weight: buffer 'packed' exceeds one binding and the kernel cannot window it: expected at most 4096 bytes. Use a smaller picture, VAE tiling, dtype float16, or an adapter with a larger maxStorageBufferBindingSize.]`,
+      `[DeviceError: group-norm-stats: one tile needs more than a binding may hold: expected at most 4096 bytes, got [x1: 18688, x2: 18688]. Use a smaller picture, VAE tiling, or an adapter with a larger maxStorageBufferBindingSize.]`,
     );
   });
 });

@@ -1,5 +1,6 @@
 /** What a call takes, looked at before it begins: refused where it cannot fit, and made to fit a budget. */
 import { DeviceError } from '../../core/errors.ts';
+import { namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Caps } from '../../gpu/caps.ts';
 import { type TileSizes, tileSizes } from '../../models/stable-diffusion/index.ts';
@@ -27,6 +28,15 @@ const TILE_LATENTS = [64, 32, 16, 8];
 const SLOT_BYTES = 64 * 2 ** 20;
 /** Requests that are remembered as planned. */
 const REMEMBERED = 64;
+
+/** What `plan` takes beside the arguments of the call. */
+export interface PlanOptions {
+  /** What the device grants on which the call would run, such as DEFAULT_CAPS; default this pipeline's. */
+  readonly caps?: Caps | undefined;
+}
+
+/** Every name of PlanOptions. */
+export const PLAN_OPTIONS: readonly string[] = namesOf<PlanOptions>({ caps: 1 });
 
 /** What a planner is told once. */
 export interface PlannerOptions {

@@ -6,7 +6,6 @@
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
-import type { Caps } from '../../gpu/caps.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
@@ -26,7 +25,7 @@ import { type DeviceModel, warner } from '../runtime/device-model.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
-import { CallPlanner, type SavingsPlan } from './call-planner.ts';
+import { CallPlanner, PLAN_OPTIONS, type PlanOptions, type SavingsPlan } from './call-planner.ts';
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
 import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
@@ -47,14 +46,6 @@ import type {
   RunArgs,
   RunOutput,
 } from './types.ts';
-
-/** What `plan` takes beside the arguments of the call. */
-export interface PlanOptions {
-  /** What the device grants on which the call would run; default this pipeline's. */
-  readonly caps?: Caps | undefined;
-}
-
-const PLAN_OPTIONS = namesOf<PlanOptions>({ caps: 1 });
 
 export type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
 
@@ -184,10 +175,8 @@ export class DiffEditPipeline extends PretrainedModel {
   }
 
   /**
-   * What `run` with these arguments would take, known before it: device and host memory by phase, the largest binding and buffer,
-   * kernel calls, floating-point operations. No weights are read and nothing is done on the device. It counts what the device
-   * holds now, weights and prompts, but no programs of earlier calls: a call begins by freeing them.
-   * @param options.caps of the device that it would run on, such as DEFAULT_CAPS; default this pipeline's
+   * What `run` would take as things are, known before it: memory by phase, the largest binding and buffer, kernel calls,
+   * operations. No weights are read and nothing is done on the device.
    * @throws as run, also DeviceError for what the device would refuse
    */
   plan(args: RunArgs, options: PlanOptions = {}): Promise<CallPlan> {

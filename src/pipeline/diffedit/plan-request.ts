@@ -4,7 +4,7 @@ import type { Generators } from '../diffusion/generators.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
-import type { Networks } from '../runtime/device-model.ts';
+import type { Networks } from '../runtime/network.ts';
 import type { Request } from './request.ts';
 import { runPhases } from './run-phases.ts';
 

@@ -4,7 +4,7 @@ import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { closeUnread } from '../../io/sources.ts';
 import type { ClipTokenizer } from '../../tokenizers/index.ts';
-import type { Networks } from '../runtime/device-model.ts';
+import type { Networks } from '../runtime/network.ts';
 import { LoraAdapters, type LoraInput } from './lora-adapters.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 import { TextualInversions } from './textual-inversion.ts';

@@ -38,8 +38,13 @@ export class Autoencoder {
   /** In place of both, for the call that runs. */
   saving: Pick<Autoencoder, 'slicing' | 'tiling'> | undefined;
 
-  constructor(network: Network<AutoencoderKL>) {
+  readonly #warn: (message: string) => void;
+  /** Whether the tiles that were asked for were found larger than a picture, and somebody told. */
+  #toldIdle = false;
+
+  constructor(network: Network<AutoencoderKL>, warn: (message: string) => void) {
     this.network = network;
+    this.#warn = warn;
     this.factor = vaeScaleFactor(network.model.config);
   }
 
@@ -62,6 +67,18 @@ export class Autoencoder {
     const tile = { pixels: pixels ?? side * factor, latents: side, overlap: overlap ?? own.overlap };
     checkTile(op, tile, factor);
     this.tiling = tile;
+    this.#toldIdle = false;
+  }
+
+  /** Tells once that tiles were asked for and there is nothing for them to do. */
+  #checkIdle({ rows }: Tiling, height: number, width: number): void {
+    if (this.#toldIdle || !this.tiling || rows.length > 1 || (rows[0]?.length ?? 0) > 1) return;
+    this.#toldIdle = true;
+    const step = 4 * this.factor; // a quarter of overlap is whole latents
+    const smaller = step * Math.floor(Math.max(height, width) / 1.5 / step);
+    const fix = smaller > 0 ? `; smaller ones: enableVaeTiling({ pixels: ${smaller} })` : '';
+    const { pixels } = this.tiling;
+    this.#warn(`VAE tiling has nothing to do: no side of ${width}x${height} is above a tile's ${pixels} pixels${fix}`);
   }
 
   /**
@@ -76,7 +93,9 @@ export class Autoencoder {
     const moments: NdArray[] = [];
     for (let i = 0; i < count; i++) {
       const picture = rowsOf(pictures, i, i + 1);
-      const tiles = tiling && encoderTiling(dim(picture.shape, 2), dim(picture.shape, 3), tiling);
+      const [height, width] = [dim(picture.shape, 2), dim(picture.shape, 3)];
+      const tiles = tiling && encoderTiling(height, width, tiling);
+      if (tiles) this.#checkIdle(tiles, height, width);
       moments.push(await this.#byTiles(call, picture, tiles, 'encode'));
       report.done(i + 1);
     }
@@ -96,6 +115,7 @@ export class Autoencoder {
     const [height, width] = [dim(latents.shape, 2), dim(latents.shape, 3)];
     const tiles = tiling && decoderTiling(height, width, tiling);
     const step = slicing ? 1 : this.#atOnce(tiles?.rows[0]?.[0] ?? { height, width });
+    if (tiles) this.#checkIdle(tiles, height * this.factor, width * this.factor);
     for (let i = 0; i < count; i += step) {
       const end = Math.min(count, i + step);
       pictures.push(await this.#byTiles(call, rowsOf(latents, i, end), tiles, 'decode'));

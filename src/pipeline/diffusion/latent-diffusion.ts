@@ -1,7 +1,7 @@
 /** A latent diffusion model: prompts to embeddings, pictures to latents and back, noise predictions, and its samplers. */
 import type { ClipTokenizer } from '../../tokenizers/index.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
-import type { Networks } from '../runtime/device-model.ts';
+import type { Networks } from '../runtime/network.ts';
 import { Autoencoder } from './autoencoder.ts';
 import { Denoiser } from './denoiser.ts';
 import { ClipPromptEncoder } from './prompt-encoder.ts';
@@ -30,7 +30,7 @@ export class LatentDiffusion {
     warn: (message: string) => void,
   ) {
     this.prompts = new ClipPromptEncoder(networks.textEncoder, tokenizer, warn);
-    this.autoencoder = new Autoencoder(networks.vae);
+    this.autoencoder = new Autoencoder(networks.vae, warn);
     this.denoiser = new Denoiser(networks.unet);
     this.sampler = samplers.sampler;
     this.inverseSampler = samplers.inverseSampler;

@@ -10,7 +10,7 @@ import type { AbortSignalLike } from '../../core/platform.ts';
 import type { AdaptedNetwork } from '../../io/lora-keys.ts';
 import type { LowRankProduct, mergeLora } from '../../io/lora-merge.ts';
 import { closeUnread } from '../../io/sources.ts';
-import type { Networks } from '../runtime/device-model.ts';
+import type { Networks } from '../runtime/network.ts';
 import type { LoraFile, LoraSource } from './lora-file.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 

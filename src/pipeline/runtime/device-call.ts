@@ -1,5 +1,6 @@
 /** One call on a model: its signal, its progress, its tensors, and the networks that it brings to the device. */
 import type { NdArray } from '../../core/ndarray.ts';
+import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Shape } from '../../core/shape.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -83,6 +84,11 @@ export class DeviceCall {
   /** Keeps the programs of all networks while others work, for the next call of the same sizes: there is memory for all of them. */
   keepPrograms(): void {
     this.#keepPrograms = true;
+  }
+
+  /** Ends the call. */
+  get signal(): AbortSignalLike | undefined {
+    return this.#options.signal;
   }
 
   /** Throws the signal's reason once the caller has given up, and a DeviceError once the model was disposed. */

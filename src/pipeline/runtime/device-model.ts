@@ -13,7 +13,7 @@ import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
 import { type DryCall, DryModel } from './dry-model.ts';
 import type { CallPlan } from './memory-plan.ts';
-import { Network, type OpenedNetwork } from './network.ts';
+import { Network, type Networks, type OpenedNetwork, type OpenedNetworks } from './network.ts';
 import type { CallOptions, ProgressEvent } from './progress.ts';
 
 /** Options of every model's `fromPretrained`. */
@@ -70,12 +70,6 @@ export interface DeviceModelNames {
   /** Names of options that only this model has. */
   readonly ownOptions?: readonly string[];
 }
-
-/** Opened networks by name, in the order in which they are loaded. */
-export type OpenedNetworks<M> = { readonly [K in keyof M]: OpenedNetwork<M[K]> };
-
-/** The same networks, ready for the device. */
-export type Networks<M> = { readonly [K in keyof M]: Network<M[K]> };
 
 /** The networks of a model, M by name, and the device that they run on. */
 export class DeviceModel<M> {

@@ -5,9 +5,8 @@ import { Gpu } from '../../gpu/device.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
-import type { Networks } from './device-model.ts';
 import { type CallPlan, PlanLedger } from './memory-plan.ts';
-import type { Network } from './network.ts';
+import type { Network, Networks } from './network.ts';
 
 /** How the call would be made. */
 export interface DryCall {

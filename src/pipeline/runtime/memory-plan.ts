@@ -37,7 +37,7 @@ type Kind = 'weightBytes' | 'activationBytes' | 'stagingBytes';
 /** What a buffer holds, by the names that src/tensor and src/gpu give theirs. */
 export function kindOf({ label }: Pick<DryBuffer, 'label'>): Kind {
   if (/\bweights(, slot)? \d+$/.test(label)) return 'weightBytes';
-  return /^(weight staging|read back)\b|\bweights, staging$/.test(label) ? 'stagingBytes' : 'activationBytes';
+  return /^(weight staging|weights as stored|read back)\b/.test(label) ? 'stagingBytes' : 'activationBytes';
 }
 
 type Counts = { -readonly [K in keyof Omit<PhasePlan, 'phase'>]: number };

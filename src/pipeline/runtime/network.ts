@@ -261,6 +261,12 @@ export class Network<M> {
   }
 }
 
+/** Opened networks by name, in the order in which they are loaded. */
+export type OpenedNetworks<M> = { readonly [K in keyof M]: OpenedNetwork<M[K]> };
+
+/** The same networks, ready for the device. */
+export type Networks<M> = { readonly [K in keyof M]: Network<M[K]> };
+
 /** A checkpoint whose tensors have names and shapes and no values. */
 function unread({ label, tensors }: TensorSource): TensorSource {
   return { label, tensors, read: async () => {} };

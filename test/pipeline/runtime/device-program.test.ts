@@ -38,7 +38,7 @@ describe('a program', () => {
     expect(memory.bytes).toBe(counter.liveBytes);
     for (const first of [1, 10]) {
       program.io.x.write([first, 2, 3, 4, 5, 6]);
-      program.run();
+      await program.run();
       expect([...(await program.io.y.read())]).toEqual([2 * first, 4, 6, 8, 10, 12]);
     }
     program.dispose();

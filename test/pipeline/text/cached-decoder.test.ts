@@ -24,7 +24,7 @@ beforeAll(async () => {
   weights = loaded.weights;
   memory = new DeviceMemory(gpu);
   context = await EncodedTexts.create(memory, loaded.model, input);
-  context.encode(input);
+  await context.encode(input);
 });
 
 afterAll(() => {
