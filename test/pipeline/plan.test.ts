@@ -1,6 +1,8 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { DeviceError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import { Gpu } from '../../src/gpu/device.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import type { PretrainedOptions } from '../../src/pipeline/diffedit/pretrained-options.ts';
 import type { RunArgs } from '../../src/pipeline/diffedit/types.ts';
 import { BlipForConditionalGeneration } from '../../src/pipeline/text/blip.ts';
@@ -115,6 +117,70 @@ describe('maxBytes', () => {
     }
     expect(least).toBeLessThan(0.65 * all);
     expect(said.join('\n')).toMatch(/one network at a time[\s\S]*streamed/);
+  });
+});
+
+test('with memory for all programs the next call of the same sizes compiles nothing', async () => {
+  const pipeline = await openPipeline(FOLDER, { gpu, maxBytes: 1e9 });
+  const { images: first } = await pipeline.run(run);
+  counter.take();
+  const { images: second } = await pipeline.run(run);
+  const { bindGroups, pipelines } = counter.take();
+  // The map's threshold is a program for one use.
+  expect([bindGroups, pipelines]).toEqual([1, 0]);
+  expect(second).toEqual(first);
+  await pipeline.run({ ...run, numImagesPerPrompt: 2 });
+  expect(counter.take().bindGroups).toBeGreaterThan(0);
+  pipeline.dispose();
+});
+
+describe('what cannot be done is refused before anything is done', () => {
+  const large = { ...prompts, image: { width: 512, height: 512, data: new Uint8Array(3 * 512 ** 2) }, seed: 0 };
+  const ORCHARD = repositoryFolder('models/orchard/stable-diffusion');
+
+  test('tiles change the numbers: where only they fit the error names the option that allows them', async () => {
+    const dry = Gpu.dry();
+    const open = (more: object) => DiffEditPipeline.fromPretrained(ORCHARD, { gpu: dry, onWarning() {}, ...more });
+    const least = async (allowTiles: boolean) => {
+      const pipeline = await open({ maxBytes: 1e12, allowTiles });
+      const plans = await pipeline.planSavings(large);
+      return Math.min(...plans.map(({ plan }) => plan?.peakBytes ?? Number.POSITIVE_INFINITY));
+    };
+    const [without, withTiles] = [await least(false), await least(true)];
+    expect(withTiles).toBeLessThan(without);
+    const maxBytes = Math.floor((without + withTiles) / 2);
+    const strict = await open({ maxBytes });
+    await expect(strict.plan(large)).rejects.toThrow(
+      /only with VAE tiles, .*at most \d+ bytes.*allowTiles: tiles of \d+ pixels/,
+    );
+    const free = await open({ maxBytes, allowTiles: true });
+    expect((await free.plan(large)).peakBytes).toBeLessThanOrEqual(maxBytes);
+  });
+
+  test('a device that cannot decode: no mask and no inversion are lost to it', async () => {
+    const small = await freshGpu({ maxBindingBytes: 2 ** 12 });
+    const watched = countDevice(small);
+    const told: string[] = [];
+    const pipeline = await openPipeline(FOLDER, {
+      gpu: small,
+      loadWhenNeeded: true,
+      onProgress: e => told.push(e.phase),
+    });
+    await expect(pipeline.run(run)).rejects.toThrow(DeviceError);
+    expect([watched.take().buffers, told]).toEqual([0, []]);
+    pipeline.dispose();
+    watched.stop();
+    small.dispose();
+  });
+
+  test('a signal ends planning', async () => {
+    const controller = new AbortController();
+    const pipeline = await openPipeline(FOLDER, { gpu, loadWhenNeeded: true });
+    const planned = pipeline.plan({ ...run, signal: controller.signal });
+    controller.abort(new Error('enough'));
+    await expect(planned).rejects.toThrow('enough');
+    expect((await pipeline.plan(run)).peakBytes).toBeGreaterThan(0);
+    pipeline.dispose();
   });
 });
 
