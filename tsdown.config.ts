@@ -58,7 +58,13 @@ const chunksByEntries = Object.keys(ENTRIES).map((_, i, all) => ({
 
 /** One graph for all entries, so that each class exists once however many of them a program imports. */
 export default defineConfig({
-  entry: { ...ENTRIES, cli: 'src/cli/main.ts', bench: 'bench/main.ts', 'bench-models': 'bench/models.ts' },
+  entry: {
+    ...ENTRIES,
+    cli: 'src/cli/main.ts',
+    bench: 'bench/main.ts',
+    'bench-models': 'bench/models.ts',
+    'bench-loading': 'bench/loading.ts',
+  },
   format: 'esm',
   target: 'es2022',
   platform: 'neutral',

@@ -1,4 +1,4 @@
-// gemv-broadcast: y = act(A * B + bias), then + or * residual, for at most a few rows of A, as in decoding token by token;
+// gemv-broadcast: y = act(A * B + bias), then + or * residual, for at most 16 rows of A, as in decoding token by token;
 // for software Vulkan: one subgroup a workgroup, no barrier, no workgroup memory (docs/decisions/0003-two-families.md).
 //
 //   a            [rows, a_pitch]     Input
@@ -7,16 +7,21 @@
 //   residual, y  [rows, y_pitch]     Output
 //
 // A workgroup makes ROWS rows by LANES * 4 columns: each lane keeps one vec4 a row. One load brings 8 values of K for a row
-// (a lane each), subgroupBroadcast hands them round.
+// (a lane each), subgroupBroadcast hands them round. Row after row takes in all 8: its sum stays in a register meanwhile, and the 8
+// vec4 of weights are operands in memory, which spilled sums are not (they are stored as well).
 // Tiles: ceil(N / (4 LANES)) x ceil(M / ROWS), rows fastest, so that a panel is still in cache for the second tile.
 // Traffic: B once, A once per column tile, y once. Sums in f32, one chain per output in the order of K, as gemm-broadcast.
+// LINES: a lane's own address makes a load a gather, from which no processor foresees the next one: weights that come from memory
+// wait for it. Where the driver makes one plain load of a load with an address that all lanes share, such a load of each 64 bytes
+// goes before and has them brought to the cache in time.
 // Reference: torch.nn.functional.linear.
 // Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemv.
 enable subgroups;
 
 const LANES: u32 = 8;       // the subgroup size: 4 to 16
-const ROWS: u32 = 1;        // rows of a tile: 1, 2, 4 or 8
+const ROWS: u32 = 1;        // rows of a tile: 1, 2, 4, 8 or 16
 const ACTIVATION: u32 = 0;  // lib/activation
+const LINES: u32 = 0;       // plain loads ahead for each value of K: 0, 1 (64 bytes of a panel: halves) or 2 (f32)
 const STEP: u32 = min(LANES, 8u);
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -26,41 +31,48 @@ const STEP: u32 = min(LANES, 8u);
 @group(0) @binding(4) var<storage, read> residual: array<Output4>;
 @group(0) @binding(5) var<storage, read_write> y: array<Output4>;
 
-alias Sums = array<vec4f, ROWS>;
+// Weights of a lane's columns for a step of K.
+struct Step { w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f, w4: vec4f, w5: vec4f, w6: vec4f, w7: vec4f }
 
-// One value of K for each row of the tile: component i of lo, then of hi.
-struct Values { lo: vec4f, hi: vec4f }
+fn step_at(at: u32) -> Step {
+  var w: Step;
+  w.w0 = weight_load(b[at]);
+  w.w1 = weight_load(b[at + 8u]);
+  w.w2 = weight_load(b[at + 16u]);
+  w.w3 = weight_load(b[at + 24u]);
+  if (LANES > 4u) {
+    w.w4 = weight_load(b[at + 32u]);
+    w.w5 = weight_load(b[at + 40u]);
+    w.w6 = weight_load(b[at + 48u]);
+    w.w7 = weight_load(b[at + 56u]);
+  }
+  return w;
+}
 
-fn a_at(row: u32, k: u32) -> f32 {
+// Adds a step of K to the sum of one row; `k` is the lane's own.
+fn add(sum: vec4f, row: u32, k: u32, w: Step) -> vec4f {
   let element = min(row, p.rows - 1u) * p.a_pitch + k;
-  return input_pick(a[input_slot(element)], element);
+  let v = input_pick(a[input_slot(element)], element);
+  var s = fma(vec4f(subgroupBroadcast(v, 0u)), w.w0, sum);
+  s = fma(vec4f(subgroupBroadcast(v, 1u)), w.w1, s);
+  s = fma(vec4f(subgroupBroadcast(v, 2u)), w.w2, s);
+  s = fma(vec4f(subgroupBroadcast(v, 3u)), w.w3, s);
+  if (LANES > 4u) {
+    s = fma(vec4f(subgroupBroadcast(v, 4u)), w.w4, s);
+    s = fma(vec4f(subgroupBroadcast(v, 5u)), w.w5, s);
+    s = fma(vec4f(subgroupBroadcast(v, 6u)), w.w6, s);
+    s = fma(vec4f(subgroupBroadcast(v, 7u)), w.w7, s);
+  }
+  return s;
 }
 
-fn values_at(row0: u32, k: u32) -> Values {
-  var v: Values;
-  v.lo.x = a_at(row0, k);
-  if (ROWS > 1u) { v.lo.y = a_at(row0 + 1u, k); }
-  if (ROWS > 2u) {
-    v.lo.z = a_at(row0 + 2u, k);
-    v.lo.w = a_at(row0 + 3u, k);
-  }
-  if (ROWS > 4u) { v.hi = vec4f(a_at(row0 + 4u, k), a_at(row0 + 5u, k), a_at(row0 + 6u, k), a_at(row0 + 7u, k)); }
-  return v;
-}
+// A plain load: `at` is the same in all lanes.
+fn touch(at: u32) -> u32 { return bitcast<u32>(weight_load(b[at]).x); }
 
-fn accumulate(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, w: vec4f) {
-  (*sums)[0] = fma(vec4f(lo.x), w, (*sums)[0]);
-  if (ROWS > 1u) { (*sums)[min(1u, ROWS - 1u)] = fma(vec4f(lo.y), w, (*sums)[min(1u, ROWS - 1u)]); }
-  if (ROWS > 2u) {
-    (*sums)[min(2u, ROWS - 1u)] = fma(vec4f(lo.z), w, (*sums)[min(2u, ROWS - 1u)]);
-    (*sums)[min(3u, ROWS - 1u)] = fma(vec4f(lo.w), w, (*sums)[min(3u, ROWS - 1u)]);
-  }
-  if (ROWS > 4u) {
-    (*sums)[min(4u, ROWS - 1u)] = fma(vec4f(hi.x), w, (*sums)[min(4u, ROWS - 1u)]);
-    (*sums)[min(5u, ROWS - 1u)] = fma(vec4f(hi.y), w, (*sums)[min(5u, ROWS - 1u)]);
-    (*sums)[min(6u, ROWS - 1u)] = fma(vec4f(hi.z), w, (*sums)[min(6u, ROWS - 1u)]);
-    (*sums)[min(7u, ROWS - 1u)] = fma(vec4f(hi.w), w, (*sums)[min(7u, ROWS - 1u)]);
-  }
+fn touch_line(at: u32) -> u32 {
+  var most = max(max(touch(at), touch(at + 8u)), max(touch(at + 16u), touch(at + 24u)));
+  if (LANES > 4u) { most = max(most, max(max(touch(at + 32u), touch(at + 40u)), max(touch(at + 48u), touch(at + 56u)))); }
+  return most;
 }
 
 @compute @workgroup_size(LANES)
@@ -68,29 +80,49 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
   if (tile >= p.end_tile) { return; }
   let row0 = tile % p.row_tiles * ROWS;
-  let column = tile / p.row_tiles * LANES + lane;  // vec4 columns of y
+  let column0 = tile / p.row_tiles * LANES;
+  let column = column0 + lane;  // vec4 columns of y
   let clamped = min(column, p.columns4 - 1u);
 
-  var sums: Sums;
+  var s: array<vec4f, 16>;
+  var touched = 0u;
+  var line = p.b_offset + column0 / 8u * p.panel_stride;
   var b_at = p.b_offset + clamped / 8u * p.panel_stride + clamped % 8u;
   for (var k0 = 0u; k0 < p.k; k0 += STEP) {
-    let v = values_at(row0, k0 + lane % STEP);
-    accumulate(&sums, subgroupBroadcast(v.lo, 0u), subgroupBroadcast(v.hi, 0u), weight_load(b[b_at]));
-    accumulate(&sums, subgroupBroadcast(v.lo, 1u), subgroupBroadcast(v.hi, 1u), weight_load(b[b_at + 8u]));
-    accumulate(&sums, subgroupBroadcast(v.lo, 2u), subgroupBroadcast(v.hi, 2u), weight_load(b[b_at + 16u]));
-    accumulate(&sums, subgroupBroadcast(v.lo, 3u), subgroupBroadcast(v.hi, 3u), weight_load(b[b_at + 24u]));
-    if (LANES > 4u) {
-      accumulate(&sums, subgroupBroadcast(v.lo, 4u), subgroupBroadcast(v.hi, 4u), weight_load(b[b_at + 32u]));
-      accumulate(&sums, subgroupBroadcast(v.lo, 5u), subgroupBroadcast(v.hi, 5u), weight_load(b[b_at + 40u]));
-      accumulate(&sums, subgroupBroadcast(v.lo, 6u), subgroupBroadcast(v.hi, 6u), weight_load(b[b_at + 48u]));
-      accumulate(&sums, subgroupBroadcast(v.lo, 7u), subgroupBroadcast(v.hi, 7u), weight_load(b[b_at + 56u]));
+    if (LINES > 0u) { touched = max(touched, touch_line(line)); }
+    if (LINES > 1u) { touched = max(touched, touch_line(line + 4u)); }
+    let w = step_at(b_at);
+    let k = k0 + lane % STEP;
+    s[0] = add(s[0], row0, k, w);
+    if (ROWS > 1u) { s[1] = add(s[1], row0 + 1u, k, w); }
+    if (ROWS > 2u) {
+      s[2] = add(s[2], row0 + 2u, k, w);
+      s[3] = add(s[3], row0 + 3u, k, w);
     }
+    if (ROWS > 4u) {
+      s[4] = add(s[4], row0 + 4u, k, w);
+      s[5] = add(s[5], row0 + 5u, k, w);
+      s[6] = add(s[6], row0 + 6u, k, w);
+      s[7] = add(s[7], row0 + 7u, k, w);
+    }
+    if (ROWS > 8u) {
+      s[8] = add(s[8], row0 + 8u, k, w);
+      s[9] = add(s[9], row0 + 9u, k, w);
+      s[10] = add(s[10], row0 + 10u, k, w);
+      s[11] = add(s[11], row0 + 11u, k, w);
+      s[12] = add(s[12], row0 + 12u, k, w);
+      s[13] = add(s[13], row0 + 13u, k, w);
+      s[14] = add(s[14], row0 + 14u, k, w);
+      s[15] = add(s[15], row0 + 15u, k, w);
+    }
+    line += 8u * STEP;
     b_at += 8u * STEP;
   }
 
+  if (touched < p.zero) { return; }  // never, which the compiler cannot know: what is loaded for nothing is not loaded
   if (column >= p.columns4) { return; }
   let shift = bias_at(column);
-  var finished = sums;
+  var finished = s;
   let rows = min(p.rows - row0, p.tile_rows);  // of unknown length, so that the loop stays one: unrolled it compiles slowly
   for (var i = 0u; i < rows; i++) {
     finish(row0 + i, column, finished[i], shift);

@@ -2,12 +2,12 @@
 
 Writes test/golden/fullsize/: shapes.json (config and tensors of each network, no weights), golden.safetensors and
 golden.json (inputs and outputs); test/golden/fullsize-float32/: outputs for the same inputs with weights that are not rounded
-to float16, and those of the VAE at 768 x 768: every n-th value of each, golden.json has the n. The weights are a function of
-a tensor's name and index (test/support/fake-weights.ts has the same one), so that a gigabyte of them needs no file; those of
-fullsize are held as float16. Arithmetic is float32, for T5 float64.
+to float16, those of the VAE at 768 x 768 and those of two layers of Flan-T5 xl: every n-th value of each, golden.json has the
+n. The weights are a function of a tensor's name and index (test/support/fake-weights.ts has the same one), so that a gigabyte
+of them needs no file; those of fullsize are held as float16. Arithmetic is float32, for T5 float64.
 
     python scripts/golden/fullsize.py [shapes] [clip vae unet blip t5]     torch 2.13.0, transformers 4.57.6, diffusers 0.34.0
-    python scripts/golden/fullsize.py float32 [clip vae unet blip vae768]
+    python scripts/golden/fullsize.py float32 [clip vae unet blip vae768 t5-xl]
 """
 
 import json
@@ -203,7 +203,7 @@ def write_shapes():
 
 
 def filled(part, half=True):
-    model = MODELS[part]().eval()
+    model = (t5(2048, 5120, 32, 2) if part == "t5-xl" else MODELS[part]()).eval()
     for name, tensor in tensors(model):
         tensor.data.copy_(torch.from_numpy(fake(name, tuple(tensor.shape), half)))
     return model
@@ -279,10 +279,11 @@ def run_float32(parts):
     folder = OUT + "-float32"
     path = os.path.join(folder, "golden.safetensors")
     out = load_file(path) if os.path.exists(path) else {}
-    every = {}
+    every, torch_error = {}, {}
     if out:
         with open(os.path.join(folder, "golden.json")) as file:
-            every = json.load(file)["every"]
+            about = json.load(file)
+            every, torch_error = about["every"], about.get("torch_error", {})
 
     def put(name, value):
         flat = value.flatten()
@@ -317,17 +318,28 @@ def run_float32(parts):
         put("blip.vision", vision)
         ids = given["blip.input_ids"].long()
         put("blip.logits", model.text_decoder(input_ids=ids, encoder_hidden_states=vision).logits)
+    if "t5-xl" in parts:
+        model = filled("t5-xl", False)
+        ids = dict(input_ids=given["t5.input_ids"].long(), decoder_input_ids=given["t5.decoder_input_ids"].long())
+        single = model(**ids)
+        double = model.double()(**ids)
+        for name, a, b in (
+            ("t5-xl.encoder", single.encoder_last_hidden_state, double.encoder_last_hidden_state),
+            ("t5-xl.logits", single.logits, double.logits),
+        ):
+            put(name, b)
+            torch_error[name] = float((a - b).norm() / b.norm())
     save_file(out, path)
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "diffusers": diffusers.__version__}
     with open(os.path.join(folder, "golden.json"), "w") as file:
-        json.dump({"versions": versions, "weights": "float32", "every": every}, file)
+        json.dump({"versions": versions, "weights": "float32", "every": every, "torch_error": torch_error}, file)
         file.write("\n")
 
 
 if __name__ == "__main__":
     asked = sys.argv[1:] or ["shapes", *MODELS]
     if asked[0] == "float32":
-        run_float32(asked[1:] or ["clip", "vae", "vae768", "unet", "blip"])
+        run_float32(asked[1:] or ["clip", "vae", "vae768", "unet", "blip", "t5-xl"])
         sys.exit()
     if "shapes" in asked:
         write_shapes()

@@ -19,7 +19,7 @@ export function convertBits(bytes: Uint8Array, count: number, from: FileDType, t
   if (from === to) return;
   const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.byteLength / 2));
   if (from === 'F32') narrow(words(bytes, count), halves);
-  else if (to === 'F16') replace(halves, count, halvesOfBfloats());
+  else if (to === 'F16') rebias(halves, words(bytes, count >> 1), count);
   else if (from === 'F16') widen(halves, words(bytes, count), singlesOfHalves());
   else shift(halves, words(bytes, count));
 }
@@ -40,8 +40,18 @@ function narrow(from: Uint32Array, to: Uint16Array): void {
   }
 }
 
-function replace(values: Uint16Array, count: number, table: Uint16Array): void {
-  for (let i = 0; i < count; i++) values[i] = table[values[i] ?? 0] ?? 0;
+/** Bfloat16 to half, two in a word: those that are normal as halves only change the bias of their exponents. */
+function rebias(halves: Uint16Array, pairs: Uint32Array, count: number): void {
+  for (let i = 0; i < pairs.length; i++) {
+    const bits = pairs[i] ?? 0;
+    const low = bits & 0x7fff;
+    const high = (bits >>> 16) & 0x7fff;
+    pairs[i] =
+      low >= 0x3880 && low < 0x4780 && high >= 0x3880 && high < 0x4780
+        ? (bits & 0x80008000) | (((bits & 0x7fff7fff) - 0x38003800) << 3)
+        : roundToHalf(bits << 16) | (roundToHalf(bits & 0xffff0000) << 16);
+  }
+  if (count % 2 === 1) halves[count - 1] = roundToHalf((halves[count - 1] ?? 0) << 16);
 }
 
 function widen(from: Uint16Array, to: Uint32Array, table: Uint32Array): void {
@@ -84,16 +94,9 @@ export function widenHalf(half: number): number {
 }
 
 let singles: Uint32Array | undefined;
-let halved: Uint16Array | undefined;
 
 /** f32 bits of all halves. */
 function singlesOfHalves(): Uint32Array {
   singles ??= Uint32Array.from({ length: 0x10000 }, (_, half) => widenHalf(half));
   return singles;
-}
-
-/** Halves of all bfloat16s. */
-function halvesOfBfloats(): Uint16Array {
-  halved ??= Uint16Array.from({ length: 0x10000 }, (_, bfloat) => roundToHalf(bfloat << 16));
-  return halved;
 }

@@ -21,7 +21,7 @@ export interface BufferSlice {
 export const SLICE_ALIGN = 256;
 
 /** Size of a buffer of so many bytes. @throws DeviceError beyond maxBufferSize */
-function checkedSize(gpu: Gpu, bytes: number, label: string): number {
+function checkedSize(gpu: Gpu, bytes: number, label: string, shrinks?: string): number {
   gpu.check(label);
   const size = alignUp(Math.max(bytes, 16), 16);
   if (size <= gpu.caps.maxBufferBytes) return size;
@@ -30,13 +30,18 @@ function checkedSize(gpu: Gpu, bytes: number, label: string): number {
     problem: 'a buffer would exceed the device limit maxBufferSize',
     expected: `at most ${gpu.caps.maxBufferBytes} bytes`,
     received: size,
-    fix: 'Use a smaller picture, VAE tiling, or dtype float16.',
+    fix: `Use ${shrinks ? `${shrinks}, or ` : ''}an adapter with a larger maxBufferSize.`,
   });
 }
 
-/** Creates a zeroed storage buffer that can be copied from and to. */
-export function createStorage(gpu: Gpu, bytes: number, label: string): BufferSlice {
-  const size = checkedSize(gpu, bytes, label);
+/**
+ * Creates a zeroed storage buffer that can be copied from and to.
+ *
+ * @param shrinks what makes it smaller, for the message where it exceeds the device's largest buffer, such as 'a smaller picture'
+ * @throws DeviceError beyond maxBufferSize
+ */
+export function createStorage(gpu: Gpu, bytes: number, label: string, shrinks?: string): BufferSlice {
+  const size = checkedSize(gpu, bytes, label, shrinks);
   const usage = USAGE.STORAGE | USAGE.COPY_DST | USAGE.COPY_SRC;
   return { buffer: gpu.memory.create({ label, size, usage }), offset: 0, size };
 }

@@ -2,7 +2,7 @@
  * Which part of each operand a range of attention's tiles touches, so that operands larger than one binding are bound in windows:
  * rows of q and out, whole batches of k and v, heads of the bias, batches of the mask.
  */
-import type { AttentionProblem } from './attention-problem.ts';
+import type { AttentionProblem, AttentionRows } from './attention-problem.ts';
 import { type KernelBinding, unread } from './kernel.ts';
 import { rowBinding, wordBinding } from './rows.ts';
 
@@ -50,6 +50,13 @@ function contextsOf(p: AttentionProblem, cut: AttentionCut, first: number, end: 
   return round ? [0, kvBatch] : [begin, last + 1];
 }
 
+/** A tile sees all keys and values of its batch. */
+function shrinksOf({ storage }: AttentionRows): string {
+  return storage === 'f32'
+    ? 'a smaller picture or a shorter text, dtype float16'
+    : 'a smaller picture or a shorter text';
+}
+
 /** The bindings of a call, in windows where they are larger than one binding. */
 export function attentionBindings(p: AttentionProblem, cut: AttentionCut): KernelBinding[] {
   const { bias, keyMask, dynamicLength, keys, kvPitchRows = keys } = p;
@@ -60,8 +67,8 @@ export function attentionBindings(p: AttentionProblem, cut: AttentionCut): Kerne
   };
   return [
     rowBinding('q', 'read', p.q, 'q_base', queries),
-    rowBinding('k', 'read', p.k, 'k_base', contexts),
-    rowBinding('v', 'read', p.v, 'v_base', contexts),
+    { ...rowBinding('k', 'read', p.k, 'k_base', contexts), shrinks: shrinksOf(p.k) },
+    { ...rowBinding('v', 'read', p.v, 'v_base', contexts), shrinks: shrinksOf(p.v) },
     bias
       ? wordBinding('bias', 'read', 'bias_base', (a, b) => biasOf(p, bias.heads, bias.headPitch, headsOf(cut, a, b)))
       : unread('bias'),

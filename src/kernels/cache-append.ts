@@ -71,7 +71,10 @@ export function cacheAppend(problem: CacheAppendProblem): KernelCall {
     bindings: [
       rowBinding('x', 'read', x, 'x_base', rows),
       { name: 'lengths', access: 'read' },
-      rowBinding('cache', 'update', { pitch: width, storage: cache }, 'cache_base', sequences),
+      {
+        ...rowBinding('cache', 'update', { pitch: width, storage: cache }, 'cache_base', sequences),
+        shrinks: 'a shorter text',
+      },
     ],
     params: {
       count,

@@ -56,7 +56,10 @@ export function cacheGather({ batch, group, capacity, width, storage }: CacheGat
     bindings: [
       wordBinding('index', 'read', 'index_base', sequences),
       { name: 'lengths', access: 'read' },
-      rowBinding('cache', 'update', { pitch: width, storage }, 'cache_base', rows),
+      {
+        ...rowBinding('cache', 'update', { pitch: width, storage }, 'cache_base', rows),
+        shrinks: 'fewer beams or a shorter text',
+      },
     ],
     params: { count, columns, group, capacity },
     tiles: ceilDiv(count, WORKGROUP),

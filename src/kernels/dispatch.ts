@@ -240,15 +240,18 @@ export function splitTiles(
   const ranges: TileRange[] = [];
   for (let first = tiles.first; first < tiles.end; ) {
     let end = Math.min(tiles.end, first + limit);
-    while (large.some(b => windowBytes(b, first, end, call.kernel, caps) > caps.maxBindingBytes)) {
+    while (
+      large.some(
+        b => windowBytes(b, buffers[b.name]?.size ?? 0, { first, end }, call.kernel, caps) > caps.maxBindingBytes,
+      )
+    ) {
       if (end === first + 1) {
-        throw new DeviceError({
-          op: call.kernel,
-          problem: 'one tile needs more than a binding may hold',
-          expected: `at most ${caps.maxBindingBytes} bytes`,
-          received: large.map(b => `${b.name}: ${windowBytes(b, first, end, call.kernel, caps)}`),
-          fix: 'Use a smaller picture, VAE tiling, or an adapter with a larger maxStorageBufferBindingSize.',
-        });
+        const needed = large.map(b => ({
+          b,
+          bytes: windowBytes(b, buffers[b.name]?.size ?? 0, { first, end }, call.kernel, caps),
+        }));
+        const [{ b, bytes }] = needed.sort((x, y) => y.bytes - x.bytes) as [(typeof needed)[number]];
+        refuse(call.kernel, b, bytes, `a tile needs more of '${b.name}' than a binding may hold`, caps);
       }
       end = first + Math.max(1, Math.floor((end - first) / 2));
     }
@@ -258,17 +261,27 @@ export function splitTiles(
   return ranges;
 }
 
-function windowBytes(b: KernelBinding, first: number, end: number, kernel: string, caps: Caps): number {
-  if (!b.window) {
-    throw new DeviceError({
-      op: kernel,
-      problem: `buffer '${b.name}' exceeds one binding and the kernel cannot window it`,
-      expected: `at most ${caps.maxBindingBytes} bytes`,
-      fix: 'Use a smaller picture, VAE tiling, dtype float16, or an adapter with a larger maxStorageBufferBindingSize.',
-    });
-  }
+function windowBytes(b: KernelBinding, size: number, { first, end }: TileRange, kernel: string, caps: Caps): number {
+  if (!b.window) refuse(kernel, b, size, `the kernel needs all of '${b.name}', which exceeds a binding`, caps);
   const [start, stop] = b.window.range(first, end);
-  return (stop - start) * b.window.elementBytes + UNIFORM_STEP; // the start is aligned down
+  const { elementBytes } = b.window;
+  return stop * elementBytes - Math.floor((start * elementBytes) / UNIFORM_STEP) * UNIFORM_STEP;
+}
+
+/** @throws DeviceError that names the operand, its size, and what makes it smaller or the limit larger */
+function refuse(kernel: string, b: KernelBinding, bytes: number, problem: string, caps: Caps): never {
+  const larger =
+    caps.grantedBindingBytes > caps.maxBindingBytes
+      ? `maxBindingBytes above ${caps.maxBindingBytes}`
+      : 'an adapter with a larger maxStorageBufferBindingSize';
+  throw new DeviceError({
+    op: kernel,
+    problem,
+    expected: `at most ${caps.maxBindingBytes} bytes`,
+    received: bytes,
+    path: b.name,
+    fix: `Use ${b.shrinks ? `${b.shrinks}, or ` : ''}${larger}.`,
+  });
 }
 
 interface Window {

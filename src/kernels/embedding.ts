@@ -1,14 +1,16 @@
 /** Rows of a table by number; a table that exceeds one binding is read in windows, one call each. */
 import source from '../../wgsl/embedding.wgsl';
 import { ShapeError } from '../core/errors.ts';
-import { ceilDiv } from '../core/shape.ts';
+import { alignUp, ceilDiv } from '../core/shape.ts';
 import { SLICE_ALIGN } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
+import { PANEL } from './gemm.ts';
 import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { outputLib, weightLib } from './libs.ts';
+import type { PackedLayout } from './op.ts';
 import { FLAT_TILE, flatRows, requirePitch, requireSizes, rowBinding, wordBinding } from './rows.ts';
 
-/** A table [rows, pitch]; also bf16-packed. */
+/** A table [rows, pitch], or [rows/32][pitch][32] where it is the matrix of a linear layer too; also bf16-packed. */
 export interface EmbeddingTable {
   /** Entries of the table. */
   readonly rows: number;
@@ -16,6 +18,8 @@ export interface EmbeddingTable {
   readonly pitch: number;
   /** Form of the entries. */
   readonly storage: Storage;
+  /** Default rows. */
+  readonly layout?: PackedLayout | undefined;
 }
 
 /** Part of a table that fits one binding, in rows and in bytes. */
@@ -53,14 +57,15 @@ export interface EmbeddingProblem {
 /** Windows that cover the table, one where it fits a binding. Their offsets are multiples of 256 bytes. */
 export function embeddingWindows(caps: Caps, table: EmbeddingTable): EmbeddingWindow[] {
   const rowBytes = table.pitch * storageBytes(table.storage);
-  let step = 1; // rows after which an offset is a multiple of SLICE_ALIGN again
+  const whole = table.layout === 'panels' ? PANEL : 1; // rows that lie together
+  let step = whole; // rows after which an offset is a multiple of SLICE_ALIGN again
   while ((step * rowBytes) % SLICE_ALIGN !== 0) step *= 2;
   const fitting = Math.floor(caps.maxBindingBytes / rowBytes);
-  const most = fitting >= table.rows ? table.rows : Math.max(step, fitting - (fitting % step));
+  const most = fitting >= alignUp(table.rows, whole) ? table.rows : Math.max(step, fitting - (fitting % step));
   return Array.from({ length: ceilDiv(table.rows, most) }, (_, i) => {
     const first = i * most;
     const rows = Math.min(most, table.rows - first);
-    return { first, rows, offset: first * rowBytes, size: rows * rowBytes };
+    return { first, rows, offset: first * rowBytes, size: alignUp(rows, whole) * rowBytes };
   });
 }
 
@@ -94,7 +99,7 @@ export function embedding(problem: EmbeddingProblem): KernelCall {
     kernel: 'embedding',
     source,
     libs: [weightLib(table.storage), outputLib(output)],
-    values: {},
+    values: { PANELS: table.layout === 'panels' },
     bindings: [
       wordBinding('ids', 'read', 'ids_base', (first, end) => {
         const [from, to] = rows(first, end);

@@ -298,7 +298,8 @@ function bindings(p: GemmProblem, tileRows: number, columnTiles: number): Kernel
 }
 
 function plainB(p: GemmProblem, batchTiles: number): KernelBinding {
-  if (!ownB(p)) return { name: 'b', access: 'read' };
+  const shrinks = p.b.storage === 'f32' ? 'dtype float16' : undefined;
+  if (!ownB(p)) return { name: 'b', access: 'read', shrinks };
   const { pitch = 0, batch = p.k * pitch, storage } = p.b;
   const of = (tileIndex: number) => Math.floor(tileIndex / batchTiles);
   const range: RowRange = (first, end) => [(of(first) * batch) / 4, (of(end - 1) * batch + p.k * pitch) / 4];

@@ -6,6 +6,7 @@ import broadcastSource from '../../wgsl/gemv-broadcast.wgsl';
 import tileSource from '../../wgsl/gemv-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemv.wgsl';
 import { ceilDiv } from '../core/shape.ts';
+import type { Caps } from '../gpu/caps.ts';
 import { type GemmProblem, PANEL } from './gemm.ts';
 import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
 import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
@@ -25,14 +26,30 @@ function rowsOf(rows: number, most: number): number {
   return Math.min(most, 2 ** Math.ceil(Math.log2(rows)));
 }
 
-const broadcast: Variant<GemmProblem, { readonly LANES: number; readonly ROWS: number }> = {
+/**
+ * Whether the driver makes one plain load of a load whose address all lanes share, and a gather in one instruction of the others.
+ * Mesa's lavapipe does since it keeps uniform values apart: 26.1 does, 25.0 takes a lane after the other either way.
+ */
+function loadsPlainly({ software, description, subgroupSize }: Caps): boolean {
+  return software && subgroupSize <= 8 && Number(/\bMesa (\d+)/.exec(description)?.[1] ?? 0) >= 26;
+}
+
+const broadcast: Variant<GemmProblem, { readonly LANES: number; readonly ROWS: number; readonly LINES: number }> = {
   stem: 'gemv-broadcast',
   weights: 'panels',
   fits: (caps, problem) => canBroadcast(caps) && isFewRows(problem),
-  // On lavapipe, 1024 -> 4096, lower quartile of 120 interleaved runs on a busy machine, gemv against gemm in ms: 1 row 2.8 / 8.6
-  // in f32 and 2.4 / 5.4 in f16, 4 rows 3.8 / 8.7 and 3.2 / 6.8, but 8 rows 8.0 / 6.7 and 7.1 / 6.4.
-  rank: (caps, { rows }) => (caps.software && rows <= 4 ? 0 : 3),
-  tiles: (caps, { rows }) => ({ LANES: caps.subgroupSize, ROWS: rowsOf(rows, 8) }),
+  // On lavapipe, 1024 -> 2816 in f16, weights that are not in the cache, CPU ms, gemv against gemm. Mesa 26.1: 1 row 1.1 / 4, 16 rows
+  // 3.5 / 8; without the plain loads ahead 2.7 and 5.3. Mesa 25.0: 1 row 0.9 / 4, 16 rows in tiles of 8 6.9 / 8.6, in one of 16 9.6.
+  // SwiftShader's four lanes: not measured beyond 4 rows.
+  rank: (caps, { rows }) => (caps.software && (rows <= 4 || caps.subgroupSize >= 8) ? 0 : 3),
+  tiles: (caps, { rows, b }) => {
+    const plain = loadsPlainly(caps);
+    return {
+      LANES: caps.subgroupSize,
+      ROWS: rowsOf(rows, plain ? GEMV_ROWS : 8),
+      LINES: plain ? ceilDiv(PANEL * storageBytes(b.storage), 64) : 0,
+    };
+  },
   call: (_, problem, tiles) =>
     gemvCall({ kernel: 'gemv-broadcast', source: broadcastSource }, problem, tiles, 4 * tiles.LANES),
 };
@@ -79,6 +96,7 @@ function gemvCall(
       has_bias: epilogue.bias === false ? 0 : 1,
       join: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
       tile_rows: tiles.ROWS,
+      zero: 0,
     },
     tiles: rowTiles * ceilDiv(columns, tileColumns),
     cost: {

@@ -35,7 +35,13 @@ export {
   type ParamField,
   type WordType,
 } from './declarations.ts';
-export { type DescribedDispatch, DispatchList, type ProfiledDispatch } from './dispatch.ts';
+export {
+  type BoundSlice,
+  type DescribedDispatch,
+  DispatchList,
+  type ProfiledDispatch,
+  type TileRange,
+} from './dispatch.ts';
 export {
   type BinaryOperation,
   type Broadcast,

@@ -28,6 +28,8 @@ export interface KernelBinding {
   readonly name: string;
   /** What the kernel does with it: `write` fills it, `update` leaves parts as they are. */
   readonly access: Access;
+  /** What makes less of it needed at once, for messages, such as 'a smaller picture'; left out where nothing does. */
+  readonly shrinks?: string | undefined;
   /**
    * For buffers that may exceed one binding: which elements tiles [first, end) touch, and which field of `struct Params` holds
    * the element index at which the bound window starts (the kernel subtracts it). Without it the whole buffer is bound.

@@ -46,7 +46,9 @@ export function maskThreshold(problem: MaskThresholdProblem): KernelCall {
     values: {},
     bindings: [
       // The mean of the batch is of all maps.
-      mean === 'image' ? rowBinding('map', 'read', side, 'map_base', range) : { name: 'map', access: 'read' },
+      mean === 'image'
+        ? rowBinding('map', 'read', side, 'map_base', range)
+        : { name: 'map', access: 'read', shrinks: 'fewer images at once or a smaller picture' },
       rowBinding('mask', 'write', side, 'mask_base', range),
     ],
     params: {

@@ -5,6 +5,18 @@ import type { Recorder, Tensor } from '../tensor/tensor.ts';
 import { Module } from './module.ts';
 import type { Weights } from './weights.ts';
 
+/** What an Embedding is made of. */
+export interface EmbeddingOptions {
+  /** V: rows of the table. */
+  readonly count: number;
+  /** D: channels of a row. */
+  readonly width: number;
+  /** The table's tensor under the cursor; default 'weight', as in torch. */
+  readonly name?: string | undefined;
+  /** The same [V, D] as the matrix of a linear layer, which then lies on the device once, for both. */
+  readonly tied?: Parameter | undefined;
+}
+
 /**
  * Rows of a table by number.
  *
@@ -15,10 +27,9 @@ export class Embedding extends Module {
   readonly count: number;
   readonly width: number;
 
-  /** `name` is the table's tensor under the cursor, 'weight' in torch. */
-  constructor(w: Weights, o: { readonly count: number; readonly width: number; readonly name?: string }) {
+  constructor(w: Weights, o: EmbeddingOptions) {
     super(w);
-    this.table = w.table(o.name ?? 'weight', o.count, o.width);
+    this.table = o.tied ?? w.table(o.name ?? 'weight', o.count, o.width);
     this.count = o.count;
     this.width = o.width;
   }

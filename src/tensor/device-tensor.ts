@@ -7,6 +7,9 @@ import type { Gpu } from '../gpu/device.ts';
 import { KEPT_BYTES } from '../gpu/dry-device.ts';
 import { decode, encode, fromMemory, layoutOf, toMemory } from './layout.ts';
 
+/** What makes tensors that outlive a plan smaller: latents and their history, caches of a text. */
+const SHRINKS = 'fewer images or steps, a smaller picture, a shorter text';
+
 /** A tensor with memory of its own on the device: what goes into plans and comes out of them. */
 export class DeviceTensor {
   /** The device that holds it. */
@@ -29,7 +32,7 @@ export class DeviceTensor {
   /** Allocates zeros. `label` names the buffer in GPU tools. */
   static create(gpu: Gpu, shape: Shape, dtype: DType = 'float32', label: string = 'tensor'): DeviceTensor {
     const { rows, pitch } = layoutOf(shape);
-    return new DeviceTensor(gpu, shape, dtype, createStorage(gpu, rows * pitch * BYTES[dtype], label));
+    return new DeviceTensor(gpu, shape, dtype, createStorage(gpu, rows * pitch * BYTES[dtype], label, SHRINKS));
   }
 
   /** Allocates and writes `data`, in torch's order. */

@@ -18,8 +18,8 @@ export interface PanelFill {
   readonly clear: boolean;
 }
 
-/** Elements of a row whose places in a panel, 4 to 8 KiB of them, are written before the next ones. */
-const BLOCK = 64;
+/** Steps along a row whose places in a panel, 16 KiB of them, are written for all rows before the next ones. */
+const BLOCK = 128;
 
 /** Elements of 32 bits. */
 export function fillPanel32(source: Uint32Array, fill: PanelFill, target: Uint32Array): void {
@@ -43,21 +43,29 @@ function scatter<T extends Uint16Array | Uint32Array>(
   }
 }
 
-/** Four rows at a time. */
+/** Eight rows at a time. */
 function fillColumns(source: Uint32Array, { first, starts, places }: PanelFill, target: Uint32Array): void {
   for (let from = 0; from < places.length; from += BLOCK) {
     const to = Math.min(places.length, from + BLOCK);
-    for (let c = 0; c < PANEL; c += 4) {
+    for (let c = 0; c < PANEL; c += 8) {
       const r0 = starts[c] ?? 0;
       const r1 = starts[c + 1] ?? 0;
       const r2 = starts[c + 2] ?? 0;
       const r3 = starts[c + 3] ?? 0;
+      const r4 = starts[c + 4] ?? 0;
+      const r5 = starts[c + 5] ?? 0;
+      const r6 = starts[c + 6] ?? 0;
+      const r7 = starts[c + 7] ?? 0;
       for (let e = from; e < to; e++) {
-        const at = first + c + ((places[e] ?? 0) << 5);
+        const at = first + c + (places[e] ?? 0) * PANEL;
         target[at] = source[r0 + e] ?? 0;
         target[at + 1] = source[r1 + e] ?? 0;
         target[at + 2] = source[r2 + e] ?? 0;
         target[at + 3] = source[r3 + e] ?? 0;
+        target[at + 4] = source[r4 + e] ?? 0;
+        target[at + 5] = source[r5 + e] ?? 0;
+        target[at + 6] = source[r6 + e] ?? 0;
+        target[at + 7] = source[r7 + e] ?? 0;
       }
     }
   }
@@ -78,28 +86,40 @@ function wordsOf(halves: Uint16Array): Uint32Array {
   return new Uint32Array(halves.buffer, halves.byteOffset, halves.length >> 1);
 }
 
-/** Two elements of four rows at a time become two words of two places. */
+/** Two elements of eight rows at a time become four words of two places. */
 function fillInWords(source: Uint32Array, { first, starts, places }: PanelFill, target: Uint32Array): void {
   const words = places.length >> 1;
   for (let from = 0; from < words; from += BLOCK) {
     const to = Math.min(words, from + BLOCK);
-    for (let c = 0; c < PANEL; c += 4) {
+    for (let c = 0; c < PANEL; c += 8) {
       const r0 = (starts[c] ?? 0) >> 1;
       const r1 = (starts[c + 1] ?? 0) >> 1;
       const r2 = (starts[c + 2] ?? 0) >> 1;
       const r3 = (starts[c + 3] ?? 0) >> 1;
+      const r4 = (starts[c + 4] ?? 0) >> 1;
+      const r5 = (starts[c + 5] ?? 0) >> 1;
+      const r6 = (starts[c + 6] ?? 0) >> 1;
+      const r7 = (starts[c + 7] ?? 0) >> 1;
       const at = (first + c) >> 1;
       for (let w = from; w < to; w++) {
-        const v = source[r0 + w] ?? 0;
-        const x = source[r1 + w] ?? 0;
-        const y = source[r2 + w] ?? 0;
-        const z = source[r3 + w] ?? 0;
-        const even = at + ((places[2 * w] ?? 0) << 4);
-        const odd = at + ((places[2 * w + 1] ?? 0) << 4);
-        target[even] = (v & 0xffff) | (x << 16);
-        target[even + 1] = (y & 0xffff) | (z << 16);
-        target[odd] = (v >>> 16) | (x & 0xffff0000);
-        target[odd + 1] = (y >>> 16) | (z & 0xffff0000);
+        const even = at + (places[2 * w] ?? 0) * (PANEL / 2);
+        const odd = at + (places[2 * w + 1] ?? 0) * (PANEL / 2);
+        let low = source[r0 + w] ?? 0;
+        let high = source[r1 + w] ?? 0;
+        target[even] = (low & 0xffff) | (high << 16);
+        target[odd] = (low >>> 16) | (high & 0xffff0000);
+        low = source[r2 + w] ?? 0;
+        high = source[r3 + w] ?? 0;
+        target[even + 1] = (low & 0xffff) | (high << 16);
+        target[odd + 1] = (low >>> 16) | (high & 0xffff0000);
+        low = source[r4 + w] ?? 0;
+        high = source[r5 + w] ?? 0;
+        target[even + 2] = (low & 0xffff) | (high << 16);
+        target[odd + 2] = (low >>> 16) | (high & 0xffff0000);
+        low = source[r6 + w] ?? 0;
+        high = source[r7 + w] ?? 0;
+        target[even + 3] = (low & 0xffff) | (high << 16);
+        target[odd + 3] = (low >>> 16) | (high & 0xffff0000);
       }
     }
   }

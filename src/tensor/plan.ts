@@ -79,7 +79,7 @@ export class Plan {
     const layout = placesOf(lowered, gpu.caps);
     const memory: BufferSlice[] = [];
     const create = (bytes: number, name: string): BufferSlice => {
-      const slice = createStorage(gpu, bytes, `${label} ${name}`);
+      const slice = createStorage(gpu, bytes, `${label} ${name}`, 'fewer images at once, a smaller picture');
       memory.push(slice);
       return slice;
     };

@@ -47,7 +47,7 @@ export function rowBytesOf({ layout, dtype }: Value): number {
  *
  * @param planned whether a plan finds the place of a value
  * @param partBytes values above it are spread; never more than `caps.maxBufferBytes`. Values of which some kernel's tile needs
- * all or most of a part are left whole up to the device's limit
+ * a good share of a part (an image's keys) are left whole up to the device's limit
  * @throws DeviceError for a value beyond the device's limit that a kernel binds whole
  */
 export function spreadSteps(
@@ -81,9 +81,9 @@ function valuesToSpread(
       const bytes = value.layout.rows * rowBytesOf(value);
       if (bytes <= partBytes) continue;
       large.add(value);
-      const least = isFloat(value) ? leastWindow(call, binding) : Number.POSITIVE_INFINITY;
-      if (bytes <= caps.maxBufferBytes && least > partBytes / 2) whole.add(value);
-      if (bytes > caps.maxBufferBytes && least === Number.POSITIVE_INFINITY)
+      const bytesAtOnce = isFloat(value) ? bytesOfTile(call, binding) : Number.POSITIVE_INFINITY;
+      if (bytes <= caps.maxBufferBytes && bytesAtOnce > partBytes / 4) whole.add(value);
+      if (bytes > caps.maxBufferBytes && bytesAtOnce > caps.maxBufferBytes)
         refuseWhole(call, binding.name, bytes, caps);
     }
   }
@@ -92,7 +92,7 @@ function valuesToSpread(
 }
 
 /** Bytes of an operand that one tile needs: of the largest window among three, or infinite where it needs all. */
-function leastWindow(call: KernelCall, { window }: KernelBinding): number {
+function bytesOfTile(call: KernelCall, { window }: KernelBinding): number {
   if (!window) return Number.POSITIVE_INFINITY;
   const tiles = [0, Math.floor(call.tiles / 2), call.tiles - 1];
   const sizes = tiles.map(tile => {
@@ -112,7 +112,7 @@ function refuseWhole(call: KernelCall, name: string, bytes: number, caps: Caps):
     problem: `the kernel needs more of '${name}' at once than a buffer may hold`,
     expected: `at most ${caps.maxBufferBytes} bytes`,
     received: bytes,
-    fix: 'Use fewer images at once, dtype float16, or a smaller picture.',
+    fix: 'Use dtype float16 or a smaller picture; in the VAE tiles help too.',
   });
 }
 

@@ -44,7 +44,19 @@ describe('help', () => {
       ...['invert-guidance-scale', 'clip-skip', 'threshold', 'continuous', 'erode', 'dilate', 'blur', 'mend-quirks'],
     ];
     const extras = [
-      ...['seed', 'dtype', 'device', 'json', 'size', 'keep-size', 'paste-back', 'mask', 'latents', 'output'],
+      ...[
+        'seed',
+        'dtype',
+        'device',
+        'max-binding',
+        'json',
+        'size',
+        'keep-size',
+        'paste-back',
+        'mask',
+        'latents',
+        'output',
+      ],
       ...['model', 'variant', 'revision', 'cache-dir', 'lora', 'embedding', 'help'],
     ];
     const single = ['tokenizer', 'config', 'prediction-type', 'ema'];

@@ -25,7 +25,7 @@ describe('buffers', () => {
     });
     for (const create of [createStorage, createMapped])
       expect(() => create(small, 1025, 'activations')).toThrowErrorMatchingInlineSnapshot(
-        `[DeviceError: activations: a buffer would exceed the device limit maxBufferSize: expected at most 1024 bytes, got 1040. Use a smaller picture, VAE tiling, or dtype float16.]`,
+        `[DeviceError: activations: a buffer would exceed the device limit maxBufferSize: expected at most 1024 bytes, got 1040. Use an adapter with a larger maxBufferSize.]`,
       );
     createStorage(small, 1024, 'y').buffer.destroy();
   });

@@ -22,3 +22,21 @@ describe('the form of halves', () => {
     expect(half(['shader-f16'], 'NVIDIA H100', { half: 'f16-packed' })).toBe('f16-packed');
   });
 });
+
+describe('the largest binding', () => {
+  const limits = { maxStorageBufferBindingSize: 2 ** 31 };
+  const device = { features: new Set(), limits } as unknown as GPUDevice;
+  const info = { description: 'NVIDIA H100' } as GPUAdapterInfo;
+  const most = (options: CapsOptions = {}) => readCaps(device, info, options).maxBindingBytes;
+
+  it('is what the device allows, or less where that is asked for', () => {
+    expect(most()).toBe(2 ** 31);
+    expect(most({ maxBindingBytes: 2 ** 27 })).toBe(2 ** 27);
+    expect(most({ maxBindingBytes: 2 ** 40 })).toBe(2 ** 31);
+    expect(readCaps(device, info, { maxBindingBytes: 2 ** 27 }).grantedBindingBytes).toBe(2 ** 31);
+  });
+
+  it.each([0, -1, 4095, 8192.5, Number.NaN, Number.POSITIVE_INFINITY])('is refused where it is %d', maxBindingBytes => {
+    expect(() => most({ maxBindingBytes })).toThrow(/Gpu\.request: no size of a binding.*maxBindingBytes/);
+  });
+});

@@ -71,7 +71,7 @@ function choices(caps: Caps): Record<string, string> {
 }
 
 const BROADCAST = {
-  'linear, rows 1, 4, 5, 16, 17': 'gemv-broadcast gemv-broadcast gemm-broadcast gemm-broadcast gemm-broadcast',
+  'linear, rows 1, 4, 5, 16, 17': 'gemv-broadcast gemv-broadcast gemv-broadcast gemv-broadcast gemm-broadcast',
   'linear, 1 row with a gate': 'gemm-broadcast',
   'linear, 1 row of plain b': 'gemm-broadcast',
   'linear, 2 batches of 1 row': 'gemm-broadcast',
@@ -81,6 +81,10 @@ const BROADCAST = {
   'norms of rows': 'layer-norm-broadcast layer-norm-broadcast',
   'norms of groups': 'group-norm-finalize-broadcast',
   softmax: 'softmax-broadcast',
+};
+const FOUR_LANES = {
+  ...BROADCAST,
+  'linear, rows 1, 4, 5, 16, 17': 'gemv-broadcast gemv-broadcast gemm-broadcast gemm-broadcast gemm-broadcast',
 };
 const TILE = {
   'linear, rows 1, 4, 5, 16, 17': 'gemv-tile gemv-tile gemv-tile gemv-tile gemm-tile',
@@ -98,7 +102,7 @@ const TILE = {
 describe('a device gets', () => {
   it.each([
     ['lavapipe', BROADCAST],
-    ['swiftshader', BROADCAST],
+    ['swiftshader', FOUR_LANES],
     ['software without subgroups', TILE],
     ['software with wide subgroups', TILE],
     ['a GPU with f16', TILE],

@@ -103,14 +103,14 @@ describe('a call that cannot be cut to fit a binding', () => {
     const range = (first: number, end: number) => [500 * first, 500 * end] as const;
     const wide = { ...call, bindings: [x, { ...y, window: { field: 'y_base', elementBytes: 4, range } }] };
     expect(cut(wide, 1 << 20)).toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: elementwise-unary: one tile needs more than a binding may hold: expected at most 1024 bytes, got [y: 2256]. Use a smaller picture, VAE tiling, or an adapter with a larger maxStorageBufferBindingSize.]`,
+      `[DeviceError: elementwise-unary: a tile needs more of 'y' than a binding may hold: expected at most 1024 bytes, got 2000 (y). Use maxBindingBytes above 1024.]`,
     );
   });
 
   it('is refused where its kernel has no windows', () => {
     const [x, { window: _, ...y }] = call.bindings;
     expect(cut({ ...call, bindings: [x, y] }, 1025)).toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: elementwise-unary: buffer 'y' exceeds one binding and the kernel cannot window it: expected at most 1024 bytes. Use a smaller picture, VAE tiling, dtype float16, or an adapter with a larger maxStorageBufferBindingSize.]`,
+      `[DeviceError: elementwise-unary: the kernel needs all of 'y', which exceeds a binding: expected at most 1024 bytes, got 1025 (y). Use maxBindingBytes above 1024.]`,
     );
   });
 

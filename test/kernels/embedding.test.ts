@@ -3,6 +3,7 @@ import { embedding, embeddingWindows } from '../../src/kernels/embedding.ts';
 import type { Storage } from '../../src/kernels/kernel.ts';
 import { embedding as reference } from '../reference/embedding.ts';
 import { testGpu } from '../support/gpu.ts';
+import { packPanels } from '../support/pack.ts';
 import { expectRows, padRows, pitchOf, runBothWays, SETTINGS, settingOf, stored } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 import { embeddingCases } from './embedding.cases.ts';
@@ -87,6 +88,38 @@ describe('embedding', () => {
     }
     expectRows(y, reference(ids, values, 20), 20, 0);
   });
+
+  it.each(['f32', 'f16-packed', 'bf16-packed'] as const)(
+    '%s: reads panels as it reads rows, in windows too',
+    async storage => {
+      const [tableRows, width, pitch, count] = [101, 20, 24, 60];
+      const values = stored(randoms(tableRows * width, 4), storage);
+      const panels = packPanels(values, tableRows, width);
+      const ids = someIds(count, tableRows + 2);
+      const table = { rows: tableRows, pitch, storage, layout: 'panels' } as const;
+      const bytes = storage === 'f32' ? 4 : 2;
+      for (const [most, firsts] of [
+        [2 ** 20, [0]],
+        [64 * pitch * bytes, [0, 64]],
+        [32 * pitch * bytes, [0, 32, 64, 96]],
+      ] as const) {
+        const gpu = await testGpu();
+        const windows = embeddingWindows({ ...gpu.caps, maxBindingBytes: most }, table);
+        expect(windows.map(w => w.first)).toEqual(firsts);
+        let y: Float32Array = new Float32Array(count * pitch).fill(7);
+        for (const window of windows) {
+          const call = embedding({ items: 6, length: 10, idsPitch: 16, width, table, window, output: 'f32' });
+          const part = panels.slice(window.offset / bytes, (window.offset + window.size) / bytes);
+          ({ y } = await runBothWays(gpu, call, {
+            ids: { words: padIds(ids, 10) },
+            table: { storage, values: part },
+            y: { storage: 'f32', values: y },
+          }));
+        }
+        expectRows(y, reference(ids, values, width), width, 0);
+      }
+    },
+  );
 
   it('refuses a window outside the table, and ids whose pitch does not hold them', () => {
     const table = { rows: 5, pitch: 8, storage: 'f32' as const };

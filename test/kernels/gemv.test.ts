@@ -155,10 +155,33 @@ describe('gemv', () => {
     expectClose(unpadRows(y, c.rows, c.n), expected, 2e-6);
   });
 
-  it('is chosen for few rows of a plain linear layer: up to 4 on software, up to 16 on GPUs', () => {
+  it('reads lines ahead in plain loads where the driver makes them, and gives the same bits where not', async () => {
+    const variant = variants.find(v => v.name === 'broadcast f32') as Variant;
+    const driver = (version: string) => ({ ...gpu.caps, software: true, description: `llvmpipe: Mesa ${version}` });
+    const half = { ...variant, weights: packed } as const;
+    const c: GemvCase = { rows: 16, n: 97, k: 72, bias: true, residual: true };
+    const cut = (version: string, v: Variant) => gemv(driver(version), problemOf(c, v), v).values;
+    const old = { ROWS: 8, LINES: 0 };
+    for (const v of [variant, half]) expect(cut('25.0.7-2~bpo12+1 (LLVM 15.0.6)', v)).toMatchObject(old);
+    if (gpu.caps.subgroupSize > 8) return expect(cut('26.1.6', variant)).toMatchObject(old);
+    expect(cut('26.1.6', variant)).toMatchObject({ ROWS: 16, LINES: 2 });
+    expect(cut('30.0.0', half)).toMatchObject({ ROWS: 16, LINES: 1 });
+    for (const v of [variant, half]) {
+      const { operands, expected } = dataOf(c, v);
+      const [plain, gathered] = await Promise.all(
+        ['26.1.6', '25.0.7'].map(version => runKernel(gpu, gemv(driver(version), problemOf(c, v), v), operands)),
+      );
+      expect(plain?.y).toEqual(gathered?.y);
+      expectClose(unpadRows(plain?.y as Float32Array, c.rows, c.n), expected, tolerance(v));
+    }
+  });
+
+  it('is chosen for few rows of a plain linear layer: up to 16, on software of 4 lanes up to 4', () => {
     const problem = problemOf({ rows: 4, n: 64, k: 64 }, variants[0] as Variant);
     const kernel = (change: Partial<GemmProblem>, caps = gpu.caps) => linear(caps, { ...problem, ...change }).kernel;
-    expect([kernel({}), kernel({ rows: 5 })]).toEqual(['gemv-broadcast', 'gemm-broadcast']);
+    const [wide, narrow] = [8, 4].map(subgroupSize => ({ ...gpu.caps, software: true, subgroupSize }));
+    expect([kernel({ rows: 16 }, wide), kernel({ rows: 17 }, wide)]).toEqual(['gemv-broadcast', 'gemm-broadcast']);
+    expect([kernel({}, narrow), kernel({ rows: 5 }, narrow)]).toEqual(['gemv-broadcast', 'gemm-broadcast']);
     const hardware = { ...gpu.caps, software: false };
     expect([kernel({ rows: 16 }, hardware), kernel({ rows: 17 }, hardware)]).toEqual(['gemv-tile', 'gemm-tile']);
     const other: Partial<GemmProblem>[] = [

@@ -9,25 +9,15 @@ import { DDIMScheduler } from '../../src/schedulers/index.ts';
 import { maxError } from '../support/close.ts';
 import { type Counter, countDevice } from '../support/counting.ts';
 import { diskFolder } from '../support/folder.ts';
-import { loadGolden } from '../support/golden.ts';
 import { freshGpu } from '../support/gpu.ts';
-import { openPipeline, picture, seeded } from '../support/pipeline.ts';
+import { openPipeline, seeded } from '../support/pipeline.ts';
+import { image, shortInversion as inversion, shortRun as run } from '../support/scene.ts';
 
 const gpu = await freshGpu();
 const counter: Counter = countDevice(gpu);
 afterAll(() => gpu.dispose());
 
 const FOLDER = 'test/golden/sd1/model';
-const image = picture(loadGolden('sd1'));
-const run = {
-  image,
-  sourcePrompt: 'a bowl of fruits',
-  targetPrompt: 'a basket of pears',
-  numInferenceSteps: 4,
-  numMapsPerMask: 2,
-  seed: 0,
-};
-const inversion = { image, prompt: 'a bowl of fruits', numInferenceSteps: 4 };
 const open = (more: object = {}): Promise<DiffEditPipeline> => openPipeline(FOLDER, { gpu, ...more });
 
 describe('an abort', () => {

@@ -9,24 +9,14 @@ import { T5ForConditionalGeneration } from '../../src/pipeline/text/t5.ts';
 import { DDIMScheduler } from '../../src/schedulers/index.ts';
 import { goldenPath } from '../support/checkpoint.ts';
 import { memoryFolder } from '../support/folder.ts';
-import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
-import { picture } from '../support/pipeline.ts';
+import { shortRun as run, shortInversion } from '../support/scene.ts';
 
 const FILES = filesOf('sd1/model');
 const UNET = 'unet/diffusion_pytorch_model.safetensors';
 const VAE = 'vae/diffusion_pytorch_model.safetensors';
 const TEXT = 'text_encoder/model.safetensors';
-const image = picture(loadGolden('sd1'));
-const run = {
-  image,
-  sourcePrompt: 'a bowl of fruits',
-  targetPrompt: 'a basket of pears',
-  numInferenceSteps: 4,
-  numMapsPerMask: 2,
-  seed: 0,
-};
-const inversion = { image, prompt: 'a bowl of fruits', numInferenceSteps: 4, inpaintStrength: 1 };
+const inversion = { ...shortInversion, inpaintStrength: 1 };
 
 type Change = (value: number, i: number) => number;
 

@@ -34,13 +34,29 @@ export function published(part: FullSize, file: string | URL = goldenPath('fulls
 /** Config and weights of one published network. */
 export function fullSize(part: FullSize, dtype: FakeDType = 'F16'): { config: unknown; source: TensorSource } {
   const { config, tensors } = published(part);
+  return { config, source: fakeSource(`fake ${part}`, tensors, dtype) };
+}
+
+/** The same of so many layers of each stack of a T5. */
+export function shortT5(part: 't5' | 't5-xl', layers: number, dtype: FakeDType): ReturnType<typeof fullSize> {
+  const { config, tensors } = published(part);
+  const kept = Object.entries(tensors).filter(([name]) => Number(/\.block\.(\d+)\./.exec(name)?.[1] ?? 0) < layers);
+  const short = { ...config, num_layers: layers, num_decoder_layers: layers };
+  return { config: short, source: fakeSource(`fake ${part}`, Object.fromEntries(kept), dtype) };
+}
+
+function fakeSource(
+  label: string,
+  tensors: Readonly<Record<string, readonly number[]>>,
+  dtype: FakeDType,
+): TensorSource {
   const table = new Map(Object.entries(tensors).map(([name, shape]) => [name, stored(name, shape, dtype)]));
   const read = async (name: string, start: number, into: Uint8Array) => {
     const tensor = table.get(name);
-    checkRange(`fake ${part}`, name, tensor?.byteLength, start, into.byteLength);
+    checkRange(label, name, tensor?.byteLength, start, into.byteLength);
     if (tensor) fillBytes(tensor, start, into);
   };
-  return { config, source: { label: `fake ${part}`, tensors: table, read } };
+  return { label, tensors: table, read };
 }
 
 function stored(name: string, shape: readonly number[], dtype: FakeDType): StoredTensor {

@@ -11,6 +11,14 @@ export const image = picture(golden);
 export const SOURCE = 'a bowl of fruits';
 export const TARGET = 'a basket of pears';
 export const few = { numInferenceSteps: 4, guidanceScale: 6 };
+/** A whole edit and an inversion, as short as can be. */
+export const shortRun = {
+  image,
+  sourcePrompt: SOURCE,
+  targetPrompt: TARGET,
+  ...{ numInferenceSteps: 4, numMapsPerMask: 2, seed: 0 },
+};
+export const shortInversion = { image, prompt: SOURCE, numInferenceSteps: 4 };
 /** Sides of the latents. */
 export const [H, W] = [12, 20];
 

@@ -206,7 +206,11 @@ describe('values larger than a buffer', () => {
     await same(name, { maxBufferBytes: 48 * 1024 });
   });
 
-  test.each(names)('%s: with the kernels for GPUs, without fusion, and small bindings', async name => {
+  const some = process.env.PENTIMENTO_FULL
+    ? names
+    : ['convolution behind an upsampling', 'group norm and products of a concatenation'];
+
+  test.each(some)('%s: with the kernels for GPUs, without fusion, and small bindings', async name => {
     await same(name, { maxBufferBytes: 48 * 1024, maxBindingBytes: 46 * 1024 }, { fuse: false }, { bare: true });
   });
 
@@ -217,12 +221,12 @@ describe('values larger than a buffer', () => {
     const large = upsampleNearest(graph.input(x), [63, 63]).repeat(2);
     graph.store(large.reshape([2 * 63 * 63, 8]).slice(0, 0, 512), DeviceTensor.create(gpu, [512, 8]));
     await expect(graph.compile()).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: copy: the kernel needs more of 'x1' at once than a buffer may hold: expected at most 49152 bytes, got 127008. Use fewer images at once, dtype float16, or a smaller picture.]`,
+      `[DeviceError: copy: the kernel needs more of 'x1' at once than a buffer may hold: expected at most 49152 bytes, got 127008. Use dtype float16 or a smaller picture; in the VAE tiles help too.]`,
     );
     x.dispose();
   });
 
-  test.each(names)('%s: in float16, of two images, with borders inside of lines', async name => {
+  test.each(some)('%s: in float16, of two images, with borders inside of lines', async name => {
     await same(name, { maxBufferBytes: 36 * 1024 }, { dtype: 'float16', size: [2, 19, 17] });
   });
 });

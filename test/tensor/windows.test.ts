@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Gpu } from '../../src/gpu/device.ts';
+import { Attention } from '../../src/nn/attention.ts';
 import { Conv2d } from '../../src/nn/conv2d.ts';
 import { concat, silu, upsampleNearest } from '../../src/nn/functional.ts';
+import { GegluLinear, Linear } from '../../src/nn/linear.ts';
 import { GroupNorm, LayerNorm } from '../../src/nn/norm.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
@@ -9,6 +11,7 @@ import { Graph } from '../../src/tensor/graph.ts';
 import { countDevice } from '../support/counting.ts';
 import { testGpu } from '../support/gpu.ts';
 import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
+import { limited } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 
 const SIDE = 24;
@@ -48,6 +51,46 @@ async function run(gpu: Gpu, fuse: boolean) {
   return { values, dispatches };
 }
 
+/** A convolution with a time embedding, attention over its pixels, a gated layer: weights and values of up to 100 KiB. */
+async function block(gpu: Gpu): Promise<{ values: Float32Array; dispatches: number; largest: number }> {
+  const [images, wide] = [3, 72];
+  const values = (count: number, seed: number) => randoms(count, seed).map(x => x / 4);
+  const w = Weights.open(
+    memoryCheckpoint({
+      'conv.weight': { shape: [wide, 24, 3, 3], values: values(wide * 24 * 9, 1) },
+      'conv.bias': { shape: [wide], values: values(wide, 2) },
+      'time.weight': { shape: [wide, 16], values: values(wide * 16, 3) },
+      'time.bias': { shape: [wide], values: values(wide, 4) },
+      ...Object.fromEntries(
+        ['to_q', 'to_k', 'to_v', 'to_out.0'].map((key, i) => [
+          `mix.${key}.weight`,
+          { shape: [wide, wide], values: values(wide * wide, 5 + i) },
+        ]),
+      ),
+      'mix.to_out.0.bias': { shape: [wide], values: values(wide, 9) },
+      'gate.weight': { shape: [4 * wide, wide], values: values(4 * wide * wide, 10) },
+      'gate.bias': { shape: [4 * wide], values: values(4 * wide, 11) },
+    }),
+  );
+  const conv = new Conv2d(w.at('conv'), { in: 24, out: wide, kernel: 3, padding: 1 });
+  const time = new Linear(w.at('time'), { in: 16, out: wide });
+  const mix = new Attention(w.at('mix'), { query: wide, heads: 3 });
+  const gate = new GegluLinear(w.at('gate'), { in: wide, out: 2 * wide });
+  const weights = await w.load(await testGpu(gpu.caps.subgroupSize === 0 ? { bare: true } : {}));
+  const x = DeviceTensor.from(gpu, values(images * 24 * 36, 12), [images, 24, 6, 6]);
+  const t = DeviceTensor.from(gpu, values(images * 16, 13), [images, 16]);
+  const out = DeviceTensor.create(gpu, [images, 36, 2 * wide]);
+  const graph = new Graph(gpu);
+  const h = conv.forward(graph.input(x)).add(time.forward(graph.input(t)).reshape([images, wide, 1, 1]));
+  const tokens = h.tokens();
+  graph.store(gate.forward(tokens.add(mix.forward(tokens))), out);
+  const plan = await graph.compile();
+  plan.run();
+  const result = { values: await out.read(), dispatches: plan.dispatches, largest: weights.bytes };
+  for (const d of [plan, weights, x, t, out]) d.dispose();
+  return result;
+}
+
 describe('windows', () => {
   it('gives the same bits when no binding may exceed 48 KiB as when none is split', async () => {
     const whole = await run(await testGpu(), true);
@@ -67,9 +110,20 @@ describe('windows', () => {
     expect(split.dispatches).toBeGreaterThan(whole.dispatches);
   });
 
+  it.each(['with broadcasts', 'on a bare device'])('gives the same bits of a block of the UNet: %s', async name => {
+    const gpu = await testGpu(name === 'on a bare device' ? { bare: true } : {});
+    const whole = await block(gpu);
+    const limit = 56 * 1024; // 64 columns of the convolution, or 64 rows of q, k and v
+    const split = await block(limited(gpu, { maxBindingBytes: limit }));
+    expect(split.values).toEqual(whole.values);
+    expect(split.dispatches).toBeGreaterThan(2 * whole.dispatches);
+    expect(split.largest).toBeGreaterThan(2 * limit);
+    expect(Math.max(...whole.values.map(Math.abs))).toBeGreaterThan(0.1);
+  });
+
   it('says so where even one tile does not fit', async () => {
     await expect(run(await testGpu({ maxBindingBytes: 4096 }), true)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: group-norm-stats: one tile needs more than a binding may hold: expected at most 4096 bytes, got [x1: 18688, x2: 18688]. Use a smaller picture, VAE tiling, or an adapter with a larger maxStorageBufferBindingSize.]`,
+      `[DeviceError: gemm-broadcast: the kernel needs all of 'b', which exceeds a binding: expected at most 4096 bytes, got 9216 (b). Use dtype float16, or maxBindingBytes above 4096.]`,
     );
   });
 });

@@ -13,6 +13,7 @@ struct Params {
   has_bias: u32,
   join: u32,                           // 0 nothing, 1 adds residual, 2 multiplies by it
   tile_rows: u32,                      // ROWS
+  zero: u32,                           // 0, and no compiler knows it
 }
 
 fn bias_at(column: u32) -> vec4f {

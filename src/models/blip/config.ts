@@ -49,6 +49,8 @@ export interface BlipTextConfig {
   readonly activation: BlipActivation;
   /** Added to variances: 1e-12. */
   readonly normEps: number;
+  /** Whether the head's matrix is that of the token embeddings. */
+  readonly tied: boolean;
   /** What a caption begins with: [DEC]. */
   readonly startId: number;
   /** What ends a caption: [SEP]. The file's eos_token_id has no part in captions. */
@@ -65,7 +67,7 @@ export interface BlipConfig {
   readonly text: BlipTextConfig;
 }
 
-/** Salesforce/blip-image-captioning-base: 223,971,644 parameters, and 23,442,432 of a head of its own. */
+/** Salesforce/blip-image-captioning-base: 223,971,644 parameters; its file holds 23,442,432 of them once more, for the head. */
 export const BLIP_BASE: BlipConfig = {
   vision: {
     width: 768,
@@ -86,6 +88,7 @@ export const BLIP_BASE: BlipConfig = {
     positions: 512,
     activation: 'gelu',
     normEps: 1e-12,
+    tied: true,
     startId: 30522,
     endId: 102,
     padId: 0,
@@ -147,6 +150,7 @@ function textConfig(c: ConfigReader): BlipTextConfig {
     ...layers(c, base),
     vocabulary,
     positions: c.count('max_position_embeddings', base.positions),
+    tied: c.boolean('tie_word_embeddings', base.tied),
     startId: id('bos_token_id', base.startId),
     endId: c.count('sep_token_id', base.endId, 0),
     padId: id('pad_token_id', base.padId),

@@ -34,9 +34,10 @@ export class BlipTextEmbeddings extends Module {
   readonly position: Embedding;
   readonly norm: LayerNorm;
 
-  constructor(w: Weights, c: BlipTextConfig) {
+  /** `tied` is the head's matrix where it is that of the words. */
+  constructor(w: Weights, c: BlipTextConfig, tied?: Parameter) {
     super(w);
-    this.word = new Embedding(w.at('word_embeddings'), { count: c.vocabulary, width: c.width });
+    this.word = new Embedding(w.at('word_embeddings'), { count: c.vocabulary, width: c.width, tied });
     this.position = new Embedding(w.at('position_embeddings'), { count: c.positions, width: c.width });
     this.norm = new LayerNorm(w.at('LayerNorm'), { width: c.width, eps: c.normEps });
   }
@@ -108,8 +109,9 @@ export class BlipTextLayer extends Module {
 }
 
 /**
- * Logits: a dense layer, a LayerNorm, and a matrix of its own or, where the file holds none, the token embeddings. The bias
- * goes by two names; a file holds either or both.
+ * Logits: a dense layer, a LayerNorm, and the token embeddings, or where the config unties them a matrix of its own. Of tied
+ * ones, files may hold a second copy, which transformers leaves for that of the embeddings. The bias goes by two names; a file
+ * holds either or both.
  */
 export class BlipTextHead extends Module {
   readonly dense: Linear;
@@ -118,13 +120,17 @@ export class BlipTextHead extends Module {
   readonly bias: Parameter;
   readonly activation: (x: Tensor) => Tensor;
   readonly vocabulary: number;
+  /** Whether the matrix is that of the token embeddings. */
+  readonly tied: boolean;
 
   constructor(w: Weights, c: BlipTextConfig, embeddings: Weights) {
     super(w);
     this.dense = new Linear(w.at('transform.dense'), { in: c.width, out: c.width });
     this.norm = new LayerNorm(w.at('transform.LayerNorm'), { width: c.width, eps: c.normEps });
     const sizes = { outputs: c.vocabulary, inputs: c.width };
-    const from = w.has('decoder.weight') ? w.at('decoder') : embeddings.at('word_embeddings');
+    this.tied = c.tied || !w.has('decoder.weight');
+    const from = this.tied ? embeddings.at('word_embeddings') : w.at('decoder');
+    if (this.tied) w.ignore(/(^|\.)cls\.predictions\.decoder\.weight$/);
     this.decoder = w.matrix([{ ...sizes, from }]);
     const name = w.has('decoder.bias') ? 'decoder.bias' : 'bias';
     this.bias = w.vector([{ ...sizes, inputs: 1, from: w, name }]);
@@ -168,9 +174,10 @@ export class BlipTextDecoder extends Module {
     // Files of older writers hold the numbers 0 to 511.
     w.ignore(/(^|\.)embeddings\.position_ids$/);
     this.config = config;
-    this.embeddings = new BlipTextEmbeddings(bert.at('embeddings'), config);
-    this.layers = counted(config.layers, i => new BlipTextLayer(bert.at('encoder.layer').at(i), config, pictureWidth));
     this.head = new BlipTextHead(w.at('cls.predictions'), config, bert.at('embeddings'));
+    const { tied, decoder } = this.head;
+    this.embeddings = new BlipTextEmbeddings(bert.at('embeddings'), config, tied ? decoder : undefined);
+    this.layers = counted(config.layers, i => new BlipTextLayer(bert.at('encoder.layer').at(i), config, pictureWidth));
   }
 
   /** picture [N, S, Dv] -> the keys and values of every layer, computed once for all steps */

@@ -83,14 +83,14 @@ export class T5Decoder extends Module {
   readonly head: Parameter;
   readonly config: T5Config;
 
-  constructor(w: Weights, c: T5Config, embedding: Embedding, head: Weights) {
+  constructor(w: Weights, c: T5Config, embedding: Embedding, head: Parameter) {
     super(w);
     this.config = c;
     this.embedding = embedding;
     this.positionBias = new T5PositionBias(biasOf(w), c, false);
     this.blocks = counted(c.decoderLayers, i => new T5DecoderBlock(w.at('block').at(i), c));
     this.finalNorm = new RMSNorm(w.at('final_layer_norm'), { width: c.width, eps: c.normEps });
-    this.head = head.matrix([{ from: head, outputs: c.vocabulary, inputs: c.width }]);
+    this.head = head;
   }
 
   /** Channels of a block's cache. */
@@ -164,10 +164,12 @@ export class T5Model extends Module {
     const table = w.at(aliases.find(name => w.has(`${name}.weight`)) ?? 'shared');
     w.ignore(/^(shared|(en|de)coder\.embed_tokens)\.weight$/);
     if (config.tied) w.ignore(/^lm_head\.weight$/); // writers may store the table once more
-    const embedding = new Embedding(table, { count: config.vocabulary, width: config.width });
+    const { vocabulary: outputs, width: inputs } = config;
+    const from = config.tied ? table : w.at('lm_head');
+    const head = from.forRows(1, 64).matrix([{ from, outputs, inputs }]);
+    const embedding = new Embedding(table, { count: outputs, width: inputs, tied: config.tied ? head : undefined });
     this.encoder = new T5Encoder(w.at('encoder'), config, embedding);
-    const decoder = w.at('decoder').forRows(1, 64);
-    this.decoder = new T5Decoder(decoder, config, embedding, config.tied ? table : w.at('lm_head'));
+    this.decoder = new T5Decoder(w.at('decoder').forRows(1, 64), config, embedding, head);
   }
 }
 

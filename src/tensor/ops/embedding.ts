@@ -29,7 +29,8 @@ class EmbeddingNode implements Node {
 
   lower(l: Lowering): void {
     const { table, count, width } = this.#options;
-    const rows = { rows: count, pitch: table.k, storage: table.storage };
+    const { k: pitch, storage, layout } = table;
+    const rows = { rows: count, pitch, storage, layout };
     const ids = this.#ids;
     for (const window of embeddingWindows(l.caps, rows)) {
       const call = embedding({

@@ -27,6 +27,7 @@ test('reads every field that matters', () => {
       positions: 20,
       activation: 'gelu_new',
       normEps: 1e-12,
+      tied: false,
       startId: 98,
       endId: 102,
       padId: 0,
