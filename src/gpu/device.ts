@@ -69,6 +69,8 @@ export class Gpu {
   /** The first error that no scope caught: memory refused for a tensor, a submission on destroyed buffers. */
   #uncaught: { readonly error: GPUError; readonly made: Made } | undefined;
   #disposed = false;
+  /** Works that write into mapped memory now. */
+  #keepers = 0;
 
   private constructor(
     device: GPUDevice,
@@ -183,11 +185,26 @@ export class Gpu {
     this.check('Gpu.idle');
   }
 
-  /** Destroys the device (unless the caller brought it) and everything on it. */
+  /** @internal Runs work that writes into mapped memory from outside, such as a file's reads: the device outlives it. */
+  async keptFor<T>(work: () => Promise<T>): Promise<T> {
+    this.#keepers++;
+    try {
+      return await work();
+    } finally {
+      this.#keepers--;
+      if (this.#disposed) this.#destroy();
+    }
+  }
+
+  /** Destroys the device (unless the caller brought it) and everything on it, as soon as no file is read into its memory. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#owned) this.device.destroy();
+    this.#destroy();
+  }
+
+  #destroy(): void {
+    if (this.#owned && this.#keepers === 0) this.device.destroy();
   }
 }
 

@@ -152,7 +152,9 @@ export class Packing {
       }
     };
     // Reads that are on their way are waited for, because they write into the buffers.
-    await Promise.all(slots.map(slot => work(slot).catch((reason: unknown) => (failure ??= { reason }))));
+    await this.#gpu.keptFor(() =>
+      Promise.all(slots.map(slot => work(slot).catch((reason: unknown) => (failure ??= { reason })))),
+    );
     if (failure) throw (failure as { readonly reason: unknown }).reason;
   }
 
