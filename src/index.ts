@@ -32,7 +32,15 @@ export type {
   UrlLike,
 } from './core/platform.ts';
 export type { Shape } from './core/shape.ts';
-export type { ByteSource, FolderSource, StoredDType, StoredTensor, TensorSource } from './core/tensor-source.ts';
+export type {
+  ByteRange,
+  ByteSource,
+  FolderSource,
+  StoredDType,
+  StoredTensor,
+  TensorRange,
+  TensorSource,
+} from './core/tensor-source.ts';
 // Text generation.
 export type {
   GenerateOptions,

@@ -158,6 +158,7 @@ export interface FoundModel {
 /**
  * The folder that an option names: a directory, of Stable Diffusion also a single file, a Hub id, or, where it names none, the embedded
  * model.
+ * @param how.download false: of a Hub id configs and headers alone are read, and nothing is kept, which is enough for plans
  * @throws InputError when there is no such folder; WeightsError when the Hub cannot be read
  */
 export async function findModel(
@@ -166,6 +167,7 @@ export async function findModel(
   o: HubOptions & SingleFileOptionsTyped,
   progress: Progress,
   signal: AbortSignal,
+  how: { readonly download?: boolean } = {},
 ): Promise<FoundModel> {
   if (family === 'stable-diffusion' && asked !== undefined && isCheckpoint(asked)) {
     const { folder, close } = await openSingleFileAt(asked, o, progress, signal);
@@ -186,7 +188,7 @@ export async function findModel(
     const { revision, cacheDir, variant } = o;
     const onWarning = progress.note;
     // What is wrong with configs, weights' shapes or arguments shows before gigabytes have arrived.
-    const from = { revision, cacheDir, variant, signal, onProgress, onWarning, download: true };
+    const from = { revision, cacheDir, variant, signal, onProgress, onWarning, download: how.download ?? true };
     return { folder: await hubFolder(asked, from), model: asked };
   }
   const { option, what } = WANTED[family];

@@ -8,6 +8,12 @@ import { urlFolder, urlSource } from '../../src/io/url-source.ts';
 const content = Uint8Array.from({ length: 400_000 }, (_, i) => i % 251);
 const FIRST = `bytes=0-${2 ** 17 - 1}`;
 const small = content.subarray(0, 1000);
+/** Its header alone is longer than the first request. */
+const many = writeSafetensors(
+  Object.fromEntries(
+    Array.from({ length: 3000 }, (_, i) => [`tensor.${i}`, { dtype: 'F32', shape: [1], data: Float32Array.of(i) }]),
+  ),
+);
 const weights = writeSafetensors({ w: { dtype: 'F32', shape: [3], data: Float32Array.of(1, 2, 3) } });
 let server: Server;
 let base: string;
@@ -19,13 +25,12 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   const { method = '', url = '' } = request;
   const range = request.headers.range;
   requests.push({ method, url, range, token: request.headers.authorization });
-  const data = url.endsWith('.safetensors')
-    ? weights
-    : url === '/empty'
-      ? new Uint8Array()
-      : /small/.test(url)
-        ? small
-        : content;
+  const named = [
+    ['many.safetensors', many],
+    ['.safetensors', weights],
+    ['/empty', new Uint8Array()],
+  ] as const;
+  const data = named.find(([end]) => url.endsWith(end))?.[1] ?? (/small/.test(url) ? small : content);
   if (url === '/start-page') return void response.setHeader('content-type', 'text/html; charset=utf-8').end('<html>');
   if (url === '/secret') return void response.writeHead(403).end();
   if (url.startsWith('/missing')) return void response.writeHead(404).end();
@@ -36,7 +41,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   if (url === '/chunked')
     return void response.writeHead(200).write(data.subarray(0, 500), () => response.end(data.subarray(500)));
   const turned = url === '/turns' && requests.length > 1;
-  if (url === '/whole' || turned || from === undefined)
+  if (url.startsWith('/whole') || turned || from === undefined)
     return void response.writeHead(200, { 'content-length': data.length }).end(data);
   if (Number(from) >= data.length)
     return void response.writeHead(416, { 'content-range': `bytes */${data.length}` }).end();
@@ -226,6 +231,53 @@ describe('urlSource', () => {
 });
 
 describe('urlFolder', () => {
+  it('asks once for what has, text and bytes want to know of a file, also all at the same time', async () => {
+    const folder = urlFolder(base);
+    await Promise.all([folder.has('small.json'), folder.text('small.json'), folder.has('small.json')]);
+    const source = await folder.bytes('small.json');
+    await source.read(0, new Uint8Array(1000));
+    expect([await folder.has('missing'), await folder.has('missing')]).toEqual([false, false]);
+    await expect(folder.bytes('missing')).rejects.toThrow('no file "missing"');
+    expect(requests.map(r => r.url)).toEqual(['/small.json', '/missing']);
+  });
+
+  it('reads a whole text by one request, and the header of large weights by two', async () => {
+    const folder = urlFolder(base);
+    expect((await folder.text('long.json')).length).toBe(400_000);
+    expect(requests.map(r => r.range)).toEqual([`bytes=0-${2 ** 21 - 1}`]);
+    await openSafetensors(await folder.bytes('many.safetensors'));
+    expect(requests.slice(1).map(r => r.range)).toEqual([FIRST, expect.stringMatching(/^bytes=131072-\d+$/)]);
+  });
+
+  it('asks a server without ranges once a file, also where the answer has to wait for its reader', async () => {
+    const folder = urlFolder(base);
+    for (const name of ['whole', 'chunked', 'whole-small']) {
+      requests = [];
+      expect(await folder.has(name)).toBe(true);
+      const source = await folder.bytes(name);
+      const into = new Uint8Array(source.byteLength);
+      await source.read(0, into);
+      expect(Buffer.compare(into, name === 'whole-small' ? small : content)).toBe(0);
+      expect(requests.length).toBe(1);
+    }
+    await folder.bytes('whole-small'); // is kept
+    expect(requests.length).toBe(1);
+    await folder.bytes('whole'); // is not: it is long
+    expect(requests.length).toBe(2);
+  });
+
+  it('does not keep failures', async () => {
+    let fails = true;
+    const flaky: typeof fetch = async (input, init) => {
+      if (fails) throw new TypeError('fetch failed');
+      return fetch(input, init);
+    };
+    const folder = urlFolder(base, { fetch: flaky });
+    await expect(folder.has('small')).rejects.toThrow('no answer');
+    fails = false;
+    expect(await folder.has('small')).toBe(true);
+  });
+
   it('joins base and path, keeping odd names whole', async () => {
     const folder = urlFolder(`${base}/models/sd?token=1`);
     expect(folder.label).toBe(`${base}/models/sd/`);
