@@ -12,6 +12,7 @@ export {
   type ErrorJson,
   type ErrorPart,
   InputError,
+  type MemoryShortage,
   NumericsError,
   PentimentoError,
   type PlainValue,
@@ -55,7 +56,7 @@ export type {
 // The device.
 export type { Caps, CapsOptions, HalfStorage } from './gpu/caps.ts';
 export { Gpu, type GpuOptions } from './gpu/device.ts';
-export { type MemoryShortage, OutOfMemoryError } from './gpu/out-of-memory.ts';
+export { OutOfMemoryError } from './gpu/out-of-memory.ts';
 export type { Access } from './gpu/pipelines.ts';
 export type {
   PlainAdapterInfo,

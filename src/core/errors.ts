@@ -38,6 +38,16 @@ export type PlainValue =
   | readonly PlainValue[]
   | { readonly [name: string]: PlainValue | undefined };
 
+/** Where memory ran out, in bytes. */
+export interface MemoryShortage {
+  /** Asked for at once. */
+  readonly asked: number;
+  /** What the library's buffers held on this device then. */
+  readonly held: number;
+  /** What the machine could still give; undefined where it was the device that refused. */
+  readonly available?: number | undefined;
+}
+
 /** An error as plain data, for a worker's message or a log: passes structuredClone and JSON unchanged. */
 export interface ErrorJson {
   /** Such as 'InputError'. */
@@ -58,8 +68,8 @@ export interface ErrorJson {
   readonly path?: string;
   /** What the caller can do about it, a whole sentence. */
   readonly fix?: string;
-  /** Of an OutOfMemoryError: bytes asked for at once, held by the library's buffers, and what the machine could give. */
-  readonly bytes?: { readonly asked: number; readonly held: number; readonly available?: number };
+  /** Of an OutOfMemoryError. */
+  readonly bytes?: MemoryShortage;
   /** An error's own JSON, anything else as a plain value. */
   readonly cause?: PlainValue | ErrorJson;
 }

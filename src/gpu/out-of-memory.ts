@@ -1,15 +1,5 @@
 /** The error for memory that ran out, with the numbers. */
-import { DeviceError, type ErrorJson } from '../core/errors.ts';
-
-/** Where memory ran out, in bytes. */
-export interface MemoryShortage {
-  /** Asked for at once. */
-  readonly asked: number;
-  /** What the library's buffers held on this device then. */
-  readonly held: number;
-  /** What the machine could still give; undefined where it was the device that refused. */
-  readonly available?: number | undefined;
-}
+import { DeviceError, type ErrorJson, type MemoryShortage } from '../core/errors.ts';
 
 /** What helps, in the order of what costs least. */
 const FIX =
