@@ -63,7 +63,7 @@ function shift(from: Uint16Array, to: Uint32Array): void {
 }
 
 /** The half next to f32 bits: ties to even, subnormals, overflow to infinity; any NaN is the quiet one of its sign. */
-export function roundToHalf(bits: number): number {
+function roundToHalf(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00;
@@ -82,7 +82,7 @@ export function roundToHalf(bits: number): number {
 }
 
 /** The f32 bits of a half, the payloads of NaNs kept. */
-export function widenHalf(half: number): number {
+function widenHalf(half: number): number {
   const sign = (half & 0x8000) << 16;
   const exponent = (half >>> 10) & 31;
   const mantissa = half & 0x3ff;

@@ -273,7 +273,7 @@ function spreads(heads: Piece['inHeads']): heads is NonNullable<Piece['inHeads']
 }
 
 /** Elements of a stored row. */
-export function lengthOf({ inputs, taps }: Piece): number {
+function lengthOf({ inputs, taps }: Piece): number {
   return inputs * taps;
 }
 
