@@ -34,7 +34,7 @@ function narrow(from: Uint32Array, to: Uint16Array): void {
     const bits = from[i] ?? 0;
     const magnitude = bits & 0x7fffffff;
     to[i] =
-      magnitude >= HALF_NORMAL && magnitude < HALF_OVERFLOW
+      (magnitude - HALF_NORMAL) >>> 0 < HALF_OVERFLOW - HALF_NORMAL
         ? ((bits >>> 16) & 0x8000) | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13)
         : roundToHalf(bits);
   }
@@ -44,10 +44,10 @@ function narrow(from: Uint32Array, to: Uint16Array): void {
 function rebias(halves: Uint16Array, pairs: Uint32Array, count: number): void {
   for (let i = 0; i < pairs.length; i++) {
     const bits = pairs[i] ?? 0;
-    const low = bits & 0x7fff;
-    const high = (bits >>> 16) & 0x7fff;
+    const low = (bits & 0x7fff) - 0x3880;
+    const high = ((bits >>> 16) & 0x7fff) - 0x3880;
     pairs[i] =
-      low >= 0x3880 && low < 0x4780 && high >= 0x3880 && high < 0x4780
+      low >>> 0 < 0xf00 && high >>> 0 < 0xf00
         ? (bits & 0x80008000) | (((bits & 0x7fff7fff) - 0x38003800) << 3)
         : roundToHalf(bits << 16) | (roundToHalf(bits & 0xffff0000) << 16);
   }
@@ -63,7 +63,7 @@ function shift(from: Uint16Array, to: Uint32Array): void {
 }
 
 /** The half next to f32 bits: ties to even, subnormals, overflow to infinity; any NaN is the quiet one of its sign. */
-export function roundToHalf(bits: number): number {
+function roundToHalf(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00;
@@ -82,7 +82,7 @@ export function roundToHalf(bits: number): number {
 }
 
 /** The f32 bits of a half, the payloads of NaNs kept. */
-export function widenHalf(half: number): number {
+function widenHalf(half: number): number {
   const sign = (half & 0x8000) << 16;
   const exponent = (half >>> 10) & 31;
   const mantissa = half & 0x3ff;

@@ -73,6 +73,8 @@ export interface Cut {
   readonly places: Map<string, Int32Array>;
 }
 
+/** Bytes of a band whose elements become others: still in the processor's cache when they are packed. */
+const CONVERTED = 2 ** 19;
 /** Room for the steps between the segments of a band. */
 const SLACK = 1024;
 
@@ -97,7 +99,8 @@ function columnsAtOnce(parameter: Parameter, group: readonly Piece[], limit: num
   const bytes = storageBytes(parameter.storage);
   const target = parameter.k * parameter.taps * bytes;
   const rows = group.map(p => lengthOf(p) * Math.max(bytes, FILE_BYTES[dtypeOf(p)]));
-  const most = (limit - SLACK) / Math.max(target, ...rows);
+  const isConverted = group.some(p => dtypeOf(p) !== storedAs(parameter.storage));
+  const most = (Math.min(limit, isConverted ? CONVERTED : limit) - SLACK) / Math.max(target, ...rows);
   if (parameter.layout === 'rows') return Math.max(1, Math.floor(most));
   const pair = group.some(p => p.geglu) && most >= 2 * PANEL ? 2 * PANEL : PANEL;
   return Math.max(pair, Math.floor(most / pair) * pair);
@@ -270,7 +273,7 @@ function spreads(heads: Piece['inHeads']): heads is NonNullable<Piece['inHeads']
 }
 
 /** Elements of a stored row. */
-export function lengthOf({ inputs, taps }: Piece): number {
+function lengthOf({ inputs, taps }: Piece): number {
   return inputs * taps;
 }
 

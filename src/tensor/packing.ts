@@ -8,6 +8,7 @@ import { alignUp } from '../core/shape.ts';
 import { readTensors, type TensorRange, type TensorSource } from '../core/tensor-source.ts';
 import { SLICE_ALIGN } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { BLOCK_WORDS } from '../kernels/declarations.ts';
 import { DispatchList } from '../kernels/dispatch.ts';
 import { storageBytes } from '../kernels/kernel.ts';
 import { packWeight } from '../kernels/pack-weight.ts';
@@ -70,6 +71,8 @@ export class Packing {
   readonly fileBytes: number;
   /** What it needs of a staging. */
   readonly sizes: StagingSizes;
+  /** Bytes of the uniform blocks that `prepare` creates: none where no kernel packs. */
+  readonly uniformBytes: number;
   readonly #gpu: Gpu;
   readonly #source: TensorSource;
   readonly #batches: readonly Batch[];
@@ -86,6 +89,8 @@ export class Packing {
     const bands = requests.flatMap(request => bandsOf(request, cut));
     this.#batches = batchesOf(inOrder(bands, source), limit);
     this.fileBytes = bands.reduce((sum, band) => sum + fileBytesOf(band), 0);
+    const runs = bands.reduce((sum, { work }) => sum + (work.way === 'kernel' ? work.runs.length : 0), 0);
+    this.uniformBytes = runs * 4 * BLOCK_WORDS;
     const most = (of: (batch: Batch) => number) => Math.max(0, ...this.#batches.map(of));
     const slots = Math.min(SLOTS, this.#batches.length);
     this.sizes = { mapped: most(b => b.mapped), scratch: most(b => b.scratch), raw: most(b => b.raw), slots };
@@ -99,7 +104,7 @@ export class Packing {
   async prepare(staging: Staging): Promise<this> {
     this.#staging = staging;
     const { raw } = staging;
-    if (!raw) return this;
+    if (!raw || this.uniformBytes === 0) return this;
     const list = new DispatchList(this.#gpu);
     for (const job of this.#batches.flatMap(batch => batch.jobs)) {
       const { parameter, offset, bytes, region, work } = job.band;

@@ -167,7 +167,10 @@ describe.each([
   ] as const)('from %s as %s are the numbers of the file in their places, padding is zero', async (type, dtype) => {
     const { source, requests } = model(type);
     place(requests, dtype);
+    const counter = countDevice(gpu);
     const { packing, staging } = await prepared(source, requests, options);
+    expect(counter.liveBytes).toBe(staging.deviceBytes + packing.uniformBytes);
+    counter.stop();
     await packing.run();
     await expectPacked(requests, source);
     const largestPanel = 40 * 9 * 32 * 4;
