@@ -3,6 +3,6 @@
 import process from 'node:process';
 import { pathToFileURL } from 'node:url';
 
-export const CHECKS = ['lint', 'types', 'docs:check', 'knip', 'check:package'];
+export const CHECKS = ['lint', 'types', 'docs:check', 'knip', 'check:package', 'dry-run'];
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) process.stdout.write(`${CHECKS.join('\n')}\n`);

@@ -56,6 +56,7 @@ export type {
 // The device.
 export type { Caps, CapsOptions, HalfStorage } from './gpu/caps.ts';
 export { Gpu, type GpuOptions } from './gpu/device.ts';
+export { DEFAULT_CAPS, type DryBuffer, type DryObserver } from './gpu/dry-device.ts';
 export { OutOfMemoryError } from './gpu/out-of-memory.ts';
 export type { Access } from './gpu/pipelines.ts';
 export type {
@@ -178,6 +179,7 @@ export type { KeyValueCache, KeyValues } from './nn/attention.ts';
 export { LoadedWeights, type LoadOptions } from './nn/load.ts';
 export { type Part as WeightPart, Weights } from './nn/weights.ts';
 // Pipelines.
+export type { CallPlanOptions, SavingsPlan } from './pipeline/diffedit/call-planner.ts';
 export { DiffEditPipeline, type FromSingleFileOptions, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
 export type {
   AsPictures,
@@ -226,6 +228,7 @@ export type {
   GuidePhase,
 } from './pipeline/guide/guide-arguments.ts';
 export type { DeviceModelOptions } from './pipeline/runtime/device-model.ts';
+export type { CallPlan, PhasePlan } from './pipeline/runtime/memory-plan.ts';
 export { PretrainedModel } from './pipeline/runtime/pretrained-model.ts';
 export type { CallOptions, Phase, ProgressEvent } from './pipeline/runtime/progress.ts';
 export {

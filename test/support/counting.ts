@@ -1,4 +1,5 @@
 import type { Gpu } from '../../src/gpu/device.ts';
+import { USAGE } from '../../src/gpu/flags.ts';
 
 /** What a device was asked for while it was watched. */
 export interface Counts {
@@ -19,6 +20,8 @@ export interface Counter {
   readonly largestBinding: number;
   /** The largest buffer that may be bound as storage. */
   readonly largestStorage: number;
+  /** The largest buffer of any kind. */
+  readonly largestBuffer: number;
   resetPeak(): void;
   /** What was asked for since the last call. */
   take(): Counts;
@@ -37,7 +40,9 @@ export function countDevice(gpu: Gpu): Counter {
   let peak = 0;
   let bound = 0;
   let storage = 0;
-  const original = Object.fromEntries(METHODS.map(name => [name, device[name].bind(device)])) as unknown as Pick<
+  let largest = 0;
+  // A dry device has fewer of them.
+  const original = Object.fromEntries(METHODS.map(name => [name, device[name]?.bind(device)])) as unknown as Pick<
     GPUDevice,
     (typeof METHODS)[number]
   >;
@@ -46,7 +51,8 @@ export function countDevice(gpu: Gpu): Counter {
     const buffer = original.createBuffer(descriptor);
     counts.buffers++;
     live += descriptor.size;
-    if (descriptor.usage & GPUBufferUsage.STORAGE) storage = Math.max(storage, descriptor.size);
+    largest = Math.max(largest, descriptor.size);
+    if (descriptor.usage & USAGE.STORAGE) storage = Math.max(storage, descriptor.size);
     peak = Math.max(peak, live);
     let there = true;
     const destroy = buffer.destroy.bind(buffer);
@@ -93,6 +99,9 @@ export function countDevice(gpu: Gpu): Counter {
     },
     get largestStorage() {
       return storage;
+    },
+    get largestBuffer() {
+      return largest;
     },
     resetPeak() {
       peak = live;

@@ -20,6 +20,8 @@ export interface FakeOptions {
   readonly shardBytes?: number;
   /** The repository, where this file is part of a bundle. */
   readonly root?: URL;
+  /** Files of weights have names and shapes, and no values. Default false. */
+  readonly hollow?: boolean;
 }
 
 /** What the functions below share. */
@@ -27,6 +29,7 @@ interface Making {
   readonly dtype: FakeDType;
   readonly shardBytes: number;
   readonly root: URL;
+  readonly hollow: boolean;
   readonly files: Map<string, FileContent>;
 }
 
@@ -35,10 +38,15 @@ export function fakeModel(model: FakeModel, options: FakeOptions = {}): FolderSo
   return mapFolder(fakeModelFiles(model, options), model);
 }
 
+/** The same folder where weights are never looked at, on a device that runs nothing: reading them leaves memory as it is. */
+export function hollowModel(model: FakeModel, options: FakeOptions = {}): FolderSource {
+  return mapFolder(fakeModelFiles(model, { ...options, hollow: true }), model);
+}
+
 /** All files of the folder: texts, and weights as sources of bytes. */
 export function fakeModelFiles(model: FakeModel, options: FakeOptions = {}): Map<string, FileContent> {
-  const { dtype = 'F16', shardBytes = 1e10, root = new URL('../../', import.meta.url) } = options;
-  const making: Making = { dtype, shardBytes, root, files: new Map() };
+  const { dtype = 'F16', shardBytes = 1e10, root = new URL('../../', import.meta.url), hollow = false } = options;
+  const making: Making = { dtype, shardBytes, root, hollow, files: new Map() };
   if (model === 'sd21') stableDiffusion(making, ['clip', 'vae', 'unet'], DDIM);
   else if (model === 'sd15') stableDiffusion(making, ['clip-1.5', 'vae-1.5', 'unet-1.5'], PNDM);
   else if (model === 'blip-base') blip(making);
@@ -130,7 +138,7 @@ function network(making: Making, part: FullSize, folder: string, stem: string, m
   );
   shards.forEach((shapes, i) => {
     const path = `${folder}${names[i]}`;
-    making.files.set(path, fakeFile(path, shapes, making.dtype));
+    making.files.set(path, fakeFile(path, shapes, making.dtype, making.hollow));
   });
   if (shards.length === 1) return;
   const map = shards.flatMap((shapes, i) => Object.keys(shapes).map(name => [name, names[i]]));

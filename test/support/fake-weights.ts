@@ -64,11 +64,12 @@ function stored(name: string, shape: readonly number[], dtype: FakeDType): Store
   return { name, dtype, shape, byteLength };
 }
 
-/** A safetensors file of such tensors, made up as it is read. */
+/** A safetensors file of such tensors, made up as it is read; a hollow one has a header alone. */
 export function fakeFile(
   label: string,
   tensors: Readonly<Record<string, readonly number[]>>,
   dtype: FakeDType,
+  hollow = false,
 ): ByteSource {
   const entries = Object.entries(tensors).map(([name, shape]) => [name, stored(name, shape, dtype)] as const);
   const { header, order } = encodeHeader(entries, t => t.byteLength, { format: 'pt' });
@@ -82,6 +83,7 @@ export function fakeFile(
     const last = offset + into.byteLength;
     if (offset < 0 || last > end) throw new RangeError(`${label} ends at ${end}, before ${last}`);
     if (offset < header.length) into.set(header.subarray(offset, Math.min(header.length, last)));
+    if (hollow) return;
     order.forEach(([, tensor], i) => {
       const start = starts[i];
       const [from, to] = [Math.max(offset, start), Math.min(last, start + tensor.byteLength)];

@@ -30,13 +30,13 @@ const SLOT_BYTES = 64 * 2 ** 20;
 const REMEMBERED = 64;
 
 /** What `plan` takes beside the arguments of the call. */
-export interface PlanOptions {
+export interface CallPlanOptions {
   /** What the device grants on which the call would run, such as DEFAULT_CAPS; default this pipeline's. */
   readonly caps?: Caps | undefined;
 }
 
-/** Every name of PlanOptions. */
-export const PLAN_OPTIONS: readonly string[] = namesOf<PlanOptions>({ caps: 1 });
+/** Every name of CallPlanOptions. */
+export const CALL_PLAN_OPTIONS: readonly string[] = namesOf<CallPlanOptions>({ caps: 1 });
 
 /** What a planner is told once. */
 export interface PlannerOptions {
@@ -86,7 +86,11 @@ export class CallPlanner {
   /** What a call takes, with the savings that the budget asks for. @throws DeviceError where it fits with none */
   async plan(op: string, request: Request, how: DryOptions): Promise<CallPlan> {
     const { budget } = this.#options;
-    if (!budget) return this.#planWith(request, this.#own, how);
+    if (!budget) {
+      const plan = await this.#planWith(request, this.#own, how);
+      if (how.caps === undefined) this.#remember(this.#keyOf(request)); // the call itself need not look again
+      return plan;
+    }
     return (await savingsFor(op, budget, this.#home(request), s => this.#planWith(request, s, how))).plan;
   }
 
@@ -120,6 +124,10 @@ export class CallPlanner {
     if (this.#fitting.has(key) || this.#isSmall(request)) return;
     await this.#planWith(request, this.#own);
     call.check();
+    this.#remember(key);
+  }
+
+  #remember(key: string): void {
     this.#fitting.add(key);
     for (const old of [...this.#fitting].slice(0, Math.max(0, this.#fitting.size - REMEMBERED)))
       this.#fitting.delete(old);

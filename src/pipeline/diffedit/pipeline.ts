@@ -25,7 +25,7 @@ import { type DeviceModel, warner } from '../runtime/device-model.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
-import { CallPlanner, PLAN_OPTIONS, type PlanOptions, type SavingsPlan } from './call-planner.ts';
+import { CALL_PLAN_OPTIONS, CallPlanner, type CallPlanOptions, type SavingsPlan } from './call-planner.ts';
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
 import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
@@ -179,8 +179,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * operations. No weights are read and nothing is done on the device.
    * @throws as run, also DeviceError for what the device would refuse
    */
-  plan(args: RunArgs, options: PlanOptions = {}): Promise<CallPlan> {
-    checkNames('plan', options, PLAN_OPTIONS);
+  plan(args: RunArgs, options: CallPlanOptions = {}): Promise<CallPlan> {
+    checkNames('plan', options, CALL_PLAN_OPTIONS);
     return this.#planner.plan('plan', runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
 
@@ -188,8 +188,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * What `run` would take with each way to save device memory, and all before it, in the order in which `maxBytes` tries them.
    * @throws as plan, but not for what the device would refuse
    */
-  planSavings(args: RunArgs, options: PlanOptions = {}): Promise<SavingsPlan[]> {
-    checkNames('planSavings', options, PLAN_OPTIONS);
+  planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
+    checkNames('planSavings', options, CALL_PLAN_OPTIONS);
     return this.#planner.savings(runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
 

@@ -133,8 +133,8 @@ export class ClipPromptEncoder {
     );
     phase.done(1);
     const size = values.length / count;
-    // A plan's device gives zeros for every prompt: told apart, each has keys and values of its own, as on a real one.
-    if (call.memory.ledger) for (let i = 0; i < count; i++) values[i * size] = this.#rows.size + i + 1;
+    // A dry device gives zeros for every prompt: told apart, each has keys and values of its own, as on a real one.
+    if (call.memory.gpu.dry) for (let i = 0; i < count; i++) values[i * size] = this.#rows.size + i + 1;
     return ids.map((_, i) => values.slice(i * size, (i + 1) * size));
   }
 }

@@ -1,0 +1,133 @@
+/**
+ * Edits with Stable Diffusion 2.1 at its published size, without weights, on devices that run nothing: what each asks its device
+ * for is what its plan said, to the byte, and nothing is refused that the plan allows.
+ *
+ *   npm run dry-run [-- --full]
+ *
+ * Three devices: the library's own dry one with many limits and budgets (--full: every combination); Dawn's null backend, which
+ * checks every binding against WebGPU's default limits and has 512 MiB; Mesa's driver for an AMD card that is not there, which
+ * compiles every pipeline (bench/lab). The last needs packages of Debian's: elsewhere it is left out, in CI that is a failure.
+ */
+import process from 'node:process';
+import { enterAbsentCard, type PipelineLog } from '../bench/lab/absent-card.ts';
+import { Gpu } from '../src/gpu/device.ts';
+import { requestGpu } from '../src/node/device.ts';
+import { DryRun, type DryRunCase, nameOf } from '../test/support/dry-run.ts';
+import { coveringCases, DRY_RUN_DEVICES, everyCase } from '../test/support/dry-run-cases.ts';
+import { keepWords } from '../test/support/kept-words.ts';
+
+const FULL = process.argv.includes('--full') || process.env['PENTIMENTO_FULL'] !== undefined;
+const FAMILY = 'navi31';
+
+let wrong = 0;
+let said = 0;
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function fail(text: string): void {
+  wrong++;
+  say(`WRONG ${text}`);
+}
+
+async function make(run: DryRun, dry: DryRunCase): Promise<void> {
+  const refused = await makeOne(run, dry);
+  if (!refused?.includes('allowTiles')) return;
+  if (await makeOne(run, { ...dry, allowTiles: true })) fail(`${nameOf(dry)}: tiles were to let it fit`);
+}
+
+/** Returns why it was refused. */
+async function makeOne(run: DryRun, dry: DryRunCase): Promise<string | undefined> {
+  const result = await run.make(dry).catch((error: unknown) => ({
+    ...{ peakBytes: undefined, dispatches: 0, refused: undefined },
+    wrong: [error instanceof Error ? (error.stack ?? error.message) : String(error)],
+  }));
+  const { peakBytes, dispatches, refused } = result;
+  for (const line of result.wrong) fail(`${nameOf(dry)}: ${line}`);
+  const takes = refused ? 'refused' : `${((peakBytes ?? 0) / 1e9).toFixed(2)} GB, ${dispatches} kernel calls`;
+  said++;
+  say(`${nameOf(dry)}: ${takes}`);
+  return refused;
+}
+
+async function onDryDevices(): Promise<void> {
+  const cases = FULL ? everyCase() : coveringCases();
+  for (const device of DRY_RUN_DEVICES) {
+    say(`\n${device.name}`);
+    const run = new DryRun(Gpu.dry(device.caps));
+    for (const dry of cases.filter(one => one.device === device)) await make(run, dry);
+    run.dispose();
+  }
+}
+
+/** All that its memory holds: the text encoder alone is larger. */
+const NULL_CASES: readonly DryRunCase[] = [
+  { size: 512, dtype: 'float16', images: 1, guided: true, maxBytes: 2 ** 29, embedded: true },
+  { size: 512, dtype: 'float16', images: 4, guided: false, maxBytes: 2 ** 29, embedded: true },
+  { size: 768, dtype: 'float16', images: 1, guided: false, maxBytes: 2 ** 29, embedded: true, allowTiles: true },
+  { size: 256, dtype: 'float32', images: 1, guided: true, maxBytes: 2 ** 29, embedded: true },
+];
+
+async function onNullBackend(): Promise<void> {
+  for (const bare of FULL ? [true, false] : [true]) {
+    say(`\nDawn's null backend${bare ? ' without features' : ''}`);
+    const gpu = await requestGpu({ bare, dawnFlags: ['backend=null'] });
+    keepWords(gpu.device);
+    const run = new DryRun(gpu);
+    for (const dry of FULL || bare ? NULL_CASES : NULL_CASES.slice(0, 1)) await make(run, dry);
+    run.dispose();
+    gpu.dispose();
+  }
+}
+
+/** Embedded prompts differ, those of a device that computes nothing would be the same; the last one lets the text encoder work. */
+const CARD_CASES: readonly DryRunCase[] = [
+  { size: 768, dtype: 'float16', images: 1, guided: true, embedded: true },
+  { size: 768, dtype: 'float32', images: 1, guided: true, embedded: true },
+  { size: 512, dtype: 'float16', images: 4, guided: false, embedded: true },
+];
+
+async function onAbsentCard(log: PipelineLog): Promise<void> {
+  for (const bare of [false, true]) {
+    say(`\n${FAMILY}${bare ? ' with default limits and no features' : ''}`);
+    const gpu = await requestGpu({ bare });
+    if (!gpu.caps.description.includes('radv') && !gpu.caps.device.includes(FAMILY)) {
+      fail(`another adapter was opened: ${gpu.caps.description} ${gpu.caps.device}`);
+    }
+    keepWords(gpu.device);
+    log.watch(gpu);
+    const run = new DryRun(gpu);
+    for (const dry of FULL ? CARD_CASES : CARD_CASES.slice(0, bare ? 1 : 2)) await make(run, dry);
+    await run.encodePrompt();
+    run.dispose();
+    gpu.dispose();
+  }
+  const spilled = log.pipelines.filter(
+    ({ statistics: s }) => Number(s['Spilled VGPRs']) + Number(s['Spilled SGPRs']) > 0,
+  );
+  for (const { label } of spilled) fail(`${label}: registers are spilled on ${FAMILY}`);
+  const kernels = new Set(log.pipelines.map(({ label }) => label));
+  say(`${log.pipelines.length} pipelines of ${kernels.size} kernels compiled for ${FAMILY}`);
+  if (kernels.size < 10) fail(`only ${[...kernels].join(', ')} were compiled`);
+}
+
+/** Before Dawn is loaded: the card is chosen by the environment. */
+function enter(): PipelineLog | undefined {
+  try {
+    return enterAbsentCard(FAMILY);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    if (process.env['CI']) fail(why);
+    else say(`Left out: ${FAMILY}. ${why}`);
+    return undefined;
+  }
+}
+
+const log = enter();
+await onDryDevices();
+await onNullBackend();
+if (log) await onAbsentCard(log);
+const { user, system } = process.cpuUsage();
+say(`\n${said} edits, ${wrong} wrong; ${((user + system) / 1e6).toFixed(0)} s of CPU`);
+process.exit(wrong === 0 ? 0 : 1);

@@ -1,0 +1,51 @@
+/**
+ * Stable Diffusion 2.1 at its published size on devices that run nothing: what a call asks its device for is what its plan says.
+ * `npm run dry-run`, a check beside the tests, makes many more such calls, also on drivers that check and compile.
+ */
+import { describe, expect, test } from 'vitest';
+import { Gpu } from '../../src/gpu/device.ts';
+import { DryRun, type DryRunCase, nameOf } from '../support/dry-run.ts';
+import { coveringCases, DRY_RUN_DEVICES, everyCase } from '../support/dry-run-cases.ts';
+
+const [byDefault, narrow, wide] = DRY_RUN_DEVICES.map(({ name, caps }) => ({ name, run: new DryRun(Gpu.dry(caps)) }));
+
+const guided = { images: 1, guided: true };
+
+describe.each([
+  [byDefault, { size: 768, dtype: 'float32', ...guided }],
+  [byDefault, { size: 1024, dtype: 'float32', images: 4, guided: false }],
+  [byDefault, { size: 512, dtype: 'float16', ...guided, maxBytes: 1.2e9 }],
+  [byDefault, { size: 768, dtype: 'float16', ...guided, maxBytes: 1.6e9 }],
+  [narrow, { size: 768, dtype: 'float16', images: 8, guided: true }],
+  [wide, { size: 512, dtype: 'float32', images: 4, guided: true, maxBytes: 2.5e9 }],
+] as const satisfies readonly (readonly [{ name: string; run: DryRun }, DryRunCase])[])('$name', ({ run }, dry) => {
+  test(nameOf(dry), async () => {
+    const { wrong, refused, dispatches } = await run.make(dry);
+    expect(wrong).toEqual([]);
+    expect(refused).toBeUndefined();
+    expect(dispatches).toBeGreaterThan(1000);
+  });
+});
+
+test('what only tiles let fit is refused before any buffer was made, and tiles are named', async () => {
+  const dry = { size: 1024, dtype: 'float32', ...guided, maxBytes: 1.2e9 } as const;
+  const without = await byDefault.run.make(dry);
+  expect(without.wrong).toEqual([]);
+  expect(without.refused).toMatch(/at most 1200000000 bytes[\s\S]*allowTiles/);
+  const allowed = await byDefault.run.make({ ...dry, allowTiles: true });
+  expect(allowed.wrong).toEqual([]);
+  expect(allowed.refused).toBeUndefined();
+});
+
+test('a few calls cover every two values', () => {
+  expect(coveringCases().length).toBeLessThan(30);
+  expect(everyCase()).toHaveLength(648);
+});
+
+test.runIf(process.env.PENTIMENTO_FULL).each(DRY_RUN_DEVICES)('every call on $name', async device => {
+  const run = new DryRun(Gpu.dry(device.caps));
+  for (const dry of everyCase().filter(one => one.device === device)) {
+    expect((await run.make(dry)).wrong, nameOf(dry)).toEqual([]);
+  }
+  run.dispose();
+});
