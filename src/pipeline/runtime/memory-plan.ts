@@ -35,7 +35,7 @@ export interface CallPlan extends Omit<PhasePlan, 'phase'> {
 type Kind = 'weightBytes' | 'activationBytes' | 'stagingBytes';
 
 /** What a buffer holds, by the names that src/tensor and src/gpu give theirs. */
-export function kindOf({ label }: Pick<DryBuffer, 'label'>): Kind {
+function kindOf({ label }: Pick<DryBuffer, 'label'>): Kind {
   if (/\bweights(, slot)? \d+$/.test(label)) return 'weightBytes';
   return /^(weight staging|weights as stored|read back)\b/.test(label) ? 'stagingBytes' : 'activationBytes';
 }
