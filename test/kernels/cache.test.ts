@@ -64,6 +64,7 @@ describe.each(SETTINGS)('cache-gather, %s', name => {
     { index: [2, 2, 0, 5, 3, 4], group: 3, capacity: 4, width: 24, filled: 4 },
     { index: [0, 0, 1, 2, 7, 6, 5, 7], group: 4, capacity: 5, width: 16, filled: 3 },
     { index: [4, 3, 2, 1, 0], group: 5, capacity: 9, width: 40, filled: 0 },
+    { index: [1, 0, 2, 2, 5, 4], group: 2, capacity: 12, width: 64, filled: 11 },
   ])('$index in groups of $group, $filled of $capacity rows of $width', async c => {
     const { gpu, storage } = await settingOf(name);
     const size = c.capacity * c.width;
