@@ -12,6 +12,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   ...{ dtype: '--dtype', gpu: '--device', adapterName: '--device', variant: '--variant', revision: '--revision' },
   ...{ cacheDir: '--cache-dir', mendQuirks: '--mend-quirks', size: '--size', from: '--from', to: '--to' },
   ...{ modelCpuOffload: '--enable-model-cpu-offload', enableModelCpuOffload: '--enable-model-cpu-offload' },
+  ...{ streamWeights: '--stream-weights', hostMemory: '--host-memory' },
   ...{ enableVaeTiling: '--enable-vae-tiling', enableVaeSlicing: '--enable-vae-slicing', offload: '--no-offload' },
   ...{ maskImage: '--mask', imageLatents: '--latents', pasteBack: '--paste-back', decodeLatents: '--decode-latents' },
   ...{ maxNewTokens: '--max-new-tokens', temperature: '--temperature', topK: '--top-k', n: '--n' },
