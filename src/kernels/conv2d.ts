@@ -38,7 +38,14 @@ export interface Conv2dProblem {
   /** Reads the input as its nearest-neighbour enlargement by 2. */
   readonly upsample?: boolean;
   /** Channels of y that this call makes, of whose kernels w holds no others; multiples of 8, default all. */
-  readonly window?: { readonly first: number; readonly columns: number } | undefined;
+  readonly window?:
+    | {
+        /** The first of them. */
+        readonly first: number;
+        /** How many. */
+        readonly columns: number;
+      }
+    | undefined;
   /** Form of x. */
   readonly input: Storage;
   /** Form of the packed kernel; also bf16-packed. */
