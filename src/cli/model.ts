@@ -52,20 +52,28 @@ export async function loadPipeline(
   o: ModelOptions,
   progress: Progress,
   signal: AbortSignal,
-  open: () => Promise<Gpu> = () => openDevice(o),
+  { open = () => openDevice(o), planOnly = false }: LoadHow = {},
 ): Promise<Loaded> {
-  const found = await findModel('stable-diffusion', o.model, o, progress, signal);
+  const found = await findModel('stable-diffusion', o.model, o, progress, signal, { download: !planOnly });
   try {
-    return await loadFolder(found, o, { progress, signal, open });
+    return await loadFolder(found, o, { progress, signal, open, planOnly });
   } finally {
     await found.close?.();
   }
 }
 
+/** How a model is loaded otherwise than for work. */
+interface LoadHow {
+  /** Takes the device; default the one that the options name. */
+  readonly open?: () => Promise<Gpu>;
+  /** Of a Hub id only configs and headers are read, and no fingerprint is made of the weights. */
+  readonly planOnly?: boolean;
+}
+
 async function loadFolder(
   { folder, model }: FoundModel,
   o: ModelOptions,
-  { progress, signal, open }: { progress: Progress; signal: AbortSignal; open: () => Promise<Gpu> },
+  { progress, signal, open, planOnly }: Required<LoadHow> & { progress: Progress; signal: AbortSignal },
 ): Promise<Loaded> {
   if (!(await folder.has('model_index.json'))) {
     const inside = checkpointIn(folder.label);
@@ -104,7 +112,7 @@ async function loadFolder(
       pipe.dispose();
       gpu.dispose();
     };
-    const fingerprint = await fingerprintWith(await fingerprintOf(folder, o.variant), o);
+    const fingerprint = planOnly ? '' : await fingerprintWith(await fingerprintOf(folder, o.variant), o);
     const words = pipe.getTextualInversions();
     return {
       ...{ pipe, model, lora: describeLoras(o), device: adapterName(gpu), fingerprint, dispose },

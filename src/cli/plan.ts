@@ -1,6 +1,8 @@
 /** `pentimento plan`: what an edit would take, before it is begun and without its weights. */
 import { Command } from 'commander';
+import type { Caps } from '../gpu/caps.ts';
 import { Gpu } from '../gpu/device.ts';
+import { DEFAULT_CAPS } from '../gpu/dry-device.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import type { SavingsPlan } from '../pipeline/diffedit/call-planner.ts';
 import type { CallPlan, PhasePlan } from '../pipeline/runtime/memory-plan.ts';
@@ -41,9 +43,9 @@ async function plan(o: PlanOptions, outside: Outside): Promise<void> {
   const progress = createProgress(outside.stderr);
   let loaded: Loaded | undefined;
   try {
-    const open = o.defaultLimits ? async (): Promise<Gpu> => Gpu.dry() : () => openDevice(o);
+    const open = o.defaultLimits ? async (): Promise<Gpu> => Gpu.dry(limitsOf(o)) : () => openDevice(o);
     const { maxMemory: _, ...unlimited } = o; // every saving is shown, also those that are not needed
-    loaded = await loadPipeline(unlimited, progress, outside.signal, open);
+    loaded = await loadPipeline(unlimited, progress, outside.signal, { open, planOnly: true });
     const { pipe, model } = loaded;
     const size = workingSize({ width: 0, height: 0 }, pipe, o);
     const image = { ...size, data: new Uint8Array(3 * size.width * size.height) };
@@ -60,6 +62,12 @@ async function plan(o: PlanOptions, outside: Outside): Promise<void> {
     progress.stop();
     loaded?.dispose();
   }
+}
+
+/** WebGPU's default limits, or a smaller binding where one is asked for. */
+function limitsOf({ maxBinding }: PlanOptions): Partial<Caps> {
+  const { maxBindingBytes: most } = DEFAULT_CAPS;
+  return maxBinding === undefined ? {} : { maxBindingBytes: Math.min(most, maxBinding) };
 }
 
 /** The first way that the device takes, within the memory that is allowed. */

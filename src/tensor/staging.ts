@@ -4,6 +4,7 @@ import { alignUp } from '../core/shape.ts';
 import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { MAP_WRITE, USAGE } from '../gpu/flags.ts';
+import { destroyBuffer } from '../gpu/held-memory.ts';
 import type { WebGpuBuffer } from '../gpu/webgpu-types.ts';
 
 /** Bytes in all unless the caller says otherwise. */
@@ -55,7 +56,7 @@ export class Slot {
   constructor(gpu: Gpu, sizes: StagingSizes) {
     this.#gpu = gpu;
     const usage = USAGE.MAP_WRITE | USAGE.COPY_SRC;
-    this.buffer = gpu.device.createBuffer({
+    this.buffer = gpu.memory.create({
       label: 'weight staging',
       size: sizes.mapped,
       usage,
@@ -125,7 +126,7 @@ export class Staging {
         if (sizes.raw > 0) raw = createStorage(gpu, sizes.raw, 'weights as stored');
       });
     } catch (error) {
-      for (const slot of slots) slot.buffer.destroy();
+      for (const slot of slots) destroyBuffer(slot.buffer);
       if (raw) destroySlice(raw);
       throw error;
     }
@@ -149,7 +150,7 @@ export class Staging {
 
   /** Frees them; work that was submitted is done all the same. */
   dispose(): void {
-    for (const slot of this.slots) slot.buffer.destroy();
+    for (const slot of this.slots) destroyBuffer(slot.buffer);
     if (this.raw) destroySlice(this.raw);
   }
 }

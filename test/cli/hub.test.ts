@@ -72,6 +72,15 @@ it.each([
   expect(hub.seen.length).toBeLessThan(30);
 });
 
+it('a plan reads configs and headers by a few requests, and keeps nothing', async () => {
+  hub.files = embeddedFiles();
+  const { code, stdout } = await pentimento(['plan', '--model', 'someone/small', '--default-limits', '--json']);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout).plan.peakBytes).toBeGreaterThan(2 ** 24);
+  expect(hub.seen.length).toBeLessThanOrEqual(20);
+  expect(await readdir(scene.home)).toEqual([]);
+});
+
 it('Ctrl-C ends the reading of headers, and a download', async () => {
   hub.files = embeddedFiles();
   let files = 0;
