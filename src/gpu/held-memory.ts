@@ -80,6 +80,21 @@ export class HeldMemory {
     return new OutOfMemoryError(op, what, { asked: bytes, held: Math.max(0, this.#held - bytes) }, message);
   }
 
+  /** Bytes that the machine could still give; undefined where nobody knows. */
+  get room(): number | undefined {
+    return this.#available?.(this.#held);
+  }
+
+  /**
+   * Looks whether the machine could give so much more, before any of it is asked for.
+   * @throws OutOfMemoryError
+   */
+  checkRoom(op: string, what: string, asked: number): void {
+    const available = this.room;
+    if (available === undefined || asked <= available) return;
+    throw new OutOfMemoryError(op, what, { asked, held: this.#held, available });
+  }
+
   #checkMachine(label: string, size: number): void {
     const available = this.#available?.(this.#held);
     if (available === undefined || size <= available) return;

@@ -208,3 +208,17 @@ describe('plans of language models', () => {
       expect(counter.liveBytes).toBe(0);
     });
 });
+
+test('a machine with too little memory left is asked before the first phase', async () => {
+  let left = 2 ** 29;
+  const poor = await freshGpu({ availableBytes: () => left });
+  const told: string[] = [];
+  const pipeline = await openPipeline(FOLDER, { gpu: poor, loadWhenNeeded: true, onProgress: e => told.push(e.phase) });
+  left = (await pipeline.plan(run)).peakBytes - 1;
+  await expect(pipeline.run(run)).rejects.toThrow(/the machine has too little memory left: .* for the whole call/);
+  expect([told, pipeline.bytes]).toEqual([[], 0]);
+  left++;
+  await pipeline.run(run);
+  pipeline.dispose();
+  poor.dispose();
+});

@@ -24,6 +24,8 @@ import type { Request } from './request.ts';
 
 /** Sides of tiles that a budget may choose, in latents: with a quarter of overlap their results meet. */
 const TILE_LATENTS = [64, 32, 16, 8];
+/** Small calls of small models take a fraction of it. */
+const AMPLE_BYTES = 2 ** 30;
 /** Of a slot of streamed weights; the largest weight of SD 2.1 in float16 has 59 MB. */
 const SLOT_BYTES = 64 * 2 ** 20;
 /** Requests that are remembered as planned. */
@@ -71,8 +73,8 @@ export class CallPlanner {
   readonly #device: DeviceModel<StableDiffusionNetworks>;
   readonly #model: LatentDiffusion;
   readonly #options: PlannerOptions;
-  /** Requests without a budget that were found to fit. */
-  readonly #fitting = new Set<string>();
+  /** Requests without a budget that the device takes, and their bytes at the peak. */
+  readonly #fitting = new Map<string, number>();
   /** The request whose programs are kept on the device. */
   #kept: string | undefined;
   #told = '';
@@ -88,7 +90,7 @@ export class CallPlanner {
     const { budget } = this.#options;
     if (!budget) {
       const plan = await this.#planWith(request, this.#own, how);
-      if (how.caps === undefined) this.#remember(this.#keyOf(request)); // the call itself need not look again
+      if (how.caps === undefined) this.#remember(this.#keyOf(request), plan.peakBytes); // the call itself need not look again
       return plan;
     }
     return (await savingsFor(op, budget, this.#home(request), s => this.#planWith(request, s, how))).plan;
@@ -119,18 +121,27 @@ export class CallPlanner {
     this.#kept = undefined;
     if (!kept) this.#device.rest();
     const { budget } = this.#options;
-    if (budget) return this.#fit(op, budget, { call, request, key });
+    if (budget) return this.#fit(op, this.#within(budget), { call, request, key });
     this.#adjust(this.#model, this.#own);
-    if (this.#fitting.has(key) || this.#isSmall(request)) return;
-    await this.#planWith(request, this.#own);
+    if (this.#isSmall(request)) return;
+    const peak = this.#fitting.get(key) ?? (await this.#planWith(request, this.#own)).peakBytes;
     call.check();
-    this.#remember(key);
+    const { gpu, memory } = this.#device;
+    gpu.memory.checkRoom(op, 'the whole call', peak - memory.bytes);
+    this.#remember(key, peak);
   }
 
-  #remember(key: string): void {
-    this.#fitting.add(key);
-    for (const old of [...this.#fitting].slice(0, Math.max(0, this.#fitting.size - REMEMBERED)))
+  #remember(key: string, peak: number): void {
+    this.#fitting.set(key, peak);
+    for (const old of [...this.#fitting.keys()].slice(0, Math.max(0, this.#fitting.size - REMEMBERED)))
       this.#fitting.delete(old);
+  }
+
+  /** What the machine has left may be less than what the call may take. */
+  #within(budget: MemoryBudget): MemoryBudget {
+    const { gpu, memory } = this.#device;
+    const { room = Number.POSITIVE_INFINITY } = gpu.memory;
+    return { ...budget, maxBytes: Math.min(budget.maxBytes, memory.bytes + room) };
   }
 
   async #fit(
@@ -180,12 +191,14 @@ export class CallPlanner {
   }
 
   /**
-   * Whether nothing of a request can meet a limit of the device: rows of the UNet are at most 8 times as wide as its first level
-   * (gates of a feed-forward layer; deeper levels are wider and have fewer), the VAE's twice as wide as its widest.
+   * Whether nothing of a request can meet a limit of the device or of the machine: rows of the UNet are at most 8 times as wide as its
+   * first level (gates of a feed-forward layer; deeper levels are wider and have fewer), the VAE's twice as wide as its widest.
    */
   #isSmall(request: Request): boolean {
-    const { maxBindingBytes, maxBufferBytes } = this.#device.gpu.caps;
+    const { caps, memory } = this.#device.gpu;
+    const { maxBindingBytes, maxBufferBytes } = caps;
     const { unet, vae } = this.#device.networks;
+    if ((memory.room ?? Number.POSITIVE_INFINITY) < AMPLE_BYTES) return false;
     const [height = 0, width = 0] = (request.pictures ?? request.edit?.latents)?.shape.slice(-2) ?? [];
     const factor = request.pictures ? this.#model.vaeScaleFactor : 1;
     const pixels = (height / factor) * (width / factor);
