@@ -38,8 +38,8 @@ const broadcast: Variant<GemmProblem, { readonly LANES: number; readonly ROWS: n
   stem: 'gemv-broadcast',
   weights: 'panels',
   fits: (caps, problem) => canBroadcast(caps) && isFewRows(problem),
-  // On lavapipe, 1024 -> 2816 in f16, weights that are not in the cache, CPU ms, gemv against gemm. Mesa 26.1: 1 row 1.1 / 4, 16 rows
-  // 3.5 / 8; without the plain loads ahead 2.7 and 5.3. Mesa 25.0: 1 row 0.9 / 4, 16 rows in tiles of 8 6.9 / 8.6, in one of 16 9.6.
+  // On lavapipe, 1024 -> 2816 in f16, weights that are not in the cache, CPU ms, gemv against gemm. Mesa 26.1: 1 row 1.1, 16 rows
+  // 3.5 / 8; without the plain loads ahead 2.7 and 5.3. Mesa 25.0: 1 row 0.9, 16 rows in tiles of 8 6.9 / 8.6, in one of 16 9.6.
   // SwiftShader's four lanes: not measured beyond 4 rows.
   rank: (caps, { rows }) => (caps.software && (rows <= 4 || caps.subgroupSize >= 8) ? 0 : 3),
   tiles: (caps, { rows, b }) => {
