@@ -43,7 +43,7 @@ export function everyCase(): PlacedCase[] {
  */
 export function coveringCases(): PlacedCase[] {
   const all = everyCase()
-    .filter(one => one.maxBytes === undefined || pixelsOf(one) <= 4 * 512 ** 2)
+    .filter(one => one.maxBytes === undefined || pixelsOf(one) <= 2 * 768 ** 2)
     .map(one => ({ one, pairs: pairsOf(one) }));
   const missing = new Set(all.flatMap(({ pairs }) => pairs));
   const chosen: PlacedCase[] = [];
@@ -56,9 +56,9 @@ export function coveringCases(): PlacedCase[] {
   return chosen;
 }
 
-/** Of all pictures, a float32 for two: what a plan costs grows with it. */
+/** Of all pictures, those in float32 twice: what a plan costs grows with it. */
 function pixelsOf({ size, images, dtype }: DryRunCase): number {
-  return size ** 2 * images * (dtype === 'float32' && images > 1 ? 2 : 1);
+  return size ** 2 * images * (dtype === 'float32' ? 2 : 1);
 }
 
 function pairsOf(one: PlacedCase): string[] {

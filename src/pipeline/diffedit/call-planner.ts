@@ -12,6 +12,7 @@ import type { DeviceModel } from '../runtime/device-model.ts';
 import { sameLimits } from '../runtime/dry-model.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import {
+  type ChosenSavings,
   describeSavings,
   type MemoryBudget,
   type Savings,
@@ -93,7 +94,20 @@ export class CallPlanner {
       if (how.caps === undefined) this.#remember(this.#keyOf(request), plan.peakBytes); // the call itself need not look again
       return plan;
     }
-    return (await savingsFor(op, budget, this.#home(request), s => this.#planWith(request, s, how))).plan;
+    return (await this.#choose(op, budget, request, how)).plan;
+  }
+
+  /** Savings for a budget; where it lets the programs of all networks stay, they do. @throws DeviceError where it fits with none */
+  async #choose(
+    op: string,
+    budget: MemoryBudget,
+    request: Request,
+    how: DryOptions = {},
+  ): Promise<ChosenSavings & { readonly keep: boolean }> {
+    const chosen = await savingsFor(op, budget, this.#home(request), s => this.#planWith(request, s, how));
+    if (chosen.savings.offload) return { ...chosen, keep: false };
+    const all = await this.#planWith(request, chosen.savings, { ...how, keepPrograms: true });
+    return all.peakBytes <= budget.maxBytes ? { ...chosen, plan: all, keep: true } : { ...chosen, keep: false };
   }
 
   /** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. */
@@ -149,12 +163,12 @@ export class CallPlanner {
     budget: MemoryBudget,
     { call, request, key }: { readonly call: DeviceCall; readonly request: Request; readonly key: string },
   ): Promise<void> {
-    const { savings, plan } = await savingsFor(op, budget, this.#home(request), s => this.#planWith(request, s));
+    const { savings, plan, keep } = await this.#choose(op, budget, request);
     const { unet } = this.#device.networks;
     if (savings.offload) {
       this.#device.clear();
       call.enableOffload();
-    } else if (await this.#mayKeep(request, savings, budget)) {
+    } else if (keep) {
       call.keepPrograms();
       this.#kept = key;
     } else {
@@ -168,10 +182,6 @@ export class CallPlanner {
     this.#told = said;
     const within = `${(plan.peakBytes / 1e9).toFixed(2)} of ${(budget.maxBytes / 1e9).toFixed(2)} GB`;
     this.#options.warn(`To stay within the device memory allowed (${within}): ${said}.`);
-  }
-
-  async #mayKeep(request: Request, savings: Savings, { maxBytes }: MemoryBudget): Promise<boolean> {
-    return (await this.#planWith(request, savings, { keepPrograms: true })).peakBytes <= maxBytes;
   }
 
   #planWith(
