@@ -33,7 +33,7 @@ function fail(text: string): void {
 
 async function make(run: DryRun, dry: DryRunCase): Promise<void> {
   const refused = await makeOne(run, dry);
-  if (!refused?.includes('allowTiles')) return;
+  if (!FULL || !refused?.includes('allowTiles')) return; // planning tiles takes a minute; a test has one such call
   if (await makeOne(run, { ...dry, allowTiles: true })) fail(`${nameOf(dry)}: tiles were to let it fit`);
 }
 

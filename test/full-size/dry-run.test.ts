@@ -28,7 +28,7 @@ describe.each([
 });
 
 test('what only tiles let fit is refused before any buffer was made, and tiles are named', async () => {
-  const dry = { size: 768, dtype: 'float32', ...guided, maxBytes: 1e9 } as const;
+  const dry = { size: 768, dtype: 'float32', images: 1, guided: false, maxBytes: 1e9 } as const;
   const without = await byDefault.run.make(dry);
   expect(without.wrong).toEqual([]);
   expect(without.refused).toMatch(/at most 1000000000 bytes[\s\S]*allowTiles/);
