@@ -78,7 +78,7 @@ describe.each(documents)('%s', path => {
   });
 
   it('names npm scripts that there are', () => {
-    const named = [...text.matchAll(/npm run (?:--silent )?([\w:]+)/g)].map(m => m[1]);
+    const named = [...text.matchAll(/npm run (?:--silent )?([\w:-]+)/g)].map(m => m[1]);
     expect(named.filter(name => !(name in scripts))).toEqual([]);
   });
 });

@@ -9,7 +9,7 @@
 // arithmetic, subnormals included, because WGSL leaves the rounding of pack2x16float open.
 // Tiles: panels x blocks of 64 elements. Traffic: every value once in, once out.
 // Reference: docs/decisions/0002 and 0018; rounding as IEEE 754 convertFormat.
-// Needs: 8.25 KiB of workgroup memory.
+// Takes 8.25 KiB of workgroup memory. Needs: nothing.
 
 const SOURCE: u32 = 0;  // 0 f32, 1 f16, 2 bf16
 const TARGET: u32 = 0;  // 0 f32, 1 f16, 2 bf16 (only from bf16)

@@ -47,7 +47,17 @@ const PROMPTS = { source: ['s', { sourcePrompt: 's' }], target: ['t', { targetPr
 /** How the model is opened; checked apart. */
 const MODEL = [
   ...['--dtype', 'float16', '--enable-model-cpu-offload', '--stream-weights', '--host-memory'],
-  ...['--max-memory', '9GB', '--allow-tiles', '--enable-vae-slicing', '--enable-vae-tiling', '--vae-tile', '64'],
+  ...[
+    '--max-binding',
+    '64MiB',
+    '--max-memory',
+    '9GB',
+    '--allow-tiles',
+    '--enable-vae-slicing',
+    '--enable-vae-tiling',
+    '--vae-tile',
+    '64',
+  ],
 ];
 const OTHER = ['--mend-quirks', '--seed', '5', '--json', '--size', '64x96'];
 
@@ -70,6 +80,7 @@ async function callOf(method: 'run' | 'invert' | 'generateMask', args: readonly 
     ...{ dtype: 'float16', mendQuirks: true, modelCpuOffload: true },
     ...{ streamWeights: true, hostMemory: true, maxBytes: 9e9, allowTiles: true },
   });
+  expect(opened.mock.calls[0][1]?.gpu?.caps.maxBindingBytes).toBe(2 ** 26);
   expect(opened.mock.calls[0][1]?.gpu?.caps.description).toBe(adapter.info.description);
   expect([slicing.mock.calls.length, tiling.mock.calls]).toEqual([1, [[{ pixels: 64 }]]]);
   const [found] = call.mock.calls[0] as unknown as [Record<string, unknown>];

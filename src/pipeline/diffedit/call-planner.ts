@@ -10,11 +10,12 @@ import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-fold
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
 import { sameLimits } from '../runtime/dry-model.ts';
-import type { CallPlan } from '../runtime/memory-plan.ts';
+import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
 import {
   type ChosenSavings,
   describeSavings,
   type MemoryBudget,
+  type PlanWith,
   type Savings,
   type SavingsHome,
   savingsFor,
@@ -24,7 +25,7 @@ import { dryWork } from './plan-request.ts';
 import type { Request } from './request.ts';
 
 /** Sides of tiles that a budget may choose, in latents: with a quarter of overlap their results meet. */
-const TILE_LATENTS = [64, 32, 16, 8];
+const TILE_LATENTS = [64, 32, 16];
 /** Small calls of small models take a fraction of it. */
 const AMPLE_BYTES = 2 ** 30;
 /** Of a slot of streamed weights; the largest weight of SD 2.1 in float16 has 59 MB. */
@@ -76,6 +77,8 @@ export class CallPlanner {
   readonly #options: PlannerOptions;
   /** Requests without a budget that the device takes, and their bytes at the peak. */
   readonly #fitting = new Map<string, number>();
+  /** What was chosen for requests within the budget. */
+  readonly #chosen = new Map<string, Savings>();
   /** The request whose programs are kept on the device. */
   #kept: string | undefined;
   #told = '';
@@ -104,10 +107,30 @@ export class CallPlanner {
     request: Request,
     how: DryOptions = {},
   ): Promise<ChosenSavings & { readonly keep: boolean }> {
-    const chosen = await savingsFor(op, budget, this.#home(request), s => this.#planWith(request, s, how));
+    const key = this.#keyOf(request);
+    const plan = (savings: Savings, maxBytes: number): Promise<CallPlan> =>
+      this.#planWith(request, savings, { ...how, maxBytes });
+    const chosen = (await this.#again(key, budget, plan)) ?? (await savingsFor(op, budget, this.#home(request), plan));
+    this.#chosen.set(key, chosen.savings);
+    keepLatest(this.#chosen);
     if (chosen.savings.offload) return { ...chosen, keep: false };
-    const all = await this.#planWith(request, chosen.savings, { ...how, keepPrograms: true });
-    return all.peakBytes <= budget.maxBytes ? { ...chosen, plan: all, keep: true } : { ...chosen, keep: false };
+    const all = this.#planWith(request, chosen.savings, { ...how, maxBytes: budget.maxBytes, keepPrograms: true });
+    const kept = await all.catch((error: unknown) => {
+      if (!(error instanceof OverBudget)) throw error;
+    });
+    return kept ? { ...chosen, plan: kept, keep: true } : { ...chosen, keep: false };
+  }
+
+  /** What was chosen for such a request before, if it still fits. */
+  async #again(key: string, { maxBytes }: MemoryBudget, plan: PlanWith): Promise<ChosenSavings | undefined> {
+    const savings = this.#chosen.get(key);
+    if (!savings) return undefined;
+    try {
+      return { savings, plan: await plan(savings, maxBytes) };
+    } catch (error) {
+      if (error instanceof DeviceError) return undefined;
+      throw error;
+    }
   }
 
   /** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. */
@@ -147,8 +170,7 @@ export class CallPlanner {
 
   #remember(key: string, peak: number): void {
     this.#fitting.set(key, peak);
-    for (const old of [...this.#fitting.keys()].slice(0, Math.max(0, this.#fitting.size - REMEMBERED)))
-      this.#fitting.delete(old);
+    keepLatest(this.#fitting);
   }
 
   /** What the machine has left may be less than what the call may take. */
@@ -187,7 +209,7 @@ export class CallPlanner {
   #planWith(
     request: Request,
     savings: Savings,
-    how: DryOptions & { readonly keepPrograms?: boolean } = {},
+    how: DryOptions & { readonly keepPrograms?: boolean; readonly maxBytes?: number } = {},
   ): Promise<CallPlan> {
     const work = dryWork(this.#model, request, twin => this.#adjust(twin, savings));
     const { offload, stream } = savings;
@@ -268,4 +290,9 @@ export class CallPlanner {
       ...[invert?.decoded !== undefined, slicing, tiling, offload, stream, networks],
     ]);
   }
+}
+
+/** Forgets what came first. */
+function keepLatest(map: Map<string, unknown>): void {
+  for (const old of [...map.keys()].slice(0, Math.max(0, map.size - REMEMBERED))) map.delete(old);
 }

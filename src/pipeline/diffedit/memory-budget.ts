@@ -2,7 +2,7 @@
 import { DeviceError } from '../../core/errors.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
-import type { CallPlan } from '../runtime/memory-plan.ts';
+import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
 
 /** What one call does to save device memory. All of it leaves every bit of the result as it is, but tiles. */
 export interface Savings {
@@ -42,7 +42,7 @@ export interface SavingsHome {
 
 /**
  * Savings in the order in which they are tried, each with all that came before: slicing, tiles where they are allowed, offload
- * of whole networks, streaming, fewer rows at once.
+ * of whole networks, streaming, fewer rows at once. Tiles are as large as may be at first, and smaller where nothing else is left.
  */
 export function* savingsInOrder(home: SavingsHome, allowTiles: boolean): Generator<Savings> {
   let now = home.own;
@@ -52,11 +52,13 @@ export function* savingsInOrder(home: SavingsHome, allowTiles: boolean): Generat
     yield now;
   };
   if (!now.slicing && home.pictures > 1) yield* further({ slicing: true });
-  if (allowTiles && !now.tiling) for (const tiling of home.tiles) yield* further({ tiling });
+  const [largest, ...smaller] = allowTiles && !now.tiling ? home.tiles : [];
+  if (largest) yield* further({ tiling: largest });
   if (!now.offload) yield* further({ offload: true });
   if (!now.stream) yield* further({ stream: { slotBytes: home.slotBytes } });
   for (let rows = Math.ceil(home.rows / 2); rows >= 1 && home.rows > 1; rows = rows === 1 ? 0 : Math.ceil(rows / 2))
     yield* further({ rows });
+  for (const tiling of smaller) yield* further({ tiling });
 }
 
 /** What was chosen, and what the call takes with it. */
@@ -67,45 +69,51 @@ export interface ChosenSavings {
 
 /**
  * The first savings with which a call fits.
- * @param plan what the call takes with some
  * @throws DeviceError where it fits with none: how near it comes, and what would help
  */
 export async function savingsFor(
   op: string,
   budget: MemoryBudget,
   home: SavingsHome,
-  plan: (savings: Savings) => Promise<CallPlan>,
+  plan: PlanWith,
 ): Promise<ChosenSavings> {
-  let least: CallPlan | undefined;
   let last = home.own;
   let refused: DeviceError | undefined;
   for (const savings of savingsInOrder(home, budget.allowTiles)) {
-    const found = await plan(savings).catch((error: unknown) => {
-      if (!(error instanceof DeviceError)) throw error;
-      refused = error; // by the device's limits: smaller pieces may pass them
-    });
+    const found = await within(plan(savings, budget.maxBytes));
     last = savings;
-    if (!found) continue;
-    if (found.peakBytes <= budget.maxBytes) return withResidents({ savings, plan: found }, budget, plan);
-    if (!least || found.peakBytes < least.peakBytes) least = found;
+    if (!(found instanceof DeviceError)) return withResidents({ savings, plan: found }, budget, plan);
+    if (!(found instanceof OverBudget)) refused = found; // by the device's limits: smaller pieces may pass them
   }
-  if (refused && !least) throw refused;
+  const least = await within(plan(last, Number.POSITIVE_INFINITY));
+  if (least instanceof DeviceError) throw refused ?? least;
   throw refusal(op, budget, least, await tilesThatFit(budget, home, last, plan));
+}
+
+/** What a call takes with some savings. @throws OverBudget beyond so many device bytes */
+export type PlanWith = (savings: Savings, maxBytes: number) => Promise<CallPlan>;
+
+/** The plan, or why the device would not have it. */
+function within(plan: Promise<CallPlan>): Promise<CallPlan | DeviceError> {
+  return plan.catch((error: unknown) => {
+    if (error instanceof DeviceError) return error;
+    throw error;
+  });
 }
 
 /** What is left of the budget holds weights that then need not be brought at every step. */
 async function withResidents(
   chosen: ChosenSavings,
   { maxBytes }: MemoryBudget,
-  plan: (savings: Savings) => Promise<CallPlan>,
+  plan: PlanWith,
 ): Promise<ChosenSavings> {
   const { savings } = chosen;
   if (!savings.stream || savings.stream.residentBytes !== undefined) return chosen;
   const ofUNet = chosen.plan.phases.filter(({ phase }) => phase === 'mask' || phase === 'invert' || phase === 'edit');
   const spare = maxBytes - Math.max(0, ...ofUNet.map(({ peakBytes }) => peakBytes));
   const more = { ...savings, stream: { ...savings.stream, residentBytes: Math.floor(spare * 0.95) } };
-  const found = await plan(more);
-  return found.peakBytes <= maxBytes ? { savings: more, plan: found } : chosen;
+  const found = await within(plan(more, maxBytes));
+  return found instanceof DeviceError ? chosen : { savings: more, plan: found };
 }
 
 /** Tiles with which it would fit, where nobody has allowed them. */
@@ -113,28 +121,29 @@ async function tilesThatFit(
   { maxBytes, allowTiles }: MemoryBudget,
   { own, tiles }: SavingsHome,
   last: Savings,
-  plan: (savings: Savings) => Promise<CallPlan>,
+  plan: PlanWith,
 ): Promise<TileSizes | undefined> {
   if (allowTiles || own.tiling) return undefined;
-  for (const tiling of tiles) if ((await plan({ ...last, tiling })).peakBytes <= maxBytes) return tiling;
+  for (const tiling of tiles) {
+    if (!((await within(plan({ ...last, tiling }, maxBytes))) instanceof DeviceError)) return tiling;
+  }
   return undefined;
 }
 
 function refusal(
   op: string,
   { maxBytes, allowTiles }: MemoryBudget,
-  least: CallPlan | undefined,
+  least: CallPlan,
   tiles: TileSizes | undefined,
 ): DeviceError {
-  const largest = least?.phases.reduce((a, b) => (b.peakBytes > a.peakBytes ? b : a));
-  const phase = largest ? `, in the phase '${largest.phase}'` : '';
+  const { phase } = least.phases.reduce((a, b) => (b.peakBytes > a.peakBytes ? b : a));
   return new DeviceError({
     op,
     problem: tiles
       ? 'the call fits its device memory only with VAE tiles, which change the numbers'
       : 'the call needs more device memory than it may take',
     expected: `at most ${maxBytes} bytes`,
-    received: `${least?.peakBytes ?? 0} bytes with every saving that ${allowTiles ? 'there is' : 'keeps the numbers'}${phase}`,
+    received: `${least.peakBytes} bytes with every saving that ${allowTiles ? 'there is' : 'keeps the numbers'}, in the phase '${phase}'`,
     path: 'maxBytes',
     fix: tiles
       ? `Allow them with allowTiles: tiles of ${tiles.pixels} pixels fit.`

@@ -61,7 +61,8 @@ export class Adapters {
 }
 
 /** What was given as adapters, whatever it is. */
-export function sourcesOf({ loras, embeddings }: FirstAdapters): unknown[] {
+export function sourcesOf(options: FirstAdapters): unknown[] {
+  const { loras, embeddings } = Object(options) as FirstAdapters; // refused elsewhere where they are none
   const listed = [loras, embeddings].flatMap((list: unknown): unknown[] => (Array.isArray(list) ? list : []));
   return listed.map(one => (Object(one) as { readonly source?: unknown }).source);
 }

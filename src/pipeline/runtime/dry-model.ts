@@ -14,6 +14,8 @@ export interface DryCall {
   readonly offload: boolean;
   /** Programs of all networks stay while others work. */
   readonly keepPrograms?: boolean | undefined;
+  /** Gives up with an OverBudget beyond so many device bytes. */
+  readonly maxBytes?: number | undefined;
   /** Begins with nothing on the device, whatever is there now. */
   readonly fresh?: boolean | undefined;
   /** How the weights of networks are kept, by their names; the others as they are now. */
@@ -66,7 +68,7 @@ export class DryModel<M> {
 
   async #make(
     work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
-    { offload, keepPrograms, fresh, streams = {}, stagingBytes, signal }: DryCall,
+    { offload, keepPrograms, maxBytes, fresh, streams = {}, stagingBytes, signal }: DryCall,
   ): Promise<CallPlan> {
     const home = { memory: this.#memory, networks: this.#twins, stagingBytes, offload, checkDisposed: () => undefined };
     const call = new DeviceCall(home, { signal });
@@ -81,11 +83,12 @@ export class DryModel<M> {
         if (network.loaded && !fresh && sameLimits(stream, now)) await twin.load({ stagingBytes });
       }
       if (keepPrograms) call.keepPrograms();
-      this.#ledger.restart();
+      this.#ledger.restart(maxBytes);
       this.#ledger.enter('load');
       for await (const _ of work(call, this.#networks)) call.check();
       return this.#ledger.plan;
     } finally {
+      this.#ledger.restart();
       call.close();
       for (const network of this.#twins) network.dispose();
     }

@@ -1,4 +1,5 @@
 /** What a call takes, by phase: counted from the buffers that it asks a device for, not from anybody's books. */
+import { DeviceError } from '../../core/errors.ts';
 import type { DryBuffer, DryObserver } from '../../gpu/dry-device.ts';
 import type { Phase } from './progress.ts';
 
@@ -42,9 +43,26 @@ function kindOf({ label }: Pick<DryBuffer, 'label'>): Kind {
 
 type Counts = { -readonly [K in keyof Omit<PhasePlan, 'phase'>]: number };
 
+/** A plan that was given up, because it takes more than it may. */
+export class OverBudget extends DeviceError {
+  /** Bytes that it had come to. */
+  readonly reached: number;
+
+  constructor(reached: number, most: number) {
+    super({
+      op: 'plan',
+      problem: 'the call takes more than it may',
+      expected: `at most ${most} bytes`,
+      received: reached,
+    });
+    this.reached = reached;
+  }
+}
+
 /** Keeps account of a device's buffers, phase by phase. */
 export class PlanLedger implements DryObserver {
   readonly #live: Record<Kind, number> = { weightBytes: 0, activationBytes: 0, stagingBytes: 0 };
+  #limit = Number.POSITIVE_INFINITY;
   readonly #kept = new Map<unknown, number>();
   #phases: { phase: Phase; counts: Counts }[] = [];
 
@@ -56,12 +74,19 @@ export class PlanLedger implements DryObserver {
     this.#note();
   }
 
-  /** Forgets the phases; what is live stays. */
-  restart(): void {
+  /**
+   * Forgets the phases; what is live stays.
+   * @param most device bytes beyond which the plan is given up with an OverBudget
+   */
+  restart(most: number = Number.POSITIVE_INFINITY): void {
     this.#phases = [];
+    this.#limit = most;
   }
 
   created(buffer: DryBuffer): void {
+    const { weightBytes, activationBytes, stagingBytes } = this.#live;
+    const live = weightBytes + activationBytes + stagingBytes + buffer.size;
+    if (live > this.#limit) throw new OverBudget(live, this.#limit); // there is no such buffer then
     this.#live[kindOf(buffer)] += buffer.size;
     this.#note();
     this.#most('largestBuffer', buffer.size);

@@ -4,9 +4,8 @@ import type { Gpu } from '../../../src/gpu/device.ts';
 import { Denoiser } from '../../../src/pipeline/diffusion/denoiser.ts';
 import { rowChunks } from '../../../src/pipeline/diffusion/row-chunks.ts';
 import { loadGolden } from '../../support/golden.ts';
-import { testGpu } from '../../support/gpu.ts';
+import { freshGpu, testGpu } from '../../support/gpu.ts';
 import { openPipeline, picture } from '../../support/pipeline.ts';
-import { limited } from '../../support/rows.ts';
 
 describe('chunks of a batch', () => {
   const sizes = (...of: Parameters<typeof rowChunks>) => rowChunks(...of).map(c => c.end - c.first);
@@ -98,7 +97,7 @@ describe('the UNet in chunks', () => {
   );
 
   it('cuts the batch by itself where a result of the UNet would exceed a buffer', async () => {
-    const gpu = limited(await testGpu(), {});
+    const gpu = await freshGpu();
     const whole = await edit(gpu);
     const caps = gpu.caps as { maxBufferBytes: number };
     const { maxBufferBytes } = caps;
@@ -114,5 +113,6 @@ describe('the UNet in chunks', () => {
     const cut = await edit(gpu);
     expect(cut.values).toEqual(whole.values);
     expect(Math.max(...cut.arenas)).toBeLessThanOrEqual(less);
+    gpu.dispose();
   });
 });
