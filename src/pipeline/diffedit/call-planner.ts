@@ -258,7 +258,9 @@ export class CallPlanner {
     const slotBytes = Math.min(SLOT_BYTES, Math.ceil(this.#device.networks.unet.bytesToRead / 16));
     const decoded = [edit && edit.batch * edit.copies, invert?.decoded && invert.batch * invert.schedule.length];
     const most = (numbers: readonly (number | undefined)[]): number => Math.max(1, ...numbers.map(n => n ?? 1));
-    return { own: this.#own, tiles: this.#tiles(request), pictures: most(decoded), rows: most(rows), slotBytes };
+    const { software } = this.#device.gpu.caps;
+    const sizes = { pictures: most(decoded), rows: most(rows), slotBytes };
+    return { own: this.#own, tiles: this.#tiles(request), ...sizes, software };
   }
 
   #tiles(request: Request): TileSizes[] {

@@ -36,6 +36,8 @@ export interface SavingsHome {
   readonly pictures: number;
   /** Rows of the UNet's largest batch. */
   readonly rows: number;
+  /** Whether the device's memory is the machine's. */
+  readonly software: boolean;
   /** Of each of the slots that its weights would be streamed through. */
   readonly slotBytes: number;
 }
@@ -82,7 +84,7 @@ export async function savingsFor(
   for (const savings of savingsInOrder(home, budget.allowTiles)) {
     const found = await within(plan(savings, budget.maxBytes));
     last = savings;
-    if (!(found instanceof DeviceError)) return withResidents({ savings, plan: found }, budget, plan);
+    if (!(found instanceof DeviceError)) return withResidents({ savings, plan: found }, budget, home, plan);
     if (!(found instanceof OverBudget)) refused = found; // by the device's limits: smaller pieces may pass them
   }
   const least = await within(plan(last, Number.POSITIVE_INFINITY));
@@ -101,17 +103,27 @@ function within(plan: Promise<CallPlan>): Promise<CallPlan | DeviceError> {
   });
 }
 
+/**
+ * Share of the spare memory that weights may fill: drivers take some of their own, in software out of the same process, and there
+ * bringing weights is a small part of a step.
+ */
+const FILLED = { hardware: 0.9, software: 0.4 };
+
 /** What is left of the budget holds weights that then need not be brought at every step. */
 async function withResidents(
   chosen: ChosenSavings,
   { maxBytes }: MemoryBudget,
+  home: SavingsHome,
   plan: PlanWith,
 ): Promise<ChosenSavings> {
   const { savings } = chosen;
   if (!savings.stream || savings.stream.residentBytes !== undefined) return chosen;
   const ofUNet = chosen.plan.phases.filter(({ phase }) => phase === 'mask' || phase === 'invert' || phase === 'edit');
   const spare = maxBytes - Math.max(0, ...ofUNet.map(({ peakBytes }) => peakBytes));
-  const more = { ...savings, stream: { ...savings.stream, residentBytes: Math.floor(spare * 0.95) } };
+  const more = {
+    ...savings,
+    stream: { ...savings.stream, residentBytes: Math.floor(spare * FILLED[home.software ? 'software' : 'hardware']) },
+  };
   const found = await within(plan(more, maxBytes));
   return found instanceof DeviceError ? chosen : { savings: more, plan: found };
 }
