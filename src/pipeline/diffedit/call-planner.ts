@@ -26,8 +26,8 @@ import type { Request } from './request.ts';
 
 /** Sides of tiles that a budget may choose, in latents: with a quarter of overlap their results meet. */
 const TILE_LATENTS = [64, 32, 16];
-/** Small calls of small models take a fraction of it. */
-const AMPLE_BYTES = 2 ** 30;
+/** What a machine has left beside weights and activations where nobody has to look. */
+const AMPLE_BYTES = 2 ** 29;
 /** Of a slot of streamed weights; the largest weight of SD 2.1 in float16 has 59 MB. */
 const SLOT_BYTES = 64 * 2 ** 20;
 /** Requests that are remembered as planned. */
@@ -230,7 +230,6 @@ export class CallPlanner {
     const { caps, memory } = this.#device.gpu;
     const { maxBindingBytes, maxBufferBytes } = caps;
     const { unet, vae } = this.#device.networks;
-    if ((memory.room ?? Number.POSITIVE_INFINITY) < AMPLE_BYTES) return false;
     const [height = 0, width = 0] = (request.pictures ?? request.edit?.latents)?.shape.slice(-2) ?? [];
     const factor = request.pictures ? this.#model.vaeScaleFactor : 1;
     const pixels = (height / factor) * (width / factor);
@@ -238,7 +237,9 @@ export class CallPlanner {
     const first = Math.max(...unet.model.config.levels.map(level => level.channels), 0) * 8;
     const widest = Math.max(...vae.model.config.channels) * 2 * this.#model.vaeScaleFactor ** 2;
     const largest = 4 * pixels * Math.max(rows * first, pictures * widest);
-    return largest <= Math.min(maxBindingBytes, maxBufferBytes);
+    if (largest > Math.min(maxBindingBytes, maxBufferBytes)) return false;
+    const weights = Object.values(this.#device.networks).reduce((sum, { bytesToRead }) => sum + bytesToRead, 0);
+    return (memory.room ?? Number.POSITIVE_INFINITY) >= 2 * weights + 8 * largest + AMPLE_BYTES;
   }
 
   /** As the pipeline is set. */
