@@ -89,6 +89,7 @@ async function loadFolder(
   }
   const [loras, embeddings] = [await openLoras(o, signal), await openEmbeddings(o, signal)];
   const gpu = await open();
+  let opened: DiffEditPipeline | undefined;
   try {
     const pipe = await DiffEditPipeline.fromPretrained(folder, {
       gpu,
@@ -105,6 +106,7 @@ async function loadFolder(
       onProgress: progress.report,
       signal,
     });
+    opened = pipe;
     for (const line of describeEmbeddings(o, pipe.getTextualInversions())) progress.note(line);
     if (o.enableVaeSlicing) pipe.enableVaeSlicing();
     if (o.enableVaeTiling || o.vaeTile !== undefined) pipe.enableVaeTiling(tilesOf(o, pipe.vaeScaleFactor));
@@ -119,6 +121,7 @@ async function loadFolder(
       embeddingsIn: (...prompts) => embeddingsIn(prompts, o, words),
     };
   } catch (error) {
+    opened?.dispose();
     gpu.dispose();
     throw error;
   }
