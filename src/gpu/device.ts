@@ -52,6 +52,8 @@ const LIMITS = [
 
 /** Older browsers tell nothing of a device's adapter. */
 const NAMELESS = { vendor: '', architecture: '', device: '', description: '' } as GPUAdapterInfo;
+/** Less is not worth a submission. */
+const RECLAIMED_BYTES = 2 ** 24;
 const UNSEEN: DryObserver = { created() {}, destroyed() {}, bound() {} };
 
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
@@ -183,6 +185,16 @@ export class Gpu {
     this.check('Gpu.idle');
     await this.device.queue.onSubmittedWorkDone();
     this.check('Gpu.idle');
+  }
+
+  /**
+   * @internal Before much is asked for: has the memory of destroyed buffers given back. Dawn frees it with the first submission
+   * that follows, so that a network which leaves and one which comes would lie side by side.
+   */
+  async reclaim(): Promise<void> {
+    if (this.memory.takeDestroyed() < RECLAIMED_BYTES) return;
+    this.device.queue.submit([]);
+    await this.idle();
   }
 
   /** @internal Runs work that writes into mapped memory from outside, such as a file's reads: the device outlives it. */

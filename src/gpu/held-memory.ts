@@ -24,6 +24,7 @@ export class HeldMemory {
   readonly #device: WebGpuDevice;
   readonly #available: ((heldBytes: number) => number | undefined) | undefined;
   #held = 0;
+  #destroyed = 0;
   /** Made since `begin`, or the last one where nobody began. */
   #made: { readonly label: string; readonly size: number }[] = [];
   /** What the watched work is. */
@@ -40,6 +41,13 @@ export class HeldMemory {
     return this.#held;
   }
 
+  /** Bytes of the buffers that were destroyed since the last question; then none. */
+  takeDestroyed(): number {
+    const bytes = this.#destroyed;
+    this.#destroyed = 0;
+    return bytes;
+  }
+
   /**
    * Makes a buffer.
    * @throws OutOfMemoryError where the machine has too little left, or the host cannot map it
@@ -53,6 +61,7 @@ export class HeldMemory {
     this.#made.push({ label, size });
     releases.set(buffer, () => {
       this.#held -= size;
+      this.#destroyed += size;
     });
     return buffer;
   }

@@ -224,7 +224,7 @@ export class CallPlanner {
 
   /**
    * Whether nothing of a request can meet a limit of the device or of the machine: rows of the UNet are at most 8 times as wide as its
-   * first level (gates of a feed-forward layer; deeper levels are wider and have fewer), the VAE's twice as wide as its widest.
+   * first level (gates of a feed-forward layer; deeper levels are wider and have fewer), the VAE's as wide as the level below theirs.
    */
   #isSmall(request: Request): boolean {
     const { caps, memory } = this.#device.gpu;
@@ -235,8 +235,12 @@ export class CallPlanner {
     const pixels = (height / factor) * (width / factor);
     const { rows, pictures } = this.#home(request);
     const first = Math.max(...unet.model.config.levels.map(level => level.channels), 0) * 8;
-    const widest = Math.max(...vae.model.config.channels) * 2 * this.#model.vaeScaleFactor ** 2;
-    const largest = 4 * pixels * Math.max(rows * first, pictures * widest);
+    const { channels } = vae.model.config;
+    // Per latent; an upsampled value has the channels of the level that it comes from.
+    const levels = channels.map(
+      (own, i) => Math.max(own, channels[i + 1] ?? 0) * (this.#model.vaeScaleFactor / 2 ** i) ** 2,
+    );
+    const largest = 4 * pixels * Math.max(rows * first, pictures * Math.max(...levels));
     if (largest > Math.min(maxBindingBytes, maxBufferBytes)) return false;
     const weights = Object.values(this.#device.networks).reduce((sum, { bytesToRead }) => sum + bytesToRead, 0);
     return (memory.room ?? Number.POSITIVE_INFINITY) >= 2 * weights + 8 * largest + AMPLE_BYTES;

@@ -40,6 +40,7 @@ export class DeviceProgram<T> {
     record: Recording<T>,
     check: () => void = () => undefined,
   ): Promise<DeviceProgram<T>> {
+    await memory.gpu.reclaim();
     const scope = memory.scope();
     try {
       const graph = new Graph(memory.gpu, { dtype: memory.dtype });

@@ -184,6 +184,7 @@ export class Network<M> {
     const { stream, hostMemory } = this.#keeping;
     const { ledger } = this.#memory;
     if (hostMemory && !ledger) this.#held ??= weights.hold();
+    await gpu.reclaim();
     const how = { dtype, ...call, held: this.#held };
     const loaded = await (stream ? weights.stream(gpu, { ...how, ...stream }) : weights.load(gpu, how));
     if (begun !== this.#unloads) {
