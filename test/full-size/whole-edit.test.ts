@@ -44,7 +44,7 @@ test.runIf(process.env.PENTIMENTO_FULL)(
       expect(free.hostPeakBytes).toBeLessThan(3.5e9);
       const offloaded = edit('--enable-model-cpu-offload');
       // 1.79 GB of it are the device's; what Node and the driver's compiler take comes on top.
-      expect(offloaded.hostPeakBytes).toBeLessThan(2.4e9);
+      expect(offloaded.hostPeakBytes).toBeLessThan(2.2e9);
       expect(offloaded.bits).toEqual(free.bits);
       const budgeted = edit('--max-memory', '1.2GB');
       expect(budgeted.peakBytes).toBeLessThan(1.2e9);
