@@ -78,8 +78,9 @@ function posterior(moments: Float32Array): [mean: Float32Array, std: Float32Arra
 
 /**
  * Encode and decode at the size of Stable Diffusion 2.1 within WebGPU's default limits of memory: bindings of 128 MiB, buffers of
- * 256. Its activations of 288 and 576 MiB fit no buffer whole. The adapter's features stay, since 8 TFLOP without them would take
- * software an hour; what a device without them does with values that fit no buffer, tensor/spread.test.ts looks at daily.
+ * 256. Its activations of 288 and 576 MiB fit no buffer whole. The adapter's features stay: 8 TFLOP take software 12
+ * minutes of the processor with them and more than 20 without. tensor/spread.test.ts shows daily that a device without any
+ * computes values that fit no buffer, bit for bit as whole ones.
  */
 async function vaeAt768(): Promise<void> {
   const small = await testGpu({ maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 28 });
@@ -112,7 +113,7 @@ async function vaeAt768(): Promise<void> {
 }
 
 const TWO_LAYERS = 'two layers of Flan-T5 xl';
-const AT_768 = 'the VAE at 768 x 768 on default limits';
+const AT_768 = 'the VAE at 768 x 768 within default limits of buffers and bindings';
 
 async function runT5(part: 't5' | 't5-xl', dtype: FakeDType): Promise<void> {
   const { model, weights } = await load(part, dtype, (w, json) => new T5Model(w, parseT5Config(json, part)));
