@@ -4,7 +4,7 @@ import { namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Caps } from '../../gpu/caps.ts';
 import { type TileSizes, tileSizes } from '../../models/stable-diffusion/index.ts';
-import type { StreamLimits } from '../../tensor/streamed-weights.ts';
+import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { PromptRequest } from '../diffusion/prompt-request.ts';
 import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
@@ -30,8 +30,6 @@ import type { Request } from './request.ts';
 const TILE_LATENTS = [64, 32, 16];
 /** What a machine has left beside weights and activations where nobody has to look. */
 const AMPLE_BYTES = 2 ** 29;
-/** Of a slot of streamed weights; the largest weight of SD 2.1 in float16 has 59 MB. */
-const SLOT_BYTES = 64 * 2 ** 20;
 /** Requests that are remembered as planned. */
 const REMEMBERED = 64;
 

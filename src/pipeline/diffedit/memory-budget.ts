@@ -1,7 +1,7 @@
 /** How a call spends no more device memory than it may: which savings, in which order, and what each is called. */
 import { DeviceError } from '../../core/errors.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
-import type { StreamLimits } from '../../tensor/streamed-weights.ts';
+import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts';
 import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
 import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
 
@@ -70,7 +70,10 @@ export function* savingsInOrder(home: SavingsHome, allowTiles: boolean): Generat
   if (!now.offload) yield* further({ offload: true });
   for (const [name] of STREAMED) {
     const slotBytes = home.slotBytes[name];
-    if (slotBytes && !now.streams[name]) yield* further({ streams: { ...now.streams, [name]: { slotBytes } } });
+    const own = now.streams[name];
+    // Slots that nobody chose are made for large networks: in those a small one would lie whole.
+    if (slotBytes === undefined || own?.slotBytes !== undefined || (own && SLOT_BYTES <= slotBytes)) continue;
+    yield* further({ streams: { ...now.streams, [name]: { ...own, slotBytes } } });
   }
   for (let rows = Math.ceil(home.rows / 2); rows >= 1 && home.rows > 1; rows = rows === 1 ? 0 : Math.ceil(rows / 2))
     yield* further({ rows });
@@ -182,7 +185,11 @@ export function describeSavings(savings: Savings, own: Savings): string {
     savings.slicing && !own.slicing && 'one picture at a time through the VAE',
     savings.tiling && !own.tiling && `VAE tiles of ${savings.tiling.pixels} pixels`,
     savings.offload && !own.offload && 'one network at a time on the device',
-    ...STREAMED.map(([name, said]) => savings.streams[name] && !own.streams[name] && `the ${said}'s weights streamed`),
+    ...STREAMED.map(([name, network]) => {
+      const [now, before] = [savings.streams[name], own.streams[name]];
+      if (!now || now.slotBytes === before?.slotBytes) return '';
+      return `the ${network}'s weights streamed${before ? ' through smaller slots' : ''}`;
+    }),
     savings.rows !== own.rows && savings.rows !== undefined && `${savings.rows} of the UNet's rows at once`,
   ];
   return said.filter(Boolean).join(', ');
