@@ -17,18 +17,20 @@ import { openDevice } from './device.ts';
 import { shareOf } from './edit.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { measured } from './measured.ts';
-import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel } from './model.ts';
+import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel, tilesOf } from './model.ts';
 import {
   type ArgumentOptions,
   addArguments,
   addDeviceOptions,
   addHubOptions,
+  addMemoryOptions,
   addSingleFileOptions,
   addSizeOptions,
   argumentOption,
   type DeviceOptions,
   type HubOptions,
   integer,
+  type MemoryOptions,
   parseSeed,
   type SingleFileOptionsTyped,
   type SizeOptions,
@@ -43,6 +45,7 @@ interface Options
     HubOptions,
     SingleFileOptionsTyped,
     AdapterOptions,
+    MemoryOptions,
     SizeOptions,
     ArgumentOptions {
   readonly output: string;
@@ -96,8 +99,11 @@ export function guideCommand(outside: Outside): Command {
       parseSeed,
     )
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
-    .option('--no-offload', 'keep all models on the device instead of one network at a time')
-    .addHelpText('after', `\n--revision goes with --model.\n${EMBEDDED_KNOWS}`);
+    .option('--no-offload', 'keep all models on the device instead of one network at a time');
+  addMemoryOptions(command).addHelpText(
+    'after',
+    `\n--revision goes with --model, and so do --stream-weights, --host-memory and the options of the VAE.\n${EMBEDDED_KNOWS}`,
+  );
   return command.action((image: string, o: Options) => guide(image, o, outside));
 }
 
@@ -122,7 +128,11 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
       ...{ models: folders, gpu, image: picture, from: o.from, to: o.to },
       ...{ seed: o.seed, captionPrefix: o.prefix === false ? null : o.prefix, numPrompts: o.numPrompts },
       ...{ dtype: o.dtype, variant: o.variant, loras, embeddings, mendQuirks: o.mendQuirks, offload: o.offload },
-      size: model => workingSize(picture, model, o),
+      ...memoryArguments(o),
+      size: model => {
+        tilesOf(o, model.vaeScaleFactor); // refused in the command's own words
+        return workingSize(picture, model, o);
+      },
       ...{ signal: outside.signal, onProgress: progress.report, onWarning: progress.note },
     });
     const total = performance.now() - start;
@@ -146,6 +156,15 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
     gpu?.dispose();
     await close?.();
   }
+}
+
+/** How memory is spent, under runGuide's names. */
+function memoryArguments({ maxMemory, vaeTile, ...o }: Options) {
+  return {
+    ...{ maxBytes: maxMemory, allowTiles: o.allowTiles },
+    ...{ streamWeights: o.streamWeights, hostMemory: o.hostMemory },
+    ...{ vaeSlicing: o.enableVaeSlicing, vaeTiling: vaeTile === undefined ? o.enableVaeTiling : { pixels: vaeTile } },
+  };
 }
 
 async function openFolders(o: Options, progress: Progress, signal: AbortSignal) {

@@ -41,12 +41,8 @@ export interface DeviceOptions {
   readonly json?: boolean;
 }
 
-/** Options of every command that runs a diffusion model. */
-export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, DeviceOptions, AdapterOptions {
-  readonly model?: string;
-  readonly seed?: number | undefined;
-  readonly mendQuirks?: boolean;
-  readonly enableModelCpuOffload?: boolean;
+/** How a diffusion model spends memory. */
+export interface MemoryOptions {
   readonly streamWeights?: boolean;
   readonly hostMemory?: boolean;
   readonly enableVaeSlicing?: boolean;
@@ -55,6 +51,14 @@ export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, Device
   readonly vaeTile?: number;
   readonly maxMemory?: number;
   readonly allowTiles?: boolean;
+}
+
+/** Options of every command that runs a diffusion model. */
+export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, DeviceOptions, AdapterOptions, MemoryOptions {
+  readonly model?: string;
+  readonly seed?: number | undefined;
+  readonly mendQuirks?: boolean;
+  readonly enableModelCpuOffload?: boolean;
 }
 
 /** How large the model sees the picture. */
@@ -98,10 +102,16 @@ export function addModelOptions(command: Command): Command {
   addHubOptions(command).option('--variant <name>', 'set of weights of a folder, such as fp16');
   addSingleFileOptions(command);
   addAdapterOptions(command);
-  return addDeviceOptions(command)
+  addDeviceOptions(command)
     .addOption(argumentOption('seed'))
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
-    .option('--enable-model-cpu-offload', 'keep one network at a time on the device')
+    .option('--enable-model-cpu-offload', 'keep one network at a time on the device');
+  return addMemoryOptions(command);
+}
+
+/** How a diffusion model spends memory. */
+export function addMemoryOptions(command: Command): Command {
+  return command
     .option('--stream-weights', 'pass the weights of the UNet through two slots of device memory at every step')
     .option('--host-memory', 'keep weights that go to the device more than once in host memory')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')

@@ -15,6 +15,7 @@ describe.each([
   [byDefault, { size: 768, dtype: 'float32', ...guided }],
   [byDefault, { size: 512, dtype: 'float16', ...guided, maxBytes: 1.2e9 }],
   [byDefault, { size: 768, dtype: 'float16', ...guided, maxBytes: 1.6e9 }],
+  [byDefault, { size: 512, dtype: 'float16', ...guided, maxBytes: 0.31e9 }],
 ] as const satisfies readonly (readonly [{ name: string; run: DryRun }, DryRunCase])[])('$name', ({ run }, dry) => {
   test(nameOf(dry), async () => {
     const { wrong, refused, dispatches } = await run.make(dry);

@@ -90,13 +90,14 @@ describe('maxBytes', () => {
     free.dispose();
     const said: string[] = [];
     let least = all;
-    // One budget for each saving: none, offload, streamed weights, half of the rows, one row, and less than any leaves.
+    // One budget for each saving: none, offload, streamed weights of each network, fewer rows, and less than any leaves.
     for (let maxBytes = all; ; maxBytes = Math.floor(maxBytes * 0.65)) {
       const pipeline = await openPipeline(FOLDER, {
         gpu: device.gpu,
         maxBytes,
         onWarning: message => said.push(message),
       });
+      const plan = await pipeline.plan(call).catch(() => undefined);
       device.counter.resetPeak();
       const images = await pipeline.run(call).then(
         output => output.images as NdArray,
@@ -108,13 +109,42 @@ describe('maxBytes', () => {
         expect(device.counter.peakBytes, 'refused before anything was made').toBe(0);
         break;
       }
+      expect(device.counter.peakBytes).toBe(plan?.peakBytes);
       expect(device.counter.peakBytes).toBeLessThanOrEqual(maxBytes);
       expect(images).toEqual(expected);
       least = device.counter.peakBytes;
     }
-    expect(least).toBeLessThan(0.65 * all);
-    expect(said.join('\n')).toMatch(/one network at a time[\s\S]*streamed/);
+    expect(least).toBeLessThan(0.5 * all);
+    expect(said.join('\n')).toMatch(
+      /one network at a time.*UNet's weights streamed.*the text encoder's weights streamed/,
+    );
   });
+});
+
+test('prompts alone keep within maxBytes too, with the same bits, or are refused before anything is made', async () => {
+  const sentences = ['a bowl of fruits', 'a bowl of lemons'];
+  const options = { gpu: device.gpu, stagingBytes: 2 ** 14 };
+  const free = await openPipeline(FOLDER, { ...options, loadWhenNeeded: true });
+  device.counter.resetPeak();
+  const expected = await free.encodePrompt(sentences);
+  const all = device.counter.peakBytes;
+  free.dispose();
+  for (const maxBytes of [Math.floor(0.8 * all), 2 ** 16]) {
+    const said: string[] = [];
+    const pipeline = await openPipeline(FOLDER, { ...options, maxBytes, onWarning: message => said.push(message) });
+    device.counter.resetPeak();
+    const encoded = pipeline.encodePrompt(sentences);
+    if (maxBytes === 2 ** 16)
+      await expect(encoded).rejects.toThrow(/at most 65536 bytes.*\(maxBytes\)\..*fewer prompts/);
+    else {
+      expect(await encoded).toEqual(expected);
+      expect(said).toEqual([
+        expect.stringMatching(/one network at a time on the device, the text encoder's weights streamed\.$/),
+      ]);
+    }
+    expect(device.counter.peakBytes).toBeLessThanOrEqual(maxBytes === 2 ** 16 ? 0 : maxBytes);
+    pipeline.dispose();
+  }
 });
 
 test('with memory for all programs the next call of the same sizes compiles nothing', async () => {

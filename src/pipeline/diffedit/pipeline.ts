@@ -201,6 +201,7 @@ export class DiffEditPipeline extends PretrainedModel {
   encodePrompt(prompt: Prompt, options: EncodePromptOptions = {}): Promise<PromptEmbeddings> {
     const work = async (call: DeviceCall): Promise<PromptEmbeddings> => {
       const { prompts, copies } = encodeRequest(prompt, options, this.#home);
+      await this.#planner.prepareText('encodePrompt', call, prompts);
       const { positive, negative } = await this.#home.model.prompts.encode(call, prompts);
       const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
       return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };

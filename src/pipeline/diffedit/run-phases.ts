@@ -31,7 +31,7 @@ export async function* runPhases(
   request: Request,
 ): AsyncGenerator<StepEvent, PhaseResults> {
   const { mask: m, invert: v, edit: e } = request;
-  const wanted = [e?.prompt, m?.source, m?.target, v?.prompt];
+  const wanted = [e?.prompt, m?.source, m?.target, v?.prompt, request.text];
   const [embeddings, source, target, inverted] = await model.prompts.encodeAll(call, wanted);
   const pictures = request.pictures && (await encodePictures(call, request.pictures, model.autoencoder));
   const mask =

@@ -19,6 +19,7 @@ import { BlipForConditionalGeneration } from '../text/blip.ts';
 import { T5ForConditionalGeneration } from '../text/t5.ts';
 import { caption, generatePrompts, SENTENCES } from './captions-and-prompts.ts';
 import type { GuideArgs, GuideOutput, GuidePhase } from './guide-arguments.ts';
+import { checkGuideBudget, encoderWithinBudget } from './guide-budget.ts';
 import { checkGuideArgs, checkGuidePlan } from './guide-checks.ts';
 
 /** `runGuide`. */
@@ -63,13 +64,19 @@ class GuideRun {
         loras: args.loras,
         embeddings: args.embeddings,
         modelCpuOffload: this.#offload,
+        ...{ maxBytes: args.maxBytes, allowTiles: args.allowTiles },
+        ...{ streamWeights: args.streamWeights, hostMemory: args.hostMemory },
         loadWhenNeeded: true,
       }),
     );
     const { width, height } = (args.size ?? (model => model.defaultSize))(pipeline);
     const same = args.image.width === width && args.image.height === height;
     const image = same ? args.image : resize(args.image, width, height, 'bicubic');
+    if (args.vaeSlicing) pipeline.enableVaeSlicing();
+    if (args.vaeTiling) pipeline.enableVaeTiling(args.vaeTiling === true ? {} : args.vaeTiling);
     checkGuidePlan(this.#settings, pipeline, image);
+    if (args.maxBytes !== undefined)
+      await checkGuideBudget(args.maxBytes, { args, pipeline, image, loading: this.#loading() });
     const text = await this.#caption(image);
     const [sourcePrompts, targetPrompts] = await this.#prompts();
     const [sourceEmbeds, targetEmbeds] = await this.#embed(pipeline, sourcePrompts, targetPrompts);
@@ -123,10 +130,11 @@ class GuideRun {
     const call = { signal: this.#args.signal, onProgress: this.#listen(pipeline) };
     const start = performance.now();
     // One pass for both: an offloaded text encoder comes to the device once, and the averages read what was kept of it.
-    await pipeline.encodePrompt([...source, ...target], call);
+    const encoder = this.#args.maxBytes === undefined ? pipeline : encoderWithinBudget(pipeline);
+    await encoder.encodePrompt([...source, ...target], call);
     const embeds: [NdArray, NdArray] = [
-      await embedPrompts(pipeline, source, call),
-      await embedPrompts(pipeline, target, call),
+      await embedPrompts(encoder, source, call),
+      await embedPrompts(encoder, target, call),
     ];
     this.#spent('text', performance.now() - start);
     return embeds;
@@ -154,7 +162,7 @@ class GuideRun {
 
   /** A model has done its part. */
   #leave(model: HeldModel): void {
-    if (this.#offload) this.models.release(model);
+    if (this.#offload || this.#args.maxBytes !== undefined) this.models.release(model);
     else this.models.worked(model);
   }
 

@@ -84,6 +84,33 @@ describe('the whole guide', () => {
     const sentences = events.filter(e => e.phase === 'prompts').map(e => `${e.step}/${e.of}`);
     expect(sentences).toEqual(['1/4', '2/4', '3/4', '4/4']);
     expect(Object.keys(one.timings).sort()).toEqual([...phases].sort());
+    const maxBytes = Math.floor(0.6 * onePeak);
+    const said: string[] = [];
+    counter.resetPeak();
+    const less = await runGuide(
+      quick({ maxBytes, offload: false, hostMemory: true, vaeSlicing: true, onWarning: message => said.push(message) }),
+    );
+    const { timings: ___, peakBytes: peakOfLess, ...madeWithin } = less;
+    expect(madeWithin).toEqual(made);
+    expect(counter.peakBytes).toBeLessThanOrEqual(maxBytes);
+    expect(peakOfLess).toBeLessThanOrEqual(counter.peakBytes);
+    expect(said.join('\n')).toMatch(/one network at a time on the device, the UNet's weights streamed/);
+  });
+
+  test('refuses a budget that any of its models would exceed, before one works', async () => {
+    counter.take();
+    const events: GuideEvent[] = [];
+    const refused = (more: Partial<GuideArgs>) =>
+      runGuide(quick({ onProgress: e => events.push(e), ...more })).catch(String);
+    expect(await refused({ maxBytes: 1e6 })).toMatch(
+      /^DeviceError: runGuide: the call needs more device memory than it may take: expected at most 1000000 bytes, got \d+ bytes .*\(maxBytes\)/,
+    );
+    expect(await refused({ maxBytes: 2e7, numPrompts: 300 })).toMatch(
+      /^DeviceError: runGuide: the language model needs .* at most 20000000 bytes, got \d+ bytes.*\(maxBytes\)\. .*numPrompts.*larger maxBytes\.$/,
+    );
+    expect(await refused({ vaeTiling: { pixels: 50 } })).toContain('no size of tiles');
+    expect(events).toEqual([]);
+    expect([counter.take().buffers, counter.liveBytes]).toEqual([0, 0]);
   });
 
   test('brings the picture to any size, and lets the captioner begin by itself', async () => {
