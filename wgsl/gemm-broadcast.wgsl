@@ -98,7 +98,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       let near_start = row_start(row0 + lane / WIDE % 4u, batch, kx, ky);
       let far_start = row_start(row0 + 4u + lane / WIDE % 4u, batch, kx, ky);
       let first = select(kx * p.block, 0u, CONV);
-      let end = min(first + p.block, p.k);
+      let end = select(min(first + p.block, p.k), p.k, CONV);
       for (var k0 = first; k0 < end; k0 += STEP) {
         let near = row_values(near_start, k0 / 4u + lane % WIDE);
         let far = row_values(far_start, k0 / 4u + lane % WIDE);

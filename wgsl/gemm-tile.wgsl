@@ -87,7 +87,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       let start2 = row_start(load_row + 2u, batch, kx, ky);
       let start3 = row_start(load_row + 3u, batch, kx, ky);
       let first = select(kx * p.block, 0u, CONV);
-      let end = min(first + p.block, p.k);
+      let end = select(min(first + p.block, p.k), p.k, CONV);
       for (var k0 = first; k0 < end; k0 += DEPTH) {
         var block = mat4x4f();
         if (thread < ROWS && k0 + load_k < p.k) {  // k is a multiple of 8
