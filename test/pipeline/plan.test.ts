@@ -85,13 +85,16 @@ describe('maxBytes', () => {
   test('keeps a call within its bytes, by more savings the fewer there are, with the same bits', async () => {
     const free = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
     const call = { ...run, numImagesPerPrompt: 2 };
-    const { peakBytes: all } = await free.plan(call);
+    const savings = await free.planSavings(call);
+    const peaks = [...new Set(savings.map(saving => saving.plan?.peakBytes as number))];
     const expected = (await free.run(call)).images as NdArray;
     free.dispose();
     const said: string[] = [];
-    let least = all;
-    // One budget for each saving: none, offload, streamed weights of each network, fewer rows, and less than any leaves.
-    for (let maxBytes = all; ; maxBytes = Math.floor(maxBytes * 0.65)) {
+    let least = 0;
+    // What it takes with nothing saved, with offload, with a streamed UNet, with all there is, and less than any leaves.
+    const [none, offload, streamed, ...more] = peaks;
+    const last = more.at(-1) as number;
+    for (const maxBytes of [none, offload, streamed, last, last - 1]) {
       const pipeline = await openPipeline(FOLDER, {
         gpu: device.gpu,
         maxBytes,
@@ -107,17 +110,22 @@ describe('maxBytes', () => {
       if (typeof images === 'string') {
         expect(images).toContain(`at most ${maxBytes} bytes`);
         expect(device.counter.peakBytes, 'refused before anything was made').toBe(0);
-        break;
+        expect(maxBytes).toBe(last - 1);
+        continue;
       }
       expect(device.counter.peakBytes).toBe(plan?.peakBytes);
       expect(device.counter.peakBytes).toBeLessThanOrEqual(maxBytes);
       expect(images).toEqual(expected);
       least = device.counter.peakBytes;
     }
-    expect(least).toBeLessThan(0.5 * all);
-    expect(said.join('\n')).toMatch(
-      /one network at a time.*UNet's weights streamed.*the text encoder's weights streamed/,
-    );
+    expect(least).toBe(last);
+    expect(said.map(line => line.replace(/^.*?: /, ''))).toEqual([
+      'one picture at a time through the VAE, one network at a time on the device.',
+      "one picture at a time through the VAE, one network at a time on the device, the UNet's weights streamed.",
+      expect.stringMatching(
+        /the UNet's weights streamed, the text encoder's weights streamed,.* of the UNet's rows at once\.$/,
+      ),
+    ]);
   });
 });
 
