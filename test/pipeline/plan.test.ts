@@ -83,6 +83,15 @@ test('a plan reads nothing, allocates nothing, draws nothing and calls nobody', 
   pipeline.dispose();
 });
 
+test('a plan without arguments is refused as such', async () => {
+  const pipeline = await openPipeline(FOLDER, { gpu, loadWhenNeeded: true });
+  for (const nothing of [undefined, null] as unknown as RunArgs[]) {
+    await expect(pipeline.plan(nothing)).rejects.toThrow(/^plan: arguments go by name/);
+    await expect(pipeline.planSavings(nothing)).rejects.toThrow(/^planSavings: arguments go by name/);
+  }
+  pipeline.dispose();
+});
+
 test('a plan needs no device', async () => {
   const here = await openPipeline(FOLDER, { gpu, loadWhenNeeded: true });
   const dry = Gpu.dry(gpu.caps);
