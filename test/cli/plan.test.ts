@@ -8,7 +8,7 @@ interface Planned {
   readonly fitsWith?: string;
   readonly plan: {
     readonly peakBytes: number;
-    readonly phases: readonly { readonly phase: string; readonly peakBytes: number }[];
+    readonly phases: readonly { readonly phase: string }[];
   };
   readonly savings: readonly { readonly savings: string; readonly peakBytes: number }[];
 }
@@ -43,14 +43,11 @@ describe('pentimento plan', () => {
     const less = await json('--max-memory', String(offloaded.peakBytes));
     expect([less.fits, less.fitsWith]).toEqual([false, offloaded.savings]);
     expect(less.plan.peakBytes).toBe(offloaded.peakBytes);
-    // Where weights are streamed, what is left of the budget is filled with them.
     const streamed = free.savings[2];
     const limit = Math.floor((streamed.peakBytes + offloaded.peakBytes) / 2);
     const more = await json('--max-memory', String(limit));
     expect(more.fitsWith).toBe(streamed.savings);
-    const bare = await json('--max-memory', String(streamed.peakBytes));
-    const inEdit = ({ plan }: Planned) => plan.phases.find(p => p.phase === 'edit')?.peakBytes;
-    expect(inEdit(more)).toBeGreaterThan(inEdit(bare) ?? Number.NaN);
+    expect(more.plan.peakBytes).toBeGreaterThanOrEqual(streamed.peakBytes);
     expect(more.plan.peakBytes).toBeLessThanOrEqual(limit);
   });
 
