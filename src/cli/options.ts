@@ -291,9 +291,13 @@ function parseBinding(text: string): number {
   throw new InvalidArgumentError(`Give at least ${LEAST_BINDING_BYTES} bytes, such as 128MiB.`);
 }
 
+/** Of a picture: beyond this its numbers do not fit one array of the host. */
+const MOST_PIXELS = 2 ** 26;
+
 function parseSize(text: string): Size {
-  const [, width, height] = /^(\d+)x(\d+)$/i.exec(text) ?? [];
-  if (width && height && Number(width) > 0 && Number(height) > 0)
-    return { width: Number(width), height: Number(height) };
+  const [width = 0, height = 0] = (/^(\d+)x(\d+)$/i.exec(text) ?? []).slice(1).map(Number);
+  if (width * height > MOST_PIXELS)
+    throw new InvalidArgumentError(`Give at most ${MOST_PIXELS} pixels, such as 8192x8192.`);
+  if (width > 0 && height > 0) return { width, height };
   throw new InvalidArgumentError('Give width and height in pixels, such as 768x512.');
 }

@@ -49,6 +49,7 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/\bdtype '(\w+)' use '(\w+)'/g, '--dtype $1 use --dtype $2'],
   [/\benableVaeTiling\(\{ pixels: (\d+) \}\)/g, '--vae-tile $1'],
   [/\bVAE tiling\b/g, '--enable-vae-tiling'],
+  [/\ban adapter with a larger max\w+/g, 'an adapter with larger limits'],
   [/\bRequest a new one with Gpu\.request\(\)/g, 'Run the command again'],
   [/\b[Ll]eave the variant out\b/g, 'Leave --variant out'],
   [/,? and(?:, in a page,)? that (?:the|its) server allows other origins \(CORS\)/g, ''],

@@ -72,6 +72,15 @@ test('a plan reads nothing, allocates nothing, draws nothing and calls nobody', 
   pipeline.dispose();
 });
 
+test('a plan without arguments is refused as such', async () => {
+  const pipeline = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
+  for (const nothing of [undefined, null] as unknown as RunArgs[]) {
+    await expect(pipeline.plan(nothing)).rejects.toThrow(/^plan: arguments go by name/);
+    await expect(pipeline.planSavings(nothing)).rejects.toThrow(/^planSavings: arguments go by name/);
+  }
+  pipeline.dispose();
+});
+
 test('a plan needs no device', async () => {
   const here = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
   const dry = Gpu.dry(device.gpu.caps);
@@ -258,4 +267,13 @@ test('a machine with too little memory left is asked before the first phase', as
   await pipeline.run(run);
   pipeline.dispose();
   room.mockRestore();
+});
+
+test('a plan is ended while it is made, even where nothing is awaited', async () => {
+  const pipeline = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
+  const ending = new AbortController();
+  const reason = new Error('enough');
+  setTimeout(() => ending.abort(reason), 1);
+  await expect(pipeline.planSavings({ ...run, signal: ending.signal })).rejects.toBe(reason);
+  pipeline.dispose();
 });

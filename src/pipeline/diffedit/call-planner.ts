@@ -277,7 +277,8 @@ export class CallPlanner {
     const most = (numbers: readonly (number | undefined)[]): number => Math.max(1, ...numbers.map(n => n ?? 1));
     const { software } = this.#device.gpu.caps;
     const sizes = { pictures: most(decoded), rows: most(rows), slotBytes };
-    return { own: this.#own, tiles: this.#tiles(request), ...sizes, software };
+    const { dtype } = this.#device.memory;
+    return { own: this.#own, tiles: this.#tiles(request), ...sizes, dtype, software };
   }
 
   #tiles(request: Request): TileSizes[] {

@@ -47,6 +47,8 @@ export interface SavingsHome {
   readonly pictures: number;
   /** Rows of the UNet's largest batch. */
   readonly rows: number;
+  /** Of activations. */
+  readonly dtype: 'float32' | 'float16';
   /** Whether the device's memory is the machine's. */
   readonly software: boolean;
   /** Of each of the slots that weights would be streamed through, by the networks that work. */
@@ -106,7 +108,7 @@ export async function savingsFor(
   }
   const least = await within(plan(last, Number.POSITIVE_INFINITY));
   if (least instanceof DeviceError) throw refused ?? least;
-  throw refusal(op, budget, least, await tilesThatFit(budget, home, last, plan));
+  throw refusal(op, budget, home, least, await tilesThatFit(budget, home, last, plan));
 }
 
 /** What a call takes with some savings. @throws OverBudget beyond so many device bytes */
@@ -161,6 +163,7 @@ async function tilesThatFit(
 function refusal(
   op: string,
   { maxBytes, allowTiles }: MemoryBudget,
+  { dtype }: SavingsHome,
   least: CallPlan,
   tiles: TileSizes | undefined,
 ): DeviceError {
@@ -175,7 +178,7 @@ function refusal(
     path: 'maxBytes',
     fix: tiles
       ? `Allow them with allowTiles: tiles of ${tiles.pixels} pixels fit.`
-      : `Use dtype 'float16', ${phase === 'text' ? 'fewer prompts at once' : 'a smaller picture'}, or a larger maxBytes.`,
+      : `Use ${dtype === 'float16' ? '' : "dtype 'float16', "}${phase === 'text' ? 'fewer prompts at once' : 'a smaller picture'}, or a larger maxBytes.`,
   });
 }
 

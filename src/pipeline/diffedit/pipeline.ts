@@ -3,7 +3,7 @@
  * Couairon et al. 2022, https://arxiv.org/abs/2210.11427. Reference: diffusers 0.34.0, StableDiffusionDiffEditPipeline.
  * The phases themselves are in mask-phase, invert-phase and edit-phase; docs/parity.md lists what differs.
  */
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
@@ -179,7 +179,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * operations. No weights are read and nothing is done on the device.
    * @throws as run, also DeviceError for what the device would refuse
    */
-  plan(args: RunArgs, options: CallPlanOptions = {}): Promise<CallPlan> {
+  async plan(args: RunArgs, options: CallPlanOptions = {}): Promise<CallPlan> {
+    checkByName('plan', args);
     checkNames('plan', options, CALL_PLAN_OPTIONS);
     return this.#planner.plan('plan', runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
@@ -188,7 +189,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * What `run` would take with each way to save device memory, and all before it, in the order in which `maxBytes` tries them.
    * @throws as plan, but not for what the device would refuse
    */
-  planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
+  async planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
+    checkByName('planSavings', args);
     checkNames('planSavings', options, CALL_PLAN_OPTIONS);
     return this.#planner.savings(runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
