@@ -75,7 +75,7 @@ export type OptionName = {
 }[ArgumentName] &
   keyof RunArgs;
 
-type Typed<T> = T extends readonly unknown[] ? never : T;
+type Typed<T> = T extends readonly [number, number] ? T : T extends readonly unknown[] ? never : T;
 
 /** Those with a default, which commander fills in. */
 type Always = {
@@ -215,7 +215,7 @@ function optionOf(name: string, { option, alias, check, default: byDefault }: Ar
   const made = new Option(`${flags} ${value}`.trim(), help);
   if (byDefault !== undefined && value !== '') made.default(byDefault);
   if (check === undefined) return made;
-  return made.argParser(check === 'seed' ? parseSeed : text => checkedNumber(text, name, check));
+  return made.argParser(check === 'seed' ? parseSeed : text => checkedValue(text, name, check));
 }
 
 function kebabFlag(name: string): string {
@@ -227,9 +227,10 @@ export function flagOf(name: string, { alias }: Argument): string {
   return alias ?? kebabFlag(name);
 }
 
-/** A number as typed, checked as the table says. */
-function checkedNumber(text: string, name: string, check: CheckName): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text);
+/** A value as typed, checked as the table says. */
+function checkedValue(text: string, name: string, check: CheckName): unknown {
+  const number = (typed: string): number => (typed.trim() === '' ? Number.NaN : Number(typed));
+  const value = check === 'interval' ? text.split(',').map(number) : check === 'inversion' ? text : number(text);
   try {
     checkValue('option', check, value, name);
     return value;

@@ -68,6 +68,7 @@ export { type GroupNormProblem, type GroupNormSizes, type GroupNormSource, group
 export { type GroupNormApplyProblem, groupNormApply } from './group-norm-apply.ts';
 export { GROUP_NORM_FINALIZE, type GroupNormFinalizeProblem, groupNormFinalize } from './group-norm-finalize.ts';
 export { groupNormStats } from './group-norm-stats.ts';
+export { type GuidanceRescaleProblem, guidanceRescale } from './guidance-rescale.ts';
 export { type GuidedNoiseProblem, guidedNoise } from './guided-noise.ts';
 export { type GuidedStepProblem, guidedStep } from './guided-step.ts';
 export { type HistoryStoreProblem, historyStore } from './history-store.ts';

@@ -29,9 +29,14 @@ export interface StepValues {
   readonly referenceIndex?: number | undefined;
   /** history-store: entry to write. */
   readonly historyIndex?: number | undefined;
+  /** guidance-rescale: how much of the spread is brought back, 0 to 1. */
+  readonly rescale?: number | undefined;
   /** first-nonfinite: number of the step in its phase, from 0. */
   readonly stepNumber?: number | undefined;
 }
+
+/** Place of `rescale` behind the indices. */
+const RESCALE_AT = 14;
 
 /** Bytes of the buffer that StepValues are packed into. */
 export const STEP_BYTES = 64;
@@ -56,6 +61,7 @@ export function packStep(values: StepValues): ArrayBuffer {
     [values.mapFirst ? 1 : 0, values.referenceIndex ?? 0, values.historyIndex ?? 0, values.stepNumber ?? 0],
     floats.length,
   );
+  new Float32Array(bytes)[RESCALE_AT] = values.rescale ?? 0;
   return bytes;
 }
 

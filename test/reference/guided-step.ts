@@ -2,7 +2,7 @@ import type { StepValues } from '../../src/kernels/step.ts';
 
 /** The numbers of a step that guided-step reads. */
 export type StepNumbers = {
-  [K in Exclude<keyof StepValues, 'mapWeight' | 'mapFirst' | 'historyIndex' | 'stepNumber'>]-?: number;
+  [K in Exclude<keyof StepValues, 'mapWeight' | 'mapFirst' | 'historyIndex' | 'stepNumber' | 'rescale'>]-?: number;
 };
 
 /** Latents [N, P, C] without padding; predictions [N or 2N, P, C]. */

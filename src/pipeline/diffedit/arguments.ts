@@ -145,6 +145,21 @@ export const ARGUMENTS = {
     check: 'number',
     option: ['Steps and guidance', '<x>', 'classifier-free guidance of every phase; none at 1 or below'],
   },
+  guidanceInterval: {
+    in: 'generateMask invert edit run',
+    check: 'interval',
+    option: [
+      'Steps and guidance',
+      '<from,to>',
+      'noise levels that guidance acts at, as shares of the training timesteps (default: all)',
+    ],
+  },
+  guidanceRescale: {
+    in: 'generateMask invert edit run',
+    default: 0,
+    check: 'share',
+    option: ['Steps and guidance', '<x>', 'how much of the spread that guidance adds is taken back, 0 to 1'],
+  },
   inpaintStrength: {
     in: 'invert edit run',
     default: 0.8,
@@ -178,6 +193,18 @@ export const ARGUMENTS = {
     check: 'count',
     option: ['Inversion', '<n>', 'rolls of the autocorrelation a round'],
   },
+  inversion: {
+    in: 'invert run',
+    default: 'ddim',
+    check: 'inversion',
+    option: ['Inversion', '<kind>', 'ddim, or ddpm: noise at every level, and what the steps lack of it'],
+  },
+  inversionRounds: {
+    in: 'invert run',
+    default: 0,
+    check: 'whole',
+    option: ['Inversion', '<n>', 'fixed-point rounds a step; 0 is none'],
+  },
   decodeLatents: { in: 'invert', default: false, instead: 'run() has returnLatents.' },
   negativePrompt: {
     in: 'encodePrompt invert edit run',
@@ -208,6 +235,7 @@ export const ARGUMENTS = {
   latents: { in: 'edit', instead: 'Inverted latents are imageLatents.' },
   maskImage: { in: 'edit run' },
   imageLatents: { in: 'edit run' },
+  inversionNoise: { in: 'edit run' },
   pasteBack: { in: 'edit run' },
   outputType: { in: 'generateMask invert edit run', default: 'pil' },
   returnLatents: { in: 'run', default: false },

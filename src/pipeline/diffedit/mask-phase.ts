@@ -11,6 +11,7 @@ import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { pickRows } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent } from '../diffusion/sampling-loop.ts';
 import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
+import { guidanceAt, guidanceShape } from './guidance.ts';
 import type { MaskRequest } from './request.ts';
 import type { MaskOutput } from './types.ts';
 
@@ -38,7 +39,7 @@ export async function* maskPhase(
   const noisy = model.sampler.addNoise(z, noise, timestep);
   const [, , height, width] = z.shape as [number, number, number, number];
   const rows = promptRows(source, target, request.mendQuirks);
-  const size = { images: batch, height, width, guided: guidance.guided };
+  const size = { images: batch, height, width, ...guidanceShape(guidance) };
   const program = await model.denoiser.map(call, size, rows);
   const { io } = program;
   let latents = noisy;
@@ -52,7 +53,7 @@ export async function* maskPhase(
       latents = pickRows(noisy, own);
       io.latents.write(latents.data);
       model.denoiser.set(io, timestep, {
-        guidance: guidance.scale,
+        ...guidanceAt(guidance, timestep, model.sampler),
         mapWeight: 1 / maps,
         mapFirst: map === 0,
         stepNumber: map,

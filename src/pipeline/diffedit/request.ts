@@ -8,14 +8,8 @@ import type { Generator, ScheduledStep } from '../../schedulers/index.ts';
 import type { Generators } from '../diffusion/generators.ts';
 import type { PromptRequest } from '../diffusion/prompt-request.ts';
 import type { StepCallback } from '../diffusion/sampling-loop.ts';
+import type { Guidance } from './guidance.ts';
 import type { PasteBack } from './types.ts';
-
-/** Classifier-free guidance: e = u + scale * (c - u), or c alone. */
-export interface Guidance {
-  readonly scale: number;
-  /** Whether the UNet sees every latent with a negative too. */
-  readonly guided: boolean;
-}
 
 /** What all phases have in common. */
 interface PhaseRequest {
@@ -68,9 +62,13 @@ export interface Regularisation {
 /** The inversion. */
 export interface InvertRequest extends PhaseRequest, StepListener {
   readonly prompt: PromptRequest;
-  /** Ascending. */
+  /** Ascending, for 'ddim'. */
   readonly schedule: readonly ScheduledStep[];
   readonly regularisation: Regularisation | undefined;
+  /** 'ddpm': the schedule is the edit's, descending, with all of a DDPM's noise. */
+  readonly kind: 'ddim' | 'ddpm';
+  /** Fixed-point rounds a step. */
+  readonly rounds: number;
   /** Whether the latents are read back. */
   readonly returned: boolean;
   /** As what they are decoded then; undefined for not at all. */
@@ -90,6 +88,8 @@ export interface EditRequest extends PhaseRequest, StepListener {
   readonly mask: NdArray | undefined;
   /** [T, B, C, h, w]; absent where the inversion of the same run makes them. */
   readonly latents: NdArray | undefined;
+  /** [T, B, C, h, w]: the noise of the steps; absent where it is drawn, or the inversion of the same run finds it. */
+  readonly noise: NdArray | undefined;
   readonly output: OutputType;
   readonly pasteBack: PasteBack | undefined;
 }

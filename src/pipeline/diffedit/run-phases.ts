@@ -8,7 +8,8 @@ import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { type EditInputs, editPhase, maskOrder } from './edit-phase.ts';
-import { invertPhase, readHistory } from './invert-phase.ts';
+import { readHistory } from './inversion-history.ts';
+import { invertPhase } from './invert-phase.ts';
 import { maskPhase } from './mask-phase.ts';
 import { pasteAll, toOutput } from './output.ts';
 import type { EditRequest, Request } from './request.ts';
@@ -38,8 +39,8 @@ export async function* runPhases(
     m && source && target && pictures ? yield* maskPhase(call, model, m, { source, target, pictures }) : undefined;
   const history =
     v && inverted && pictures ? yield* invertPhase(call, model, v, { embeddings: inverted, pictures }) : undefined;
-  const latents = history && v?.returned ? await readHistory(history) : undefined;
-  const inversion = latents && { latents, ...(await decoded(call, model, latents, v?.decoded)) };
+  const read = history && v?.returned ? await readHistory(history) : undefined;
+  const inversion = read && { ...read, ...(await decoded(call, model, read.latents, v?.decoded)) };
   const made = e && { mask: e.mask ?? (mask && preprocessMask(mask.mask, e.batch)), latents: e.latents ?? history };
   const images =
     e && embeddings && made?.mask && made.latents

@@ -4,6 +4,7 @@
  */
 import { ShapeError } from '../../core/errors.ts';
 import { firstNonFinite as firstNonFiniteCall, NONE_FOUND } from '../../kernels/first-nonfinite.ts';
+import { guidanceRescale } from '../../kernels/guidance-rescale.ts';
 import { guidedNoise as guidedNoiseCall } from '../../kernels/guided-noise.ts';
 import { guidedStep as guidedStepCall } from '../../kernels/guided-step.ts';
 import { historyStore } from '../../kernels/history-store.ts';
@@ -116,6 +117,26 @@ export function guidedNoise(prediction: Tensor, step: Tensor, into: Tensor): voi
   const node = new EffectNode({ prediction, conditional: prediction, step, e: into }, l =>
     guidedNoiseCall({
       images,
+      pixels: into.dim(2) * into.dim(3),
+      channels: into.dim(1),
+      storage: l.storage(prediction.dtype),
+    }),
+  );
+  into.graph.effect(node);
+}
+
+/**
+ * Records e = u + g (c - u), rescaled: times rescale * std(c) / std(e) + 1 - rescale, each image by itself.
+ * @param prediction [2N, C, H, W], the unconditional half first
+ * @param step f32, STEP_SHAPE: guidance, rescale
+ * @param into f32 [N, C, H, W]
+ * @see Lin et al. 2023, section 3.4, https://arxiv.org/abs/2305.08891
+ */
+export function rescaledNoise(prediction: Tensor, step: Tensor, into: Tensor): void {
+  guidedNoise(prediction, step, into);
+  const node = new EffectNode({ conditional: prediction, step, e: into }, l =>
+    guidanceRescale({
+      images: into.dim(0),
       pixels: into.dim(2) * into.dim(3),
       channels: into.dim(1),
       storage: l.storage(prediction.dtype),
