@@ -21,6 +21,7 @@ import { groupNormSizes } from '../../src/kernels/group-norm.ts';
 import { groupNormApply } from '../../src/kernels/group-norm-apply.ts';
 import { groupNormFinalize } from '../../src/kernels/group-norm-finalize.ts';
 import { groupNormStats } from '../../src/kernels/group-norm-stats.ts';
+import { guidanceRescale } from '../../src/kernels/guidance-rescale.ts';
 import { guidedNoise } from '../../src/kernels/guided-noise.ts';
 import { guidedStep } from '../../src/kernels/guided-step.ts';
 import { historyStore } from '../../src/kernels/history-store.ts';
@@ -141,6 +142,7 @@ function steps(): Case[] {
       bytes: { ...prediction, ...step, 'x noise': LATENTS, mask: LATENT * 32, reference: STEPS * LATENTS },
     },
     { call: guidedNoise(latents), bytes: { ...prediction, ...step, e: LATENTS } },
+    { call: guidanceRescale(latents), bytes: { conditional: 2 * LATENTS, ...step, e: LATENTS } },
     {
       call: historyStore(caps, { rows: IMAGES * LATENT, pitch: 8, entries: STEPS }),
       bytes: { x: LATENTS, ...step, history: STEPS * LATENTS },

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { guidanceRescale } from '../../src/kernels/guidance-rescale.ts';
 import { guidedNoise } from '../../src/kernels/guided-noise.ts';
 import { guidedStep } from '../../src/kernels/guided-step.ts';
 import { packStep, type StepValues } from '../../src/kernels/step.ts';
-import { guidedNoise as noiseReference, guidedStep as reference } from '../reference/guided-step.ts';
+import { guidedNoise as noiseReference, guidedStep as reference, rescaled } from '../reference/guided-step.ts';
 import { expectRows, padRows, runBothWays, SETTINGS, settingOf, stored } from '../support/rows.ts';
 import { type Operand, randoms } from '../support/run-kernel.ts';
 import { guidedStepCases } from './guided-step.cases.ts';
@@ -64,6 +65,33 @@ describe('guided-step', () => {
       });
       expectRows(e, noiseReference(prediction, VALUES.guidance), 4, 1e-6);
     });
+
+    for (const [images, pixels, channels] of [
+      [1, 1, 4],
+      [3, 23, 4],
+      [2, 150, 11],
+    ] as const) {
+      it(`${name}: guidance-rescale of ${images} x ${pixels} x ${channels}`, async () => {
+        const { gpu, storage } = await settingOf(name);
+        const size = pixels * channels;
+        const prediction = stored(
+          randoms(2 * images * size, 7).map((v, i) => v + 3 + Math.floor(i / size)),
+          storage,
+        );
+        const before = randoms(images * size, 8).map(v => 5 * v - 2);
+        const result = await runBothWays(gpu, guidanceRescale({ images, pixels, channels, storage }), {
+          conditional: { storage, values: padRows(prediction, channels) },
+          step: step({ ...VALUES, rescale: 0.7 }),
+          e: f32(padRows(before, channels)),
+        });
+        const expected = Float64Array.from(before);
+        for (let image = 0; image < images; image++) {
+          const own = (of: ArrayLike<number>, at: number) => Float64Array.from(of).subarray(at * size, (at + 1) * size);
+          expected.set(rescaled(own(before, image), own(prediction, images + image), 0.7), image * size);
+        }
+        expectRows(result.e, expected, channels, 2e-6);
+      });
+    }
   }
 
   it('takes the reference where the mask is 0 and leaves the step where it is 1, to the bit', async () => {

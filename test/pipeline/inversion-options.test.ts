@@ -3,9 +3,10 @@ import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { DDIMInverseScheduler, DDIMScheduler, Generator } from '../../src/schedulers/index.ts';
+import { guidedNoise, rescaled } from '../reference/guided-step.ts';
 import { maxError } from '../support/close.ts';
 import { openPipeline } from '../support/pipeline.ts';
-import { guided, type Predictor, predictor, rescaled } from '../support/predictions.ts';
+import { type Predictor, predictor } from '../support/predictions.ts';
 import { renewed } from '../support/renewed.ts';
 import { frame, H, mask, SOURCE, TARGET, W } from '../support/scene.ts';
 
@@ -85,7 +86,7 @@ describe('guidance', () => {
     const expected = await replay(3, async (x, t) => {
       const [u, c] = [await predict(x, t, texts.empty), await predict(x, t, texts.source)];
       levels.push(t / 1000);
-      return t / 1000 >= 0.2 && t / 1000 <= 0.4 ? guided(u, c, scale) : c;
+      return t / 1000 >= 0.2 && t / 1000 <= 0.4 ? guidedNoise([...u, ...c], scale) : c;
     });
     expect(levels).toEqual([0.001, 0.251, 0.501]);
     expect(maxError(frame(found.latents, 0), expected)).toBeLessThan(2e-5);
@@ -97,7 +98,7 @@ describe('guidance', () => {
     const found = await pipeline.invert({ ...few, image, prompt: SOURCE, ...both });
     const expected = await replay(3, async (x, t) => {
       const [u, c] = [await predict(x, t, texts.empty), await predict(x, t, texts.source)];
-      return rescaled(guided(u, c, scale), c, share);
+      return rescaled(guidedNoise([...u, ...c], scale), c, share);
     });
     expect(maxError(frame(found.latents, 0), expected)).toBeLessThan(2e-5);
 
@@ -106,15 +107,11 @@ describe('guidance', () => {
       generator: new Generator(3),
     });
     const noise = new Generator(3).randn(SIZE);
-    const noisy = forward.addNoise(
-      { data: clean, shape: SIZE },
-      { data: Float32Array.from(noise.data), shape: SIZE },
-      251,
-    );
+    const noisy = forward.addNoise({ data: clean, shape: SIZE }, { data: Float32Array.from(noise), shape: SIZE }, 251);
     // The original has each prompt and its negative the wrong way round.
     const side = async (prompt: NdArray) => {
       const [u, c] = [await predict(noisy.data, 251, prompt), await predict(noisy.data, 251, texts.empty)];
-      return rescaled(guided(u, c, scale), c, share);
+      return rescaled(guidedNoise([...u, ...c], scale), c, share);
     };
     const [s, t] = [await side(texts.source), await side(texts.target)];
     const difference = Float64Array.from({ length: H * W }, (_, pixel) => {
@@ -191,23 +188,39 @@ describe('a DDPM inversion', () => {
 
   test('and what excludes it are refused by name', async () => {
     const inversion = { ...args, prompt: SOURCE, inversion: 'ddpm' } as const;
-    await expect(pipeline.invert({ ...inversion, numRegSteps: 1 })).rejects.toThrowErrorMatchingInlineSnapshot();
-    await expect(pipeline.invert({ ...inversion, inversionRounds: 1 })).rejects.toThrowErrorMatchingInlineSnapshot();
+    await expect(pipeline.invert({ ...inversion, numRegSteps: 1 })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: invert: numRegSteps of a DDPM inversion, which follows no prediction (numRegSteps). Leave out numRegSteps, or pass inversion 'ddim'.]`,
+    );
+    await expect(pipeline.invert({ ...inversion, inversionRounds: 1 })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: invert: inversionRounds of a DDPM inversion, which follows no prediction (inversionRounds). Leave out inversionRounds, or pass inversion 'ddim'.]`,
+    );
     await expect(
       pipeline.invert({ ...args, prompt: SOURCE, numRegSteps: 1, inversionRounds: 1 }),
-    ).rejects.toThrowErrorMatchingInlineSnapshot();
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: invert: fixed-point rounds of regularised predictions (inversionRounds). Leave out numRegSteps or inversionRounds.]`,
+    );
     await expect(
       pipeline.invert({ ...args, prompt: SOURCE, inversion: 'ddmp' as 'ddpm' }),
-    ).rejects.toThrowErrorMatchingInlineSnapshot();
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: invert: no kind of inversion: expected 'ddim' or 'ddpm', got "ddmp" (inversion)]`,
+    );
     await expect(
       pipeline.invert({ ...args, prompt: SOURCE, guidanceInterval: [0.8, 0.2] }),
-    ).rejects.toThrowErrorMatchingInlineSnapshot();
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: invert: not an interval: expected two numbers from 0 to 1, the smaller one first, got [0.8, 0.2] (guidanceInterval)]`,
+    );
     const latents = { data: new Float32Array(3 * clean.length), shape: [1, 3, 4, H, W] };
     const edit = { ...few, prompt: TARGET, maskImage: all, imageLatents: latents, inversionNoise: latents };
-    await expect(pipeline.edit({ ...edit, eta: 0.5 })).rejects.toThrowErrorMatchingInlineSnapshot();
+    await expect(pipeline.edit({ ...edit, eta: 0.5 })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: edit: noise of a DDPM inversion is for steps with all of it: expected 1, or left out, got 0.5 (eta). Leave eta out.]`,
+    );
     const short = { data: latents.data.subarray(clean.length), shape: [1, 2, 4, H, W] };
-    await expect(pipeline.edit({ ...edit, inversionNoise: short })).rejects.toThrowErrorMatchingInlineSnapshot();
+    await expect(pipeline.edit({ ...edit, inversionNoise: short })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: edit: inversion noise of another number of prompts or steps: expected [1, 3], got [1, 2] (inversionNoise). Give invert() and edit() the same numInferenceSteps, inpaintStrength and number of prompts.]`,
+    );
     const run = { ...args, sourcePrompt: SOURCE, targetPrompt: TARGET, inversionNoise: latents };
-    await expect(pipeline.run(run)).rejects.toThrowErrorMatchingInlineSnapshot();
+    await expect(pipeline.run(run)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: run: noise of another inversion (inversionNoise). Pass imageLatents of the same inversion beside it, or leave it out.]`,
+    );
   });
 });

@@ -49,3 +49,17 @@ export function guidedStep(r: GuidedStepReference): Float64Array {
     return out * m + blend.reference[reference * size + (i % size)] * (1 - m);
   });
 }
+
+/**
+ * Guided predictions with `share` of their spread brought back to that of the conditional ones c; one image.
+ * Lin et al. 2023, section 3.4, https://arxiv.org/abs/2305.08891
+ */
+export function rescaled(e: Float64Array, c: Float64Array, share: number): Float64Array {
+  const factor = (share * deviation(c)) / deviation(e) + 1 - share;
+  return e.map(value => value * factor);
+}
+
+function deviation(values: Float64Array): number {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
+}

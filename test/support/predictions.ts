@@ -29,19 +29,3 @@ export async function predictor(folder: string, size: readonly number[], embeds:
     return Float64Array.from(await out.read());
   };
 }
-
-/** e = u + g (c - u) */
-export function guided(u: Float64Array, c: Float64Array, g: number): Float64Array {
-  return c.map((value, i) => u[i] + g * (value - u[i]));
-}
-
-/** Guided predictions with `share` of their spread brought back to that of c: Lin et al. 2023, section 3.4. */
-export function rescaled(e: Float64Array, c: Float64Array, share: number): Float64Array {
-  const factor = (share * deviation(c)) / deviation(e) + 1 - share;
-  return e.map(value => value * factor);
-}
-
-function deviation(values: Float64Array): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
-}
