@@ -10,9 +10,12 @@ export type CheckName =
   | 'whole'
   | 'number'
   | 'positive'
+  | 'exponent'
   | 'share'
   | 'interval'
   | 'inversion'
+  | 'maskMode'
+  | 'switch'
   | 'layers'
   | 'seed';
 
@@ -53,7 +56,18 @@ const CHECKS: Readonly<Record<Exclude<CheckName, 'layers' | 'seed'>, Check>> = {
     expected: "'ddim' or 'ddpm'",
     accepts: v => v === 'ddim' || v === 'ddpm',
   },
+  exponent: {
+    problem: OUT_OF_RANGE,
+    expected: 'a finite number > 0',
+    accepts: v => within(v, Number.MIN_VALUE, INFINITE),
+  },
   share: { problem: OUT_OF_RANGE, expected: 'a number from 0 to 1', accepts: v => within(v, 0, 1) },
+  switch: { problem: 'neither on nor off', expected: 'true or false', accepts: v => typeof v === 'boolean' },
+  maskMode: {
+    problem: 'no way to read a mask',
+    expected: "'binary' or 'soft'",
+    accepts: v => v === 'binary' || v === 'soft',
+  },
 };
 
 function checkOf(check: Exclude<CheckName, 'seed'>, { layers }: Limits): Check {

@@ -285,7 +285,7 @@ export class CallPlanner {
     const networks = Object.values(this.#device.networks).map(network => network.revision);
     return JSON.stringify([
       pictures?.shape,
-      mask && [mask.batch, guidanceShape(mask.guidance)],
+      mask && [mask.batch, guidanceShape(mask.guidance), mask.cleanup],
       invert && [
         invert.batch,
         guidanceShape(invert.guidance),
@@ -301,7 +301,8 @@ export class CallPlanner {
         edit.noisy,
         edit.mask?.shape,
       ],
-      edit && [edit.latents?.shape, edit.output === 'latent', edit.mendQuirks, !!edit.noise],
+      edit && [edit.latents?.shape, edit.output === 'latent', edit.mendQuirks],
+      edit && [!!edit.noise, edit.softExponent !== undefined],
       ...[invert?.decoded !== undefined, slicing, tiling, offload, stream, networks],
     ]);
   }

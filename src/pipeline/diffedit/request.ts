@@ -43,6 +43,8 @@ export interface MaskRequest extends PhaseRequest {
   /** Where the scaled map becomes 1. */
   readonly threshold: number;
   readonly continuous: boolean;
+  /** Whether gaps, holes and specks go before. */
+  readonly cleanup: boolean;
   /** What happens to the mask then, in this order; 0 is nothing. */
   readonly refine: { readonly erode: number; readonly dilate: number; readonly blur: number };
   /** Whether the mask comes as pictures too. */
@@ -86,6 +88,8 @@ export interface EditRequest extends PhaseRequest, StepListener {
   readonly noisy: boolean;
   /** [B, 1, h, w]; absent where the mask phase of the same run makes it. */
   readonly mask: NdArray | undefined;
+  /** The exponent by which a soft mask opens; undefined where the mask is zeros and ones. Soft masks mend the original's blend. */
+  readonly softExponent: number | undefined;
   /** [T, B, C, h, w]; absent where the inversion of the same run makes them. */
   readonly latents: NdArray | undefined;
   /** [T, B, C, h, w]: the noise of the steps; absent where it is drawn, or the inversion of the same run finds it. */
