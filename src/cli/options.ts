@@ -79,7 +79,7 @@ export type OptionName = {
 }[ArgumentName] &
   keyof RunArgs;
 
-type Typed<T> = T extends readonly unknown[] ? never : T;
+type Typed<T> = T extends readonly [number, number] ? T : T extends readonly unknown[] ? never : T;
 
 /** Those with a default, which commander fills in. */
 type Always = {
@@ -218,14 +218,23 @@ export function argumentOption(name: OptionName): Option {
   return optionOf(name, ARGUMENTS[name]);
 }
 
-function optionOf(name: string, { option, alias, check, default: byDefault }: Argument): Option {
+function optionOf(name: string, row: Argument): Option {
+  const { option, alias, check, default: byDefault } = row;
   const [, value = '', help = ''] = option ?? [];
+  if (row.switch) return switchOf(name, row.switch, help);
   const flag = kebabFlag(name);
   const flags = [alias, flag].filter(Boolean).join(', ');
   const made = new Option(`${flags} ${value}`.trim(), help);
   if (byDefault !== undefined && value !== '') made.default(byDefault);
-  if (check === undefined) return made;
-  return made.argParser(check === 'seed' ? parseSeed : text => checkedNumber(text, name, check));
+  if (check === undefined || check === 'switch') return made;
+  return made.argParser(check === 'seed' ? parseSeed : text => checkedValue(text, name, check));
+}
+
+/** A switch that stands for one value of an argument. */
+function switchOf(name: string, [flag, value]: readonly [flag: string, value: string], help: string): Option {
+  const made = new Option(flag, help).preset(value);
+  made.attributeName = () => name;
+  return made;
 }
 
 function kebabFlag(name: string): string {
@@ -233,13 +242,14 @@ function kebabFlag(name: string): string {
 }
 
 /** How messages call the option of an argument: by its short name where it has one. */
-export function flagOf(name: string, { alias }: Argument): string {
-  return alias ?? kebabFlag(name);
+export function flagOf(name: string, row: Argument): string {
+  return row.switch?.[0] ?? row.alias ?? kebabFlag(name);
 }
 
-/** A number as typed, checked as the table says. */
-function checkedNumber(text: string, name: string, check: CheckName): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text);
+/** A value as typed, checked as the table says. */
+function checkedValue(text: string, name: string, check: CheckName): unknown {
+  const number = (typed: string): number => (typed.trim() === '' ? Number.NaN : Number(typed));
+  const value = check === 'interval' ? text.split(',').map(number) : check === 'inversion' ? text : number(text);
   try {
     checkValue('option', check, value, name);
     return value;

@@ -68,6 +68,7 @@ export { type GroupNormProblem, type GroupNormSizes, type GroupNormSource, group
 export { type GroupNormApplyProblem, groupNormApply } from './group-norm-apply.ts';
 export { GROUP_NORM_FINALIZE, type GroupNormFinalizeProblem, groupNormFinalize } from './group-norm-finalize.ts';
 export { groupNormStats } from './group-norm-stats.ts';
+export { type GuidanceRescaleProblem, guidanceRescale } from './guidance-rescale.ts';
 export { type GuidedNoiseProblem, guidedNoise } from './guided-noise.ts';
 export { type GuidedStepProblem, guidedStep } from './guided-step.ts';
 export { type HistoryStoreProblem, historyStore } from './history-store.ts';
@@ -82,6 +83,7 @@ export {
 export { LAYER_NORM, type LayerNormProblem, layerNorm, RMS_NORM, rmsNorm } from './layer-norm.ts';
 export { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 export { LINEAR, linear } from './linear.ts';
+export { cleanupWords, type MaskCleanupProblem, maskCleanup } from './mask-cleanup.ts';
 export { type MaskMapProblem, maskMap } from './mask-map.ts';
 export { type MaskThresholdProblem, maskThreshold } from './mask-threshold.ts';
 export { MATMUL, type MatmulProblem, matmul } from './matmul.ts';

@@ -4,6 +4,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { alignUp } from '../../src/core/shape.ts';
 import { DEFAULT_BINDING_BYTES } from '../../src/gpu/caps.ts';
 import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
 import { attention } from '../../src/kernels/attention.ts';
@@ -21,12 +22,14 @@ import { groupNormSizes } from '../../src/kernels/group-norm.ts';
 import { groupNormApply } from '../../src/kernels/group-norm-apply.ts';
 import { groupNormFinalize } from '../../src/kernels/group-norm-finalize.ts';
 import { groupNormStats } from '../../src/kernels/group-norm-stats.ts';
+import { guidanceRescale } from '../../src/kernels/guidance-rescale.ts';
 import { guidedNoise } from '../../src/kernels/guided-noise.ts';
 import { guidedStep } from '../../src/kernels/guided-step.ts';
 import { historyStore } from '../../src/kernels/history-store.ts';
 import type { KernelCall } from '../../src/kernels/kernel.ts';
 import { layerNorm } from '../../src/kernels/layer-norm.ts';
 import { linear } from '../../src/kernels/linear.ts';
+import { cleanupWords, maskCleanup } from '../../src/kernels/mask-cleanup.ts';
 import { maskMap } from '../../src/kernels/mask-map.ts';
 import { maskThreshold } from '../../src/kernels/mask-threshold.ts';
 import { matmul } from '../../src/kernels/matmul.ts';
@@ -141,6 +144,7 @@ function steps(): Case[] {
       bytes: { ...prediction, ...step, 'x noise': LATENTS, mask: LATENT * 32, reference: STEPS * LATENTS },
     },
     { call: guidedNoise(latents), bytes: { ...prediction, ...step, e: LATENTS } },
+    { call: guidanceRescale(latents), bytes: { conditional: 2 * LATENTS, ...step, e: LATENTS } },
     {
       call: historyStore(caps, { rows: IMAGES * LATENT, pitch: 8, entries: STEPS }),
       bytes: { x: LATENTS, ...step, history: STEPS * LATENTS },
@@ -148,6 +152,10 @@ function steps(): Case[] {
     {
       call: maskMap({ maps: IMAGES, pixels: LATENT, channels: 4, prediction: f32(8), guided: true }),
       bytes: { 'a b c d': 4 * LATENTS, ...step, map: LATENTS },
+    },
+    {
+      call: maskCleanup({ images: IMAGES, height: 128, width: 128 }),
+      bytes: { mask: LATENTS, labels: IMAGES * 4 * alignUp(cleanupWords(128, 128), 8) },
     },
     {
       call: maskThreshold({ images: IMAGES, pixels: LATENT, ratio: 3, mean: 'batch' }),

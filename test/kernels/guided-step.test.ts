@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { guidanceRescale } from '../../src/kernels/guidance-rescale.ts';
 import { guidedNoise } from '../../src/kernels/guided-noise.ts';
 import { guidedStep } from '../../src/kernels/guided-step.ts';
 import { packStep, type StepValues } from '../../src/kernels/step.ts';
-import { guidedNoise as noiseReference, guidedStep as reference } from '../reference/guided-step.ts';
+import { guidedNoise as noiseReference, guidedStep as reference, rescaled } from '../reference/guided-step.ts';
 import { expectRows, padRows, runBothWays, SETTINGS, settingOf, stored } from '../support/rows.ts';
 import { type Operand, randoms } from '../support/run-kernel.ts';
 import { guidedStepCases } from './guided-step.cases.ts';
@@ -22,7 +23,7 @@ describe('guided-step', () => {
         const { gpu, storage } = await settingOf(name);
         const { images, pixels, channels, guided, blend } = c;
         const size = pixels * channels;
-        const values = { ...VALUES, clip: c.clip ?? 0, referenceIndex: 1 };
+        const values = { ...VALUES, clip: c.clip ?? 0, referenceIndex: 1, maskAbove: Math.fround(0.4) };
         const prediction = stored(randoms((guided ? 2 : 1) * images * size, 1), storage);
         const x = randoms(images * size, 2);
         const noise = randoms(images * size, 3);
@@ -64,6 +65,33 @@ describe('guided-step', () => {
       });
       expectRows(e, noiseReference(prediction, VALUES.guidance), 4, 1e-6);
     });
+
+    for (const [images, pixels, channels] of [
+      [1, 1, 4],
+      [3, 23, 4],
+      [2, 150, 11],
+    ] as const) {
+      it(`${name}: guidance-rescale of ${images} x ${pixels} x ${channels}`, async () => {
+        const { gpu, storage } = await settingOf(name);
+        const size = pixels * channels;
+        const prediction = stored(
+          randoms(2 * images * size, 7).map((v, i) => v + 3 + Math.floor(i / size)),
+          storage,
+        );
+        const before = randoms(images * size, 8).map(v => 5 * v - 2);
+        const result = await runBothWays(gpu, guidanceRescale({ images, pixels, channels, storage }), {
+          conditional: { storage, values: padRows(prediction, channels) },
+          step: step({ ...VALUES, rescale: 0.7 }),
+          e: f32(padRows(before, channels)),
+        });
+        const expected = Float64Array.from(before);
+        for (let image = 0; image < images; image++) {
+          const own = (of: ArrayLike<number>, at: number) => Float64Array.from(of).subarray(at * size, (at + 1) * size);
+          expected.set(rescaled(own(before, image), own(prediction, images + image), 0.7), image * size);
+        }
+        expectRows(result.e, expected, channels, 2e-6);
+      });
+    }
   }
 
   it('takes the reference where the mask is 0 and leaves the step where it is 1, to the bit', async () => {
@@ -86,6 +114,28 @@ describe('guided-step', () => {
     };
     expect(await run(true, 0)).toEqual(padRows(frames, 4));
     expect(await run(true, 1)).toEqual(await run(false, 1));
+  });
+
+  it('gives a soft mask of zeros and ones the bits of a mask that is the factor, whatever it is compared with', async () => {
+    const { gpu } = await settingOf('f32');
+    const [images, pixels] = [2, 70];
+    const mask = Float32Array.from({ length: 2 * pixels }, (_, i) => Number(i % 3 === 0));
+    const run = async (soft: boolean, maskAbove: number) => {
+      const blend = { masks: 2, order: 'consecutive' as const, references: 2, frames: 2, soft };
+      const problem = { images, pixels, channels: 4, storage: 'f32' as const, guided: false, blend };
+      const { x } = await runBothWays(gpu, guidedStep(gpu.caps, problem), {
+        prediction: f32(padRows(randoms(images * pixels * 4, 1), 4)),
+        conditional: f32(padRows(randoms(images * pixels * 4, 1), 4)),
+        x: f32(padRows(randoms(images * pixels * 4, 2), 4)),
+        step: step({ ...VALUES, referenceIndex: 1, maskAbove }),
+        noise: f32(mask),
+        mask: f32(padRows(mask, 1)),
+        reference: f32(padRows(randoms(2 * images * pixels * 4, 3), 4)),
+      });
+      return new Uint32Array(x.buffer);
+    };
+    const factor = await run(false, 0);
+    for (const above of [0, 0.5, 1 - 2 ** -24]) expect(await run(true, above)).toEqual(factor);
   });
 
   it('takes the last frame where the step names one beyond it', async () => {

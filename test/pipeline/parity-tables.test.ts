@@ -86,7 +86,7 @@ test('an argument goes through few files: the command line knows none of the gui
     }
   };
   walk('src');
-  // In order: its table and what follows from it, its type, then the records of files and reports; two others only name it.
+  // Its table, its type, the numbers that follow from it, the records of files and reports; three others only name it.
   expect([...files].sort()).toEqual([
     'src/cli/edit.ts',
     'src/cli/guide.ts',
@@ -94,6 +94,7 @@ test('an argument goes through few files: the command line knows none of the gui
     'src/cli/latents.ts',
     'src/generation/refused.ts',
     'src/pipeline/diffedit/arguments.ts',
+    'src/pipeline/diffedit/guidance.ts',
     'src/pipeline/diffedit/phase-requests.ts',
     'src/pipeline/diffedit/types.ts',
     'src/schedulers/regularise.ts',

@@ -2,7 +2,7 @@ import type { StepValues } from '../../src/kernels/step.ts';
 
 /** The numbers of a step that guided-step reads. */
 export type StepNumbers = {
-  [K in Exclude<keyof StepValues, 'mapWeight' | 'mapFirst' | 'historyIndex' | 'stepNumber'>]-?: number;
+  [K in Exclude<keyof StepValues, 'mapWeight' | 'mapFirst' | 'historyIndex' | 'stepNumber' | 'rescale'>]-?: number;
 };
 
 /** Latents [N, P, C] without padding; predictions [N or 2N, P, C]. */
@@ -17,7 +17,14 @@ export interface GuidedStepReference {
   noise?: ArrayLike<number> | undefined;
   /** masks [M, P], reference [T, R, P, C]. */
   blend?:
-    | { mask: ArrayLike<number>; masks: number; tiled: boolean; reference: ArrayLike<number>; references: number }
+    | {
+        mask: ArrayLike<number>;
+        masks: number;
+        tiled: boolean;
+        reference: ArrayLike<number>;
+        references: number;
+        soft?: boolean | undefined;
+      }
     | undefined;
 }
 
@@ -44,8 +51,23 @@ export function guidedStep(r: GuidedStepReference): Float64Array {
     const image = Math.floor(i / size);
     const pixel = Math.floor((i % size) / r.channels);
     const mask = blend.tiled ? image % blend.masks : Math.floor((image * blend.masks) / r.images);
-    const m = blend.mask[mask * r.pixels + pixel];
+    const grey = blend.mask[mask * r.pixels + pixel];
+    const m = blend.soft ? Number(grey > v.maskAbove) : grey;
     const reference = v.referenceIndex * blend.references + Math.floor((image * blend.references) / r.images);
     return out * m + blend.reference[reference * size + (i % size)] * (1 - m);
   });
+}
+
+/**
+ * Guided predictions with `share` of their spread brought back to that of the conditional ones c; one image.
+ * Lin et al. 2023, section 3.4, https://arxiv.org/abs/2305.08891
+ */
+export function rescaled(e: Float64Array, c: Float64Array, share: number): Float64Array {
+  const factor = (share * deviation(c)) / deviation(e) + 1 - share;
+  return e.map(value => value * factor);
+}
+
+function deviation(values: Float64Array): number {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
 }

@@ -36,6 +36,8 @@ export interface Argument {
   readonly option?: readonly [group: OptionGroup, value: string, help: string];
   /** On the command line: another name in front of its own. */
   readonly alias?: string;
+  /** On the command line: a switch of this name, and the value that it stands for. */
+  readonly switch?: readonly [flag: string, value: string];
   /** What to write in a method that does not take it. */
   readonly instead?: string;
 }
@@ -103,6 +105,25 @@ export const ARGUMENTS = {
     default: false,
     option: ['Mask', '', 'keep the scaled map in grey instead of black and white'],
   },
+  maskMode: {
+    in: 'generateMask edit run',
+    default: 'binary',
+    check: 'maskMode',
+    option: ['Mask', '', 'keep the scaled map, and let each place change the earlier the more it differs'],
+    switch: ['--soft-mask', 'soft'],
+  },
+  maskExponent: {
+    in: 'edit run',
+    default: 1,
+    check: 'exponent',
+    option: ['Mask', '<x>', 'of a soft mask: below 1 places change earlier, above 1 later'],
+  },
+  maskCleanup: {
+    in: 'generateMask run',
+    default: false,
+    check: 'switch',
+    option: ['Mask', '', 'close gaps of the mask, fill its holes and drop its specks; lifts a soft mask there'],
+  },
   erode: {
     in: 'generateMask run',
     default: 0,
@@ -145,6 +166,21 @@ export const ARGUMENTS = {
     check: 'number',
     option: ['Steps and guidance', '<x>', 'classifier-free guidance of every phase; none at 1 or below'],
   },
+  guidanceInterval: {
+    in: 'generateMask invert edit run',
+    check: 'interval',
+    option: [
+      'Steps and guidance',
+      '<from,to>',
+      'noise levels that guidance acts at, as shares of the training timesteps (default: all)',
+    ],
+  },
+  guidanceRescale: {
+    in: 'generateMask invert edit run',
+    default: 0,
+    check: 'share',
+    option: ['Steps and guidance', '<x>', 'how much of the spread that guidance adds is taken back, 0 to 1'],
+  },
   inpaintStrength: {
     in: 'invert edit run',
     default: 0.8,
@@ -178,6 +214,18 @@ export const ARGUMENTS = {
     check: 'count',
     option: ['Inversion', '<n>', 'rolls of the autocorrelation a round'],
   },
+  inversion: {
+    in: 'invert run',
+    default: 'ddim',
+    check: 'inversion',
+    option: ['Inversion', '<kind>', 'ddim, or ddpm: noise at every level, and what the steps lack of it'],
+  },
+  inversionRounds: {
+    in: 'invert run',
+    default: 0,
+    check: 'whole',
+    option: ['Inversion', '<n>', 'fixed-point rounds a step; 0 is none'],
+  },
   decodeLatents: { in: 'invert', default: false, instead: 'run() has returnLatents.' },
   negativePrompt: {
     in: 'encodePrompt invert edit run',
@@ -208,6 +256,7 @@ export const ARGUMENTS = {
   latents: { in: 'edit', instead: 'Inverted latents are imageLatents.' },
   maskImage: { in: 'edit run' },
   imageLatents: { in: 'edit run' },
+  inversionNoise: { in: 'edit run' },
   pasteBack: { in: 'edit run' },
   outputType: { in: 'generateMask invert edit run', default: 'pil' },
   returnLatents: { in: 'run', default: false },

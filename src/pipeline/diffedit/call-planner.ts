@@ -12,6 +12,7 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
 import { sameLimits } from '../runtime/dry-model.ts';
 import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
+import { guidanceShape } from './guidance.ts';
 import {
   type ChosenSavings,
   describeSavings,
@@ -297,16 +298,24 @@ export class CallPlanner {
     const networks = Object.values(this.#device.networks).map(network => network.revision);
     return JSON.stringify([
       pictures?.shape,
-      mask && [mask.batch, mask.guidance.guided],
+      mask && [mask.batch, guidanceShape(mask.guidance), mask.cleanup],
       invert && [
         invert.batch,
-        invert.guidance.guided,
+        guidanceShape(invert.guidance),
         invert.schedule.length,
         !!invert.regularisation,
-        invert.returned,
+        ...[invert.returned, invert.kind, invert.rounds > 0],
       ],
-      edit && [edit.batch, edit.copies, edit.guidance.guided, edit.schedule.length, edit.noisy, edit.mask?.shape],
+      edit && [
+        edit.batch,
+        edit.copies,
+        guidanceShape(edit.guidance),
+        edit.schedule.length,
+        edit.noisy,
+        edit.mask?.shape,
+      ],
       edit && [edit.latents?.shape, edit.output === 'latent', edit.mendQuirks],
+      edit && [!!edit.noise, edit.softExponent !== undefined],
       ...[invert?.decoded !== undefined, slicing, tiling, offload, streams, networks],
       text && [text.positive, text.negative].map(prompts => (prompts && 'shape' in prompts ? 0 : prompts?.length)),
     ]);

@@ -5,17 +5,22 @@ import { dim, type Shape, sameShape, sizeOf } from '../../core/shape.ts';
 import { type MaskInput, type NumericArray, preprocessMask } from '../../io/mask.ts';
 import { concatenate, hasShape, isPicture } from '../../io/preprocess.ts';
 import { asArray } from '../runtime/device-call.ts';
+import type { MaskMode } from './soft-mask.ts';
 
 const MASK_SIZE =
   'The mask must have the size of the latents (the picture divided by the VAE factor), not of the picture.';
 
 /**
- * The mask as zeros and ones.
+ * The mask as zeros and ones, or as it is where it is soft.
  * @returns [batch, 1, h, w]
  * @throws InputError where there is none, or as preprocessMask
  */
-export function prepareMask(op: string, mask: MaskInput | null | undefined, batch: number): NdArray {
-  if (mask != null) return preprocessMask(mask, batch);
+export function prepareMask(
+  op: string,
+  mask: MaskInput | null | undefined,
+  { batch, mode }: { readonly batch: number; readonly mode: MaskMode },
+): NdArray {
+  if (mask != null) return preprocessMask(mask, batch, mode);
   throw new InputError({
     op,
     problem: 'no mask',
@@ -47,19 +52,27 @@ export function checkMaskSize(op: string, mask: NdArray, sides: Shape): void {
 export function prepareLatents(
   op: string,
   latents: NumericArray | readonly NumericArray[] | null | undefined,
-  o: { readonly size: Shape; readonly of: 'mask' | 'picture'; readonly batch: number; readonly frames: number },
+  o: {
+    readonly size: Shape;
+    readonly of: 'mask' | 'picture';
+    readonly batch: number;
+    readonly frames: number;
+    /** They are the noise of a DDPM inversion. */
+    readonly noise?: boolean;
+  },
 ): NdArray {
+  const [name, path] = o.noise ? ['inversion noise', 'inversionNoise'] : ['inverted latents', 'imageLatents'];
   if (latents == null) {
     throw new InputError({
       op,
-      problem: 'no inverted latents',
+      problem: `no ${name}`,
       received: String(latents),
-      path: 'imageLatents',
+      path,
       fix: 'Make them with invert().',
     });
   }
   const list = (Array.isArray(latents) ? latents : [latents]) as readonly NumericArray[];
-  for (const item of list) checkIsArray(op, item);
+  for (const item of list) checkIsArray(op, item, name, path);
   const arrays = list.map(({ data, shape }) =>
     ndarray(Float32Array.from(data), shape.length === 3 ? [1, ...shape] : shape),
   );
@@ -69,10 +82,10 @@ export function prepareLatents(
   if ((rank !== 4 && rank !== 5) || all.shape.slice(-3).some((side, i) => side !== size[i])) {
     throw new ShapeError({
       op,
-      problem: `${of} and inverted latents differ in size`,
+      problem: `${of} and ${name} differ in size`,
       expected: `[B, T, ${size.join(', ')}], as the ${of} says`,
       received: all.shape,
-      path: 'imageLatents',
+      path,
       fix: of === 'mask' ? MASK_SIZE : 'Invert this picture, at the size at which it is edited.',
     });
   }
@@ -80,10 +93,10 @@ export function prepareLatents(
   if (b !== batch || t !== frames) {
     throw new ShapeError({
       op,
-      problem: 'inverted latents of another number of prompts or steps',
+      problem: `${name} of another number of prompts or steps`,
       expected: [batch, frames],
       received: [b, t],
-      path: 'imageLatents',
+      path,
       fix: 'Give invert() and edit() the same numInferenceSteps, inpaintStrength and number of prompts.',
     });
   }
@@ -91,15 +104,15 @@ export function prepareLatents(
 }
 
 /** Refuses what is passed for latents and is none, above all the picture itself. */
-function checkIsArray(op: string, item: unknown): void {
+function checkIsArray(op: string, item: unknown, name: string, path: string): void {
   const isObject = typeof item === 'object' && item !== null;
   if (isObject && hasShape(item) && 'data' in item) return;
   throw new InputError({
     op,
-    problem: 'not inverted latents',
+    problem: `not ${name}`,
     expected: 'an array, as invert() returns it',
     received: isObject && isPicture(item) ? 'a picture' : item === null ? 'null' : typeof item,
-    path: 'imageLatents',
+    path,
     fix: 'Call invert() with the picture and pass what it returns; run() does both.',
   });
 }

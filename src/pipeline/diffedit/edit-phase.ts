@@ -3,6 +3,7 @@
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
 import { applyStep, randnBatch, type ScheduledStep } from '../../schedulers/index.ts';
+import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { DenoiserSize, StepInputs } from '../diffusion/denoiser.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
@@ -10,13 +11,16 @@ import { repeatRows, rowsOf } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
 import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/device-call.ts';
 import { allFinite } from '../runtime/finite.ts';
-import { type History, promptRows } from './invert-phase.ts';
+import { guidanceAt, guidanceShape } from './guidance.ts';
+import type { History } from './inversion-history.ts';
+import { promptRows } from './invert-phase.ts';
 import type { EditRequest } from './request.ts';
+import { maskAbove } from './soft-mask.ts';
 
 /** What earlier phases and the text encoder give an edit. */
 export interface EditInputs {
   readonly embeddings: Embeddings;
-  /** [B, 1, h, w] */
+  /** [B, 1, h, w], between 0 and 1 where it is soft. */
   readonly mask: NdArray;
   /** On the host [T, B, 4, h, w], or still on the device. */
   readonly latents: NdArray | History;
@@ -33,13 +37,13 @@ export async function* editPhase(
   request: EditRequest,
   { embeddings, mask, latents }: EditInputs,
 ): AsyncGenerator<StepEvent, NdArray> {
-  const { batch, copies, schedule, guidance, noisy, mendQuirks, callback, callbackSteps } = request;
+  const { batch, copies, schedule, guidance, noisy, mendQuirks, softExponent, callback, callbackSteps } = request;
   const [height, width] = [dim(mask.shape, 2), dim(mask.shape, 3)];
   const frames = schedule.length;
   const report = call.phase('edit', frames);
   const rows = promptRows(embeddings, copies);
-  const size = { images: batch * copies, height, width, guided: guidance.guided };
-  const history = 'tensor' in latents ? latents : toDevice(call, latents);
+  const size = { images: batch * copies, height, width, ...guidanceShape(guidance) };
+  const history = 'tensor' in latents ? latents : toDevice(call, latents, request.noise);
   if (schedule.some(step => step.coefficients.threshold))
     return yield* onHost(call, model, request, { history, mask, size, rows, report });
   // Mended, the blend ends with one frame more: the clean latents.
@@ -48,6 +52,7 @@ export async function* editPhase(
     order: maskOrder(mendQuirks),
     references: batch,
     frames: frames + (mendQuirks ? 1 : 0),
+    soft: softExponent !== undefined,
   };
   const program = await model.denoiser.step(call, { ...size, noise: noisy, blend }, rows);
   const { io } = program;
@@ -62,11 +67,14 @@ export async function* editPhase(
     ...{ phase: 'edit', report, callback, callbackSteps },
     timesteps: schedule.map(step => step.timestep),
     submit: i => {
-      if (noisy) io.noise?.write(randnBatch(io.latents.shape, request.generator));
+      if (history.noise) fillNoise(io, history.noise, { first: i * batch, copies });
+      else if (noisy) io.noise?.write(randnBatch(io.latents.shape, request.generator));
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
       model.denoiser.set(io, timestep, {
-        ...stepValuesOf(coefficients, guidance.scale),
+        ...stepValuesOf(coefficients),
+        ...guidanceAt(guidance, timestep, model.sampler),
         referenceIndex: mendQuirks ? i + 1 : i,
+        maskAbove: softExponent === undefined ? undefined : maskAbove(i, frames, softExponent),
         stepNumber: i,
       });
       return program.run(call);
@@ -82,12 +90,27 @@ export function maskOrder(mendQuirks: boolean): 'tiled' | 'consecutive' {
   return mendQuirks ? 'consecutive' : 'tiled';
 }
 
-/** Latents of the host [T, B, 4, h, w] on the device. */
-function toDevice(call: DeviceCall, latents: NdArray): History {
+/** Latents of the host [T, B, 4, h, w], and noise of the same shape, on the device. */
+function toDevice(call: DeviceCall, latents: NdArray, noise: NdArray | undefined): History {
   const [frames, batch, ...item] = latents.shape as [number, number, ...number[]];
-  const tensor = call.scope.tensor([frames * batch, ...item], 'float32', 'inverted latents');
-  tensor.write(latents.data);
-  return { tensor, frames, batch };
+  const upload = ({ data }: NdArray, label: string): DeviceTensor => {
+    const tensor = call.scope.tensor([frames * batch, ...item], 'float32', label);
+    tensor.write(data);
+    return tensor;
+  };
+  const tensor = upload(latents, 'inverted latents');
+  return { tensor, frames, batch, noise: noise && upload(noise, 'noise of the steps') };
+}
+
+/** The noise that an inversion found for a step, once for every copy of its picture. */
+function fillNoise(
+  io: StepInputs,
+  noise: DeviceTensor,
+  { first, copies }: { readonly first: number; readonly copies: number },
+): void {
+  for (let image = 0; image < dim(io.latents.shape, 0); image++) {
+    io.noise?.copyRows(noise, { from: first + Math.floor(image / copies), to: image, count: 1 });
+  }
 }
 
 /** Behind the inverted latents, when mended, the clean ones where they are known, else the least noisy again. */
@@ -120,7 +143,7 @@ async function* onHost(
   request: EditRequest,
   { history, mask, size, rows, report }: HostEdit,
 ): AsyncGenerator<StepEvent, NdArray> {
-  const { schedule, guidance, copies, generator, noisy, mendQuirks, callback, callbackSteps } = request;
+  const { schedule, guidance, copies, generator, noisy, mendQuirks, softExponent, callback, callbackSteps } = request;
   const program = await model.denoiser.noise(call, size, rows);
   const { io } = program;
   const { tensor, frames, batch, clean } = history;
@@ -138,18 +161,24 @@ async function* onHost(
     submit: async i => {
       io.latents.write(x.data);
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
-      model.denoiser.set(io, timestep, { guidance: guidance.scale });
+      model.denoiser.set(io, timestep, guidanceAt(guidance, timestep, model.sampler));
       await program.run(call);
       const e = asArray(await io.output.read(), x.shape);
       if (!allFinite(e.data)) bad ??= i;
       const noise = noisy ? { noise: randnBatch(x.shape, generator) } : {};
       const next = applyStep(coefficients, e, x, noise).prevSample;
-      x = blended(next, frame(mendQuirks ? i + 1 : i), mask, maskOrder(mendQuirks));
+      const cut = softExponent === undefined ? mask : cutMask(mask, maskAbove(i, frames, softExponent));
+      x = blended(next, frame(mendQuirks ? i + 1 : i), cut, maskOrder(mendQuirks));
     },
     latents: async () => copyOf(x),
     firstNonFinite: () => bad,
   });
   return x;
+}
+
+/** A soft mask as the zeros and ones of one step. */
+function cutMask(mask: NdArray, above: number): NdArray {
+  return { ...mask, data: mask.data.map(v => (v > above ? 1 : 0)) };
 }
 
 /** x m + reference (1 - m) */

@@ -4,15 +4,18 @@ import type { NdArray } from '../../core/ndarray.ts';
 import { sizeOf } from '../../core/shape.ts';
 import { applyStep, regularise, type ScheduledStep } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import { type DenoiserSize, embeddingRows } from '../diffusion/denoiser.ts';
+import { embeddingRows, type StepInputs } from '../diffusion/denoiser.ts';
 import { drawLatents, type EncodedPictures } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/device-call.ts';
+import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
+import type { DeviceProgram } from '../runtime/device-program.ts';
 import { allFinite } from '../runtime/finite.ts';
-import { swapFirst } from './edit-inputs.ts';
-import type { Guidance, InvertRequest, Regularisation } from './request.ts';
+import { ddpmInversion } from './ddpm-inversion.ts';
+import { guidanceAt } from './guidance.ts';
+import { type History, type InvertWork, sizeFor } from './inversion-history.ts';
+import type { InvertRequest, Regularisation } from './request.ts';
 
 /** The networks' part of an inversion's request. */
 export interface EncodedInversion {
@@ -20,18 +23,8 @@ export interface EncodedInversion {
   readonly pictures: EncodedPictures;
 }
 
-/** Latents of all steps on the device, noisiest first. */
-export interface History {
-  /** f32 [T * B, 4, h, w] */
-  readonly tensor: DeviceTensor;
-  readonly frames: number;
-  readonly batch: number;
-  /** [B, 4, h, w]: the latents that the inversion started from. */
-  readonly clean?: NdArray;
-}
-
 /**
- * DDIM backwards.
+ * DDIM backwards, or noise of all levels.
  * @see diffusers StableDiffusionDiffEditPipeline.invert
  */
 export async function* invertPhase(
@@ -47,17 +40,10 @@ export async function* invertPhase(
   const tensor = call.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
   const history = { tensor, frames, batch, clean };
   const work = { request, rows: promptRows(embeddings), report };
+  if (request.kind === 'ddpm') return { ...history, noise: yield* ddpmInversion(call, model, work, history) };
   if (regularisation) yield* regularised(call, model, { ...work, regularisation }, history);
   else yield* plain(call, model, work, history);
   return history;
-}
-
-/** What both loops work with. */
-interface InvertWork {
-  readonly request: InvertRequest;
-  /** Of the UNet's batch. */
-  readonly rows: readonly NdArray[];
-  readonly report: PhaseReport;
 }
 
 async function* plain(
@@ -66,26 +52,43 @@ async function* plain(
   { request, rows, report }: InvertWork,
   to: History & { clean: NdArray },
 ): AsyncGenerator<StepEvent, void> {
-  const { schedule, guidance, callback, callbackSteps } = request;
+  const { schedule, guidance, rounds, callback, callbackSteps } = request;
   const { denoiser } = model;
-  const shape = { ...sizeFor(to.clean, guidance), noise: false, history: to.frames };
+  const shape = { ...sizeFor(to.clean, guidance), noise: false, history: to.frames, apart: rounds > 0 };
   const program = await denoiser.step(call, shape, rows);
   const { io } = program;
   io.latents.write(to.clean.data);
+  const start = rounds > 0 ? call.scope.tensor(to.clean.shape, 'float32', 'latents before the step') : undefined;
   const firstNonFinite = denoiser.watch(io);
   yield* runSteps(call, {
     ...{ phase: 'invert', report, callback, callbackSteps },
     timesteps: schedule.map(step => step.timestep),
     submit: i => {
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
-      const values = stepValuesOf(coefficients, guidance.scale);
+      const values = { ...stepValuesOf(coefficients), ...guidanceAt(guidance, timestep, model.sampler) };
       denoiser.set(io, timestep, { ...values, historyIndex: to.frames - 1 - i, stepNumber: i });
-      return program.run(call);
+      return start ? fixedPoint(call, program, start, rounds) : program.run(call);
     },
     latents: async () => asArray(await io.latents.read(), io.latents.shape),
     firstNonFinite,
   });
   if (io.history) to.tensor.copyFrom(io.history);
+}
+
+/** One step whose prediction is made of its own result: the latents of the round before stand where the UNet looks. */
+async function fixedPoint(
+  call: DeviceCall,
+  program: DeviceProgram<StepInputs>,
+  start: DeviceTensor,
+  rounds: number,
+): Promise<void> {
+  const { latents, moved } = program.io;
+  start.copyFrom(latents);
+  for (let round = 0; round <= rounds; round++) {
+    moved.copyFrom(start);
+    await program.run(call);
+    latents.copyFrom(moved);
+  }
 }
 
 /** Every prediction is pushed towards white noise on the host before its step. */
@@ -109,7 +112,7 @@ async function* regularised(
     submit: async i => {
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
       io.latents.write(x.data);
-      denoiser.set(io, timestep, { guidance: guidance.scale });
+      denoiser.set(io, timestep, guidanceAt(guidance, timestep, model.sampler));
       await program.run(call);
       const predicted = asArray(await io.output.read(), x.shape);
       const e = regularise(predicted, x, {
@@ -131,16 +134,4 @@ async function* regularised(
 /** Rows for the UNet: the unconditional half first. */
 export function promptRows({ positive, negative }: Embeddings, times = 1): NdArray[] {
   return [...(negative ? embeddingRows(negative, times) : []), ...embeddingRows(positive, times)];
-}
-
-function sizeFor(latents: NdArray, { guided }: Guidance): DenoiserSize {
-  const [images, , height, width] = latents.shape as [number, number, number, number];
-  return { images, height, width, guided };
-}
-
-/** The history on the host: [B, T, 4, h, w], noisiest first. */
-export async function readHistory({ tensor, frames, batch }: History): Promise<NdArray> {
-  const data = await tensor.read();
-  const item = tensor.shape.slice(1);
-  return asArray(swapFirst(data, frames, batch, sizeOf(item)), [batch, frames, ...item]);
 }

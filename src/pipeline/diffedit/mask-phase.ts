@@ -3,7 +3,7 @@
 import type { NdArray } from '../../core/ndarray.ts';
 import { blurMap, dilateMap, maskToImages } from '../../io/mask.ts';
 import { randnBatch } from '../../schedulers/index.ts';
-import { maskThreshold } from '../../tensor/ops/diffusion.ts';
+import { cleanupShape, maskCleanup, maskThreshold } from '../../tensor/ops/diffusion.ts';
 import { embeddingRows } from '../diffusion/denoiser.ts';
 import { drawLatents, type EncodedPictures } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
@@ -11,6 +11,7 @@ import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { pickRows } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent } from '../diffusion/sampling-loop.ts';
 import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
+import { guidanceAt, guidanceShape } from './guidance.ts';
 import type { MaskRequest } from './request.ts';
 import type { MaskOutput } from './types.ts';
 
@@ -38,7 +39,7 @@ export async function* maskPhase(
   const noisy = model.sampler.addNoise(z, noise, timestep);
   const [, , height, width] = z.shape as [number, number, number, number];
   const rows = promptRows(source, target, request.mendQuirks);
-  const size = { images: batch, height, width, guided: guidance.guided };
+  const size = { images: batch, height, width, ...guidanceShape(guidance) };
   const program = await model.denoiser.map(call, size, rows);
   const { io } = program;
   let latents = noisy;
@@ -52,7 +53,7 @@ export async function* maskPhase(
       latents = pickRows(noisy, own);
       io.latents.write(latents.data);
       model.denoiser.set(io, timestep, {
-        guidance: guidance.scale,
+        ...guidanceAt(guidance, timestep, model.sampler),
         mapWeight: 1 / maps,
         mapFirst: map === 0,
         stepNumber: map,
@@ -63,14 +64,18 @@ export async function* maskPhase(
     firstNonFinite,
   });
   const mask = await call.once('threshold', (graph, scope) => {
-    const target = scope.tensor(io.map.shape, 'float32', 'mask');
-    maskThreshold(graph.input(io.map), graph.input(target), {
-      ratio: request.ratio,
-      mean: request.mendQuirks ? 'image' : 'batch',
-      threshold: request.threshold,
-      continuous: request.continuous,
+    const { ratio, threshold, continuous, cleanup, mendQuirks } = request;
+    const found = scope.tensor(io.map.shape, 'float32', 'mask');
+    const into = graph.input(found);
+    maskThreshold(graph.input(io.map), into, {
+      ...{ ratio, mean: mendQuirks ? 'image' : 'batch', threshold },
+      continuous: continuous || cleanup,
     });
-    return target;
+    if (cleanup) {
+      const scratch = scope.tensor(cleanupShape(batch, height, width), 'uint32', 'labels');
+      maskCleanup(into, graph.input(scratch), { threshold, lift: continuous });
+    }
+    return found;
   });
   const shape = [batch, height, width];
   return finish(asArray(mask.data, shape), asArray(await io.map.read(), shape), request);

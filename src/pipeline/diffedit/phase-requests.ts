@@ -28,8 +28,9 @@ import {
   withDefaults,
 } from './arguments.ts';
 import { checkMaskSize, prepareLatents, prepareMask } from './edit-inputs.ts';
+import { type Guidance, guidanceOf } from './guidance.ts';
 import { checkPasteBack, outputTypeOf } from './output.ts';
-import type { EditRequest, Guidance, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
+import type { EditRequest, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
 import { editSchedule, invertSchedule, maskTimestep, stepsOf } from './schedules.ts';
 import type { EditArgs, EncodePromptOptions, GenerateMaskArgs, InvertArgs } from './types.ts';
 
@@ -85,11 +86,6 @@ export function settle<M extends PhaseMethod>(
   return s;
 }
 
-/** Of the negative prompt one half more of every UNet batch, above 1 only. */
-function guidanceOf(scale: number): Guidance {
-  return { scale, guided: scale > 1 };
-}
-
 /** What requests are made for. */
 export interface RequestHome {
   readonly model: LatentDiffusion;
@@ -138,7 +134,7 @@ export function editRequest(args: EditArgs, home: RequestHome): Request {
   const op = 'edit';
   checkArguments(op, args, home);
   const s = settle(op, op, args, { limits: home.model.prompts.sizes });
-  return { edit: bindEdit(op, s, alone(op, args, home), { mask: false, latents: false }) };
+  return { edit: bindEdit(op, s, alone(op, args, home), { mask: false, latents: false, noise: false }) };
 }
 
 /**
@@ -200,7 +196,7 @@ export function bindMask(op: string, s: Settled<'generateMask'>, shared: Shared)
   const generator = shared.generator();
   const [batch, maps] = [batchOf(wanted), s.numMapsPerMask];
   checkDraws(op, pictures, { batch, repeat: maps, generator });
-  const guidance = guidanceOf(s.guidanceScale);
+  const guidance = guidanceOf(s);
   const encoding = { guided: guidance.guided, text: model.prompts.sizes };
   return {
     ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, timestep, maps },
@@ -208,7 +204,8 @@ export function bindMask(op: string, s: Settled<'generateMask'>, shared: Shared)
     source: settlePrompts(op, had, source, encoding),
     ratio: s.maskThresholdingRatio,
     threshold: s.threshold,
-    continuous: s.continuous,
+    continuous: s.continuous || s.maskMode === 'soft',
+    cleanup: s.maskCleanup,
     refine: { erode: s.erode, dilate: s.dilate, blur: s.blur },
     asPictures: s.outputType === 'pil',
   };
@@ -234,23 +231,54 @@ function checkPair(op: string, source: Shape, target: Shape): void {
  */
 export function bindInvert(op: string, s: Settled<'invert'>, shared: Shared, returned: boolean): InvertRequest {
   const { model, mendQuirks, nameOf } = shared;
-  const schedule = invertSchedule(op, model.inverseSampler, s);
+  const { inversion: kind, inversionRounds: rounds } = s;
+  const schedule =
+    kind === 'ddpm' ? editSchedule(op, model.sampler, { ...s, eta: 1 }) : invertSchedule(op, model.inverseSampler, s);
+  checkInversion(op, s, schedule);
   const pictures = shared.pictures();
   const [batch, generator] = [batchOf(s), shared.generator()];
   checkDraws(op, pictures, { batch, repeat: 1, generator });
-  const guidance = guidanceOf(s.guidanceScale);
+  const guidance = guidanceOf(s);
   const shape = [batch, model.denoiser.channels, ...latentSides(pictures, model.autoencoder)];
   const regularisation = s.numRegSteps === 0 ? undefined : regularisationOf(op, s, generator);
   if (regularisation) checkRegularised(op, regularisation, { shape, guidance, schedule });
   const encoding = { guided: guidance.guided, text: model.prompts.sizes };
   return {
     ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, schedule },
-    ...{ regularisation, returned },
+    ...{ regularisation, returned, kind, rounds },
     prompt: settlePrompts(op, s, renamed(promptNames(''), nameOf), encoding),
     callback: s.callback,
     callbackSteps: s.callbackSteps,
     decoded: s.decodeLatents ? (s.outputType === 'pil' ? 'pil' : 'np') : undefined,
   };
+}
+
+/** @throws InputError for ways to invert that exclude each other */
+function checkInversion(op: string, s: Settled<'invert'>, schedule: readonly ScheduledStep[]): void {
+  const { inversion, inversionRounds, numRegSteps } = s;
+  const refuse = (problem: string, path: string, fix: string): never => {
+    throw new InputError({ op, problem, path, fix });
+  };
+  if (inversionRounds > 0 && numRegSteps > 0) {
+    refuse(
+      'fixed-point rounds of regularised predictions',
+      'inversionRounds',
+      'Leave out numRegSteps or inversionRounds.',
+    );
+  }
+  if (inversion === 'ddim') return;
+  if (inversionRounds > 0 || numRegSteps > 0) {
+    const path = inversionRounds > 0 ? 'inversionRounds' : 'numRegSteps';
+    refuse(
+      `${path} of a DDPM inversion, which follows no prediction`,
+      path,
+      `Leave out ${path}, or pass inversion 'ddim'.`,
+    );
+  }
+  if (schedule.some(step => step.coefficients.threshold)) {
+    const fix = "Pass inversion 'ddim', or a scheduler without thresholding.";
+    refuse('a DDPM inversion with dynamic thresholding', 'inversion', fix);
+  }
 }
 
 function regularisationOf(op: string, s: Settled<'invert'>, generator: Generators): Regularisation {
@@ -297,30 +325,60 @@ export function bindEdit(
   op: string,
   s: Settled<'edit'>,
   shared: Shared,
-  made: { readonly mask: boolean; readonly latents: boolean },
+  made: { readonly mask: boolean; readonly latents: boolean; readonly noise: boolean },
 ): EditRequest {
-  const { model, mendQuirks, nameOf } = shared;
-  const batch = batchOf(s);
-  const mask = made.mask ? undefined : prepareMask(op, s.maskImage, batch);
+  const { model, nameOf } = shared;
+  const [batch, soft] = [batchOf(s), s.maskMode === 'soft'];
+  const mask = made.mask ? undefined : prepareMask(op, s.maskImage, { batch, mode: s.maskMode });
   // Where another phase takes a picture, mask and latents must be of its size.
   const sides = made.mask || made.latents ? latentSides(shared.pictures(), model.autoencoder) : undefined;
   if (mask && sides) checkMaskSize(op, mask, sides);
-  const schedule = editSchedule(op, model.sampler, s);
+  const found = made.noise || s.inversionNoise != null;
+  if (found) checkFoundNoise(op, s, made);
+  const schedule = editSchedule(op, model.sampler, found ? { ...s, eta: 1 } : s);
   const size = [model.denoiser.channels, ...(sides ?? mask?.shape.slice(2) ?? [])];
   const expected = { size, of: sides ? 'picture' : 'mask', batch, frames: schedule.length } as const;
   const latents = made.latents ? undefined : prepareLatents(op, s.imageLatents, expected);
+  const noise =
+    s.inversionNoise == null ? undefined : prepareLatents(op, s.inversionNoise, { ...expected, noise: true });
   const generator = shared.generator();
-  const [copies, noisy] = [s.numImagesPerPrompt, s.eta > 0];
-  if (noisy) checkGenerators(op, generator, batch * copies);
-  const guidance = guidanceOf(s.guidanceScale);
+  const [copies, noisy] = [s.numImagesPerPrompt, s.eta > 0 || found];
+  if (noisy && !found) checkGenerators(op, generator, batch * copies);
+  const guidance = guidanceOf(s);
   const encoding = { guided: guidance.guided, clipSkip: s.clipSkip, text: model.prompts.sizes };
   return {
-    ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, schedule },
-    ...{ copies, noisy, mask, latents },
+    ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, schedule },
+    mendQuirks: shared.mendQuirks || soft,
+    ...{ copies, noisy, mask, latents, noise, softExponent: soft ? s.maskExponent : undefined },
     prompt: settlePrompts(op, s, renamed(promptNames(''), nameOf), encoding),
     callback: s.callback,
     callbackSteps: s.callbackSteps,
     output: outputTypeOf(s.outputType, model.warn),
     pasteBack: s.pasteBack,
   };
+}
+
+/** @throws InputError for another share of noise than was found, or noise beside an inversion that finds its own */
+function checkFoundNoise(
+  op: string,
+  { eta, inversionNoise }: Settled<'edit'>,
+  made: { readonly latents: boolean; readonly noise: boolean },
+): void {
+  if (inversionNoise != null && made.latents) {
+    throw new InputError({
+      op,
+      problem: 'noise of another inversion',
+      path: 'inversionNoise',
+      fix: 'Pass imageLatents of the same inversion beside it, or leave it out.',
+    });
+  }
+  if (eta === 0 || eta === 1) return;
+  throw new InputError({
+    op,
+    problem: 'noise of a DDPM inversion is for steps with all of it',
+    expected: '1, or left out',
+    received: eta,
+    path: 'eta',
+    fix: 'Leave eta out.',
+  });
 }

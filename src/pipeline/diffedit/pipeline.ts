@@ -170,6 +170,7 @@ export class DiffEditPipeline extends PretrainedModel {
     return this.#perform('run', args, runRequest, ({ mask, inversion, images }, { timings }) => ({
       ...(mask ? { mask } : {}),
       ...(inversion ? { latents: inversion.latents } : {}),
+      ...(inversion?.noise ? { noise: inversion.noise } : {}),
       ...{ images: images as RgbImage[] | NdArray, timings: { ...timings } },
     }));
   }

@@ -8,14 +8,8 @@ import type { Generator, ScheduledStep } from '../../schedulers/index.ts';
 import type { Generators } from '../diffusion/generators.ts';
 import type { PromptRequest } from '../diffusion/prompt-request.ts';
 import type { StepCallback } from '../diffusion/sampling-loop.ts';
+import type { Guidance } from './guidance.ts';
 import type { PasteBack } from './types.ts';
-
-/** Classifier-free guidance: e = u + scale * (c - u), or c alone. */
-export interface Guidance {
-  readonly scale: number;
-  /** Whether the UNet sees every latent with a negative too. */
-  readonly guided: boolean;
-}
 
 /** What all phases have in common. */
 interface PhaseRequest {
@@ -49,6 +43,8 @@ export interface MaskRequest extends PhaseRequest {
   /** Where the scaled map becomes 1. */
   readonly threshold: number;
   readonly continuous: boolean;
+  /** Whether gaps, holes and specks go before. */
+  readonly cleanup: boolean;
   /** What happens to the mask then, in this order; 0 is nothing. */
   readonly refine: { readonly erode: number; readonly dilate: number; readonly blur: number };
   /** Whether the mask comes as pictures too. */
@@ -68,9 +64,13 @@ export interface Regularisation {
 /** The inversion. */
 export interface InvertRequest extends PhaseRequest, StepListener {
   readonly prompt: PromptRequest;
-  /** Ascending. */
+  /** Ascending, for 'ddim'. */
   readonly schedule: readonly ScheduledStep[];
   readonly regularisation: Regularisation | undefined;
+  /** 'ddpm': the schedule is the edit's, descending, with all of a DDPM's noise. */
+  readonly kind: 'ddim' | 'ddpm';
+  /** Fixed-point rounds a step. */
+  readonly rounds: number;
   /** Whether the latents are read back. */
   readonly returned: boolean;
   /** As what they are decoded then; undefined for not at all. */
@@ -88,8 +88,12 @@ export interface EditRequest extends PhaseRequest, StepListener {
   readonly noisy: boolean;
   /** [B, 1, h, w]; absent where the mask phase of the same run makes it. */
   readonly mask: NdArray | undefined;
+  /** The exponent by which a soft mask opens; undefined where the mask is zeros and ones. Soft masks mend the original's blend. */
+  readonly softExponent: number | undefined;
   /** [T, B, C, h, w]; absent where the inversion of the same run makes them. */
   readonly latents: NdArray | undefined;
+  /** [T, B, C, h, w]: the noise of the steps; absent where it is drawn, or the inversion of the same run finds it. */
+  readonly noise: NdArray | undefined;
   readonly output: OutputType;
   readonly pasteBack: PasteBack | undefined;
 }

@@ -68,7 +68,12 @@ export function runRequest(args: RunArgs, home: RequestHome): Request {
   return {
     // In this order they are checked.
     mask: mask && bindMask(op, mask.s, shared),
-    edit: bindEdit(op, edit.s, { ...shared, nameOf: edit.nameOf }, { mask: !!mask, latents: !!invert }),
+    edit: bindEdit(
+      op,
+      edit.s,
+      { ...shared, nameOf: edit.nameOf },
+      { mask: !!mask, latents: !!invert, noise: invert?.s.inversion === 'ddpm' },
+    ),
     invert: invert && bindInvert(op, invert.s, { ...shared, nameOf: invert.nameOf }, returnLatents),
     pictures: mask || invert ? pictures() : undefined,
   };

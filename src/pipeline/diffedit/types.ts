@@ -12,6 +12,7 @@ import type { Generators } from '../diffusion/generators.ts';
 import type { Prompt, PromptArgs } from '../diffusion/prompt-arguments.ts';
 import type { StepCallback } from '../diffusion/sampling-loop.ts';
 import type { CallOptions, Phase } from '../runtime/progress.ts';
+import type { MaskMode } from './soft-mask.ts';
 
 /** Arguments of all calls. */
 export interface CommonArgs extends CallOptions {
@@ -67,12 +68,24 @@ export interface GenerateMaskArgs extends CommonArgs {
   readonly numInferenceSteps?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
+  /** Noise levels that guidance acts at, as shares of the training timesteps, such as [0.1, 0.8]; default all. Extra. */
+  readonly guidanceInterval?: readonly [from: number, to: number] | undefined;
+  /** How much of the spread that guidance adds to a prediction is taken back, 0 to 1; default 0. Extra. */
+  readonly guidanceRescale?: number | undefined;
   /** 'pil' adds pictures of latent size; anything else changes nothing. Default 'np'. */
   readonly outputType?: OutputType | undefined;
   /** The cut and scaled map in [0, 1] instead of zeros and ones; default false. Extra. */
   readonly continuous?: boolean | undefined;
+  /** 'soft' is `continuous`, for an edit that reads its mask so; default 'binary'. Extra. */
+  readonly maskMode?: MaskMode | undefined;
   /** Where the scaled map becomes 1, between 0 and 1; default 0.5. Extra. */
   readonly threshold?: number | undefined;
+  /**
+   * Cleans the mask before it shrinks and grows: closes it by a 3 x 3 square, fills its holes, and drops components (of 8 neighbours) below
+   * 15 % of the largest. A soft mask D is lifted by the clean F, max(D, F, the mean of F within 3 x 3 / 2), and loses nothing. Default
+   * false. Extra.
+   */
+  readonly maskCleanup?: boolean | undefined;
   /** Latent pixels by which the mask grows; default 0. Extra. */
   readonly dilate?: number | undefined;
   /** Latent pixels by which the mask shrinks, before it grows; default 0. Extra. */
@@ -101,6 +114,10 @@ export interface InvertArgs extends CommonArgs, PromptArgs {
   readonly inpaintStrength?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
+  /** Noise levels that guidance acts at, as shares of the training timesteps, such as [0.1, 0.8]; default all. Extra. */
+  readonly guidanceInterval?: readonly [from: number, to: number] | undefined;
+  /** How much of the spread that guidance adds to a prediction is taken back, 0 to 1; default 0. Extra. */
+  readonly guidanceRescale?: number | undefined;
   /** Also returns what the latents of every step look like. */
   readonly decodeLatents?: boolean | undefined;
   /** Of the decoded latents: 'pil' pictures, anything else an array [B * T, H, W, 3]. Default 'pil'. */
@@ -117,12 +134,26 @@ export interface InvertArgs extends CommonArgs, PromptArgs {
   readonly numRegSteps?: number | undefined;
   /** Updates against autocorrelation in a round of regularisation, each at random shifts; at least 1, default 5. */
   readonly numAutoCorrRolls?: number | undefined;
+  /**
+   * 'ddim' follows the model backwards. 'ddpm' puts independent noise on the picture at every level and keeps what the model's steps lack of
+   * it, for an edit with all of a DDPM's noise (edit-friendly DDPM inversion). Default 'ddim'. Extra.
+   * @see Huberman-Spiegelglas et al. 2023, https://arxiv.org/abs/2304.06140
+   */
+  readonly inversion?: 'ddim' | 'ddpm' | undefined;
+  /**
+   * Fixed-point rounds a step: z' = step(z, e(z', t)) again with the z' of the round before; each costs one more evaluation of the UNet.
+   * Default 0. Extra.
+   * @see Garibi et al. 2024, ReNoise, https://arxiv.org/abs/2403.14602, without its averaging
+   */
+  readonly inversionRounds?: number | undefined;
 }
 
 /** What `invert` found: the latents of every step, and pictures of them on request. */
 export interface InversionOutput {
   /** [B, T, 4, H, W], noisiest first. */
   readonly latents: NdArray;
+  /** With inversion 'ddpm': what `edit` takes as inversionNoise, [B, T, 4, H, W], of the first step of an edit first. */
+  readonly noise?: NdArray;
   /** With decodeLatents: B * T pictures in the order of `latents`. */
   readonly images?: RgbImage[] | NdArray;
 }
@@ -133,12 +164,18 @@ export interface EditArgs extends CommonArgs, PromptArgs {
   readonly maskImage: MaskInput;
   /** [B, T, 4, H, W] as `invert` returns them, [B * T, 4, H, W], or a list of either, or of single [4, H, W]. */
   readonly imageLatents: NumericArray | readonly NumericArray[];
+  /** [B, T, 4, H, W]: the noise of every step, as `invert` returns it with inversion 'ddpm'; the edit then takes eta 1. Extra. */
+  readonly inversionNoise?: NumericArray | readonly NumericArray[] | undefined;
   /** As given to `invert`; default 0.8. */
   readonly inpaintStrength?: number | undefined;
   /** As given to `invert`; default 50. */
   readonly numInferenceSteps?: number | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;
+  /** Noise levels that guidance acts at, as shares of the training timesteps, such as [0.1, 0.8]; default all. Extra. */
+  readonly guidanceInterval?: readonly [from: number, to: number] | undefined;
+  /** How much of the spread that guidance adds to a prediction is taken back, 0 to 1; default 0. Extra. */
+  readonly guidanceRescale?: number | undefined;
   /** Pictures for each prompt; default 1. */
   readonly numImagesPerPrompt?: number | undefined;
   /** Share of fresh noise a step, 0 (DDIM) to 1 (DDPM); default 0. */
@@ -153,6 +190,15 @@ export interface EditArgs extends CommonArgs, PromptArgs {
   readonly callbackSteps?: number | undefined;
   /** Last layers of the text encoder that the positive prompt skips. */
   readonly clipSkip?: number | undefined;
+  /**
+   * 'binary' cuts the mask at 0.5. 'soft' takes it as D in [0, 1], how much each place shall change: its latents are free at step i (from
+   * 0) of the n that run where D > 1 - ((i + 1) / n)^maskExponent, else they are the inverted ones of the same noise level; after the last
+   * step those of the picture itself (`run`) or the least noisy ones (`edit`). Default 'binary'. Extra.
+   * @see Levin & Fried 2023, Differential Diffusion, https://arxiv.org/abs/2306.00950
+   */
+  readonly maskMode?: MaskMode | undefined;
+  /** Of a soft mask, above 0: below 1 places become free earlier, above 1 later. Default 1. Extra. */
+  readonly maskExponent?: number | undefined;
   /** Puts the changed region into this picture, at its own size; needs outputType 'pil'. Extra. */
   readonly pasteBack?: PasteBack | undefined;
 }
@@ -218,6 +264,8 @@ export interface RunOutput<Images = RgbImage[] | NdArray> {
   readonly mask?: MaskOutput;
   /** With returnLatents. */
   readonly latents?: NdArray;
+  /** With returnLatents and inversion 'ddpm'. */
+  readonly noise?: NdArray;
   /** Pictures for 'pil', else arrays as EditOutput says. */
   readonly images: Images;
   /** Milliseconds spent in each phase. */

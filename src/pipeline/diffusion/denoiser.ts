@@ -15,6 +15,7 @@ import {
   guidedNoise,
   guidedStep,
   maskMap,
+  rescaledNoise,
   STEP_SHAPE,
   type StepValues,
   stepValues,
@@ -65,6 +66,8 @@ export interface StepInputs extends UNetInputs {
   readonly noise: DeviceTensor | undefined;
   /** f32 [T * N, C, H, W]; for an inversion. */
   readonly history: DeviceTensor | undefined;
+  /** f32 [N, C, H, W]: what the step moves in place; `latents` itself, or with `apart` a tensor of its own. */
+  readonly moved: DeviceTensor;
 }
 
 /** What a prediction reads and writes. */
@@ -89,6 +92,8 @@ export interface DenoiserSize {
   readonly width: number;
   /** Classifier-free guidance: the UNet sees every latent twice. */
   readonly guided: boolean;
+  /** The guided prediction's spread is brought back by the step's `rescale`. */
+  readonly rescaled?: boolean | undefined;
 }
 
 /** The size of a sampler step, and what is part of it. */
@@ -100,12 +105,16 @@ export interface StepShape extends DenoiserSize {
         readonly order: 'tiled' | 'consecutive';
         readonly references: number;
         readonly frames: number;
+        /** The mask is continuous, and cut at every step by a number of its own. */
+        readonly soft?: boolean | undefined;
       }
     | undefined;
   /** Whether steps add fresh noise. */
   readonly noise: boolean;
   /** Frames of the history. */
   readonly history?: number | undefined;
+  /** The UNet sees `latents`, and the step moves other ones, `moved`. */
+  readonly apart?: boolean | undefined;
 }
 
 /** What a recording of the UNet starts from. */
@@ -160,17 +169,19 @@ export class Denoiser {
       const noise = s.noise ? frames(s.images, 'noise') : undefined;
       const history = s.history ? frames(s.history * s.images, 'history') : undefined;
       const kept = blend && mask && reference && { mask: graph.input(mask), reference: graph.input(reference) };
-      const [x, step] = [graph.input(io.latents), graph.input(io.step)];
+      const moved = s.apart ? scope.tensor(shape, 'float32', 'moved latents') : io.latents;
+      const [x, step] = [graph.input(moved), graph.input(io.step)];
+      const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
       guidedStep({
-        prediction: this.#predict(graph, io, s.guided ? 2 : 1),
+        prediction: s.guided && s.rescaled ? rescaled({ graph, scope, io, shape }, prediction) : prediction,
         x,
         step,
         noise: noise && graph.input(noise),
-        blend: kept && { ...kept, order: blend.order, frames: blend.frames },
+        blend: kept && { ...kept, order: blend.order, frames: blend.frames, soft: blend.soft },
         history: history && graph.input(history),
       });
       firstNonFinite(x, step, graph.input(io.found));
-      return { ...io, mask, reference, noise, history };
+      return { ...io, mask, reference, noise, history, moved };
     });
   }
 
@@ -180,17 +191,20 @@ export class Denoiser {
       const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
       if (!s.guided) return { ...io, output: scope.store(graph, prediction.cast('float32'), 'prediction') };
       const output = scope.tensor(shape, 'float32', 'prediction');
-      guidedNoise(prediction, graph.input(io.step), graph.input(output));
+      (s.rescaled ? rescaledNoise : guidedNoise)(prediction, graph.input(io.step), graph.input(output));
       return { ...io, output };
     });
   }
 
   /** The difference of the predictions for two prompts, added to a map. */
   map(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<MapInputs>> {
-    return this.#program(call, 'map', { size: s, rows }, ({ graph, scope, io }) => {
+    return this.#program(call, 'map', { size: s, rows }, ({ graph, scope, io, shape }) => {
       const map = scope.tensor([s.images, 1, s.height, s.width], 'float32', 'map');
       const [step, sum] = [graph.input(io.step), graph.input(map)];
-      maskMap(this.#predict(graph, io, s.guided ? 4 : 2), step, sum);
+      const prediction = this.#predict(graph, io, s.guided ? 4 : 2);
+      const pair = (first: number): Tensor =>
+        rescaled({ graph, scope, io, shape }, rowsIn(prediction, first * s.images, (first + 2) * s.images));
+      maskMap(s.guided && s.rescaled ? concat([pair(0), pair(2)], 0) : prediction, step, sum);
       firstNonFinite(sum, step, graph.input(io.found));
       return { ...io, map };
     });
@@ -326,6 +340,13 @@ export class Denoiser {
   }
 }
 
+/** The guided prediction of [2N, C, H, W], rescaled by the step's number: f32 [N, C, H, W]. */
+function rescaled({ graph, scope, io, shape }: UNetRecording, prediction: Tensor): Tensor {
+  const into = graph.input(scope.tensor(shape, 'float32', 'guided prediction'));
+  rescaledNoise(prediction, graph.input(io.step), into);
+  return into;
+}
+
 /** Puts the contexts into the program's rows, unless they stand there already. */
 function fill(io: UNetInputs, contexts: readonly PromptContext[]): void {
   contexts.forEach((context, row) => {
@@ -343,17 +364,19 @@ function rowsIn(x: Tensor, first: number, end: number): Tensor {
 }
 
 function keyOf(s: DenoiserSize & Partial<StepShape>, rows: readonly NdArray[], rowsAtOnce: number | undefined): string {
-  const { images, height, width, guided, blend, noise, history } = s;
+  const { images, height, width, guided, rescaled, blend, noise, history, apart } = s;
   return JSON.stringify({
     images,
     height,
     width,
     guided,
+    rescaled,
     length: dim(rows[0]?.shape ?? [], 1),
     rows: rows.length,
     blend,
     noise,
     history,
+    apart,
     rowsAtOnce,
   });
 }

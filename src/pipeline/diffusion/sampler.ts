@@ -4,6 +4,9 @@ import type { Mix, ScheduledStep, ScheduleOptions } from '../../schedulers/index
 
 /** A way from one noise level to the next; DDIMScheduler and DDIMInverseScheduler are some. */
 export interface Sampler {
+  /** T: training timesteps. */
+  readonly length: number;
+
   /**
    * Timesteps of a run, in the order of use.
    * @param numInferenceSteps n, 1 to the number of training timesteps

@@ -90,9 +90,8 @@ function outdated(op: string, step: number): InputError {
 }
 
 /** The kernel's numbers of a scheduler's step. */
-export function stepValuesOf(c: StepCoefficients, guidance: number): StepValues {
+export function stepValuesOf(c: StepCoefficients): StepValues {
   return {
-    guidance,
     x0FromX: c.cleanSample.sample,
     x0FromNoise: c.cleanSample.output,
     epsFromX: c.noise.sample,

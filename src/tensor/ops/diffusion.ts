@@ -4,10 +4,12 @@
  */
 import { ShapeError } from '../../core/errors.ts';
 import { firstNonFinite as firstNonFiniteCall, NONE_FOUND } from '../../kernels/first-nonfinite.ts';
+import { guidanceRescale } from '../../kernels/guidance-rescale.ts';
 import { guidedNoise as guidedNoiseCall } from '../../kernels/guided-noise.ts';
 import { guidedStep as guidedStepCall } from '../../kernels/guided-step.ts';
 import { historyStore } from '../../kernels/history-store.ts';
 import type { KernelCall } from '../../kernels/kernel.ts';
+import { cleanupWords, maskCleanup as maskCleanupCall } from '../../kernels/mask-cleanup.ts';
 import { maskMap as maskMapCall } from '../../kernels/mask-map.ts';
 import { maskThreshold as maskThresholdCall } from '../../kernels/mask-threshold.ts';
 import { packStep, STEP_BYTES, type StepValues } from '../../kernels/step.ts';
@@ -63,6 +65,8 @@ export interface GuidedStep {
         /** f32 [T * R, C, H, W]; image n meets floor(n * R / N) of the step's reference index. */
         readonly reference: Tensor;
         readonly frames: number;
+        /** Takes the mask as 1 where it is above the step's maskAbove, else as 0. */
+        readonly soft?: boolean | undefined;
       }
     | undefined;
   /** f32 [T * N, C, H, W]: receives x at the step's history index. */
@@ -100,6 +104,7 @@ export function guidedStep(o: GuidedStep): void {
         order: blend.order,
         references: blend.reference.dim(0) / blend.frames,
         frames: blend.frames,
+        soft: blend.soft,
       },
     }),
   );
@@ -116,6 +121,26 @@ export function guidedNoise(prediction: Tensor, step: Tensor, into: Tensor): voi
   const node = new EffectNode({ prediction, conditional: prediction, step, e: into }, l =>
     guidedNoiseCall({
       images,
+      pixels: into.dim(2) * into.dim(3),
+      channels: into.dim(1),
+      storage: l.storage(prediction.dtype),
+    }),
+  );
+  into.graph.effect(node);
+}
+
+/**
+ * Records e = u + g (c - u), rescaled: times rescale * std(c) / std(e) + 1 - rescale, each image by itself.
+ * @param prediction [2N, C, H, W], the unconditional half first
+ * @param step f32, STEP_SHAPE: guidance, rescale
+ * @param into f32 [N, C, H, W]
+ * @see Lin et al. 2023, section 3.4, https://arxiv.org/abs/2305.08891
+ */
+export function rescaledNoise(prediction: Tensor, step: Tensor, into: Tensor): void {
+  guidedNoise(prediction, step, into);
+  const node = new EffectNode({ conditional: prediction, step, e: into }, l =>
+    guidanceRescale({
+      images: into.dim(0),
       pixels: into.dim(2) * into.dim(3),
       channels: into.dim(1),
       storage: l.storage(prediction.dtype),
@@ -167,6 +192,27 @@ export function maskThreshold(map: Tensor, mask: Tensor, options: ThresholdOptio
     maskThresholdCall({ images: map.dim(0), pixels: map.dim(2) * map.dim(3), ...options }),
   );
   map.graph.effect(node);
+}
+
+/** Shape of the DeviceTensor (uint32) that `maskCleanup` works in, for masks [N, 1, H, W]. */
+export function cleanupShape(masks: number, height: number, width: number): readonly [number, number] {
+  return [masks, cleanupWords(height, width)];
+}
+
+/**
+ * Records, in place: F = the scaled map above its threshold, closed, its holes filled, its specks dropped.
+ * @param mask f32 [N, 1, H, W]: D in [0, 1], then F, or with `lift` max(D, F, box3(F) / 2)
+ * @param scratch uint32, cleanupShape; its values are of no use to anybody
+ */
+export function maskCleanup(
+  mask: Tensor,
+  scratch: Tensor,
+  options: { readonly threshold?: number | undefined; readonly lift?: boolean | undefined },
+): void {
+  const node = new EffectNode({ mask, labels: scratch }, () =>
+    maskCleanupCall({ images: mask.dim(0), height: mask.dim(2), width: mask.dim(3), ...options }),
+  );
+  mask.graph.effect(node);
 }
 
 /** Shape of the DeviceTensor (uint32) that `firstNonFinite` writes, and what it holds where nothing was found. */

@@ -1,0 +1,43 @@
+/** Classifier-free guidance of a phase: how strong it is at each noise level. */
+import type { StepValues } from '../../tensor/ops/diffusion.ts';
+import type { Sampler } from '../diffusion/sampler.ts';
+
+/** Classifier-free guidance: e = u + scale * (c - u), or c alone. */
+export interface Guidance {
+  readonly scale: number;
+  /** Whether the UNet sees every latent with a negative too. */
+  readonly guided: boolean;
+  /** Noise levels with guidance, as shares of the training timesteps; at others e = c. undefined: all. */
+  readonly interval: readonly [from: number, to: number] | undefined;
+  /** How much of the prediction's spread is brought back to that of c, 0 to 1. */
+  readonly rescale: number;
+}
+
+/** Guidance as arguments ask for it: of the negative prompt one half more of every UNet batch, above 1 only. */
+export function guidanceOf(s: {
+  readonly guidanceScale: number;
+  readonly guidanceInterval?: readonly [number, number] | undefined;
+  readonly guidanceRescale: number;
+}): Guidance {
+  const guided = s.guidanceScale > 1;
+  return { scale: s.guidanceScale, guided, interval: s.guidanceInterval, rescale: s.guidanceRescale };
+}
+
+/** What a denoiser is built with for it. */
+export function guidanceShape({ guided, rescale }: Guidance): { readonly guided: boolean; readonly rescaled: boolean } {
+  return { guided, rescaled: guided && rescale > 0 };
+}
+
+/**
+ * The numbers of a step at a timestep.
+ * @see Kynkaanniemi et al. 2024, Applying Guidance in a Limited Interval, https://arxiv.org/abs/2404.07724
+ */
+export function guidanceAt(
+  { scale, interval, rescale }: Guidance,
+  timestep: number,
+  { length }: Sampler,
+): Pick<StepValues, 'guidance' | 'rescale'> {
+  const [from, to] = interval ?? [0, 1];
+  const level = timestep / length;
+  return { guidance: level >= from && level <= to ? scale : 1, rescale };
+}
