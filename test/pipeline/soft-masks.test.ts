@@ -218,7 +218,9 @@ describe('what makes no sense is refused', () => {
 
   test('a clean-up that is neither on nor off', async () => {
     const wrong = shared.pipeline.run({ ...shortRun, maskCleanup: 'yes' as unknown as boolean });
-    await expect(wrong).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: run: neither on nor off: expected true or false, got "yes" (maskCleanup)]`);
+    await expect(wrong).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: run: neither on nor off: expected true or false, got "yes" (maskCleanup)]`,
+    );
   });
 
   test.each([Number.NaN, -0.1, 1.5])('a mask that holds %d', async value => {
