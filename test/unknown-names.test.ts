@@ -137,7 +137,11 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     'Known are diffusion, t5, blip.',
     o => runGuide({ ...guide, models: { ...guide.models, ...o } }),
   ],
-  'runGuide, of a name that it decides': ['maskImage', 'Known are ', o => runGuide({ ...guide, ...o })],
+  'runGuide, of a name that it decides': [
+    'maskImage',
+    'The guide makes it itself; DiffEditPipeline.run() takes it.',
+    o => runGuide({ ...guide, ...o }),
+  ],
   'new DDIMScheduler': ['steps_offset', 'Write stepsOffset.', o => new DDIMScheduler(o)],
   'new DDIMScheduler of a file': [
     '_class_name',

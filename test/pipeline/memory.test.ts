@@ -25,7 +25,8 @@ test('bytes are those of the buffers on the device, and none are left behind', a
 
 test('steps create, bind, compile and map nothing', async () => {
   const pipeline = await openPipeline('test/golden/sd1/model', { gpu: device.gpu });
-  for (const steps of [pipeline.runSteps(run), pipeline.runSteps(run)]) {
+  const soft = { ...run, maskMode: 'soft' as const, maskCleanup: true };
+  for (const steps of [run, run, soft].map(args => pipeline.runSteps(args))) {
     let phase = '';
     for await (const step of steps) {
       const { submits, ...made } = device.counter.take();
