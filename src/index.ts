@@ -181,6 +181,7 @@ export { type Part as WeightPart, Weights } from './nn/weights.ts';
 // Pipelines.
 export type { CallPlanOptions, SavingsPlan } from './pipeline/diffedit/call-planner.ts';
 export { DiffEditPipeline, type FromSingleFileOptions, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
+export type { ReconstructArgs, Reconstruction } from './pipeline/diffedit/reconstruct.ts';
 export type { MaskMode } from './pipeline/diffedit/soft-mask.ts';
 export type {
   AsPictures,

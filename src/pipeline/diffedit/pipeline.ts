@@ -22,6 +22,7 @@ import type { TextualInversions } from '../diffusion/textual-inversion.ts';
 import type { EmbeddingSource, TextualInversionOptions } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { type DeviceModel, warner } from '../runtime/device-model.ts';
+import { drain } from '../runtime/drain.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
@@ -29,6 +30,7 @@ import { CALL_PLAN_OPTIONS, CallPlanner, type CallPlanOptions, type SavingsPlan 
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
 import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
+import { type ReconstructArgs, type Reconstruction, reconstructionOf, reconstructRequest } from './reconstruct.ts';
 import type { Request } from './request.ts';
 import { type PhaseResults, runPhases } from './run-phases.ts';
 import { runRequest } from './run-request.ts';
@@ -173,6 +175,14 @@ export class DiffEditPipeline extends PretrainedModel {
       ...(inversion?.noise ? { noise: inversion.noise } : {}),
       ...{ images: images as RgbImage[] | NdArray, timings: { ...timings } },
     }));
+  }
+
+  /**
+   * A picture inverted and denoised again under the same prompt, beside what the VAE alone makes of it: how far the model can be trusted.
+   * @throws as generateMask
+   */
+  reconstruct(args: ReconstructArgs): Promise<Reconstruction> {
+    return drain(this.#perform('reconstruct', args, reconstructRequest, reconstructionOf));
   }
 
   /**
@@ -384,12 +394,5 @@ export class DiffEditPipeline extends PretrainedModel {
   /** Not built. @throws InputError always */
   loadIpAdapter(): never {
     throw refusal('loadIpAdapter', 'IP-Adapter', 'loadIpAdapter');
-  }
-}
-
-async function drain<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
-  for (;;) {
-    const next = await steps.next();
-    if (next.done) return next.value;
   }
 }

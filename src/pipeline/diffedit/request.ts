@@ -107,4 +107,6 @@ export interface Request {
   readonly mask?: MaskRequest | undefined;
   readonly invert?: InvertRequest | undefined;
   readonly edit?: EditRequest | undefined;
+  /** Whether the first picture is also decoded as it was encoded. */
+  readonly roundTrip?: boolean | undefined;
 }
