@@ -28,7 +28,7 @@ import {
   withDefaults,
 } from './arguments.ts';
 import { checkMaskSize, prepareLatents, prepareMask } from './edit-inputs.ts';
-import { checkPasteBack, outputTypeOf } from './output.ts';
+import { checkFittedSize, checkPasteBack, outputTypeOf } from './output.ts';
 import type { EditRequest, Guidance, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
 import { editSchedule, invertSchedule, maskTimestep, stepsOf } from './schedules.ts';
 import type { EditArgs, EncodePromptOptions, GenerateMaskArgs, InvertArgs } from './types.ts';
@@ -305,6 +305,8 @@ export function bindEdit(
   // Where another phase takes a picture, mask and latents must be of its size.
   const sides = made.mask || made.latents ? latentSides(shared.pictures(), model.autoencoder) : undefined;
   if (mask && sides) checkMaskSize(op, mask, sides);
+  if (s.pasteBack?.fit)
+    checkFittedSize(op, s.pasteBack.fit, sides ?? mask?.shape.slice(2) ?? [], model.autoencoder.factor);
   const schedule = editSchedule(op, model.sampler, s);
   const size = [model.denoiser.channels, ...(sides ?? mask?.shape.slice(2) ?? [])];
   const expected = { size, of: sides ? 'picture' : 'mask', batch, frames: schedule.length } as const;
