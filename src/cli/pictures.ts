@@ -22,7 +22,7 @@ export function pastesBack({ fit, pasteBack }: SizeOptions & PasteBackOptions): 
 }
 
 /** Sides of the pictures that are written. */
-export function outputSize({ picture, content }: PictureFit, pasted: boolean): Size {
+function outputSize({ picture, content }: PictureFit, pasted: boolean): Size {
   const { width, height } = pasted ? picture : content;
   return { width, height };
 }

@@ -3,6 +3,7 @@
  * the way there (`fitImage`, `fitMask`) and the way back (`cutPadding`, `pasteBack` in paste-back.ts) are one and the same.
  */
 import { InputError } from '../core/errors.ts';
+import { checkMember, kindOf } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { checkImage, type GreyImage, isGrey, type PictureSize, type RgbImage, rgbToGrey } from './image.ts';
 import { resize } from './resize.ts';
@@ -82,6 +83,9 @@ const STRETCH_WEIGHT = 2;
  */
 export function fitSize(picture: PictureSize, model: FitModel, options: FitOptions = {}): PictureFit {
   checkNames(OP, options, OPTIONS);
+  checkSides(picture, 'picture');
+  checkMember(OP, model, 'vaeScaleFactor', 'number', 'a pipeline, or { defaultSize, vaeScaleFactor }');
+  checkSides(model.defaultSize, 'defaultSize');
   const { fit = 'nearest', size = model.defaultSize } = options;
   if (!MODES.includes(fit)) {
     throw new InputError({ op: OP, problem: 'unknown fit', expected: MODES.join(', '), value: fit, path: 'fit' });
@@ -99,6 +103,37 @@ export function fitSize(picture: PictureSize, model: FitModel, options: FitOptio
   return { ...made, working, region: whole, content: all(working) };
 }
 
+function checkSides(size: PictureSize | undefined, path: string): void {
+  const { width, height } = Object(size) as Partial<PictureSize>;
+  if ([width, height].every(isSide)) return;
+  const sizes = { expected: '{ width, height } in whole pixels', received: `${width} x ${height}` };
+  throw new InputError({ op: OP, problem: 'no sides of a picture', ...sizes, path });
+}
+
+function isSide(side: unknown): boolean {
+  return Number.isInteger(side) && (side as number) > 0;
+}
+
+/**
+ * Refuses what is no fit.
+ * @throws InputError
+ */
+export function checkFit(op: string, fit: PictureFit): void {
+  const { picture, working, region, content, factor } = Object(fit) as Partial<PictureFit>;
+  const parts = [
+    [region, picture],
+    [content, working],
+  ] as const;
+  if (isSide(factor) && parts.every(([part, whole]) => part && whole && liesWithin(part, whole))) return;
+  const expected = 'what fitImage or fitSize returns';
+  throw new InputError({ op, problem: 'this is no fit', expected, received: kindOf(fit), path: 'fit' });
+}
+
+function liesWithin({ left, top, width, height }: PictureRegion, whole: PictureSize): boolean {
+  const sides = [width, height, whole.width, whole.height].every(isSide);
+  return sides && left >= 0 && top >= 0 && left + width <= whole.width && top + height <= whole.height;
+}
+
 function all({ width, height }: PictureSize): PictureRegion {
   return { left: 0, top: 0, width, height };
 }
@@ -109,13 +144,14 @@ function centred(outer: PictureSize, { width, height }: PictureSize): PictureReg
 }
 
 function checkSize(size: PictureSize, factor: number): void {
-  const sides = [size?.width, size?.height];
-  if (sides.every(side => Number.isInteger(side) && side > 0 && side % factor === 0)) return;
-  const [width, height] = sides.map(side => Math.max(factor, Math.floor(side / factor) * factor) || factor);
+  checkSides(size, 'size');
+  const sides = [size.width, size.height];
+  if (sides.every(side => side % factor === 0)) return;
+  const [width, height] = sides.map(side => Math.max(factor, Math.floor(side / factor) * factor));
   throw new InputError({
     op: 'size',
     problem: `sides must be multiples of ${factor}`,
-    received: text(size ?? { width: 0, height: 0 }),
+    received: text(size),
     fix: `Pass size: { width: ${width}, height: ${height} }.`,
   });
 }
@@ -216,8 +252,9 @@ export function fitImage<T extends RgbImage | GreyImage>(
  * @throws InputError for any other size
  */
 export function fitMask(mask: RgbImage | GreyImage, fit: PictureFit, path?: string): GreyImage {
-  const { picture, region, content, working, factor } = fit;
   const grey = rgbToGrey(checkImage(mask, 'fitMask'));
+  checkFit('fitMask', fit);
+  const { picture, region, content, working, factor } = fit;
   const latents = { width: working.width / factor, height: working.height / factor };
   const has = (size: PictureSize): boolean => mask.width === size.width && mask.height === size.height;
   if (has(latents)) return grey;
@@ -243,8 +280,10 @@ export function fitMask(mask: RgbImage | GreyImage, fit: PictureFit, path?: stri
  * @param image of the working size
  * @throws InputError for another size
  */
-export function cutPadding<T extends RgbImage | GreyImage>(image: T, { working, content }: PictureFit): T {
+export function cutPadding<T extends RgbImage | GreyImage>(image: T, fit: PictureFit): T {
   checkImage(image, 'cutPadding');
+  checkFit('cutPadding', fit);
+  const { working, content } = fit;
   if (image.width === working.width && image.height === working.height) return cut(image, content);
   const sizes = { expected: text(working), received: text(image) };
   throw new InputError({ op: 'cutPadding', problem: 'not the size that the model worked at', ...sizes });

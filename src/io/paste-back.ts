@@ -1,6 +1,6 @@
 /** The way back to a photo: the edited region at the photo's own size, the photo's own pixels around it. */
 import { InputError } from '../core/errors.ts';
-import { cut, cutPadding, type PictureFit, type PictureRegion } from './fit.ts';
+import { checkFit, cut, cutPadding, type PictureFit, type PictureRegion } from './fit.ts';
 import { checkImage, type GreyImage, type RgbImage } from './image.ts';
 import { gaussianBlur } from './mask.ts';
 import { resizedRows } from './resize.ts';
@@ -51,13 +51,14 @@ function mixed(m: number, above: number, below: number): number {
  * @throws InputError
  */
 export function checkFitOf(op: string, { width, height }: RgbImage, fit: PictureFit): void {
+  checkFit(op, fit);
   const { picture } = fit;
-  if (picture?.width === width && picture.height === height && fit.region && fit.content && fit.working) return;
+  if (picture.width === width && picture.height === height) return;
   throw new InputError({
     op,
     problem: 'the fit is of another picture',
     expected: `what fitImage returns for ${width}x${height}`,
-    received: picture ? `${picture.width}x${picture.height}` : typeof fit,
+    received: `${picture.width}x${picture.height}`,
     path: 'fit',
   });
 }

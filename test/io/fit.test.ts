@@ -102,7 +102,7 @@ describe('fitSize', () => {
         'sides must be multiples of 8: got 100x128. Pass size: { width: 96, height: 128 }.',
       );
     }
-    expect(() => fitSize(of(300, 200), STABLE, { size: of(0, 8) })).toThrow('sides must be multiples of 8');
+    expect(() => fitSize(of(300, 200), STABLE, { size: of(0, 8) })).toThrow('no sides of a picture');
     expect(() => fitSize(of(300, 200), STABLE, { fit: 'stretch' as FitMode })).toThrowErrorMatchingInlineSnapshot(
       `[InputError: fitImage: unknown fit: expected nearest, crop, pad, squash, got "stretch" (fit)]`,
     );
@@ -294,7 +294,7 @@ describe('pasting back by a fit', () => {
     );
     const own = fitSize(photo, MODEL);
     expect(() => pasteBack(photo, edit(of(128, 128)), mask, own)).toThrow('not the size that the model worked at');
-    expect(() => pasteBack(photo, edit(own.working), mask, {} as PictureFit)).toThrow('the fit is of another picture');
+    expect(() => pasteBack(photo, edit(own.working), mask, {} as PictureFit)).toThrow('this is no fit');
   });
 
   it('gives rows in bands that no result shows: a photo higher than several bands is that of one composite', () => {
