@@ -161,7 +161,8 @@ function gaussian(sigma: number): LineFilter | undefined {
   const sum = weights.reduce((a, b) => a + b, 0);
   return (at, size, index) => {
     let value = 0;
-    for (const [k, w] of weights.entries()) value += w * at(Math.min(size - 1, Math.max(0, index + k - reach)));
+    for (let k = 0; k < weights.length; k++)
+      value += (weights[k] ?? 0) * at(Math.min(size - 1, Math.max(0, index + k - reach)));
     return value / sum;
   };
 }
