@@ -13,6 +13,7 @@ import { maskToImage } from '../../src/io/mask.ts';
 import { pasteBack, softEdge } from '../../src/io/paste-back.ts';
 import { resize } from '../../src/io/resize.ts';
 import { readImage } from '../../src/node/images.ts';
+import { pillowImage } from './pillow.ts';
 
 const MODES: readonly FitMode[] = ['nearest', 'crop', 'pad', 'squash'];
 const MODEL = { defaultSize: { width: 128, height: 128 }, vaeScaleFactor: 8 };
@@ -181,7 +182,22 @@ describe('a photo that is fitted', () => {
     expect(row(content.top + 1)).not.toEqual(row(content.top + 5));
   });
 
-  it('is upright before it is fitted, and has no alpha', async () => {
+  it('is fitted upright, as the camera held it', async () => {
+    const [lying, upright] = [pillowImage('orientation-1.jpg'), pillowImage('orientation-6.jpg')];
+    expect(text(upright)).toBe(`${lying.height}x${lying.width}`);
+    const [a, b] = [fitImage(lying, MODEL), fitImage(upright, MODEL)];
+    expect(a.working.width).toBeGreaterThan(a.working.height);
+    expect(text(b.image)).toBe(`${a.working.height}x${a.working.width}`);
+    // The stored rows of the second become its columns, from the right.
+    const turned = (x: number, y: number) => b.image.data[3 * (x * b.working.width + b.working.width - 1 - y)];
+    const errors = Array.from({ length: a.working.width * a.working.height }, (_, i) => {
+      const [x, y] = [i % a.working.width, Math.floor(i / a.working.width)];
+      return Math.abs(a.image.data[3 * i] - turned(x, y));
+    });
+    expect(Math.max(...errors)).toBeLessThanOrEqual(2); // the passes of the filter round in another order
+  });
+
+  it('of four channels, of none, or with options that nobody knows is refused', async () => {
     const rgba = { width: 2, height: 2, data: new Uint8Array(16) };
     expect(() => fitImage(rgba, MODEL)).toThrow('This looks like RGBA: convert it with rgbaToRgb first.');
     expect(() => fitImage(undefined as unknown as RgbImage, MODEL)).toThrow('fitImage: no picture');
