@@ -81,6 +81,18 @@ export { encodeImage, toCanvas } from './io/canvas.ts';
 export { type CheckpointOptions, type CheckpointStem, openCheckpoint } from './io/checkpoint.ts';
 export { tiffOrientation, xmpOrientation } from './io/exif.ts';
 export {
+  cutPadding,
+  type FitMode,
+  type FitModel,
+  type FitOptions,
+  type FittedImage,
+  fitImage,
+  fitMask,
+  fitSize,
+  type PictureFit,
+  type PictureRegion,
+} from './io/fit.ts';
+export {
   applyOrientation,
   checkImage,
   type GreyImage,
@@ -101,11 +113,11 @@ export {
   maskToImage,
   maskToImages,
   type NumericArray,
-  pasteBack,
   preprocessMask,
   type SheetOptions,
   sideBySide,
 } from './io/mask.ts';
+export { pasteBack } from './io/paste-back.ts';
 export { type PictureLimits, sniffImage } from './io/picture-file.ts';
 export { arrayToImages, denormalize, type OutputOf, type OutputType, postprocessImage } from './io/postprocess.ts';
 export {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { cutPadding, fitSize } from '../io/fit.ts';
 import type { RgbImage } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
@@ -24,6 +25,7 @@ import {
   addDeviceOptions,
   addHubOptions,
   addMemoryOptions,
+  addPasteBackOptions,
   addSingleFileOptions,
   addSizeOptions,
   argumentOption,
@@ -31,12 +33,13 @@ import {
   type HubOptions,
   integer,
   type MemoryOptions,
+  type PasteBackOptions,
   parseSeed,
   type SingleFileOptionsTyped,
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { warningsTo, workingSize } from './pictures.ts';
+import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, sizeText, warningsTo } from './pictures.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
@@ -47,6 +50,7 @@ interface Options
     AdapterOptions,
     MemoryOptions,
     SizeOptions,
+    PasteBackOptions,
     ArgumentOptions {
   readonly output: string;
   readonly from: string;
@@ -70,7 +74,8 @@ export function guideCommand(outside: Outside): Command {
       'Caption a picture, write prompts for two concepts, average their embeddings, find the mask, invert and edit.',
     )
     .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
-    .option('-o, --output <dir>', 'folder for report.html and the pictures', 'guide')
+    .option('-o, --output <dir>', 'folder for report.html and the pictures', 'guide');
+  addPasteBackOptions(command)
     .optionsGroup('Texts:')
     .requiredOption('--from <concept>', 'what the picture contains, such as bowl')
     .requiredOption('--to <concept>', 'what it shall contain instead, such as basket')
@@ -113,7 +118,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
   for (const file of outputs) checkOutput(file, ['.html', '.png']);
   checkInputsKept(outputs, inputsOf(image, o));
   const picture = await readImage(image, { signal: outside.signal, onWarning: warningsTo(outside.stderr) });
-  checkGuideSettings({ ...argumentsIn('run', o), image: picture, onProgress: undefined });
+  checkGuideSettings({ ...argumentsIn('run', o), image: picture, pasteBack: undefined, onProgress: undefined });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   let close: FoundModel['close'];
@@ -131,8 +136,11 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
       ...memoryArguments(o),
       size: model => {
         tilesOf(o, model.vaeScaleFactor); // refused in the command's own words
-        return workingSize(picture, model, o);
+        const note = sizeNote(fitSize(picture, model, fitOptions(o)), pastesBack(o));
+        if (note !== undefined) progress.note(note);
+        return fitOptions(o).size ?? model.defaultSize;
       },
+      ...{ fit: o.fit, pasteBack: pastesBack(o) ? { image: picture } : undefined },
       ...{ signal: outside.signal, onProgress: progress.report, onWarning: progress.note },
     });
     const total = performance.now() - start;
@@ -145,11 +153,15 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
       dtype: o.dtype,
       seed: result.seed,
     };
-    const files = await write(image, result, { ...result.timings, total }, facts, o, outside.signal);
+    const files = await write(image, picture, result, { ...result.timings, total }, facts, o, outside.signal);
     const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
     print(outside, o.json === true, {
       ...{ command: 'guide', image, files, caption, sourcePrompts, targetPrompts, masked: shareOf(result.mask.mask) },
-      ...{ ...measured(peakBytes, progress, { ...result.timings, total }), ...facts },
+      ...{
+        ...sizesOf(result.fitted, pastesBack(o)),
+        ...measured(peakBytes, progress, { ...result.timings, total }),
+        ...facts,
+      },
     });
   } finally {
     progress.stop();
@@ -188,27 +200,33 @@ async function openFolders(o: Options, progress: Progress, signal: AbortSignal) 
 /** Writes pictures and report; returns their paths. */
 async function write(
   name: string,
+  picture: RgbImage,
   result: GuideOutput,
   timings: Readonly<Record<string, number>>,
   facts: Readonly<Record<string, string | number>>,
   o: Options,
   signal: AbortSignal,
 ): Promise<Record<string, string>> {
-  const [edited] = Array.isArray(result.images) ? (result.images as RgbImage[]) : [];
-  if (!edited) throw new InputError({ op: 'guide', problem: 'the pipeline returned no picture' });
-  const scale = edited.width / (result.latents.shape.at(-1) ?? 1);
-  const [mask, noise] = [maskToImage(result.mask.mask, scale), latentsToImage(result.latents, scale)];
+  const { fitted } = result;
+  const pasted = pastesBack(o);
+  const [made] = Array.isArray(result.images) ? (result.images as RgbImage[]) : [];
+  if (!made) throw new InputError({ op: 'guide', problem: 'the pipeline returned no picture' });
+  const edited = pasted ? made : cutPadding(made, fitted);
+  const drawn = maskToImage(result.mask.mask, fitted.factor);
+  const mask = cutPadding(drawn, fitted);
+  const noise = cutPadding(latentsToImage(result.latents, fitted.factor), fitted);
   const html = renderReport({
     ...{ from: o.from, to: o.to, caption: result.caption, timings },
     ...{ sourcePrompts: result.sourcePrompts, targetPrompts: result.targetPrompts },
     pictures: [
-      ['Picture', result.image],
-      ['Mask: white is what changes', mask],
+      ['Picture', shown(pasted ? picture : cutPadding(result.image, fitted))],
+      ['Mask: white is what changes', shown(pasted ? maskOverPicture(drawn, fitted) : mask)],
       ['Inverted noise: three of its channels', noise],
-      ['Edited', edited],
+      ['Edited', shown(edited)],
     ],
     facts: {
       picture: name,
+      'working size': `${sizeText(fitted.working)} (--fit ${fitted.fit})`,
       ...facts,
       steps: o.numInferenceSteps,
       'guidance scale': o.guidanceScale,

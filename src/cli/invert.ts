@@ -1,5 +1,6 @@
 /** `pentimento invert`: the latents of every inversion step, for later edits with `--latents`. */
 import { Command } from 'commander';
+import { cutPadding, fitImage, type PictureFit } from '../io/fit.ts';
 import { readImage } from '../node/images.ts';
 import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
@@ -19,7 +20,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
-import { fitPicture, warningsTo, workingSize } from './pictures.ts';
+import { fitOptions, warningsTo } from './pictures.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -56,8 +57,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
   const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
   await withPipeline(o, outside, async (loaded, progress, seed) => {
     const { pipe, fingerprint } = loaded;
-    const size = workingSize(picture, pipe, o);
-    const fitted = fitPicture(picture, size);
+    const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
     const start = performance.now();
     const inverted = await pipe.invert({
       ...args,
@@ -78,22 +78,27 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
       inpaintStrength,
       guidanceScale,
       seed,
-      ...size,
+      fit: o.fit,
+      ...fit.working,
       picture: pictureHash(fitted),
     };
     const latents = { path: o.output, bytes: encodeLatents(inverted.latents, settings) };
-    const steps = stepPictures(inverted, o.output);
+    const steps = stepPictures(inverted, fit, o.output);
     outside.signal.throwIfAborted();
     await writeAll([latents, ...steps]);
     const files = { latents: o.output, ...Object.fromEntries(steps.map((file, i) => [`step${i + 1}`, file.path])) };
     const total = performance.now() - start;
-    return { command: 'invert', image, files, settings, steps: stepsIn(inverted.latents), timingsMs: { total } };
+    const { fit: how, working: workingSize } = fit;
+    return {
+      ...{ command: 'invert', image, files, settings, fit: how, workingSize },
+      ...{ steps: stepsIn(inverted.latents), timingsMs: { total } },
+    };
   });
 }
 
-function stepPictures({ images }: InversionOutput, output: string): OutputFile[] {
+function stepPictures({ images }: InversionOutput, fit: PictureFit, output: string): OutputFile[] {
   if (!Array.isArray(images)) return [];
-  return images.map((image, i) => encodeFor(stepName(output, i, images.length), image));
+  return images.map((image, i) => encodeFor(stepName(output, i, images.length), cutPadding(image, fit)));
 }
 
 /** x.step-01.png to x.step-40.png. */

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { InputError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
+import type { FitMode } from '../io/fit.ts';
 import type { RgbImage } from '../io/image.ts';
 import { openSafetensors, writeSafetensors } from '../io/safetensors.ts';
 import { fileSource } from '../node/files.ts';
@@ -19,16 +20,18 @@ export interface LatentSettings {
   readonly inpaintStrength: number;
   readonly guidanceScale: number;
   readonly seed: number;
+  /** How the picture was brought to this size; 'squash' where it is absent. */
+  readonly fit?: FitMode;
   readonly width: number;
   readonly height: number;
   /** Of the picture as the model saw it: `pictureHash`. */
   readonly picture: string;
 }
 
-/** What an edit needs them to be, in the order in which it is checked; the model's name is for messages alone. */
+/** What an edit needs them to be, in the order in which it is checked; the model's name and the fit are for messages alone. */
 export type Needed = Pick<
   LatentSettings,
-  'model' | 'fingerprint' | 'numInferenceSteps' | 'inpaintStrength' | 'width' | 'height' | 'picture'
+  'model' | 'fingerprint' | 'numInferenceSteps' | 'inpaintStrength' | 'fit' | 'width' | 'height' | 'picture'
 >;
 
 /** What an edit would have inverted with; other latents are taken, with a note. */
@@ -86,8 +89,8 @@ export async function readLatents(
       });
     }
     for (const [key, wanted] of Object.entries(needed)) {
-      if (key !== 'model' && metadata[key] !== String(wanted))
-        throw mismatch(path, key, wanted, metadata, needed.model);
+      if (key !== 'model' && key !== 'fit' && metadata[key] !== String(wanted))
+        throw mismatch(path, key, wanted, metadata, needed);
     }
     for (const [key, wanted] of Object.entries(expected)) {
       const made = metadata[key] ?? '';
@@ -124,7 +127,7 @@ function mismatch(
   key: string,
   wanted: unknown,
   metadata: Readonly<Record<string, string>>,
-  model: string,
+  { model, fit }: Pick<Needed, 'model' | 'fit'>,
 ): InputError {
   if (key === 'fingerprint') {
     const received = metadata['model'] ?? 'unknown';
@@ -137,6 +140,17 @@ function mismatch(
       fix: [model, received].some(name => name.includes(' with '))
         ? 'Name that model with --model and its adapters with --lora, or invert again.'
         : 'Name that model with --model, or invert again.',
+    });
+  }
+  const { fit: madeWith = 'squash' } = metadata;
+  if (['width', 'height', 'picture'].includes(key) && fit !== undefined && madeWith !== fit) {
+    return new InputError({
+      op: 'latents',
+      problem: 'the latents are of this picture fitted otherwise, or of another picture',
+      expected: fit,
+      received: madeWith,
+      path,
+      fix: `Pass --fit ${madeWith}, or invert again.`,
     });
   }
   if (key === 'width' || key === 'height') {

@@ -1,5 +1,6 @@
 /** `pentimento mask`: only the mask of an edit. */
 import { Command } from 'commander';
+import { cutPadding, fitImage } from '../io/fit.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
 import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
@@ -20,7 +21,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitPicture, warningsTo, workingSize } from './pictures.ts';
+import { fitOptions, sizesOf, warningsTo } from './pictures.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -50,18 +51,20 @@ async function mask(image: string, o: Options, outside: Outside): Promise<void> 
   const { args } = phaseArguments('generateMask', o);
   settle('mask', 'generateMask', { ...args, image: picture });
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
-    const size = workingSize(picture, pipe, o);
+    const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
     const start = performance.now();
     const found = await pipe.generateMask({
       ...args,
-      image: fitPicture(picture, size),
+      image: fitted,
       generator: new Generator(seed),
       signal: outside.signal,
       onProgress: progress.report,
     });
     outside.signal.throwIfAborted();
-    await writeAll([encodeFor(o.output, maskToImage(found.mask, pipe.vaeScaleFactor))]);
+    const drawn = cutPadding(maskToImage(found.mask, pipe.vaeScaleFactor), fit);
+    await writeAll([encodeFor(o.output, drawn)]);
     const total = performance.now() - start;
-    return { command: 'mask', image, files: { mask: o.output }, masked: shareOf(found.mask), timingsMs: { total } };
+    const files = { mask: o.output };
+    return { command: 'mask', image, files, ...sizesOf(fit, false), masked: shareOf(found.mask), timingsMs: { total } };
   });
 }

@@ -5,6 +5,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
 import { LEAST_BINDING_BYTES } from '../gpu/caps.ts';
+import type { FitMode } from '../io/fit.ts';
 import { type CheckName, checkValue } from '../pipeline/diffedit/argument-checks.ts';
 import {
   ARGUMENTS,
@@ -61,10 +62,17 @@ export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, Device
   readonly enableModelCpuOffload?: boolean;
 }
 
-/** How large the model sees the picture. */
+/** How, and how large, the model sees the picture. */
 export interface SizeOptions {
   readonly size?: Size;
   readonly keepSize?: boolean;
+  readonly fit: FitMode;
+}
+
+/** Whether the result is put back into the picture. */
+export interface PasteBackOptions {
+  /** Unless told: as `--fit` says. */
+  readonly pasteBack?: boolean;
 }
 
 /** Width and height in pixels. */
@@ -173,17 +181,38 @@ export function addDeviceOptions(command: Command): Command {
     .option('--json', 'print the result as JSON on stdout');
 }
 
-/** What size the picture is brought to before the model sees it. */
+/** How the picture is brought to a size before the model sees it. */
 export function addSizeOptions(command: Command, { keepSize = true }: { keepSize?: boolean } = {}): Command {
   command
     .optionsGroup('Size:')
     .addOption(
-      new Option('--size <WxH>', "size that the model works at (default: the model's own)")
+      new Option(
+        '--fit <how>',
+        'nearest: whole, in its own proportions, at the nearest size; crop: the centre of it; pad: whole, with a rim; squash: stretched, as diffusers does',
+      )
+        .choices(['nearest', 'crop', 'pad', 'squash'])
+        .default('nearest'),
+    )
+    .addOption(
+      new Option(
+        '--size <WxH>',
+        "size that the model works at; its area, with --fit nearest (default: the model's own)",
+      )
         .argParser(parseSize)
         .conflicts('keepSize'),
     );
   if (!keepSize) return command;
   return command.option('--keep-size', "work at the picture's own size, cut down to multiples of the VAE's factor");
+}
+
+/** Where the result goes. */
+export function addPasteBackOptions(command: Command): Command {
+  return command
+    .option(
+      '--paste-back',
+      'put the masked region, with a soft edge, into the picture at its own size (default unless --fit squash)',
+    )
+    .option('--no-paste-back', 'write what the model made, at the size that it works at');
 }
 
 /**
@@ -304,7 +333,8 @@ function parseBinding(text: string): number {
 /** Of a picture: beyond this its numbers do not fit one array of the host. */
 const MOST_PIXELS = 2 ** 26;
 
-function parseSize(text: string): Size {
+/** Width and height as typed. */
+export function parseSize(text: string): Size {
   const [width = 0, height = 0] = (/^(\d+)x(\d+)$/i.exec(text) ?? []).slice(1).map(Number);
   if (width * height > MOST_PIXELS)
     throw new InvalidArgumentError(`Give at most ${MOST_PIXELS} pixels, such as 8192x8192.`);

@@ -1,9 +1,11 @@
 /** `pentimento plan`: what an edit would take, before it is begun and without its weights. */
 import { Command } from 'commander';
-import { DeviceError } from '../core/errors.ts';
+import { DeviceError, InputError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { Gpu } from '../gpu/device.ts';
 import { DEFAULT_CAPS } from '../gpu/dry-device.ts';
+import { fitSize, type PictureFit } from '../io/fit.ts';
+import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import type { SavingsPlan } from '../pipeline/diffedit/call-planner.ts';
 import type { CallPlan, PhasePlan } from '../pipeline/runtime/memory-plan.ts';
@@ -14,16 +16,19 @@ import {
   type ArgumentOptions,
   addArguments,
   addModelOptions,
+  addPasteBackOptions,
   addSizeOptions,
   type ModelOptions,
+  type PasteBackOptions,
+  parseSize,
   type Size,
   type SizeOptions,
 } from './options.ts';
-import { workingSize } from './pictures.ts';
+import { fitOptions, pastesBack, sizeNote, sizesOf, sizeText } from './pictures.ts';
 import { createProgress } from './progress.ts';
 import { inCommandWords } from './words.ts';
 
-interface PlanOptions extends ModelOptions, Pick<SizeOptions, 'size'>, ArgumentOptions {
+interface PlanOptions extends ModelOptions, SizeOptions, PasteBackOptions, ArgumentOptions {
   readonly defaultLimits?: boolean;
 }
 
@@ -33,15 +38,30 @@ export function planCommand(outside: Outside): Command {
     .description(
       'Tell what an edit would take: memory of the device and the host, kernel calls, arithmetic. No weights are read.',
     )
+    .argument(
+      '[image]',
+      "the edit's picture, or its size such as 4000x3000; by default one of the size that the model works at",
+    )
     .option('--default-limits', 'plan for a device with the limits that every WebGPU device has');
   for (const group of ['Prompts', 'Mask', 'Inversion', 'Steps and guidance', 'Edit'] as const)
     addArguments(command, group);
-  addSizeOptions(command, { keepSize: false });
+  addPasteBackOptions(command);
+  addSizeOptions(command);
   addModelOptions(command);
-  return command.action((o: PlanOptions) => plan(o, outside));
+  return command.action((image: string | undefined, o: PlanOptions) => plan(image, o, outside));
 }
 
-async function plan(o: PlanOptions, outside: Outside): Promise<void> {
+/** Sides of the picture that an argument names: all that a plan needs of it. */
+async function sidesOf(image: string, { signal }: Outside): Promise<Size> {
+  return /^\d+x\d+$/i.test(image) ? parseSize(image) : readImage(image, { signal });
+}
+
+async function plan(image: string | undefined, o: PlanOptions, outside: Outside): Promise<void> {
+  if (image === undefined && o.keepSize) {
+    const fix = 'Name it, or give its size, such as 768x512.';
+    throw new InputError({ op: 'plan', problem: '--keep-size keeps the size of a picture', received: 'none', fix });
+  }
+  const picture = image === undefined ? undefined : await sidesOf(image, outside);
   const progress = createProgress(outside.stderr);
   let loaded: Loaded | undefined;
   try {
@@ -52,14 +72,22 @@ async function plan(o: PlanOptions, outside: Outside): Promise<void> {
     const limited = { ...o, ...(budget === undefined ? {} : { maxMemory: budget }) };
     loaded = await loadPipeline(limited, progress, outside.signal, { open, planOnly: true });
     const { pipe, model } = loaded;
-    const size = workingSize({ width: 0, height: 0 }, pipe, o);
-    const image = { ...size, data: new Uint8Array(3 * size.width * size.height) };
+    const fit = fitSize(picture ?? o.size ?? pipe.defaultSize, pipe, fitOptions(o));
+    const size = fit.working;
+    const seen = { ...size, data: new Uint8Array(3 * size.width * size.height) };
     const prompts = { sourcePrompt: 'source', targetPrompt: 'target' }; // what they say makes no difference
-    const args = { ...prompts, ...argumentsIn('run', o), image, seed: o.seed ?? 0, signal: outside.signal };
+    const args = {
+      ...prompts,
+      ...argumentsIn('run', o),
+      image: seen,
+      pasteBack: undefined,
+      seed: o.seed ?? 0,
+      signal: outside.signal,
+    };
     const plans = await pipe.planSavings(args);
     const chosen = maxMemory === undefined ? undefined : await planned(pipe.plan(args));
     progress.stop();
-    const shown = { o, model, size, loaded, plans, wanted: firstThatFits(plans, maxMemory), chosen };
+    const shown = { o, model, fit, loaded, plans, wanted: firstThatFits(plans, maxMemory), chosen };
     if (o.json) printJson(outside, shown);
     else outside.stdout.write(describe(shown));
     const [first] = plans;
@@ -92,7 +120,7 @@ function firstThatFits(plans: readonly SavingsPlan[], maxBytes: number | undefin
 interface Shown {
   readonly o: PlanOptions;
   readonly model: string;
-  readonly size: Size;
+  readonly fit: PictureFit;
   readonly loaded: Loaded;
   /** With each saving and all before it. */
   readonly plans: readonly SavingsPlan[];
@@ -108,7 +136,7 @@ function planOf({ plans, wanted, chosen }: Shown): CallPlan | undefined {
 }
 
 function printJson(outside: Outside, shown: Shown): void {
-  const { o, model, size, plans, loaded, wanted, chosen } = shown;
+  const { o, model, fit, plans, loaded, wanted, chosen } = shown;
   const { maxBindingBytes, maxBufferBytes } = loaded.pipe.gpu.caps;
   const [first] = plans;
   print(outside, true, {
@@ -118,9 +146,10 @@ function printJson(outside: Outside, shown: Shown): void {
       model,
       device: loaded.device,
       dtype: o.dtype,
-      size,
+      size: fit.working,
       maxBindingBytes,
       maxBufferBytes,
+      ...sizesOf(fit, pastesBack(o)),
     },
     ...(o.maxMemory === undefined ? {} : { maxBytes: o.maxMemory }),
     fits: first !== undefined && wanted === first,
@@ -135,12 +164,13 @@ function printJson(outside: Outside, shown: Shown): void {
 }
 
 function describe(shown: Shown): string {
-  const { o, model, size, loaded, plans, wanted } = shown;
+  const { o, model, fit, loaded, plans, wanted } = shown;
   const { maxBindingBytes, maxBufferBytes } = loaded.pipe.gpu.caps;
   const plan = planOf(shown);
   const refused = plans[0]?.refused;
   return [
-    `${model}, ${size.width}x${size.height}, ${o.dtype}`,
+    `${model}, ${sizeText(fit.working)}, ${o.dtype}`,
+    ...[sizeNote(fit, pastesBack(o)) ?? []].flat(),
     `${loaded.device}: bindings up to ${short(maxBindingBytes)}, buffers up to ${short(maxBufferBytes)}`,
     '',
     ...(plan ? table(plan) : [`refused: ${refused ? inCommandWords(refused, 'plan') : ''}`]),

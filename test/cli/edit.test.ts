@@ -13,6 +13,8 @@ const SAMPLES = 'models/orchard/samples';
 const APPLES = `${SAMPLES}/apples-bowl.png`;
 const PROMPTS = ['--source', 'a bowl of apples', '--target', 'a bowl of pears'];
 const QUICK = ['--num-inference-steps', '10', '--num-maps-per-mask', '2', '--seed', '0'];
+/** The picture as diffusers takes and returns it. */
+const EXACT = ['--fit', 'squash'];
 const TINY = ['--num-inference-steps', '4', '--num-maps-per-mask', '1', '--seed', '0'];
 
 let root: string;
@@ -77,7 +79,8 @@ function checkMeasured({ peakBytes, hostPeakBytes, timingsMs }: Measured): void 
 
 describe('edit', () => {
   it('makes the recorded picture and mask from a seed, and a sheet beside them', async () => {
-    const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, '-o', at('deep/out.png'), '--json');
+    const args = ['edit', APPLES, ...PROMPTS, ...QUICK, ...EXACT];
+    const result = await run(...args, '-o', at('deep/out.png'), '--json');
     expect(result.files).toEqual({
       image: at('deep/out.png'),
       mask: at('deep/out.mask.png'),
@@ -111,7 +114,7 @@ describe('edit', () => {
     expect(inverted.steps).toBe(8);
     checkMeasured(inverted);
     const reuse = ['--mask', at('mask.png'), '--latents', at('x.safetensors')];
-    const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, ...reuse, '-o', at('out.png'), '--json');
+    const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, ...EXACT, ...reuse, '-o', at('out.png'), '--json');
     expect((await difference(at('out.png'), await recordedPicture('quick'))).mean).toBeLessThanOrEqual(1);
     expect(Object.keys(result.timingsMs)).not.toContain('mask');
     expect(Object.keys(result.timingsMs)).not.toContain('invert');
@@ -201,17 +204,20 @@ describe('edit', () => {
 
   it('pastes the changed region into a picture of any size and leaves the rest as it was', async () => {
     const market = `${SAMPLES}/market.jpg`;
-    await run('edit', market, ...PROMPTS, ...TINY, '--paste-back', '-o', at('out.png'), '--json');
+    const result = await run('edit', market, ...PROMPTS, ...TINY, '-o', at('out.png'), '--json');
+    expect(result).toMatchObject({
+      ...{ fit: 'nearest', workingSize: { width: 144, height: 112 }, outputSize: { width: 411, height: 327 } },
+    });
     const [before, after, mask] = await Promise.all([
       readImage(market),
       readImage(at('out.png')),
       readImage(at('out.mask.png')),
     ]);
     expect([after.width, after.height]).toEqual([before.width, before.height]);
-    expect([mask.width, mask.height]).toEqual([128, 128]);
+    expect([mask.width, mask.height]).toEqual([144, 112]);
     expect(after.data.some((v, i) => v !== before.data[i])).toBe(true);
     // Beyond the soft edge (a sigma of half a latent, cut off at four; a latent more for the interpolation) nothing may differ.
-    const scale = Math.max(before.width, before.height) / 128;
+    const scale = Math.max(before.width / mask.width, before.height / mask.height);
     const reach = Math.ceil((4 * 4 + 8) * scale);
     const near = reached(rgbToGrey(resize(mask, before.width, before.height, 'box')), reach);
     expect(near.some(v => v === 0)).toBe(true);
@@ -225,7 +231,16 @@ describe('edit', () => {
     const small = resize(await readImage(APPLES), 71, 66);
     await saveImage(at('small.png'), small);
     const memory = ['--dtype', 'float16', '--enable-model-cpu-offload', '--enable-vae-slicing'];
-    const more = [...memory, '--num-images-per-prompt', '2', '--keep-size', '-o', at('out.jpg'), '--json'];
+    const more = [
+      ...memory,
+      '--num-images-per-prompt',
+      '2',
+      '--keep-size',
+      '--no-paste-back',
+      '-o',
+      at('out.jpg'),
+      '--json',
+    ];
     const result = await run('edit', at('small.png'), ...PROMPTS, ...TINY, ...more);
     expect(result).toMatchObject({ dtype: 'float16', files: { image1: at('out.1.jpg'), image2: at('out.2.jpg') } });
     expect((await readdir(root)).sort()).toEqual([
@@ -311,7 +326,7 @@ describe.each(process.env.PENTIMENTO_FULL ? edits : edits.filter(e => e.name ===
         ? ['--guidance-scale', `${e.guidance}`, '--invert-guidance-scale', `${e.invert_guidance}`]
         : [];
       const prompts = ['--source', e.source, '--target', e.target, '--seed', `${e.seed}`];
-      await run('edit', `${SAMPLES}/${e.image}`, ...prompts, ...guidance, '-o', at('out.png'), '--json');
+      await run('edit', `${SAMPLES}/${e.image}`, ...prompts, ...guidance, ...EXACT, '-o', at('out.png'), '--json');
       expect((await difference(at('out.png'), await recordedPicture(e.name))).mean).toBeLessThanOrEqual(1);
       const [got, wanted] = [await latentMask(at('out.mask.png')), await recordedMask(e.name)];
       // Pixels at the threshold may fall to either side.

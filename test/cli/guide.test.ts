@@ -25,7 +25,16 @@ afterEach(() => rm(root, { recursive: true }));
 describe('guide', () => {
   it('makes the recorded texts, mask and picture from a seed, and a report of all of it', async () => {
     const out = join(root, 'deep', 'out');
-    const { code, stdout, stderr } = await pentimento(['guide', PICTURE, ...CONCEPTS, '-o', out, '--json']);
+    const { code, stdout, stderr } = await pentimento([
+      'guide',
+      PICTURE,
+      ...CONCEPTS,
+      '--fit',
+      'squash',
+      '-o',
+      out,
+      '--json',
+    ]);
     expect(stderr).not.toMatch(/^error/m);
     expect(code).toBe(0);
     const result = JSON.parse(stdout);

@@ -3,7 +3,6 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fitMask, workingSize } from '../../src/cli/pictures.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { listAdapters } from '../../src/node/device.ts';
 import { readImage } from '../../src/node/images.ts';
@@ -61,7 +60,7 @@ const MODEL = [
     '64',
   ],
 ];
-const OTHER = ['--mend-quirks', '--seed', '5', '--json', '--size', '64x96'];
+const OTHER = ['--mend-quirks', '--seed', '5', '--json', '--size', '64x96', '--fit', 'crop'];
 
 type Table = Readonly<Record<string, readonly [string | undefined, object]>>;
 const typed = (table: Table) =>
@@ -109,7 +108,7 @@ describe('every option reaches the pipeline', () => {
     };
     const found = await callOf('run', ['edit', APPLES, ...typed(table), '--paste-back', '-o', at('x.png')]);
     expect(plain(found, expected(table))).toEqual(expected(table));
-    expect(found).toMatchObject({ seed: 5, pasteBack: { image: await readImage(APPLES) } });
+    expect(found).toMatchObject({ seed: 5, pasteBack: { image: await readImage(APPLES), fit: { fit: 'crop' } } });
     expect(await readdir(root)).toEqual([]);
   });
 
@@ -144,6 +143,7 @@ describe('every option reaches the pipeline', () => {
           '--clip-skip',
           '--mask-exponent',
           '--paste-back',
+          '--no-paste-back',
           '--decode-latents',
           '--output',
           '--device',
@@ -152,7 +152,17 @@ describe('every option reaches the pipeline', () => {
         // Of checkpoints in one file: single-file.test.ts.
         ...['--tokenizer', '--config', '--prediction-type', '--ema'],
         // Where things come from and go to: the tests of edit, hub, lora and model use them.
-        ...['--lora', '--embedding', '--mask', '--latents', '--keep-size', '--model', '--revision', '--cache-dir'],
+        ...[
+          '--lora',
+          '--embedding',
+          '--mask',
+          '--latents',
+          '--keep-size',
+          '--fit',
+          '--model',
+          '--revision',
+          '--cache-dir',
+        ],
       ]),
     );
     for (const command of createProgram(outside).commands.filter(c => ['edit', 'mask', 'invert'].includes(c.name())))
@@ -165,34 +175,5 @@ describe('every option reaches the pipeline', () => {
     const { code, stderr } = await pentimento(['edit', APPLES, ...prompts, '-o', at('x.png')]);
     expect(code).toBe(2);
     expect(stderr).toContain('no network has the variant "fp8"');
-  });
-});
-
-describe('a mask file', () => {
-  const of = (width: number, height: number) => ({ width, height, data: new Uint8Array(3 * width * height).fill(255) });
-  const picture = { width: 300, height: 200 };
-  const model = { defaultSize: { width: 128, height: 128 }, vaeScaleFactor: 8 };
-
-  it.each([
-    ['latents', 16, 16],
-    ['the working size', 128, 128],
-    ['the picture', 300, 200],
-  ])('may have the size of %s', (_, width, height) => {
-    const fitted = fitMask(of(width, height), picture, workingSize(picture, model, {}), 8, 'm.png');
-    expect([fitted.width, fitted.height]).toEqual([16, 16]);
-    expect(fitted.data.every(v => v === 255)).toBe(true);
-  });
-
-  it("has the latents of the picture's own size where that is kept", () => {
-    const working = workingSize(picture, model, { keepSize: true });
-    expect(working).toEqual({ width: 296, height: 200 });
-    const fitted = fitMask(of(300, 200), picture, working, 8, 'm.png');
-    expect([fitted.width, fitted.height]).toEqual([37, 25]);
-  });
-
-  it('of any other size is refused by all three', () => {
-    expect(() => fitMask(of(17, 16), picture, workingSize(picture, model, {}), 8, 'm.png')).toThrow(
-      'expected 300x200 or 128x128 or 16x16, got 17x16 (m.png)',
-    );
   });
 });

@@ -3,6 +3,7 @@ import { namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { Gpu } from '../../gpu/device.ts';
+import type { FitMode, FitModel, PictureFit } from '../../io/fit.ts';
 import type { PictureSize, RgbImage } from '../../io/image.ts';
 import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import type { PretrainedOptions } from '../diffedit/pretrained-options.ts';
@@ -68,8 +69,10 @@ export interface GuideOwnArgs {
   readonly embeddings?: readonly EmbeddingInput[] | undefined;
   /** The picture, of any size. */
   readonly image: RgbImage;
-  /** Working size in pixels; by default the diffusion model's own. */
-  readonly size?: ((model: Pick<DiffEditPipeline, 'defaultSize' | 'vaeScaleFactor'>) => PictureSize) | undefined;
+  /** Working size in pixels; by default the diffusion model's own. 'own' is for `fit`, as in fitImage. */
+  readonly size?: ((model: FitModel) => PictureSize | 'own') | undefined;
+  /** How the picture comes to that size, as in fitImage; `pasteBack` follows it. By default it is stretched, as the guide does. */
+  readonly fit?: FitMode | undefined;
   /** What the picture contains, such as 'bowl'. */
   readonly from: string;
   /** What it shall contain instead, such as 'basket'. */
@@ -107,7 +110,7 @@ export interface GuideOwnArgs {
 
 /** Their names. */
 export const GUIDE_OWN: readonly string[] = namesOf<GuideOwnArgs>({
-  ...{ models: 1, gpu: 1, dtype: 1, variant: 1, mendQuirks: 1, loras: 1, embeddings: 1, image: 1, size: 1 },
+  ...{ models: 1, gpu: 1, dtype: 1, variant: 1, mendQuirks: 1, loras: 1, embeddings: 1, image: 1, size: 1, fit: 1 },
   ...{ from: 1, to: 1, seed: 1, captionPrefix: 1, numPrompts: 1, offload: 1, onProgress: 1, onWarning: 1 },
   ...{ maxBytes: 1, allowTiles: 1, streamWeights: 1, hostMemory: 1, vaeSlicing: 1, vaeTiling: 1 },
 });
@@ -118,6 +121,8 @@ export interface GuideOutput {
   readonly seed: number;
   /** The picture at the working size. */
   readonly image: RgbImage;
+  /** Where its pixels come from: all of the picture, unless `fit` said otherwise. */
+  readonly fitted: PictureFit;
   /** What the captioner saw. */
   readonly caption: string;
   /** Sentences about what the picture contains. */

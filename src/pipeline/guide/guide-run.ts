@@ -6,7 +6,9 @@
 import { InputError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { Gpu } from '../../gpu/device.ts';
-import type { RgbImage } from '../../io/image.ts';
+import { fitImage, type PictureFit } from '../../io/fit.ts';
+import type { PictureSize, RgbImage } from '../../io/image.ts';
+import { checkFitOf } from '../../io/paste-back.ts';
 import { resize } from '../../io/resize.ts';
 import { Generator } from '../../schedulers/index.ts';
 import { argumentsIn } from '../diffedit/arguments.ts';
@@ -69,9 +71,7 @@ class GuideRun {
         loadWhenNeeded: true,
       }),
     );
-    const { width, height } = (args.size ?? (model => model.defaultSize))(pipeline);
-    const same = args.image.width === width && args.image.height === height;
-    const image = same ? args.image : resize(args.image, width, height, 'bicubic');
+    const { image, fitted } = this.#working(pipeline);
     if (args.vaeSlicing) pipeline.enableVaeSlicing();
     if (args.vaeTiling) pipeline.enableVaeTiling(args.vaeTiling === true ? {} : args.vaeTiling);
     checkGuidePlan(this.#settings, pipeline, image);
@@ -84,14 +84,32 @@ class GuideRun {
       ...argumentsIn('run', args),
       onProgress: this.#listen(pipeline),
       ...{ image, sourcePromptEmbeds: sourceEmbeds, targetPromptEmbeds: targetEmbeds },
+      pasteBack: args.pasteBack && { ...args.pasteBack, fit: args.pasteBack.fit ?? (args.fit && fitted) },
       ...{ seed: this.#seed, returnLatents: true },
     });
     this.models.worked(pipeline);
     for (const [phase, ms] of Object.entries(timings)) this.#spent(phase as Phase, ms);
     if (!mask || !latents) throw new InputError({ op: 'runGuide', problem: 'the pipeline skipped a phase' });
     return {
-      ...{ seed: this.#seed, image, caption: text, sourcePrompts, targetPrompts, sourceEmbeds, targetEmbeds },
+      ...{ seed: this.#seed, image, fitted, caption: text, sourcePrompts, targetPrompts, sourceEmbeds, targetEmbeds },
       ...{ mask, latents, images, timings: this.#timings, peakBytes: this.models.peakBytes },
+    };
+  }
+
+  /** The picture at the size that the diffusion model works at. */
+  #working(pipeline: DiffEditPipeline): { readonly image: RgbImage; readonly fitted: PictureFit } {
+    const { image, fit, pasteBack, size: sizeOf = model => model.defaultSize } = this.#args;
+    const size = sizeOf(pipeline);
+    if (fit !== undefined || size === 'own') {
+      const { image: seen, ...fitted } = fitImage(image, pipeline, { fit: fit ?? 'squash', size });
+      const into = pasteBack && !pasteBack.fit ? [pasteBack.image].flat() : [];
+      for (const picture of into as RgbImage[]) checkFitOf('runGuide.pasteBack', picture, fitted);
+      return { image: seen, fitted };
+    }
+    const same = image.width === size.width && image.height === size.height;
+    return {
+      image: same ? image : resize(image, size.width, size.height, 'bicubic'),
+      fitted: stretched(image, size, pipeline.vaeScaleFactor),
     };
   }
 
@@ -181,4 +199,14 @@ class GuideRun {
   #spent(phase: GuidePhase, ms: number): void {
     this.#timings[phase] = (this.#timings[phase] ?? 0) + ms;
   }
+}
+
+/** The published guide's way: all of the picture, at any size. */
+function stretched({ width, height }: RgbImage, working: PictureSize, factor: number): PictureFit {
+  const picture = { width, height };
+  const [region, content] = [
+    { left: 0, top: 0, ...picture },
+    { left: 0, top: 0, ...working },
+  ];
+  return { fit: 'squash', factor, picture, working, region, content };
 }

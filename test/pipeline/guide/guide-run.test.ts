@@ -4,6 +4,7 @@ import type { NdArray } from '../../../src/core/ndarray.ts';
 import type { FolderSource } from '../../../src/core/tensor-source.ts';
 import type { Gpu } from '../../../src/gpu/device.ts';
 import type { RgbImage } from '../../../src/io/image.ts';
+import { resize } from '../../../src/io/resize.ts';
 import { readImage } from '../../../src/node/images.ts';
 import { runGuide } from '../../../src/pipeline/guide/guide.ts';
 import type { GuideArgs, GuideEvent } from '../../../src/pipeline/guide/guide-arguments.ts';
@@ -120,6 +121,22 @@ describe('the whole guide', () => {
     expect([result.image.width, result.image.height]).toEqual([96, 64]);
     expect(result.mask.mask.shape).toEqual([1, 8, 12]);
     expect(result.caption).toMatch(/^a /);
+  });
+
+  test('fits the picture as asked, pastes back by that fit, and refuses another picture for it before any model works', async () => {
+    const photo = resize(image, 150, 100, 'bicubic');
+    const fitted = { fit: 'crop', size: () => ({ width: 64, height: 64 }), image: photo, outputType: 'pil' } as const;
+    const result = await runGuide(quick({ ...fitted, pasteBack: { image: photo } }));
+    expect(result.fitted.region).toEqual({ left: 25, top: 0, width: 100, height: 100 });
+    expect([result.image.width, result.image.height]).toEqual([64, 64]);
+    const [edited] = result.images as RgbImage[];
+    expect([edited.width, edited.height]).toEqual([150, 100]);
+    const margin = (i: number) => Math.floor(i / 3) % 150 < 25 || Math.floor(i / 3) % 150 >= 125;
+    expect(edited.data.filter((v, i) => margin(i) && v !== photo.data[i]).length).toBe(0);
+    const events: GuideEvent[] = [];
+    const other = quick({ ...fitted, pasteBack: { image }, onProgress: e => events.push(e) });
+    await expect(runGuide(other)).rejects.toThrow('runGuide.pasteBack: the fit is of another picture');
+    expect(events).toEqual([]);
   });
 
   test.each(['caption', 'prompts', 'invert'])('ends at the signal during %s and leaves nothing behind', async phase => {
