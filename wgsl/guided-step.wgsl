@@ -1,17 +1,18 @@
 // guided-step: classifier-free guidance, one step of a linear sampler, and the masked blend, in one pass over the latents.
 // Ho & Salimans 2022, Classifier-Free Diffusion Guidance, https://arxiv.org/abs/2207.12598; Song et al. 2021, Denoising
-// Diffusion Implicit Models, https://arxiv.org/abs/2010.02502; Couairon et al. 2023, DiffEdit, https://arxiv.org/abs/2210.11427
+// Diffusion Implicit Models, https://arxiv.org/abs/2010.02502; Couairon et al. 2023, DiffEdit, https://arxiv.org/abs/2210.11427;
+// Levin & Fried 2023, Differential Diffusion, https://arxiv.org/abs/2306.00950
 //
 //   e   = u + guidance * (c - u)             where GUIDED, else c
 //   x0  = x0_x * x + x0_e * e                within +-clip where clip > 0
 //   eps = eps_x * x + eps_e * e
 //   x'  = out_x0 * x0 + out_eps * eps        + sigma * noise where NOISE
-//   x'  = x' * m + reference * (1 - m)       where BLEND
+//   x'  = x' * m + reference * (1 - m)       where BLEND; with SOFT m is 1 where the mask is above mask_above, else 0
 //
 //   prediction  [N or 2N, P, pitch]  Input  where GUIDED the N unconditional ones first
 //   conditional                      Input  the prediction again: where GUIDED its second half is read here
 //   x           [N, P, pitch]        f32    in place; padding zero
-//   step        Step                        the coefficients, and reference, the frame to blend with
+//   step        Step                        the coefficients, reference, the frame to blend with, and mask_above
 //   noise       [N, P, pitch]        f32    where NOISE
 //   mask        [M, P, 8]            f32    where BLEND, in lane 0; mask of image n: n % M where mask_tiled, else n * M / N
 //   reference   [T, R, P, pitch]     f32    where BLEND, at that frame; image n meets image n * R / N
@@ -24,6 +25,7 @@ const WORKGROUP: u32 = 64;
 const GUIDED: bool = true;
 const NOISE: bool = false;
 const BLEND: bool = false;
+const SOFT: bool = false;
 
 struct Params {
   first_tile: u32, end_tile: u32,
@@ -58,7 +60,8 @@ fn blended(value: vec4f, i: u32) -> vec4f {
   let image_size = p.pixels * p.columns;
   let image = i / image_size;
   let mask_image = select(image * p.masks / p.images, image % p.masks, p.mask_tiled == 1u);
-  let m = mask[2u * (mask_image * p.pixels + i % image_size / p.columns) - p.mask_base].x;
+  var m = mask[2u * (mask_image * p.pixels + i % image_size / p.columns) - p.mask_base].x;
+  if (SOFT) { m = select(0.0, 1.0, m > step.mask_above); }
   let reference_image = frame() * p.references + image * p.references / p.images;
   return value * m + reference[reference_image * image_size + i % image_size - p.reference_base] * (1.0 - m);
 }

@@ -51,7 +51,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     let at = 2u * (image * p.pixels + i);
     var m = 1.0;
     if (usable) {
-      m = min(max(map[at - p.map_base].x, 0.0), cut) / cut;
+      m = min(min(max(map[at - p.map_base].x, 0.0), cut) / cut, 1.0);  // a division may err upwards
       if (p.continuous == 0u) { m = select(1.0, 0.0, m <= p.threshold); }
     }
     mask[at - p.mask_base] = vec4f(m, 0.0, 0.0, 0.0);

@@ -15,6 +15,7 @@ import {
   addModelOptions,
   addPrompts,
   addSizeOptions,
+  argumentOption,
   type ModelOptions,
   type SizeOptions,
 } from './options.ts';
@@ -34,7 +35,7 @@ export function maskCommand(outside: Outside): Command {
     .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
     .option('-o, --output <file>', 'PNG to write', 'mask.png');
   addPrompts(command);
-  addArguments(command, 'Mask');
+  addArguments(command, 'Mask', { of: 'generateMask' }).addOption(argumentOption('maskGuidanceScale'));
   addArguments(command, 'Steps and guidance', { of: 'generateMask' });
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);

@@ -208,8 +208,10 @@ export function argumentOption(name: OptionName): Option {
   return optionOf(name, ARGUMENTS[name]);
 }
 
-function optionOf(name: string, { option, alias, check, default: byDefault }: Argument): Option {
+function optionOf(name: string, row: Argument): Option {
+  const { option, alias, check, default: byDefault } = row;
   const [, value = '', help = ''] = option ?? [];
+  if (row.switch) return switchOf(name, row.switch, help);
   const flag = kebabFlag(name);
   const flags = [alias, flag].filter(Boolean).join(', ');
   const made = new Option(`${flags} ${value}`.trim(), help);
@@ -218,13 +220,20 @@ function optionOf(name: string, { option, alias, check, default: byDefault }: Ar
   return made.argParser(check === 'seed' ? parseSeed : text => checkedNumber(text, name, check));
 }
 
+/** A switch that stands for one value of an argument. */
+function switchOf(name: string, [flag, value]: readonly [flag: string, value: string], help: string): Option {
+  const made = new Option(flag, help).preset(value);
+  made.attributeName = () => name;
+  return made;
+}
+
 function kebabFlag(name: string): string {
   return `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
 }
 
 /** How messages call the option of an argument: by its short name where it has one. */
-export function flagOf(name: string, { alias }: Argument): string {
-  return alias ?? kebabFlag(name);
+export function flagOf(name: string, row: Argument): string {
+  return row.switch?.[0] ?? row.alias ?? kebabFlag(name);
 }
 
 /** A number as typed, checked as the table says. */

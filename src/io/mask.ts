@@ -23,16 +23,20 @@ export interface NumericArray {
 export type MaskInput = Picture | NumericArray | readonly Picture[] | readonly NumericArray[];
 
 /**
- * A mask as the edit takes it: images become L / 255; everything is cut to 0 (< 1/2) or 1 (>= 1/2). The input is not
- * changed.
+ * A mask as the edit takes it: images become L / 255; everything is cut to 0 (< 1/2) or 1 (>= 1/2), or stays as it is for a soft mask.
+ * The input is not changed.
  * @param input images; arrays [H, W], [B, H, W] or [B, 1, H, W] in [0, 1]; lists: 2-D ones are stacked, others joined
  * @param batch number of prompts; one mask is repeated for all
- * @returns [batch, 1, H, W] of zeros and ones
+ * @param mode 'soft' keeps values between 0 and 1; default 'binary'
+ * @returns [batch, 1, H, W], of zeros and ones where the mode is binary
  * @throws InputError for values outside [0, 1] or NaN, more than one channel, or another number of masks than prompts
  * @see diffusers preprocess_mask
  */
-export function preprocessMask(input: MaskInput, batch = 1): NdArray {
+export function preprocessMask(input: MaskInput, batch = 1, mode: 'binary' | 'soft' = 'binary'): NdArray {
   const op = 'preprocessMask';
+  if (mode !== 'soft' && mode !== 'binary') {
+    throw new InputError({ op, problem: 'no way to read a mask', expected: "'binary' or 'soft'", received: mode });
+  }
   const items = asList<Picture | NumericArray>(input, op);
   const joined = items.every(isPicture) ? join(items.map(greyValues), op) : join(items.map(asFloats), op);
   const mask = asBatch(joined);
@@ -53,8 +57,8 @@ export function preprocessMask(input: MaskInput, batch = 1): NdArray {
       received: count,
     });
   }
-  const hard = { ...mask, data: mask.data.map(v => (v < 0.5 ? 0 : 1)) };
-  return count === batch ? hard : concatenate(new Array<NdArray>(batch).fill(hard), op);
+  const read = mode === 'soft' ? mask : { ...mask, data: mask.data.map(v => (v < 0.5 ? 0 : 1)) };
+  return count === batch ? read : concatenate(new Array<NdArray>(batch).fill(read), op);
 }
 
 function greyValues(image: Picture): NdArray {

@@ -36,6 +36,8 @@ export interface GuidedStepProblem {
         readonly references: number;
         /** T: frames of the reference, of which `step` names one. */
         readonly frames: number;
+        /** The mask is continuous: 1 where it is above the step's maskAbove, else 0. Default: it is the factor itself. */
+        readonly soft?: boolean | undefined;
       }
     | undefined;
 }
@@ -64,6 +66,7 @@ export function guidedStep(caps: Pick<Caps, 'maxBindingBytes'>, problem: GuidedS
       GUIDED: guided,
       NOISE: problem.noise ?? false,
       BLEND: blend !== undefined,
+      SOFT: blend?.soft ?? false,
     },
     bindings: bindings(problem, columns, groups),
     params: {

@@ -31,6 +31,8 @@ export interface StepValues {
   readonly historyIndex?: number | undefined;
   /** first-nonfinite: number of the step in its phase, from 0. */
   readonly stepNumber?: number | undefined;
+  /** guided-step: latents are free where a soft mask is above this. */
+  readonly maskAbove?: number | undefined;
 }
 
 /** Bytes of the buffer that StepValues are packed into. */
@@ -52,10 +54,14 @@ export function packStep(values: StepValues): ArrayBuffer {
     values.mapWeight,
   ];
   new Float32Array(bytes).set(floats.map(v => v ?? 0));
-  new Uint32Array(bytes).set(
-    [values.mapFirst ? 1 : 0, values.referenceIndex ?? 0, values.historyIndex ?? 0, values.stepNumber ?? 0],
-    floats.length,
-  );
+  const indices = [
+    values.mapFirst ? 1 : 0,
+    values.referenceIndex ?? 0,
+    values.historyIndex ?? 0,
+    values.stepNumber ?? 0,
+  ];
+  new Uint32Array(bytes).set(indices, floats.length);
+  new Float32Array(bytes).set([values.maskAbove ?? 0], floats.length + indices.length);
   return bytes;
 }
 

@@ -26,6 +26,7 @@ describe('help', () => {
       'num-maps-per-mask': 10,
       'mask-encode-strength': 0.5,
       'mask-thresholding-ratio': 3,
+      'mask-exponent': 1,
       'inpaint-strength': 0.8,
       'lambda-auto-corr': 20,
       'lambda-kl': 20,
@@ -42,6 +43,7 @@ describe('help', () => {
     const rest = [
       ...['source-negative-prompt', 'target-negative-prompt', 'negative-prompt', 'mask-guidance-scale'],
       ...['invert-guidance-scale', 'clip-skip', 'threshold', 'continuous', 'erode', 'dilate', 'blur', 'mend-quirks'],
+      'soft-mask',
     ];
     const extras = [
       ...[
@@ -70,9 +72,24 @@ describe('help', () => {
   });
 
   it.each([
-    ['mask', ['continuous', 'dilate', 'erode', 'blur', 'threshold', 'mask-guidance-scale', 'target-prompt', 'source']],
+    [
+      'mask',
+      [
+        'continuous',
+        'soft-mask',
+        'dilate',
+        'erode',
+        'blur',
+        'threshold',
+        'mask-guidance-scale',
+        'target-prompt',
+        'source',
+      ],
+    ],
     ['invert', ['source', 'prompt', 'negative-prompt', 'invert-negative-prompt', 'decode-latents', 'num-reg-steps']],
     ['guide', ['from', 'to', 'num-prompts', 'no-prefix', 't5', 'blip', 'no-offload', 'continuous', 'mend-quirks']],
+    ['guide', ['soft-mask', 'mask-exponent', 'mask-guidance-scale']],
+    ['plan', ['soft-mask', 'mask-exponent']],
     ['caption', ['model', 'blip', 'prefix', 'no-prefix', 'max-new-tokens', 'dtype', 'device', 'json']],
     ['prompts', ['model', 't5', 'n', 'temperature', 'top-k', 'max-new-tokens', 'seed', 'json']],
     ['convert', ['dtype', 'tokenizer', 'config', 'prediction-type', 'ema', 'cache-dir', 'json']],

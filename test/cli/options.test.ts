@@ -28,6 +28,7 @@ const MASK = {
   'mask-encode-strength': ['0.4', { maskEncodeStrength: 0.4 }],
   'mask-thresholding-ratio': ['2.5', { maskThresholdingRatio: 2.5 }],
   continuous: [undefined, { continuous: true }],
+  'soft-mask': [undefined, { maskMode: 'soft' }],
   threshold: ['0.6', { threshold: 0.6 }],
   dilate: ['1', { dilate: 1 }],
   erode: ['2', { erode: 2 }],
@@ -95,6 +96,7 @@ describe('every option reaches the pipeline', () => {
   it('of edit', async () => {
     const table: Table = {
       ...{ ...PROMPTS, ...MASK, ...INVERT, ...STEPS, ...STRENGTH },
+      'mask-exponent': ['0.6', { maskExponent: 0.6 }],
       'guidance-scale': ['3', { guidanceScale: 3 }],
       'mask-guidance-scale': ['4', { maskGuidanceScale: 4 }],
       'invert-guidance-scale': ['1', { invertGuidanceScale: 1 }],
@@ -136,7 +138,16 @@ describe('every option reaches the pipeline', () => {
       [...typed({ ...PROMPTS, ...MASK, ...INVERT, ...STEPS, ...STRENGTH }), ...MODEL, ...OTHER].concat([
         ...['--source-prompt', '--target-prompt', '--prompt', '--guidance-scale', '--mask-guidance-scale'],
         ...['--invert-guidance-scale', '--invert-negative-prompt', '--negative-prompt', '--num-images-per-prompt'],
-        ...['--eta', '--clip-skip', '--paste-back', '--decode-latents', '--output', '--device', '--variant'],
+        ...[
+          '--eta',
+          '--clip-skip',
+          '--mask-exponent',
+          '--paste-back',
+          '--decode-latents',
+          '--output',
+          '--device',
+          '--variant',
+        ],
         // Of checkpoints in one file: single-file.test.ts.
         ...['--tokenizer', '--config', '--prediction-type', '--ema'],
         // Where things come from and go to: the tests of edit, hub, lora and model use them.

@@ -7,7 +7,7 @@ export interface GuidedStepCase {
   guided: boolean;
   noise?: boolean;
   clip?: number;
-  blend?: { masks: number; order: 'tiled' | 'consecutive'; references: number };
+  blend?: { masks: number; order: 'tiled' | 'consecutive'; references: number; soft?: boolean };
 }
 
 export const guidedStepCases: GuidedStepCase[] = [
@@ -29,6 +29,14 @@ export const guidedStepCases: GuidedStepCase[] = [
     channels: 4,
     guided: false,
     blend: { masks: 2, order: 'consecutive', references: 1 },
+  },
+  {
+    name: 'two soft masks for four images',
+    images: 4,
+    pixels: 37,
+    channels: 4,
+    guided: true,
+    blend: { masks: 2, order: 'consecutive', references: 2, soft: true },
   },
   {
     name: 'eleven channels with everything',

@@ -22,7 +22,7 @@ describe('guided-step', () => {
         const { gpu, storage } = await settingOf(name);
         const { images, pixels, channels, guided, blend } = c;
         const size = pixels * channels;
-        const values = { ...VALUES, clip: c.clip ?? 0, referenceIndex: 1 };
+        const values = { ...VALUES, clip: c.clip ?? 0, referenceIndex: 1, maskAbove: Math.fround(0.4) };
         const prediction = stored(randoms((guided ? 2 : 1) * images * size, 1), storage);
         const x = randoms(images * size, 2);
         const noise = randoms(images * size, 3);
@@ -86,6 +86,28 @@ describe('guided-step', () => {
     };
     expect(await run(true, 0)).toEqual(padRows(frames, 4));
     expect(await run(true, 1)).toEqual(await run(false, 1));
+  });
+
+  it('gives a soft mask of zeros and ones the bits of a mask that is the factor, whatever it is compared with', async () => {
+    const { gpu } = await settingOf('f32');
+    const [images, pixels] = [2, 70];
+    const mask = Float32Array.from({ length: 2 * pixels }, (_, i) => Number(i % 3 === 0));
+    const run = async (soft: boolean, maskAbove: number) => {
+      const blend = { masks: 2, order: 'consecutive' as const, references: 2, frames: 2, soft };
+      const problem = { images, pixels, channels: 4, storage: 'f32' as const, guided: false, blend };
+      const { x } = await runBothWays(gpu, guidedStep(gpu.caps, problem), {
+        prediction: f32(padRows(randoms(images * pixels * 4, 1), 4)),
+        conditional: f32(padRows(randoms(images * pixels * 4, 1), 4)),
+        x: f32(padRows(randoms(images * pixels * 4, 2), 4)),
+        step: step({ ...VALUES, referenceIndex: 1, maskAbove }),
+        noise: f32(mask),
+        mask: f32(padRows(mask, 1)),
+        reference: f32(padRows(randoms(2 * images * pixels * 4, 3), 4)),
+      });
+      return new Uint32Array(x.buffer);
+    };
+    const factor = await run(false, 0);
+    for (const above of [0, 0.5, 1 - 2 ** -24]) expect(await run(true, above)).toEqual(factor);
   });
 
   it('takes the last frame where the step names one beyond it', async () => {

@@ -31,7 +31,7 @@ afterAll(() => {
 });
 
 /** Of the cases below those that differ most. */
-const DAILY = /^(float16|offload, little|streamed from|three images|regularised)/;
+const DAILY = /^(float16|offload, little|streamed from|three images|regularised|a soft mask)/;
 
 describe('a plan is what a call then takes, to the byte', () => {
   const cases: readonly (readonly [string, PretrainedOptions, Partial<RunArgs>?])[] = [
@@ -48,6 +48,7 @@ describe('a plan is what a call then takes, to the byte', () => {
     ['regularised', {}, { lambdaAutoCorr: 20, lambdaKl: 20, numRegSteps: 2 }],
     ['two prompts', {}, { sourcePrompt: ['a', 'b'], targetPrompt: ['c', 'd'] }],
     ['latents returned', {}, { returnLatents: true }],
+    ['a soft mask', {}, { maskMode: 'soft', maskExponent: 0.6 }],
   ];
   for (const [name, options, args] of process.env.PENTIMENTO_FULL ? cases : cases.filter(([name]) => DAILY.test(name)))
     test(name, async () => {

@@ -17,7 +17,14 @@ export interface GuidedStepReference {
   noise?: ArrayLike<number> | undefined;
   /** masks [M, P], reference [T, R, P, C]. */
   blend?:
-    | { mask: ArrayLike<number>; masks: number; tiled: boolean; reference: ArrayLike<number>; references: number }
+    | {
+        mask: ArrayLike<number>;
+        masks: number;
+        tiled: boolean;
+        reference: ArrayLike<number>;
+        references: number;
+        soft?: boolean | undefined;
+      }
     | undefined;
 }
 
@@ -44,7 +51,8 @@ export function guidedStep(r: GuidedStepReference): Float64Array {
     const image = Math.floor(i / size);
     const pixel = Math.floor((i % size) / r.channels);
     const mask = blend.tiled ? image % blend.masks : Math.floor((image * blend.masks) / r.images);
-    const m = blend.mask[mask * r.pixels + pixel];
+    const grey = blend.mask[mask * r.pixels + pixel];
+    const m = blend.soft ? Number(grey > v.maskAbove) : grey;
     const reference = v.referenceIndex * blend.references + Math.floor((image * blend.references) / r.images);
     return out * m + blend.reference[reference * size + (i % size)] * (1 - m);
   });

@@ -12,5 +12,6 @@ struct Step {
   reference: u32,                // index into the reference latents
   history: u32,                  // index into the history
   number: u32,                   // of the step, from 0
-  unused0: u32, unused1: u32,
+  mask_above: f32,               // guided-step: latents are free where a soft mask is above this
+  unused0: u32,
 }

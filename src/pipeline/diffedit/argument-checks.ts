@@ -3,7 +3,18 @@ import { InputError } from '../../core/errors.ts';
 import { checkedSeed } from '../../schedulers/generator.ts';
 
 /** A kind of value. */
-export type CheckName = 'strength' | 'ratio' | 'count' | 'whole' | 'number' | 'positive' | 'share' | 'layers' | 'seed';
+export type CheckName =
+  | 'strength'
+  | 'ratio'
+  | 'count'
+  | 'whole'
+  | 'number'
+  | 'positive'
+  | 'exponent'
+  | 'share'
+  | 'maskMode'
+  | 'layers'
+  | 'seed';
 
 interface Check {
   readonly problem: string;
@@ -32,7 +43,17 @@ const CHECKS: Readonly<Record<Exclude<CheckName, 'layers' | 'seed'>, Check>> = {
   whole: { problem: 'not a count', expected: 'a whole number >= 0', accepts: v => isWhole(v, 0) },
   number: { problem: OUT_OF_RANGE, expected: 'a finite number', accepts: v => within(v, -INFINITE, INFINITE) },
   positive: { problem: OUT_OF_RANGE, expected: 'a finite number >= 0', accepts: v => within(v, 0, INFINITE) },
+  exponent: {
+    problem: OUT_OF_RANGE,
+    expected: 'a finite number > 0',
+    accepts: v => within(v, Number.MIN_VALUE, INFINITE),
+  },
   share: { problem: OUT_OF_RANGE, expected: 'a number from 0 to 1', accepts: v => within(v, 0, 1) },
+  maskMode: {
+    problem: 'no way to read a mask',
+    expected: "'binary' or 'soft'",
+    accepts: v => v === 'binary' || v === 'soft',
+  },
 };
 
 function checkOf(check: Exclude<CheckName, 'seed'>, { layers }: Limits): Check {

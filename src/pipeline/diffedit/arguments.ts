@@ -36,6 +36,8 @@ export interface Argument {
   readonly option?: readonly [group: OptionGroup, value: string, help: string];
   /** On the command line: another name in front of its own. */
   readonly alias?: string;
+  /** On the command line: a switch of this name, and the value that it stands for. */
+  readonly switch?: readonly [flag: string, value: string];
   /** What to write in a method that does not take it. */
   readonly instead?: string;
 }
@@ -102,6 +104,19 @@ export const ARGUMENTS = {
     in: 'generateMask run',
     default: false,
     option: ['Mask', '', 'keep the scaled map in grey instead of black and white'],
+  },
+  maskMode: {
+    in: 'generateMask edit run',
+    default: 'binary',
+    check: 'maskMode',
+    option: ['Mask', '', 'keep the scaled map, and let each place change the earlier the more it differs'],
+    switch: ['--soft-mask', 'soft'],
+  },
+  maskExponent: {
+    in: 'edit run',
+    default: 1,
+    check: 'exponent',
+    option: ['Mask', '<x>', 'of a soft mask: below 1 places change earlier, above 1 later'],
   },
   erode: {
     in: 'generateMask run',

@@ -289,7 +289,7 @@ export class CallPlanner {
         invert.returned,
       ],
       edit && [edit.batch, edit.copies, edit.guidance.guided, edit.schedule.length, edit.noisy, edit.mask?.shape],
-      edit && [edit.latents?.shape, edit.output === 'latent', edit.mendQuirks],
+      edit && [edit.latents?.shape, edit.output === 'latent', edit.mendQuirks, edit.softExponent !== undefined],
       ...[invert?.decoded !== undefined, slicing, tiling, offload, stream, networks],
     ]);
   }

@@ -5,17 +5,22 @@ import { dim, type Shape, sameShape, sizeOf } from '../../core/shape.ts';
 import { type MaskInput, type NumericArray, preprocessMask } from '../../io/mask.ts';
 import { concatenate, hasShape, isPicture } from '../../io/preprocess.ts';
 import { asArray } from '../runtime/device-call.ts';
+import type { MaskMode } from './soft-mask.ts';
 
 const MASK_SIZE =
   'The mask must have the size of the latents (the picture divided by the VAE factor), not of the picture.';
 
 /**
- * The mask as zeros and ones.
+ * The mask as zeros and ones, or as it is where it is soft.
  * @returns [batch, 1, h, w]
  * @throws InputError where there is none, or as preprocessMask
  */
-export function prepareMask(op: string, mask: MaskInput | null | undefined, batch: number): NdArray {
-  if (mask != null) return preprocessMask(mask, batch);
+export function prepareMask(
+  op: string,
+  mask: MaskInput | null | undefined,
+  { batch, mode }: { readonly batch: number; readonly mode: MaskMode },
+): NdArray {
+  if (mask != null) return preprocessMask(mask, batch, mode);
   throw new InputError({
     op,
     problem: 'no mask',

@@ -12,11 +12,12 @@ import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/d
 import { allFinite } from '../runtime/finite.ts';
 import { type History, promptRows } from './invert-phase.ts';
 import type { EditRequest } from './request.ts';
+import { maskAbove } from './soft-mask.ts';
 
 /** What earlier phases and the text encoder give an edit. */
 export interface EditInputs {
   readonly embeddings: Embeddings;
-  /** [B, 1, h, w] */
+  /** [B, 1, h, w], between 0 and 1 where it is soft. */
   readonly mask: NdArray;
   /** On the host [T, B, 4, h, w], or still on the device. */
   readonly latents: NdArray | History;
@@ -33,7 +34,7 @@ export async function* editPhase(
   request: EditRequest,
   { embeddings, mask, latents }: EditInputs,
 ): AsyncGenerator<StepEvent, NdArray> {
-  const { batch, copies, schedule, guidance, noisy, mendQuirks, callback, callbackSteps } = request;
+  const { batch, copies, schedule, guidance, noisy, mendQuirks, softExponent, callback, callbackSteps } = request;
   const [height, width] = [dim(mask.shape, 2), dim(mask.shape, 3)];
   const frames = schedule.length;
   const report = call.phase('edit', frames);
@@ -48,6 +49,7 @@ export async function* editPhase(
     order: maskOrder(mendQuirks),
     references: batch,
     frames: frames + (mendQuirks ? 1 : 0),
+    soft: softExponent !== undefined,
   };
   const program = await model.denoiser.step(call, { ...size, noise: noisy, blend }, rows);
   const { io } = program;
@@ -67,6 +69,7 @@ export async function* editPhase(
       model.denoiser.set(io, timestep, {
         ...stepValuesOf(coefficients, guidance.scale),
         referenceIndex: mendQuirks ? i + 1 : i,
+        maskAbove: softExponent === undefined ? undefined : maskAbove(i, frames, softExponent),
         stepNumber: i,
       });
       return program.run(call);
@@ -120,7 +123,7 @@ async function* onHost(
   request: EditRequest,
   { history, mask, size, rows, report }: HostEdit,
 ): AsyncGenerator<StepEvent, NdArray> {
-  const { schedule, guidance, copies, generator, noisy, mendQuirks, callback, callbackSteps } = request;
+  const { schedule, guidance, copies, generator, noisy, mendQuirks, softExponent, callback, callbackSteps } = request;
   const program = await model.denoiser.noise(call, size, rows);
   const { io } = program;
   const { tensor, frames, batch, clean } = history;
@@ -144,12 +147,18 @@ async function* onHost(
       if (!allFinite(e.data)) bad ??= i;
       const noise = noisy ? { noise: randnBatch(x.shape, generator) } : {};
       const next = applyStep(coefficients, e, x, noise).prevSample;
-      x = blended(next, frame(mendQuirks ? i + 1 : i), mask, maskOrder(mendQuirks));
+      const cut = softExponent === undefined ? mask : cutMask(mask, maskAbove(i, frames, softExponent));
+      x = blended(next, frame(mendQuirks ? i + 1 : i), cut, maskOrder(mendQuirks));
     },
     latents: async () => copyOf(x),
     firstNonFinite: () => bad,
   });
   return x;
+}
+
+/** A soft mask as the zeros and ones of one step. */
+function cutMask(mask: NdArray, above: number): NdArray {
+  return { ...mask, data: mask.data.map(v => (v > above ? 1 : 0)) };
 }
 
 /** x m + reference (1 - m) */

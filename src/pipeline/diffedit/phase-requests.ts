@@ -208,7 +208,7 @@ export function bindMask(op: string, s: Settled<'generateMask'>, shared: Shared)
     source: settlePrompts(op, had, source, encoding),
     ratio: s.maskThresholdingRatio,
     threshold: s.threshold,
-    continuous: s.continuous,
+    continuous: s.continuous || s.maskMode === 'soft',
     refine: { erode: s.erode, dilate: s.dilate, blur: s.blur },
     asPictures: s.outputType === 'pil',
   };
@@ -299,9 +299,9 @@ export function bindEdit(
   shared: Shared,
   made: { readonly mask: boolean; readonly latents: boolean },
 ): EditRequest {
-  const { model, mendQuirks, nameOf } = shared;
-  const batch = batchOf(s);
-  const mask = made.mask ? undefined : prepareMask(op, s.maskImage, batch);
+  const { model, nameOf } = shared;
+  const [batch, soft] = [batchOf(s), s.maskMode === 'soft'];
+  const mask = made.mask ? undefined : prepareMask(op, s.maskImage, { batch, mode: s.maskMode });
   // Where another phase takes a picture, mask and latents must be of its size.
   const sides = made.mask || made.latents ? latentSides(shared.pictures(), model.autoencoder) : undefined;
   if (mask && sides) checkMaskSize(op, mask, sides);
@@ -315,8 +315,9 @@ export function bindEdit(
   const guidance = guidanceOf(s.guidanceScale);
   const encoding = { guided: guidance.guided, clipSkip: s.clipSkip, text: model.prompts.sizes };
   return {
-    ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, schedule },
-    ...{ copies, noisy, mask, latents },
+    ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, schedule },
+    mendQuirks: shared.mendQuirks || soft,
+    ...{ copies, noisy, mask, latents, softExponent: soft ? s.maskExponent : undefined },
     prompt: settlePrompts(op, s, renamed(promptNames(''), nameOf), encoding),
     callback: s.callback,
     callbackSteps: s.callbackSteps,

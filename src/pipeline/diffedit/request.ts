@@ -88,6 +88,8 @@ export interface EditRequest extends PhaseRequest, StepListener {
   readonly noisy: boolean;
   /** [B, 1, h, w]; absent where the mask phase of the same run makes it. */
   readonly mask: NdArray | undefined;
+  /** The exponent by which a soft mask opens; undefined where the mask is zeros and ones. Soft masks mend the original's blend. */
+  readonly softExponent: number | undefined;
   /** [T, B, C, h, w]; absent where the inversion of the same run makes them. */
   readonly latents: NdArray | undefined;
   readonly output: OutputType;

@@ -12,6 +12,7 @@ import { invertPhase, readHistory } from './invert-phase.ts';
 import { maskPhase } from './mask-phase.ts';
 import { pasteAll, toOutput } from './output.ts';
 import type { EditRequest, Request } from './request.ts';
+import { shownShare } from './soft-mask.ts';
 import type { InversionOutput, MaskOutput } from './types.ts';
 
 /** What came of a request; absent where its phase is, or was not asked for it. */
@@ -40,7 +41,11 @@ export async function* runPhases(
     v && inverted && pictures ? yield* invertPhase(call, model, v, { embeddings: inverted, pictures }) : undefined;
   const latents = history && v?.returned ? await readHistory(history) : undefined;
   const inversion = latents && { latents, ...(await decoded(call, model, latents, v?.decoded)) };
-  const made = e && { mask: e.mask ?? (mask && preprocessMask(mask.mask, e.batch)), latents: e.latents ?? history };
+  const mode = e?.softExponent === undefined ? 'binary' : 'soft';
+  const made = e && {
+    mask: e.mask ?? (mask && preprocessMask(mask.mask, e.batch, mode)),
+    latents: e.latents ?? history,
+  };
   const images =
     e && embeddings && made?.mask && made.latents
       ? yield* editAndDecode(call, model, e, { embeddings, mask: made.mask, latents: made.latents })
@@ -67,11 +72,12 @@ async function* editAndDecode(
   request: EditRequest,
   inputs: EditInputs,
 ): AsyncGenerator<StepEvent, RgbImage[] | NdArray> {
-  const { output, pasteBack, mendQuirks } = request;
+  const { output, pasteBack, mendQuirks, softExponent } = request;
   const latents = yield* editPhase(call, model, request, inputs);
   const images = await toOutput(call, model, latents, output);
   if (!pasteBack || !Array.isArray(images)) return images;
-  return pasteAll(images, inputs.mask, pasteBack, {
+  const shown = softExponent === undefined ? inputs.mask : shownShare(inputs.mask, softExponent);
+  return pasteAll(images, shown, pasteBack, {
     factor: model.autoencoder.factor,
     order: maskOrder(mendQuirks),
   });

@@ -12,6 +12,7 @@ import type { Generators } from '../diffusion/generators.ts';
 import type { Prompt, PromptArgs } from '../diffusion/prompt-arguments.ts';
 import type { StepCallback } from '../diffusion/sampling-loop.ts';
 import type { CallOptions, Phase } from '../runtime/progress.ts';
+import type { MaskMode } from './soft-mask.ts';
 
 /** Arguments of all calls. */
 export interface CommonArgs extends CallOptions {
@@ -71,6 +72,8 @@ export interface GenerateMaskArgs extends CommonArgs {
   readonly outputType?: OutputType | undefined;
   /** The cut and scaled map in [0, 1] instead of zeros and ones; default false. Extra. */
   readonly continuous?: boolean | undefined;
+  /** 'soft' is `continuous`, for an edit that reads its mask so; default 'binary'. Extra. */
+  readonly maskMode?: MaskMode | undefined;
   /** Where the scaled map becomes 1, between 0 and 1; default 0.5. Extra. */
   readonly threshold?: number | undefined;
   /** Latent pixels by which the mask grows; default 0. Extra. */
@@ -153,6 +156,15 @@ export interface EditArgs extends CommonArgs, PromptArgs {
   readonly callbackSteps?: number | undefined;
   /** Last layers of the text encoder that the positive prompt skips. */
   readonly clipSkip?: number | undefined;
+  /**
+   * 'binary' cuts the mask at 0.5. 'soft' takes it as D in [0, 1], how much each place shall change: its latents are free at step i (from
+   * 0) of the n that run where D > 1 - ((i + 1) / n)^maskExponent, else they are the inverted ones of the same noise level; after the last
+   * step those of the picture itself (`run`) or the least noisy ones (`edit`). Default 'binary'. Extra.
+   * @see Levin & Fried 2023, Differential Diffusion, https://arxiv.org/abs/2306.00950
+   */
+  readonly maskMode?: MaskMode | undefined;
+  /** Of a soft mask, above 0: below 1 places become free earlier, above 1 later. Default 1. Extra. */
+  readonly maskExponent?: number | undefined;
   /** Puts the changed region into this picture, at its own size; needs outputType 'pil'. Extra. */
   readonly pasteBack?: PasteBack | undefined;
 }

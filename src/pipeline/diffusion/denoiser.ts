@@ -100,6 +100,8 @@ export interface StepShape extends DenoiserSize {
         readonly order: 'tiled' | 'consecutive';
         readonly references: number;
         readonly frames: number;
+        /** The mask is continuous, and cut at every step by a number of its own. */
+        readonly soft?: boolean | undefined;
       }
     | undefined;
   /** Whether steps add fresh noise. */
@@ -166,7 +168,7 @@ export class Denoiser {
         x,
         step,
         noise: noise && graph.input(noise),
-        blend: kept && { ...kept, order: blend.order, frames: blend.frames },
+        blend: kept && { ...kept, order: blend.order, frames: blend.frames, soft: blend.soft },
         history: history && graph.input(history),
       });
       firstNonFinite(x, step, graph.input(io.found));

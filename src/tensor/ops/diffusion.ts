@@ -63,6 +63,8 @@ export interface GuidedStep {
         /** f32 [T * R, C, H, W]; image n meets floor(n * R / N) of the step's reference index. */
         readonly reference: Tensor;
         readonly frames: number;
+        /** Takes the mask as 1 where it is above the step's maskAbove, else as 0. */
+        readonly soft?: boolean | undefined;
       }
     | undefined;
   /** f32 [T * N, C, H, W]: receives x at the step's history index. */
@@ -100,6 +102,7 @@ export function guidedStep(o: GuidedStep): void {
         order: blend.order,
         references: blend.reference.dim(0) / blend.frames,
         frames: blend.frames,
+        soft: blend.soft,
       },
     }),
   );
