@@ -6,6 +6,7 @@ import { maskToImage } from '../../src/io/mask.ts';
 import { directory } from '../../src/node/index.ts';
 import { pasteAll } from '../../src/pipeline/diffedit/output.ts';
 import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import { shownShare } from '../../src/pipeline/diffedit/soft-mask.ts';
 import type { RunArgs, RunOutput } from '../../src/pipeline/diffedit/types.ts';
 import { BlipForConditionalGeneration } from '../../src/pipeline/text/blip.ts';
 import { captionFits, type Measured, maskIou, psnrWhere } from './measures.ts';
@@ -73,8 +74,10 @@ export class Judges {
     const mask = output.mask.mask;
     const [h = 0, w = 0] = mask.shape.slice(-2);
     const factor = pipeline.vaeScaleFactor;
-    const batch = { data: mask.data, shape: [1, 1, h, w] };
-    const [pasted = picture] = pasteAll([picture], batch, { image: source }, { factor, order: 'tiled' });
+    const changed = { data: mask.data, shape: [1, 1, h, w] };
+    const { maskMode, maskExponent = 1 } = variant.args;
+    const shown = maskMode === 'soft' ? shownShare(changed, maskExponent) : changed; // as run() itself pastes
+    const [pasted = picture] = pasteAll([picture], shown, { image: source }, { factor, order: 'tiled' });
     return {
       ok: Number(captionFits(caption, scene)),
       nat: await this.#naturalness.errorOf(latents, promptEmbeds),

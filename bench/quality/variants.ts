@@ -17,6 +17,7 @@ export interface Variant {
 
 const GENTLE = '--guidance-scale 2.5 --invert-guidance-scale 1';
 const EMPTY = "--negative-prompt ''";
+const SOFT = '--soft-mask --mask-exponent 0.6';
 
 /** Those that have a name, in the order of the table. */
 export const NAMED: Readonly<Record<string, string>> = {
@@ -24,6 +25,12 @@ export const NAMED: Readonly<Record<string, string>> = {
   'diffusers-mended': '--mend-quirks',
   demo: `${GENTLE} --mend-quirks`,
   'demo-empty': `${GENTLE} ${EMPTY} --mend-quirks`,
+  soft: `${GENTLE} ${SOFT}`,
+  'soft-empty': `${GENTLE} ${EMPTY} ${SOFT}`,
+  'soft-even-empty': `${GENTLE} ${EMPTY} --soft-mask`,
+  'soft-empty-7.5': `--guidance-scale 7.5 --invert-guidance-scale 1 ${EMPTY} ${SOFT}`,
+  'soft-empty-full': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1`,
+  recommended: `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1 --mask-thresholding-ratio 2`,
 };
 
 /**

@@ -157,7 +157,7 @@ describe('tables', () => {
     expect(text.startsWith('before') && text.endsWith('after')).toBe(true);
   });
 
-  it("of docs/quality.md are those of bench/results/quality.json", () => {
+  it('of docs/quality.md are those of bench/results/quality.json', () => {
     const document = readFileSync('docs/quality.md', 'utf8');
     const recorded = JSON.parse(readFileSync('bench/results/quality.json', 'utf8'));
     expect(withMeasured(document, recorded)).toBe(document);
