@@ -4,6 +4,7 @@ import type { Gpu } from '../../src/gpu/device.ts';
 import type { GreyImage, RgbImage } from '../../src/io/image.ts';
 import { maskToImage } from '../../src/io/mask.ts';
 import { directory } from '../../src/node/index.ts';
+import { phaseArguments } from '../../src/pipeline/diffedit/arguments.ts';
 import { pasteAll } from '../../src/pipeline/diffedit/output.ts';
 import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { shownShare } from '../../src/pipeline/diffedit/soft-mask.ts';
@@ -25,6 +26,12 @@ export interface EditedScene extends Measured {
   readonly mask: GreyImage;
 }
 
+/** A mask, and how long it took. */
+interface FoundMask {
+  readonly mask: NdArray;
+  readonly ms: number;
+}
+
 /** The models that edit and judge. */
 export class Judges {
   readonly #gpu: Gpu;
@@ -32,6 +39,8 @@ export class Judges {
   readonly #dtype: 'float32' | 'float16';
   readonly #blip: BlipForConditionalGeneration;
   readonly #naturalness: Naturalness;
+  /** Of scenes and settings of the mask: variants that agree in these share it, as the same run would find it again. */
+  readonly #masks = new Map<string, FoundMask>();
   /** Exact and mended, each opened when a variant asks for it. */
   readonly #pipelines = new Map<boolean, DiffEditPipeline>();
 
@@ -61,17 +70,22 @@ export class Judges {
     return new Judges(gpu, { folder, dtype }, blip, { naturalness, exact });
   }
 
-  /** Edits a scene and measures the result; a variant's first scene waits for shaders, which is not counted as its time. */
+  /** Edits a scene and measures the result. The first edits of a process compile shaders, which counts in their time. */
   async edit(scene: Scene, variant: Variant): Promise<EditedScene> {
     const pipeline = await this.#pipeline(variant.mendQuirks);
     const { source, sourcePrompt, targetPrompt } = scene;
     const args = { ...variant.args, image: source, sourcePrompt, targetPrompt, seed: SEED };
-    const { output, latents } = await edited(pipeline, args);
+    const { image: _, ...settings } = phaseArguments('generateMask', args).args;
+    const key = JSON.stringify([scene.id, variant.mendQuirks, settings]);
+    const known = this.#masks.get(key);
+    const { output, latents } = await edited(pipeline, known ? { ...args, maskImage: known.mask } : args);
+    const mask = known?.mask ?? output.mask?.mask;
     const [picture] = output.images as RgbImage[];
-    if (!picture || !output.mask) throw new Error('an edit without picture or mask');
+    if (!picture || !mask) throw new Error('an edit without picture or mask');
+    const maskMs = known?.ms ?? output.timings.mask ?? 0;
+    this.#masks.set(key, { mask, ms: maskMs });
     const { promptEmbeds } = await pipeline.encodePrompt(targetPrompt);
     const { text: caption } = await this.#blip.caption(picture, undefined, { maxNewTokens: 40 });
-    const mask = output.mask.mask;
     const [h = 0, w = 0] = mask.shape.slice(-2);
     const factor = pipeline.vaeScaleFactor;
     const changed = { data: mask.data, shape: [1, 1, h, w] };
@@ -85,7 +99,7 @@ export class Judges {
       pasted: psnrWhere(pasted, source, scene.region, 0),
       inside: psnrWhere(picture, scene.truth, scene.region, 1),
       iou: maskIou(mask, scene.region, source.width),
-      seconds: Object.values(output.timings).reduce((sum, ms) => sum + ms, 0) / 1000,
+      seconds: Object.values({ ...output.timings, mask: maskMs }).reduce((sum, ms) => sum + ms, 0) / 1000,
       caption,
       picture,
       mask: maskToImage(mask, factor),

@@ -32,7 +32,7 @@ export function asText(table: Table): string {
 }
 
 /** A table of Markdown, with the options behind each name. */
-export function asMarkdown(table: Table): string {
+function asMarkdown(table: Table): string {
   const head = ['variant', 'cases', 'ok', 'nat', 'PSNR outside', 'pasted back', 'inside', 'IoU', 'options'];
   const rows = Object.entries(table).map(([name, row]) => cells(name, row, [row.options && `\`${row.options}\``]));
   return [head, ['---', ...Array<string>(7).fill('---:'), '---'], ...rows]

@@ -19,6 +19,9 @@ const GENTLE = '--guidance-scale 2.5 --invert-guidance-scale 1';
 const EMPTY = "--negative-prompt ''";
 const SOFT = '--soft-mask --mask-exponent 0.6';
 
+/** The guidance of the mask scales the whole map, which is then divided by its mean: without any it is the same in half the time. */
+const QUICK = '--mask-guidance-scale 1';
+
 /** Those that have a name, in the order of the table. */
 export const NAMED: Readonly<Record<string, string>> = {
   diffusers: '',
@@ -30,7 +33,7 @@ export const NAMED: Readonly<Record<string, string>> = {
   'soft-even-empty': `${GENTLE} ${EMPTY} --soft-mask`,
   'soft-empty-7.5': `--guidance-scale 7.5 --invert-guidance-scale 1 ${EMPTY} ${SOFT}`,
   'soft-empty-full': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1`,
-  recommended: `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1 --mask-thresholding-ratio 2`,
+  recommended: `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1 --mask-thresholding-ratio 2 ${QUICK}`,
 };
 
 /**
