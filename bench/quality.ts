@@ -81,7 +81,7 @@ function refuse(error: unknown): never {
   process.exit(2);
 }
 
-/** All scenes by one variant; what was asked for is written as soon as they are done. */
+/** All scenes by one variant. */
 async function measure(variant: Variant): Promise<void> {
   const { name, options } = variant;
   const done: EditedScene[] = [];
@@ -94,16 +94,18 @@ async function measure(variant: Variant): Promise<void> {
     edits[name].push({ id: scene.id, change: scene.change, ...numbers });
     rows.push(sideBySide([scene.source, mask, picture, scene.truth], { gap: 2 }));
     process.stdout.write(`${lineOf(name, scene, edit)}\n`);
+    table[name] = { ...means(done), cases: done.length, options };
+    if (asked.json !== undefined) await writeJson(asked.json);
   }
-  table[name] = { ...means(done), cases: done.length, options };
-  if (asked.sheets !== undefined) {
-    await mkdir(asked.sheets, { recursive: true });
-    await saveImage(join(asked.sheets, `${name}.png`), stacked(rows));
-  }
-  if (asked.json !== undefined) {
-    const result = { version: VERSION, adapter: gpu.caps.description, dtype: asked.dtype, table, edits };
-    await writeFile(asked.json, `${JSON.stringify(result, null, 1)}\n`);
-  }
+  if (asked.sheets === undefined) return;
+  await mkdir(asked.sheets, { recursive: true });
+  await saveImage(join(asked.sheets, `${name}.png`), stacked(rows));
+}
+
+/** The table as it stands, behind every edit: a run takes long, and what it has measured is not lost with it. */
+async function writeJson(path: string): Promise<void> {
+  const result = { version: VERSION, adapter: gpu.caps.description, dtype: asked.dtype, table, edits };
+  await writeFile(path, `${JSON.stringify(result, null, 1)}\n`);
 }
 
 function lineOf(
