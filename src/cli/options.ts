@@ -216,7 +216,7 @@ function optionOf(name: string, row: Argument): Option {
   const flags = [alias, flag].filter(Boolean).join(', ');
   const made = new Option(`${flags} ${value}`.trim(), help);
   if (byDefault !== undefined && value !== '') made.default(byDefault);
-  if (check === undefined) return made;
+  if (check === undefined || check === 'switch') return made;
   return made.argParser(check === 'seed' ? parseSeed : text => checkedNumber(text, name, check));
 }
 

@@ -82,6 +82,7 @@ export {
 export { LAYER_NORM, type LayerNormProblem, layerNorm, RMS_NORM, rmsNorm } from './layer-norm.ts';
 export { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 export { LINEAR, linear } from './linear.ts';
+export { cleanupWords, type MaskCleanupProblem, maskCleanup } from './mask-cleanup.ts';
 export { type MaskMapProblem, maskMap } from './mask-map.ts';
 export { type MaskThresholdProblem, maskThreshold } from './mask-threshold.ts';
 export { MATMUL, type MatmulProblem, matmul } from './matmul.ts';

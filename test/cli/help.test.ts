@@ -43,7 +43,7 @@ describe('help', () => {
     const rest = [
       ...['source-negative-prompt', 'target-negative-prompt', 'negative-prompt', 'mask-guidance-scale'],
       ...['invert-guidance-scale', 'clip-skip', 'threshold', 'continuous', 'erode', 'dilate', 'blur', 'mend-quirks'],
-      'soft-mask',
+      ...['soft-mask', 'mask-cleanup'],
     ];
     const extras = [
       ...[
@@ -77,6 +77,7 @@ describe('help', () => {
       [
         'continuous',
         'soft-mask',
+        'mask-cleanup',
         'dilate',
         'erode',
         'blur',

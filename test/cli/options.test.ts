@@ -29,6 +29,7 @@ const MASK = {
   'mask-thresholding-ratio': ['2.5', { maskThresholdingRatio: 2.5 }],
   continuous: [undefined, { continuous: true }],
   'soft-mask': [undefined, { maskMode: 'soft' }],
+  'mask-cleanup': [undefined, { maskCleanup: true }],
   threshold: ['0.6', { threshold: 0.6 }],
   dilate: ['1', { dilate: 1 }],
   erode: ['2', { erode: 2 }],

@@ -4,6 +4,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { alignUp } from '../../src/core/shape.ts';
 import { DEFAULT_BINDING_BYTES } from '../../src/gpu/caps.ts';
 import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
 import { attention } from '../../src/kernels/attention.ts';
@@ -27,6 +28,7 @@ import { historyStore } from '../../src/kernels/history-store.ts';
 import type { KernelCall } from '../../src/kernels/kernel.ts';
 import { layerNorm } from '../../src/kernels/layer-norm.ts';
 import { linear } from '../../src/kernels/linear.ts';
+import { cleanupWords, maskCleanup } from '../../src/kernels/mask-cleanup.ts';
 import { maskMap } from '../../src/kernels/mask-map.ts';
 import { maskThreshold } from '../../src/kernels/mask-threshold.ts';
 import { matmul } from '../../src/kernels/matmul.ts';
@@ -148,6 +150,10 @@ function steps(): Case[] {
     {
       call: maskMap({ maps: IMAGES, pixels: LATENT, channels: 4, prediction: f32(8), guided: true }),
       bytes: { 'a b c d': 4 * LATENTS, ...step, map: LATENTS },
+    },
+    {
+      call: maskCleanup({ images: IMAGES, height: 128, width: 128 }),
+      bytes: { mask: LATENTS, labels: IMAGES * 4 * alignUp(cleanupWords(128, 128), 8) },
     },
     {
       call: maskThreshold({ images: IMAGES, pixels: LATENT, ratio: 3, mean: 'batch' }),

@@ -48,7 +48,7 @@ describe('a plan is what a call then takes, to the byte', () => {
     ['regularised', {}, { lambdaAutoCorr: 20, lambdaKl: 20, numRegSteps: 2 }],
     ['two prompts', {}, { sourcePrompt: ['a', 'b'], targetPrompt: ['c', 'd'] }],
     ['latents returned', {}, { returnLatents: true }],
-    ['a soft mask', {}, { maskMode: 'soft', maskExponent: 0.6 }],
+    ['a soft mask', {}, { maskMode: 'soft', maskExponent: 0.6, maskCleanup: true }],
   ];
   for (const [name, options, args] of process.env.PENTIMENTO_FULL ? cases : cases.filter(([name]) => DAILY.test(name)))
     test(name, async () => {

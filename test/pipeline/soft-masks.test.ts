@@ -1,11 +1,12 @@
 /** Masks that open step by step, against a replay of the blend in plain numbers, and their bits beside those of binary masks. */
 import { describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
-import { pasteBack } from '../../src/io/mask.ts';
+import { dilateMap, pasteBack } from '../../src/io/mask.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { maskAbove, shownShare } from '../../src/pipeline/diffedit/soft-mask.ts';
 import type { EditArgs } from '../../src/pipeline/diffedit/types.ts';
 import { DDIMScheduler } from '../../src/schedulers/index.ts';
+import { cleanMask } from '../reference/mask-cleanup.ts';
 import { maxError } from '../support/close.ts';
 import { openPipeline, seeded } from '../support/pipeline.ts';
 import { randoms } from '../support/run-kernel.ts';
@@ -138,6 +139,27 @@ test('run finds the map and edits with it, as the two phases do one by one', asy
   expect((given.images as NdArray).data).toEqual((run.images as NdArray).data);
 });
 
+test('clean-up is that of loops over the same map, for every picture, and lifts a soft mask', async () => {
+  const { seed, ...phase } = shortRun;
+  // Low, so that there are holes and specks.
+  const pair = { image: [image, image], sourcePrompt: [SOURCE, TARGET], targetPrompt: [TARGET, 'a plate of lemons'] };
+  const find = async (more: object) =>
+    (await shared.pipeline.generateMask({ ...phase, ...pair, threshold: 0.3, generator: seeded(seed), ...more })).mask;
+  const map = await find({ maskMode: 'soft' });
+  const expected = (lift: boolean) =>
+    [0, 1].flatMap(n => [
+      ...cleanMask(map.data.subarray(n * SIZE, (n + 1) * SIZE), { height: H, width: W, threshold: 0.3, lift }),
+    ]);
+  const [plain, clean] = [await find({}), await find({ maskCleanup: true })];
+  expect(Array.from(clean.data)).toEqual(expected(false));
+  expect(clean.data).not.toEqual(plain.data);
+  const lifted = await find({ maskMode: 'soft', maskCleanup: true });
+  expect(maxError(lifted.data, expected(true))).toBeLessThan(1e-6);
+  expect(lifted.data.every((v, i) => v >= map.data[i])).toBe(true);
+  // What grows and shrinks comes after it.
+  expect(Array.from((await find({ maskCleanup: true, dilate: 1 })).data)).toEqual(Array.from(dilateMap(clean, 1).data));
+});
+
 test('pictures of masks are read in grey', async () => {
   const bytes = Uint8Array.from({ length: SIZE }, (_, i) => (37 * i) % 256);
   const soft = { maskMode: 'soft' as const, maskExponent: 0.6 };
@@ -192,6 +214,11 @@ describe('what makes no sense is refused', () => {
 
   test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY, null, '1'])('an exponent of %s', async maskExponent => {
     await expect(refused({ maskExponent })).rejects.toMatchObject({ name: 'InputError', path: 'maskExponent' });
+  });
+
+  test('a clean-up that is neither on nor off', async () => {
+    const wrong = shared.pipeline.run({ ...shortRun, maskCleanup: 'yes' as unknown as boolean });
+    await expect(wrong).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: run: neither on nor off: expected true or false, got "yes" (maskCleanup)]`);
   });
 
   test.each([Number.NaN, -0.1, 1.5])('a mask that holds %d', async value => {

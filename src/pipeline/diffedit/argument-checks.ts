@@ -13,6 +13,7 @@ export type CheckName =
   | 'exponent'
   | 'share'
   | 'maskMode'
+  | 'switch'
   | 'layers'
   | 'seed';
 
@@ -49,6 +50,7 @@ const CHECKS: Readonly<Record<Exclude<CheckName, 'layers' | 'seed'>, Check>> = {
     accepts: v => within(v, Number.MIN_VALUE, INFINITE),
   },
   share: { problem: OUT_OF_RANGE, expected: 'a number from 0 to 1', accepts: v => within(v, 0, 1) },
+  switch: { problem: 'neither on nor off', expected: 'true or false', accepts: v => typeof v === 'boolean' },
   maskMode: {
     problem: 'no way to read a mask',
     expected: "'binary' or 'soft'",

@@ -118,6 +118,12 @@ export const ARGUMENTS = {
     check: 'exponent',
     option: ['Mask', '<x>', 'of a soft mask: below 1 places change earlier, above 1 later'],
   },
+  maskCleanup: {
+    in: 'generateMask run',
+    default: false,
+    check: 'switch',
+    option: ['Mask', '', 'close gaps of the mask, fill its holes and drop its specks; lifts a soft mask there'],
+  },
   erode: {
     in: 'generateMask run',
     default: 0,

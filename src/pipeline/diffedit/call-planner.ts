@@ -280,7 +280,7 @@ export class CallPlanner {
     const networks = Object.values(this.#device.networks).map(network => network.revision);
     return JSON.stringify([
       pictures?.shape,
-      mask && [mask.batch, mask.guidance.guided],
+      mask && [mask.batch, mask.guidance.guided, mask.cleanup],
       invert && [
         invert.batch,
         invert.guidance.guided,

@@ -3,7 +3,7 @@
 import type { NdArray } from '../../core/ndarray.ts';
 import { blurMap, dilateMap, maskToImages } from '../../io/mask.ts';
 import { randnBatch } from '../../schedulers/index.ts';
-import { maskThreshold } from '../../tensor/ops/diffusion.ts';
+import { cleanupShape, maskCleanup, maskThreshold } from '../../tensor/ops/diffusion.ts';
 import { embeddingRows } from '../diffusion/denoiser.ts';
 import { drawLatents, type EncodedPictures } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
@@ -63,14 +63,18 @@ export async function* maskPhase(
     firstNonFinite,
   });
   const mask = await call.once('threshold', (graph, scope) => {
-    const target = scope.tensor(io.map.shape, 'float32', 'mask');
-    maskThreshold(graph.input(io.map), graph.input(target), {
-      ratio: request.ratio,
-      mean: request.mendQuirks ? 'image' : 'batch',
-      threshold: request.threshold,
-      continuous: request.continuous,
+    const { ratio, threshold, continuous, cleanup, mendQuirks } = request;
+    const found = scope.tensor(io.map.shape, 'float32', 'mask');
+    const into = graph.input(found);
+    maskThreshold(graph.input(io.map), into, {
+      ...{ ratio, mean: mendQuirks ? 'image' : 'batch', threshold },
+      continuous: continuous || cleanup,
     });
-    return target;
+    if (cleanup) {
+      const scratch = scope.tensor(cleanupShape(batch, height, width), 'uint32', 'labels');
+      maskCleanup(into, graph.input(scratch), { threshold, lift: continuous });
+    }
+    return found;
   });
   const shape = [batch, height, width];
   return finish(asArray(mask.data, shape), asArray(await io.map.read(), shape), request);

@@ -209,6 +209,7 @@ export function bindMask(op: string, s: Settled<'generateMask'>, shared: Shared)
     ratio: s.maskThresholdingRatio,
     threshold: s.threshold,
     continuous: s.continuous || s.maskMode === 'soft',
+    cleanup: s.maskCleanup,
     refine: { erode: s.erode, dilate: s.dilate, blur: s.blur },
     asPictures: s.outputType === 'pil',
   };

@@ -49,6 +49,8 @@ export interface MaskRequest extends PhaseRequest {
   /** Where the scaled map becomes 1. */
   readonly threshold: number;
   readonly continuous: boolean;
+  /** Whether gaps, holes and specks go before. */
+  readonly cleanup: boolean;
   /** What happens to the mask then, in this order; 0 is nothing. */
   readonly refine: { readonly erode: number; readonly dilate: number; readonly blur: number };
   /** Whether the mask comes as pictures too. */

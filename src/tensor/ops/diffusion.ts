@@ -8,6 +8,7 @@ import { guidedNoise as guidedNoiseCall } from '../../kernels/guided-noise.ts';
 import { guidedStep as guidedStepCall } from '../../kernels/guided-step.ts';
 import { historyStore } from '../../kernels/history-store.ts';
 import type { KernelCall } from '../../kernels/kernel.ts';
+import { cleanupWords, maskCleanup as maskCleanupCall } from '../../kernels/mask-cleanup.ts';
 import { maskMap as maskMapCall } from '../../kernels/mask-map.ts';
 import { maskThreshold as maskThresholdCall } from '../../kernels/mask-threshold.ts';
 import { packStep, STEP_BYTES, type StepValues } from '../../kernels/step.ts';
@@ -170,6 +171,27 @@ export function maskThreshold(map: Tensor, mask: Tensor, options: ThresholdOptio
     maskThresholdCall({ images: map.dim(0), pixels: map.dim(2) * map.dim(3), ...options }),
   );
   map.graph.effect(node);
+}
+
+/** Shape of the DeviceTensor (uint32) that `maskCleanup` works in, for masks [N, 1, H, W]. */
+export function cleanupShape(masks: number, height: number, width: number): readonly [number, number] {
+  return [masks, cleanupWords(height, width)];
+}
+
+/**
+ * Records, in place: F = the scaled map above its threshold, closed, its holes filled, its specks dropped.
+ * @param mask f32 [N, 1, H, W]: D in [0, 1], then F, or with `lift` max(D, F, box3(F) / 2)
+ * @param scratch uint32, cleanupShape; its values are of no use to anybody
+ */
+export function maskCleanup(
+  mask: Tensor,
+  scratch: Tensor,
+  options: { readonly threshold?: number | undefined; readonly lift?: boolean | undefined },
+): void {
+  const node = new EffectNode({ mask, labels: scratch }, () =>
+    maskCleanupCall({ images: mask.dim(0), height: mask.dim(2), width: mask.dim(3), ...options }),
+  );
+  mask.graph.effect(node);
 }
 
 /** Shape of the DeviceTensor (uint32) that `firstNonFinite` writes, and what it holds where nothing was found. */
