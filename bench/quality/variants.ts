@@ -35,7 +35,8 @@ export const NAMED: Readonly<Record<string, string>> = {
   'soft-lifted-empty': `${GENTLE} ${EMPTY} --soft-mask --mask-cleanup`,
   'soft-empty-7.5': `--guidance-scale 7.5 --invert-guidance-scale 1 ${EMPTY} ${SOFT}`,
   'soft-empty-full': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1`,
-  recommended: `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1 --mask-thresholding-ratio 2 ${QUICK}`,
+  'soft-empty-full-2': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1 --mask-thresholding-ratio 2`,
+  recommended: `--guidance-scale 1.7 --invert-guidance-scale 1 ${EMPTY} --soft-mask --inpaint-strength 1 --mask-thresholding-ratio 2 ${QUICK}`,
 };
 
 /**
