@@ -35,7 +35,7 @@ export const NAMED: Readonly<Record<string, string>> = {
   'soft-lifted-empty': `${GENTLE} ${EMPTY} --soft-mask --mask-cleanup`,
   'soft-empty-7.5': `--guidance-scale 7.5 --invert-guidance-scale 1 ${EMPTY} ${SOFT}`,
   'soft-empty-full': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1`,
-  'soft-empty-full-2': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1 --mask-thresholding-ratio 2`,
+  'soft-empty-full-2': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1 --mask-thresholding-ratio 2 ${QUICK}`,
   recommended: `--guidance-scale 1.7 --invert-guidance-scale 1 ${EMPTY} --soft-mask --inpaint-strength 1 --mask-thresholding-ratio 2 ${QUICK}`,
 };
 
