@@ -34,6 +34,7 @@ const { variants, scenes } = await prepare().catch(refuse);
 const gpu = await requestGpu({ adapterName: asked.device });
 const judges = await Judges.open(gpu, at('models/orchard'), asked.dtype === 'float16' ? 'float16' : 'float32');
 process.stdout.write(`${scenes.length} cases, ${variants.length} variants, ${gpu.caps.description}\n`);
+if (asked.sheets !== undefined) await mkdir(asked.sheets, { recursive: true });
 const table: Record<string, VariantRow> = {};
 const edits: Record<string, object[]> = {};
 for (const variant of variants) await measure(variant);
@@ -96,10 +97,8 @@ async function measure(variant: Variant): Promise<void> {
     process.stdout.write(`${lineOf(name, scene, edit)}\n`);
     table[name] = { ...means(done), cases: done.length, options };
     if (asked.json !== undefined) await writeJson(asked.json);
+    if (asked.sheets !== undefined) await saveImage(join(asked.sheets, `${name}.png`), stacked(rows));
   }
-  if (asked.sheets === undefined) return;
-  await mkdir(asked.sheets, { recursive: true });
-  await saveImage(join(asked.sheets, `${name}.png`), stacked(rows));
 }
 
 /** The table as it stands, behind every edit: a run takes long, and what it has measured is not lost with it. */
