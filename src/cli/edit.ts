@@ -12,7 +12,7 @@ import { settleRun } from '../pipeline/diffedit/run-request.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import { type Outside, type Result, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
-import { madeBy, pictureHash, readLatents } from './latents.ts';
+import { madeBy, pictureHash, readLatents, type StoredLatents } from './latents.ts';
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
 import {
   type ArgumentOptions,
@@ -39,7 +39,7 @@ interface Inputs {
   readonly picture: RgbImage;
   readonly fitted: FittedImage;
   readonly maskImage: GreyImage | undefined;
-  readonly imageLatents: NdArray | undefined;
+  readonly stored: StoredLatents | undefined;
 }
 
 /** The command with all its options. */
@@ -80,7 +80,8 @@ async function edit(image: string, o: EditOptions, outside: Outside): Promise<vo
       ...argumentsIn('run', o),
       image: fitted,
       maskImage: inputs.maskImage,
-      imageLatents: inputs.imageLatents,
+      imageLatents: inputs.stored?.latents,
+      inversionNoise: inputs.stored?.noise,
       pasteBack: pastesBack(o) ? { image: picture, fit } : undefined,
       seed,
       signal: outside.signal,
@@ -129,7 +130,7 @@ async function prepare(
     picture,
     fitted,
     maskImage: mask === undefined ? undefined : fitMask(mask, fitted, o.mask),
-    imageLatents: o.latents === undefined ? undefined : await readLatents(o.latents, needed, expected, note),
+    stored: o.latents === undefined ? undefined : await readLatents(o.latents, needed, expected, note),
   };
 }
 

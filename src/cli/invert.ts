@@ -82,7 +82,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
       ...fit.working,
       picture: pictureHash(fitted),
     };
-    const latents = { path: o.output, bytes: encodeLatents(inverted.latents, settings) };
+    const latents = { path: o.output, bytes: encodeLatents(inverted, settings) };
     const steps = stepPictures(inverted, fit, o.output);
     outside.signal.throwIfAborted();
     await writeAll([latents, ...steps]);

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { InputError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
+import type { StoredTensor } from '../core/tensor-source.ts';
 import type { FitMode } from '../io/fit.ts';
 import type { RgbImage } from '../io/image.ts';
 import { openSafetensors, writeSafetensors } from '../io/safetensors.ts';
@@ -44,14 +45,20 @@ export interface Expected {
 
 const FORMAT = 'pentimento.latents';
 
-/**
- * @param latents [B, T, 4, H, W]
- * @returns the file
- */
-export function encodeLatents(latents: NdArray, settings: LatentSettings): Uint8Array {
+/** Inverted latents, and with a DDPM inversion the noise of the steps, [B, T, 4, H, W] each. */
+export interface StoredLatents {
+  readonly latents: NdArray;
+  readonly noise?: NdArray | undefined;
+}
+
+/** @returns the file */
+export function encodeLatents({ latents, noise }: StoredLatents, settings: LatentSettings): Uint8Array {
   const metadata = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, String(value)]));
   return writeSafetensors(
-    { latents: { dtype: 'F32', shape: latents.shape, data: latents.data } },
+    {
+      latents: { dtype: 'F32', shape: latents.shape, data: latents.data },
+      ...(noise ? { noise: { dtype: 'F32', shape: noise.shape, data: noise.data } } : {}),
+    },
     { format: FORMAT, ...metadata },
   );
 }
@@ -75,7 +82,7 @@ export async function readLatents(
   needed: Needed,
   expected: Expected,
   note: (line: string) => void,
-): Promise<NdArray> {
+): Promise<StoredLatents> {
   const file = await openSafetensors(await fileSource(path));
   try {
     const { metadata } = file;
@@ -97,9 +104,16 @@ export async function readLatents(
       if (wanted === undefined || made === String(wanted)) continue;
       note(`The latents were inverted with ${WORDS[key] ?? key} "${made}", not "${wanted}".`);
     }
-    const data = new Float32Array(stored.byteLength / 4);
-    await file.read('latents', 0, new Uint8Array(data.buffer));
-    return ndarray(data, stored.shape);
+    const read = async (name: string, { byteLength, shape }: StoredTensor): Promise<NdArray> => {
+      const data = new Float32Array(byteLength / 4);
+      await file.read(name, 0, new Uint8Array(data.buffer));
+      return ndarray(data, shape);
+    };
+    const noise = file.tensors.get('noise');
+    return {
+      latents: await read('latents', stored),
+      noise: noise?.dtype === 'F32' ? await read('noise', noise) : undefined,
+    };
   } finally {
     await file.close?.();
   }

@@ -183,11 +183,15 @@ describe('edit', () => {
     };
     const settings = { ...made, prompt: 'a bowl', negativePrompt: '', guidanceScale: 1, seed: 0 };
     const latents = { data: Float32Array.from({ length: 8 }, (_, i) => i), shape: [1, 2, 4, 1, 1] };
-    await writeFile(at('x.safetensors'), encodeLatents(latents, settings));
+    await writeFile(at('x.safetensors'), encodeLatents({ latents }, settings));
     const notes: string[] = [];
     const read = (needed: object, expected: object) =>
       readLatents(at('x.safetensors'), { ...made, ...needed }, expected, line => notes.push(line));
-    expect(await read({}, { prompt: 'a bowl', guidanceScale: 1 })).toEqual(latents);
+    expect(await read({}, { prompt: 'a bowl', guidanceScale: 1 })).toEqual({ latents });
+    const noise = { ...latents, data: latents.data.map(value => -value) };
+    await writeFile(at('y.safetensors'), encodeLatents({ latents, noise }, settings));
+    expect(await readLatents(at('y.safetensors'), made, {}, line => notes.push(line))).toEqual({ latents, noise });
+    await rm(at('y.safetensors'));
     expect(notes).toEqual([]);
     await read({}, { prompt: 'a basket', negativePrompt: undefined, guidanceScale: 7.5 });
     expect(notes).toEqual([

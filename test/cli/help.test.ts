@@ -32,6 +32,8 @@ describe('help', () => {
       'lambda-kl': 20,
       'num-reg-steps': 0,
       'num-auto-corr-rolls': 5,
+      'inversion-rounds': 0,
+      'guidance-rescale': 0,
       'num-images-per-prompt': 1,
       eta: 0,
     };
@@ -43,7 +45,7 @@ describe('help', () => {
     const rest = [
       ...['source-negative-prompt', 'target-negative-prompt', 'negative-prompt', 'mask-guidance-scale'],
       ...['invert-guidance-scale', 'clip-skip', 'threshold', 'continuous', 'erode', 'dilate', 'blur', 'mend-quirks'],
-      ...['soft-mask', 'mask-cleanup'],
+      ...['soft-mask', 'mask-cleanup', 'inversion', 'guidance-interval'],
     ];
     const extras = [
       ...[

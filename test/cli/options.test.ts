@@ -41,8 +41,14 @@ const INVERT = {
   'lambda-kl': ['18', { lambdaKl: 18 }],
   'num-reg-steps': ['2', { numRegSteps: 2 }],
   'num-auto-corr-rolls': ['4', { numAutoCorrRolls: 4 }],
+  inversion: ['ddpm', { inversion: 'ddpm' }],
+  'inversion-rounds': ['1', { inversionRounds: 1 }],
 } as const;
-const STEPS = { 'num-inference-steps': ['20', { numInferenceSteps: 20 }] } as const;
+const STEPS = {
+  'num-inference-steps': ['20', { numInferenceSteps: 20 }],
+  'guidance-interval': ['0.1,0.8', { guidanceInterval: [0.1, 0.8] }],
+  'guidance-rescale': ['0.7', { guidanceRescale: 0.7 }],
+} as const;
 const STRENGTH = { 'inpaint-strength': ['0.7', { inpaintStrength: 0.7 }] } as const;
 const PROMPTS = { source: ['s', { sourcePrompt: 's' }], target: ['t', { targetPrompt: 't' }] } as const;
 /** How the model is opened; checked apart. */
@@ -68,7 +74,7 @@ const typed = (table: Table) =>
 const expected = (table: Table) => Object.assign({}, ...Object.values(table).map(([, args]) => args));
 
 /** Runs a command up to the pipeline's call, and gives that call's arguments. */
-async function callOf(method: 'run' | 'invert' | 'generateMask', args: readonly string[]) {
+async function callOf(method: 'run' | 'invert' | 'generateMask' | 'reconstruct', args: readonly string[]) {
   const here = new Error('far enough');
   const call = vi.spyOn(DiffEditPipeline.prototype, method).mockRejectedValue(here);
   const opened = vi.spyOn(DiffEditPipeline, 'fromPretrained');
@@ -130,6 +136,18 @@ describe('every option reaches the pipeline', () => {
     const args = ['invert', APPLES, ...typed(table), '--guidance-scale', '3', '-o', at('x.safetensors')];
     const found = await callOf('invert', args);
     expect(plain(found, expected(table))).toEqual(expected(table));
+  });
+
+  it('of reconstruct', async () => {
+    const table: Table = {
+      ...{ ...INVERT, ...STEPS, ...STRENGTH },
+      prompt: ['s', { prompt: 's' }],
+      'negative-prompt': ['n', { negativePrompt: 'n' }],
+    };
+    const guided = ['--guidance-scale', '3', '--invert-guidance-scale', '2'];
+    const found = await callOf('reconstruct', ['reconstruct', APPLES, ...typed(table), ...guided]);
+    expect(plain(found, expected(table))).toEqual(expected(table));
+    expect(found).toMatchObject({ seed: 5, guidanceScale: 1, invertGuidanceScale: 1 }); // the first of three
   });
 
   it('and no command has one that is not named here', () => {
