@@ -7,6 +7,7 @@ import type { RgbImage } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
+import { readRecommended } from '../pipeline/diffedit/read-recommended.ts';
 import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
@@ -23,18 +24,21 @@ import {
   addArguments,
   addDeviceOptions,
   addHubOptions,
+  addPresetOption,
   addSingleFileOptions,
   addSizeOptions,
   argumentOption,
   type DeviceOptions,
   type HubOptions,
   integer,
+  type PresetOptions,
   parseSeed,
   type SingleFileOptionsTyped,
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
 import { warningsTo, workingSize } from './pictures.ts';
+import { ALL_PHASES, settingsShown, withPreset } from './preset.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
@@ -44,6 +48,7 @@ interface Options
     SingleFileOptionsTyped,
     AdapterOptions,
     SizeOptions,
+    PresetOptions,
     ArgumentOptions {
   readonly output: string;
   readonly from: string;
@@ -77,6 +82,7 @@ export function guideCommand(outside: Outside): Command {
   addArguments(command, 'Mask');
   command.optionsGroup('Inversion:').addOption(argumentOption('invertGuidanceScale'));
   addArguments(command, 'Steps and guidance');
+  command.optionsGroup('Edit:').addOption(argumentOption('negativePrompt'));
   addSizeOptions(command);
   command
     .optionsGroup('Models and device:')
@@ -87,6 +93,7 @@ export function guideCommand(outside: Outside): Command {
     .option('--t5 <dir or id>', 'folder of Flan-T5, or Hub id (default: the embedded one)')
     .option('--blip <dir or id>', 'folder of a BLIP captioner, or Hub id (default: the embedded one)');
   addHubOptions(command).option('--variant <name>', 'set of weights of the diffusion model, such as fp16');
+  addPresetOption(command);
   addSingleFileOptions(command);
   addAdapterOptions(command);
   addDeviceOptions(command)
@@ -98,22 +105,25 @@ export function guideCommand(outside: Outside): Command {
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
     .option('--no-offload', 'keep all models on the device instead of one network at a time')
     .addHelpText('after', `\n--revision goes with --model.\n${EMBEDDED_KNOWS}`);
-  return command.action((image: string, o: Options) => guide(image, o, outside));
+  return command.action((image: string, o: Options) => guide(image, o, command, outside));
 }
 
-async function guide(image: string, o: Options, outside: Outside): Promise<void> {
-  for (const concept of [o.from, o.to]) promptRequest(concept);
-  const outputs = Object.values(FILES).map(file => join(o.output, file));
+async function guide(image: string, typed: Options, command: Command, outside: Outside): Promise<void> {
+  for (const concept of [typed.from, typed.to]) promptRequest(concept);
+  const outputs = Object.values(FILES).map(file => join(typed.output, file));
   for (const file of outputs) checkOutput(file, ['.html', '.png']);
-  checkInputsKept(outputs, inputsOf(image, o));
+  checkInputsKept(outputs, inputsOf(image, typed));
   const picture = await readImage(image, { signal: outside.signal, onWarning: warningsTo(outside.stderr) });
-  checkGuideSettings({ ...argumentsIn('run', o), image: picture, onProgress: undefined });
+  checkGuideSettings({ ...argumentsIn('run', typed), image: picture, onProgress: undefined });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   let close: FoundModel['close'];
   try {
-    const { folders, names, ...opened } = await openFolders(o, progress, outside.signal);
+    const { folders, names, ...opened } = await openFolders(typed, progress, outside.signal);
     close = opened.close;
+    // What is wrong with the file the pipeline says, which reads it too.
+    const recommended = await readRecommended(folders.diffusion, 'guide', () => undefined);
+    const { options: o, report } = withPreset(typed, command, ALL_PHASES, recommended, progress.note);
     const [loras, embeddings] = [await openLoras(o, outside.signal), await openEmbeddings(o, outside.signal)];
     gpu = await openDevice(o);
     const start = performance.now();
@@ -135,11 +145,12 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
       dtype: o.dtype,
       seed: result.seed,
     };
-    const files = await write(image, result, { ...result.timings, total }, facts, o, outside.signal);
+    const shown = { ...facts, ...settingsShown(report) };
+    const files = await write(image, result, { ...result.timings, total }, shown, o, outside.signal);
     const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
     print(outside, o.json === true, {
       ...{ command: 'guide', image, files, caption, sourcePrompts, targetPrompts, masked: shareOf(result.mask.mask) },
-      ...{ ...measured(peakBytes, progress, { ...result.timings, total }), ...facts },
+      ...{ ...measured(peakBytes, progress, { ...result.timings, total }), ...facts, ...report },
     });
   } finally {
     progress.stop();
@@ -191,9 +202,6 @@ async function write(
     facts: {
       picture: name,
       ...facts,
-      steps: o.numInferenceSteps,
-      'guidance scale': o.guidanceScale,
-      'maps per mask': o.numMapsPerMask,
       'masked share': shareOf(result.mask.mask),
       'peak device memory': `${(result.peakBytes / 2 ** 20).toFixed(1)} MiB`,
     },

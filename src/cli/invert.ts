@@ -1,10 +1,10 @@
 /** `pentimento invert`: the latents of every inversion step, for later edits with `--latents`. */
 import { Command } from 'commander';
 import { readImage } from '../node/images.ts';
-import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
+import { phaseArguments } from '../pipeline/diffedit/run-arguments.ts';
 import { stepsOf } from '../pipeline/diffedit/schedules.ts';
-import type { InversionOutput } from '../pipeline/diffedit/types.ts';
+import type { InversionOutput, InvertArgs } from '../pipeline/diffedit/types.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
@@ -20,6 +20,7 @@ import {
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
 import { fitPicture, warningsTo, workingSize } from './pictures.ts';
+import { withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -41,21 +42,20 @@ export function invertCommand(outside: Outside): Command {
   addArguments(command, 'Steps and guidance');
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
-  return command.action((image: string, o: Options) => invert(image, o, outside));
+  return command.action((image: string, o: Options) => invert(image, o, command, outside));
 }
 
-async function invert(image: string, o: Options, outside: Outside): Promise<void> {
-  checkOutput(o.output, ['.safetensors']);
-  const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
-  const steps = Array.from({ length: count }, (_, i) => stepName(o.output, i, count));
-  for (const step of steps) checkOutput(step, ['.png']);
-  checkInputsKept([o.output, ...steps], inputsOf(image, o));
+async function invert(image: string, typed: Options, command: Command, outside: Outside): Promise<void> {
+  checkOutputs(image, typed);
   const { signal } = outside;
   const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
-  const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
-  const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
-  await withPipeline(o, outside, async (loaded, progress, seed) => {
+  settle('invert', 'invert', { ...argumentsFrom(typed), image: picture });
+  await withPipeline(typed, outside, async (loaded, progress, seed) => {
     const { pipe, fingerprint } = loaded;
+    const { options: o, report } = withPreset(typed, command, ['invert'], pipe.recommended, progress.note);
+    checkOutputs(image, o); // as many steps as the model's settings ask for
+    const args = argumentsFrom(o);
+    const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
     const size = workingSize(picture, pipe, o);
     const fitted = fitPicture(picture, size);
     const start = performance.now();
@@ -87,8 +87,25 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
     await writeAll([latents, ...steps]);
     const files = { latents: o.output, ...Object.fromEntries(steps.map((file, i) => [`step${i + 1}`, file.path])) };
     const total = performance.now() - start;
-    return { command: 'invert', image, files, settings, steps: stepsIn(inverted.latents), timingsMs: { total } };
+    return {
+      ...{ command: 'invert', image, files, ...report, settings: { ...report.settings, ...settings } },
+      ...{ steps: stepsIn(inverted.latents), timingsMs: { total } },
+    };
   });
+}
+
+/** What the inversion takes of the options. */
+function argumentsFrom(o: Options): Partial<InvertArgs> {
+  return phaseArguments('invert', { ...o, sourcePrompt: o.prompt }).args;
+}
+
+/** @throws InputError for a file that cannot be written, or that would take the place of what is read */
+function checkOutputs(image: string, o: Options): void {
+  checkOutput(o.output, ['.safetensors']);
+  const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
+  const steps = Array.from({ length: count }, (_, i) => stepName(o.output, i, count));
+  for (const step of steps) checkOutput(step, ['.png']);
+  checkInputsKept([o.output, ...steps], inputsOf(image, o));
 }
 
 function stepPictures({ images }: InversionOutput, output: string): OutputFile[] {

@@ -19,6 +19,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { workingSize } from './pictures.ts';
+import { ALL_PHASES, type SettingsReport, withPreset } from './preset.ts';
 import { createProgress } from './progress.ts';
 
 interface PlanOptions extends ModelOptions, Pick<SizeOptions, 'size'>, ArgumentOptions {
@@ -36,17 +37,18 @@ export function planCommand(outside: Outside): Command {
     addArguments(command, group);
   addSizeOptions(command, { keepSize: false });
   addModelOptions(command);
-  return command.action((o: PlanOptions) => plan(o, outside));
+  return command.action((o: PlanOptions) => plan(o, command, outside));
 }
 
-async function plan(o: PlanOptions, outside: Outside): Promise<void> {
+async function plan(typed: PlanOptions, command: Command, outside: Outside): Promise<void> {
   const progress = createProgress(outside.stderr);
   let loaded: Loaded | undefined;
   try {
-    const open = o.defaultLimits ? async (): Promise<Gpu> => Gpu.dry(limitsOf(o)) : () => openDevice(o);
-    const { maxMemory: _, ...unlimited } = o; // every saving is shown, also those that are not needed
+    const open = typed.defaultLimits ? async (): Promise<Gpu> => Gpu.dry(limitsOf(typed)) : () => openDevice(typed);
+    const { maxMemory: _, ...unlimited } = typed; // every saving is shown, also those that are not needed
     loaded = await loadPipeline(unlimited, progress, outside.signal, { open, planOnly: true });
     const { pipe, model } = loaded;
+    const { options: o, report } = withPreset(typed, command, ALL_PHASES, pipe.recommended, progress.note);
     const size = workingSize({ width: 0, height: 0 }, pipe, o);
     const image = { ...size, data: new Uint8Array(3 * size.width * size.height) };
     const prompts = { sourcePrompt: 'source', targetPrompt: 'target' }; // what they say makes no difference
@@ -54,7 +56,7 @@ async function plan(o: PlanOptions, outside: Outside): Promise<void> {
     const plans = await pipe.planSavings(args);
     progress.stop();
     const wanted = firstThatFits(plans, o.maxMemory);
-    if (o.json) printJson(outside, { o, model, size, plans, loaded });
+    if (o.json) printJson(outside, { o, model, size, plans, loaded }, report);
     else outside.stdout.write(describe(plans, wanted, { o, model, size, loaded }));
     const [first] = plans;
     if (!wanted && first?.refused) throw first.refused;
@@ -85,6 +87,7 @@ interface Shown {
 function printJson(
   outside: Outside,
   { o, model, size, plans, loaded }: Shown & { plans: readonly SavingsPlan[] },
+  report: SettingsReport,
 ): void {
   const { maxBindingBytes, maxBufferBytes } = loaded.pipe.gpu.caps;
   const [first] = plans;
@@ -101,6 +104,7 @@ function printJson(
       maxBufferBytes,
     },
     ...(o.maxMemory === undefined ? {} : { maxBytes: o.maxMemory }),
+    ...report,
     fits: first !== undefined && wanted === first,
     fitsWith: wanted?.savings,
     plan: wanted?.plan ?? first?.plan,

@@ -43,7 +43,8 @@ describe('help', () => {
     const rest = [
       ...['source-negative-prompt', 'target-negative-prompt', 'negative-prompt', 'mask-guidance-scale'],
       ...['invert-guidance-scale', 'clip-skip', 'threshold', 'continuous', 'erode', 'dilate', 'blur', 'mend-quirks'],
-      ...['soft-mask', 'mask-cleanup'],
+      ...['soft-mask', 'mask-cleanup', 'no-soft-mask', 'no-mask-cleanup', 'no-continuous', 'preset'],
+      ...['guidance-interval', 'guidance-rescale', 'inversion', 'inversion-rounds'],
     ];
     const extras = [
       ...[
@@ -90,7 +91,8 @@ describe('help', () => {
     ['invert', ['source', 'prompt', 'negative-prompt', 'invert-negative-prompt', 'decode-latents', 'num-reg-steps']],
     ['guide', ['from', 'to', 'num-prompts', 'no-prefix', 't5', 'blip', 'no-offload', 'continuous', 'mend-quirks']],
     ['guide', ['soft-mask', 'mask-exponent', 'mask-guidance-scale']],
-    ['plan', ['soft-mask', 'mask-exponent']],
+    ['guide', ['preset', 'negative-prompt', 'no-soft-mask']],
+    ['plan', ['soft-mask', 'mask-exponent', 'preset']],
     ['caption', ['model', 'blip', 'prefix', 'no-prefix', 'max-new-tokens', 'dtype', 'device', 'json']],
     ['prompts', ['model', 't5', 'n', 'temperature', 'top-k', 'max-new-tokens', 'seed', 'json']],
     ['convert', ['dtype', 'tokenizer', 'config', 'prediction-type', 'ema', 'cache-dir', 'json']],

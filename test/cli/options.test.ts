@@ -44,6 +44,14 @@ const INVERT = {
   'num-auto-corr-rolls': ['4', { numAutoCorrRolls: 4 }],
 } as const;
 const STEPS = { 'num-inference-steps': ['20', { numInferenceSteps: 20 }] } as const;
+const GUIDANCE = {
+  'guidance-interval': ['0.1,0.8', { guidanceInterval: [0.1, 0.8] }],
+  'guidance-rescale': ['0.7', { guidanceRescale: 0.7 }],
+} as const;
+const ROUNDS = {
+  inversion: ['ddim', { inversion: 'ddim' }],
+  'inversion-rounds': ['1', { inversionRounds: 1 }],
+} as const;
 const STRENGTH = { 'inpaint-strength': ['0.7', { inpaintStrength: 0.7 }] } as const;
 const PROMPTS = { source: ['s', { sourcePrompt: 's' }], target: ['t', { targetPrompt: 't' }] } as const;
 /** How the model is opened; checked apart. */
@@ -96,7 +104,7 @@ const plain = (args: Record<string, unknown>, keys: object) =>
 describe('every option reaches the pipeline', () => {
   it('of edit', async () => {
     const table: Table = {
-      ...{ ...PROMPTS, ...MASK, ...INVERT, ...STEPS, ...STRENGTH },
+      ...{ ...PROMPTS, ...MASK, ...INVERT, ...ROUNDS, ...STEPS, ...GUIDANCE, ...STRENGTH },
       'mask-exponent': ['0.6', { maskExponent: 0.6 }],
       'guidance-scale': ['3', { guidanceScale: 3 }],
       'mask-guidance-scale': ['4', { maskGuidanceScale: 4 }],
@@ -114,7 +122,13 @@ describe('every option reaches the pipeline', () => {
   });
 
   it('of mask', async () => {
-    const table: Table = { ...PROMPTS, ...MASK, ...STEPS, 'mask-guidance-scale': ['4', { guidanceScale: 4 }] };
+    const table: Table = {
+      ...PROMPTS,
+      ...MASK,
+      ...STEPS,
+      ...GUIDANCE,
+      'mask-guidance-scale': ['4', { guidanceScale: 4 }],
+    };
     const args = ['mask', APPLES, ...typed(table), '--guidance-scale', '3', '-o', at('x.png')];
     const found = await callOf('generateMask', args);
     expect(plain(found, expected(table))).toEqual(expected(table));
@@ -122,7 +136,7 @@ describe('every option reaches the pipeline', () => {
 
   it('of invert', async () => {
     const table: Table = {
-      ...{ ...INVERT, ...STEPS, ...STRENGTH },
+      ...{ ...INVERT, ...STEPS, ...GUIDANCE, ...ROUNDS, ...STRENGTH },
       prompt: ['s', { prompt: 's' }],
       'negative-prompt': ['n', { negativePrompt: 'n' }],
       'invert-guidance-scale': ['1', { guidanceScale: 1 }],
@@ -136,7 +150,11 @@ describe('every option reaches the pipeline', () => {
   it('and no command has one that is not named here', () => {
     const outside = { stdout: process.stdout, stderr: process.stderr, signal: new AbortController().signal };
     const known = new Set(
-      [...typed({ ...PROMPTS, ...MASK, ...INVERT, ...STEPS, ...STRENGTH }), ...MODEL, ...OTHER].concat([
+      [
+        ...typed({ ...PROMPTS, ...MASK, ...INVERT, ...ROUNDS, ...STEPS, ...GUIDANCE, ...STRENGTH }),
+        ...MODEL,
+        ...OTHER,
+      ].concat([
         ...['--source-prompt', '--target-prompt', '--prompt', '--guidance-scale', '--mask-guidance-scale'],
         ...['--invert-guidance-scale', '--invert-negative-prompt', '--negative-prompt', '--num-images-per-prompt'],
         ...[
@@ -149,6 +167,8 @@ describe('every option reaches the pipeline', () => {
           '--device',
           '--variant',
         ],
+        // What a model recommends: preset.test.ts.
+        ...['--preset', '--no-continuous', '--no-soft-mask', '--no-mask-cleanup'],
         // Of checkpoints in one file: single-file.test.ts.
         ...['--tokenizer', '--config', '--prediction-type', '--ema'],
         // Where things come from and go to: the tests of edit, hub, lora and model use them.
