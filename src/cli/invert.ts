@@ -69,6 +69,7 @@ async function invert(image: string, typed: Options, command: Command, outside: 
     const { prompt, numInferenceSteps, inpaintStrength } = o;
     const embeddings = await loaded.embeddingsIn(prompt, o.invertNegativePrompt);
     const settings = {
+      ...report.settings,
       model: madeBy(loaded),
       fingerprint,
       ...(embeddings === '' ? {} : { embeddings }),
@@ -88,7 +89,7 @@ async function invert(image: string, typed: Options, command: Command, outside: 
     const files = { latents: o.output, ...Object.fromEntries(steps.map((file, i) => [`step${i + 1}`, file.path])) };
     const total = performance.now() - start;
     return {
-      ...{ command: 'invert', image, files, ...report, settings: { ...report.settings, ...settings } },
+      ...{ command: 'invert', image, files, ...report, settings },
       ...{ steps: stepsIn(inverted.latents), timingsMs: { total } },
     };
   });
