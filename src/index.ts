@@ -193,6 +193,7 @@ export { type Part as WeightPart, Weights } from './nn/weights.ts';
 // Pipelines.
 export type { CallPlanOptions, SavingsPlan } from './pipeline/diffedit/call-planner.ts';
 export { DiffEditPipeline, type FromSingleFileOptions, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
+export type { Recommended, RecommendedName, RecommendedSettings } from './pipeline/diffedit/recommended.ts';
 export type { ReconstructArgs, Reconstruction } from './pipeline/diffedit/reconstruct.ts';
 export type { MaskMode } from './pipeline/diffedit/soft-mask.ts';
 export type {

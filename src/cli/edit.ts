@@ -27,6 +27,7 @@ import {
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
 import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import { ALL_PHASES, withPreset } from './preset.ts';
 
 interface EditOptions extends ModelOptions, SizeOptions, PasteBackOptions, ArgumentOptions {
   readonly output: string;
@@ -55,22 +56,28 @@ export function editCommand(outside: Outside): Command {
   for (const group of ['Mask', 'Inversion', 'Steps and guidance', 'Edit'] as const) addArguments(command, group);
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
-  return command.action((image: string, o: EditOptions) => edit(image, o, outside));
+  return command.action((image: string, o: EditOptions) => edit(image, o, command, outside));
 }
 
-async function edit(image: string, o: EditOptions, outside: Outside): Promise<void> {
-  const names = outputNames(o);
-  const outputs = [o.output, ...Object.values(names)];
+async function edit(image: string, typed: EditOptions, command: Command, outside: Outside): Promise<void> {
+  const names = outputNames(typed);
+  const outputs = [typed.output, ...Object.values(names)];
   for (const path of outputs) checkOutput(path, ['.png', '.jpg', '.jpeg']);
-  checkInputsKept(outputs, inputsOf(image, o));
+  checkInputsKept(outputs, inputsOf(image, typed));
   const { signal } = outside;
   const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
   const mask =
-    o.mask === undefined ? undefined : await readImage(o.mask, { signal, onWarning: warningsTo(outside.stderr) });
+    typed.mask === undefined
+      ? undefined
+      : await readImage(typed.mask, { signal, onWarning: warningsTo(outside.stderr) });
   // The latents are read once it is known which model they must be of.
-  const given = { maskImage: mask, imageLatents: o.latents === undefined ? undefined : { data: [], shape: [] } };
-  settleRun('edit', { ...argumentsIn('run', o), ...given, pasteBack: undefined, image: picture });
-  await withPipeline(o, outside, async (loaded, progress, seed) => {
+  const given = { maskImage: mask, imageLatents: typed.latents === undefined ? undefined : { data: [], shape: [] } };
+  settleRun('edit', { ...argumentsIn('run', typed), ...given, pasteBack: undefined, image: picture });
+  const phases = ALL_PHASES.filter(phase =>
+    phase === 'generateMask' ? !mask : phase === 'edit' || !given.imageLatents,
+  );
+  await withPipeline(typed, outside, async (loaded, progress, seed) => {
+    const { options: o, report } = withPreset(typed, command, phases, loaded.pipe.recommended, progress.note);
     const inputs = await prepare(picture, mask, o, loaded, progress.note);
     const { image: fitted, ...fit } = inputs.fitted;
     const note = sizeNote(fit, pastesBack(o));
@@ -96,6 +103,7 @@ async function edit(image: string, o: EditOptions, outside: Outside): Promise<vo
       files: names,
       ...sizesOf(fit, pastesBack(o)),
       ...(output.mask === undefined ? {} : { masked: shareOf(output.mask.mask) }),
+      ...report,
       timingsMs: { ...output.timings, total: performance.now() - start },
     } satisfies Result;
   });

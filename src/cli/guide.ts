@@ -8,6 +8,7 @@ import type { RgbImage } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
+import { readRecommended } from '../pipeline/diffedit/read-recommended.ts';
 import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../pipeline/guide/guide.ts';
 import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
@@ -26,6 +27,7 @@ import {
   addHubOptions,
   addMemoryOptions,
   addPasteBackOptions,
+  addPresetOption,
   addSingleFileOptions,
   addSizeOptions,
   argumentOption,
@@ -34,12 +36,14 @@ import {
   integer,
   type MemoryOptions,
   type PasteBackOptions,
+  type PresetOptions,
   parseSeed,
   type SingleFileOptionsTyped,
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
 import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, sizeText, warningsTo } from './pictures.ts';
+import { ALL_PHASES, settingsShown, withPreset } from './preset.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
@@ -51,6 +55,7 @@ interface Options
     MemoryOptions,
     SizeOptions,
     PasteBackOptions,
+    PresetOptions,
     ArgumentOptions {
   readonly output: string;
   readonly from: string;
@@ -85,6 +90,7 @@ export function guideCommand(outside: Outside): Command {
   addArguments(command, 'Mask');
   command.optionsGroup('Inversion:').addOption(argumentOption('invertGuidanceScale'));
   addArguments(command, 'Steps and guidance');
+  command.optionsGroup('Edit:').addOption(argumentOption('negativePrompt'));
   addSizeOptions(command);
   command
     .optionsGroup('Models and device:')
@@ -95,6 +101,7 @@ export function guideCommand(outside: Outside): Command {
     .option('--t5 <dir or id>', 'folder of Flan-T5, or Hub id (default: the embedded one)')
     .option('--blip <dir or id>', 'folder of a BLIP captioner, or Hub id (default: the embedded one)');
   addHubOptions(command).option('--variant <name>', 'set of weights of the diffusion model, such as fp16');
+  addPresetOption(command);
   addSingleFileOptions(command);
   addAdapterOptions(command);
   addDeviceOptions(command)
@@ -109,22 +116,25 @@ export function guideCommand(outside: Outside): Command {
     'after',
     `\n--revision goes with --model, and so do --stream-weights, --host-memory and the options of the VAE.\n${EMBEDDED_KNOWS}`,
   );
-  return command.action((image: string, o: Options) => guide(image, o, outside));
+  return command.action((image: string, o: Options) => guide(image, o, command, outside));
 }
 
-async function guide(image: string, o: Options, outside: Outside): Promise<void> {
-  for (const concept of [o.from, o.to]) promptRequest(concept);
-  const outputs = Object.values(FILES).map(file => join(o.output, file));
+async function guide(image: string, typed: Options, command: Command, outside: Outside): Promise<void> {
+  for (const concept of [typed.from, typed.to]) promptRequest(concept);
+  const outputs = Object.values(FILES).map(file => join(typed.output, file));
   for (const file of outputs) checkOutput(file, ['.html', '.png']);
-  checkInputsKept(outputs, inputsOf(image, o));
+  checkInputsKept(outputs, inputsOf(image, typed));
   const picture = await readImage(image, { signal: outside.signal, onWarning: warningsTo(outside.stderr) });
-  checkGuideSettings({ ...argumentsIn('run', o), image: picture, pasteBack: undefined, onProgress: undefined });
+  checkGuideSettings({ ...argumentsIn('run', typed), image: picture, pasteBack: undefined, onProgress: undefined });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   let close: FoundModel['close'];
   try {
-    const { folders, names, ...opened } = await openFolders(o, progress, outside.signal);
+    const { folders, names, ...opened } = await openFolders(typed, progress, outside.signal);
     close = opened.close;
+    // What is wrong with the file the pipeline says, which reads it too.
+    const recommended = await readRecommended(folders.diffusion, 'guide', () => undefined);
+    const { options: o, report } = withPreset(typed, command, ALL_PHASES, recommended, progress.note);
     const [loras, embeddings] = [await openLoras(o, outside.signal), await openEmbeddings(o, outside.signal)];
     gpu = await openDevice(o);
     const start = performance.now();
@@ -153,7 +163,8 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
       dtype: o.dtype,
       seed: result.seed,
     };
-    const files = await write(image, picture, result, { ...result.timings, total }, facts, o, outside.signal);
+    const told = { ...facts, ...settingsShown(report) };
+    const files = await write(image, picture, result, { ...result.timings, total }, told, o, outside.signal);
     const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
     print(outside, o.json === true, {
       ...{ command: 'guide', image, files, caption, sourcePrompts, targetPrompts, masked: shareOf(result.mask.mask) },
@@ -161,6 +172,7 @@ async function guide(image: string, o: Options, outside: Outside): Promise<void>
         ...sizesOf(result.fitted, pastesBack(o)),
         ...measured(peakBytes, progress, { ...result.timings, total }),
         ...facts,
+        ...report,
       },
     });
   } finally {
@@ -228,9 +240,6 @@ async function write(
       picture: name,
       'working size': `${sizeText(fitted.working)} (--fit ${fitted.fit})`,
       ...facts,
-      steps: o.numInferenceSteps,
-      'guidance scale': o.guidanceScale,
-      'maps per mask': o.numMapsPerMask,
       'masked share': shareOf(result.mask.mask),
       'peak device memory': `${(result.peakBytes / 2 ** 20).toFixed(1)} MiB`,
     },

@@ -2,10 +2,10 @@
 import { Command } from 'commander';
 import { cutPadding, fitImage, type PictureFit } from '../io/fit.ts';
 import { readImage } from '../node/images.ts';
-import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
+import { phaseArguments } from '../pipeline/diffedit/run-arguments.ts';
 import { stepsOf } from '../pipeline/diffedit/schedules.ts';
-import type { InversionOutput } from '../pipeline/diffedit/types.ts';
+import type { InversionOutput, InvertArgs } from '../pipeline/diffedit/types.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
@@ -21,6 +21,7 @@ import {
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
 import { fitOptions, warningsTo } from './pictures.ts';
+import { withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -42,21 +43,20 @@ export function invertCommand(outside: Outside): Command {
   addArguments(command, 'Steps and guidance');
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
-  return command.action((image: string, o: Options) => invert(image, o, outside));
+  return command.action((image: string, o: Options) => invert(image, o, command, outside));
 }
 
-async function invert(image: string, o: Options, outside: Outside): Promise<void> {
-  checkOutput(o.output, ['.safetensors']);
-  const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
-  const steps = Array.from({ length: count }, (_, i) => stepName(o.output, i, count));
-  for (const step of steps) checkOutput(step, ['.png']);
-  checkInputsKept([o.output, ...steps], inputsOf(image, o));
+async function invert(image: string, typed: Options, command: Command, outside: Outside): Promise<void> {
+  checkOutputs(image, typed);
   const { signal } = outside;
   const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
-  const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
-  const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
-  await withPipeline(o, outside, async (loaded, progress, seed) => {
+  settle('invert', 'invert', { ...argumentsFrom(typed), image: picture });
+  await withPipeline(typed, outside, async (loaded, progress, seed) => {
     const { pipe, fingerprint } = loaded;
+    const { options: o, report } = withPreset(typed, command, ['invert'], pipe.recommended, progress.note);
+    checkOutputs(image, o); // as many steps as the model's settings ask for
+    const args = argumentsFrom(o);
+    const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
     const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
     const start = performance.now();
     const inverted = await pipe.invert({
@@ -69,6 +69,7 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
     const { prompt, numInferenceSteps, inpaintStrength } = o;
     const embeddings = await loaded.embeddingsIn(prompt, o.invertNegativePrompt);
     const settings = {
+      ...report.settings,
       model: madeBy(loaded),
       fingerprint,
       ...(embeddings === '' ? {} : { embeddings }),
@@ -90,10 +91,24 @@ async function invert(image: string, o: Options, outside: Outside): Promise<void
     const total = performance.now() - start;
     const { fit: how, working: workingSize } = fit;
     return {
-      ...{ command: 'invert', image, files, settings, fit: how, workingSize },
+      ...{ command: 'invert', image, files, ...report, settings, fit: how, workingSize },
       ...{ steps: stepsIn(inverted.latents), timingsMs: { total } },
     };
   });
+}
+
+/** What the inversion takes of the options. */
+function argumentsFrom(o: Options): Partial<InvertArgs> {
+  return phaseArguments('invert', { ...o, sourcePrompt: o.prompt }).args;
+}
+
+/** @throws InputError for a file that cannot be written, or that would take the place of what is read */
+function checkOutputs(image: string, o: Options): void {
+  checkOutput(o.output, ['.safetensors']);
+  const count = o.decodeLatents ? stepsOf('invert', o.numInferenceSteps, o.inpaintStrength, 'inpaintStrength') : 0;
+  const steps = Array.from({ length: count }, (_, i) => stepName(o.output, i, count));
+  for (const step of steps) checkOutput(step, ['.png']);
+  checkInputsKept([o.output, ...steps], inputsOf(image, o));
 }
 
 function stepPictures({ images }: InversionOutput, fit: PictureFit, output: string): OutputFile[] {

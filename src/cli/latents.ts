@@ -11,6 +11,8 @@ import { fileSource } from '../node/files.ts';
 
 /** What made the latents. */
 export interface LatentSettings {
+  /** Other settings of the inversion, for readers. */
+  readonly [name: string]: unknown;
   readonly model: string;
   readonly fingerprint: string;
   /** What words of its prompts meant that stand for embeddings; absent for none. */

@@ -3,8 +3,8 @@ import { Command } from 'commander';
 import { cutPadding, fitImage } from '../io/fit.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
-import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
+import { phaseArguments } from '../pipeline/diffedit/run-arguments.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { shareOf } from './edit.ts';
@@ -22,6 +22,7 @@ import {
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
 import { fitOptions, sizesOf, warningsTo } from './pictures.ts';
+import { withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -40,21 +41,21 @@ export function maskCommand(outside: Outside): Command {
   addArguments(command, 'Steps and guidance', { of: 'generateMask' });
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
-  return command.action((image: string, o: Options) => mask(image, o, outside));
+  return command.action((image: string, o: Options) => mask(image, o, command, outside));
 }
 
-async function mask(image: string, o: Options, outside: Outside): Promise<void> {
+async function mask(image: string, o: Options, command: Command, outside: Outside): Promise<void> {
   checkOutput(o.output, ['.png']);
   checkInputsKept([o.output], inputsOf(image, o));
   const { signal } = outside;
   const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
-  const { args } = phaseArguments('generateMask', o);
-  settle('mask', 'generateMask', { ...args, image: picture });
+  settle('mask', 'generateMask', { ...phaseArguments('generateMask', o).args, image: picture });
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
-    const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
+    const { options, report } = withPreset(o, command, ['generateMask'], pipe.recommended, progress.note);
+    const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(options));
     const start = performance.now();
     const found = await pipe.generateMask({
-      ...args,
+      ...phaseArguments('generateMask', options).args,
       image: fitted,
       generator: new Generator(seed),
       signal: outside.signal,
@@ -64,7 +65,7 @@ async function mask(image: string, o: Options, outside: Outside): Promise<void> 
     const drawn = cutPadding(maskToImage(found.mask, pipe.vaeScaleFactor), fit);
     await writeAll([encodeFor(o.output, drawn)]);
     const total = performance.now() - start;
-    const files = { mask: o.output };
-    return { command: 'mask', image, files, ...sizesOf(fit, false), masked: shareOf(found.mask), timingsMs: { total } };
+    const [files, masked] = [{ mask: o.output }, shareOf(found.mask)];
+    return { command: 'mask', image, files, ...sizesOf(fit, false), masked, ...report, timingsMs: { total } };
   });
 }

@@ -14,6 +14,7 @@ import {
   type Method,
   type OptionGroup,
 } from '../pipeline/diffedit/arguments.ts';
+import { RECOMMENDED_FILE } from '../pipeline/diffedit/recommended.ts';
 import type { RunArgs } from '../pipeline/diffedit/types.ts';
 import type { PredictionType } from '../schedulers/index.ts';
 import { type AdapterOptions, addAdapterOptions } from './adapters.ts';
@@ -42,6 +43,11 @@ export interface DeviceOptions {
   readonly json?: boolean;
 }
 
+/** Where the settings come from that no option gives. */
+export interface PresetOptions {
+  readonly preset: 'recommended' | 'diffusers';
+}
+
 /** How a diffusion model spends memory. */
 export interface MemoryOptions {
   readonly streamWeights?: boolean;
@@ -55,7 +61,13 @@ export interface MemoryOptions {
 }
 
 /** Options of every command that runs a diffusion model. */
-export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, DeviceOptions, AdapterOptions, MemoryOptions {
+export interface ModelOptions
+  extends HubOptions,
+    SingleFileOptionsTyped,
+    DeviceOptions,
+    AdapterOptions,
+    MemoryOptions,
+    PresetOptions {
   readonly model?: string;
   readonly seed?: number | undefined;
   readonly mendQuirks?: boolean;
@@ -108,6 +120,7 @@ export function addModelOptions(command: Command): Command {
       'diffusers folder of Stable Diffusion 1.x or 2.x, .safetensors or .ckpt file, or Hub id (default: the embedded orchard model)',
     );
   addHubOptions(command).option('--variant <name>', 'set of weights of a folder, such as fp16');
+  addPresetOption(command);
   addSingleFileOptions(command);
   addAdapterOptions(command);
   addDeviceOptions(command)
@@ -135,6 +148,18 @@ export function addMemoryOptions(command: Command): Command {
       ).argParser(parseBytes),
     )
     .option('--allow-tiles', 'let --max-memory choose VAE tiles, which change the numbers');
+}
+
+/** Where the settings come from that no option gives. */
+export function addPresetOption(command: Command): Command {
+  return command.addOption(
+    new Option(
+      '--preset <name>',
+      `settings that no option gives: what ${RECOMMENDED_FILE} of the model's folder recommends, or diffusers' own`,
+    )
+      .choices(['recommended', 'diffusers'])
+      .default('recommended'),
+  );
 }
 
 /** What a checkpoint in one file does not say. */
@@ -230,6 +255,8 @@ export function addArguments(
     if (row.option?.[0] !== group || !row.in.split(' ').includes(of)) continue;
     const alias = aliases[name] ?? row.alias;
     command.addOption(optionOf(name, alias === undefined ? row : { ...row, alias }));
+    const off = offSwitchOf(name, row);
+    if (off) command.addOption(off);
   }
   return command;
 }
@@ -264,6 +291,16 @@ function switchOf(name: string, [flag, value]: readonly [flag: string, value: st
   const made = new Option(flag, help).preset(value);
   made.attributeName = () => name;
   return made;
+}
+
+/** What takes a switch back that the model's settings set; undefined for what is none. */
+function offSwitchOf(name: string, row: Argument): Option | undefined {
+  const [, value] = row.option ?? [];
+  if (value !== '') return undefined;
+  const flag = (row.switch?.[0] ?? kebabFlag(name)).replace('--', '--no-');
+  const made = new Option(flag, 'not so, where the model recommends it');
+  made.attributeName = () => name;
+  return row.switch ? made.preset(row.default) : made;
 }
 
 function kebabFlag(name: string): string {

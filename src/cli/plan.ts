@@ -25,6 +25,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { fitOptions, pastesBack, sizeNote, sizesOf, sizeText } from './pictures.ts';
+import { ALL_PHASES, type SettingsReport, withPreset } from './preset.ts';
 import { createProgress } from './progress.ts';
 import { inCommandWords } from './words.ts';
 
@@ -48,7 +49,7 @@ export function planCommand(outside: Outside): Command {
   addPasteBackOptions(command);
   addSizeOptions(command);
   addModelOptions(command);
-  return command.action((image: string | undefined, o: PlanOptions) => plan(image, o, outside));
+  return command.action((image: string | undefined, o: PlanOptions) => plan(image, o, command, outside));
 }
 
 /** Sides of the picture that an argument names: all that a plan needs of it. */
@@ -56,8 +57,8 @@ async function sidesOf(image: string, { signal }: Outside): Promise<Size> {
   return /^\d+x\d+$/i.test(image) ? parseSize(image) : readImage(image, { signal });
 }
 
-async function plan(image: string | undefined, o: PlanOptions, outside: Outside): Promise<void> {
-  if (image === undefined && o.keepSize) {
+async function plan(image: string | undefined, typed: PlanOptions, command: Command, outside: Outside): Promise<void> {
+  if (image === undefined && typed.keepSize) {
     const fix = 'Name it, or give its size, such as 768x512.';
     throw new InputError({ op: 'plan', problem: '--keep-size keeps the size of a picture', received: 'none', fix });
   }
@@ -65,13 +66,14 @@ async function plan(image: string | undefined, o: PlanOptions, outside: Outside)
   const progress = createProgress(outside.stderr);
   let loaded: Loaded | undefined;
   try {
-    const open = o.defaultLimits ? async (): Promise<Gpu> => Gpu.dry(limitsOf(o)) : () => openDevice(o);
+    const open = typed.defaultLimits ? async (): Promise<Gpu> => Gpu.dry(limitsOf(typed)) : () => openDevice(typed);
     // Tiles are among the savings of a budget alone: without one they are shown as one without end would have them.
-    const { maxMemory, allowTiles } = o;
+    const { maxMemory, allowTiles } = typed;
     const budget = maxMemory ?? (allowTiles ? Number.MAX_SAFE_INTEGER : undefined);
-    const limited = { ...o, ...(budget === undefined ? {} : { maxMemory: budget }) };
+    const limited = { ...typed, ...(budget === undefined ? {} : { maxMemory: budget }) };
     loaded = await loadPipeline(limited, progress, outside.signal, { open, planOnly: true });
     const { pipe, model } = loaded;
+    const { options: o, report } = withPreset(typed, command, ALL_PHASES, pipe.recommended, progress.note);
     const fit = fitSize(picture ?? o.size ?? pipe.defaultSize, pipe, fitOptions(o));
     const size = fit.working;
     const seen = { ...size, data: new Uint8Array(3 * size.width * size.height) };
@@ -88,7 +90,7 @@ async function plan(image: string | undefined, o: PlanOptions, outside: Outside)
     const chosen = maxMemory === undefined ? undefined : await planned(pipe.plan(args));
     progress.stop();
     const shown = { o, model, fit, loaded, plans, wanted: firstThatFits(plans, maxMemory), chosen };
-    if (o.json) printJson(outside, shown);
+    if (o.json) printJson(outside, shown, report);
     else outside.stdout.write(describe(shown));
     const [first] = plans;
     if (!shown.wanted && first?.refused) throw first.refused;
@@ -135,7 +137,7 @@ function planOf({ plans, wanted, chosen }: Shown): CallPlan | undefined {
   return chosen && !(chosen instanceof DeviceError) ? chosen : (wanted ?? plans[0])?.plan;
 }
 
-function printJson(outside: Outside, shown: Shown): void {
+function printJson(outside: Outside, shown: Shown, report: SettingsReport): void {
   const { o, model, fit, plans, loaded, wanted, chosen } = shown;
   const { maxBindingBytes, maxBufferBytes } = loaded.pipe.gpu.caps;
   const [first] = plans;
@@ -152,6 +154,7 @@ function printJson(outside: Outside, shown: Shown): void {
       ...sizesOf(fit, pastesBack(o)),
     },
     ...(o.maxMemory === undefined ? {} : { maxBytes: o.maxMemory }),
+    ...report,
     fits: first !== undefined && wanted === first,
     fitsWith: wanted?.savings,
     ...(chosen instanceof DeviceError ? { refused: inCommandWords(chosen, 'plan') } : {}),

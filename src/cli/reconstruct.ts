@@ -4,9 +4,8 @@ import { cutPadding, fitImage } from '../io/fit.ts';
 import type { RgbImage } from '../io/image.ts';
 import { sideBySide } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
-import { phaseArguments } from '../pipeline/diffedit/arguments.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
-import type { Reconstruction } from '../pipeline/diffedit/reconstruct.ts';
+import type { ReconstructArgs, Reconstruction } from '../pipeline/diffedit/reconstruct.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
@@ -20,6 +19,7 @@ import {
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
 import { fitOptions, shown, sizesOf, warningsTo } from './pictures.ts';
+import { withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output?: string;
@@ -47,7 +47,7 @@ export function reconstructCommand(outside: Outside): Command {
   addArguments(command, 'Steps and guidance');
   addSizeOptions(command);
   addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
-  return command.action((image: string, o: Options) => reconstruct(image, o, outside));
+  return command.action((image: string, o: Options) => reconstruct(image, o, command, outside));
 }
 
 /** None; on the way back alone; on both ways, or the inversion's own. */
@@ -61,33 +61,31 @@ function settingsOf({ guidanceScale, invertGuidanceScale }: Options): Setting[] 
   return all.filter((_, i) => keys.indexOf(keys[i] as string) === i);
 }
 
-async function reconstruct(image: string, o: Options, outside: Outside): Promise<void> {
-  if (o.output !== undefined) {
-    checkOutput(o.output, ['.png', '.jpg', '.jpeg']);
-    checkInputsKept([o.output], inputsOf(image, o));
+async function reconstruct(image: string, typed: Options, command: Command, outside: Outside): Promise<void> {
+  const { output } = typed;
+  if (output !== undefined) {
+    checkOutput(output, ['.png', '.jpg', '.jpeg']);
+    checkInputsKept([output], inputsOf(image, typed));
   }
   const { signal } = outside;
   const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
-  const { args } = phaseArguments('invert', { ...o, sourcePrompt: o.prompt });
-  const { guidanceScale: _, ...settled } = settle('reconstruct', 'invert', { ...args, image: picture });
-  const { decodeLatents: _d, outputType: _o, callback: _c, callbackSteps: _s, ...how } = settled;
-  await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
+  settle('reconstruct', 'invert', { ...argumentsFrom(typed), image: picture });
+  await withPipeline(typed, outside, async ({ pipe }, progress, seed) => {
+    const { options: o, report } = withPreset(typed, command, ['invert'], pipe.recommended, progress.note);
     const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
     const start = performance.now();
     const found: (Setting & Reconstruction)[] = [];
     for (const setting of settingsOf(o)) {
-      const { promptEmbeds: _p, negativePromptEmbeds: _n, ...rest } = how;
-      const both = { prompt: o.prompt, negativePrompt: o.invertNegativePrompt };
-      const call = { ...rest, ...setting, ...both, image: fitted, seed };
+      const call = { ...argumentsFrom(o), ...setting, image: fitted, seed };
       const one = await pipe.reconstruct({ ...call, signal, onProgress: progress.report });
       found.push({ ...setting, ...one });
     }
     signal.throwIfAborted();
     const [first] = found as [Setting & Reconstruction];
-    if (o.output !== undefined) {
+    if (output !== undefined) {
       const sheet = [first.picture, first.decoded, ...found.map(one => one.image)];
       const pictures = sheet.map((one: RgbImage) => shown(cutPadding(one, fit)));
-      await writeAll([encodeFor(o.output, sideBySide(pictures))]);
+      await writeAll([encodeFor(output, sideBySide(pictures))]);
     }
     const rows = found.map(({ psnr, ...one }) => ({
       invertGuidanceScale: one.invertGuidanceScale,
@@ -97,12 +95,24 @@ async function reconstruct(image: string, o: Options, outside: Outside): Promise
     progress.stop();
     if (!o.json) outside.stdout.write(table(first.psnr.decoded, found));
     return {
-      ...{ command: 'reconstruct', image, files: o.output === undefined ? {} : { sheet: o.output } },
+      ...{ command: 'reconstruct', image, files: output === undefined ? {} : { sheet: output } },
       ...sizesOf(fit, false),
+      ...report,
       ...{ psnr: { vae: rounded(first.psnr.decoded), settings: rows } },
       timingsMs: { total: performance.now() - start },
     };
   });
+}
+
+/** What both ways take of the options. */
+function argumentsFrom(o: Options): Omit<ReconstructArgs, 'image'> {
+  const { numInferenceSteps, inpaintStrength, guidanceInterval, guidanceRescale, inversion, inversionRounds } = o;
+  const { numRegSteps, numAutoCorrRolls, lambdaAutoCorr, lambdaKl } = o;
+  return {
+    ...{ prompt: o.prompt, negativePrompt: o.invertNegativePrompt, numInferenceSteps, inpaintStrength },
+    ...{ guidanceInterval, guidanceRescale, inversion, inversionRounds },
+    ...{ numRegSteps, numAutoCorrRolls, lambdaAutoCorr, lambdaKl },
+  };
 }
 
 /** dB to a hundredth; undefined for equal pictures, which JSON has no number for. */

@@ -12,9 +12,9 @@ import { readEdits, recordedMask, recordedPicture } from '../support/edits.ts';
 const SAMPLES = 'models/orchard/samples';
 const APPLES = `${SAMPLES}/apples-bowl.png`;
 const PROMPTS = ['--source', 'a bowl of apples', '--target', 'a bowl of pears'];
-const QUICK = ['--num-inference-steps', '10', '--num-maps-per-mask', '2', '--seed', '0'];
-/** The picture as diffusers takes and returns it. */
-const EXACT = ['--fit', 'squash'];
+// What is compared with recordings of diffusers asks for its settings, and for the picture as it takes and returns it.
+const DIFFUSERS = ['--preset', 'diffusers'];
+const QUICK = ['--num-inference-steps', '10', '--num-maps-per-mask', '2', '--seed', '0', ...DIFFUSERS];
 const TINY = ['--num-inference-steps', '4', '--num-maps-per-mask', '1', '--seed', '0'];
 
 let root: string;
@@ -79,7 +79,7 @@ function checkMeasured({ peakBytes, hostPeakBytes, timingsMs }: Measured): void 
 
 describe('edit', () => {
   it('makes the recorded picture and mask from a seed, and a sheet beside them', async () => {
-    const args = ['edit', APPLES, ...PROMPTS, ...QUICK, ...EXACT];
+    const args = ['edit', APPLES, ...PROMPTS, ...QUICK];
     const result = await run(...args, '-o', at('deep/out.png'), '--json');
     expect(result.files).toEqual({
       image: at('deep/out.png'),
@@ -100,7 +100,7 @@ describe('edit', () => {
     expect(await latentMask(at('mask.png'))).toEqual(await recordedMask('quick'));
     expect(mask.masked).toBeGreaterThan(0);
     checkMeasured(mask);
-    const steps = ['--num-inference-steps', '10', '--seed', '0'];
+    const steps = ['--num-inference-steps', '10', '--seed', '0', ...DIFFUSERS];
     const inverted = await run(
       'invert',
       APPLES,
@@ -114,7 +114,7 @@ describe('edit', () => {
     expect(inverted.steps).toBe(8);
     checkMeasured(inverted);
     const reuse = ['--mask', at('mask.png'), '--latents', at('x.safetensors')];
-    const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, ...EXACT, ...reuse, '-o', at('out.png'), '--json');
+    const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, ...reuse, '-o', at('out.png'), '--json');
     expect((await difference(at('out.png'), await recordedPicture('quick'))).mean).toBeLessThanOrEqual(1);
     expect(Object.keys(result.timingsMs)).not.toContain('mask');
     expect(Object.keys(result.timingsMs)).not.toContain('invert');
@@ -153,7 +153,7 @@ describe('edit', () => {
       `"error: latents: the latents were made with another --num-inference-steps: expected 50, got 4 (DIR/x.safetensors). Pass --num-inference-steps 4, or invert again."`,
     );
     expect(await line('--num-inference-steps', '4', '--inpaint-strength', '0.5')).toMatchInlineSnapshot(
-      `"error: latents: the latents were made with another --inpaint-strength: expected 0.5, got 0.8 (DIR/x.safetensors). Pass --inpaint-strength 0.8, or invert again."`,
+      `"error: latents: the latents were made with another --inpaint-strength: expected 0.5, got 1 (DIR/x.safetensors). Pass --inpaint-strength 1, or invert again."`,
     );
     expect(await line('--num-inference-steps', '4', '--size', '64x64')).toMatchInlineSnapshot(
       `"error: latents: the latents have another size: expected width 64, got 128x128 (DIR/x.safetensors). Pass --size 128x128, or invert again."`,
@@ -265,8 +265,8 @@ describe('edit', () => {
     expect(stdout).toBe(`${at('out.png')}\n${at('out.mask.png')}\n${at('out.sheet.png')}\n`);
     for (const line of [
       /^Using the embedded model\. .* knows fruit/m,
-      /^inverting: 3 steps, [\d.]+ s$/m,
-      /^editing: 3 steps/m,
+      /^inverting: 4 steps, [\d.]+ s$/m,
+      /^editing: 4 steps/m,
     ]) {
       expect(stderr).toMatch(line);
     }
@@ -305,7 +305,7 @@ describe('invert', () => {
     );
     const bytes = await readFile(at('x.safetensors'));
     const header = JSON.parse(bytes.toString('utf8', 8, 8 + Number(bytes.readBigUInt64LE(0))));
-    expect(header.latents).toMatchObject({ dtype: 'F32', shape: [1, 3, 4, 16, 16] });
+    expect(header.latents).toMatchObject({ dtype: 'F32', shape: [1, 4, 4, 16, 16] });
     expect(header.__metadata__).toEqual({
       ...Object.fromEntries(Object.entries(result.settings).map(([key, value]) => [key, String(value)])),
       format: 'pentimento.latents',
@@ -313,24 +313,26 @@ describe('invert', () => {
     expect(header.__metadata__).toMatchObject({
       seed: '7',
       numInferenceSteps: '4',
-      inpaintStrength: '0.8',
+      inpaintStrength: '1',
+      guidanceScale: '1',
+      inversion: 'ddim',
       prompt: 'a bowl of apples',
     });
-    expect((await readdir(root)).sort()).toEqual(['x.safetensors', 'x.step-1.png', 'x.step-2.png', 'x.step-3.png']);
+    expect((await readdir(root)).sort()).toEqual(['x.safetensors', ...[1, 2, 3, 4].map(step => `x.step-${step}.png`)]);
   });
 });
 
-// Everything at its default, 50 steps and 10 maps, as the peer recorded it. One here, all of them in the full run.
+// Everything as diffusers has it by default, 50 steps and 10 maps, as the peer recorded it. One here, all of them in the full run.
 const edits = readEdits().filter(e => !e.steps);
 describe.each(process.env.PENTIMENTO_FULL ? edits : edits.filter(e => e.name === 'apples-to-pears-gentle'))(
-  '$name by default settings',
+  '$name by the settings of diffusers',
   e => {
     it('makes the recorded picture and mask', async () => {
       const guidance = e.guidance
         ? ['--guidance-scale', `${e.guidance}`, '--invert-guidance-scale', `${e.invert_guidance}`]
         : [];
       const prompts = ['--source', e.source, '--target', e.target, '--seed', `${e.seed}`];
-      await run('edit', `${SAMPLES}/${e.image}`, ...prompts, ...guidance, ...EXACT, '-o', at('out.png'), '--json');
+      await run('edit', `${SAMPLES}/${e.image}`, ...prompts, ...guidance, ...DIFFUSERS, '-o', at('out.png'), '--json');
       expect((await difference(at('out.png'), await recordedPicture(e.name))).mean).toBeLessThanOrEqual(1);
       const [got, wanted] = [await latentMask(at('out.mask.png')), await recordedMask(e.name)];
       // Pixels at the threshold may fall to either side.

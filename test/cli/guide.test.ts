@@ -26,14 +26,7 @@ describe('guide', () => {
   it('makes the recorded texts, mask and picture from a seed, and a report of all of it', async () => {
     const out = join(root, 'deep', 'out');
     const { code, stdout, stderr } = await pentimento([
-      'guide',
-      PICTURE,
-      ...CONCEPTS,
-      '--fit',
-      'squash',
-      '-o',
-      out,
-      '--json',
+      ...['guide', PICTURE, ...CONCEPTS, '--preset', 'diffusers', '-o', out, '--json'],
     ]);
     expect(stderr).not.toMatch(/^error/m);
     expect(code).toBe(0);
@@ -76,8 +69,23 @@ describe('guide', () => {
     expect(code).toBe(0);
     const names = ['report.html', 'edited.png', 'mask.png', 'noise.png'];
     expect(stdout).toBe(names.map(name => `${join(root, name)}\n`).join(''));
-    for (const line of [/^captioning: /m, /^writing prompts: 4 sentences, /m, /^inverting: 3 steps/m]) {
+    for (const line of [/^captioning: /m, /^writing prompts: 4 sentences, /m, /^inverting: 4 steps/m]) {
       expect(stderr).toMatch(line);
+    }
+    expect(stderr.match(/^Settings that the model recommends: .*--soft-mask/gm)).toHaveLength(1);
+    const html = await readFile(join(root, 'report.html'), 'utf8');
+    for (const [name, value] of [
+      ...[
+        ['mask mode', 'soft (recommended)'],
+        ['negative prompt', 'empty (recommended)'],
+        ['num inference steps', '4'],
+      ],
+      ...[
+        ['preset', 'recommended'],
+        ['mask exponent', '0.6 (recommended)'],
+      ],
+    ]) {
+      expect(html).toContain(`<th>${name}</th><td class="n">${value}</td>`);
     }
   });
 

@@ -45,7 +45,8 @@ describe('help', () => {
     const rest = [
       ...['source-negative-prompt', 'target-negative-prompt', 'negative-prompt', 'mask-guidance-scale'],
       ...['invert-guidance-scale', 'clip-skip', 'threshold', 'continuous', 'erode', 'dilate', 'blur', 'mend-quirks'],
-      ...['soft-mask', 'mask-cleanup', 'inversion', 'guidance-interval'],
+      ...['soft-mask', 'mask-cleanup', 'no-soft-mask', 'no-mask-cleanup', 'no-continuous', 'preset'],
+      ...['guidance-interval', 'inversion'],
     ];
     const extras = [
       ...[
@@ -94,7 +95,8 @@ describe('help', () => {
     ['invert', ['source', 'prompt', 'negative-prompt', 'invert-negative-prompt', 'decode-latents', 'num-reg-steps']],
     ['guide', ['from', 'to', 'num-prompts', 'no-prefix', 't5', 'blip', 'no-offload', 'continuous', 'mend-quirks']],
     ['guide', ['soft-mask', 'mask-exponent', 'mask-guidance-scale']],
-    ['plan', ['soft-mask', 'mask-exponent']],
+    ['guide', ['preset', 'negative-prompt', 'no-soft-mask']],
+    ['plan', ['soft-mask', 'mask-exponent', 'preset']],
     ['caption', ['model', 'blip', 'prefix', 'no-prefix', 'max-new-tokens', 'dtype', 'device', 'json']],
     ['prompts', ['model', 't5', 'n', 'temperature', 'top-k', 'max-new-tokens', 'seed', 'json']],
     ['convert', ['dtype', 'tokenizer', 'config', 'prediction-type', 'ema', 'cache-dir', 'json']],

@@ -119,7 +119,12 @@ describe('every option reaches the pipeline', () => {
   });
 
   it('of mask', async () => {
-    const table: Table = { ...PROMPTS, ...MASK, ...STEPS, 'mask-guidance-scale': ['4', { guidanceScale: 4 }] };
+    const table: Table = {
+      ...PROMPTS,
+      ...MASK,
+      ...STEPS,
+      'mask-guidance-scale': ['4', { guidanceScale: 4 }],
+    };
     const args = ['mask', APPLES, ...typed(table), '--guidance-scale', '3', '-o', at('x.png')];
     const found = await callOf('generateMask', args);
     expect(plain(found, expected(table))).toEqual(expected(table));
@@ -167,6 +172,8 @@ describe('every option reaches the pipeline', () => {
           '--device',
           '--variant',
         ],
+        // What a model recommends: preset.test.ts.
+        ...['--preset', '--no-continuous', '--no-soft-mask', '--no-mask-cleanup'],
         // Of checkpoints in one file: single-file.test.ts.
         ...['--tokenizer', '--config', '--prediction-type', '--ema'],
         // Where things come from and go to: the tests of edit, hub, lora and model use them.

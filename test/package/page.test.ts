@@ -57,6 +57,7 @@ describe('a page', () => {
   it('edits a picture through the example, as recorded', async () => {
     const fill = (name: string, value: string) => page.fill(`input[name=${name}]`, value);
     // The recorded quick edit: guidance 7.5 throughout, 10 steps, 2 maps, seed 0.
+    await page.selectOption('select[name=preset]', 'diffusers');
     await fill('steps', '10');
     await fill('maps', '2');
     await fill('guidance', '7.5');
@@ -67,6 +68,7 @@ describe('a page', () => {
       timeout: patience(),
     });
     expect(await page.textContent('#status')).toBe('Done.');
+    expect(await page.textContent('#settings')).toBe('');
     const pixels = await page.$$eval('canvas', all =>
       all.map(c =>
         [...(c.getContext('2d')?.getImageData(0, 0, c.width, c.height).data ?? [])].filter((_, i) => i % 4 < 3),

@@ -32,6 +32,7 @@ it('few requests bring the model, several at once, and none comes twice', async 
 it('before weights are wanted, each file costs one request: configs whole, of weights the header', async () => {
   (await open({ loadWhenNeeded: true })).dispose();
   expect(server.asked.map(({ path, status }) => `${path} ${status}`)).toEqual([
+    'pentimento.json 206',
     'model_index.json 206',
     'text_encoder/config.json 206',
     'text_encoder/model.safetensors 206',

@@ -1,7 +1,8 @@
 /** docs/parity.md says what the table of arguments says: every argument of every method, with its default. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { argumentsOf, defaultOf, type Method, phaseArguments } from '../../src/pipeline/diffedit/arguments.ts';
+import { argumentsOf, defaultOf, type Method } from '../../src/pipeline/diffedit/arguments.ts';
+import { phaseArguments } from '../../src/pipeline/diffedit/run-arguments.ts';
 
 const text = readFileSync('docs/parity.md', 'utf8');
 
@@ -89,13 +90,13 @@ test('an argument goes through few files: the command line knows none of the gui
   // Its table, its type, the numbers that follow from it, the records of files and reports; three others only name it.
   expect([...files].sort()).toEqual([
     'src/cli/edit.ts',
-    'src/cli/guide.ts',
     'src/cli/invert.ts',
     'src/cli/latents.ts',
     'src/generation/refused.ts',
     'src/pipeline/diffedit/arguments.ts',
     'src/pipeline/diffedit/guidance.ts',
     'src/pipeline/diffedit/phase-requests.ts',
+    'src/pipeline/diffedit/run-arguments.ts',
     'src/pipeline/diffedit/types.ts',
     'src/schedulers/regularise.ts',
   ]);

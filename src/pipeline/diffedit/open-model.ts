@@ -24,11 +24,18 @@ import {
   SINGLE_FILE_OPTIONS,
   streamLimits,
 } from './pretrained-options.ts';
+import { readRecommended } from './read-recommended.ts';
+import type { Recommended } from './recommended.ts';
+
+/** The networks of a model, and what its folder recommends. */
+interface OpenedFolder extends StableDiffusionFolder {
+  readonly recommended: Recommended | undefined;
+}
 
 /** What a pipeline is made of. */
 export interface OpenedModel {
   readonly device: DeviceModel<StableDiffusionNetworks>;
-  readonly folder: StableDiffusionFolder;
+  readonly folder: OpenedFolder;
   readonly adapters: Adapters;
   /** How device memory is spent. */
   readonly memory: Pick<PlannerOptions, 'budget' | 'stream'>;
@@ -36,10 +43,15 @@ export interface OpenedModel {
 
 /** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
 export function openFolder(source: FolderSource, options: PretrainedOptions): Promise<OpenedModel> {
-  return open('DiffEditPipeline.fromPretrained', OWN_OPTIONS, options, () => {
+  const op = 'DiffEditPipeline.fromPretrained';
+  return open(op, OWN_OPTIONS, options, () => {
     const { variant, scheduler, inverseScheduler, signal } = options;
     const own = { variant, scheduler, inverseScheduler, warn: warner(options) };
-    return heedSignal(source, signal, folder => openStableDiffusionFolder(folder, own));
+    return heedSignal(source, signal, async folder => {
+      // First: nothing is open yet that would have to be closed where the signal fires.
+      const recommended = await readRecommended(folder, op, own.warn);
+      return { ...(await openStableDiffusionFolder(folder, own)), recommended };
+    });
   });
 }
 
@@ -54,7 +66,10 @@ export function openFile(source: SingleFileSource, options: FromSingleFileOption
     const own = { tokenizer, config, originalConfig, predictionType, extractEma, onWarning: warn };
     const file = await openSingleFile(source, own);
     try {
-      return await openStableDiffusionFolder(file.folder, { scheduler, inverseScheduler, warn });
+      return {
+        ...(await openStableDiffusionFolder(file.folder, { scheduler, inverseScheduler, warn })),
+        recommended: undefined,
+      };
     } finally {
       await file.close();
     }
@@ -65,7 +80,7 @@ async function open(
   op: string,
   ownOptions: readonly string[],
   options: PretrainedOptions,
-  openNetworks: () => Promise<StableDiffusionFolder>,
+  openNetworks: () => Promise<OpenedFolder>,
 ): Promise<OpenedModel> {
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
   let adapters: Adapters | undefined;
@@ -73,7 +88,7 @@ async function open(
   let budget: MemoryBudget | undefined;
   let reading = false;
   try {
-    const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, StableDiffusionFolder>(
+    const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, OpenedFolder>(
       names,
       options?.maxBytes === undefined ? options : { ...options, loadWhenNeeded: true },
       async () => {

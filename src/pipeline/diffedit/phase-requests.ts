@@ -23,7 +23,6 @@ import {
   checkArgumentNames,
   checkValues,
   type Method,
-  type PhaseMethod,
   type Settled,
   withDefaults,
 } from './arguments.ts';
@@ -31,6 +30,7 @@ import { checkMaskSize, prepareLatents, prepareMask } from './edit-inputs.ts';
 import { type Guidance, guidanceOf } from './guidance.ts';
 import { checkFittedSize, checkPasteBack, outputTypeOf } from './output.ts';
 import type { EditRequest, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
+import type { PhaseMethod } from './run-arguments.ts';
 import { editSchedule, invertSchedule, maskTimestep, stepsOf } from './schedules.ts';
 import type { EditArgs, EncodePromptOptions, GenerateMaskArgs, InvertArgs } from './types.ts';
 

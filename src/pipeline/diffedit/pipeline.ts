@@ -30,6 +30,7 @@ import { CALL_PLAN_OPTIONS, CallPlanner, type CallPlanOptions, type SavingsPlan 
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
 import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
+import type { Recommended } from './recommended.ts';
 import { type ReconstructArgs, type Reconstruction, reconstructionOf, reconstructRequest } from './reconstruct.ts';
 import type { Request } from './request.ts';
 import { type PhaseResults, runPhases } from './run-phases.ts';
@@ -68,6 +69,11 @@ export class DiffEditPipeline extends PretrainedModel {
     /** In pixels. */
     readonly height: number;
   };
+  /**
+   * Settings that fit the model, as its folder recommends them in pentimento.json; undefined where it recommends none, as of a single file.
+   * No call takes them by itself: `pipe.run({ ...pipe.recommended?.settings, ...yours })` does.
+   */
+  readonly recommended: Recommended | undefined;
   readonly #device: DeviceModel<StableDiffusionNetworks>;
   readonly #loras: LoraAdapters;
   readonly #inversions: TextualInversions;
@@ -89,6 +95,7 @@ export class DiffEditPipeline extends PretrainedModel {
     this.inverseScheduler = schedulers.inverseScheduler;
     this.vaeScaleFactor = model.vaeScaleFactor;
     this.defaultSize = model.defaultSize;
+    this.recommended = folder.recommended;
   }
 
   /**

@@ -5,9 +5,10 @@ import { type Generators, generatorOf } from '../diffusion/generators.ts';
 import { preparePictures } from '../diffusion/image-latents.ts';
 import { batchOf } from '../diffusion/prompt-arguments.ts';
 import type { Limits } from './argument-checks.ts';
-import { type FromRun, type PhaseMethod, phaseArguments, type Settled, withDefaults } from './arguments.ts';
+import { type Settled, withDefaults } from './arguments.ts';
 import { bindEdit, bindInvert, bindMask, checkArguments, once, type RequestHome, settle } from './phase-requests.ts';
 import type { Request } from './request.ts';
+import { type FromRun, type PhaseMethod, phaseArguments } from './run-arguments.ts';
 import type { EditArgs, GenerateMaskArgs, InvertArgs, RunArgs } from './types.ts';
 
 /** A phase's arguments, settled, and their names in run's. */

@@ -1,0 +1,44 @@
+/**
+ * Settings that fit a model, as its folder recommends them in pentimento.json. The library shows them and takes none by itself: its
+ * defaults are diffusers'. recommended-file.ts reads them.
+ */
+import type { CheckName } from './argument-checks.ts';
+import type { ARGUMENTS, ArgumentName, OptionGroup } from './arguments.ts';
+import type { RunArgs } from './types.ts';
+
+/** The file, at the root of a model folder. */
+export const RECOMMENDED_FILE = 'pentimento.json';
+
+type Groups = Exclude<OptionGroup, 'Prompts' | 'Model and device'>;
+
+/**
+ * Arguments of `run` that a model may recommend a value of: numbers, booleans and enumerations that say how a picture is edited. Never
+ * prompts, files, seeds, callbacks or the number of pictures.
+ */
+export type RecommendedName = Exclude<
+  {
+    [N in ArgumentName]: (typeof ARGUMENTS)[N] extends { readonly option: readonly [Groups, string, string] }
+      ? (typeof ARGUMENTS)[N] extends { readonly check: CheckName } | { readonly default: boolean }
+        ? N
+        : never
+      : never;
+  }[ArgumentName],
+  'numImagesPerPrompt'
+> &
+  keyof RunArgs;
+
+/** Settings as `run` takes them: `pipe.run({ ...pipe.recommended?.settings, image, sourcePrompt, targetPrompt })`. */
+export type RecommendedSettings = { readonly [N in RecommendedName]?: NonNullable<RunArgs[N]> } & {
+  /** '' where the model is edited better without a negative; absent where it is the source prompt, as by default. */
+  readonly negativePrompt?: '';
+};
+
+/** What a model's folder recommends. Frozen. */
+export interface Recommended {
+  /** Why, in the file's own words; '' where it says nothing. */
+  readonly reason: string;
+  /** Why single settings are as they are, by their names. */
+  readonly reasons: Readonly<Record<string, string>>;
+  /** The settings; each has passed the check of its argument. */
+  readonly settings: RecommendedSettings;
+}

@@ -1,0 +1,169 @@
+/** Settings that the model recommends: taken for what no option gives, said in one line, and gone with `--preset diffusers`. */
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import { pentimento } from '../support/command.ts';
+import { embeddedFiles, hubScene } from '../support/hub.ts';
+
+const APPLES = 'models/orchard/samples/apples-bowl.png';
+const ORCHARD = 'models/orchard/stable-diffusion';
+const PROMPTS = ['--source', 'a bowl of apples', '--target', 'a bowl of pears'];
+const SAID = /^Settings that the model recommends: (.*) \(--preset diffusers takes none\)\.$/gm;
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'pentimento-preset-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+afterEach(() => void vi.restoreAllMocks());
+
+const at = (name: string) => join(root, name);
+const { settings: file } = JSON.parse(await readFile(`${ORCHARD}/pentimento.json`, 'utf8'));
+const recommended = { ...file, negativePrompt: '' };
+
+type Method = 'run' | 'invert' | 'generateMask';
+const METHODS: Readonly<Record<string, Method>> = { edit: 'run', invert: 'invert', mask: 'generateMask' };
+
+/** What a command calls the pipeline with, and the options that it says it took from the model. */
+async function callOf(command: string, ...more: string[]) {
+  const method = METHODS[command];
+  const call = vi.spyOn(DiffEditPipeline.prototype, method).mockRejectedValue(new Error('far enough'));
+  const prompts = command === 'invert' ? PROMPTS.slice(0, 2) : PROMPTS;
+  const output = command === 'invert' ? 'x.safetensors' : 'x.png';
+  const { stderr } = await pentimento([command, APPLES, ...prompts, '-o', at(output), ...more]);
+  expect(stderr).toContain('far enough');
+  const [args] = call.mock.calls.at(-1) as unknown as [Record<string, unknown>];
+  const said = [...stderr.matchAll(SAID)].map(([, options]) => options);
+  expect(said.length).toBeLessThanOrEqual(1);
+  return { args, said: said[0] };
+}
+
+const DIFFUSERS = {
+  ...{ guidanceScale: 7.5, inpaintStrength: 0.8, maskThresholdingRatio: 3, maskExponent: 1 },
+};
+
+describe('edit', () => {
+  it('takes what the model recommends', async () => {
+    const { args, said } = await callOf('edit');
+    expect(args).toMatchObject(recommended);
+    expect(said).toContain('--soft-mask --mask-exponent 0.6');
+    expect(said).toContain("--negative-prompt ''");
+  });
+
+  it('is diffusers with --preset diffusers', async () => {
+    const { args, said } = await callOf('edit', '--preset', 'diffusers');
+    expect(args).toMatchObject(DIFFUSERS);
+    for (const name of ['maskMode', 'invertGuidanceScale', 'maskGuidanceScale', 'negativePrompt'])
+      expect(args).not.toHaveProperty(name);
+    expect(said).toBeUndefined();
+  });
+
+  it.each([
+    ['a number, also where it is the default', ['--mask-thresholding-ratio', '3'], { maskThresholdingRatio: 3 }],
+    [
+      'guidance, and leaves the inversion its own',
+      ['--guidance-scale', '7.5'],
+      { guidanceScale: 7.5, invertGuidanceScale: 1 },
+    ],
+    ['a switch', ['--no-soft-mask'], { maskMode: 'binary' }],
+    ['a negative prompt', ['--negative-prompt', 'rain'], { negativePrompt: 'rain' }],
+    [
+      'a negative prompt of the mask, which needs guidance',
+      ['--source-negative-prompt', 'rain'],
+      { maskGuidanceScale: undefined },
+    ],
+  ])('gives way to %s', async (_what, options, wanted) => {
+    const { args, said } = await callOf('edit', ...options);
+    expect({ ...args }).toEqual({ ...args, ...recommended, ...wanted });
+    expect(said).not.toContain(options[0].replace('--no-', '--'));
+  });
+
+  it('takes no setting of a phase that does not run', async () => {
+    const { said } = await callOf('edit', '--mask', APPLES);
+    expect(said).not.toContain('--mask-thresholding-ratio');
+    expect(said).toContain('--soft-mask');
+  });
+
+  it("asks for an empty negative where nothing is recommended, by --negative-prompt ''", async () => {
+    const { args } = await callOf('edit', '--preset', 'diffusers', '--negative-prompt', '');
+    expect(args).toMatchObject({ ...DIFFUSERS, negativePrompt: '' });
+  });
+});
+
+describe('the commands of single phases', () => {
+  it('take what is of their phase', async () => {
+    const { args, said } = await callOf('mask');
+    expect(args).toMatchObject({ guidanceScale: 1, maskMode: 'soft', maskThresholdingRatio: 2 });
+    expect(said).not.toMatch(/--(guidance-scale|inpaint-strength|negative-prompt|invert)/);
+    expect((await callOf('invert')).args).toMatchObject({ guidanceScale: 1, inpaintStrength: 1 });
+  });
+
+  it('have one guidance, which any option gives', async () => {
+    expect((await callOf('invert', '--guidance-scale', '3')).args).toMatchObject({ guidanceScale: 3 });
+    expect((await callOf('mask', '--guidance-scale', '3')).args).toMatchObject({ guidanceScale: 3 });
+    const { args } = await callOf('invert', '--preset', 'diffusers');
+    expect(args).toMatchObject({ guidanceScale: 7.5, inpaintStrength: 0.8 });
+  });
+});
+
+/** The embedded model beside another file of settings. */
+async function modelWith(name: string, settings: object | undefined): Promise<string> {
+  const model = at(name);
+  await cp(ORCHARD, model, { recursive: true });
+  await rm(join(model, 'pentimento.json'));
+  if (settings) await writeFile(join(model, 'pentimento.json'), JSON.stringify(settings));
+  return model;
+}
+
+/** What `plan` says of the settings; the plans themselves are not made. */
+const plan = async (...more: string[]) => {
+  vi.spyOn(DiffEditPipeline.prototype, 'planSavings').mockResolvedValue([]);
+  const { code, stdout, stderr } = await pentimento(['plan', '--default-limits', '--json', ...more]);
+  expect(code).toBe(0);
+  return { json: JSON.parse(stdout), stderr };
+};
+
+describe('--json', () => {
+  it('reports the settings, and which of them the model recommends', async () => {
+    const { json } = await plan('--guidance-scale', '7.5');
+    expect(json.preset).toBe('recommended');
+    expect(json.settings).toMatchObject({ ...recommended, guidanceScale: 7.5, numInferenceSteps: 50, eta: 0 });
+    expect([...json.fromPreset].sort()).toEqual(
+      Object.keys(file)
+        .filter(name => name !== 'guidanceScale')
+        .sort(),
+    );
+    const plain = (await plan('--preset', 'diffusers')).json;
+    expect([plain.preset, plain.fromPreset]).toEqual(['diffusers', []]);
+    expect(plain.settings).toMatchObject({ ...DIFFUSERS, maskMode: 'binary', invertGuidanceScale: 7.5 });
+  });
+
+  it('is of diffusers where the model recommends nothing, which is said to who asks for it', async () => {
+    const model = await modelWith('none', undefined);
+    const { json, stderr } = await plan('--model', model);
+    expect([json.preset, json.fromPreset, stderr]).toEqual(['diffusers', [], '']);
+    const asked = await plan('--model', model, '--preset', 'recommended');
+    expect(asked.stderr).toBe("The model recommends no settings: diffusers' own are taken.\n");
+  });
+
+  it('takes what is right of a file, and warns once of what is not', async () => {
+    const settings = { guidanceScale: 3, seed: 4, sourcePrompt: 'a cat' };
+    const { json, stderr } = await plan('--model', await modelWith('bad', { version: 1, settings }));
+    expect(json.fromPreset).toEqual(['guidanceScale']);
+    expect(stderr.match(/left out/g)).toHaveLength(2);
+  });
+});
+
+describe('a repository of the Hub', () => {
+  it('brings its settings', async () => {
+    const { hub } = scene;
+    vi.stubEnv('HF_ENDPOINT', hub.url);
+    hub.files = embeddedFiles();
+    const { json } = await plan('--model', 'someone/small');
+    expect(json.fromPreset).toHaveLength(Object.keys(file).length);
+  });
+});
+
+const scene = await hubScene();
