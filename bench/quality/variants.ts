@@ -1,6 +1,8 @@
 /** Settings of an edit under a name, written as the options of `pentimento edit`. */
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addArguments } from '../../src/cli/options.ts';
+import { inOptions } from '../../src/cli/preset.ts';
 import { argumentsIn } from '../../src/pipeline/diffedit/arguments.ts';
 import type { RunArgs } from '../../src/pipeline/diffedit/types.ts';
 
@@ -19,6 +21,15 @@ const GENTLE = '--guidance-scale 2.5 --invert-guidance-scale 1';
 const EMPTY = "--negative-prompt ''";
 const SOFT = '--soft-mask --mask-exponent 0.6';
 
+/** What the embedded model's folder recommends. */
+function recommended(): string {
+  const { settings } = JSON.parse(readFileSync('models/orchard/stable-diffusion/pentimento.json', 'utf8'));
+  const value = (of: unknown) => (of === 'empty' ? '' : of);
+  return Object.entries(settings)
+    .map(([name, of]) => inOptions(name, value(of)))
+    .join(' ');
+}
+
 /** The guidance of the mask scales the whole map, which is then divided by its mean: without any it is the same in half the time. */
 const QUICK = '--mask-guidance-scale 1';
 
@@ -36,7 +47,7 @@ export const NAMED: Readonly<Record<string, string>> = {
   'soft-empty-7.5': `--guidance-scale 7.5 --invert-guidance-scale 1 ${EMPTY} ${SOFT}`,
   'soft-empty-full': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1`,
   'soft-empty-full-2': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1 --mask-thresholding-ratio 2 ${QUICK}`,
-  recommended: `--guidance-scale 1.7 --invert-guidance-scale 1 ${EMPTY} --soft-mask --inpaint-strength 1 --mask-thresholding-ratio 2 ${QUICK}`,
+  recommended: recommended(),
 };
 
 /**

@@ -103,8 +103,8 @@ function settingsUsed(phases: readonly PhaseMethod[], options: object): Record<s
   return { ...used, negativePrompt: values['negativePrompt'] ?? values['sourcePrompt'] };
 }
 
-/** A setting as the option that gives it. */
-function inOptions(name: string, value: unknown): string {
+/** A setting as the option that gives it, such as `--guidance-scale 2`. */
+export function inOptions(name: string, value: unknown): string {
   const row: Argument = ARGUMENTS[name as keyof typeof ARGUMENTS];
   const flag = flagOf(name, row);
   if (row.switch) return value === row.switch[1] ? flag : flag.replace('--', '--no-');
