@@ -64,6 +64,7 @@ export default defineConfig({
     bench: 'bench/main.ts',
     'bench-models': 'bench/models.ts',
     'bench-loading': 'bench/loading.ts',
+    'bench-quality': 'bench/quality.ts',
   },
   format: 'esm',
   target: 'es2022',

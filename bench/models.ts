@@ -1,12 +1,13 @@
 /**
- * The benchmark of whole models: an edit, a caption and written prompts with the embedded family, and Flan-T5 small with
+ * The benchmark of whole models: an edit, captions and written prompts with the embedded family, and Flan-T5 and BLIP base with
  * made-up weights.
  *
- *   npm run bench:models -- [--device NAME] [--label NAME] [--peer]
+ *   npm run bench:models -- [--part edit --part flan-t5-large ...] [--device NAME] [--label NAME] [--peer]
  *
- * Prints a table and writes bench/results/<adapter>-models.json. Shaders are compiled by a first run of each row. `--peer`
+ * Prints a table and writes bench/results/<adapter>-models.json: times, and seconds of the processor over all threads, which on
+ * software adapters are the cost, however many others use the machine. Shaders are compiled by a first run of each row. `--peer`
  * runs the networks that bench/peers/export.py exported on onnxruntime-node's WebGPU provider, each right after ours; its times
- * hold copies of inputs and outputs, and leave out sampling and, for decoding, the encoder.
+ * hold copies of inputs and outputs, and leave out sampling and, for decoding, the encoder. The large models take 2 GB of memory.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
@@ -18,20 +19,44 @@ import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { BlipForConditionalGeneration } from '../src/pipeline/text/blip.ts';
 import { T5ForConditionalGeneration } from '../src/pipeline/text/t5.ts';
 import { fakeModel } from '../test/support/fake-models.ts';
+import { type Cost, costs, least, medianOf } from './cost.ts';
 import { spread } from './measure.ts';
 import { type Network, orchardUNet, orchardVision } from './networks.ts';
-import { peerTimes } from './peers/networks.ts';
+import { peerCosts } from './peers/networks.ts';
 
 interface Row {
   readonly name: string;
   readonly value: number;
   readonly unit: string;
+  /** Seconds of the processor where `value` is a time; `unit` by seconds of the processor where it is a rate. */
+  readonly cpu: number;
   readonly detail?: object;
 }
 
+/** What `--part` names, in the order of running. */
+const PARTS: Readonly<Record<string, () => Promise<void>>> = {
+  edit: edits,
+  unet,
+  blip: captions,
+  t5: prompts,
+  'flan-t5-small': flanT5Small,
+  'flan-t5-large': flanT5Large,
+  'blip-base': blipBase,
+};
+
 const { values: asked } = parseArgs({
-  options: { device: { type: 'string' }, label: { type: 'string' }, peer: { type: 'boolean', default: false } },
+  options: {
+    part: { type: 'string', multiple: true, default: Object.keys(PARTS) },
+    device: { type: 'string' },
+    label: { type: 'string' },
+    peer: { type: 'boolean', default: false },
+  },
 });
+const unknown = asked.part.find(name => !(name in PARTS));
+if (unknown !== undefined) {
+  process.stderr.write(`bench: --part is one of ${Object.keys(PARTS).join(', ')}, got ${unknown}\n`);
+  process.exit(2);
+}
 /** dist/bench-models.js and bench/models.ts both lie one folder below the root. */
 const root = new URL('../', import.meta.url);
 const orchard = (part: string): string => fileURLToPath(new URL(`models/orchard/${part}`, root));
@@ -39,67 +64,14 @@ const gpu = await requestGpu({ adapterName: asked.device });
 const rows: Row[] = [];
 const picture = await readImage(orchard('samples/apples-bowl.png'));
 
-for (const dtype of ['float32', 'float16'] as const) {
-  const pipeline = await DiffEditPipeline.fromPretrained(await directory(orchard('stable-diffusion')), { gpu, dtype });
-  const args = { image: picture, sourcePrompt: 'a bowl of apples', targetPrompt: 'a bowl of pears', seed: 0 };
-  const gentle = { guidanceScale: 2.5, invertGuidanceScale: 1 };
-  await pipeline.run({ ...args, ...gentle, numInferenceSteps: 4, numMapsPerMask: 1 });
-  const start = performance.now();
-  const { timings } = await pipeline.run({ ...args, ...gentle });
-  const seconds = (performance.now() - start) / 1000;
-  rows.push({
-    name: `edit, 128 x 128, 50 steps, 10 maps, ${dtype}`,
-    value: seconds,
-    unit: 's',
-    detail: { timings, peakBytes: pipeline.peakBytes },
-  });
-  pipeline.dispose();
-}
-
-await network('UNet, embedded, a guided step (batch of 2)', await orchardUNet(gpu, orchard('stable-diffusion/unet')));
-await peer('unet', 'UNet, embedded, a guided step (batch of 2)');
-await network('vision tower, embedded BLIP', await orchardVision(gpu, orchard('blip')));
-await peer('blip-vision', 'vision tower, embedded BLIP');
-
-const blip = await BlipForConditionalGeneration.fromPretrained(await directory(orchard('blip')), { gpu });
-const caption = () => blip.caption(picture, 'a photograph of', { maxNewTokens: 128 });
-await caption();
-rows.push({
-  name: 'caption, embedded BLIP',
-  value: await fastest(5, caption),
-  unit: 'ms',
-  detail: { peakBytes: blip.peakBytes },
-});
-blip.dispose();
-
-const t5 = await T5ForConditionalGeneration.fromPretrained(await directory(orchard('t5')), { gpu });
-for (const sequences of [1, 16]) await decoding(t5, `embedded T5 (1.2 M)`, [[17, 9, 23, 41, 5, 1]], sequences, 24);
-t5.dispose();
-
-for (const dtype of ['float32', 'float16'] as const) {
-  const small = await T5ForConditionalGeneration.fromPretrained(fakeModel('flan-t5-small', { root }), { gpu, dtype });
-  const ids = [Array.from({ length: 64 }, (_, i) => 100 + i)];
-  await small.encode({ ids });
-  const ms = await fastest(5, () => small.encode({ ids }));
-  // Projections and feed-forward of 8 layers, and the attention itself: multiply-adds times 2.
-  const flops = 2 * 64 * 8 * (4 * 512 * 384 + 3 * 512 * 1024) + 4 * 8 * 64 * 64 * 384;
-  rows.push({
-    name: `encoder, Flan-T5 small, 64 ids, ${dtype}`,
-    value: flops / ms / 1e6,
-    unit: 'GFLOP/s',
-    detail: { ms },
-  });
-  for (const sequences of [1, 16]) await decoding(small, `Flan-T5 small (77 M) ${dtype}`, ids, sequences, 16);
-  small.dispose();
-}
-await peer('t5-encoder', 'encoder, Flan-T5 small, 64 ids');
-for (const sequences of [1, 16]) {
-  await peer(`t5-step-${sequences}`, `decoding, Flan-T5 small (77 M), ${sequences} sequences`, sequences);
-}
+for (const [name, run] of Object.entries(PARTS)) if (asked.part.includes(name)) await run();
 
 const { caps } = gpu;
-for (const row of rows)
-  process.stdout.write(`${row.name.padEnd(64)} ${row.value.toFixed(1).padStart(8)} ${row.unit}\n`);
+for (const { name, value, unit, cpu } of rows) {
+  const rate = unit.endsWith('/s');
+  const processor = rate ? `${cpu.toFixed(1)} a processor second` : `${cpu.toFixed(3)} processor seconds`;
+  process.stdout.write(`${name.padEnd(64)} ${value.toFixed(1).padStart(8)} ${unit.padEnd(8)}   ${processor}\n`);
+}
 const label =
   asked.label ?? (caps.architecture === 'software' ? 'lavapipe' : caps.architecture || caps.vendor || 'adapter');
 const file = new URL(`bench/results/${label.replace(/[^\w-]+/g, '-')}-models.json`, root);
@@ -109,6 +81,110 @@ await writeFile(file, `${JSON.stringify({ adapter: caps, machine, rows }, null, 
 process.stdout.write(`\n${file.pathname}\n`);
 gpu.dispose();
 process.exit(0);
+
+/** A row that is a time. */
+function took(name: string, cost: Cost, detail: object = {}): void {
+  rows.push({ name, value: cost.ms, unit: 'ms', cpu: cost.cpu, detail });
+}
+
+/** A row that is a rate: `amount` of something in the time. */
+function wrote(name: string, amount: number, unit: string, cost: Cost, detail: object = {}): void {
+  rows.push({
+    name,
+    value: (1000 * amount) / cost.ms,
+    unit,
+    cpu: amount / cost.cpu,
+    detail: { ...detail, ms: cost.ms },
+  });
+}
+
+async function edits(): Promise<void> {
+  for (const dtype of ['float32', 'float16'] as const) {
+    const pipeline = await DiffEditPipeline.fromPretrained(await directory(orchard('stable-diffusion')), {
+      gpu,
+      dtype,
+    });
+    const args = { image: picture, sourcePrompt: 'a bowl of apples', targetPrompt: 'a bowl of pears', seed: 0 };
+    const gentle = { guidanceScale: 2.5, invertGuidanceScale: 1 };
+    await pipeline.run({ ...args, ...gentle, numInferenceSteps: 4, numMapsPerMask: 1 });
+    const timings: object[] = [];
+    const [cost] = await costs(1, async () => {
+      timings.push((await pipeline.run({ ...args, ...gentle })).timings);
+    });
+    const name = `edit, 128 x 128, 50 steps, 10 maps, ${dtype}`;
+    const detail = { timings: timings[0], peakBytes: pipeline.peakBytes };
+    if (cost) rows.push({ name, value: cost.ms / 1000, unit: 's', cpu: cost.cpu, detail });
+    pipeline.dispose();
+  }
+}
+
+async function unet(): Promise<void> {
+  const name = 'UNet, embedded, a guided step (batch of 2)';
+  await network(name, await orchardUNet(gpu, orchard('stable-diffusion/unet')));
+  await peer('unet', name);
+}
+
+async function captions(): Promise<void> {
+  const name = 'vision tower, embedded BLIP';
+  await network(name, await orchardVision(gpu, orchard('blip')));
+  await peer('blip-vision', name);
+  const blip = await BlipForConditionalGeneration.fromPretrained(await directory(orchard('blip')), { gpu });
+  const caption = () => blip.caption(picture, 'a photograph of', { maxNewTokens: 128 });
+  await caption();
+  took('caption, embedded BLIP', least(await costs(5, caption)), { peakBytes: blip.peakBytes });
+  blip.dispose();
+}
+
+async function prompts(): Promise<void> {
+  const t5 = await T5ForConditionalGeneration.fromPretrained(await directory(orchard('t5')), { gpu });
+  for (const sequences of [1, 16]) await decoding(t5, 'embedded T5 (1.2 M)', [[17, 9, 23, 41, 5, 1]], sequences, 24);
+  t5.dispose();
+}
+
+async function flanT5Small(): Promise<void> {
+  // Projections and feed-forward of 8 layers, and the attention itself: multiply-adds times 2.
+  const flops = 2 * 64 * 8 * (4 * 512 * 384 + 3 * 512 * 1024) + 4 * 8 * 64 * 64 * 384;
+  for (const dtype of ['float32', 'float16'] as const) {
+    await flanT5('flan-t5-small', 'Flan-T5 small', '77 M', dtype, flops);
+  }
+  await peer('t5-encoder', 'encoder, Flan-T5 small, 64 ids');
+  for (const sequences of [1, 16]) {
+    await peer(`t5-step-${sequences}`, `decoding, Flan-T5 small (77 M), ${sequences} sequences`, sequences);
+  }
+}
+
+async function flanT5Large(): Promise<void> {
+  const flops = 2 * 64 * 24 * (4 * 1024 * 1024 + 3 * 1024 * 2816) + 4 * 24 * 64 * 64 * 1024;
+  await flanT5('flan-t5-large', 'Flan-T5 large', '783 M', 'float16', flops);
+}
+
+/** The encoder for 64 ids, and 16 tokens of one and of sixteen sequences. */
+async function flanT5(
+  model: 'flan-t5-small' | 'flan-t5-large',
+  name: string,
+  parameters: string,
+  dtype: 'float32' | 'float16',
+  flops: number,
+): Promise<void> {
+  const t5 = await T5ForConditionalGeneration.fromPretrained(fakeModel(model, { root }), { gpu, dtype });
+  const ids = [Array.from({ length: 64 }, (_, i) => 100 + i)];
+  const encode = () => t5.encode({ ids });
+  await encode();
+  wrote(`encoder, ${name}, 64 ids, ${dtype}`, flops / 1e9, 'GFLOP/s', least(await costs(5, encode)));
+  for (const sequences of [1, 16]) await decoding(t5, `${name} (${parameters}) ${dtype}`, ids, sequences, 16);
+  t5.dispose();
+}
+
+/** A caption of 16 tokens behind its prefix, the vision tower at 384 x 384 included. */
+async function blipBase(): Promise<void> {
+  for (const dtype of ['float32', 'float16'] as const) {
+    const blip = await BlipForConditionalGeneration.fromPretrained(fakeModel('blip-base', { root }), { gpu, dtype });
+    const caption = () => blip.caption(picture, 'a photograph of', { maxNewTokens: 16, eosTokenId: null });
+    await caption();
+    took(`caption, BLIP base (247 M), 16 tokens, ${dtype}`, least(await costs(3, caption)));
+    blip.dispose();
+  }
+}
 
 /** Tokens a second of sampling with the cache, all sequences counted, encoder included. */
 async function decoding(
@@ -128,52 +204,32 @@ async function decoding(
   };
   const write = () => model.generate({ ids }, options);
   await write();
-  const ms = await fastest(3, write);
-  rows.push({
-    name: `decoding, ${name}, ${sequences} sequences`,
-    value: (1000 * sequences * tokens) / ms,
-    unit: 'tokens/s',
-    detail: { ms, tokens },
-  });
+  const cost = least(await costs(3, write));
+  wrote(`decoding, ${name}, ${sequences} sequences`, sequences * tokens, 'tokens/s', cost, { tokens });
 }
 
 /** Times replays of a plan. */
 async function network(name: string, { plan, dispose }: Network): Promise<void> {
-  const run = async (): Promise<number> => {
-    const start = performance.now();
+  const replay = async (): Promise<void> => {
     plan.run();
     await gpu.idle();
-    return performance.now() - start;
   };
-  await run();
-  const ms: number[] = [];
-  for (let i = 0; i < 15; i++) ms.push(await run());
-  rows.push({ name, value: spread(ms).medianMs, unit: 'ms', detail: { ...spread(ms), flops: plan.flops } });
+  await replay();
+  const all = await costs(15, replay);
+  took(name, medianOf(all), { ...spread(all.map(cost => cost.ms)), flops: plan.flops });
   dispose();
 }
 
 /** The same on the peer; with `sequences`, tokens a second of one decoding step. */
 async function peer(file: string, name: string, sequences?: number): Promise<void> {
   if (!asked.peer) return;
-  const ms = await peerTimes(file, 9);
-  if ('missing' in ms) {
-    process.stdout.write(`no peer: ${ms.missing}\n`);
+  const all = await peerCosts(file, 9);
+  if ('missing' in all) {
+    process.stdout.write(`no peer: ${all.missing}\n`);
     return;
   }
-  const times = spread(ms);
-  const rate = sequences === undefined ? undefined : (1000 * sequences) / times.medianMs;
-  const row = { name: `onnxruntime-node: ${name}`, detail: times };
-  rows.push(
-    rate === undefined ? { ...row, value: times.medianMs, unit: 'ms' } : { ...row, value: rate, unit: 'tokens/s' },
-  );
-}
-
-async function fastest(times: number, work: () => Promise<unknown>): Promise<number> {
-  let best = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < times; i++) {
-    const start = performance.now();
-    await work();
-    best = Math.min(best, performance.now() - start);
-  }
-  return best;
+  const title = `onnxruntime-node: ${name}`;
+  const detail = spread(all.map(cost => cost.ms));
+  if (sequences === undefined) took(title, medianOf(all), detail);
+  else wrote(title, sequences, 'tokens/s', medianOf(all), detail);
 }

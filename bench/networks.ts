@@ -50,9 +50,11 @@ async function compiled(
 /** The embedded UNet for a guided step: two latents of its own size, keys and values of the prompt known. */
 export async function orchardUNet(gpu: Gpu, folder: string): Promise<Network> {
   const source = await directory(folder);
-  const w = Weights.open(await openCheckpoint(source, 'diffusion_pytorch_model'));
+  const checkpoint = await openCheckpoint(source, 'diffusion_pytorch_model');
+  const w = Weights.open(checkpoint);
   const model = new UNet2DConditionModel(w, parseUNetConfig(JSON.parse(await source.text('config.json')), folder));
   const weights = await w.load(gpu);
+  await checkpoint.close?.();
   const { inChannels, sampleSize, levels } = model.config;
   const features = timestepFeatures([481], model.config);
   return compiled(gpu, 'unet', weights, (_, input) => {
@@ -64,11 +66,13 @@ export async function orchardUNet(gpu: Gpu, folder: string): Promise<Network> {
 /** The embedded BLIP's vision tower for one picture. */
 export async function orchardVision(gpu: Gpu, folder: string): Promise<Network> {
   const source = await directory(folder);
-  const w = Weights.open(await openCheckpoint(source, 'model'));
+  const checkpoint = await openCheckpoint(source, 'model');
+  const w = Weights.open(checkpoint);
   const config = parseBlipConfig(JSON.parse(await source.text('config.json')), folder, () => {});
   const model = new BlipVisionModel(w.at('vision_model'), config.vision);
   w.ignore(/^text_decoder\./);
   const weights = await w.load(gpu);
+  await checkpoint.close?.();
   const side = config.vision.imageSize;
   return compiled(gpu, 'blip vision', weights, (_, input) => model.forward(input([1, 3, side, side])));
 }

@@ -81,6 +81,18 @@ export { encodeImage, toCanvas } from './io/canvas.ts';
 export { type CheckpointOptions, type CheckpointStem, openCheckpoint } from './io/checkpoint.ts';
 export { tiffOrientation, xmpOrientation } from './io/exif.ts';
 export {
+  cutPadding,
+  type FitMode,
+  type FitModel,
+  type FitOptions,
+  type FittedImage,
+  fitImage,
+  fitMask,
+  fitSize,
+  type PictureFit,
+  type PictureRegion,
+} from './io/fit.ts';
+export {
   applyOrientation,
   checkImage,
   type GreyImage,
@@ -101,11 +113,11 @@ export {
   maskToImage,
   maskToImages,
   type NumericArray,
-  pasteBack,
   preprocessMask,
   type SheetOptions,
   sideBySide,
 } from './io/mask.ts';
+export { pasteBack } from './io/paste-back.ts';
 export { type PictureLimits, sniffImage } from './io/picture-file.ts';
 export { arrayToImages, denormalize, type OutputOf, type OutputType, postprocessImage } from './io/postprocess.ts';
 export {
@@ -182,6 +194,8 @@ export { type Part as WeightPart, Weights } from './nn/weights.ts';
 export type { CallPlanOptions, SavingsPlan } from './pipeline/diffedit/call-planner.ts';
 export { DiffEditPipeline, type FromSingleFileOptions, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
 export type { Recommended, RecommendedName, RecommendedSettings } from './pipeline/diffedit/recommended.ts';
+export type { ReconstructArgs, Reconstruction } from './pipeline/diffedit/reconstruct.ts';
+export type { MaskMode } from './pipeline/diffedit/soft-mask.ts';
 export type {
   AsPictures,
   CommonArgs,

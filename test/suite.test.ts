@@ -48,3 +48,19 @@ it('no test mocks a module by vi.mock, which misses what other files of its proc
   const mocked = tests.filter(name => /^vi\.mock\(/m.test(readFileSync(name, 'utf8')));
   expect(mocked).toEqual([]); // vi.resetModules(), vi.doMock() and import() do it
 });
+
+it('equal bytes are found equal at once, and no difference is lost to it', () => {
+  const floats = (...values: number[]) => Float32Array.from(values);
+  const unread = () => {
+    const value = () => expect.fail('the elements were looked at one by one');
+    return Object.defineProperty(floats(1, 2), Symbol.iterator, { value, enumerable: false });
+  };
+  expect({ data: unread() }).toEqual({ data: unread() });
+  expect(floats(1, Number.NaN)).toEqual(floats(1, Number.NaN));
+  expect(floats(1, 2)).not.toEqual(floats(1, 3));
+  expect(floats(0)).not.toEqual(floats(-0));
+  expect(floats(1, 2)).not.toEqual(floats(1));
+  expect(floats(1)).not.toEqual(Uint32Array.from([0x3f800000]));
+  expect(new Uint8Array(2)).not.toStrictEqual(Buffer.alloc(2));
+  expect([floats(1, 2).subarray(1)]).toEqual([floats(2)]);
+});

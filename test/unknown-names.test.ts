@@ -6,6 +6,7 @@ import type { NdArray } from '../src/core/ndarray.ts';
 import { readCaps } from '../src/gpu/caps.ts';
 import { Gpu } from '../src/gpu/device.ts';
 import { openCheckpoint } from '../src/io/checkpoint.ts';
+import { fitImage } from '../src/io/fit.ts';
 import { loadImage } from '../src/io/load-image.ts';
 import { sideBySide } from '../src/io/mask.ts';
 import { imagesToArray, preprocessImage } from '../src/io/preprocess.ts';
@@ -96,7 +97,7 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
   ],
   run: ['guidance_scale', 'Write guidanceScale.', o => pipe.run({ ...prompts, ...o })],
   runSteps: ['decodeLatents', 'run() has returnLatents.', o => pipe.runSteps({ ...prompts, ...o }).next()],
-  pasteBack: ['sigma', 'Known are image, blur.', o => pipe.run({ ...prompts, pasteBack: { image, ...o } })],
+  pasteBack: ['sigma', 'Known are image, blur, fit.', o => pipe.run({ ...prompts, pasteBack: { image, ...o } })],
   encodePrompt: ['clip_skip', 'Write clipSkip.', o => pipe.encodePrompt('a', o)],
   'pipeline.embedPrompts': ['onprogress', 'Write onProgress.', o => pipe.embedPrompts(['a'], o)],
   embedPrompts: ['numImagesPerPrompt', 'Known are signal', o => embedPrompts(pipe, ['a'], o)],
@@ -137,7 +138,11 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     'Known are diffusion, t5, blip.',
     o => runGuide({ ...guide, models: { ...guide.models, ...o } }),
   ],
-  'runGuide, of a name that it decides': ['maskImage', 'Known are ', o => runGuide({ ...guide, ...o })],
+  'runGuide, of a name that it decides': [
+    'maskImage',
+    'The guide makes it itself; DiffEditPipeline.run() takes it.',
+    o => runGuide({ ...guide, ...o }),
+  ],
   'new DDIMScheduler': ['steps_offset', 'Write stepsOffset.', o => new DDIMScheduler(o)],
   'new DDIMScheduler of a file': [
     '_class_name',
@@ -191,6 +196,7 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
   fetchModel: ['revison', 'Write revision.', o => fetchModel('owner/name', o)],
   loadImage: ['signals', 'Write signal.', o => loadImage(new Uint8Array(1), o)],
   readImage: ['timeout', 'Known are signal, maxPixels, onWarning.', o => readImage('x.png', o)],
+  fitImage: ['mode', 'Known are fit, size.', o => fitImage(image, pipe, o)],
   sideBySide: ['gaps', 'Write gap.', o => sideBySide([image], o)],
   preprocessImage: ['resampling', 'Write resample.', o => preprocessImage(image, { factor: 8, ...o })],
   imagesToArray: ['factors', 'Write factor.', o => imagesToArray([image], { factor: 8, ...o })],

@@ -13,7 +13,8 @@
 // values of K for all 8 rows, subgroupBroadcast hands them round: 8 + 4 STEP gathers feed 32 STEP FMAs, and a gather of a
 // vec4 costs little more than one of a scalar, because address, mask and bounds are tested once a lane.
 // Tiles: batch x ceil(M/8) x ceil(N/(4 LANES)), columns fastest (the rows of A stay in cache).
-// Traffic: A once per column tile, B once per row tile, y once. Sums in f32, one chain per output in the order of K.
+// Traffic: A once per column tile, B once per row tile, y once. Sums in f32 in the order of K: one chain per output,
+// or where BLOCKED one per output and block of K, whose results are added in turn: rounding errors grow with a chain's length.
 // GEGLU: panels alternate value and gate (b packed so), y = value * gelu(gate), half as wide.
 // Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm.
 enable subgroups;
@@ -24,6 +25,7 @@ const ACTIVATION: u32 = 0;  // lib/activation
 const GEGLU: bool = false;  // panels alternate value and gate
 const STEP: u32 = min(LANES, 8u);  // values of K a round
 const WIDE: u32 = STEP / 4u;       // vec4 of A that hold them
+const BLOCKED: bool = false;  // K is summed in blocks
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Input4>;
@@ -45,6 +47,19 @@ fn accumulate(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, w: vec4f) {
   (*sums)[5] = fma(vec4f(hi.y), w, (*sums)[5]);
   (*sums)[6] = fma(vec4f(hi.z), w, (*sums)[6]);
   (*sums)[7] = fma(vec4f(hi.w), w, (*sums)[7]);
+}
+
+// Adds finished partial sums to the totals and begins anew.
+fn settle(totals: ptr<function, Sums>, sums: ptr<function, Sums>) {
+  (*totals)[0] += (*sums)[0];
+  (*totals)[1] += (*sums)[1];
+  (*totals)[2] += (*sums)[2];
+  (*totals)[3] += (*sums)[3];
+  (*totals)[4] += (*sums)[4];
+  (*totals)[5] += (*sums)[5];
+  (*totals)[6] += (*sums)[6];
+  (*totals)[7] += (*sums)[7];
+  *sums = Sums();
 }
 
 fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) {
@@ -74,18 +89,26 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
 
   var sums: Sums;
   var gates: Sums;
+  var totals: Sums;
+  var total_gates: Sums;
   var b_at = b_start;
   for (var ky = 0u; ky < p.taps_y; ky++) {
     for (var kx = 0u; kx < p.taps_x; kx++) {
       // A lane brings one vec4 of row lane / WIDE and one of the row four below.
       let near_start = row_start(row0 + lane / WIDE % 4u, batch, kx, ky);
       let far_start = row_start(row0 + 4u + lane / WIDE % 4u, batch, kx, ky);
-      for (var k0 = 0u; k0 < p.k; k0 += STEP) {
+      let first = select(kx * p.block, 0u, CONV);
+      let end = select(min(first + p.block, p.k), p.k, CONV);
+      for (var k0 = first; k0 < end; k0 += STEP) {
         let near = row_values(near_start, k0 / 4u + lane % WIDE);
         let far = row_values(far_start, k0 / 4u + lane % WIDE);
         multiply(&sums, near, far, b_at);
         if (GEGLU) { multiply(&gates, near, far, b_at + p.panel_stride); }
         b_at += STEP * p.k_stride;
+      }
+      if (BLOCKED) {
+        settle(&totals, &sums);
+        if (GEGLU) { settle(&total_gates, &gates); }
       }
     }
   }
@@ -96,6 +119,10 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   // A loop of unknown length over copies: unrolled eight times, the loads and stores below cost a compiler seconds.
   var values = sums;
   var value_gates = gates;
+  if (BLOCKED) {
+    values = totals;
+    value_gates = total_gates;
+  }
   for (var i = 0u; i < p.tile_rows && row0 + i < p.rows; i++) {
     store(row0 + i, batch, column, values[i], value_gates[i], shift, gate_shift);
   }

@@ -12,7 +12,7 @@
 // A workgroup makes ROWS rows by COLUMNS columns: thread (ty, tx) of ROWS/8 x COLUMNS/4 keeps 8 rows x 4 columns. Per 16 values
 // of K the tiles of A (transposed, so that 8 rows are two vec4 reads) and B lie in workgroup memory: 8 KiB for 64 x 64.
 // Tiles: batch x ceil(M/ROWS) x ceil(N/COLUMNS), columns fastest. Traffic: A once a column tile, B once a row tile, y once.
-// Sums in f32, one chain per output in the order of K, the same order as gemm-broadcast.
+// Sums in f32 in the order of K, one chain per output or, where BLOCKED, per output and block of K, as in gemm-broadcast.
 // GEGLU: panels alternate value and gate (b packed so); tx < 8 sums values, tx >= 8 their gates, joined at the end.
 // Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm.
 
@@ -25,6 +25,7 @@ const DEPTH: u32 = 16;      // values of K in workgroup memory
 const WIDE: u32 = COLUMNS / 4u;   // threads along the columns
 const TALL: u32 = ROWS / 8u;      // threads along the rows
 const LOADS: u32 = DEPTH / TALL;  // vec4 of B that a thread brings: 1, 2 or 4
+const BLOCKED: bool = false;      // K is summed in blocks, multiples of DEPTH
 const_assert ROWS % 32u == 0u && DEPTH % TALL == 0u && COLUMNS % 32u == 0u;
 const_assert !GEGLU || (ROWS <= 64u && COLUMNS == 64u);
 
@@ -77,6 +78,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let b_start = select(0u, b_column(column_tile, tx, batch), column_known);
 
   var sums: array<vec4f, 8>;
+  var totals: array<vec4f, 8>;
   var k_base = 0u;
   for (var ky = 0u; ky < p.taps_y; ky++) {
     for (var kx = 0u; kx < p.taps_x; kx++) {
@@ -84,7 +86,9 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       let start1 = row_start(load_row + 1u, batch, kx, ky);
       let start2 = row_start(load_row + 2u, batch, kx, ky);
       let start3 = row_start(load_row + 3u, batch, kx, ky);
-      for (var k0 = 0u; k0 < p.k; k0 += DEPTH) {
+      let first = select(kx * p.block, 0u, CONV);
+      let end = select(min(first + p.block, p.k), p.k, CONV);
+      for (var k0 = first; k0 < end; k0 += DEPTH) {
         var block = mat4x4f();
         if (thread < ROWS && k0 + load_k < p.k) {  // k is a multiple of 8
           let at = (k0 + load_k) / 4u;
@@ -123,9 +127,16 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
           sums[7] = fma(vec4f(hi.w), w, sums[7]);
         }
       }
-      k_base += p.k;
+      if (CONV) { k_base += p.k; }
+      if (BLOCKED) {
+        for (var i = 0u; i < 8u; i++) {
+          totals[i] += sums[i];
+          sums[i] = vec4f(0.0);
+        }
+      }
     }
   }
+  if (BLOCKED) { sums = totals; }
 
   let row = row0 + ty * 8u;
   if (GEGLU) {

@@ -10,7 +10,8 @@
 // (a lane each), subgroupBroadcast hands them round. Row after row takes in all 8: its sum stays in a register meanwhile, and the 8
 // vec4 of weights are operands in memory, which spilled sums are not (they are stored as well).
 // Tiles: ceil(N / (4 LANES)) x ceil(M / ROWS), rows fastest, so that a panel is still in cache for the second tile.
-// Traffic: B once, A once per column tile, y once. Sums in f32, one chain per output in the order of K, as gemm-broadcast.
+// Traffic: B once, A once per column tile, y once. Sums in f32 in the order of K, one chain per output
+// and block of K, as gemm-broadcast.
 // LINES: a lane's own address makes a load a gather, from which no processor foresees the next one: weights that come from memory
 // wait for it. Where the driver makes one plain load of a load with an address that all lanes share, such a load of each 64 bytes
 // goes before and has them brought to the cache in time.
@@ -30,6 +31,8 @@ const STEP: u32 = min(LANES, 8u);
 @group(0) @binding(3) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(4) var<storage, read> residual: array<Output4>;
 @group(0) @binding(5) var<storage, read_write> y: array<Output4>;
+
+alias Sums = array<vec4f, 16>;  // a row each
 
 // Weights of a lane's columns for a step of K.
 struct Step { w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f, w4: vec4f, w5: vec4f, w6: vec4f, w7: vec4f }
@@ -66,6 +69,33 @@ fn add(sum: vec4f, row: u32, k: u32, w: Step) -> vec4f {
   return s;
 }
 
+// Adds finished sums of a block of K to the totals and begins anew.
+fn settle(totals: ptr<function, Sums>, s: ptr<function, Sums>) {
+  (*totals)[0] += (*s)[0];
+  if (ROWS > 1u) { (*totals)[1] += (*s)[1]; }
+  if (ROWS > 2u) {
+    (*totals)[2] += (*s)[2];
+    (*totals)[3] += (*s)[3];
+  }
+  if (ROWS > 4u) {
+    (*totals)[4] += (*s)[4];
+    (*totals)[5] += (*s)[5];
+    (*totals)[6] += (*s)[6];
+    (*totals)[7] += (*s)[7];
+  }
+  if (ROWS > 8u) {
+    (*totals)[8] += (*s)[8];
+    (*totals)[9] += (*s)[9];
+    (*totals)[10] += (*s)[10];
+    (*totals)[11] += (*s)[11];
+    (*totals)[12] += (*s)[12];
+    (*totals)[13] += (*s)[13];
+    (*totals)[14] += (*s)[14];
+    (*totals)[15] += (*s)[15];
+  }
+  *s = Sums();
+}
+
 // A plain load: `at` is the same in all lanes.
 fn touch(at: u32) -> u32 { return bitcast<u32>(weight_load(b[at]).x); }
 
@@ -84,45 +114,50 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let column = column0 + lane;  // vec4 columns of y
   let clamped = min(column, p.columns4 - 1u);
 
-  var s: array<vec4f, 16>;
+  var s: Sums;
+  var totals: Sums;
   var touched = 0u;
   var line = p.b_offset + column0 / 8u * p.panel_stride;
   var b_at = p.b_offset + clamped / 8u * p.panel_stride + clamped % 8u;
-  for (var k0 = 0u; k0 < p.k; k0 += STEP) {
-    if (LINES > 0u) { touched = max(touched, touch_line(line)); }
-    if (LINES > 1u) { touched = max(touched, touch_line(line + 4u)); }
-    let w = step_at(b_at);
-    let k = k0 + lane % STEP;
-    s[0] = add(s[0], row0, k, w);
-    if (ROWS > 1u) { s[1] = add(s[1], row0 + 1u, k, w); }
-    if (ROWS > 2u) {
-      s[2] = add(s[2], row0 + 2u, k, w);
-      s[3] = add(s[3], row0 + 3u, k, w);
+  for (var first = 0u; first < p.k; first += p.block) {
+    let end = min(p.k, first + p.block);
+    for (var k0 = first; k0 < end; k0 += STEP) {
+      if (LINES > 0u) { touched = max(touched, touch_line(line)); }
+      if (LINES > 1u) { touched = max(touched, touch_line(line + 4u)); }
+      let w = step_at(b_at);
+      let k = k0 + lane % STEP;
+      s[0] = add(s[0], row0, k, w);
+      if (ROWS > 1u) { s[1] = add(s[1], row0 + 1u, k, w); }
+      if (ROWS > 2u) {
+        s[2] = add(s[2], row0 + 2u, k, w);
+        s[3] = add(s[3], row0 + 3u, k, w);
+      }
+      if (ROWS > 4u) {
+        s[4] = add(s[4], row0 + 4u, k, w);
+        s[5] = add(s[5], row0 + 5u, k, w);
+        s[6] = add(s[6], row0 + 6u, k, w);
+        s[7] = add(s[7], row0 + 7u, k, w);
+      }
+      if (ROWS > 8u) {
+        s[8] = add(s[8], row0 + 8u, k, w);
+        s[9] = add(s[9], row0 + 9u, k, w);
+        s[10] = add(s[10], row0 + 10u, k, w);
+        s[11] = add(s[11], row0 + 11u, k, w);
+        s[12] = add(s[12], row0 + 12u, k, w);
+        s[13] = add(s[13], row0 + 13u, k, w);
+        s[14] = add(s[14], row0 + 14u, k, w);
+        s[15] = add(s[15], row0 + 15u, k, w);
+      }
+      line += 8u * STEP;
+      b_at += 8u * STEP;
     }
-    if (ROWS > 4u) {
-      s[4] = add(s[4], row0 + 4u, k, w);
-      s[5] = add(s[5], row0 + 5u, k, w);
-      s[6] = add(s[6], row0 + 6u, k, w);
-      s[7] = add(s[7], row0 + 7u, k, w);
-    }
-    if (ROWS > 8u) {
-      s[8] = add(s[8], row0 + 8u, k, w);
-      s[9] = add(s[9], row0 + 9u, k, w);
-      s[10] = add(s[10], row0 + 10u, k, w);
-      s[11] = add(s[11], row0 + 11u, k, w);
-      s[12] = add(s[12], row0 + 12u, k, w);
-      s[13] = add(s[13], row0 + 13u, k, w);
-      s[14] = add(s[14], row0 + 14u, k, w);
-      s[15] = add(s[15], row0 + 15u, k, w);
-    }
-    line += 8u * STEP;
-    b_at += 8u * STEP;
+    settle(&totals, &s);
   }
 
   if (touched < p.zero) { return; }  // never, which the compiler cannot know: what is loaded for nothing is not loaded
   if (column >= p.columns4) { return; }
   let shift = bias_at(column);
-  var finished = s;
+  var finished = totals;
   let rows = min(p.rows - row0, p.tile_rows);  // of unknown length, so that the loop stays one: unrolled it compiles slowly
   for (var i = 0u; i < rows; i++) {
     finish(row0 + i, column, finished[i], shift);

@@ -1,9 +1,10 @@
 /** Exported networks (bench/peers/export.py) on onnxruntime-node's WebGPU provider. */
 import { existsSync, readFileSync } from 'node:fs';
+import { type Cost, costs } from '../cost.ts';
 import { loadRuntime } from './onnx.ts';
 
-/** Milliseconds of runs of out/peers/<name>.onnx with made-up inputs, copies of inputs and outputs included. */
-export async function peerTimes(name: string, runs: number): Promise<number[] | { readonly missing: string }> {
+/** What runs take of out/peers/<name>.onnx with made-up inputs, copies of inputs and outputs included. */
+export async function peerCosts(name: string, runs: number): Promise<Cost[] | { readonly missing: string }> {
   const file = new URL(`../out/peers/${name}.onnx`, import.meta.url);
   if (!existsSync(file)) return { missing: `${name}.onnx is missing: bench/peers/export.py makes it` };
   const ort = loadRuntime();
@@ -18,14 +19,9 @@ export async function peerTimes(name: string, runs: number): Promise<number[] | 
     }),
   );
   await session.run(feeds);
-  const ms: number[] = [];
-  for (let i = 0; i < runs; i++) {
-    const start = performance.now();
-    await session.run(feeds);
-    ms.push(performance.now() - start);
-  }
+  const all = await costs(runs, () => session.run(feeds));
   await session.release();
-  return ms;
+  return all;
 }
 
 /** Between -0.5 and 0.5. */

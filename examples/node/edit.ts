@@ -3,7 +3,7 @@
  * node examples/node/edit.ts [out.png] [steps]
  */
 import process from 'node:process';
-import { DiffEditPipeline, Generator, resize } from 'pentimento';
+import { DiffEditPipeline, fitImage, Generator } from 'pentimento';
 import { directory, readImage, requestGpu, saveImage } from 'pentimento/node';
 
 const [out = 'pears.png', steps = '50'] = process.argv.slice(2);
@@ -12,7 +12,7 @@ const gpu = await requestGpu();
 const pipe = await DiffEditPipeline.fromPretrained(await directory('models/orchard/stable-diffusion'), { gpu });
 
 const picture = await readImage('models/orchard/samples/apples-bowl.png');
-const image = resize(picture, pipe.defaultSize.width, pipe.defaultSize.height, 'bicubic');
+const { image, ...fit } = fitImage(picture, pipe); // in its own proportions, at a size that the model can work at
 const [source, target] = ['a bowl of apples', 'a bowl of pears'];
 
 // The three phases one by one, as diffusers has them; pipe.run() does all of them and shares what they have in common.
@@ -41,7 +41,7 @@ const edited = await pipe.edit({
   guidanceScale: 2.5,
   numInferenceSteps,
   generator: new Generator(0),
-  pasteBack: { image: picture },
+  pasteBack: { image: picture, fit },
   onProgress: e => e.phase === 'edit' && process.stderr.write(`\rediting ${e.step}/${e.of}    `),
 });
 if (Array.isArray(edited.images)) await saveImage(out, edited.images[0]);

@@ -2,45 +2,45 @@
 import { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { NdArray } from '../core/ndarray.ts';
+import { cutPadding, type FittedImage, fitImage, fitMask } from '../io/fit.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { maskToImage, sideBySide } from '../io/mask.ts';
+import { resize } from '../io/resize.ts';
 import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { settleRun } from '../pipeline/diffedit/run-request.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import { type Outside, type Result, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
-import { madeBy, pictureHash, readLatents } from './latents.ts';
+import { madeBy, pictureHash, readLatents, type StoredLatents } from './latents.ts';
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
 import {
   type ArgumentOptions,
   addArguments,
   addModelOptions,
+  addPasteBackOptions,
   addPrompts,
   addSizeOptions,
   type ModelOptions,
-  type Size,
+  type PasteBackOptions,
   type SizeOptions,
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
-import { fitMask, fitPicture, warningsTo, workingSize } from './pictures.ts';
+import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 import { ALL_PHASES, withPreset } from './preset.ts';
 
-interface EditOptions extends ModelOptions, SizeOptions, ArgumentOptions {
+interface EditOptions extends ModelOptions, SizeOptions, PasteBackOptions, ArgumentOptions {
   readonly output: string;
   readonly mask?: string;
   /** A file; not the pipeline's argument of the same name. */
   readonly latents?: string;
-  /** Whether to; the pipeline takes the picture. */
-  readonly pasteBack?: boolean;
 }
 
 interface Inputs {
   readonly picture: RgbImage;
-  readonly fitted: RgbImage;
-  readonly size: Size;
+  readonly fitted: FittedImage;
   readonly maskImage: GreyImage | undefined;
-  readonly imageLatents: NdArray | undefined;
+  readonly stored: StoredLatents | undefined;
 }
 
 /** The command with all its options. */
@@ -49,9 +49,9 @@ export function editCommand(outside: Outside): Command {
     .description('Edit a picture: find what differs between two prompts, and repaint only that.')
     .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
     .option('-o, --output <file>', 'PNG or JPEG to write; mask and side-by-side sheet go beside it', 'edited.png')
-    .option('--paste-back', 'write the picture at its own size with only the masked region changed, with a soft edge')
     .option('--mask <file>', 'use this mask instead of finding one; white is what changes')
     .option('--latents <file>', 'use what `pentimento invert` wrote instead of inverting');
+  addPasteBackOptions(command);
   addPrompts(command);
   for (const group of ['Mask', 'Inversion', 'Steps and guidance', 'Edit'] as const) addArguments(command, group);
   addSizeOptions(command);
@@ -79,13 +79,17 @@ async function edit(image: string, typed: EditOptions, command: Command, outside
   await withPipeline(typed, outside, async (loaded, progress, seed) => {
     const { options: o, report } = withPreset(typed, command, phases, loaded.pipe.recommended, progress.note);
     const inputs = await prepare(picture, mask, o, loaded, progress.note);
+    const { image: fitted, ...fit } = inputs.fitted;
+    const note = sizeNote(fit, pastesBack(o));
+    if (note !== undefined) progress.note(note);
     const start = performance.now();
     const output = await loaded.pipe.run({
       ...argumentsIn('run', o),
-      image: inputs.fitted,
+      image: fitted,
       maskImage: inputs.maskImage,
-      imageLatents: inputs.imageLatents,
-      pasteBack: o.pasteBack ? { image: picture } : undefined,
+      imageLatents: inputs.stored?.latents,
+      inversionNoise: inputs.stored?.noise,
+      pasteBack: pastesBack(o) ? { image: picture, fit } : undefined,
       seed,
       signal: outside.signal,
       onProgress: progress.report,
@@ -97,6 +101,7 @@ async function edit(image: string, typed: EditOptions, command: Command, outside
       command: 'edit',
       image,
       files: names,
+      ...sizesOf(fit, pastesBack(o)),
       ...(output.mask === undefined ? {} : { masked: shareOf(output.mask.mask) }),
       ...report,
       timingsMs: { ...output.timings, total: performance.now() - start },
@@ -112,16 +117,16 @@ async function prepare(
   note: (line: string) => void,
 ): Promise<Inputs> {
   const { pipe, fingerprint } = loaded;
-  const size = workingSize(picture, pipe, o);
   const { numInferenceSteps, inpaintStrength } = o;
-  const fitted = fitPicture(picture, size);
+  const fitted = fitImage(picture, pipe, fitOptions(o));
   const needed = {
     model: madeBy(loaded),
     fingerprint,
     numInferenceSteps,
     inpaintStrength,
-    ...size,
-    picture: pictureHash(fitted),
+    fit: o.fit,
+    ...fitted.working,
+    picture: pictureHash(fitted.image),
   };
   const expected = {
     prompt: o.sourcePrompt,
@@ -131,10 +136,9 @@ async function prepare(
   };
   return {
     picture,
-    size,
     fitted,
-    maskImage: mask === undefined ? undefined : fitMask(mask, picture, size, pipe.vaeScaleFactor, o.mask ?? ''),
-    imageLatents: o.latents === undefined ? undefined : await readLatents(o.latents, needed, expected, note),
+    maskImage: mask === undefined ? undefined : fitMask(mask, fitted, o.mask),
+    stored: o.latents === undefined ? undefined : await readLatents(o.latents, needed, expected, note),
   };
 }
 
@@ -158,12 +162,16 @@ function render(
   names: Readonly<Record<string, string>>,
 ): OutputFile[] {
   if (!Array.isArray(output.images)) throw new InputError({ op: 'edit', problem: 'the pipeline returned no pictures' });
-  const images: RgbImage[] = output.images;
+  const { picture, fitted, maskImage } = inputs;
+  const pasted = pastesBack(o);
+  const images: RgbImage[] = pasted ? output.images : output.images.map(made => cutPadding(made, fitted));
   const found = output.mask === undefined ? undefined : maskToImage(output.mask.mask, pipe.vaeScaleFactor);
-  const middle = found ?? inputs.maskImage;
-  const before = o.pasteBack ? inputs.picture : inputs.fitted;
-  const sheet = sideBySide([before, ...(middle ? [middle] : []), ...images]);
-  const pictures = [...images, ...(found ? [found] : []), sheet];
+  const given = maskImage && resize(maskImage, fitted.working.width, fitted.working.height, 'box');
+  const middle = found ?? given;
+  const before = pasted ? picture : cutPadding(fitted.image, fitted);
+  const beside = middle && (pasted ? maskOverPicture(middle, fitted) : cutPadding(middle, fitted));
+  const sheet = sideBySide([before, ...(beside ? [beside] : []), ...images].map(shown));
+  const pictures = [...images, ...(found ? [cutPadding(found, fitted)] : []), sheet];
   const paths = Object.values(names);
   return pictures.map((picture, i) => encodeFor(paths[i] ?? '', picture));
 }

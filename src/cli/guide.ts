@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { cutPadding, fitSize } from '../io/fit.ts';
 import type { RgbImage } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
@@ -18,12 +19,14 @@ import { openDevice } from './device.ts';
 import { shareOf } from './edit.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { measured } from './measured.ts';
-import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel } from './model.ts';
+import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel, tilesOf } from './model.ts';
 import {
   type ArgumentOptions,
   addArguments,
   addDeviceOptions,
   addHubOptions,
+  addMemoryOptions,
+  addPasteBackOptions,
   addPresetOption,
   addSingleFileOptions,
   addSizeOptions,
@@ -31,13 +34,15 @@ import {
   type DeviceOptions,
   type HubOptions,
   integer,
+  type MemoryOptions,
+  type PasteBackOptions,
   type PresetOptions,
   parseSeed,
   type SingleFileOptionsTyped,
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { warningsTo, workingSize } from './pictures.ts';
+import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, sizeText, warningsTo } from './pictures.ts';
 import { ALL_PHASES, settingsShown, withPreset } from './preset.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
@@ -47,7 +52,9 @@ interface Options
     HubOptions,
     SingleFileOptionsTyped,
     AdapterOptions,
+    MemoryOptions,
     SizeOptions,
+    PasteBackOptions,
     PresetOptions,
     ArgumentOptions {
   readonly output: string;
@@ -72,7 +79,8 @@ export function guideCommand(outside: Outside): Command {
       'Caption a picture, write prompts for two concepts, average their embeddings, find the mask, invert and edit.',
     )
     .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
-    .option('-o, --output <dir>', 'folder for report.html and the pictures', 'guide')
+    .option('-o, --output <dir>', 'folder for report.html and the pictures', 'guide');
+  addPasteBackOptions(command)
     .optionsGroup('Texts:')
     .requiredOption('--from <concept>', 'what the picture contains, such as bowl')
     .requiredOption('--to <concept>', 'what it shall contain instead, such as basket')
@@ -103,8 +111,11 @@ export function guideCommand(outside: Outside): Command {
       parseSeed,
     )
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
-    .option('--no-offload', 'keep all models on the device instead of one network at a time')
-    .addHelpText('after', `\n--revision goes with --model.\n${EMBEDDED_KNOWS}`);
+    .option('--no-offload', 'keep all models on the device instead of one network at a time');
+  addMemoryOptions(command).addHelpText(
+    'after',
+    `\n--revision goes with --model, and so do --stream-weights, --host-memory and the options of the VAE.\n${EMBEDDED_KNOWS}`,
+  );
   return command.action((image: string, o: Options) => guide(image, o, command, outside));
 }
 
@@ -114,7 +125,7 @@ async function guide(image: string, typed: Options, command: Command, outside: O
   for (const file of outputs) checkOutput(file, ['.html', '.png']);
   checkInputsKept(outputs, inputsOf(image, typed));
   const picture = await readImage(image, { signal: outside.signal, onWarning: warningsTo(outside.stderr) });
-  checkGuideSettings({ ...argumentsIn('run', typed), image: picture, onProgress: undefined });
+  checkGuideSettings({ ...argumentsIn('run', typed), image: picture, pasteBack: undefined, onProgress: undefined });
   const progress = createProgress(outside.stderr);
   let gpu: Gpu | undefined;
   let close: FoundModel['close'];
@@ -132,7 +143,14 @@ async function guide(image: string, typed: Options, command: Command, outside: O
       ...{ models: folders, gpu, image: picture, from: o.from, to: o.to },
       ...{ seed: o.seed, captionPrefix: o.prefix === false ? null : o.prefix, numPrompts: o.numPrompts },
       ...{ dtype: o.dtype, variant: o.variant, loras, embeddings, mendQuirks: o.mendQuirks, offload: o.offload },
-      size: model => workingSize(picture, model, o),
+      ...memoryArguments(o),
+      size: model => {
+        tilesOf(o, model.vaeScaleFactor); // refused in the command's own words
+        const note = sizeNote(fitSize(picture, model, fitOptions(o)), pastesBack(o));
+        if (note !== undefined) progress.note(note);
+        return fitOptions(o).size ?? model.defaultSize;
+      },
+      ...{ fit: o.fit, pasteBack: pastesBack(o) ? { image: picture } : undefined },
       ...{ signal: outside.signal, onProgress: progress.report, onWarning: progress.note },
     });
     const total = performance.now() - start;
@@ -145,18 +163,32 @@ async function guide(image: string, typed: Options, command: Command, outside: O
       dtype: o.dtype,
       seed: result.seed,
     };
-    const shown = { ...facts, ...settingsShown(report) };
-    const files = await write(image, result, { ...result.timings, total }, shown, o, outside.signal);
+    const told = { ...facts, ...settingsShown(report) };
+    const files = await write(image, picture, result, { ...result.timings, total }, told, o, outside.signal);
     const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
     print(outside, o.json === true, {
       ...{ command: 'guide', image, files, caption, sourcePrompts, targetPrompts, masked: shareOf(result.mask.mask) },
-      ...{ ...measured(peakBytes, progress, { ...result.timings, total }), ...facts, ...report },
+      ...{
+        ...sizesOf(result.fitted, pastesBack(o)),
+        ...measured(peakBytes, progress, { ...result.timings, total }),
+        ...facts,
+        ...report,
+      },
     });
   } finally {
     progress.stop();
     gpu?.dispose();
     await close?.();
   }
+}
+
+/** How memory is spent, under runGuide's names. */
+function memoryArguments({ maxMemory, vaeTile, ...o }: Options) {
+  return {
+    ...{ maxBytes: maxMemory, allowTiles: o.allowTiles },
+    ...{ streamWeights: o.streamWeights, hostMemory: o.hostMemory },
+    ...{ vaeSlicing: o.enableVaeSlicing, vaeTiling: vaeTile === undefined ? o.enableVaeTiling : { pixels: vaeTile } },
+  };
 }
 
 async function openFolders(o: Options, progress: Progress, signal: AbortSignal) {
@@ -180,27 +212,33 @@ async function openFolders(o: Options, progress: Progress, signal: AbortSignal) 
 /** Writes pictures and report; returns their paths. */
 async function write(
   name: string,
+  picture: RgbImage,
   result: GuideOutput,
   timings: Readonly<Record<string, number>>,
   facts: Readonly<Record<string, string | number>>,
   o: Options,
   signal: AbortSignal,
 ): Promise<Record<string, string>> {
-  const [edited] = Array.isArray(result.images) ? (result.images as RgbImage[]) : [];
-  if (!edited) throw new InputError({ op: 'guide', problem: 'the pipeline returned no picture' });
-  const scale = edited.width / (result.latents.shape.at(-1) ?? 1);
-  const [mask, noise] = [maskToImage(result.mask.mask, scale), latentsToImage(result.latents, scale)];
+  const { fitted } = result;
+  const pasted = pastesBack(o);
+  const [made] = Array.isArray(result.images) ? (result.images as RgbImage[]) : [];
+  if (!made) throw new InputError({ op: 'guide', problem: 'the pipeline returned no picture' });
+  const edited = pasted ? made : cutPadding(made, fitted);
+  const drawn = maskToImage(result.mask.mask, fitted.factor);
+  const mask = cutPadding(drawn, fitted);
+  const noise = cutPadding(latentsToImage(result.latents, fitted.factor), fitted);
   const html = renderReport({
     ...{ from: o.from, to: o.to, caption: result.caption, timings },
     ...{ sourcePrompts: result.sourcePrompts, targetPrompts: result.targetPrompts },
     pictures: [
-      ['Picture', result.image],
-      ['Mask: white is what changes', mask],
+      ['Picture', shown(pasted ? picture : cutPadding(result.image, fitted))],
+      ['Mask: white is what changes', shown(pasted ? maskOverPicture(drawn, fitted) : mask)],
       ['Inverted noise: three of its channels', noise],
-      ['Edited', edited],
+      ['Edited', shown(edited)],
     ],
     facts: {
       picture: name,
+      'working size': `${sizeText(fitted.working)} (--fit ${fitted.fit})`,
       ...facts,
       'masked share': shareOf(result.mask.mask),
       'peak device memory': `${(result.peakBytes / 2 ** 20).toFixed(1)} MiB`,

@@ -1,5 +1,6 @@
 /** `pentimento invert`: the latents of every inversion step, for later edits with `--latents`. */
 import { Command } from 'commander';
+import { cutPadding, fitImage, type PictureFit } from '../io/fit.ts';
 import { readImage } from '../node/images.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { phaseArguments } from '../pipeline/diffedit/run-arguments.ts';
@@ -19,7 +20,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
-import { fitPicture, warningsTo, workingSize } from './pictures.ts';
+import { fitOptions, warningsTo } from './pictures.ts';
 import { withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
@@ -56,8 +57,7 @@ async function invert(image: string, typed: Options, command: Command, outside: 
     checkOutputs(image, o); // as many steps as the model's settings ask for
     const args = argumentsFrom(o);
     const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });
-    const size = workingSize(picture, pipe, o);
-    const fitted = fitPicture(picture, size);
+    const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
     const start = performance.now();
     const inverted = await pipe.invert({
       ...args,
@@ -79,17 +79,19 @@ async function invert(image: string, typed: Options, command: Command, outside: 
       inpaintStrength,
       guidanceScale,
       seed,
-      ...size,
+      fit: o.fit,
+      ...fit.working,
       picture: pictureHash(fitted),
     };
-    const latents = { path: o.output, bytes: encodeLatents(inverted.latents, settings) };
-    const steps = stepPictures(inverted, o.output);
+    const latents = { path: o.output, bytes: encodeLatents(inverted, settings) };
+    const steps = stepPictures(inverted, fit, o.output);
     outside.signal.throwIfAborted();
     await writeAll([latents, ...steps]);
     const files = { latents: o.output, ...Object.fromEntries(steps.map((file, i) => [`step${i + 1}`, file.path])) };
     const total = performance.now() - start;
+    const { fit: how, working: workingSize } = fit;
     return {
-      ...{ command: 'invert', image, files, ...report, settings },
+      ...{ command: 'invert', image, files, ...report, settings, fit: how, workingSize },
       ...{ steps: stepsIn(inverted.latents), timingsMs: { total } },
     };
   });
@@ -109,9 +111,9 @@ function checkOutputs(image: string, o: Options): void {
   checkInputsKept([o.output, ...steps], inputsOf(image, o));
 }
 
-function stepPictures({ images }: InversionOutput, output: string): OutputFile[] {
+function stepPictures({ images }: InversionOutput, fit: PictureFit, output: string): OutputFile[] {
   if (!Array.isArray(images)) return [];
-  return images.map((image, i) => encodeFor(stepName(output, i, images.length), image));
+  return images.map((image, i) => encodeFor(stepName(output, i, images.length), cutPadding(image, fit)));
 }
 
 /** x.step-01.png to x.step-40.png. */

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { InputError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import { dim } from '../core/shape.ts';
+import type { StoredTensor } from '../core/tensor-source.ts';
+import type { FitMode } from '../io/fit.ts';
 import type { RgbImage } from '../io/image.ts';
 import { openSafetensors, writeSafetensors } from '../io/safetensors.ts';
 import { fileSource } from '../node/files.ts';
@@ -21,16 +23,18 @@ export interface LatentSettings {
   readonly inpaintStrength: number;
   readonly guidanceScale: number;
   readonly seed: number;
+  /** How the picture was brought to this size; 'squash' where it is absent. */
+  readonly fit?: FitMode;
   readonly width: number;
   readonly height: number;
   /** Of the picture as the model saw it: `pictureHash`. */
   readonly picture: string;
 }
 
-/** What an edit needs them to be, in the order in which it is checked; the model's name is for messages alone. */
+/** What an edit needs them to be, in the order in which it is checked; the model's name and the fit are for messages alone. */
 export type Needed = Pick<
   LatentSettings,
-  'model' | 'fingerprint' | 'numInferenceSteps' | 'inpaintStrength' | 'width' | 'height' | 'picture'
+  'model' | 'fingerprint' | 'numInferenceSteps' | 'inpaintStrength' | 'fit' | 'width' | 'height' | 'picture'
 >;
 
 /** What an edit would have inverted with; other latents are taken, with a note. */
@@ -43,14 +47,20 @@ export interface Expected {
 
 const FORMAT = 'pentimento.latents';
 
-/**
- * @param latents [B, T, 4, H, W]
- * @returns the file
- */
-export function encodeLatents(latents: NdArray, settings: LatentSettings): Uint8Array {
+/** Inverted latents, and with a DDPM inversion the noise of the steps, [B, T, 4, H, W] each. */
+export interface StoredLatents {
+  readonly latents: NdArray;
+  readonly noise?: NdArray | undefined;
+}
+
+/** @returns the file */
+export function encodeLatents({ latents, noise }: StoredLatents, settings: LatentSettings): Uint8Array {
   const metadata = Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, String(value)]));
   return writeSafetensors(
-    { latents: { dtype: 'F32', shape: latents.shape, data: latents.data } },
+    {
+      latents: { dtype: 'F32', shape: latents.shape, data: latents.data },
+      ...(noise ? { noise: { dtype: 'F32', shape: noise.shape, data: noise.data } } : {}),
+    },
     { format: FORMAT, ...metadata },
   );
 }
@@ -74,7 +84,7 @@ export async function readLatents(
   needed: Needed,
   expected: Expected,
   note: (line: string) => void,
-): Promise<NdArray> {
+): Promise<StoredLatents> {
   const file = await openSafetensors(await fileSource(path));
   try {
     const { metadata } = file;
@@ -88,17 +98,24 @@ export async function readLatents(
       });
     }
     for (const [key, wanted] of Object.entries(needed)) {
-      if (key !== 'model' && metadata[key] !== String(wanted))
-        throw mismatch(path, key, wanted, metadata, needed.model);
+      if (key !== 'model' && key !== 'fit' && metadata[key] !== String(wanted))
+        throw mismatch(path, key, wanted, metadata, needed);
     }
     for (const [key, wanted] of Object.entries(expected)) {
       const made = metadata[key] ?? '';
       if (wanted === undefined || made === String(wanted)) continue;
       note(`The latents were inverted with ${WORDS[key] ?? key} "${made}", not "${wanted}".`);
     }
-    const data = new Float32Array(stored.byteLength / 4);
-    await file.read('latents', 0, new Uint8Array(data.buffer));
-    return ndarray(data, stored.shape);
+    const read = async (name: string, { byteLength, shape }: StoredTensor): Promise<NdArray> => {
+      const data = new Float32Array(byteLength / 4);
+      await file.read(name, 0, new Uint8Array(data.buffer));
+      return ndarray(data, shape);
+    };
+    const noise = file.tensors.get('noise');
+    return {
+      latents: await read('latents', stored),
+      noise: noise?.dtype === 'F32' ? await read('noise', noise) : undefined,
+    };
   } finally {
     await file.close?.();
   }
@@ -126,7 +143,7 @@ function mismatch(
   key: string,
   wanted: unknown,
   metadata: Readonly<Record<string, string>>,
-  model: string,
+  { model, fit }: Pick<Needed, 'model' | 'fit'>,
 ): InputError {
   if (key === 'fingerprint') {
     const received = metadata['model'] ?? 'unknown';
@@ -139,6 +156,17 @@ function mismatch(
       fix: [model, received].some(name => name.includes(' with '))
         ? 'Name that model with --model and its adapters with --lora, or invert again.'
         : 'Name that model with --model, or invert again.',
+    });
+  }
+  const { fit: madeWith = 'squash' } = metadata;
+  if (['width', 'height', 'picture'].includes(key) && fit !== undefined && madeWith !== fit) {
+    return new InputError({
+      op: 'latents',
+      problem: 'the latents are of this picture fitted otherwise, or of another picture',
+      expected: fit,
+      received: madeWith,
+      path,
+      fix: `Pass --fit ${madeWith}, or invert again.`,
     });
   }
   if (key === 'width' || key === 'height') {

@@ -1,5 +1,6 @@
 /** `pentimento mask`: only the mask of an edit. */
 import { Command } from 'commander';
+import { cutPadding, fitImage } from '../io/fit.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
@@ -20,7 +21,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitPicture, warningsTo, workingSize } from './pictures.ts';
+import { fitOptions, sizesOf, warningsTo } from './pictures.ts';
 import { withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
@@ -51,19 +52,20 @@ async function mask(image: string, o: Options, command: Command, outside: Outsid
   settle('mask', 'generateMask', { ...phaseArguments('generateMask', o).args, image: picture });
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
     const { options, report } = withPreset(o, command, ['generateMask'], pipe.recommended, progress.note);
-    const size = workingSize(picture, pipe, o);
+    const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(options));
     const start = performance.now();
     const found = await pipe.generateMask({
       ...phaseArguments('generateMask', options).args,
-      image: fitPicture(picture, size),
+      image: fitted,
       generator: new Generator(seed),
       signal: outside.signal,
       onProgress: progress.report,
     });
     outside.signal.throwIfAborted();
-    await writeAll([encodeFor(o.output, maskToImage(found.mask, pipe.vaeScaleFactor))]);
+    const drawn = cutPadding(maskToImage(found.mask, pipe.vaeScaleFactor), fit);
+    await writeAll([encodeFor(o.output, drawn)]);
     const total = performance.now() - start;
-    const masked = shareOf(found.mask);
-    return { command: 'mask', image, files: { mask: o.output }, masked, ...report, timingsMs: { total } };
+    const [files, masked] = [{ mask: o.output }, shareOf(found.mask)];
+    return { command: 'mask', image, files, ...sizesOf(fit, false), masked, ...report, timingsMs: { total } };
   });
 }

@@ -19,7 +19,7 @@ import {
 } from './adapters.ts';
 import { openDevice } from './device.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import type { HubOptions, ModelOptions, SingleFileOptionsTyped } from './options.ts';
+import type { HubOptions, MemoryOptions, ModelOptions, SingleFileOptionsTyped } from './options.ts';
 import { packageRoot } from './package-root.ts';
 import type { Progress } from './progress.ts';
 import { isFile, openSingleFileAt } from './single-file.ts';
@@ -127,8 +127,12 @@ async function loadFolder(
   }
 }
 
-/** @throws InputError for tiles that would not meet: a quarter of one, its overlap, must be whole latents */
-function tilesOf({ vaeTile }: ModelOptions, factor: number): { pixels?: number } {
+/**
+ * Sizes of the tiles that were asked for; {} for the model's own.
+ * @param factor pixels behind one latent side
+ * @throws InputError for tiles that would not meet: a quarter of one, its overlap, must be whole latents
+ */
+export function tilesOf({ vaeTile }: MemoryOptions, factor: number): { pixels?: number } {
   if (vaeTile === undefined) return {};
   const step = 4 * factor;
   if (vaeTile % step === 0) return { pixels: vaeTile };

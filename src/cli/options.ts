@@ -5,6 +5,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
 import { LEAST_BINDING_BYTES } from '../gpu/caps.ts';
+import type { FitMode } from '../io/fit.ts';
 import { type CheckName, checkValue } from '../pipeline/diffedit/argument-checks.ts';
 import {
   ARGUMENTS,
@@ -47,12 +48,8 @@ export interface PresetOptions {
   readonly preset: 'recommended' | 'diffusers';
 }
 
-/** Options of every command that runs a diffusion model. */
-export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, DeviceOptions, AdapterOptions, PresetOptions {
-  readonly model?: string;
-  readonly seed?: number | undefined;
-  readonly mendQuirks?: boolean;
-  readonly enableModelCpuOffload?: boolean;
+/** How a diffusion model spends memory. */
+export interface MemoryOptions {
   readonly streamWeights?: boolean;
   readonly hostMemory?: boolean;
   readonly enableVaeSlicing?: boolean;
@@ -63,10 +60,31 @@ export interface ModelOptions extends HubOptions, SingleFileOptionsTyped, Device
   readonly allowTiles?: boolean;
 }
 
-/** How large the model sees the picture. */
+/** Options of every command that runs a diffusion model. */
+export interface ModelOptions
+  extends HubOptions,
+    SingleFileOptionsTyped,
+    DeviceOptions,
+    AdapterOptions,
+    MemoryOptions,
+    PresetOptions {
+  readonly model?: string;
+  readonly seed?: number | undefined;
+  readonly mendQuirks?: boolean;
+  readonly enableModelCpuOffload?: boolean;
+}
+
+/** How, and how large, the model sees the picture. */
 export interface SizeOptions {
   readonly size?: Size;
   readonly keepSize?: boolean;
+  readonly fit: FitMode;
+}
+
+/** Whether the result is put back into the picture. */
+export interface PasteBackOptions {
+  /** Unless told: as `--fit` says. */
+  readonly pasteBack?: boolean;
 }
 
 /** Width and height in pixels. */
@@ -105,10 +123,16 @@ export function addModelOptions(command: Command): Command {
   addPresetOption(command);
   addSingleFileOptions(command);
   addAdapterOptions(command);
-  return addDeviceOptions(command)
+  addDeviceOptions(command)
     .addOption(argumentOption('seed'))
     .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
-    .option('--enable-model-cpu-offload', 'keep one network at a time on the device')
+    .option('--enable-model-cpu-offload', 'keep one network at a time on the device');
+  return addMemoryOptions(command);
+}
+
+/** How a diffusion model spends memory. */
+export function addMemoryOptions(command: Command): Command {
+  return command
     .option('--stream-weights', 'pass the weights of the UNet through two slots of device memory at every step')
     .option('--host-memory', 'keep weights that go to the device more than once in host memory')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
@@ -182,17 +206,38 @@ export function addDeviceOptions(command: Command): Command {
     .option('--json', 'print the result as JSON on stdout');
 }
 
-/** What size the picture is brought to before the model sees it. */
+/** How the picture is brought to a size before the model sees it. */
 export function addSizeOptions(command: Command, { keepSize = true }: { keepSize?: boolean } = {}): Command {
   command
     .optionsGroup('Size:')
     .addOption(
-      new Option('--size <WxH>', "size that the model works at (default: the model's own)")
+      new Option(
+        '--fit <how>',
+        'nearest: whole, in its own proportions, at the nearest size; crop: the centre of it; pad: whole, with a rim; squash: stretched, as diffusers does',
+      )
+        .choices(['nearest', 'crop', 'pad', 'squash'])
+        .default('nearest'),
+    )
+    .addOption(
+      new Option(
+        '--size <WxH>',
+        "size that the model works at; its area, with --fit nearest (default: the model's own)",
+      )
         .argParser(parseSize)
         .conflicts('keepSize'),
     );
   if (!keepSize) return command;
   return command.option('--keep-size', "work at the picture's own size, cut down to multiples of the VAE's factor");
+}
+
+/** Where the result goes. */
+export function addPasteBackOptions(command: Command): Command {
+  return command
+    .option(
+      '--paste-back',
+      'put the masked region, with a soft edge, into the picture at its own size (default unless --fit squash)',
+    )
+    .option('--no-paste-back', 'write what the model made, at the size that it works at');
 }
 
 /**
@@ -322,9 +367,14 @@ function parseBinding(text: string): number {
   throw new InvalidArgumentError(`Give at least ${LEAST_BINDING_BYTES} bytes, such as 128MiB.`);
 }
 
-function parseSize(text: string): Size {
-  const [, width, height] = /^(\d+)x(\d+)$/i.exec(text) ?? [];
-  if (width && height && Number(width) > 0 && Number(height) > 0)
-    return { width: Number(width), height: Number(height) };
+/** Of a picture: beyond this its numbers do not fit one array of the host. */
+const MOST_PIXELS = 2 ** 26;
+
+/** Width and height as typed. */
+export function parseSize(text: string): Size {
+  const [width = 0, height = 0] = (/^(\d+)x(\d+)$/i.exec(text) ?? []).slice(1).map(Number);
+  if (width * height > MOST_PIXELS)
+    throw new InvalidArgumentError(`Give at most ${MOST_PIXELS} pixels, such as 8192x8192.`);
+  if (width > 0 && height > 0) return { width, height };
   throw new InvalidArgumentError('Give width and height in pixels, such as 768x512.');
 }

@@ -1,8 +1,8 @@
-/** Bringing pictures and masks to the size that the model works at. */
-import { InputError } from '../core/errors.ts';
-import { type GreyImage, type RgbImage, rgbToGrey } from '../io/image.ts';
+/** What the commands do with pictures between file and model. */
+import { cutPadding, type FitOptions, type PictureFit } from '../io/fit.ts';
+import type { GreyImage, RgbImage } from '../io/image.ts';
 import { resize } from '../io/resize.ts';
-import type { Size, SizeOptions } from './options.ts';
+import type { PasteBackOptions, Size, SizeOptions } from './options.ts';
 
 /** Where a command says what is wrong with a picture that it reads all the same. */
 export function warningsTo(stderr: NodeJS.WriteStream): (message: string) => void {
@@ -11,68 +11,59 @@ export function warningsTo(stderr: NodeJS.WriteStream): (message: string) => voi
   };
 }
 
-/** What decides the working size. */
-export interface ModelSize {
-  readonly defaultSize: Size;
-  readonly vaeScaleFactor: number;
+/** How the picture is fitted, as the options say. */
+export function fitOptions({ fit, keepSize, size }: SizeOptions): FitOptions {
+  return { fit, size: keepSize ? 'own' : size };
 }
 
-/**
- * The size that the model works at: its own, `--size`, or with `--keep-size` the picture's, cut down to multiples.
- * @throws InputError when the size does not fit the VAE's factor
- */
-export function workingSize(picture: Size, model: ModelSize, o: SizeOptions): Size {
-  const factor = model.vaeScaleFactor;
-  const down = (side: number): number => side - (side % factor);
-  if (o.keepSize) {
-    const size = { width: down(picture.width), height: down(picture.height) };
-    if (size.width > 0 && size.height > 0) return size;
-    throw new InputError({
-      op: 'size',
-      problem: `the picture is smaller than ${factor} pixels`,
-      received: text(picture),
-      fix: 'Leave --keep-size out.',
-    });
-  }
-  const size = o.size ?? model.defaultSize;
-  if (size.width % factor === 0 && size.height % factor === 0) return size;
-  const near = { width: Math.max(factor, down(size.width)), height: Math.max(factor, down(size.height)) };
-  throw new InputError({
-    op: 'size',
-    problem: `sides must be multiples of ${factor}`,
-    received: text(size),
-    fix: `Pass --size ${text(near)}.`,
-  });
+/** Whether the result is put back into the picture: diffusers' way does not. */
+export function pastesBack({ fit, pasteBack }: SizeOptions & PasteBackOptions): boolean {
+  return pasteBack ?? fit !== 'squash';
 }
 
-/** The picture at the working size, by Pillow's bicubic as the guide's `resize` does. */
-export function fitPicture(picture: RgbImage, size: Size): RgbImage {
-  return picture.width === size.width && picture.height === size.height
-    ? picture
-    : resize(picture, size.width, size.height, 'bicubic');
+/** Sides of the pictures that are written. */
+function outputSize({ picture, content }: PictureFit, pasted: boolean): Size {
+  const { width, height } = pasted ? picture : content;
+  return { width, height };
 }
 
-/**
- * A mask file as latents see it: one pixel a latent.
- * @param mask of the latents' size, the working size or the picture's own size
- * @throws InputError for any other size
- */
-export function fitMask(mask: RgbImage, picture: Size, working: Size, factor: number, path: string): GreyImage {
-  const latent = { width: working.width / factor, height: working.height / factor };
-  const same = (size: Size): boolean => mask.width === size.width && mask.height === size.height;
-  if (same(latent)) return rgbToGrey(mask);
-  if (same(working) || same(picture)) return resize(rgbToGrey(mask), latent.width, latent.height, 'box');
-  throw new InputError({
-    op: 'mask',
-    problem: 'the mask has another size than the picture',
-    expected: [...new Set([picture, working, latent].map(text))].join(' or '),
-    received: text(mask),
-    path,
-    fix: 'Make the mask as large as the picture: white is what changes.',
-  });
+/** Sizes for the JSON of a command that writes pictures. */
+export function sizesOf(fit: PictureFit, pasted: boolean) {
+  return { fit: fit.fit, workingSize: fit.working, outputSize: outputSize(fit, pasted) };
+}
+
+/** A sentence where picture, working size and result are not one and the same; else none. */
+export function sizeNote(fit: PictureFit, pasted: boolean): string | undefined {
+  const [from, at, out] = [fit.picture, fit.working, outputSize(fit, pasted)].map(sizeText);
+  return from === at && at === out ? undefined : `Picture ${from}, worked at ${at} (--fit ${fit.fit}), result ${out}.`;
 }
 
 /** 768x512 */
-function text(size: Size): string {
-  return `${size.width}x${size.height}`;
+export function sizeText({ width, height }: Size): string {
+  return `${width}x${height}`;
+}
+
+/** A mask of the working size laid over the photo, black where the model did not see it. */
+export function maskOverPicture(mask: GreyImage, fit: PictureFit): GreyImage {
+  const seen = cutPadding(mask, fit);
+  const { picture, region } = fit;
+  if (region.width === picture.width && region.height === picture.height) return seen;
+  const part = resize(seen, region.width, region.height, 'bilinear');
+  const data = new Uint8Array(picture.width * picture.height);
+  for (let y = 0; y < region.height; y++) {
+    const row = part.data.subarray(y * region.width, (y + 1) * region.width);
+    data.set(row, (region.top + y) * picture.width + region.left);
+  }
+  return { ...picture, data, channels: 1 };
+}
+
+/** Longest side of a picture that is shown beside others. */
+const SHOWN = 1024;
+
+/** A picture for a sheet or a report: no larger than what a page shows. */
+export function shown<T extends RgbImage | GreyImage>(image: T): T {
+  const scale = SHOWN / Math.max(image.width, image.height);
+  if (scale >= 1) return image;
+  const side = (pixels: number): number => Math.max(1, Math.round(pixels * scale));
+  return resize(image, side(image.width), side(image.height), 'bicubic');
 }

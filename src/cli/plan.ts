@@ -1,8 +1,11 @@
 /** `pentimento plan`: what an edit would take, before it is begun and without its weights. */
 import { Command } from 'commander';
+import { DeviceError, InputError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { Gpu } from '../gpu/device.ts';
 import { DEFAULT_CAPS } from '../gpu/dry-device.ts';
+import { fitSize, type PictureFit } from '../io/fit.ts';
+import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import type { SavingsPlan } from '../pipeline/diffedit/call-planner.ts';
 import type { CallPlan, PhasePlan } from '../pipeline/runtime/memory-plan.ts';
@@ -13,16 +16,20 @@ import {
   type ArgumentOptions,
   addArguments,
   addModelOptions,
+  addPasteBackOptions,
   addSizeOptions,
   type ModelOptions,
+  type PasteBackOptions,
+  parseSize,
   type Size,
   type SizeOptions,
 } from './options.ts';
-import { workingSize } from './pictures.ts';
+import { fitOptions, pastesBack, sizeNote, sizesOf, sizeText } from './pictures.ts';
 import { ALL_PHASES, type SettingsReport, withPreset } from './preset.ts';
 import { createProgress } from './progress.ts';
+import { inCommandWords } from './words.ts';
 
-interface PlanOptions extends ModelOptions, Pick<SizeOptions, 'size'>, ArgumentOptions {
+interface PlanOptions extends ModelOptions, SizeOptions, PasteBackOptions, ArgumentOptions {
   readonly defaultLimits?: boolean;
 }
 
@@ -32,38 +39,73 @@ export function planCommand(outside: Outside): Command {
     .description(
       'Tell what an edit would take: memory of the device and the host, kernel calls, arithmetic. No weights are read.',
     )
+    .argument(
+      '[image]',
+      "the edit's picture, or its size such as 4000x3000; by default one of the size that the model works at",
+    )
     .option('--default-limits', 'plan for a device with the limits that every WebGPU device has');
   for (const group of ['Prompts', 'Mask', 'Inversion', 'Steps and guidance', 'Edit'] as const)
     addArguments(command, group);
-  addSizeOptions(command, { keepSize: false });
+  addPasteBackOptions(command);
+  addSizeOptions(command);
   addModelOptions(command);
-  return command.action((o: PlanOptions) => plan(o, command, outside));
+  return command.action((image: string | undefined, o: PlanOptions) => plan(image, o, command, outside));
 }
 
-async function plan(typed: PlanOptions, command: Command, outside: Outside): Promise<void> {
+/** Sides of the picture that an argument names: all that a plan needs of it. */
+async function sidesOf(image: string, { signal }: Outside): Promise<Size> {
+  return /^\d+x\d+$/i.test(image) ? parseSize(image) : readImage(image, { signal });
+}
+
+async function plan(image: string | undefined, typed: PlanOptions, command: Command, outside: Outside): Promise<void> {
+  if (image === undefined && typed.keepSize) {
+    const fix = 'Name it, or give its size, such as 768x512.';
+    throw new InputError({ op: 'plan', problem: '--keep-size keeps the size of a picture', received: 'none', fix });
+  }
+  const picture = image === undefined ? undefined : await sidesOf(image, outside);
   const progress = createProgress(outside.stderr);
   let loaded: Loaded | undefined;
   try {
     const open = typed.defaultLimits ? async (): Promise<Gpu> => Gpu.dry(limitsOf(typed)) : () => openDevice(typed);
-    const { maxMemory: _, ...unlimited } = typed; // every saving is shown, also those that are not needed
-    loaded = await loadPipeline(unlimited, progress, outside.signal, { open, planOnly: true });
+    // Tiles are among the savings of a budget alone: without one they are shown as one without end would have them.
+    const { maxMemory, allowTiles } = typed;
+    const budget = maxMemory ?? (allowTiles ? Number.MAX_SAFE_INTEGER : undefined);
+    const limited = { ...typed, ...(budget === undefined ? {} : { maxMemory: budget }) };
+    loaded = await loadPipeline(limited, progress, outside.signal, { open, planOnly: true });
     const { pipe, model } = loaded;
     const { options: o, report } = withPreset(typed, command, ALL_PHASES, pipe.recommended, progress.note);
-    const size = workingSize({ width: 0, height: 0 }, pipe, o);
-    const image = { ...size, data: new Uint8Array(3 * size.width * size.height) };
+    const fit = fitSize(picture ?? o.size ?? pipe.defaultSize, pipe, fitOptions(o));
+    const size = fit.working;
+    const seen = { ...size, data: new Uint8Array(3 * size.width * size.height) };
     const prompts = { sourcePrompt: 'source', targetPrompt: 'target' }; // what they say makes no difference
-    const args = { ...prompts, ...argumentsIn('run', o), image, seed: o.seed ?? 0, signal: outside.signal };
+    const args = {
+      ...prompts,
+      ...argumentsIn('run', o),
+      image: seen,
+      pasteBack: undefined,
+      seed: o.seed ?? 0,
+      signal: outside.signal,
+    };
     const plans = await pipe.planSavings(args);
+    const chosen = maxMemory === undefined ? undefined : await planned(pipe.plan(args));
     progress.stop();
-    const wanted = firstThatFits(plans, o.maxMemory);
-    if (o.json) printJson(outside, { o, model, size, plans, loaded }, report);
-    else outside.stdout.write(describe(plans, wanted, { o, model, size, loaded }));
+    const shown = { o, model, fit, loaded, plans, wanted: firstThatFits(plans, maxMemory), chosen };
+    if (o.json) printJson(outside, shown, report);
+    else outside.stdout.write(describe(shown));
     const [first] = plans;
-    if (!wanted && first?.refused) throw first.refused;
+    if (!shown.wanted && first?.refused) throw first.refused;
   } finally {
     progress.stop();
     loaded?.dispose();
   }
+}
+
+/** The plan, or why there is none. */
+function planned(plan: Promise<CallPlan>): Promise<CallPlan | DeviceError> {
+  return plan.catch((error: unknown) => {
+    if (error instanceof DeviceError) return error;
+    throw error;
+  });
 }
 
 /** WebGPU's default limits, or a smaller binding where one is asked for. */
@@ -80,18 +122,25 @@ function firstThatFits(plans: readonly SavingsPlan[], maxBytes: number | undefin
 interface Shown {
   readonly o: PlanOptions;
   readonly model: string;
-  readonly size: Size;
+  readonly fit: PictureFit;
   readonly loaded: Loaded;
+  /** With each saving and all before it. */
+  readonly plans: readonly SavingsPlan[];
+  /** The first of them that fits. */
+  readonly wanted: SavingsPlan | undefined;
+  /** What a call within --max-memory takes, with what it keeps in the memory that is left; or why it is refused. */
+  readonly chosen: CallPlan | DeviceError | undefined;
 }
 
-function printJson(
-  outside: Outside,
-  { o, model, size, plans, loaded }: Shown & { plans: readonly SavingsPlan[] },
-  report: SettingsReport,
-): void {
+/** The plan that is told of: that of the call itself, as far as there is one. */
+function planOf({ plans, wanted, chosen }: Shown): CallPlan | undefined {
+  return chosen && !(chosen instanceof DeviceError) ? chosen : (wanted ?? plans[0])?.plan;
+}
+
+function printJson(outside: Outside, shown: Shown, report: SettingsReport): void {
+  const { o, model, fit, plans, loaded, wanted, chosen } = shown;
   const { maxBindingBytes, maxBufferBytes } = loaded.pipe.gpu.caps;
   const [first] = plans;
-  const wanted = firstThatFits(plans, o.maxMemory);
   print(outside, true, {
     ...{
       files: {},
@@ -99,51 +148,55 @@ function printJson(
       model,
       device: loaded.device,
       dtype: o.dtype,
-      size,
+      size: fit.working,
       maxBindingBytes,
       maxBufferBytes,
+      ...sizesOf(fit, pastesBack(o)),
     },
     ...(o.maxMemory === undefined ? {} : { maxBytes: o.maxMemory }),
     ...report,
     fits: first !== undefined && wanted === first,
     fitsWith: wanted?.savings,
-    plan: wanted?.plan ?? first?.plan,
+    ...(chosen instanceof DeviceError ? { refused: inCommandWords(chosen, 'plan') } : {}),
+    plan: planOf(shown),
     savings: plans.map(({ savings, plan: found, refused }) => ({
-      ...{ savings, peakBytes: found?.peakBytes, hostBytes: found?.hostBytes, refused: refused?.message },
+      ...{ savings, peakBytes: found?.peakBytes, hostBytes: found?.hostBytes },
+      refused: refused && inCommandWords(refused, 'plan'),
     })),
   });
 }
 
-function describe(
-  plans: readonly SavingsPlan[],
-  wanted: SavingsPlan | undefined,
-  { o, model, size, loaded }: Shown,
-): string {
+function describe(shown: Shown): string {
+  const { o, model, fit, loaded, plans, wanted } = shown;
   const { maxBindingBytes, maxBufferBytes } = loaded.pipe.gpu.caps;
-  const shown = wanted ?? plans[0];
+  const plan = planOf(shown);
+  const refused = plans[0]?.refused;
   return [
-    `${model}, ${size.width}x${size.height}, ${o.dtype}`,
+    `${model}, ${sizeText(fit.working)}, ${o.dtype}`,
+    ...[sizeNote(fit, pastesBack(o)) ?? []].flat(),
     `${loaded.device}: bindings up to ${short(maxBindingBytes)}, buffers up to ${short(maxBufferBytes)}`,
     '',
-    ...(shown?.plan ? table(shown.plan) : [`refused: ${shown?.refused?.message}`]),
+    ...(plan ? table(plan) : [`refused: ${refused ? inCommandWords(refused, 'plan') : ''}`]),
     '',
     'Device memory at its peak:',
     ...plans.map(found => {
       const bytes = found.plan ? short(found.plan.peakBytes) : 'refused';
       return `  ${bytes.padStart(8)}  ${found.savings || 'as it is'}${found === wanted ? '  <- shown above' : ''}`;
     }),
-    ...verdict(wanted, o),
+    ...verdict(shown),
     '',
   ].join('\n');
 }
 
-function verdict(wanted: SavingsPlan | undefined, { maxMemory }: PlanOptions): string[] {
-  if (maxMemory === undefined) return [];
-  return [
-    wanted
-      ? `Fits ${short(maxMemory)}${wanted.savings ? `: --max-memory chooses ${wanted.savings}` : ' as it is'}.`
-      : `Does not fit ${short(maxMemory)}. Try --dtype float16, a smaller --size, or --allow-tiles.`,
-  ];
+function verdict(shown: Shown): string[] {
+  const { wanted, chosen, o } = shown;
+  if (o.maxMemory === undefined) return [];
+  const most = short(o.maxMemory);
+  if (chosen instanceof DeviceError) return [`Does not fit ${most}. ${inCommandWords(chosen, 'plan')}`];
+  const saved = wanted?.savings ? `: --max-memory chooses ${wanted.savings}` : ' as it is';
+  const [least, all] = [wanted?.plan?.peakBytes ?? 0, chosen?.peakBytes ?? 0];
+  const kept = all > least ? ` What is left of it keeps weights or programs: ${short(all)} in all.` : '';
+  return [`Fits ${most}${saved}.${kept}`];
 }
 
 const COLUMNS: readonly (readonly [title: string, value: (p: Omit<PhasePlan, 'phase'>) => string])[] = [

@@ -56,7 +56,9 @@ export function withPreset<O extends PresetOptions>(
   const wanted = o.preset === 'recommended' ? recommended : undefined;
   const settings: Readonly<Record<string, unknown>> = wanted?.settings ?? {};
   const taken = takenNames(phases, settings, given);
-  const options = { ...o, ...Object.fromEntries(taken.map(name => [name, settings[name]])) };
+  // The original squashes the picture, and returns it so.
+  const fit = o.preset === 'diffusers' && 'fit' in o && !given('fit') ? { fit: 'squash' } : {};
+  const options = { ...o, ...fit, ...Object.fromEntries(taken.map(name => [name, settings[name]])) };
   if (taken.length > 0) {
     const said = taken.map(name => inOptions(name, settings[name])).join(' ');
     note(`Settings that the model recommends: ${said} (--preset diffusers takes none).`);
@@ -101,8 +103,8 @@ function settingsUsed(phases: readonly PhaseMethod[], options: object): Record<s
   return { ...used, negativePrompt: values['negativePrompt'] ?? values['sourcePrompt'] };
 }
 
-/** A setting as the option that gives it. */
-function inOptions(name: string, value: unknown): string {
+/** A setting as the option that gives it, such as `--guidance-scale 2`. */
+export function inOptions(name: string, value: unknown): string {
   const row: Argument = ARGUMENTS[name as keyof typeof ARGUMENTS];
   const flag = flagOf(name, row);
   if (row.switch) return value === row.switch[1] ? flag : flag.replace('--', '--no-');

@@ -13,6 +13,7 @@ import { EMBEDDED_KNOWS } from './model.ts';
 import { packageVersion } from './package-root.ts';
 import { planCommand } from './plan.ts';
 import { promptsCommand } from './prompts.ts';
+import { reconstructCommand } from './reconstruct.ts';
 import { codeAfter, watchStreams } from './streams.ts';
 
 /**
@@ -51,7 +52,7 @@ export function createProgram(outside: Outside): Command {
     .version(packageVersion())
     .option('--debug', 'print where an error comes from')
     .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
-  const edits = [editCommand, maskCommand, invertCommand, planCommand, guideCommand];
+  const edits = [editCommand, maskCommand, invertCommand, reconstructCommand, planCommand, guideCommand];
   for (const command of [...edits, captionCommand, promptsCommand, convertCommand, devicesCommand, cacheCommand])
     program.addCommand(command(outside));
   for (const command of everyCommand(program)) {

@@ -132,47 +132,57 @@ export function dilateMap(map: NdArray, radius: number): NdArray {
   if (!(Number.isInteger(radius) && radius >= 0)) {
     throw new InputError({ op: 'dilate', problem: 'the radius is no whole number >= 0', received: radius });
   }
-  return alongBothAxes(map, (at, size, index) => {
+  const filter: LineFilter = (at, size, index) => {
     let largest = Number.NEGATIVE_INFINITY;
     const last = Math.min(size - 1, index + radius);
     for (let i = Math.max(0, index - radius); i <= last; i++) largest = Math.max(largest, at(i));
     return largest;
-  });
+  };
+  return alongBothAxes(map, filter, filter);
 }
 
 /**
  * Gaussian blur; values beyond the edge repeat the edge's. w(d) = exp(-d^2 / (2 sigma^2)), cut at 4 sigma, sum 1.
  * @param map [..., H, W]
- * @param sigma in pixels, >= 0
+ * @param sigma in pixels, >= 0; or one along each row and one along each column
  * @see scipy.ndimage.gaussian_filter(mode="nearest")
  */
-export function blurMap(map: NdArray, sigma: number): NdArray {
+export function blurMap(map: NdArray, sigma: number | readonly [alongRows: number, alongColumns: number]): NdArray {
   checkArray('blur', map);
-  if (!(sigma >= 0 && Number.isFinite(sigma))) {
-    throw new InputError({ op: 'blur', problem: 'sigma is no number >= 0', received: sigma });
+  const [x, y] = typeof sigma === 'number' ? [sigma, sigma] : sigma;
+  for (const one of [x, y]) {
+    if (one >= 0 && Number.isFinite(one)) continue;
+    throw new InputError({ op: 'blur', problem: 'sigma is no number >= 0', received: one });
   }
+  return alongBothAxes(map, gaussian(x), gaussian(y));
+}
+
+/** Undefined where it changes nothing. */
+function gaussian(sigma: number): LineFilter | undefined {
   const reach = Math.floor(4 * sigma + 0.5);
-  if (reach === 0) return map;
+  if (reach === 0) return undefined;
   const weights = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-0.5 * ((i - reach) / sigma) ** 2));
   const sum = weights.reduce((a, b) => a + b, 0);
-  return alongBothAxes(map, (at, size, index) => {
+  return (at, size, index) => {
     let value = 0;
-    for (const [k, w] of weights.entries()) value += w * at(Math.min(size - 1, Math.max(0, index + k - reach)));
+    for (let k = 0; k < weights.length; k++)
+      value += (weights[k] ?? 0) * at(Math.min(size - 1, Math.max(0, index + k - reach)));
     return value / sum;
-  });
+  };
 }
 
 type LineFilter = (at: (i: number) => number, size: number, index: number) => number;
 
-function alongBothAxes(map: NdArray, filter: LineFilter): NdArray {
+function alongBothAxes(map: NdArray, alongRows?: LineFilter, alongColumns?: LineFilter): NdArray {
+  if (!alongRows && !alongColumns) return map;
   const [h, w] = [dim(map.shape, -2), dim(map.shape, -1)];
-  const rows = map.data.map((_, i) => {
+  const rows = map.data.map((v, i) => {
     const x = i % w;
-    return filter(k => map.data[i - x + k] ?? 0, w, x);
+    return alongRows ? alongRows(k => map.data[i - x + k] ?? 0, w, x) : v;
   });
-  const data = rows.map((_, i) => {
+  const data = rows.map((v, i) => {
     const y = Math.floor(i / w) % h;
-    return filter(k => rows[i + (k - y) * w] ?? 0, h, y);
+    return alongColumns ? alongColumns(k => rows[i + (k - y) * w] ?? 0, h, y) : v;
   });
   return { ...map, data };
 }
@@ -183,7 +193,10 @@ export function dilate(image: GreyImage, radius: number): GreyImage {
 }
 
 /** `blurMap` on a grey picture: the soft edge of a mask. */
-export function gaussianBlur(image: GreyImage, sigma: number): GreyImage {
+export function gaussianBlur(
+  image: GreyImage,
+  sigma: number | readonly [alongRows: number, alongColumns: number],
+): GreyImage {
   return onBytes(image, map => blurMap(map, sigma));
 }
 
@@ -191,26 +204,6 @@ function onBytes(image: GreyImage, filter: (map: NdArray) => NdArray): GreyImage
   const { width, height, data } = checkImage(image, 'mask');
   const result = filter(ndarray(Float32Array.from(data), [height, width]));
   return { width, height, data: Uint8Array.from(result.data, v => Math.round(v)), channels: 1 };
-}
-
-/**
- * Puts the edited pixels into the original: out = (m edited + (255 - m) original) / 255, rounded. Edited picture and
- * mask are brought to the original's size first (bicubic and bilinear).
- * @param mask 255 where the edit shows, 0 where the original stays untouched
- * @returns a picture of the original's size
- * @see Pillow Image.composite
- */
-export function pasteBack(original: RgbImage, edited: RgbImage, mask: GreyImage): RgbImage {
-  const { width, height, data } = checkImage(original, 'pasteBack');
-  const top = resize(edited, width, height, 'bicubic').data;
-  const soft = resize(mask, width, height, 'bilinear').data;
-  const out = new Uint8Array(data.length);
-  for (let i = 0; i < out.length; i++) {
-    const m = soft[Math.floor(i / 3)] ?? 0;
-    const sum = m * (top[i] ?? 0) + (255 - m) * (data[i] ?? 0) + 128;
-    out[i] = (sum + (sum >> 8)) >> 8;
-  }
-  return { width, height, data: out };
 }
 
 /** How pictures are laid side by side. */

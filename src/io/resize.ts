@@ -52,6 +52,20 @@ export function resize<T extends RgbImage | GreyImage>(
   height: number,
   resample: Resample = 'bicubic',
 ): T {
+  return { ...image, width, height, data: resizedRows(image, width, height, resample)(0, height) };
+}
+
+/**
+ * The same for callers that take the result in bands of rows and never hold all of it.
+ * @returns gives rows [from, to) of what {@link resize} returns, in an array of their own
+ * @throws as {@link resize}
+ */
+export function resizedRows(
+  image: RgbImage | GreyImage,
+  width: number,
+  height: number,
+  resample: Resample = 'bicubic',
+): (from: number, to: number) => Uint8Array<ArrayBuffer> {
   checkImage(image, 'resize');
   if (![width, height].every(side => Number.isInteger(side) && side > 0)) {
     throw new InputError({ op: 'resize', problem: 'sides must be positive whole', received: `${width} x ${height}` });
@@ -61,7 +75,7 @@ export function resize<T extends RgbImage | GreyImage>(
     throw new InputError({ op: 'resize', problem: 'unknown filter', expected, value: resample, path: 'resample' });
   }
   const channels = isGrey(image) ? 1 : 3;
-  let data = Uint8Array.from(image.data);
+  let data: Samples = image.data;
   if (width !== image.width) {
     const taps = fixedPointTaps(image.width, width, FILTERS[resample]);
     data = pass(data, taps, {
@@ -72,11 +86,14 @@ export function resize<T extends RgbImage | GreyImage>(
       out: width,
     });
   }
-  if (height !== image.height) {
-    data = passVertical(data, fixedPointTaps(image.height, height, FILTERS[resample]), width * channels, height);
-  }
-  return { ...image, width, height, data };
+  const row = width * channels;
+  const [wide, same] = [data, height === image.height];
+  if (same) return (from, to) => new Uint8Array(wide.subarray(from * row, to * row));
+  const taps = fixedPointTaps(image.height, height, FILTERS[resample]);
+  return (from, to) => passVertical(wide, taps, row, from, to);
 }
+
+type Samples = Uint8Array | Uint8ClampedArray;
 
 interface Taps {
   /** First source index of each output index. */
@@ -117,7 +134,7 @@ interface Lines {
   readonly out: number;
 }
 
-function pass(data: Uint8Array, taps: Taps, { lines, line, step, channels, out }: Lines): Uint8Array<ArrayBuffer> {
+function pass(data: Samples, taps: Taps, { lines, line, step, channels, out }: Lines): Uint8Array<ArrayBuffer> {
   const result = new Uint8Array(lines * out * channels);
   let at = 0;
   for (let y = 0; y < lines; y++) {
@@ -136,17 +153,17 @@ function pass(data: Uint8Array, taps: Taps, { lines, line, step, channels, out }
 }
 
 /** Whole rows at a time: the innermost loop walks along memory. */
-function passVertical(data: Uint8Array, taps: Taps, row: number, out: number): Uint8Array<ArrayBuffer> {
-  const result = new Uint8Array(row * out);
+function passVertical(data: Samples, taps: Taps, row: number, from: number, to: number): Uint8Array<ArrayBuffer> {
+  const result = new Uint8Array(row * (to - from));
   const sums = new Int32Array(row);
-  for (let y = 0; y < out; y++) {
+  for (let y = from; y < to; y++) {
     sums.fill(1 << 21);
     for (let k = 0; k < (taps.count[y] ?? 0); k++) {
       const weight = taps.weights[y * taps.size + k] ?? 0;
       const start = ((taps.first[y] ?? 0) + k) * row;
       for (let i = 0; i < row; i++) sums[i] = (sums[i] ?? 0) + weight * (data[start + i] ?? 0);
     }
-    for (let i = 0; i < row; i++) result[y * row + i] = clip8((sums[i] ?? 0) >> 22);
+    for (let i = 0; i < row; i++) result[(y - from) * row + i] = clip8((sums[i] ?? 0) >> 22);
   }
   return result;
 }

@@ -2,7 +2,7 @@
 import { WeightsError } from '../core/errors.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import type { ByteRange } from '../core/tensor-source.ts';
-import { brokeOff, JointSignal, leave, partsOf, request, type UrlOptions } from './url-request.ts';
+import { brokeOff, JointSignal, leave, NoAnswer, partsOf, request, type UrlOptions } from './url-request.ts';
 
 /** Bytes between two ranges that are read and dropped rather than asked around: an answer takes as long as they do. */
 const GAP_BYTES = 2 ** 17;
@@ -13,8 +13,10 @@ const MOST_BYTES = 2 ** 23;
 const SHARES = 4;
 /** Requests of one file that are on their way at once; browsers keep six connections to a server. */
 const MOST_AT_ONCE = 6;
-/** So many connections in a row may bring nothing. */
+/** So many connections in a row may break without bringing much. */
 const MOST_BREAKS = 2;
+/** What a connection that breaks must have brought to count as none: a server that ends each after a few bytes would be asked for ever. */
+const MUCH_BYTES = 2 ** 16;
 
 /** A stretch of the file that is one request, and the views that it fills, in the order of their offsets. */
 export interface Stretch {
@@ -133,7 +135,8 @@ export class RangeRequests {
     const { url, byteLength, etag } = this.#file;
     let at = begin;
     for (let breaks = 0; at < end; breaks++) {
-      const answer = await request(url, this.#options, { range: [at, end - 1], signal });
+      const answer = await this.#answer([at, end - 1], breaks, signal);
+      if (!answer) continue;
       const told = contentRange(answer);
       const changed = answer.headers.get('etag') !== etag || (told?.size ?? byteLength) !== byteLength;
       if (answer.status !== 206 || changed) {
@@ -151,8 +154,18 @@ export class RangeRequests {
       at += bytes;
       if (at === end) return;
       if (broke === undefined) throw otherBytes(url, end - at + bytes, bytes);
-      if (bytes > 0) breaks = 0;
+      if (bytes >= MUCH_BYTES) breaks = 0;
       if (breaks === MOST_BREAKS) throw brokeOff(url, broke);
+    }
+  }
+
+  /** The answer to one request; undefined where the connection broke before it came and may be tried again. */
+  async #answer(range: readonly [number, number], breaks: number, signal: AbortSignal): Promise<Response | undefined> {
+    try {
+      return await request(this.#file.url, this.#options, { range, signal });
+    } catch (error) {
+      if (error instanceof NoAnswer && breaks < MOST_BREAKS) return undefined;
+      throw error;
     }
   }
 

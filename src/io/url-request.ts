@@ -30,6 +30,9 @@ export interface Ask {
   readonly signal?: AbortSignalLike | undefined;
 }
 
+/** The connection broke before there was an answer, or there was none at all. */
+export class NoAnswer extends WeightsError {}
+
 /**
  * Asks once.
  * @returns an answer of success; that of an empty file (416); where it is fine, 404
@@ -50,7 +53,7 @@ export async function request(url: string, options: UrlOptions, ask: Ask): Promi
     const fix = 'Check the address, the connection and, in a page, that the server allows other origins (CORS).';
     throw cause instanceof WeightsError
       ? cause
-      : new WeightsError({ op: 'fetch', problem: 'no answer', path: url, fix, cause });
+      : new NoAnswer({ op: 'fetch', problem: 'no answer', path: url, fix, cause });
   }
   const emptyFile = response.status === 416 && (response.headers.get('content-range') ?? '*/0') === 'bytes */0';
   if (response.ok || emptyFile || (ask.absentIsFine && response.status === 404)) return response;

@@ -7,7 +7,7 @@ import tileSource from '../../wgsl/gemv-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemv.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { type GemmProblem, PANEL } from './gemm.ts';
+import { blockOf, type GemmProblem, PANEL } from './gemm.ts';
 import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
 import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
@@ -88,7 +88,7 @@ function gemvCall(
       { name: 'y', access: 'write' },
     ],
     params: {
-      ...{ rows, row_tiles: rowTiles, columns4: columns / 4, k, a_pitch: a.pitch },
+      ...{ rows, row_tiles: rowTiles, columns4: columns / 4, k, block: blockOf(problem), a_pitch: a.pitch },
       b_offset: ((b.kOffset ?? 0) * PANEL) / 4,
       panel_stride: ((b.kTotal ?? k) * PANEL) / 4,
       ...{ y_pitch: y.pitch / 4, y_offset: (y.offset ?? 0) / 4 },

@@ -113,13 +113,15 @@ function bandOf(parameter: Parameter, group: readonly Piece[], [from, to]: reado
   let region = 0;
   for (const piece of group) {
     const outputs = outputsOf(piece, from, to);
-    for (const [first, end] of runsOf(outputs)) {
-      const count = (end - first) * lengthOf(piece);
+    const length = lengthOf(piece);
+    for (const { first, end, columns } of runsOf(outputs)) {
+      const count = (end - first) * length;
       const size = FILE_BYTES[dtypeOf(piece)];
       segments.push({ piece, first, bytes: count * size, count, at: region });
-      outputs.forEach((o, i) => {
-        if (o >= first && o < end) starts[i] = region / bytes + (o - first) * lengthOf(piece);
-      });
+      for (let i = columns[0]; i < columns[1]; i++) {
+        const output = outputs[i] ?? -1;
+        if (output >= first && output < end) starts[i] = region / bytes + (output - first) * length;
+      }
       region = alignUp(region + count * Math.max(size, bytes), 16);
     }
   }
@@ -158,7 +160,9 @@ function workOf(placed: Placed, cut: Cut): BandWork {
 function liesAsStored({ layout, storage, k, taps }: Parameter, piece: Piece, starts: Int32Array): boolean {
   const length = lengthOf(piece);
   if (storedAs(storage) !== dtypeOf(piece) || length !== k * taps || spreads(piece.inHeads)) return false;
-  return (layout === 'rows' || length === 1) && starts.every((start, i) => start === i * length);
+  if (layout !== 'rows' && length !== 1) return false;
+  for (let i = 0; i < starts.length; i++) if (starts[i] !== i * length) return false;
+  return true;
 }
 
 /** Rows that follow each other in panels that do, or in every other one; undefined where there is more to it. */
@@ -171,20 +175,21 @@ function kernelRuns({ parameter, group, from, starts, segments }: Placed): Kerne
   }
   const length = lengthOf(piece);
   const all = panelOf(starts.length);
-  const runs = Array.from({ length: step }, (_, panel): KernelRun => {
-    const rows = starts.filter((s, i) => s >= 0 && panelOf(i) % step === panel).length;
-    const base = starts[panel * PANEL] ?? -1;
-    return { piece, base, rows, panel, step, panels: Math.ceil((all - panel) / step) };
+  const runs = Array.from({ length: step }, (_, panel) => {
+    return { piece, base: starts[panel * PANEL] ?? -1, rows: 0, panel, step, panels: Math.ceil((all - panel) / step) };
   });
-  const regular = starts.every((start, i) => {
+  // Every row continues its run; behind the last one there is none.
+  for (let i = 0; i < starts.length; i++) {
     const run = runs[panelOf(i) % step];
     const row = Math.floor(panelOf(i) / step) * PANEL + (i % PANEL);
-    return run !== undefined && start === (row < run.rows ? run.base + row * length : -1);
-  });
-  if (!regular || runs.some(run => run.rows === 0)) return undefined;
+    if (!run || starts[i] === -1) continue;
+    if (row !== run.rows || starts[i] !== run.base + row * length) return undefined;
+    run.rows++;
+  }
+  if (runs.some(run => run.rows === 0)) return undefined;
   // The kernel reads elements of the file, the host those that they have become.
   const bytes = storageBytes(parameter.storage);
-  return runs.map(run => {
+  return runs.map((run): KernelRun => {
     const segment = segments.findLast(({ at }) => at / bytes <= run.base);
     const at = segment?.at ?? 0;
     return { ...run, base: run.base - at / bytes + at / FILE_BYTES[dtypeOf(piece)] };
@@ -222,9 +227,11 @@ function holds({ columnFirst, columns }: Piece, column: number): boolean {
 
 /** Rows of the stored matrix in columns [from, to) of the parameter, -1 where there is none. */
 function outputsOf(piece: Piece, from: number, to: number): Int32Array {
-  return Int32Array.from({ length: to - from }, (_, i) =>
-    holds(piece, from + i) ? outputOf(piece, from + i - piece.columnFirst) : -1,
-  );
+  const outputs = new Int32Array(to - from).fill(-1);
+  const end = Math.min(to, piece.columnFirst + piece.columns);
+  for (let c = Math.max(from, piece.columnFirst); c < end; c++)
+    outputs[c - from] = outputOf(piece, c - piece.columnFirst);
+  return outputs;
 }
 
 /** What pack-weight calls by the same name: undoes gates in between, or the spreading of heads. */
@@ -242,15 +249,40 @@ function outputOf({ geglu, outputs, outHeads }: Piece, column: number): number {
   return output < outputs ? output : -1;
 }
 
-/** Ranges [first, end) that hold the outputs and nothing else. */
-function runsOf(outputs: Int32Array): [number, number][] {
-  const runs: [number, number][] = [];
-  for (const output of outputs.filter(o => o >= 0).sort()) {
-    const run = runs.at(-1);
-    if (run?.[1] === output) run[1]++;
-    else runs.push([output, output + 1]);
+/** Neighbouring outputs. */
+interface Run {
+  readonly first: number;
+  readonly end: number;
+  /** Where they are found among all outputs, with others in between where values and gates alternate. */
+  readonly columns: readonly [from: number, to: number];
+}
+
+/** Ranges that hold the outputs and nothing else, one or two as a rule. Every plan works them out for every weight: nothing is sorted by column. */
+function runsOf(outputs: Int32Array): Run[] {
+  const runs: { first: number; end: number; columns: [number, number] }[] = [];
+  let run: (typeof runs)[number] | undefined;
+  for (let column = 0; column < outputs.length; column++) {
+    const output = outputs[column] ?? -1;
+    if (output < 0) continue;
+    if (run?.end !== output) run = runs.find(({ end }) => end === output);
+    if (!run) {
+      run = { first: output, end: output, columns: [column, column] };
+      runs.push(run);
+    }
+    run.end++;
+    run.columns[1] = column + 1;
   }
-  return runs;
+  const merged: Run[] = [];
+  for (const next of runs.sort((a, b) => a.first - b.first)) {
+    const last = merged.at(-1);
+    if (last?.end !== next.first) merged.push(next);
+    else merged[merged.length - 1] = { first: last.first, end: next.end, columns: around(last.columns, next.columns) };
+  }
+  return merged;
+}
+
+function around([a, b]: Run['columns'], [c, d]: Run['columns']): Run['columns'] {
+  return [Math.min(a, c), Math.max(b, d)];
 }
 
 /** By element of a stored row: its place along the parameter's K, tap by tap. Layers of a size share theirs. */
@@ -259,11 +291,11 @@ function placesOf({ inputs, taps, inHeads }: Piece, k: number, { places }: Cut):
   const key = [inputs, taps, k, heads?.width, heads?.padded].join();
   const known = places.get(key);
   if (known) return known;
-  const made = Int32Array.from({ length: inputs * taps }, (_, element) => {
-    const i = Math.floor(element / taps);
+  const made = new Int32Array(inputs * taps);
+  for (let i = 0; i < inputs; i++) {
     const spread = heads ? Math.floor(i / heads.width) * heads.padded + (i % heads.width) : i;
-    return (element % taps) * k + spread;
-  });
+    for (let tap = 0; tap < taps; tap++) made[i * taps + tap] = tap * k + spread;
+  }
   places.set(key, made);
   return made;
 }

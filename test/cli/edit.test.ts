@@ -12,7 +12,7 @@ import { readEdits, recordedMask, recordedPicture } from '../support/edits.ts';
 const SAMPLES = 'models/orchard/samples';
 const APPLES = `${SAMPLES}/apples-bowl.png`;
 const PROMPTS = ['--source', 'a bowl of apples', '--target', 'a bowl of pears'];
-// What is compared with recordings of diffusers asks for its settings.
+// What is compared with recordings of diffusers asks for its settings, and for the picture as it takes and returns it.
 const DIFFUSERS = ['--preset', 'diffusers'];
 const QUICK = ['--num-inference-steps', '10', '--num-maps-per-mask', '2', '--seed', '0', ...DIFFUSERS];
 const TINY = ['--num-inference-steps', '4', '--num-maps-per-mask', '1', '--seed', '0'];
@@ -79,7 +79,8 @@ function checkMeasured({ peakBytes, hostPeakBytes, timingsMs }: Measured): void 
 
 describe('edit', () => {
   it('makes the recorded picture and mask from a seed, and a sheet beside them', async () => {
-    const result = await run('edit', APPLES, ...PROMPTS, ...QUICK, '-o', at('deep/out.png'), '--json');
+    const args = ['edit', APPLES, ...PROMPTS, ...QUICK];
+    const result = await run(...args, '-o', at('deep/out.png'), '--json');
     expect(result.files).toEqual({
       image: at('deep/out.png'),
       mask: at('deep/out.mask.png'),
@@ -182,11 +183,15 @@ describe('edit', () => {
     };
     const settings = { ...made, prompt: 'a bowl', negativePrompt: '', guidanceScale: 1, seed: 0 };
     const latents = { data: Float32Array.from({ length: 8 }, (_, i) => i), shape: [1, 2, 4, 1, 1] };
-    await writeFile(at('x.safetensors'), encodeLatents(latents, settings));
+    await writeFile(at('x.safetensors'), encodeLatents({ latents }, settings));
     const notes: string[] = [];
     const read = (needed: object, expected: object) =>
       readLatents(at('x.safetensors'), { ...made, ...needed }, expected, line => notes.push(line));
-    expect(await read({}, { prompt: 'a bowl', guidanceScale: 1 })).toEqual(latents);
+    expect(await read({}, { prompt: 'a bowl', guidanceScale: 1 })).toEqual({ latents });
+    const noise = { ...latents, data: latents.data.map(value => -value) };
+    await writeFile(at('y.safetensors'), encodeLatents({ latents, noise }, settings));
+    expect(await readLatents(at('y.safetensors'), made, {}, line => notes.push(line))).toEqual({ latents, noise });
+    await rm(at('y.safetensors'));
     expect(notes).toEqual([]);
     await read({}, { prompt: 'a basket', negativePrompt: undefined, guidanceScale: 7.5 });
     expect(notes).toEqual([
@@ -203,17 +208,20 @@ describe('edit', () => {
 
   it('pastes the changed region into a picture of any size and leaves the rest as it was', async () => {
     const market = `${SAMPLES}/market.jpg`;
-    await run('edit', market, ...PROMPTS, ...TINY, ...DIFFUSERS, '--paste-back', '-o', at('out.png'), '--json');
+    const result = await run('edit', market, ...PROMPTS, ...TINY, '-o', at('out.png'), '--json');
+    expect(result).toMatchObject({
+      ...{ fit: 'nearest', workingSize: { width: 144, height: 112 }, outputSize: { width: 411, height: 327 } },
+    });
     const [before, after, mask] = await Promise.all([
       readImage(market),
       readImage(at('out.png')),
       readImage(at('out.mask.png')),
     ]);
     expect([after.width, after.height]).toEqual([before.width, before.height]);
-    expect([mask.width, mask.height]).toEqual([128, 128]);
+    expect([mask.width, mask.height]).toEqual([144, 112]);
     expect(after.data.some((v, i) => v !== before.data[i])).toBe(true);
     // Beyond the soft edge (a sigma of half a latent, cut off at four; a latent more for the interpolation) nothing may differ.
-    const scale = Math.max(before.width, before.height) / 128;
+    const scale = Math.max(before.width / mask.width, before.height / mask.height);
     const reach = Math.ceil((4 * 4 + 8) * scale);
     const near = reached(rgbToGrey(resize(mask, before.width, before.height, 'box')), reach);
     expect(near.some(v => v === 0)).toBe(true);
@@ -227,7 +235,16 @@ describe('edit', () => {
     const small = resize(await readImage(APPLES), 71, 66);
     await saveImage(at('small.png'), small);
     const memory = ['--dtype', 'float16', '--enable-model-cpu-offload', '--enable-vae-slicing'];
-    const more = [...memory, '--num-images-per-prompt', '2', '--keep-size', '-o', at('out.jpg'), '--json'];
+    const more = [
+      ...memory,
+      '--num-images-per-prompt',
+      '2',
+      '--keep-size',
+      '--no-paste-back',
+      '-o',
+      at('out.jpg'),
+      '--json',
+    ];
     const result = await run('edit', at('small.png'), ...PROMPTS, ...TINY, ...more);
     expect(result).toMatchObject({ dtype: 'float16', files: { image1: at('out.1.jpg'), image2: at('out.2.jpg') } });
     expect((await readdir(root)).sort()).toEqual([

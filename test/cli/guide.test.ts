@@ -107,7 +107,8 @@ describe('guide', () => {
     const { stdout } = await pentimento(['guide', '--help']);
     const options = ['from', 'to', 'num-prompts', 'prefix', 'no-prefix', 'model', 't5', 'blip', 'seed', 'no-offload'];
     const phases = ['num-maps-per-mask', 'num-inference-steps', 'guidance-scale', 'inpaint-strength', 'size', 'json'];
-    for (const option of [...options, ...phases]) expect(stdout).toContain(`--${option} `);
+    const memory = ['max-memory', 'allow-tiles', 'vae-tile', 'stream-weights', 'host-memory', 'max-binding'];
+    for (const option of [...options, ...phases, ...memory]) expect(stdout).toContain(`--${option} `);
     expect(stdout.replaceAll(/\s+/g, ' ')).toContain('The embedded model knows fruit');
   });
 
@@ -126,6 +127,28 @@ describe('guide', () => {
     expect(stdout).toBe('');
     expect(existsSync(out)).toBe(false);
     expect(stderr.split('\n').filter(line => line.startsWith('error'))).toMatchSnapshot();
+  });
+
+  it('keeps within --max-memory, says how, and refuses what cannot be kept within it before it works', async () => {
+    const guide = (...more: string[]) =>
+      pentimento(['guide', PICTURE, ...CONCEPTS, ...QUICK, '-o', root, '--json', ...more]);
+    const within = await guide('--max-memory', '14MB', '--stream-weights', '--host-memory', '--vae-tile', '128');
+    expect(within.code).toBe(0);
+    expect(JSON.parse(within.stdout).peakBytes).toBeLessThanOrEqual(14e6);
+    const refused = await guide('--max-memory', '1MB');
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(
+        /^error: guide: the call needs more device memory than it may take: expected at most 1000000 bytes.*\(--max-memory\)/m,
+      ),
+    ]);
+    const sentences = await guide('--max-memory', '20MB', '--num-prompts', '300');
+    expect(sentences.stderr).toMatch(
+      /the language model needs .*Use --dtype float16.*fewer sentences \(--num-prompts\), or a larger --max-memory\./,
+    );
+    const tiles = await guide('--vae-tile', '50');
+    expect([tiles.code, tiles.stderr]).toEqual([2, expect.stringContaining('got 50 (--vae-tile)')]);
+    for (const { stderr } of [refused, sentences, tiles]) expect(stderr).not.toMatch(/captioning/);
   });
 
   it('refuses a file in place of the folder before it works', async () => {

@@ -32,6 +32,8 @@ describe('help', () => {
       'lambda-kl': 20,
       'num-reg-steps': 0,
       'num-auto-corr-rolls': 5,
+      'inversion-rounds': 0,
+      'guidance-rescale': 0,
       'num-images-per-prompt': 1,
       eta: 0,
     };
@@ -44,7 +46,7 @@ describe('help', () => {
       ...['source-negative-prompt', 'target-negative-prompt', 'negative-prompt', 'mask-guidance-scale'],
       ...['invert-guidance-scale', 'clip-skip', 'threshold', 'continuous', 'erode', 'dilate', 'blur', 'mend-quirks'],
       ...['soft-mask', 'mask-cleanup', 'no-soft-mask', 'no-mask-cleanup', 'no-continuous', 'preset'],
-      ...['guidance-interval', 'guidance-rescale', 'inversion', 'inversion-rounds'],
+      ...['guidance-interval', 'inversion'],
     ];
     const extras = [
       ...[
@@ -55,7 +57,9 @@ describe('help', () => {
         'json',
         'size',
         'keep-size',
+        'fit',
         'paste-back',
+        'no-paste-back',
         'mask',
         'latents',
         'output',

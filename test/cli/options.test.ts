@@ -3,7 +3,6 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fitMask, workingSize } from '../../src/cli/pictures.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { listAdapters } from '../../src/node/device.ts';
 import { readImage } from '../../src/node/images.ts';
@@ -42,15 +41,13 @@ const INVERT = {
   'lambda-kl': ['18', { lambdaKl: 18 }],
   'num-reg-steps': ['2', { numRegSteps: 2 }],
   'num-auto-corr-rolls': ['4', { numAutoCorrRolls: 4 }],
+  inversion: ['ddpm', { inversion: 'ddpm' }],
+  'inversion-rounds': ['1', { inversionRounds: 1 }],
 } as const;
-const STEPS = { 'num-inference-steps': ['20', { numInferenceSteps: 20 }] } as const;
-const GUIDANCE = {
+const STEPS = {
+  'num-inference-steps': ['20', { numInferenceSteps: 20 }],
   'guidance-interval': ['0.1,0.8', { guidanceInterval: [0.1, 0.8] }],
   'guidance-rescale': ['0.7', { guidanceRescale: 0.7 }],
-} as const;
-const ROUNDS = {
-  inversion: ['ddim', { inversion: 'ddim' }],
-  'inversion-rounds': ['1', { inversionRounds: 1 }],
 } as const;
 const STRENGTH = { 'inpaint-strength': ['0.7', { inpaintStrength: 0.7 }] } as const;
 const PROMPTS = { source: ['s', { sourcePrompt: 's' }], target: ['t', { targetPrompt: 't' }] } as const;
@@ -69,7 +66,7 @@ const MODEL = [
     '64',
   ],
 ];
-const OTHER = ['--mend-quirks', '--seed', '5', '--json', '--size', '64x96'];
+const OTHER = ['--mend-quirks', '--seed', '5', '--json', '--size', '64x96', '--fit', 'crop'];
 
 type Table = Readonly<Record<string, readonly [string | undefined, object]>>;
 const typed = (table: Table) =>
@@ -77,7 +74,7 @@ const typed = (table: Table) =>
 const expected = (table: Table) => Object.assign({}, ...Object.values(table).map(([, args]) => args));
 
 /** Runs a command up to the pipeline's call, and gives that call's arguments. */
-async function callOf(method: 'run' | 'invert' | 'generateMask', args: readonly string[]) {
+async function callOf(method: 'run' | 'invert' | 'generateMask' | 'reconstruct', args: readonly string[]) {
   const here = new Error('far enough');
   const call = vi.spyOn(DiffEditPipeline.prototype, method).mockRejectedValue(here);
   const opened = vi.spyOn(DiffEditPipeline, 'fromPretrained');
@@ -104,7 +101,7 @@ const plain = (args: Record<string, unknown>, keys: object) =>
 describe('every option reaches the pipeline', () => {
   it('of edit', async () => {
     const table: Table = {
-      ...{ ...PROMPTS, ...MASK, ...INVERT, ...ROUNDS, ...STEPS, ...GUIDANCE, ...STRENGTH },
+      ...{ ...PROMPTS, ...MASK, ...INVERT, ...STEPS, ...STRENGTH },
       'mask-exponent': ['0.6', { maskExponent: 0.6 }],
       'guidance-scale': ['3', { guidanceScale: 3 }],
       'mask-guidance-scale': ['4', { maskGuidanceScale: 4 }],
@@ -117,7 +114,7 @@ describe('every option reaches the pipeline', () => {
     };
     const found = await callOf('run', ['edit', APPLES, ...typed(table), '--paste-back', '-o', at('x.png')]);
     expect(plain(found, expected(table))).toEqual(expected(table));
-    expect(found).toMatchObject({ seed: 5, pasteBack: { image: await readImage(APPLES) } });
+    expect(found).toMatchObject({ seed: 5, pasteBack: { image: await readImage(APPLES), fit: { fit: 'crop' } } });
     expect(await readdir(root)).toEqual([]);
   });
 
@@ -126,7 +123,6 @@ describe('every option reaches the pipeline', () => {
       ...PROMPTS,
       ...MASK,
       ...STEPS,
-      ...GUIDANCE,
       'mask-guidance-scale': ['4', { guidanceScale: 4 }],
     };
     const args = ['mask', APPLES, ...typed(table), '--guidance-scale', '3', '-o', at('x.png')];
@@ -136,7 +132,7 @@ describe('every option reaches the pipeline', () => {
 
   it('of invert', async () => {
     const table: Table = {
-      ...{ ...INVERT, ...STEPS, ...GUIDANCE, ...ROUNDS, ...STRENGTH },
+      ...{ ...INVERT, ...STEPS, ...STRENGTH },
       prompt: ['s', { prompt: 's' }],
       'negative-prompt': ['n', { negativePrompt: 'n' }],
       'invert-guidance-scale': ['1', { guidanceScale: 1 }],
@@ -147,14 +143,22 @@ describe('every option reaches the pipeline', () => {
     expect(plain(found, expected(table))).toEqual(expected(table));
   });
 
+  it('of reconstruct', async () => {
+    const table: Table = {
+      ...{ ...INVERT, ...STEPS, ...STRENGTH },
+      prompt: ['s', { prompt: 's' }],
+      'negative-prompt': ['n', { negativePrompt: 'n' }],
+    };
+    const guided = ['--guidance-scale', '3', '--invert-guidance-scale', '2'];
+    const found = await callOf('reconstruct', ['reconstruct', APPLES, ...typed(table), ...guided]);
+    expect(plain(found, expected(table))).toEqual(expected(table));
+    expect(found).toMatchObject({ seed: 5, guidanceScale: 1, invertGuidanceScale: 1 }); // the first of three
+  });
+
   it('and no command has one that is not named here', () => {
     const outside = { stdout: process.stdout, stderr: process.stderr, signal: new AbortController().signal };
     const known = new Set(
-      [
-        ...typed({ ...PROMPTS, ...MASK, ...INVERT, ...ROUNDS, ...STEPS, ...GUIDANCE, ...STRENGTH }),
-        ...MODEL,
-        ...OTHER,
-      ].concat([
+      [...typed({ ...PROMPTS, ...MASK, ...INVERT, ...STEPS, ...STRENGTH }), ...MODEL, ...OTHER].concat([
         ...['--source-prompt', '--target-prompt', '--prompt', '--guidance-scale', '--mask-guidance-scale'],
         ...['--invert-guidance-scale', '--invert-negative-prompt', '--negative-prompt', '--num-images-per-prompt'],
         ...[
@@ -162,6 +166,7 @@ describe('every option reaches the pipeline', () => {
           '--clip-skip',
           '--mask-exponent',
           '--paste-back',
+          '--no-paste-back',
           '--decode-latents',
           '--output',
           '--device',
@@ -172,7 +177,17 @@ describe('every option reaches the pipeline', () => {
         // Of checkpoints in one file: single-file.test.ts.
         ...['--tokenizer', '--config', '--prediction-type', '--ema'],
         // Where things come from and go to: the tests of edit, hub, lora and model use them.
-        ...['--lora', '--embedding', '--mask', '--latents', '--keep-size', '--model', '--revision', '--cache-dir'],
+        ...[
+          '--lora',
+          '--embedding',
+          '--mask',
+          '--latents',
+          '--keep-size',
+          '--fit',
+          '--model',
+          '--revision',
+          '--cache-dir',
+        ],
       ]),
     );
     for (const command of createProgram(outside).commands.filter(c => ['edit', 'mask', 'invert'].includes(c.name())))
@@ -185,34 +200,5 @@ describe('every option reaches the pipeline', () => {
     const { code, stderr } = await pentimento(['edit', APPLES, ...prompts, '-o', at('x.png')]);
     expect(code).toBe(2);
     expect(stderr).toContain('no network has the variant "fp8"');
-  });
-});
-
-describe('a mask file', () => {
-  const of = (width: number, height: number) => ({ width, height, data: new Uint8Array(3 * width * height).fill(255) });
-  const picture = { width: 300, height: 200 };
-  const model = { defaultSize: { width: 128, height: 128 }, vaeScaleFactor: 8 };
-
-  it.each([
-    ['latents', 16, 16],
-    ['the working size', 128, 128],
-    ['the picture', 300, 200],
-  ])('may have the size of %s', (_, width, height) => {
-    const fitted = fitMask(of(width, height), picture, workingSize(picture, model, {}), 8, 'm.png');
-    expect([fitted.width, fitted.height]).toEqual([16, 16]);
-    expect(fitted.data.every(v => v === 255)).toBe(true);
-  });
-
-  it("has the latents of the picture's own size where that is kept", () => {
-    const working = workingSize(picture, model, { keepSize: true });
-    expect(working).toEqual({ width: 296, height: 200 });
-    const fitted = fitMask(of(300, 200), picture, working, 8, 'm.png');
-    expect([fitted.width, fitted.height]).toEqual([37, 25]);
-  });
-
-  it('of any other size is refused by all three', () => {
-    expect(() => fitMask(of(17, 16), picture, workingSize(picture, model, {}), 8, 'm.png')).toThrow(
-      'expected 300x200 or 128x128 or 16x16, got 17x16 (m.png)',
-    );
   });
 });

@@ -6,7 +6,10 @@ import { pentimento } from '../support/command.ts';
 interface Planned {
   readonly fits: boolean;
   readonly fitsWith?: string;
-  readonly plan: { readonly peakBytes: number; readonly phases: readonly { readonly phase: string }[] };
+  readonly plan: {
+    readonly peakBytes: number;
+    readonly phases: readonly { readonly phase: string }[];
+  };
   readonly savings: readonly { readonly savings: string; readonly peakBytes: number }[];
 }
 
@@ -40,21 +43,57 @@ describe('pentimento plan', () => {
     const less = await json('--max-memory', String(offloaded.peakBytes));
     expect([less.fits, less.fitsWith]).toEqual([false, offloaded.savings]);
     expect(less.plan.peakBytes).toBe(offloaded.peakBytes);
+    const streamed = free.savings[2];
+    const limit = Math.floor((streamed.peakBytes + offloaded.peakBytes) / 2);
+    const more = await json('--max-memory', String(limit));
+    expect(more.fitsWith).toBe(streamed.savings);
+    expect(more.plan.peakBytes).toBeGreaterThanOrEqual(streamed.peakBytes);
+    expect(more.plan.peakBytes).toBeLessThanOrEqual(limit);
   });
 
   test('more of everything takes more', async () => {
     const peak = async (...args: string[]) => (await json(...args)).plan.peakBytes;
     const small = await peak('--size', '64x64');
-    const large = await peak('--size', '512x512');
+    const large = await peak('--size', '192x192');
     expect(large).toBeGreaterThan(small);
-    expect(await peak('--size', '512x512', '--dtype', 'float16')).toBeLessThan(large);
+    expect(await peak('--size', '192x192', '--dtype', 'float16')).toBeLessThan(large);
   });
 
   test('what nothing makes fit is said, with what may help', async () => {
     const { code, stdout } = await pentimento(['plan', '--default-limits', '--max-memory', '1MB']);
     expect([code, stdout.trimEnd().split('\n').at(-1)]).toEqual([
       0,
-      'Does not fit 1 MB. Try --dtype float16, a smaller --size, or --allow-tiles.',
+      expect.stringMatching(
+        /^Does not fit 1 MB\. .* Use --dtype float16, a smaller picture, or a larger --max-memory\.$/,
+      ),
+    ]);
+    const half = await pentimento(['plan', '--default-limits', '--max-memory', '1MB', '--dtype', 'float16']);
+    expect(half.stdout).toMatch(/ Use a smaller picture, or a larger --max-memory\.\n$/);
+  });
+
+  test('tiles are named where they fit, and shown where they are allowed', async () => {
+    const large = ['plan', '--default-limits', '--size', '512x512'];
+    const { stdout } = await pentimento([...large, '--allow-tiles']);
+    expect(stdout).toMatch(/VAE tiles of \d+ pixels/);
+    const tight = ['--max-memory', '60MB'];
+    const without = await pentimento([...large, ...tight]);
+    expect(without.stdout).toMatch(
+      /\nDoes not fit 60 MB\. .* Allow them with --allow-tiles: tiles of \d+ pixels fit\.\n$/,
+    );
+    const { stdout: fits } = await pentimento([...large, ...tight, '--allow-tiles']);
+    expect(fits).toMatch(/\nFits 60 MB: --max-memory chooses VAE tiles of \d+ pixels/);
+  });
+
+  test('a size that no host could hold is refused as such', async () => {
+    const { code, stderr } = await pentimento(['plan', '--size', '80000x80000']);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('Give at most 67108864 pixels, such as 8192x8192.')]);
+  });
+
+  test('a refusal names its remedies: an adapter with larger limits is one', async () => {
+    const { code, stderr } = await pentimento(['plan', '--default-limits', '--size', '8192x8192']);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/buffer would exceed .*Use .*a smaller picture.* or an adapter with larger limits\.\n$/),
     ]);
   });
 

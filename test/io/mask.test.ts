@@ -9,10 +9,10 @@ import {
   gaussianBlur,
   maskToImage,
   maskToImages,
-  pasteBack,
   preprocessMask,
   sideBySide,
 } from '../../src/io/mask.ts';
+import { pasteBack } from '../../src/io/paste-back.ts';
 import { difference, pillow, pillowGrey, pillowImage, sha256 } from './pillow.ts';
 
 const grey = (width: number, ...data: number[]): GreyImage => ({

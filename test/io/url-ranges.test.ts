@@ -130,6 +130,35 @@ describe('readMany', () => {
     expect([broken.size, server.asked.length]).toEqual([4, 1 + 8]);
   });
 
+  it('a connection that is gone before the answer is tried again, twice in a row', async () => {
+    const source = await urlSource(`${server.url}/numbers`);
+    const { mood } = server;
+    let gone = 2;
+    server.mood = (request, response, path) => {
+      if (gone-- <= 0) return mood(request, response, path);
+      response.destroy();
+      return true;
+    };
+    const wanted = range(MIB, 1000);
+    await readRanges(source, [wanted]);
+    expect([isRight(wanted), server.asked.length]).toEqual([true, 1 + 3]);
+    gone = 3;
+    await expect(readRanges(source, [range(MIB, 1000)])).rejects.toThrow(/^fetch: no answer/);
+  });
+
+  it('a server that ends every connection after a byte is given up soon', async () => {
+    const source = await urlSource(`${server.url}/numbers`);
+    server.mood = (request, response) => {
+      const [from = 0, to = 0] = (/^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []).slice(1).map(Number);
+      const range = `bytes ${from}-${to}/${NUMBERS.length}`;
+      response.writeHead(206, { etag: '"1"', 'content-range': range, 'content-length': to - from + 1 });
+      response.write(NUMBERS.subarray(from, from + 1), () => response.destroy());
+      return true;
+    };
+    await expect(readRanges(source, [range(MIB, 1000)])).rejects.toThrow(/^fetch: (the connection broke|no answer)/);
+    expect(server.asked.length).toBe(1 + 3);
+  });
+
   it('a folder asks anew for a file that has changed', async () => {
     const folder = urlFolder(server.url);
     const source = await folder.bytes('zeros');

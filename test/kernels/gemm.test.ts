@@ -6,7 +6,7 @@ import type { GemmProblem } from '../../src/kernels/gemm.ts';
 import type { Storage } from '../../src/kernels/kernel.ts';
 import { linear } from '../../src/kernels/linear.ts';
 import * as reference from '../reference/gemm.ts';
-import { expectClose } from '../support/close.ts';
+import { expectClose, relativeL2 } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
 import { packPanels, padRows, unpadRows } from '../support/pack.ts';
 import { distinct, type Family, force, stored } from '../support/rows.ts';
@@ -247,6 +247,32 @@ describe.each(variants)('properties, $name', variant => {
     const [one, other] = [await times(first), await times(second)];
     expect(await times(first.map((v, i) => 3 * v - 2 * second[i]))).toEqual(one.map((v, i) => 3 * v - 2 * other[i]));
     expect(one.some(v => v !== 0)).toBe(true);
+  });
+});
+
+describe('a long K', () => {
+  const f32 = variants.filter(v => v.activations === 'f32' && v.weights === 'f32');
+  it.each(f32)('is summed in blocks, whose errors stay small: $name', async ({ gpu, family }) => {
+    const [rows, n, k] = [9, 64, 5120];
+    const [a, b] = [randoms(rows * k, 1), randoms(k * n, 2)];
+    const storage = 'f32';
+    const sizes = { batch: 1, rows, columns: n, k, a: { pitch: k, storage }, y: { pitch: n, storage } } as const;
+    const problem: GemmProblem = {
+      ...sizes,
+      b: { layout: 'panels', storage },
+      epilogue: { bias: false },
+      itemRows: rows,
+    };
+    const { y } = await runKernel(gpu, linear(gpu.caps, problem, force(family)), {
+      a: { storage, values: a },
+      b: { storage, values: packPanels(b, n, k) },
+      ...{ bias: NOTHING, channel_add: NOTHING, residual: NOTHING },
+      y: { storage, size: rows * n },
+    });
+    // One chain over all of K is off by 1.3e-6.
+    const error = relativeL2(y, reference.matmul(a, b, rows, n, k));
+    expect(error).toBeLessThan(1e-6);
+    expect(error).toBeGreaterThan(0);
   });
 });
 

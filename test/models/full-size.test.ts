@@ -17,6 +17,7 @@ import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
 import { Graph } from '../../src/tensor/graph.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { relativeL2 } from '../support/close.ts';
+import { countDevice } from '../support/counting.ts';
 import { type FakeDType, type FullSize, fillFloats, fullSize, shortT5 } from '../support/fake-weights.ts';
 import { loadGolden } from '../support/golden.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -59,9 +60,9 @@ const BOUNDS: Readonly<Record<FakeDType, number>> = { F16: 1e-4, F32: 1e-5 };
 function meets(values: ReadonlyMap<string, Float32Array>, dtype: FakeDType): void {
   for (const [name, value] of values) {
     const { data } = (dtype === 'F32' ? sampled : golden).floats(name);
-    // Where torch's own float32 misses float64 by more than the bound, three times its error is ours.
+    // What float64 was recorded of: three times the error of torch's own float32 is ours.
     const { torch_error: errors } = (dtype === 'F32' ? sampled : golden).json;
-    const bound = name in errors ? Math.max(BOUNDS.F16, 3 * errors[name]) : BOUNDS[dtype];
+    const bound = name in errors ? 3 * errors[name] : BOUNDS[dtype];
     const every = dtype === 'F32' ? sampled.json.every[name] : 1;
     // A recorded part counts from the front.
     const same = Float32Array.from(data, (_, i) => value[i * every]);
@@ -76,13 +77,16 @@ function posterior(moments: Float32Array): [mean: Float32Array, std: Float32Arra
 }
 
 /**
- * Encode and decode at the size of Stable Diffusion 2.1 on a device of WebGPU's default limits: bindings of 128 MiB, buffers of
- * 256. Its activations of 288 and 576 MiB fit no buffer whole.
+ * Encode and decode at the size of Stable Diffusion 2.1 within WebGPU's default limits of memory: bindings of 128 MiB, buffers of
+ * 256. Its activations of 288 and 576 MiB fit no buffer whole. The adapter's features stay: 8 TFLOP take software 12
+ * minutes of the processor with them and more than 20 without. tensor/spread.test.ts shows daily that a device without any
+ * computes values that fit no buffer, bit for bit as whole ones.
  */
 async function vaeAt768(): Promise<void> {
-  const bare = await testGpu({ bare: true });
+  const small = await testGpu({ maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 28 });
+  const counter = countDevice(small);
   const make = (w: Weights, json: unknown): AutoencoderKL => new AutoencoderKL(w, parseVaeConfig(json, 'vae'));
-  const { model, weights } = await load('vae', 'F32', make, bare);
+  const { model, weights } = await load('vae', 'F32', make, small);
   for (const [name, shape, scale, run] of [
     ['vae768.image', [1, 3, 768, 768], 20, (t: Tensor) => model.encode(t)],
     ['vae768.z', [1, 4, 96, 96], Math.fround(20 * Math.sqrt(3)), (t: Tensor) => model.decode(t)],
@@ -90,9 +94,9 @@ async function vaeAt768(): Promise<void> {
     const count = (shape as readonly number[]).reduce((a, b) => a * b, 1);
     const noise = new Float32Array(count);
     fillFloats({ name, shape: [count] }, 0, noise);
-    const graph = new Graph(bare, { dtype: 'float32' });
+    const graph = new Graph(small, { dtype: 'float32' });
     const given = DeviceTensor.from(
-      bare,
+      small,
       noise.map(value => scale * value),
       shape,
     ); // rounded once, as numpy does
@@ -103,10 +107,13 @@ async function vaeAt768(): Promise<void> {
     meets(new Map(Object.entries(found)), 'F32');
   }
   weights.dispose();
+  counter.stop();
+  expect(counter.largestStorage).toBeLessThanOrEqual(2 ** 28);
+  expect(counter.largestBinding).toBeLessThanOrEqual(2 ** 27);
 }
 
 const TWO_LAYERS = 'two layers of Flan-T5 xl';
-const AT_768 = 'the VAE at 768 x 768 on default limits';
+const AT_768 = 'the VAE at 768 x 768 within default limits of buffers and bindings';
 
 async function runT5(part: 't5' | 't5-xl', dtype: FakeDType): Promise<void> {
   const { model, weights } = await load(part, dtype, (w, json) => new T5Model(w, parseT5Config(json, part)));

@@ -62,6 +62,7 @@ describe('a page', () => {
     await fill('maps', '2');
     await fill('guidance', '7.5');
     await fill('inversion', '7.5');
+    await page.selectOption('select[name=fit]', 'squash');
     await page.click('button');
     await page.waitForFunction(() => /Done|Error/.test(document.getElementById('status')?.textContent ?? ''), null, {
       timeout: patience(),

@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from 'vitest';
 import { PentimentoError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
+import { fitSize } from '../../src/io/fit.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { DDIMInverseScheduler } from '../../src/schedulers/index.ts';
 import { openPipeline, seeded } from '../support/pipeline.ts';
@@ -361,6 +362,17 @@ test('what results are pasted into is a picture for all or one for each prompt',
   );
   expect(await refusal('edit', { ...edit, pasteBack: { image, blur: -1 } })).toMatchInlineSnapshot(
     `"InputError: edit: not a number in range: expected a finite number >= 0, got -1 (pasteBack.blur)"`,
+  );
+  const photo = { width: 80, height: 48, data: new Uint8Array(3 * 80 * 48) };
+  const fit = fitSize(photo, pipeline, { fit: 'squash', size: { width: 32, height: 24 } });
+  expect(await refusal('edit', { ...edit, pasteBack: { image, fit } })).toMatchInlineSnapshot(
+    `"InputError: edit.pasteBack: the fit is of another picture: expected what fitImage returns for 40x24, got 80x48 (fit)"`,
+  );
+  expect(await refusal('edit', { ...edit, pasteBack: { image: photo, fit } })).toMatchInlineSnapshot(
+    `"InputError: edit: the edit has another size than the fit that it is pasted back by: expected 32x24, got 40x24 (pasteBack.fit). Pass the image that fitImage returned with this fit."`,
+  );
+  expect(await refusal('run', { ...run, pasteBack: { image: photo, fit } })).toMatchInlineSnapshot(
+    `"InputError: run: the edit has another size than the fit that it is pasted back by: expected 32x24, got 40x24 (pasteBack.fit). Pass the image that fitImage returned with this fit."`,
   );
 });
 

@@ -2,10 +2,12 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import type { ReconstructArgs } from '../../src/pipeline/diffedit/reconstruct.ts';
 import { DDIMInverseScheduler, DDIMScheduler, Generator } from '../../src/schedulers/index.ts';
 import { guidedNoise, rescaled } from '../reference/guided-step.ts';
 import { maxError } from '../support/close.ts';
-import { openPipeline } from '../support/pipeline.ts';
+import { loadGolden } from '../support/golden.ts';
+import { openPipeline, picture } from '../support/pipeline.ts';
 import { type Predictor, predictor } from '../support/predictions.ts';
 import { renewed } from '../support/renewed.ts';
 import { frame, H, mask, SOURCE, TARGET, W } from '../support/scene.ts';
@@ -128,11 +130,11 @@ describe('guidance', () => {
   });
 });
 
+const all = mask(() => 1);
+
 describe('a DDPM inversion', () => {
   const args = { ...few, image, guidanceScale: 1 };
   const invert = () => pipeline.invert({ ...args, prompt: SOURCE, inversion: 'ddpm', generator: new Generator(5) });
-  const all = mask(() => 1);
-
   test('draws every level by itself, and finds the noise between them', async () => {
     const found = await invert();
     const rolls = new Generator(5);
@@ -222,5 +224,35 @@ describe('a DDPM inversion', () => {
     await expect(pipeline.run(run)).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: run: noise of another inversion (inversionNoise). Pass imageLatents of the same inversion beside it, or leave it out.]`,
     );
+  });
+});
+
+describe('a reconstruction', () => {
+  const args = { image: picture(loadGolden('sd1')), prompt: SOURCE, ...few, seed: 1 };
+
+  test('of a model with random weights comes back by the noise of a DDPM inversion alone', async () => {
+    const ddpm = await pipeline.reconstruct({ ...args, inversion: 'ddpm' });
+    expect(ddpm.picture).toEqual(args.image);
+    expect(ddpm.image.data).toEqual(ddpm.decoded.data);
+    expect(ddpm.psnr.image).toBe(ddpm.psnr.decoded);
+    const { data } = ddpm.decoded;
+    const squares = Float64Array.from(data).reduce((sum, value, i) => sum + (value - args.image.data[i]) ** 2, 0);
+    expect(ddpm.psnr.decoded).toBeCloseTo(-10 * Math.log10(squares / data.length / 255 ** 2), 10);
+
+    const ddim = await pipeline.reconstruct(args);
+    expect(ddim.decoded).toEqual(ddpm.decoded);
+    expect(ddim.psnr.image).not.toBe(ddim.psnr.decoded);
+    const run = { sourcePrompt: SOURCE, targetPrompt: SOURCE, maskImage: all, guidanceScale: 1 };
+    const { images } = await pipeline.run({ ...few, ...run, image: args.image, seed: 1 });
+    expect(ddim.image).toEqual(images[0]);
+  });
+
+  test('is refused what edits take', async () => {
+    const wrong = { ...args, targetPrompt: TARGET } as ReconstructArgs;
+    await expect(pipeline.reconstruct(wrong)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: there is no such argument: got targetPrompt. Known are image, prompt, negativePrompt, numInferenceSteps, inpaintStrength, seed, guidanceScale, invertGuidanceScale, guidanceInterval, guidanceRescale, inversion, inversionRounds, numRegSteps, numAutoCorrRolls, lambdaAutoCorr, lambdaKl, signal, onProgress, generator, crossAttentionKwargs.]`,
+    );
+    const nothing = undefined as unknown as ReconstructArgs;
+    await expect(pipeline.reconstruct(nothing)).rejects.toThrow(/^reconstruct: arguments go by name/);
   });
 });

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { DeviceError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import { Gpu } from '../../src/gpu/device.ts';
@@ -8,27 +8,16 @@ import type { RunArgs } from '../../src/pipeline/diffedit/types.ts';
 import { BlipForConditionalGeneration } from '../../src/pipeline/text/blip.ts';
 import { T5ForConditionalGeneration } from '../../src/pipeline/text/t5.ts';
 import { repositoryFolder } from '../support/captioner.ts';
-import { type Counter, countDevice } from '../support/counting.ts';
-import { loadGolden } from '../support/golden.ts';
+import { countDevice } from '../support/counting.ts';
 import { freshGpu } from '../support/gpu.ts';
-import { openPipeline, picture } from '../support/pipeline.ts';
-import { renewed } from '../support/renewed.ts';
+import { openPipeline } from '../support/pipeline.ts';
+import { countedDevice, SOURCE, shortRun, TARGET } from '../support/scene.ts';
 
 const FOLDER = 'test/golden/sd1/model';
-const image = picture(loadGolden('sd1'));
-const prompts = { sourcePrompt: 'a bowl of fruits', targetPrompt: 'a basket of pears' };
-const run = { ...prompts, image, numInferenceSteps: 4, numMapsPerMask: 2, seed: 0, outputType: 'np' } as const;
+/** Two steps of inversion, so that there is a history. */
+const run = { ...shortRun, numInferenceSteps: 3, numMapsPerMask: 1, outputType: 'np' } as const;
 
-let gpu: Gpu;
-let counter: Counter;
-renewed(async () => {
-  gpu = await freshGpu();
-  counter = countDevice(gpu);
-});
-afterAll(() => {
-  counter.stop();
-  gpu.dispose();
-});
+const device = countedDevice();
 
 /** Of the cases below those that differ most. */
 const DAILY = /^(float16|offload, little|streamed from|three images|regularised|a soft mask)/;
@@ -52,41 +41,50 @@ describe('a plan is what a call then takes, to the byte', () => {
   ];
   for (const [name, options, args] of process.env.PENTIMENTO_FULL ? cases : cases.filter(([name]) => DAILY.test(name)))
     test(name, async () => {
-      const pipeline = await openPipeline(FOLDER, { gpu, ...options });
+      const pipeline = await openPipeline(FOLDER, { gpu: device.gpu, ...options });
       const call = { ...run, ...args };
       const other = Array.isArray(call.targetPrompt) ? {} : { negativePrompt: 'something else' };
       // From an untouched pipeline, then beside prompts that it remembers.
       for (const more of [{}, other]) {
         const plan = await pipeline.plan({ ...call, ...more });
-        const before = counter.liveBytes;
-        counter.resetPeak();
+        const before = device.counter.liveBytes;
+        device.counter.resetPeak();
         await pipeline.run({ ...call, ...more });
-        expect(counter.liveBytes, 'bytes that the pipeline says it holds').toBe(pipeline.bytes);
+        expect(device.counter.liveBytes, 'bytes that the pipeline says it holds').toBe(pipeline.bytes);
         // Programs of the call before lie there until this one begins.
-        expect(counter.peakBytes).toBe(Math.max(before, plan.peakBytes));
-        expect(plan.largestBinding).toBeLessThanOrEqual(counter.largestBinding);
+        expect(device.counter.peakBytes).toBe(Math.max(before, plan.peakBytes));
+        expect(plan.largestBinding).toBeLessThanOrEqual(device.counter.largestBinding);
       }
       pipeline.dispose();
-      expect(counter.liveBytes).toBe(0);
+      expect(device.counter.liveBytes).toBe(0);
     });
 });
 
 test('a plan reads nothing, allocates nothing, draws nothing and calls nobody', async () => {
   const told: string[] = [];
-  const options = { gpu, loadWhenNeeded: true, onProgress: () => told.push('progress') };
+  const options = { gpu: device.gpu, loadWhenNeeded: true, onProgress: () => told.push('progress') };
   const pipeline = await openPipeline(FOLDER, options);
-  counter.take();
+  device.counter.take();
   const plan = await pipeline.plan({ ...run, callback: () => void told.push('callback') });
-  expect(counter.take()).toEqual({ buffers: 0, bindGroups: 0, pipelines: 0, maps: 0, submits: 0 });
+  expect(device.counter.take()).toEqual({ buffers: 0, bindGroups: 0, pipelines: 0, maps: 0, submits: 0 });
   expect(told).toEqual([]);
   expect(pipeline.bytes).toBe(0);
   expect(plan.phases.map(({ phase }) => phase)).toEqual(['load', 'text', 'encode', 'mask', 'invert', 'edit', 'decode']);
   pipeline.dispose();
 });
 
+test('a plan without arguments is refused as such', async () => {
+  const pipeline = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
+  for (const nothing of [undefined, null] as unknown as RunArgs[]) {
+    await expect(pipeline.plan(nothing)).rejects.toThrow(/^plan: arguments go by name/);
+    await expect(pipeline.planSavings(nothing)).rejects.toThrow(/^planSavings: arguments go by name/);
+  }
+  pipeline.dispose();
+});
+
 test('a plan needs no device', async () => {
-  const here = await openPipeline(FOLDER, { gpu, loadWhenNeeded: true });
-  const dry = Gpu.dry(gpu.caps);
+  const here = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
+  const dry = Gpu.dry(device.gpu.caps);
   const there = await openPipeline(FOLDER, { gpu: dry, loadWhenNeeded: true });
   expect(await there.plan(run)).toEqual(await here.plan(run));
   here.dispose();
@@ -95,16 +93,25 @@ test('a plan needs no device', async () => {
 
 describe('maxBytes', () => {
   test('keeps a call within its bytes, by more savings the fewer there are, with the same bits', async () => {
-    const free = await openPipeline(FOLDER, { gpu, loadWhenNeeded: true });
-    const call = { ...run, numImagesPerPrompt: 3 };
-    const { peakBytes: all } = await free.plan(call);
+    const free = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
+    const call = { ...run, numImagesPerPrompt: 2 };
+    const savings = await free.planSavings(call);
+    const peaks = [...new Set(savings.map(saving => saving.plan?.peakBytes as number))];
     const expected = (await free.run(call)).images as NdArray;
     free.dispose();
     const said: string[] = [];
-    let least = all;
-    for (let maxBytes = all; ; maxBytes = Math.floor(maxBytes * 0.75)) {
-      const pipeline = await openPipeline(FOLDER, { gpu, maxBytes, onWarning: message => said.push(message) });
-      counter.resetPeak();
+    let least = 0;
+    // What it takes with nothing saved, with offload, with a streamed UNet, with all there is, and less than any leaves.
+    const [none, offload, streamed, ...more] = peaks;
+    const last = more.at(-1) as number;
+    for (const maxBytes of [none, offload, streamed, last, last - 1]) {
+      const pipeline = await openPipeline(FOLDER, {
+        gpu: device.gpu,
+        maxBytes,
+        onWarning: message => said.push(message),
+      });
+      const plan = await pipeline.plan(call).catch(() => undefined);
+      device.counter.resetPeak();
       const images = await pipeline.run(call).then(
         output => output.images as NdArray,
         (error: Error) => error.message,
@@ -112,34 +119,69 @@ describe('maxBytes', () => {
       pipeline.dispose();
       if (typeof images === 'string') {
         expect(images).toContain(`at most ${maxBytes} bytes`);
-        expect(counter.peakBytes, 'refused before anything was made').toBe(0);
-        break;
+        expect(device.counter.peakBytes, 'refused before anything was made').toBe(0);
+        expect(maxBytes).toBe(last - 1);
+        continue;
       }
-      expect(counter.peakBytes).toBeLessThanOrEqual(maxBytes);
+      expect(device.counter.peakBytes).toBe(plan?.peakBytes);
+      expect(device.counter.peakBytes).toBeLessThanOrEqual(maxBytes);
       expect(images).toEqual(expected);
-      least = counter.peakBytes;
+      least = device.counter.peakBytes;
     }
-    expect(least).toBeLessThan(0.65 * all);
-    expect(said.join('\n')).toMatch(/one network at a time[\s\S]*streamed/);
+    expect(least).toBe(last);
+    expect(said.map(line => line.replace(/^.*?: /, ''))).toEqual([
+      'one picture at a time through the VAE, one network at a time on the device.',
+      "one picture at a time through the VAE, one network at a time on the device, the UNet's weights streamed.",
+      expect.stringMatching(
+        /the UNet's weights streamed, the text encoder's weights streamed,.* of the UNet's rows at once\.$/,
+      ),
+    ]);
   });
 });
 
+test('prompts alone keep within maxBytes too, with the same bits, or are refused before anything is made', async () => {
+  const sentences = ['a bowl of fruits', 'a bowl of lemons'];
+  const options = { gpu: device.gpu, stagingBytes: 2 ** 14 };
+  const free = await openPipeline(FOLDER, { ...options, loadWhenNeeded: true });
+  device.counter.resetPeak();
+  const expected = await free.encodePrompt(sentences);
+  const all = device.counter.peakBytes;
+  free.dispose();
+  for (const maxBytes of [Math.floor(0.8 * all), 2 ** 16]) {
+    const said: string[] = [];
+    const pipeline = await openPipeline(FOLDER, { ...options, maxBytes, onWarning: message => said.push(message) });
+    device.counter.resetPeak();
+    const encoded = pipeline.encodePrompt(sentences);
+    if (maxBytes === 2 ** 16)
+      await expect(encoded).rejects.toThrow(/at most 65536 bytes.*\(maxBytes\)\..*fewer prompts/);
+    else {
+      expect(await encoded).toEqual(expected);
+      expect(said).toEqual([
+        expect.stringMatching(/one network at a time on the device, the text encoder's weights streamed\.$/),
+      ]);
+    }
+    expect(device.counter.peakBytes).toBeLessThanOrEqual(maxBytes === 2 ** 16 ? 0 : maxBytes);
+    pipeline.dispose();
+  }
+});
+
 test('with memory for all programs the next call of the same sizes compiles nothing', async () => {
-  const pipeline = await openPipeline(FOLDER, { gpu, maxBytes: 1e9 });
+  const pipeline = await openPipeline(FOLDER, { gpu: device.gpu, maxBytes: 1e9 });
   const { images: first } = await pipeline.run(run);
-  counter.take();
+  device.counter.take();
   const { images: second } = await pipeline.run(run);
-  const { bindGroups, pipelines } = counter.take();
+  const { bindGroups, pipelines } = device.counter.take();
   // The map's threshold is a program for one use.
   expect([bindGroups, pipelines]).toEqual([1, 0]);
   expect(second).toEqual(first);
   await pipeline.run({ ...run, numImagesPerPrompt: 2 });
-  expect(counter.take().bindGroups).toBeGreaterThan(0);
+  expect(device.counter.take().bindGroups).toBeGreaterThan(0);
   pipeline.dispose();
 });
 
 describe('what cannot be done is refused before anything is done', () => {
-  const large = { ...prompts, image: { width: 512, height: 512, data: new Uint8Array(3 * 512 ** 2) }, seed: 0 };
+  const image = { width: 512, height: 512, data: new Uint8Array(3 * 512 ** 2) };
+  const large = { sourcePrompt: SOURCE, targetPrompt: TARGET, image, seed: 0 };
   const ORCHARD = repositoryFolder('models/orchard/stable-diffusion');
 
   test('tiles change the numbers: where only they fit the error names the option that allows them', async () => {
@@ -179,7 +221,7 @@ describe('what cannot be done is refused before anything is done', () => {
 
   test('a signal ends planning', async () => {
     const controller = new AbortController();
-    const pipeline = await openPipeline(FOLDER, { gpu, loadWhenNeeded: true });
+    const pipeline = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
     const planned = pipeline.plan({ ...run, signal: controller.signal });
     controller.abort(new Error('enough'));
     await expect(planned).rejects.toThrow('enough');
@@ -196,33 +238,43 @@ describe('plans of language models', () => {
     test(`T5 and BLIP, ${JSON.stringify(how)}`, async () => {
       const { numBeams, ...open } = { numBeams: undefined, ...how };
       const settings = { maxNewTokens: 5, eosTokenId: null, numBeams };
-      const options = { gpu, ...quiet, ...open };
+      const options = { gpu: device.gpu, ...quiet, ...open };
       const t5 = await T5ForConditionalGeneration.fromPretrained(repositoryFolder('models/orchard/t5'), options);
       const plan = await t5.plan('a bowl of pears', settings);
-      counter.resetPeak();
+      device.counter.resetPeak();
       await t5.generate('a bowl of pears', settings);
-      expect(counter.peakBytes).toBe(plan.peakBytes);
+      expect(device.counter.peakBytes).toBe(plan.peakBytes);
       t5.dispose();
       const blip = await BlipForConditionalGeneration.fromPretrained(repositoryFolder('models/orchard/blip'), options);
       const caption = await blip.plan(picture2, settings);
-      counter.resetPeak();
+      device.counter.resetPeak();
       await blip.generate(picture2, settings);
-      expect(counter.peakBytes).toBe(caption.peakBytes);
+      expect(device.counter.peakBytes).toBe(caption.peakBytes);
       blip.dispose();
-      expect(counter.liveBytes).toBe(0);
+      expect(device.counter.liveBytes).toBe(0);
     });
 });
 
 test('a machine with too little memory left is asked before the first phase', async () => {
   let left = 2 ** 29;
-  const poor = await freshGpu({ availableBytes: () => left });
+  const room = vi.spyOn(device.gpu.memory, 'room', 'get').mockImplementation(() => left);
   const told: string[] = [];
-  const pipeline = await openPipeline(FOLDER, { gpu: poor, loadWhenNeeded: true, onProgress: e => told.push(e.phase) });
+  const options = { gpu: device.gpu, loadWhenNeeded: true, onProgress: (e: { phase: string }) => told.push(e.phase) };
+  const pipeline = await openPipeline(FOLDER, options);
   left = (await pipeline.plan(run)).peakBytes - 1;
   await expect(pipeline.run(run)).rejects.toThrow(/the machine has too little memory left: .* for the whole call/);
   expect([told, pipeline.bytes]).toEqual([[], 0]);
   left++;
   await pipeline.run(run);
   pipeline.dispose();
-  poor.dispose();
+  room.mockRestore();
+});
+
+test('a plan is ended while it is made, even where nothing is awaited', async () => {
+  const pipeline = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
+  const ending = new AbortController();
+  const reason = new Error('enough');
+  setTimeout(() => ending.abort(reason), 1);
+  await expect(pipeline.planSavings({ ...run, signal: ending.signal })).rejects.toBe(reason);
+  pipeline.dispose();
 });

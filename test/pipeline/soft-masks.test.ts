@@ -1,7 +1,8 @@
 /** Masks that open step by step, against a replay of the blend in plain numbers, and their bits beside those of binary masks. */
 import { describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
-import { dilateMap, pasteBack } from '../../src/io/mask.ts';
+import { dilateMap } from '../../src/io/mask.ts';
+import { pasteBack } from '../../src/io/paste-back.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { maskAbove, shownShare } from '../../src/pipeline/diffedit/soft-mask.ts';
 import type { EditArgs } from '../../src/pipeline/diffedit/types.ts';

@@ -1,25 +1,20 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { WeightsError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
-import type { Gpu } from '../../src/gpu/device.ts';
 import { DiffEditPipeline, type PretrainedOptions } from '../../src/pipeline/diffedit/pipeline.ts';
 import { goldenPath } from '../support/checkpoint.ts';
-import { type Counter, countDevice } from '../support/counting.ts';
 import { diskFolder } from '../support/folder.ts';
-import { loadGolden } from '../support/golden.ts';
-import { freshGpu } from '../support/gpu.ts';
-import { picture, seeded } from '../support/pipeline.ts';
+import { seeded } from '../support/pipeline.ts';
 import { renewed } from '../support/renewed.ts';
+import { countedDevice, image, SOURCE, shortRun } from '../support/scene.ts';
 
 /** The UNet's largest weight takes 295 kB of 5 MB: about twenty groups pass through the slots. */
 const SMALL = { slotBytes: 2 ** 18 };
 const STAGING = 2 ** 16;
 
-const image = picture(loadGolden('sd1'));
-const prompts = { sourcePrompt: 'a bowl of fruits', targetPrompt: 'a basket of pears' };
-const run = { ...prompts, image, numInferenceSteps: 3, numMapsPerMask: 1, seed: 0, outputType: 'np' as const };
+const run = { ...shortRun, numInferenceSteps: 3, numMapsPerMask: 1, outputType: 'np' } as const;
 
 /** What the weights on the device give, and how many bytes are there then. */
 interface Whole {
@@ -28,23 +23,16 @@ interface Whole {
   readonly bytes: number;
 }
 
-let gpu: Gpu;
-let counter: Counter;
+const device = countedDevice();
 let whole: Whole;
 /** Reads of the UNet's file since the last `open`, and what happens at one. */
 let reads = 0;
 let onRead: (() => void) | undefined;
 renewed(async () => {
-  gpu = await freshGpu();
-  counter = countDevice(gpu);
   const pipeline = await open();
   const made = await results(pipeline);
-  whole = { results: made, images: made.images, bytes: counter.liveBytes };
+  whole = { results: made, images: made.images, bytes: device.counter.liveBytes };
   pipeline.dispose();
-});
-afterAll(() => {
-  counter.stop();
-  gpu.dispose();
 });
 
 /** The model's folder, its UNet watched. */
@@ -69,7 +57,11 @@ function folder(): FolderSource {
 
 async function open(options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
   onRead = undefined;
-  const pipeline = await DiffEditPipeline.fromPretrained(folder(), { gpu, stagingBytes: STAGING, ...options });
+  const pipeline = await DiffEditPipeline.fromPretrained(folder(), {
+    gpu: device.gpu,
+    stagingBytes: STAGING,
+    ...options,
+  });
   reads = 0;
   return pipeline;
 }
@@ -82,7 +74,7 @@ async function imagesOf(pipeline: DiffEditPipeline, signal?: AbortSignal): Promi
 async function results(pipeline: DiffEditPipeline): Promise<{ images: NdArray }> {
   const { images, mask, latents } = await pipeline.run({ ...run, returnLatents: true });
   const { latents: regularised } = await pipeline.invert({
-    ...{ prompt: 'a bowl of fruits', image, numInferenceSteps: 2, generator: seeded(1) },
+    ...{ prompt: SOURCE, image, numInferenceSteps: 2, generator: seeded(1) },
     ...{ lambdaAutoCorr: 20, lambdaKl: 20 },
   });
   return { images: images as NdArray, ...{ mask, latents, regularised } };
@@ -91,14 +83,14 @@ async function results(pipeline: DiffEditPipeline): Promise<{ images: NdArray }>
 describe('a UNet whose weights pass through the device', () => {
   test('gives the same bits in a fraction of the memory', async () => {
     const pipeline = await open({ streamWeights: SMALL });
-    expect(pipeline.bytes).toBe(counter.liveBytes);
+    expect(pipeline.bytes).toBe(device.counter.liveBytes);
     expect(await results(pipeline)).toEqual(whole.results);
-    expect(pipeline.bytes).toBe(counter.liveBytes);
+    expect(pipeline.bytes).toBe(device.counter.liveBytes);
     expect(whole.bytes - pipeline.bytes).toBeGreaterThan(3.5e6);
     expect(reads).toBeGreaterThan(700);
     expect(pipeline.hostBytes).toBeLessThan(8 * STAGING); // two panels of the largest gates, three times
     pipeline.dispose();
-    expect([pipeline.bytes, pipeline.hostBytes, counter.liveBytes]).toEqual([0, 0, 0]);
+    expect([pipeline.bytes, pipeline.hostBytes, device.counter.liveBytes]).toEqual([0, 0, 0]);
   });
 
   test('comes from the host without a read where that holds it', async () => {
@@ -109,14 +101,14 @@ describe('a UNet whose weights pass through the device', () => {
     expect(await imagesOf(pipeline)).toEqual(whole.images);
     expect(reads).toBe(0);
     pipeline.dispose();
-    expect([pipeline.bytes, pipeline.hostBytes, counter.liveBytes]).toEqual([0, 0, 0]);
+    expect([pipeline.bytes, pipeline.hostBytes, device.counter.liveBytes]).toEqual([0, 0, 0]);
   });
 
   test('creates, binds and compiles nothing in a step', async () => {
     const pipeline = await open({ streamWeights: SMALL });
     let steps = 0;
-    for await (const { step } of pipeline.invertSteps({ prompt: prompts.sourcePrompt, image, numInferenceSteps: 3 })) {
-      const { submits, buffers, bindGroups, pipelines } = counter.take();
+    for await (const { step } of pipeline.invertSteps({ prompt: SOURCE, image, numInferenceSteps: 3 })) {
+      const { submits, buffers, bindGroups, pipelines } = device.counter.take();
       if (step === 0) continue; // the plan was made before it
       steps++;
       expect([buffers, bindGroups, pipelines], `step ${step}`).toEqual([0, 0, 0]);
@@ -149,7 +141,7 @@ describe('a UNet whose weights pass through the device', () => {
     plain.dispose();
     const pipeline = await open({ ...options, streamWeights: SMALL, modelCpuOffload: true, hostMemory: true });
     expect(await imagesOf(pipeline)).toEqual(expected);
-    expect(counter.liveBytes).toBe(0);
+    expect(device.counter.liveBytes).toBe(0);
     const [once, { hostBytes }] = [reads, pipeline];
     expect(await imagesOf(pipeline)).toEqual(expected);
     expect([reads, pipeline.hostBytes]).toEqual([once, hostBytes]);
@@ -189,8 +181,8 @@ describe('a step that does not come to its end', () => {
       if (reads === LATE) pipeline.dispose();
     };
     await expect(imagesOf(pipeline)).rejects.toThrow('the pipeline was disposed during a call');
-    expect([counter.liveBytes, pipeline.bytes, pipeline.hostBytes]).toEqual([0, 0, 0]);
-    await gpu.idle(); // and no error came late
+    expect([device.counter.liveBytes, pipeline.bytes, pipeline.hostBytes]).toEqual([0, 0, 0]);
+    await device.gpu.idle(); // and no error came late
   });
 });
 

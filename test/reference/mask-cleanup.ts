@@ -11,7 +11,7 @@ const grid = (height: number, width: number) => {
 };
 
 /** Closing by a 3 x 3 square on a plane that is empty outside of the picture. */
-export function closed(mask: readonly boolean[], height: number, width: number): boolean[] {
+function closed(mask: readonly boolean[], height: number, width: number): boolean[] {
   const { inside, around, at } = grid(height, width);
   const grown = (y: number, x: number) => around(y, x).some(([v, u]) => inside(v, u) && mask[at(v, u)]);
   return mask.map((_, i) => around(Math.floor(i / width), i % width).every(([y, x]) => grown(y, x)));
@@ -31,7 +31,7 @@ function flood(mask: readonly boolean[], start: number, height: number, width: n
 }
 
 /** Places that no path of 4 neighbours joins to the border are set too. */
-export function filled(mask: readonly boolean[], height: number, width: number): boolean[] {
+function filled(mask: readonly boolean[], height: number, width: number): boolean[] {
   const empty = mask.map(v => !v);
   const outside = new Set<number>();
   empty.forEach((open, i) => {
@@ -43,7 +43,7 @@ export function filled(mask: readonly boolean[], height: number, width: number):
 }
 
 /** Components of 8 neighbours with less than 3/20 of the largest one's pixels are dropped. */
-export function withoutSpecks(mask: readonly boolean[], height: number, width: number): boolean[] {
+function withoutSpecks(mask: readonly boolean[], height: number, width: number): boolean[] {
   const sizes = new Array<number>(mask.length).fill(0);
   mask.forEach((set, i) => {
     if (!set || sizes[i] > 0) return;

@@ -1,8 +1,11 @@
 /** A pipeline of the first golden with an inverted picture, for tests of what calls do. */
 import { afterAll } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
+import type { Gpu } from '../../src/gpu/device.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import { type Counter, countDevice } from './counting.ts';
 import { loadGolden } from './golden.ts';
+import { testGpu } from './gpu.ts';
 import { openPipeline, picture, seeded } from './pipeline.ts';
 import { renewed } from './renewed.ts';
 
@@ -57,5 +60,23 @@ export function scene(): Scene {
     shared.inverted = (await shared.pipeline.invert(inversion)).latents;
   });
   afterAll(() => shared.pipeline.dispose());
+  return shared;
+}
+
+/** The tests' device, and what is asked of it from here on. */
+export interface CountedDevice {
+  gpu: Gpu;
+  counter: Counter;
+}
+
+/** Counts what the file's tests ask of the device that files share, whose pipelines are built already. */
+export function countedDevice(): CountedDevice {
+  const shared = {} as CountedDevice;
+  renewed(async () => {
+    shared.counter?.stop();
+    shared.gpu = await testGpu();
+    shared.counter = countDevice(shared.gpu);
+  });
+  afterAll(() => shared.counter.stop());
   return shared;
 }

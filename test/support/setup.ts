@@ -2,9 +2,11 @@ import { tmpdir } from 'node:os';
 import { afterAll, afterEach, vi } from 'vitest';
 import { paceDawn } from '../../src/cli/dawn-pace.ts';
 import { sharedDevices } from './devices.ts';
+import { compareByBytes } from './equal-bytes.ts';
 import { patience } from './patience.ts';
 
 paceDawn();
+compareByBytes();
 // Mesa complains on stderr without it.
 process.env.XDG_RUNTIME_DIR ??= tmpdir();
 

@@ -14,7 +14,9 @@ struct Params {
   rows_per_image: u32,
   channel_pitch: u32, channel_offset: u32, channel_base: u32,        // vec4
   scale: f32,
-  taps_x: u32, taps_y: u32, stride: u32, pad_top: u32, pad_left: u32,
+  block: u32,           // values of K that one chain of sums takes in
+  taps_x: u32, taps_y: u32,  // without CONV: blocks of K, 1
+  stride: u32, pad_top: u32, pad_left: u32,
   in_w: u32, in_h: u32, out_w: u32, out_h: u32,
   grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
   has_bias: u32, has_channel_add: u32,

@@ -6,6 +6,7 @@ struct Params {
   rows: u32, row_tiles: u32,
   columns4: u32,                       // columns of y with padding, in vec4
   k: u32,
+  block: u32,                          // values of K that one chain of gemv-broadcast takes in
   a_pitch: u32,                        // elements
   b_offset: u32, panel_stride: u32,    // vec4
   y_pitch: u32, y_offset: u32,         // vec4

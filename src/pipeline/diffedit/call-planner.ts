@@ -4,8 +4,9 @@ import { namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Caps } from '../../gpu/caps.ts';
 import { type TileSizes, tileSizes } from '../../models/stable-diffusion/index.ts';
-import type { StreamLimits } from '../../tensor/streamed-weights.ts';
+import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { PromptRequest } from '../diffusion/prompt-request.ts';
 import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
@@ -19,6 +20,7 @@ import {
   type PlanWith,
   type Savings,
   type SavingsHome,
+  type Streams,
   savingsFor,
   savingsInOrder,
 } from './memory-budget.ts';
@@ -29,8 +31,6 @@ import type { Request } from './request.ts';
 const TILE_LATENTS = [64, 32, 16];
 /** What a machine has left beside weights and activations where nobody has to look. */
 const AMPLE_BYTES = 2 ** 29;
-/** Of a slot of streamed weights; the largest weight of SD 2.1 in float16 has 59 MB. */
-const SLOT_BYTES = 64 * 2 ** 20;
 /** Requests that are remembered as planned. */
 const REMEMBERED = 64;
 
@@ -169,6 +169,11 @@ export class CallPlanner {
     this.#remember(key, peak);
   }
 
+  /** The same for prompts alone, of which a budget asks. @throws as prepare */
+  async prepareText(op: string, call: DeviceCall, text: PromptRequest): Promise<void> {
+    if (this.#options.budget) await this.prepare(op, call, { text });
+  }
+
   #remember(key: string, peak: number): void {
     this.#fitting.set(key, peak);
     keepLatest(this.#fitting);
@@ -187,7 +192,6 @@ export class CallPlanner {
     { call, request, key }: { readonly call: DeviceCall; readonly request: Request; readonly key: string },
   ): Promise<void> {
     const { savings, plan, keep } = await this.#choose(op, budget, request);
-    const { unet } = this.#device.networks;
     if (savings.offload) {
       this.#device.clear();
       call.enableOffload();
@@ -197,7 +201,10 @@ export class CallPlanner {
     } else {
       this.#device.rest();
     }
-    if (!sameLimits(savings.stream, unet.keeping.stream)) this.#device.stream(unet, savings.stream);
+    for (const [name, limits] of Object.entries(everyStream(savings.streams))) {
+      const network = this.#device.networks[name as keyof StableDiffusionNetworks];
+      if (!sameLimits(limits, network.keeping.stream)) this.#device.stream(network, limits);
+    }
     this.#adjust(this.#model, savings);
     call.check();
     const said = describeSavings(savings, this.#own);
@@ -213,9 +220,9 @@ export class CallPlanner {
     how: DryOptions & { readonly keepPrograms?: boolean; readonly maxBytes?: number } = {},
   ): Promise<CallPlan> {
     const work = dryWork(this.#model, request, twin => this.#adjust(twin, savings));
-    const { offload, stream } = savings;
+    const { offload, streams } = savings;
     const fresh = offload && !this.#device.offload;
-    return this.#device.plan(work, { ...how, offload, fresh, streams: { unet: stream } });
+    return this.#device.plan(work, { ...how, offload, fresh, streams: everyStream(streams) });
   }
 
   #adjust(model: LatentDiffusion, { slicing, tiling, rows }: Savings): void {
@@ -250,7 +257,8 @@ export class CallPlanner {
   /** As the pipeline is set. */
   get #own(): Savings {
     const { slicing, tiling } = this.#model.autoencoder;
-    return { slicing, tiling, offload: this.#device.offload, stream: this.#options.stream, rows: undefined };
+    const { stream } = this.#options;
+    return { slicing, tiling, offload: this.#device.offload, streams: stream ? { unet: stream } : {}, rows: undefined };
   }
 
   #home(request: Request): SavingsHome {
@@ -260,13 +268,18 @@ export class CallPlanner {
       invert && invert.batch * (invert.guidance.guided ? 2 : 1),
       edit && edit.batch * edit.copies * (edit.guidance.guided ? 2 : 1),
     ];
+    const { unet, textEncoder, vae } = this.#device.networks;
     // A small network in two slots as large as itself would save nothing.
-    const slotBytes = Math.min(SLOT_BYTES, Math.ceil(this.#device.networks.unet.bytesToRead / 16));
+    const slotOf = ({ bytesToRead }: { readonly bytesToRead: number }): number =>
+      Math.min(SLOT_BYTES, Math.ceil(bytesToRead / 16));
+    const text = { textEncoder: slotOf(textEncoder) };
+    const slotBytes = request.text ? text : { ...text, unet: slotOf(unet), vae: slotOf(vae) };
     const decoded = [edit && edit.batch * edit.copies, invert?.decoded && invert.batch * invert.schedule.length];
     const most = (numbers: readonly (number | undefined)[]): number => Math.max(1, ...numbers.map(n => n ?? 1));
     const { software } = this.#device.gpu.caps;
     const sizes = { pictures: most(decoded), rows: most(rows), slotBytes };
-    return { own: this.#own, tiles: this.#tiles(request), ...sizes, software };
+    const { dtype } = this.#device.memory;
+    return { own: this.#own, tiles: this.#tiles(request), ...sizes, dtype, software };
   }
 
   #tiles(request: Request): TileSizes[] {
@@ -280,8 +293,8 @@ export class CallPlanner {
   }
 
   /** Everything of a request that decides what it takes, and nothing else of it. */
-  #keyOf({ pictures, mask, invert, edit }: Request): string {
-    const { slicing, tiling, offload, stream } = this.#own;
+  #keyOf({ text, pictures, mask, invert, edit }: Request): string {
+    const { slicing, tiling, offload, streams } = this.#own;
     const networks = Object.values(this.#device.networks).map(network => network.revision);
     return JSON.stringify([
       pictures?.shape,
@@ -303,9 +316,15 @@ export class CallPlanner {
       ],
       edit && [edit.latents?.shape, edit.output === 'latent', edit.mendQuirks],
       edit && [!!edit.noise, edit.softExponent !== undefined],
-      ...[invert?.decoded !== undefined, slicing, tiling, offload, stream, networks],
+      ...[invert?.decoded !== undefined, slicing, tiling, offload, streams, networks],
+      text && [text.positive, text.negative].map(prompts => (prompts && 'shape' in prompts ? 0 : prompts?.length)),
     ]);
   }
+}
+
+/** Also of the networks that are not streamed. */
+function everyStream(streams: Streams): Record<keyof StableDiffusionNetworks, StreamLimits | undefined> {
+  return { textEncoder: undefined, unet: undefined, vae: undefined, ...streams };
 }
 
 /** Forgets what came first. */

@@ -1,8 +1,19 @@
 /** How a call spends no more device memory than it may: which savings, in which order, and what each is called. */
 import { DeviceError } from '../../core/errors.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
-import type { StreamLimits } from '../../tensor/streamed-weights.ts';
+import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts';
+import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
 import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
+
+/** By the names of networks: how their weights pass through the device. Those of the others lie there whole. */
+export type Streams = Readonly<Partial<Record<keyof StableDiffusionNetworks, StreamLimits>>>;
+
+/** Networks in the order in which they come to be streamed, and what messages call them. */
+const STREAMED: readonly (readonly [keyof StableDiffusionNetworks, string])[] = [
+  ['unet', 'UNet'],
+  ['textEncoder', 'text encoder'],
+  ['vae', 'VAE'],
+];
 
 /** What one call does to save device memory. All of it leaves every bit of the result as it is, but tiles. */
 export interface Savings {
@@ -12,8 +23,8 @@ export interface Savings {
   readonly tiling: TileSizes | undefined;
   /** One network at a time on the device. */
   readonly offload: boolean;
-  /** The UNet's weights pass through the device instead of lying there. */
-  readonly stream: StreamLimits | undefined;
+  /** Networks whose weights pass through the device instead of lying there. */
+  readonly streams: Streams;
   /** Rows of the UNet's batch at once; undefined for all. */
   readonly rows: number | undefined;
 }
@@ -36,15 +47,17 @@ export interface SavingsHome {
   readonly pictures: number;
   /** Rows of the UNet's largest batch. */
   readonly rows: number;
+  /** Of activations. */
+  readonly dtype: 'float32' | 'float16';
   /** Whether the device's memory is the machine's. */
   readonly software: boolean;
-  /** Of each of the slots that its weights would be streamed through. */
-  readonly slotBytes: number;
+  /** Of each of the slots that weights would be streamed through, by the networks that work. */
+  readonly slotBytes: Readonly<Partial<Record<keyof StableDiffusionNetworks, number>>>;
 }
 
 /**
  * Savings in the order in which they are tried, each with all that came before: slicing, tiles where they are allowed, offload
- * of whole networks, streaming, fewer rows at once. Tiles are as large as may be at first, and smaller where nothing else is left.
+ * of whole networks, streaming of the UNet, of the text encoder and of the VAE, fewer rows at once. Tiles are as large as may be at first, and smaller where nothing else is left.
  */
 export function* savingsInOrder(home: SavingsHome, allowTiles: boolean): Generator<Savings> {
   let now = home.own;
@@ -57,7 +70,13 @@ export function* savingsInOrder(home: SavingsHome, allowTiles: boolean): Generat
   const [largest, ...smaller] = allowTiles && !now.tiling ? home.tiles : [];
   if (largest) yield* further({ tiling: largest });
   if (!now.offload) yield* further({ offload: true });
-  if (!now.stream) yield* further({ stream: { slotBytes: home.slotBytes } });
+  for (const [name] of STREAMED) {
+    const slotBytes = home.slotBytes[name];
+    const own = now.streams[name];
+    // Slots that nobody chose are made for large networks: in those a small one would lie whole.
+    if (slotBytes === undefined || own?.slotBytes !== undefined || (own && SLOT_BYTES <= slotBytes)) continue;
+    yield* further({ streams: { ...now.streams, [name]: { ...own, slotBytes } } });
+  }
   for (let rows = Math.ceil(home.rows / 2); rows >= 1 && home.rows > 1; rows = rows === 1 ? 0 : Math.ceil(rows / 2))
     yield* further({ rows });
   for (const tiling of smaller) yield* further({ tiling });
@@ -89,7 +108,7 @@ export async function savingsFor(
   }
   const least = await within(plan(last, Number.POSITIVE_INFINITY));
   if (least instanceof DeviceError) throw refused ?? least;
-  throw refusal(op, budget, least, await tilesThatFit(budget, home, last, plan));
+  throw refusal(op, budget, home, least, await tilesThatFit(budget, home, last, plan));
 }
 
 /** What a call takes with some savings. @throws OverBudget beyond so many device bytes */
@@ -117,13 +136,12 @@ async function withResidents(
   plan: PlanWith,
 ): Promise<ChosenSavings> {
   const { savings } = chosen;
-  if (!savings.stream || savings.stream.residentBytes !== undefined) return chosen;
+  const { unet } = savings.streams;
+  if (!unet || unet.residentBytes !== undefined) return chosen;
   const ofUNet = chosen.plan.phases.filter(({ phase }) => phase === 'mask' || phase === 'invert' || phase === 'edit');
   const spare = maxBytes - Math.max(0, ...ofUNet.map(({ peakBytes }) => peakBytes));
-  const more = {
-    ...savings,
-    stream: { ...savings.stream, residentBytes: Math.floor(spare * FILLED[home.software ? 'software' : 'hardware']) },
-  };
+  const residentBytes = Math.floor(spare * FILLED[home.software ? 'software' : 'hardware']);
+  const more = { ...savings, streams: { ...savings.streams, unet: { ...unet, residentBytes } } };
   const found = await within(plan(more, maxBytes));
   return found instanceof DeviceError ? chosen : { savings: more, plan: found };
 }
@@ -145,6 +163,7 @@ async function tilesThatFit(
 function refusal(
   op: string,
   { maxBytes, allowTiles }: MemoryBudget,
+  { dtype }: SavingsHome,
   least: CallPlan,
   tiles: TileSizes | undefined,
 ): DeviceError {
@@ -159,7 +178,7 @@ function refusal(
     path: 'maxBytes',
     fix: tiles
       ? `Allow them with allowTiles: tiles of ${tiles.pixels} pixels fit.`
-      : "Use dtype 'float16', a smaller picture, or a larger maxBytes.",
+      : `Use ${dtype === 'float16' ? '' : "dtype 'float16', "}${phase === 'text' ? 'fewer prompts at once' : 'a smaller picture'}, or a larger maxBytes.`,
   });
 }
 
@@ -169,7 +188,11 @@ export function describeSavings(savings: Savings, own: Savings): string {
     savings.slicing && !own.slicing && 'one picture at a time through the VAE',
     savings.tiling && !own.tiling && `VAE tiles of ${savings.tiling.pixels} pixels`,
     savings.offload && !own.offload && 'one network at a time on the device',
-    savings.stream && !own.stream && "the UNet's weights streamed",
+    ...STREAMED.map(([name, network]) => {
+      const [now, before] = [savings.streams[name], own.streams[name]];
+      if (!now || now.slotBytes === before?.slotBytes) return '';
+      return `the ${network}'s weights streamed${before ? ' through smaller slots' : ''}`;
+    }),
     savings.rows !== own.rows && savings.rows !== undefined && `${savings.rows} of the UNet's rows at once`,
   ];
   return said.filter(Boolean).join(', ');

@@ -3,9 +3,11 @@
 import { InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
-import { dim } from '../../core/shape.ts';
+import { dim, type Shape } from '../../core/shape.ts';
+import type { PictureFit } from '../../io/fit.ts';
 import { checkImage, isGrey, type RgbImage } from '../../io/image.ts';
-import { gaussianBlur, maskToImages, pasteBack } from '../../io/mask.ts';
+import { maskToImages } from '../../io/mask.ts';
+import { checkFitOf, pasteBack, softEdge } from '../../io/paste-back.ts';
 import { type OutputType, postprocessImage } from '../../io/postprocess.ts';
 import { isPicture } from '../../io/preprocess.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
@@ -14,7 +16,7 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import { checkValue } from './argument-checks.ts';
 import type { PasteBack } from './types.ts';
 
-const PASTE_BACK = namesOf<PasteBack>({ image: 1, blur: 1 });
+const PASTE_BACK = namesOf<PasteBack>({ image: 1, blur: 1, fit: 1 });
 const TYPES: readonly unknown[] = ['pil', 'np', 'pt', 'latent'];
 
 /** The output type, 'np' with a warning for one that nobody knows. */
@@ -34,7 +36,7 @@ export function checkPasteBack(
   o: { readonly outputType: OutputType | undefined; readonly batch: number },
 ): void {
   checkNames(`${op}.pasteBack`, pasteBack, PASTE_BACK);
-  const { image, blur } = pasteBack;
+  const { image, blur, fit } = pasteBack;
   if (blur !== undefined) checkValue(op, 'positive', blur, 'pasteBack.blur');
   if (o.outputType !== 'pil') {
     throw new InputError({
@@ -49,6 +51,7 @@ export function checkPasteBack(
   for (const picture of pictures) {
     if (isRgb(picture)) checkImage(picture, op);
     else throw new InputError({ op, problem: 'not a picture', expected: 'an RGB image', path: 'pasteBack.image' });
+    if (fit !== undefined) checkFitOf(`${op}.pasteBack`, picture, fit);
   }
   if (pictures.length === 1 || pictures.length === o.batch) return;
   throw new InputError({
@@ -58,6 +61,26 @@ export function checkPasteBack(
     received: pictures.length,
     path: 'pasteBack.image',
     fix: 'Pass one picture for all results, or one for each prompt.',
+  });
+}
+
+/**
+ * Checks that the edit has the size of the fit that it is pasted back by.
+ * @param sides [h, w] of the latents
+ * @throws InputError
+ */
+export function checkFittedSize(op: string, fit: PictureFit | undefined, sides: Shape, factor: number): void {
+  if (!fit) return;
+  const [height, width] = [dim(sides, 0) * factor, dim(sides, 1) * factor];
+  const { working } = fit;
+  if (working.width === width && working.height === height) return;
+  throw new InputError({
+    op,
+    problem: 'the edit has another size than the fit that it is pasted back by',
+    expected: `${working.width}x${working.height}`,
+    received: `${width}x${height}`,
+    path: 'pasteBack.fit',
+    fix: 'Pass the image that fitImage returned with this fit.',
   });
 }
 
@@ -91,7 +114,11 @@ export function pasteAll(
     const [hard] = maskToImages(rowsOf(mask, which, which + 1), o.factor);
     const picture = pictures[Math.floor((n * pictures.length) / images.length)];
     if (!hard || !picture) return edited;
-    const sigma = into.blur === undefined ? o.factor / 2 : (into.blur * hard.width) / picture.width;
-    return pasteBack(picture, edited, gaussianBlur(hard, sigma));
+    const region = into.fit?.region ?? picture;
+    const content = into.fit?.content ?? hard;
+    const sigma = ([side, shown]: readonly [number, number]): number =>
+      into.blur === undefined ? o.factor / 2 : (into.blur * side) / shown;
+    const edge = [sigma([content.width, region.width]), sigma([content.height, region.height])] as const;
+    return pasteBack(picture, edited, softEdge(hard, into.fit, edge), into.fit);
   });
 }

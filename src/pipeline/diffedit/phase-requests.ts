@@ -28,7 +28,7 @@ import {
 } from './arguments.ts';
 import { checkMaskSize, prepareLatents, prepareMask } from './edit-inputs.ts';
 import { type Guidance, guidanceOf } from './guidance.ts';
-import { checkPasteBack, outputTypeOf } from './output.ts';
+import { checkFittedSize, checkPasteBack, outputTypeOf } from './output.ts';
 import type { EditRequest, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
 import type { PhaseMethod } from './run-arguments.ts';
 import { editSchedule, invertSchedule, maskTimestep, stepsOf } from './schedules.ts';
@@ -333,6 +333,8 @@ export function bindEdit(
   // Where another phase takes a picture, mask and latents must be of its size.
   const sides = made.mask || made.latents ? latentSides(shared.pictures(), model.autoencoder) : undefined;
   if (mask && sides) checkMaskSize(op, mask, sides);
+  if (s.pasteBack?.fit)
+    checkFittedSize(op, s.pasteBack.fit, sides ?? mask?.shape.slice(2) ?? [], model.autoencoder.factor);
   const found = made.noise || s.inversionNoise != null;
   if (found) checkFoundNoise(op, s, made);
   const schedule = editSchedule(op, model.sampler, found ? { ...s, eta: 1 } : s);

@@ -3,7 +3,7 @@
  * Couairon et al. 2022, https://arxiv.org/abs/2210.11427. Reference: diffusers 0.34.0, StableDiffusionDiffEditPipeline.
  * The phases themselves are in mask-phase, invert-phase and edit-phase; docs/parity.md lists what differs.
  */
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
@@ -22,6 +22,7 @@ import type { TextualInversions } from '../diffusion/textual-inversion.ts';
 import type { EmbeddingSource, TextualInversionOptions } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { type DeviceModel, warner } from '../runtime/device-model.ts';
+import { drain } from '../runtime/drain.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
@@ -30,6 +31,7 @@ import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
 import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
 import type { Recommended } from './recommended.ts';
+import { type ReconstructArgs, type Reconstruction, reconstructionOf, reconstructRequest } from './reconstruct.ts';
 import type { Request } from './request.ts';
 import { type PhaseResults, runPhases } from './run-phases.ts';
 import { runRequest } from './run-request.ts';
@@ -183,11 +185,20 @@ export class DiffEditPipeline extends PretrainedModel {
   }
 
   /**
+   * A picture inverted and denoised again under the same prompt, beside what the VAE alone makes of it: how far the model can be trusted.
+   * @throws as generateMask
+   */
+  reconstruct(args: ReconstructArgs): Promise<Reconstruction> {
+    return drain(this.#perform('reconstruct', args, reconstructRequest, reconstructionOf));
+  }
+
+  /**
    * What `run` would take as things are, known before it: memory by phase, the largest binding and buffer, kernel calls,
    * operations. No weights are read and nothing is done on the device.
    * @throws as run, also DeviceError for what the device would refuse
    */
-  plan(args: RunArgs, options: CallPlanOptions = {}): Promise<CallPlan> {
+  async plan(args: RunArgs, options: CallPlanOptions = {}): Promise<CallPlan> {
+    checkByName('plan', args);
     checkNames('plan', options, CALL_PLAN_OPTIONS);
     return this.#planner.plan('plan', runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
@@ -196,7 +207,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * What `run` would take with each way to save device memory, and all before it, in the order in which `maxBytes` tries them.
    * @throws as plan, but not for what the device would refuse
    */
-  planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
+  async planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
+    checkByName('planSavings', args);
     checkNames('planSavings', options, CALL_PLAN_OPTIONS);
     return this.#planner.savings(runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
@@ -209,6 +221,7 @@ export class DiffEditPipeline extends PretrainedModel {
   encodePrompt(prompt: Prompt, options: EncodePromptOptions = {}): Promise<PromptEmbeddings> {
     const work = async (call: DeviceCall): Promise<PromptEmbeddings> => {
       const { prompts, copies } = encodeRequest(prompt, options, this.#home);
+      await this.#planner.prepareText('encodePrompt', call, prompts);
       const { positive, negative } = await this.#home.model.prompts.encode(call, prompts);
       const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
       return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
@@ -388,12 +401,5 @@ export class DiffEditPipeline extends PretrainedModel {
   /** Not built. @throws InputError always */
   loadIpAdapter(): never {
     throw refusal('loadIpAdapter', 'IP-Adapter', 'loadIpAdapter');
-  }
-}
-
-async function drain<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
-  for (;;) {
-    const next = await steps.next();
-    if (next.done) return next.value;
   }
 }

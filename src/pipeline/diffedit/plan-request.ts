@@ -26,10 +26,10 @@ export function dryWork(
 
 /** The caller's callbacks are not called, the caller's generators not drawn from, and no picture is finished on the host. */
 function unseen(request: Request): Request {
-  const { mask, invert, edit } = request;
+  const { text, pictures, mask, invert, edit } = request;
   const quiet = { callback: undefined, callbackSteps: 1 };
   return {
-    pictures: request.pictures,
+    ...{ text, pictures },
     mask: mask && { ...mask, generator: standIn(mask.generator), asPictures: false },
     invert: invert && {
       ...{ ...invert, ...quiet, generator: standIn(invert.generator) },

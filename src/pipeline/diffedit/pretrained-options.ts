@@ -30,7 +30,8 @@ export interface PretrainedOptions extends DeviceModelOptions {
   readonly streamWeights?: boolean | StreamLimits | undefined;
   /**
    * Device bytes that a call may take at any time. It plans first and saves in this order: one picture at a time through the VAE,
-   * tiles (with allowTiles), one network at a time on the device, the UNet's weights streamed, fewer rows of its batch at once.
+   * tiles (with allowTiles), one network at a time on the device, the UNet's weights streamed, those of the text encoder and of the
+   * VAE too, fewer rows of the UNet's batch at once.
    * The result is the same bit for bit, but for tiles. Weights come when they are needed. Default: what the device gives.
    */
   readonly maxBytes?: number | undefined;

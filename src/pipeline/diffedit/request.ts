@@ -100,9 +100,13 @@ export interface EditRequest extends PhaseRequest, StepListener {
 
 /** One call: a phase of its own, or all those of a run. What is absent is not done. */
 export interface Request {
+  /** Prompts that are encoded and nothing else. */
+  readonly text?: PromptRequest | undefined;
   /** [N, C, H, W], prepared, of mask and inversion. */
   readonly pictures?: NdArray | undefined;
   readonly mask?: MaskRequest | undefined;
   readonly invert?: InvertRequest | undefined;
   readonly edit?: EditRequest | undefined;
+  /** Whether the first picture is also decoded as it was encoded. */
+  readonly roundTrip?: boolean | undefined;
 }

@@ -3,8 +3,10 @@ import type { NdArray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
 import type { RgbImage } from '../../io/image.ts';
 import { preprocessMask } from '../../io/mask.ts';
+import { postprocessImage } from '../../io/postprocess.ts';
 import { encodePictures } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import { rowsOf } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import { type EditInputs, editPhase, maskOrder } from './edit-phase.ts';
@@ -21,6 +23,8 @@ export interface PhaseResults {
   readonly mask: MaskOutput | undefined;
   readonly inversion: InversionOutput | undefined;
   readonly images: RgbImage[] | NdArray | undefined;
+  /** The first picture as the model saw it, and encoded and decoded by the VAE alone. */
+  readonly roundTrip: { readonly picture: RgbImage; readonly decoded: RgbImage } | undefined;
 }
 
 /**
@@ -33,7 +37,7 @@ export async function* runPhases(
   request: Request,
 ): AsyncGenerator<StepEvent, PhaseResults> {
   const { mask: m, invert: v, edit: e } = request;
-  const wanted = [e?.prompt, m?.source, m?.target, v?.prompt];
+  const wanted = [e?.prompt, m?.source, m?.target, v?.prompt, request.text];
   const [embeddings, source, target, inverted] = await model.prompts.encodeAll(call, wanted);
   const pictures = request.pictures && (await encodePictures(call, request.pictures, model.autoencoder));
   const mask =
@@ -51,8 +55,23 @@ export async function* runPhases(
     e && embeddings && made?.mask && made.latents
       ? yield* editAndDecode(call, model, e, { embeddings, mask: made.mask, latents: made.latents })
       : undefined;
+  const clean = request.roundTrip ? history?.clean : undefined;
+  const roundTrip = clean && request.pictures && (await throughVae(call, model, request.pictures, clean));
   call.endPhase();
-  return { mask, inversion, images };
+  return { mask, inversion, images, roundTrip };
+}
+
+async function throughVae(
+  call: DeviceCall,
+  model: LatentDiffusion,
+  pictures: NdArray,
+  clean: NdArray,
+): Promise<{ readonly picture: RgbImage; readonly decoded: RgbImage }> {
+  const [decoded] = (await toOutput(call, model, rowsOf(clean, 0, 1), 'pil')) as [RgbImage];
+  // Latents that were given are what the VAE makes of them.
+  const isLatents = dim(pictures.shape, 1) !== 3;
+  const [picture] = isLatents ? [decoded] : (postprocessImage(rowsOf(pictures, 0, 1), 'pil') as [RgbImage]);
+  return { picture, decoded };
 }
 
 /** Pictures of the latents of every step, in their order. */

@@ -4,6 +4,7 @@
  */
 
 import type { NdArray } from '../../core/ndarray.ts';
+import type { PictureFit } from '../../io/fit.ts';
 import type { GreyImage, RgbImage } from '../../io/image.ts';
 import type { MaskInput, NumericArray } from '../../io/mask.ts';
 import type { OutputType } from '../../io/postprocess.ts';
@@ -209,6 +210,8 @@ export interface PasteBack {
   readonly image: RgbImage | readonly RgbImage[];
   /** Sigma of the mask's soft edge in pixels of the picture; default half a latent's side, as large as it is there. */
   readonly blur?: number | undefined;
+  /** What `fitImage` returned for this picture (of each, where there are several of one size); by default the edit covers all of it. */
+  readonly fit?: PictureFit | undefined;
 }
 
 /** Arguments that ask for pictures, as the default does. */

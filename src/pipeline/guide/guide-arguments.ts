@@ -3,8 +3,10 @@ import { namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { Gpu } from '../../gpu/device.ts';
+import type { FitMode, FitModel, PictureFit } from '../../io/fit.ts';
 import type { PictureSize, RgbImage } from '../../io/image.ts';
 import type { DiffEditPipeline } from '../diffedit/pipeline.ts';
+import type { PretrainedOptions } from '../diffedit/pretrained-options.ts';
 import type { MaskOutput, RunArgs } from '../diffedit/types.ts';
 import type { LoraInput } from '../diffusion/lora-adapters.ts';
 import type { EmbeddingInput } from '../diffusion/textual-inversion-sources.ts';
@@ -67,8 +69,10 @@ export interface GuideOwnArgs {
   readonly embeddings?: readonly EmbeddingInput[] | undefined;
   /** The picture, of any size. */
   readonly image: RgbImage;
-  /** Working size in pixels; by default the diffusion model's own. */
-  readonly size?: ((model: Pick<DiffEditPipeline, 'defaultSize' | 'vaeScaleFactor'>) => PictureSize) | undefined;
+  /** Working size in pixels; by default the diffusion model's own. 'own' is for `fit`, as in fitImage. */
+  readonly size?: ((model: FitModel) => PictureSize | 'own') | undefined;
+  /** How the picture comes to that size, as in fitImage; `pasteBack` follows it. By default it is stretched, as the guide does. */
+  readonly fit?: FitMode | undefined;
   /** What the picture contains, such as 'bowl'. */
   readonly from: string;
   /** What it shall contain instead, such as 'basket'. */
@@ -81,6 +85,23 @@ export interface GuideOwnArgs {
   readonly numPrompts?: number | undefined;
   /** Keeps only one network on the device at a time. Default true, as in the guide. */
   readonly offload?: boolean | undefined;
+  /**
+   * Device bytes that the guide may take at any time. The diffusion model saves as `maxBytes` of `fromPretrained` says. Captioner and
+   * language model save nothing: a guide in which one of them needs more is refused before anything works, and both leave the device
+   * after their part, whatever `offload` says. Sentences are encoded in several turns where all at once would need more. Default:
+   * what the device gives.
+   */
+  readonly maxBytes?: number | undefined;
+  /** As in `fromPretrained` of DiffEditPipeline. Default false. */
+  readonly allowTiles?: boolean | undefined;
+  /** As in `fromPretrained` of DiffEditPipeline. Default false. */
+  readonly streamWeights?: PretrainedOptions['streamWeights'];
+  /** As in `fromPretrained`, for the diffusion model: the weights of the others go to the device once. Default false. */
+  readonly hostMemory?: boolean | undefined;
+  /** As `enableVaeSlicing` of DiffEditPipeline. Default false. */
+  readonly vaeSlicing?: boolean | undefined;
+  /** As `enableVaeTiling` of DiffEditPipeline: true, or sizes of the tiles. Default false. */
+  readonly vaeTiling?: boolean | Parameters<DiffEditPipeline['enableVaeTiling']>[0];
   /** Called after each step, sentence and file. */
   readonly onProgress?: ((event: GuideEvent) => void) | undefined;
   /** Told of doubtful settings; default console.warn. */
@@ -89,8 +110,9 @@ export interface GuideOwnArgs {
 
 /** Their names. */
 export const GUIDE_OWN: readonly string[] = namesOf<GuideOwnArgs>({
-  ...{ models: 1, gpu: 1, dtype: 1, variant: 1, mendQuirks: 1, loras: 1, embeddings: 1, image: 1, size: 1 },
+  ...{ models: 1, gpu: 1, dtype: 1, variant: 1, mendQuirks: 1, loras: 1, embeddings: 1, image: 1, size: 1, fit: 1 },
   ...{ from: 1, to: 1, seed: 1, captionPrefix: 1, numPrompts: 1, offload: 1, onProgress: 1, onWarning: 1 },
+  ...{ maxBytes: 1, allowTiles: 1, streamWeights: 1, hostMemory: 1, vaeSlicing: 1, vaeTiling: 1 },
 });
 
 /** Everything that the guide made. */
@@ -99,6 +121,8 @@ export interface GuideOutput {
   readonly seed: number;
   /** The picture at the working size. */
   readonly image: RgbImage;
+  /** Where its pixels come from: all of the picture, unless `fit` said otherwise. */
+  readonly fitted: PictureFit;
   /** What the captioner saw. */
   readonly caption: string;
   /** Sentences about what the picture contains. */

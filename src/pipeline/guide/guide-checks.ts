@@ -21,10 +21,7 @@ const OP = 'runGuide';
 const MODELS = namesOf<GuideModels>({ diffusion: 1, t5: 1, blip: 1 }) as readonly (keyof GuideModels)[];
 
 /** Run's arguments but for what the guide decides, and the guide's own. */
-const GUIDE_NAMES = [
-  ...argumentsOf('run').filter(name => !(DECIDED as readonly string[]).includes(name)),
-  ...GUIDE_OWN,
-];
+const GUIDE_NAMES = [...argumentsOf('run').filter(name => !isDecided(name)), ...GUIDE_OWN];
 
 /**
  * Checks all that needs no model.
@@ -33,7 +30,9 @@ const GUIDE_NAMES = [
  */
 export function checkGuideArgs(args: GuideArgs): SettledRun {
   checkByName(OP, args);
-  checkNames(OP, args, GUIDE_NAMES);
+  checkNames(OP, args, GUIDE_NAMES, name =>
+    isDecided(name) ? 'The guide makes it itself; DiffEditPipeline.run() takes it.' : undefined,
+  );
   const { models, image, from, to, seed, numPrompts = SENTENCES } = args;
   checkByName(`${OP}.models`, models);
   checkNames(`${OP}.models`, models, MODELS);
@@ -86,6 +85,10 @@ export function checkGuideSettings(args: Partial<GuideArgs> & Pick<GuideArgs, 'i
     negativesOf(OP, { promptEmbeds: embeds, negativePrompt: own }, promptNames(prefix));
   }
   return settled;
+}
+
+function isDecided(name: string): boolean {
+  return (DECIDED as readonly string[]).includes(name);
 }
 
 /** One embedding, of the shape that its negative asks for. */

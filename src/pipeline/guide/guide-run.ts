@@ -6,7 +6,9 @@
 import { InputError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { Gpu } from '../../gpu/device.ts';
-import type { RgbImage } from '../../io/image.ts';
+import { fitImage, type PictureFit } from '../../io/fit.ts';
+import type { PictureSize, RgbImage } from '../../io/image.ts';
+import { checkFitOf } from '../../io/paste-back.ts';
 import { resize } from '../../io/resize.ts';
 import { Generator } from '../../schedulers/index.ts';
 import { argumentsIn } from '../diffedit/arguments.ts';
@@ -19,6 +21,7 @@ import { BlipForConditionalGeneration } from '../text/blip.ts';
 import { T5ForConditionalGeneration } from '../text/t5.ts';
 import { caption, generatePrompts, SENTENCES } from './captions-and-prompts.ts';
 import type { GuideArgs, GuideOutput, GuidePhase } from './guide-arguments.ts';
+import { checkGuideBudget, encoderWithinBudget } from './guide-budget.ts';
 import { checkGuideArgs, checkGuidePlan } from './guide-checks.ts';
 
 /** `runGuide`. */
@@ -63,13 +66,17 @@ class GuideRun {
         loras: args.loras,
         embeddings: args.embeddings,
         modelCpuOffload: this.#offload,
+        ...{ maxBytes: args.maxBytes, allowTiles: args.allowTiles },
+        ...{ streamWeights: args.streamWeights, hostMemory: args.hostMemory },
         loadWhenNeeded: true,
       }),
     );
-    const { width, height } = (args.size ?? (model => model.defaultSize))(pipeline);
-    const same = args.image.width === width && args.image.height === height;
-    const image = same ? args.image : resize(args.image, width, height, 'bicubic');
+    const { image, fitted } = this.#working(pipeline);
+    if (args.vaeSlicing) pipeline.enableVaeSlicing();
+    if (args.vaeTiling) pipeline.enableVaeTiling(args.vaeTiling === true ? {} : args.vaeTiling);
     checkGuidePlan(this.#settings, pipeline, image);
+    if (args.maxBytes !== undefined)
+      await checkGuideBudget(args.maxBytes, { args, pipeline, image, loading: this.#loading() });
     const text = await this.#caption(image);
     const [sourcePrompts, targetPrompts] = await this.#prompts();
     const [sourceEmbeds, targetEmbeds] = await this.#embed(pipeline, sourcePrompts, targetPrompts);
@@ -77,14 +84,32 @@ class GuideRun {
       ...argumentsIn('run', args),
       onProgress: this.#listen(pipeline),
       ...{ image, sourcePromptEmbeds: sourceEmbeds, targetPromptEmbeds: targetEmbeds },
+      pasteBack: args.pasteBack && { ...args.pasteBack, fit: args.pasteBack.fit ?? (args.fit && fitted) },
       ...{ seed: this.#seed, returnLatents: true },
     });
     this.models.worked(pipeline);
     for (const [phase, ms] of Object.entries(timings)) this.#spent(phase as Phase, ms);
     if (!mask || !latents) throw new InputError({ op: 'runGuide', problem: 'the pipeline skipped a phase' });
     return {
-      ...{ seed: this.#seed, image, caption: text, sourcePrompts, targetPrompts, sourceEmbeds, targetEmbeds },
+      ...{ seed: this.#seed, image, fitted, caption: text, sourcePrompts, targetPrompts, sourceEmbeds, targetEmbeds },
       ...{ mask, latents, images, timings: this.#timings, peakBytes: this.models.peakBytes },
+    };
+  }
+
+  /** The picture at the size that the diffusion model works at. */
+  #working(pipeline: DiffEditPipeline): { readonly image: RgbImage; readonly fitted: PictureFit } {
+    const { image, fit, pasteBack, size: sizeOf = model => model.defaultSize } = this.#args;
+    const size = sizeOf(pipeline);
+    if (fit !== undefined || size === 'own') {
+      const { image: seen, ...fitted } = fitImage(image, pipeline, { fit: fit ?? 'squash', size });
+      const into = pasteBack && !pasteBack.fit ? [pasteBack.image].flat() : [];
+      for (const picture of into as RgbImage[]) checkFitOf('runGuide.pasteBack', picture, fitted);
+      return { image: seen, fitted };
+    }
+    const same = image.width === size.width && image.height === size.height;
+    return {
+      image: same ? image : resize(image, size.width, size.height, 'bicubic'),
+      fitted: stretched(image, size, pipeline.vaeScaleFactor),
     };
   }
 
@@ -123,10 +148,11 @@ class GuideRun {
     const call = { signal: this.#args.signal, onProgress: this.#listen(pipeline) };
     const start = performance.now();
     // One pass for both: an offloaded text encoder comes to the device once, and the averages read what was kept of it.
-    await pipeline.encodePrompt([...source, ...target], call);
+    const encoder = this.#args.maxBytes === undefined ? pipeline : encoderWithinBudget(pipeline);
+    await encoder.encodePrompt([...source, ...target], call);
     const embeds: [NdArray, NdArray] = [
-      await embedPrompts(pipeline, source, call),
-      await embedPrompts(pipeline, target, call),
+      await embedPrompts(encoder, source, call),
+      await embedPrompts(encoder, target, call),
     ];
     this.#spent('text', performance.now() - start);
     return embeds;
@@ -154,7 +180,7 @@ class GuideRun {
 
   /** A model has done its part. */
   #leave(model: HeldModel): void {
-    if (this.#offload) this.models.release(model);
+    if (this.#offload || this.#args.maxBytes !== undefined) this.models.release(model);
     else this.models.worked(model);
   }
 
@@ -173,4 +199,14 @@ class GuideRun {
   #spent(phase: GuidePhase, ms: number): void {
     this.#timings[phase] = (this.#timings[phase] ?? 0) + ms;
   }
+}
+
+/** The published guide's way: all of the picture, at any size. */
+function stretched({ width, height }: RgbImage, working: PictureSize, factor: number): PictureFit {
+  const picture = { width, height };
+  const [region, content] = [
+    { left: 0, top: 0, ...picture },
+    { left: 0, top: 0, ...working },
+  ];
+  return { fit: 'squash', factor, picture, working, region, content };
 }

@@ -41,6 +41,8 @@ export class DeviceProgram<T> {
     check: () => void = () => undefined,
   ): Promise<DeviceProgram<T>> {
     await memory.gpu.reclaim();
+    // A device that runs nothing never waits: whoever ends a plan could not be heard.
+    if (memory.gpu.dry) await new Promise(resume => setTimeout(resume));
     const scope = memory.scope();
     try {
       const graph = new Graph(memory.gpu, { dtype: memory.dtype });

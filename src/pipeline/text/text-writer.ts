@@ -49,7 +49,7 @@ export interface Writer<I> {
     input: I,
   ): Promise<GenerateOutput & { readonly texts: string[] }>;
   /**
-   * What `write` would take where no text ends before its longest length: device and host memory, kernel calls, arithmetic.
+   * What `write` would take where no text ends before its longest length, or the model's last position: device and host memory, kernel calls, arithmetic.
    * @throws InputError as write; DeviceError for what the device would refuse
    */
   plan(
@@ -107,12 +107,13 @@ export class TextWriter<N, I, E extends EncodedInputs> implements Writer<I> {
     input: I,
   ): Promise<CallPlan> {
     const { cleanUp: _, onProgress: __, ...own } = options;
-    // What the caller wrote is not asked, and the caller's stream is not drawn from.
+    const { maxPositions = Number.POSITIVE_INFINITY } = task;
+    // What the caller wrote is not asked, and the caller's stream is not drawn from. A text that fills the model's positions has to end.
     const quiet = {
       ...{
         onToken: undefined,
         logitsProcessor: undefined,
-        stoppingCriteria: undefined,
+        stoppingCriteria: [(ids: readonly number[]) => ids.length > maxPositions],
         prefixAllowedTokensFn: undefined,
       },
       ...{ generator: undefined, maxTime: null, stopStrings: null, eosTokenId: null },

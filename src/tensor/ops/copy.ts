@@ -68,6 +68,45 @@ class StackNode implements Node {
   }
 }
 
+/** Bytes of rows above which the end of one copy and the beginning of the next are not left to one tile, whose window holds all between. */
+const WITHIN_REACH = 2 ** 23;
+
+/** Writes items several times: in one call, or, where they are large, each run of rows in a call of its own. */
+class RepeatNode implements Node {
+  readonly kind = 'repeat';
+  readonly output: Tensor;
+  readonly #x: Tensor;
+  readonly #order: 'consecutive' | 'interleaved';
+
+  constructor(x: Tensor, output: Tensor, order: 'consecutive' | 'interleaved') {
+    this.#x = x;
+    this.output = output;
+    this.#order = order;
+  }
+
+  inputs(): readonly Tensor[] {
+    return [this.#x];
+  }
+
+  lower(l: Lowering): void {
+    const [x, order] = [this.#x, this.#order];
+    const itemRows = x.rows / x.dim(0);
+    const runRows = order === 'interleaved' ? x.rows : itemRows;
+    const reach = Math.min(WITHIN_REACH, l.caps.maxBufferBytes / 4, l.caps.maxBindingBytes / 4);
+    if (runRows * x.pitch * BYTES[x.dtype] <= reach) {
+      const repeat = { items: x.dim(0), order };
+      new CopyNode([x], this.output, this.output.rows, { itemRows, repeat }).lower(l);
+      return;
+    }
+    const times = this.output.rows / x.rows;
+    for (let first = 0; first < this.output.rows; first += runRows) {
+      const run = first / runRows;
+      const source = order === 'interleaved' ? 0 : Math.floor(run / times) * itemRows;
+      new CopyNode([x], this.output, runRows, { source: { first: source }, target: { first } }).lower(l);
+    }
+  }
+}
+
 /** A node that copies `from` into `to`, which has the same rows and channels. */
 export function copyRows(from: Tensor, to: Tensor): Node {
   return new CopyNode([from], to, from.rows);
@@ -101,8 +140,7 @@ export function copyChannels(x: Tensor, start: number, end: number): Tensor {
 /** Dimension 0 repeated. */
 export function repeatBatch(x: Tensor, times: number, order: 'consecutive' | 'interleaved'): Tensor {
   const output = x.graph.allocate([x.dim(0) * times, ...x.shape.slice(1)], x.dtype);
-  const itemRows = x.rows / x.dim(0);
-  return x.graph.push(new CopyNode([x], output, output.rows, { itemRows, repeat: { items: x.dim(0), order } }));
+  return x.graph.push(new RepeatNode(x, output, order));
 }
 
 /**

@@ -3,9 +3,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Gpu } from '../../../src/gpu/device.ts';
 import { Denoiser } from '../../../src/pipeline/diffusion/denoiser.ts';
 import { rowChunks } from '../../../src/pipeline/diffusion/row-chunks.ts';
-import { loadGolden } from '../../support/golden.ts';
-import { freshGpu, testGpu } from '../../support/gpu.ts';
-import { openPipeline, picture } from '../../support/pipeline.ts';
+import { testGpu } from '../../support/gpu.ts';
+import { openPipeline } from '../../support/pipeline.ts';
+import { shortRun } from '../../support/scene.ts';
 
 describe('chunks of a batch', () => {
   const sizes = (...of: Parameters<typeof rowChunks>) => rowChunks(...of).map(c => c.end - c.first);
@@ -45,9 +45,7 @@ describe('chunks of a batch', () => {
 });
 
 describe('the UNet in chunks', () => {
-  const image = picture(loadGolden('sd1'));
-  const prompts = { sourcePrompt: 'a bowl of fruits', targetPrompt: 'a basket of pears' };
-  const args = { ...prompts, image, numInferenceSteps: 2, numMapsPerMask: 1, numImagesPerPrompt: 2, seed: 0 };
+  const args = { ...shortRun, numInferenceSteps: 2, numMapsPerMask: 1, numImagesPerPrompt: 2 };
 
   afterEach(() => vi.restoreAllMocks());
 
@@ -79,26 +77,32 @@ describe('the UNet in chunks', () => {
   }
   const sum = (bytes: readonly number[]) => bytes.reduce((a, b) => a + b, 0);
 
-  it.each(['with broadcasts', 'on a bare device'])(
-    'gives every bit of an edit as the whole batch does: %s',
-    async name => {
-      const gpu = await testGpu(name === 'on a bare device' ? { bare: true } : {});
-      const whole = await edit(gpu);
-      for (const rows of [3, 1]) {
-        around(denoiser => {
-          denoiser.rowsAtOnce = rows;
-        });
-        const cut = await edit(gpu);
-        vi.restoreAllMocks();
-        expect(cut.values).toEqual(whole.values);
-        expect(sum(cut.arenas)).toBeLessThan(sum(whole.arenas) * (rows === 1 ? 0.5 : 0.8));
-      }
-    },
-  );
+  /** What the batch gives in one piece on the tests' device. */
+  let inOne: Awaited<ReturnType<typeof edit>> | undefined;
+  const wholeEdit = async () => {
+    inOne ??= await edit(await testGpu());
+    return inOne;
+  };
+
+  it.each([
+    ['with broadcasts', 3],
+    ['with broadcasts', 1],
+    ['on a bare device', 3],
+  ] as const)('gives every bit of an edit as the whole batch does: %s, %i rows at once', async (name, rows) => {
+    const bare = name === 'on a bare device';
+    const gpu = await testGpu(bare ? { bare } : {});
+    const whole = bare ? await edit(gpu) : await wholeEdit();
+    around(denoiser => {
+      denoiser.rowsAtOnce = rows;
+    });
+    const cut = await edit(gpu);
+    expect(cut.values).toEqual(whole.values);
+    expect(sum(cut.arenas)).toBeLessThan(sum(whole.arenas) * (rows === 1 ? 0.5 : 0.8));
+  });
 
   it('cuts the batch by itself where a result of the UNet would exceed a buffer', async () => {
-    const gpu = await freshGpu();
-    const whole = await edit(gpu);
+    const gpu = await testGpu();
+    const whole = await wholeEdit();
     const caps = gpu.caps as { maxBufferBytes: number };
     const { maxBufferBytes } = caps;
     const less = Math.max(...whole.arenas) / 4;
@@ -113,6 +117,5 @@ describe('the UNet in chunks', () => {
     const cut = await edit(gpu);
     expect(cut.values).toEqual(whole.values);
     expect(Math.max(...cut.arenas)).toBeLessThanOrEqual(less);
-    gpu.dispose();
   });
 });

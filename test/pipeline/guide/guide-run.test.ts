@@ -4,6 +4,7 @@ import type { NdArray } from '../../../src/core/ndarray.ts';
 import type { FolderSource } from '../../../src/core/tensor-source.ts';
 import type { Gpu } from '../../../src/gpu/device.ts';
 import type { RgbImage } from '../../../src/io/image.ts';
+import { resize } from '../../../src/io/resize.ts';
 import { readImage } from '../../../src/node/images.ts';
 import { runGuide } from '../../../src/pipeline/guide/guide.ts';
 import type { GuideArgs, GuideEvent } from '../../../src/pipeline/guide/guide-arguments.ts';
@@ -84,6 +85,33 @@ describe('the whole guide', () => {
     const sentences = events.filter(e => e.phase === 'prompts').map(e => `${e.step}/${e.of}`);
     expect(sentences).toEqual(['1/4', '2/4', '3/4', '4/4']);
     expect(Object.keys(one.timings).sort()).toEqual([...phases].sort());
+    const maxBytes = Math.floor(0.6 * onePeak);
+    const said: string[] = [];
+    counter.resetPeak();
+    const less = await runGuide(
+      quick({ maxBytes, offload: false, hostMemory: true, vaeSlicing: true, onWarning: message => said.push(message) }),
+    );
+    const { timings: ___, peakBytes: peakOfLess, ...madeWithin } = less;
+    expect(madeWithin).toEqual(made);
+    expect(counter.peakBytes).toBeLessThanOrEqual(maxBytes);
+    expect(peakOfLess).toBeLessThanOrEqual(counter.peakBytes);
+    expect(said.join('\n')).toMatch(/one network at a time on the device, the UNet's weights streamed/);
+  });
+
+  test('refuses a budget that any of its models would exceed, before one works', async () => {
+    counter.take();
+    const events: GuideEvent[] = [];
+    const refused = (more: Partial<GuideArgs>) =>
+      runGuide(quick({ onProgress: e => events.push(e), ...more })).catch(String);
+    expect(await refused({ maxBytes: 1e6 })).toMatch(
+      /^DeviceError: runGuide: the call needs more device memory than it may take: expected at most 1000000 bytes, got \d+ bytes .*\(maxBytes\)/,
+    );
+    expect(await refused({ maxBytes: 2e7, numPrompts: 300 })).toMatch(
+      /^DeviceError: runGuide: the language model needs .* at most 20000000 bytes, got \d+ bytes.*\(maxBytes\)\. .*numPrompts.*larger maxBytes\.$/,
+    );
+    expect(await refused({ vaeTiling: { pixels: 50 } })).toContain('no size of tiles');
+    expect(events).toEqual([]);
+    expect([counter.take().buffers, counter.liveBytes]).toEqual([0, 0]);
   });
 
   test('brings the picture to any size, and lets the captioner begin by itself', async () => {
@@ -93,6 +121,22 @@ describe('the whole guide', () => {
     expect([result.image.width, result.image.height]).toEqual([96, 64]);
     expect(result.mask.mask.shape).toEqual([1, 8, 12]);
     expect(result.caption).toMatch(/^a /);
+  });
+
+  test('fits the picture as asked, pastes back by that fit, and refuses another picture for it before any model works', async () => {
+    const photo = resize(image, 150, 100, 'bicubic');
+    const fitted = { fit: 'crop', size: () => ({ width: 64, height: 64 }), image: photo, outputType: 'pil' } as const;
+    const result = await runGuide(quick({ ...fitted, pasteBack: { image: photo } }));
+    expect(result.fitted.region).toEqual({ left: 25, top: 0, width: 100, height: 100 });
+    expect([result.image.width, result.image.height]).toEqual([64, 64]);
+    const [edited] = result.images as RgbImage[];
+    expect([edited.width, edited.height]).toEqual([150, 100]);
+    const margin = (i: number) => Math.floor(i / 3) % 150 < 25 || Math.floor(i / 3) % 150 >= 125;
+    expect(edited.data.filter((v, i) => margin(i) && v !== photo.data[i]).length).toBe(0);
+    const events: GuideEvent[] = [];
+    const other = quick({ ...fitted, pasteBack: { image }, onProgress: e => events.push(e) });
+    await expect(runGuide(other)).rejects.toThrow('runGuide.pasteBack: the fit is of another picture');
+    expect(events).toEqual([]);
   });
 
   test.each(['caption', 'prompts', 'invert'])('ends at the signal during %s and leaves nothing behind', async phase => {

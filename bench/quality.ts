@@ -1,0 +1,139 @@
+/**
+ * The benchmark of pictures: edits of drawn scenes whose true result is known, by the embedded model.
+ *
+ *   npm run bench:quality -- [--variant NAME | --variant NAME=OPTIONS | --variant all]... [--scenes FOLDER] [--containers]
+ *     [--cases N] [--json FILE] [--sheets FOLDER] [--record] [--dtype float32] [--device NAME]
+ *
+ * Variants are those of bench/quality/variants.ts, `recommended` by default, or any options of `pentimento edit` under a name of one's
+ * own: --variant "strong=--guidance-scale 5 --negative-prompt ''". FOLDER holds cases.json and pictures as bench/quality/scenes does;
+ * `--containers` makes container swaps of its scenes. Prints a line for each edit and a table; `--sheets` writes for each variant a
+ * picture with source, mask, edit and drawn result of every case; `--json` the table; `--record` keeps the rows in
+ * bench/results/quality.json and docs/quality.md.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { RgbImage } from '../src/io/image.ts';
+import { sideBySide } from '../src/io/mask.ts';
+import { requestGpu, saveImage } from '../src/node/index.ts';
+import { type EditedScene, Judges } from './quality/measure-edit.ts';
+import { means } from './quality/measures.ts';
+import { containerSwaps, readScenes, type Scene } from './quality/scenes.ts';
+import { asText, merged, type Recorded, type VariantRow, withMeasured } from './quality/table.ts';
+import { NAMED, parseVariant, type Variant } from './quality/variants.ts';
+
+/** Of the JSON file. */
+const VERSION = 1;
+/** dist/bench-quality.js and bench/quality.ts both lie one folder below the root. */
+const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
+
+const { values: asked } = readArguments();
+const { variants, scenes } = await prepare().catch(refuse);
+const gpu = await requestGpu({ adapterName: asked.device });
+const judges = await Judges.open(gpu, at('models/orchard'), asked.dtype === 'float16' ? 'float16' : 'float32');
+process.stdout.write(`${scenes.length} cases, ${variants.length} variants, ${gpu.caps.description}\n`);
+if (asked.sheets !== undefined) await mkdir(asked.sheets, { recursive: true });
+const table: Record<string, VariantRow> = {};
+const edits: Record<string, object[]> = {};
+for (const variant of variants) await measure(variant);
+process.stdout.write(`\n${asText(table)}\n`);
+if (asked.record) await record();
+judges.dispose();
+gpu.dispose();
+process.exit(0);
+
+function readArguments() {
+  try {
+    return parseArgs({
+      options: {
+        variant: { type: 'string', multiple: true, default: ['recommended'] },
+        scenes: { type: 'string', default: at('bench/quality/scenes') },
+        containers: { type: 'boolean', default: false },
+        cases: { type: 'string' },
+        json: { type: 'string' },
+        sheets: { type: 'string' },
+        record: { type: 'boolean', default: false },
+        dtype: { type: 'string', default: 'float32' },
+        device: { type: 'string' },
+      },
+    });
+  } catch (error) {
+    return refuse(error);
+  }
+}
+
+async function prepare(): Promise<{ variants: Variant[]; scenes: Scene[] }> {
+  const cases = asked.cases === undefined ? Number.POSITIVE_INFINITY : Number(asked.cases);
+  if (!(cases >= 1)) throw new Error(`--cases takes a whole number above 0, got ${asked.cases}`);
+  if (!['float32', 'float16'].includes(asked.dtype))
+    throw new Error(`--dtype is float32 or float16, got ${asked.dtype}`);
+  const names = asked.variant.flatMap(text => (text === 'all' ? Object.keys(NAMED) : [text]));
+  const parsed = names.map(parseVariant);
+  const read = await readScenes(asked.scenes, asked.containers ? undefined : cases);
+  const found = asked.containers ? containerSwaps(read).slice(0, cases) : read;
+  if (found.length === 0) throw new Error(`${asked.scenes}: no container swaps`);
+  return { variants: parsed, scenes: found };
+}
+
+function refuse(error: unknown): never {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`);
+  process.exit(2);
+}
+
+/** All scenes by one variant. */
+async function measure(variant: Variant): Promise<void> {
+  const { name, options } = variant;
+  const done: EditedScene[] = [];
+  const rows: RgbImage[] = [];
+  edits[name] = [];
+  for (const scene of scenes) {
+    const edit = await judges.edit(scene, variant);
+    done.push(edit);
+    const { picture, mask, ...numbers } = edit;
+    edits[name].push({ id: scene.id, change: scene.change, ...numbers });
+    rows.push(sideBySide([scene.source, mask, picture, scene.truth], { gap: 2 }));
+    process.stdout.write(`${lineOf(name, scene, edit)}\n`);
+    table[name] = { ...means(done), cases: done.length, options };
+    if (asked.json !== undefined) await writeJson(asked.json);
+    if (asked.sheets !== undefined) await saveImage(join(asked.sheets, `${name}.png`), stacked(rows));
+  }
+}
+
+/** The table as it stands, behind every edit: a run takes long, and what it has measured is not lost with it. */
+async function writeJson(path: string): Promise<void> {
+  const result = { version: VERSION, adapter: gpu.caps.description, dtype: asked.dtype, table, edits };
+  await writeFile(path, `${JSON.stringify(result, null, 1)}\n`);
+}
+
+function lineOf(
+  name: string,
+  { id }: Scene,
+  { ok, nat, bg, pasted, inside, iou, seconds, caption }: EditedScene,
+): string {
+  const decibels = [bg, pasted, inside].map(value => value.toFixed(1).padStart(5)).join(' ');
+  const numbers = `nat ${nat.toFixed(3)}  outside, pasted, inside ${decibels}  iou ${iou.toFixed(2)}`;
+  return `${name.padEnd(16)} ${id.padEnd(17)} ${ok ? 'ok ' : 'not'} ${numbers}  ${seconds.toFixed(1)} s  ${caption}`;
+}
+
+/** Pictures of one width below each other. */
+function stacked(rows: readonly RgbImage[]): RgbImage {
+  const height = rows.reduce((sum, row) => sum + row.height, 0);
+  const data = new Uint8Array(rows.reduce((sum, row) => sum + row.data.length, 0));
+  let filled = 0;
+  for (const row of rows) {
+    data.set(row.data, filled);
+    filled += row.data.length;
+  }
+  return { width: rows[0]?.width ?? 0, height, data };
+}
+
+/** Keeps the rows beside those of other runs, and makes the document's tables of all of them. */
+async function record(): Promise<void> {
+  const [results, document] = [at('bench/results/quality.json'), at('docs/quality.md')];
+  const known: Recorded = JSON.parse(await readFile(results, 'utf8'));
+  const all = merged(known, asked.containers ? 'containers' : 'scenes', table, Object.keys(NAMED));
+  await writeFile(results, `${JSON.stringify(all, null, 1)}\n`);
+  await writeFile(document, withMeasured(await readFile(document, 'utf8'), all));
+}

@@ -1,0 +1,7 @@
+/** Runs a loop that nobody watches to its end. @returns its result */
+export async function drain<T>(steps: AsyncGenerator<unknown, T>): Promise<T> {
+  for (;;) {
+    const next = await steps.next();
+    if (next.done) return next.value;
+  }
+}

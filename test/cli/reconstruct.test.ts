@@ -1,0 +1,51 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { readImage } from '../../src/node/images.ts';
+import { pentimento } from '../support/command.ts';
+
+const APPLES = ['models/orchard/samples/apples-bowl.png', '--prompt', 'a bowl of apples'];
+const FEW = ['--num-inference-steps', '4', '--guidance-scale', '6', '--seed', '0'];
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'pentimento-reconstruct-'));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+it('a reconstruction is told of in dB, the worse the more it is guided, and drawn beside the picture', async () => {
+  const output = join(root, 'sheet.png');
+  const { code, stdout, stderr } = await pentimento(['reconstruct', ...APPLES, ...FEW, '-o', output, '--json']);
+  expect(stderr).not.toMatch(/^error/m);
+  expect(code).toBe(0);
+  const { psnr, files, workingSize } = JSON.parse(stdout);
+  expect(files).toEqual({ sheet: output });
+  const [none, back, both] = psnr.settings;
+  expect(
+    [none, back, both].map(({ invertGuidanceScale, guidanceScale }) => [invertGuidanceScale, guidanceScale]),
+  ).toEqual([
+    [1, 1],
+    [1, 6],
+    [6, 6],
+  ]);
+  expect(psnr.vae).toBeGreaterThan(none.psnr);
+  expect(none.psnr).toBeGreaterThan(back.psnr);
+  const sheet = await readImage(output);
+  expect(sheet.width).toBeGreaterThan(5 * workingSize.width);
+});
+
+it('the table has one line for each, and one for the VAE alone', async () => {
+  const ddpm = ['--inversion', 'ddpm', '--guidance-scale', '1'];
+  const { code, stdout } = await pentimento(['reconstruct', ...APPLES, ...FEW, ...ddpm]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^through the VAE alone {13}\d\d\.\d dB\ninversion guidance 1, guidance 1 {2}\d\d\.\d dB\n$/);
+  const [vae, image] = stdout.match(/\d\d\.\d/g) ?? [];
+  expect(image).toBe(vae); // the noise that was found undoes every step
+});
+
+it('what it cannot read or write is refused before a model is loaded', async () => {
+  const wrong = await pentimento(['reconstruct', ...APPLES, '-o', join(root, 'sheet.txt')]);
+  expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringMatching(/sheet\.txt/)]);
+  const interval = await pentimento(['reconstruct', ...APPLES, '--guidance-interval', '0.8,0.2']);
+  expect([interval.code, interval.stderr]).toEqual([2, expect.stringMatching(/two numbers from 0 to 1/)]);
+});
