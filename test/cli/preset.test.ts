@@ -48,7 +48,8 @@ describe('edit', () => {
   it('takes what the model recommends', async () => {
     const { args, said } = await callOf('edit');
     expect(args).toMatchObject(recommended);
-    expect(said).toContain('--soft-mask --mask-exponent 0.6');
+    expect(said).toContain(`--soft-mask --mask-exponent ${file.maskExponent} `);
+    expect(said).toContain(`--guidance-scale ${file.guidanceScale} `);
     expect(said).toContain("--negative-prompt ''");
   });
 

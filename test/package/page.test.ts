@@ -85,6 +85,22 @@ describe('a page', () => {
     expect(problems).toEqual([]);
   });
 
+  it('takes what the model recommends in the example, but for what is typed', async () => {
+    await page.selectOption('select[name=preset]', 'recommended');
+    for (const [name, value] of Object.entries({ steps: '2', maps: '1', guidance: '3', inversion: '' }))
+      await page.fill(`input[name=${name}]`, value);
+    await page.click('button');
+    await page.waitForFunction(() => document.getElementById('settings')?.textContent !== '', null, {
+      timeout: patience(),
+    });
+    const said = await page.textContent('#settings');
+    expect(said).toMatch(/^The model recommends: .*maskMode "soft".*invertGuidanceScale 1/);
+    expect(said).not.toMatch(/\bguidanceScale/);
+    await page.waitForFunction(() => document.getElementById('status')?.textContent === 'Done.', null, {
+      timeout: patience(),
+    });
+  });
+
   it("runs README's block", async () => {
     const [block] = blocks(readFileSync(join(ROOT, 'README.md'), 'utf8'), 'html');
     const content = replaced(block, {

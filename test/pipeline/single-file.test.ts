@@ -47,6 +47,7 @@ async function opened(source: SingleFileSource, options: FromSingleFileOptions =
 
 /** Inverts the recorded picture, and compares with what diffusers made of it. */
 async function expectRecorded(pipe: DiffEditPipeline, name: string): Promise<void> {
+  expect(pipe.recommended).toBeUndefined(); // no such file can say
   const { prompt, steps, guidance_scale, inpaint_strength, seed } = golden.json;
   const { latents } = await pipe.invert({
     ...{ image, prompt, numInferenceSteps: steps, guidanceScale: guidance_scale },

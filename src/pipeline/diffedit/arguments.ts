@@ -164,7 +164,11 @@ export const ARGUMENTS = {
     in: 'generateMask invert edit run',
     default: 7.5,
     check: 'number',
-    option: ['Steps and guidance', '<x>', 'classifier-free guidance of every phase; none at 1 or below'],
+    option: [
+      'Steps and guidance',
+      '<x>',
+      'classifier-free guidance of every phase that has none of its own; none at 1 or below',
+    ],
   },
   guidanceInterval: {
     in: 'generateMask invert edit run',

@@ -25,11 +25,12 @@ export function maskAbove(i: number, n: number, exponent: number): number {
 }
 
 /**
- * How much of an edit shows where it is pasted into its picture: all where the latents were free in half of the steps or more, nothing up
- * to a quarter, in which only grain changes, and between them in proportion. Zeros and ones stay.
+ * How much of an edit shows where it is pasted into its picture: all where the latents were free in a quarter of the steps or more, nothing
+ * up to an eighth, in which only grain changes, and between them in proportion: where less shows, the old thing shines through the new one.
+ * Zeros and ones stay.
  * @param mask D in [0, 1]; free is the share 1 - (1 - D)^(1 / p) of the steps
  */
 export function shownShare(mask: NdArray, exponent: number): NdArray {
-  const shown = (d: number): number => Math.min(1, Math.max(0, 4 * (1 - (1 - d) ** (1 / exponent)) - 1));
+  const shown = (d: number): number => Math.min(1, Math.max(0, 8 * (1 - (1 - d) ** (1 / exponent)) - 1));
   return { ...mask, data: mask.data.map(shown) };
 }
