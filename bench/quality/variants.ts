@@ -48,6 +48,11 @@ export const NAMED: Readonly<Record<string, string>> = {
   'soft-empty-full': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1`,
   'soft-empty-full-2': `${GENTLE} ${EMPTY} ${SOFT} --inpaint-strength 1 --mask-thresholding-ratio 2 ${QUICK}`,
   recommended: recommended(),
+  'recommended-rounds': `${recommended()} --inversion-rounds 1`,
+  'recommended-ddpm': `${recommended()} --inversion ddpm`,
+  'recommended-interval': `${recommended()} --guidance-interval 0.1,0.8`,
+  'recommended-rescale': `${recommended()} --guidance-rescale 0.7`,
+  'recommended-clean': `${recommended()} --mask-cleanup`,
 };
 
 /**

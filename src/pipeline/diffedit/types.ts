@@ -165,7 +165,7 @@ export interface EditArgs extends CommonArgs, PromptArgs {
   readonly maskImage: MaskInput;
   /** [B, T, 4, H, W] as `invert` returns them, [B * T, 4, H, W], or a list of either, or of single [4, H, W]. */
   readonly imageLatents: NumericArray | readonly NumericArray[];
-  /** [B, T, 4, H, W]: the noise of every step, as `invert` returns it with inversion 'ddpm'; the edit then takes eta 1. Extra. */
+  /** The noise of every step, [B, T, 4, H, W], as `invert` returns it with inversion 'ddpm'; the edit then takes eta 1. Extra. */
   readonly inversionNoise?: NumericArray | readonly NumericArray[] | undefined;
   /** As given to `invert`; default 0.8. */
   readonly inpaintStrength?: number | undefined;
