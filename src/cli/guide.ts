@@ -168,12 +168,8 @@ async function guide(image: string, typed: Options, command: Command, outside: O
     const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
     print(outside, o.json === true, {
       ...{ command: 'guide', image, files, caption, sourcePrompts, targetPrompts, masked: shareOf(result.mask.mask) },
-      ...{
-        ...sizesOf(result.fitted, pastesBack(o)),
-        ...measured(peakBytes, progress, { ...result.timings, total }),
-        ...facts,
-        ...report,
-      },
+      ...{ ...sizesOf(result.fitted, pastesBack(o)), ...measured(peakBytes, progress, { ...result.timings, total }) },
+      ...{ ...facts, ...report },
     });
   } finally {
     progress.stop();

@@ -6,7 +6,7 @@ import { readImage } from '../../src/node/images.ts';
 import { pentimento } from '../support/command.ts';
 
 const APPLES = ['models/orchard/samples/apples-bowl.png', '--prompt', 'a bowl of apples'];
-const FEW = ['--num-inference-steps', '4', '--guidance-scale', '6', '--seed', '0'];
+const FEW = ['--preset', 'diffusers', '--num-inference-steps', '10', '--guidance-scale', '6', '--seed', '0'];
 let root: string;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'pentimento-reconstruct-'));

@@ -6,7 +6,7 @@
 import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
-import type { RgbImage } from '../../io/image.ts';
+import type { PictureSize, RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
@@ -63,16 +63,8 @@ export class DiffEditPipeline extends PretrainedModel {
   /** Pixels behind one latent side. */
   readonly vaeScaleFactor: number;
   /** The size in pixels that the model was trained on. */
-  readonly defaultSize: {
-    /** In pixels. */
-    readonly width: number;
-    /** In pixels. */
-    readonly height: number;
-  };
-  /**
-   * Settings that fit the model, as its folder recommends them in pentimento.json; undefined where it recommends none, as of a single file.
-   * No call takes them by itself: `pipe.run({ ...pipe.recommended?.settings, ...yours })` does.
-   */
+  readonly defaultSize: PictureSize;
+  /** What the model's folder recommends in pentimento.json, taken by no call itself: `run({ ...recommended?.settings, ...yours })`. */
   readonly recommended: Recommended | undefined;
   readonly #device: DeviceModel<StableDiffusionNetworks>;
   readonly #loras: LoraAdapters;
