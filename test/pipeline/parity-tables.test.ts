@@ -93,7 +93,6 @@ test('an argument goes through few files: the command line knows none of the gui
     'src/cli/invert.ts',
     'src/cli/latents.ts',
     'src/cli/reconstruct.ts',
-    'src/cli/reconstruct.ts',
     'src/generation/refused.ts',
     'src/pipeline/diffedit/arguments.ts',
     'src/pipeline/diffedit/guidance.ts',
