@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, expectTypeOf, it, vi } from 'vitest';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
 import { mapFolder } from '../../src/io/sources.ts';
-import { ARGUMENTS, argumentsOf } from '../../src/pipeline/diffedit/arguments.ts';
+import type { CheckName } from '../../src/pipeline/diffedit/argument-checks.ts';
+import { ARGUMENTS, type ArgumentName, argumentsOf, type OptionGroup } from '../../src/pipeline/diffedit/arguments.ts';
 import { readRecommended } from '../../src/pipeline/diffedit/read-recommended.ts';
 import type { Recommended, RecommendedName } from '../../src/pipeline/diffedit/recommended.ts';
 import { isSetting } from '../../src/pipeline/diffedit/recommended-file.ts';
@@ -132,4 +133,22 @@ describe('a pipeline', () => {
     expect([pipe.recommended, warnings.filter(m => m.includes(FILE))]).toEqual([undefined, []]);
     pipe.dispose();
   });
+});
+
+type Groups = Exclude<OptionGroup, 'Prompts' | 'Model and device'>;
+
+type OfTheTable = Exclude<
+  {
+    [N in ArgumentName]: (typeof ARGUMENTS)[N] extends { readonly option: readonly [Groups, string, string] }
+      ? (typeof ARGUMENTS)[N] extends { readonly check: CheckName } | { readonly default: boolean }
+        ? N
+        : never
+      : never;
+  }[ArgumentName],
+  'numImagesPerPrompt'
+> &
+  keyof RunArgs;
+
+it('the names are those of the table: an argument more does not compile', () => {
+  expectTypeOf<RecommendedName>().toEqualTypeOf<OfTheTable>();
 });

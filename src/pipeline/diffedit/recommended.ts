@@ -2,30 +2,42 @@
  * Settings that fit a model, as its folder recommends them in pentimento.json. The library shows them and takes none by itself: its
  * defaults are diffusers'. recommended-file.ts reads them.
  */
-import type { CheckName } from './argument-checks.ts';
-import type { ARGUMENTS, ArgumentName, OptionGroup } from './arguments.ts';
 import type { RunArgs } from './types.ts';
 
 /** The file, at the root of a model folder. */
 export const RECOMMENDED_FILE = 'pentimento.json';
 
-type Groups = Exclude<OptionGroup, 'Prompts' | 'Model and device'>;
-
 /**
  * Arguments of `run` that a model may recommend a value of: numbers, booleans and enumerations that say how a picture is edited. Never
  * prompts, files, seeds, callbacks or the number of pictures.
  */
-export type RecommendedName = Exclude<
-  {
-    [N in ArgumentName]: (typeof ARGUMENTS)[N] extends { readonly option: readonly [Groups, string, string] }
-      ? (typeof ARGUMENTS)[N] extends { readonly check: CheckName } | { readonly default: boolean }
-        ? N
-        : never
-      : never;
-  }[ArgumentName],
-  'numImagesPerPrompt'
-> &
-  keyof RunArgs;
+export type RecommendedName =
+  | 'numMapsPerMask'
+  | 'maskEncodeStrength'
+  | 'maskThresholdingRatio'
+  | 'maskGuidanceScale'
+  | 'threshold'
+  | 'continuous'
+  | 'maskMode'
+  | 'maskExponent'
+  | 'maskCleanup'
+  | 'erode'
+  | 'dilate'
+  | 'blur'
+  | 'invertGuidanceScale'
+  | 'numInferenceSteps'
+  | 'guidanceScale'
+  | 'guidanceInterval'
+  | 'guidanceRescale'
+  | 'inpaintStrength'
+  | 'lambdaAutoCorr'
+  | 'lambdaKl'
+  | 'numRegSteps'
+  | 'numAutoCorrRolls'
+  | 'inversion'
+  | 'inversionRounds'
+  | 'eta'
+  | 'clipSkip';
 
 /** Settings as `run` takes them: `pipe.run({ ...pipe.recommended?.settings, image, sourcePrompt, targetPrompt })`. */
 export type RecommendedSettings = { readonly [N in RecommendedName]?: NonNullable<RunArgs[N]> } & {

@@ -56,7 +56,12 @@ export interface Reconstruction {
   /** Inverted, denoised and decoded. */
   readonly image: RgbImage;
   /** dB against `picture`, 10 log10(255^2 / mean squared error) over all bytes; Infinity for equal pictures. */
-  readonly psnr: { readonly decoded: number; readonly image: number };
+  readonly psnr: {
+    /** Of `decoded`. */
+    readonly decoded: number;
+    /** Of `image`. */
+    readonly image: number;
+  };
 }
 
 /**
