@@ -38,7 +38,7 @@ describe('for planning', () => {
     hub.files = files;
     (await openPipeline(await open())).dispose();
     const small = asked().filter(([server, path]) => server === 'hub' && !/safetensors$/.test(`${path}`));
-    expect(small.length).toBe(2 + 10 - 1); // the listing; added_tokens.json is known to be absent
+    expect(small.length).toBe(2 + 11 - 1); // the listing; added_tokens.json is known to be absent
     expect(asked().filter(([server]) => server === 'files')).toEqual([
       ['files', 'text_encoder/model.safetensors', 'bytes=0-131071'],
       ['files', UNET, 'bytes=0-131071'],
