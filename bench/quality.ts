@@ -97,7 +97,7 @@ async function measure(variant: Variant): Promise<void> {
     process.stdout.write(`${lineOf(name, scene, edit)}\n`);
     table[name] = { ...means(done), cases: done.length, options };
     if (asked.json !== undefined) await writeJson(asked.json);
-    if (asked.sheets !== undefined) await saveImage(join(asked.sheets, `${name}.png`), stacked(rows));
+    if (asked.sheets !== undefined) await saveImage(join(asked.sheets, `${name}.png`), inColumns(rows));
   }
 }
 
@@ -115,6 +115,18 @@ function lineOf(
   const decibels = [bg, pasted, inside].map(value => value.toFixed(1).padStart(5)).join(' ');
   const numbers = `nat ${nat.toFixed(3)}  outside, pasted, inside ${decibels}  iou ${iou.toFixed(2)}`;
   return `${name.padEnd(16)} ${id.padEnd(17)} ${ok ? 'ok ' : 'not'} ${numbers}  ${seconds.toFixed(1)} s  ${caption}`;
+}
+
+/** Cases of a sheet, source, mask, edit and drawn result each: below each other, in three columns where there are many. */
+function inColumns(rows: readonly RgbImage[]): RgbImage {
+  const [first] = rows as readonly [RgbImage];
+  const each = rows.length > 8 ? Math.ceil(rows.length / 3) : rows.length;
+  const blank = { ...first, data: new Uint8Array(first.data.length).fill(255) };
+  const columns = Array.from({ length: Math.ceil(rows.length / each) }, (_, i) => {
+    const own = rows.slice(i * each, (i + 1) * each);
+    return stacked([...own, ...new Array<RgbImage>(each - own.length).fill(blank)]);
+  });
+  return sideBySide(columns, { gap: 0 });
 }
 
 /** Pictures of one width below each other. */
