@@ -25,8 +25,6 @@ const EDITS = [
     seed: 3,
   },
 ];
-// Averaged embeddings say less clearly than a sentence what shall be there.
-const CLEARLY = ['--guidance-scale', '2.5', '--mask-exponent', '0.6'];
 const PHASES = ['load', 'caption', 'prompts', 'text', 'encode', 'mask', 'invert', 'edit', 'decode', 'total'];
 
 /** Runs a command of the built package; returns what it prints as JSON. */
@@ -54,7 +52,7 @@ if (first === 'guide') {
   const { image, source, target, seed } = JSON.parse(readFileSync(join(ROOT, samples, 'guide.json'), 'utf8'));
   const concepts = ['--from', source, '--to', target, '--seed', String(seed)];
   const to = ['-o', join('out', 'guide')];
-  const result = pentimento(['guide', join(samples, image), ...concepts, ...CLEARLY, ...to, ...rest]);
+  const result = pentimento(['guide', join(samples, image), ...concepts, ...to, ...rest]);
   process.stdout.write(`\n${result.caption}\n`);
   report(result);
 } else if (first === 'compare') {

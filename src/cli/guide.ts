@@ -134,7 +134,8 @@ async function guide(image: string, typed: Options, command: Command, outside: O
     close = opened.close;
     // What is wrong with the file the pipeline says, which reads it too.
     const recommended = await readRecommended(folders.diffusion, 'guide', () => undefined);
-    const { options: o, report } = withPreset(typed, command, ALL_PHASES, recommended, progress.note);
+    const own = recommended && { ...recommended, settings: { ...recommended.settings, ...recommended.guide } };
+    const { options: o, report } = withPreset(typed, command, ALL_PHASES, own, progress.note);
     const [loras, embeddings] = [await openLoras(o, outside.signal), await openEmbeddings(o, outside.signal)];
     gpu = await openDevice(o);
     const start = performance.now();

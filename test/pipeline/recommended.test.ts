@@ -28,9 +28,20 @@ describe('settings come through', () => {
     const settings = { maskMode: 'soft', maskExponent: 0.6, guidanceInterval: [0.1, 0.8], maskCleanup: true, erode: 0 };
     const { found, warnings } = await read({ version: 1, reason: 'why', reasons: { erode: 'none' }, settings });
     expect(warnings).toEqual([]);
-    expect(found).toEqual({ reason: 'why', reasons: { erode: 'none' }, settings });
+    expect(found).toEqual({ reason: 'why', reasons: { erode: 'none' }, settings, guide: {} });
     for (const part of [found, found?.reasons, found?.settings, found?.settings.guidanceInterval])
       expect(Object.isFrozen(part)).toBe(true);
+  });
+
+  it('for the guide apart, by the same rules', async () => {
+    const own = { guidanceScale: 2, negativePrompt: 'empty', seed: 1 };
+    const { found, warnings } = await read({ version: 1, settings: {}, guide: own });
+    expect(found?.guide).toEqual({ guidanceScale: 2, negativePrompt: '' });
+    expect(Object.isFrozen(found?.guide)).toBe(true);
+    expect(warnings).toEqual(['m/pentimento.json: seed is not for a model to recommend; left out.']);
+    expect((await read({ version: 1, settings: {}, guide: 1 })).warnings).toEqual([
+      'm/pentimento.json: guide must be an object, not 1; left out.',
+    ]);
   });
 
   it("and of the negative prompt the choice: none, or the source prompt, which is run's default", async () => {

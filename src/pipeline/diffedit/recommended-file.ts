@@ -11,7 +11,7 @@ import { ARGUMENTS, type Argument } from './arguments.ts';
 import { RECOMMENDED_FILE, type Recommended, type RecommendedSettings } from './recommended.ts';
 
 const VERSION = 1;
-const FIELDS = ['version', 'reason', 'reasons', 'settings'];
+const FIELDS = ['version', 'reason', 'reasons', 'settings', 'guide'];
 /** The negative prompt is a choice, never a text. */
 const NEGATIVES: readonly unknown[] = ['source', 'empty'];
 /** Longest words of the file that a warning repeats. */
@@ -48,6 +48,7 @@ export async function recommendedFrom(
     reason: reasonFrom(json['reason'], leaveOut),
     reasons: Object.freeze(reasonsFrom(json['reasons'], leaveOut)),
     settings: Object.freeze(settingsFrom(json['settings'], leaveOut)),
+    guide: Object.freeze(json['guide'] === undefined ? {} : settingsFrom(json['guide'], leaveOut, 'guide')),
   });
 }
 
@@ -71,10 +72,10 @@ function reasonsFrom(value: unknown, leaveOut: (what: string) => void): Record<s
   return Object.fromEntries(texts) as Record<string, string>;
 }
 
-function settingsFrom(value: unknown, leaveOut: (what: string) => void): RecommendedSettings {
+function settingsFrom(value: unknown, leaveOut: (what: string) => void, field = 'settings'): RecommendedSettings {
   const settings: Record<string, unknown> = {};
   if (!isRecord(value)) {
-    leaveOut(`settings are no object but ${shown(value)}`);
+    leaveOut(`${field} must be an object, not ${shown(value)}`);
     return settings;
   }
   for (const [name, wanted] of Object.entries(value)) {

@@ -53,4 +53,6 @@ export interface Recommended {
   readonly reasons: Readonly<Record<string, string>>;
   /** The settings; each has passed the check of its argument. */
   readonly settings: RecommendedSettings;
+  /** What is otherwise where prompts are means of many embeddings, as the guide makes them; {} for nothing. */
+  readonly guide: RecommendedSettings;
 }
