@@ -26,10 +26,10 @@ describe.each([
 });
 
 test('what only tiles let fit is refused before any buffer was made, and tiles are named', async () => {
-  const dry = { size: 512, dtype: 'float32', images: 1, guided: false, maxBytes: 5e8, embedded: true } as const;
+  const dry = { size: 512, dtype: 'float32', images: 1, guided: false, maxBytes: 3.5e8, embedded: true } as const;
   const without = await byDefault.run.make(dry);
   expect(without.wrong).toEqual([]);
-  expect(without.refused).toMatch(/at most 500000000 bytes[\s\S]*allowTiles/);
+  expect(without.refused).toMatch(/at most 350000000 bytes[\s\S]*allowTiles/);
   const allowed = await byDefault.run.make({ ...dry, allowTiles: true });
   expect(allowed.wrong).toEqual([]);
   expect(allowed.refused).toBeUndefined();
