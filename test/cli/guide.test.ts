@@ -14,7 +14,7 @@ const { source, target, seed, image } = scene;
 const PICTURE = `models/orchard/samples/${image}`;
 const CONCEPTS = ['--from', source, '--to', target, '--seed', `${seed}`];
 const QUICK = ['--num-inference-steps', '4', '--num-maps-per-mask', '1', '--num-prompts', '2'];
-const { settings: recommended } = JSON.parse(await readFile('models/orchard/stable-diffusion/pentimento.json', 'utf8'));
+const { guide: recommended } = JSON.parse(await readFile('models/orchard/stable-diffusion/pentimento.json', 'utf8'));
 const FILES = ['edited.png', 'mask.png', 'noise.png', 'report.html'];
 
 let root: string;
