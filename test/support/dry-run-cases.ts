@@ -42,15 +42,24 @@ export function everyCase(): PlacedCase[] {
  * each saving is tried. The same few each time.
  */
 export function coveringCases(): PlacedCase[] {
-  const all = everyCase()
-    .filter(one => one.maxBytes === undefined || pixelsOf(one) <= 2 * 768 ** 2)
-    .map(one => ({ one, pairs: pairsOf(one) }));
-  const missing = new Set(all.flatMap(({ pairs }) => pairs));
+  const quick = everyCase().filter(one => one.maxBytes === undefined || pixelsOf(one) <= 2 * 768 ** 2);
+  return covering(quick, groupsOf(2));
+}
+
+/** Of all of them so many that every three values of three kinds meet in one: a tenth. The same each time. */
+export function coveringCasesOfThree(): PlacedCase[] {
+  return covering(everyCase(), groupsOf(3));
+}
+
+/** Few cases in which every group of values meets that meets in all; greedily, the one with the most new groups first. */
+function covering(cases: readonly PlacedCase[], groups: (one: PlacedCase) => string[]): PlacedCase[] {
+  const all = cases.map(one => ({ one, own: groups(one) }));
+  const missing = new Set(all.flatMap(({ own }) => own));
   const chosen: PlacedCase[] = [];
   while (missing.size > 0) {
-    const gains = all.map(({ pairs }) => pairs.filter(pair => missing.has(pair)).length);
+    const gains = all.map(({ own }) => own.filter(group => missing.has(group)).length);
     const best = all[gains.indexOf(Math.max(...gains))];
-    for (const pair of best.pairs) missing.delete(pair);
+    for (const group of best.own) missing.delete(group);
     chosen.push(best.one);
   }
   return chosen;
@@ -61,10 +70,19 @@ function pixelsOf({ size, images, dtype }: DryRunCase): number {
   return size ** 2 * images * (dtype === 'float32' ? 2 : 1);
 }
 
-function pairsOf(one: PlacedCase): string[] {
-  const entries = Object.keys(VALUES).map(name => {
-    const value = one[name as keyof PlacedCase];
-    return `${name} ${typeof value === 'object' ? value.name : value}`;
-  });
-  return entries.flatMap((a, i) => entries.slice(i + 1).map(b => `${a}, ${b}`));
+/** All groups of `size` values of a case, as texts. */
+function groupsOf(size: number): (one: PlacedCase) => string[] {
+  const names = Object.keys(VALUES);
+  const choose = (from: readonly string[], count: number): string[][] =>
+    count === 0 ? [[]] : from.flatMap((name, i) => choose(from.slice(i + 1), count - 1).map(rest => [name, ...rest]));
+  const groups = choose(names, size);
+  return one =>
+    groups.map(group =>
+      group
+        .map(name => {
+          const value = one[name as keyof PlacedCase];
+          return `${name} ${typeof value === 'object' ? value.name : value}`;
+        })
+        .join(', '),
+    );
 }
