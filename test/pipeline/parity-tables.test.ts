@@ -97,8 +97,8 @@ test('an argument goes through few files: the command line knows none of the gui
     'src/pipeline/diffedit/arguments.ts',
     'src/pipeline/diffedit/guidance.ts',
     'src/pipeline/diffedit/phase-requests.ts',
-    'src/pipeline/diffedit/reconstruct.ts',
     'src/pipeline/diffedit/recommended.ts', // the names that a model may recommend; the compiler holds them to the table
+    'src/pipeline/diffedit/reconstruct.ts',
     'src/pipeline/diffedit/run-arguments.ts',
     'src/pipeline/diffedit/types.ts',
     'src/schedulers/regularise.ts',
