@@ -11,14 +11,7 @@ import { type Outside, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { encodeLatents, madeBy, pictureHash, stepsIn } from './latents.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
-import {
-  type ArgumentOptions,
-  addArguments,
-  addModelOptions,
-  addSizeOptions,
-  type ModelOptions,
-  type SizeOptions,
-} from './options.ts';
+import { type ArgumentOptions, addInversionOptions, type ModelOptions, type SizeOptions } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
 import { fitOptions, warningsTo } from './pictures.ts';
 import { withPreset } from './preset.ts';
@@ -36,13 +29,8 @@ export function invertCommand(outside: Outside): Command {
     .description('Invert a picture into noise, and keep the latents of every step for edits with --latents.')
     .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
     .option('-o, --output <file>', 'safetensors file to write', 'latents.safetensors')
-    .option('--decode-latents', 'also write what every step looks like')
-    .optionsGroup('Prompts:')
-    .requiredOption('--source, --prompt <text>', 'what the picture shows');
-  addArguments(command, 'Inversion', { aliases: { invertNegativePrompt: '--negative-prompt' } });
-  addArguments(command, 'Steps and guidance');
-  addSizeOptions(command);
-  addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
+    .option('--decode-latents', 'also write what every step looks like');
+  addInversionOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action((image: string, o: Options) => invert(image, o, command, outside));
 }
 

@@ -269,6 +269,15 @@ export function addPrompts(command: Command): Command {
   return command;
 }
 
+/** What a command takes that inverts a picture under one prompt: prompts, the inversion, steps, size, and the model. */
+export function addInversionOptions(command: Command): Command {
+  command.optionsGroup('Prompts:').requiredOption('--source, --prompt <text>', 'what the picture shows');
+  addArguments(command, 'Inversion', { aliases: { invertNegativePrompt: '--negative-prompt' } });
+  addArguments(command, 'Steps and guidance');
+  addSizeOptions(command);
+  return addModelOptions(command);
+}
+
 /** The option of one argument. */
 export function argumentOption(name: OptionName): Option {
   return optionOf(name, ARGUMENTS[name]);

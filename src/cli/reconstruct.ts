@@ -9,14 +9,7 @@ import type { ReconstructArgs, Reconstruction } from '../pipeline/diffedit/recon
 import { type Outside, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
-import {
-  type ArgumentOptions,
-  addArguments,
-  addModelOptions,
-  addSizeOptions,
-  type ModelOptions,
-  type SizeOptions,
-} from './options.ts';
+import { type ArgumentOptions, addInversionOptions, type ModelOptions, type SizeOptions } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
 import { fitOptions, shown, sizesOf, warningsTo } from './pictures.ts';
 import { withPreset } from './preset.ts';
@@ -40,13 +33,8 @@ export function reconstructCommand(outside: Outside): Command {
       'Invert a picture, denoise it under the same prompt, and tell in dB of PSNR what comes back: through the VAE alone, without guidance, with guidance on the way back, and on both ways.',
     )
     .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
-    .option('-o, --output <file>', 'PNG or JPEG to write: the picture and what came back, in the order of the table')
-    .optionsGroup('Prompts:')
-    .requiredOption('--source, --prompt <text>', 'what the picture shows');
-  addArguments(command, 'Inversion', { aliases: { invertNegativePrompt: '--negative-prompt' } });
-  addArguments(command, 'Steps and guidance');
-  addSizeOptions(command);
-  addModelOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
+    .option('-o, --output <file>', 'PNG or JPEG to write: the picture and what came back, in the order of the table');
+  addInversionOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action((image: string, o: Options) => reconstruct(image, o, command, outside));
 }
 

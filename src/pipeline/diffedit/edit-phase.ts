@@ -58,16 +58,14 @@ export async function* editPhase(
   const { io } = program;
   fillReference(call, io, history, mendQuirks);
   io.mask?.write(mask.data);
-  for (let image = 0; image < size.images; image++) {
-    io.latents.copyRows(history.tensor, { from: Math.floor(image / copies), to: image, count: 1 });
-  }
+  copyForImages(io.latents, history.tensor, { first: 0, copies });
   const firstNonFinite = model.denoiser.watch(io);
   const latentsNow = async (): Promise<NdArray> => asArray(await io.latents.read(), io.latents.shape);
   yield* runSteps(call, {
     ...{ phase: 'edit', report, callback, callbackSteps },
     timesteps: schedule.map(step => step.timestep),
     submit: i => {
-      if (history.noise) fillNoise(io, history.noise, { first: i * batch, copies });
+      if (history.noise && io.noise) copyForImages(io.noise, history.noise, { first: i * batch, copies });
       else if (noisy) io.noise?.write(randnBatch(io.latents.shape, request.generator));
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
       model.denoiser.set(io, timestep, {
@@ -102,14 +100,14 @@ function toDevice(call: DeviceCall, latents: NdArray, noise: NdArray | undefined
   return { tensor, frames, batch, noise: noise && upload(noise, 'noise of the steps') };
 }
 
-/** The noise that an inversion found for a step, once for every copy of its picture. */
-function fillNoise(
-  io: StepInputs,
-  noise: DeviceTensor,
+/** Rows of a frame that begins at `first`, one for each prompt, each for all of its pictures. */
+function copyForImages(
+  to: DeviceTensor,
+  from: DeviceTensor,
   { first, copies }: { readonly first: number; readonly copies: number },
 ): void {
-  for (let image = 0; image < dim(io.latents.shape, 0); image++) {
-    io.noise?.copyRows(noise, { from: first + Math.floor(image / copies), to: image, count: 1 });
+  for (let image = 0; image < dim(to.shape, 0); image++) {
+    to.copyRows(from, { from: first + Math.floor(image / copies), to: image, count: 1 });
   }
 }
 
