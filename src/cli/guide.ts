@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { cutPadding, fitSize } from '../io/fit.ts';
-import type { RgbImage } from '../io/image.ts';
+import { type RgbImage, sizeText } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
@@ -42,7 +42,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, sizeText, warningsTo } from './pictures.ts';
+import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 import { ALL_PHASES, settingsShown, withPreset } from './preset.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';

@@ -1,6 +1,6 @@
 /** What the commands do with pictures between file and model. */
 import { cutPadding, type FitOptions, type PictureFit } from '../io/fit.ts';
-import type { GreyImage, RgbImage } from '../io/image.ts';
+import { type GreyImage, type RgbImage, sizeText } from '../io/image.ts';
 import { resize } from '../io/resize.ts';
 import type { PasteBackOptions, Size, SizeOptions } from './options.ts';
 
@@ -36,11 +36,6 @@ export function sizesOf(fit: PictureFit, pasted: boolean) {
 export function sizeNote(fit: PictureFit, pasted: boolean): string | undefined {
   const [from, at, out] = [fit.picture, fit.working, outputSize(fit, pasted)].map(sizeText);
   return from === at && at === out ? undefined : `Picture ${from}, worked at ${at} (--fit ${fit.fit}), result ${out}.`;
-}
-
-/** 768x512 */
-export function sizeText({ width, height }: Size): string {
-  return `${width}x${height}`;
 }
 
 /** A mask of the working size laid over the photo, black where the model did not see it. */

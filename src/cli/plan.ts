@@ -5,6 +5,7 @@ import type { Caps } from '../gpu/caps.ts';
 import { Gpu } from '../gpu/device.ts';
 import { DEFAULT_CAPS } from '../gpu/dry-device.ts';
 import { fitSize, type PictureFit } from '../io/fit.ts';
+import { sizeText } from '../io/image.ts';
 import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import type { SavingsPlan } from '../pipeline/diffedit/call-planner.ts';
@@ -24,7 +25,7 @@ import {
   type Size,
   type SizeOptions,
 } from './options.ts';
-import { fitOptions, pastesBack, sizeNote, sizesOf, sizeText } from './pictures.ts';
+import { fitOptions, pastesBack, sizeNote, sizesOf } from './pictures.ts';
 import { ALL_PHASES, type SettingsReport, withPreset } from './preset.ts';
 import { createProgress } from './progress.ts';
 import { inCommandWords } from './words.ts';

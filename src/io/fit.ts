@@ -5,7 +5,7 @@
 import { InputError } from '../core/errors.ts';
 import { checkMember, kindOf } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import { checkImage, type GreyImage, isGrey, type PictureSize, type RgbImage, rgbToGrey } from './image.ts';
+import { checkImage, type GreyImage, isGrey, type PictureSize, type RgbImage, rgbToGrey, sizeText } from './image.ts';
 import { resize } from './resize.ts';
 
 /**
@@ -151,7 +151,7 @@ function checkSize(size: PictureSize, factor: number): void {
   throw new InputError({
     op: 'size',
     problem: `sides must be multiples of ${factor}`,
-    received: text(size),
+    received: sizeText(size),
     fix: `Pass size: { width: ${width}, height: ${height} }.`,
   });
 }
@@ -164,7 +164,7 @@ function ownSize(picture: PictureSize, fit: FitMode, factor: number) {
     throw new InputError({
       op: 'size',
       problem: `the picture is smaller than ${factor} pixels`,
-      received: text(picture),
+      received: sizeText(picture),
       fix: "Leave size: 'own' out.",
     });
   }
@@ -180,7 +180,7 @@ function nearest(picture: PictureSize, { width, height }: PictureSize, factor: n
       op: OP,
       problem: 'the picture is too long and narrow to be worked at in its own proportions',
       expected: `sides of at most ${LONGEST} to 1`,
-      received: text(picture),
+      received: sizeText(picture),
       path: 'fit',
       fix: "Cut a part out first, or pass fit: 'crop' or fit: 'squash'.",
     });
@@ -216,15 +216,10 @@ function padded(picture: PictureSize, size: PictureSize, factor: number): Pictur
     op: OP,
     problem: 'the picture is so narrow that nearly all would be padding',
     expected: `at least ${factor} pixels of it`,
-    received: `${width}x${height} of ${text(size)}, from ${text(picture)}`,
+    received: `${sizeText({ width, height })} of ${sizeText(size)}, from ${sizeText(picture)}`,
     path: 'fit',
     fix: "Cut a part out first, or pass fit: 'crop' or fit: 'squash'.",
   });
-}
-
-/** 768x512 */
-function text({ width, height }: PictureSize): string {
-  return `${width}x${height}`;
 }
 
 /**
@@ -260,12 +255,12 @@ export function fitMask(mask: RgbImage | GreyImage, fit: PictureFit, path?: stri
   if (has(latents)) return grey;
   if (has(working)) return resizeTo(grey, latents, 'box');
   if (!has(picture) && !has(content)) {
-    const sizes = [picture, working, content, latents].map(text);
+    const sizes = [picture, working, content, latents].map(sizeText);
     throw new InputError({
       op: 'mask',
       problem: 'the mask has another size than the picture',
       expected: [...new Set(sizes)].join(' or '),
-      received: text(mask),
+      received: sizeText(mask),
       ...(path === undefined ? {} : { path }),
       fix: 'Make the mask as large as the picture: white is what changes.',
     });
@@ -285,7 +280,7 @@ export function cutPadding<T extends RgbImage | GreyImage>(image: T, fit: Pictur
   checkFit('cutPadding', fit);
   const { working, content } = fit;
   if (image.width === working.width && image.height === working.height) return cut(image, content);
-  const sizes = { expected: text(working), received: text(image) };
+  const sizes = { expected: sizeText(working), received: sizeText(image) };
   throw new InputError({ op: 'cutPadding', problem: 'not the size that the model worked at', ...sizes });
 }
 

@@ -35,6 +35,11 @@ export interface PictureSize {
   readonly width: number;
 }
 
+/** Sides for messages, such as 768x512. */
+export function sizeText({ width, height }: PictureSize): string {
+  return `${width}x${height}`;
+}
+
 /** Tells a picture of one channel from one of three. */
 export function isGrey(image: RgbImage | GreyImage): image is GreyImage {
   return (image as Partial<GreyImage> | null | undefined)?.channels === 1;

@@ -1,7 +1,7 @@
 /** The way back to a photo: the edited region at the photo's own size, the photo's own pixels around it. */
 import { InputError } from '../core/errors.ts';
 import { checkFit, cut, cutPadding, type PictureFit, type PictureRegion } from './fit.ts';
-import { checkImage, type GreyImage, type RgbImage } from './image.ts';
+import { checkImage, type GreyImage, type RgbImage, sizeText } from './image.ts';
 import { gaussianBlur } from './mask.ts';
 import { resizedRows } from './resize.ts';
 
@@ -57,8 +57,8 @@ export function checkFitOf(op: string, { width, height }: RgbImage, fit: Picture
   throw new InputError({
     op,
     problem: 'the fit is of another picture',
-    expected: `what fitImage returns for ${width}x${height}`,
-    received: `${picture.width}x${picture.height}`,
+    expected: `what fitImage returns for ${sizeText({ width, height })}`,
+    received: sizeText(picture),
     path: 'fit',
   });
 }

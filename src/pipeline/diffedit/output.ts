@@ -5,7 +5,7 @@ import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape } from '../../core/shape.ts';
 import type { PictureFit } from '../../io/fit.ts';
-import { checkImage, isGrey, type RgbImage } from '../../io/image.ts';
+import { checkImage, isGrey, type RgbImage, sizeText } from '../../io/image.ts';
 import { maskToImages } from '../../io/mask.ts';
 import { checkFitOf, pasteBack, softEdge } from '../../io/paste-back.ts';
 import { type OutputType, postprocessImage } from '../../io/postprocess.ts';
@@ -77,8 +77,8 @@ export function checkFittedSize(op: string, fit: PictureFit | undefined, sides: 
   throw new InputError({
     op,
     problem: 'the edit has another size than the fit that it is pasted back by',
-    expected: `${working.width}x${working.height}`,
-    received: `${width}x${height}`,
+    expected: sizeText(working),
+    received: sizeText({ width, height }),
     path: 'pasteBack.fit',
     fix: 'Pass the image that fitImage returned with this fit.',
   });
