@@ -43,6 +43,7 @@ export function planCommand(outside: Outside): Command {
     .argument(
       '[image]',
       "the edit's picture, or its size such as 4000x3000; by default one of the size that the model works at",
+      (text: string): string | Size => (/^\d+x\d+$/i.test(text) ? parseSize(text) : text),
     )
     .option('--default-limits', 'plan for a device with the limits that every WebGPU device has');
   for (const group of ['Prompts', 'Mask', 'Inversion', 'Steps and guidance', 'Edit'] as const)
@@ -50,15 +51,20 @@ export function planCommand(outside: Outside): Command {
   addPasteBackOptions(command);
   addSizeOptions(command);
   addModelOptions(command);
-  return command.action((image: string | undefined, o: PlanOptions) => plan(image, o, command, outside));
+  return command.action((image: string | Size | undefined, o: PlanOptions) => plan(image, o, command, outside));
 }
 
 /** Sides of the picture that an argument names: all that a plan needs of it. */
-async function sidesOf(image: string, { signal }: Outside): Promise<Size> {
-  return /^\d+x\d+$/i.test(image) ? parseSize(image) : readImage(image, { signal });
+async function sidesOf(image: string | Size, { signal }: Outside): Promise<Size> {
+  return typeof image === 'string' ? readImage(image, { signal }) : image;
 }
 
-async function plan(image: string | undefined, typed: PlanOptions, command: Command, outside: Outside): Promise<void> {
+async function plan(
+  image: string | Size | undefined,
+  typed: PlanOptions,
+  command: Command,
+  outside: Outside,
+): Promise<void> {
   if (image === undefined && typed.keepSize) {
     const fix = 'Name it, or give its size, such as 768x512.';
     throw new InputError({ op: 'plan', problem: '--keep-size keeps the size of a picture', received: 'none', fix });

@@ -84,6 +84,18 @@ describe('pentimento plan', () => {
     expect(fits).toMatch(/\nFits 60 MB: --max-memory chooses VAE tiles of \d+ pixels/);
   });
 
+  test('a picture that is named by its size has one', async () => {
+    for (const [size, fix] of [
+      ['0x0', 'Give width and height in pixels, such as 768x512.'],
+      ['99999x99999', 'pixels, such as 8192x8192.'],
+    ] as const) {
+      const { code, stderr } = await pentimento(['plan', size, '--default-limits']);
+      expect(code).toBe(2);
+      expect(stderr).toContain(`argument value '${size}' is invalid`);
+      expect(stderr).toContain(fix);
+    }
+  });
+
   test('a size that no host could hold is refused as such', async () => {
     const { code, stderr } = await pentimento(['plan', '--size', '80000x80000']);
     expect([code, stderr]).toEqual([2, expect.stringContaining('Give at most 67108864 pixels, such as 8192x8192.')]);
