@@ -13,6 +13,7 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { InputError } from '../src/core/errors.ts';
 import type { ByteSource } from '../src/core/tensor-source.ts';
+import { reason } from '../src/node/files.ts';
 import { FAKE_MODELS, type FakeModel, fakeModelFiles } from '../test/support/fake-models.ts';
 import type { FakeDType } from '../test/support/fake-weights.ts';
 
@@ -34,14 +35,17 @@ async function main(): Promise<void> {
   const { model, out, dtype, shardBytes } = asked();
   const start = performance.now();
   const inside = await readdir(out).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
+    if (error.code === 'ENOENT') return undefined;
     throw refused('OUT cannot be a folder', 'a folder that is empty or does not exist', out);
   });
-  if (inside.length > 0) throw refused('OUT is not empty', 'a folder that is empty or does not exist', out);
+  if (inside && inside.length > 0) throw refused('OUT is not empty', 'a folder that is empty or does not exist', out);
   const partial = `${out}.partial-${process.pid}`;
   try {
     await mkdir(dirname(out), { recursive: true });
     await mkdir(partial);
+    // Now rather than when gigabytes are written: a link or a mount point cannot be replaced.
+    await rename(partial, out);
+    await rename(out, partial);
     for (const [path, content] of fakeModelFiles(model, { dtype, shardBytes })) {
       const file = join(partial, path);
       await mkdir(dirname(file), { recursive: true });
@@ -49,8 +53,12 @@ async function main(): Promise<void> {
       else await writeFile(file, content as string | Uint8Array);
     }
     await rename(partial, out);
+  } catch (error) {
+    if (!(error instanceof Error) || !('syscall' in error)) throw error;
+    throw refused(reason(error), 'a folder that can be written, and room for the model', out);
   } finally {
     await rm(partial, { recursive: true, force: true });
+    if (inside) await mkdir(out, { recursive: true }); // it was there before
   }
   process.stdout.write(`${out}: ${model}, ${dtype}, ${((performance.now() - start) / 1000).toFixed(0)} s\n`);
 }

@@ -1,6 +1,6 @@
 /** Published models with made-up weights: values, names and counts, and the tool that writes them to disk. */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -121,4 +121,16 @@ it('the tool writes what is in memory, and nothing where it is refused', async (
     expect((await write(...args)).code, args.join(' ')).toBe(1);
   }
   expect(readdirSync(folder).sort()).toEqual(['deep', 'full']);
+});
+
+it('the tool refuses what it could not replace in the end before it writes', async () => {
+  const [target, link] = [join(folder, 'target'), join(folder, 'link')];
+  mkdirSync(target);
+  symlinkSync(target, link);
+  const { code, said } = await write('blip-base', link);
+  expect([code, said]).toEqual([
+    1,
+    `fake-weights: a file in place of a folder: expected a folder that can be written, and room for the model, got "${link}"\n`,
+  ]);
+  expect([readdirSync(target), readdirSync(link)]).toEqual([[], []]);
 });
