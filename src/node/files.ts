@@ -27,11 +27,18 @@ export async function fileSource(path: string): Promise<ByteSource> {
       if (closed) throw new WeightsError({ op: 'read', problem: 'the file is closed', path });
       checkBytes(self, offset, into.byteLength);
       for (let done = 0; done < into.byteLength; ) {
-        const { bytesRead } = await handle.read(into, done, into.byteLength - done, offset + done);
+        const { bytesRead } = await handle
+          .read(into, done, into.byteLength - done, offset + done)
+          .catch(unreadable(path));
         // The file shrank since it was opened.
         if (bytesRead === 0) checkBytes({ label: path, byteLength: offset + done }, offset, into.byteLength);
         done += bytesRead;
       }
+      // Behind the bytes: those of two states of a file are of neither.
+      const now = await handle.stat().catch(unreadable(path));
+      if (now.mtimeMs === info.mtimeMs && now.size === info.size) return;
+      const fix = 'Open the model again once the file is whole.';
+      throw new WeightsError({ op: 'read', problem: 'the file was written to since it was opened', path, fix });
     },
     close(): Promise<void> {
       closed ??= handle.close();
@@ -95,6 +102,13 @@ export async function directory(directory: string): Promise<FolderSource> {
       // The files of the Hub's cache are links.
       return entries.filter(entry => entry.isFile() || entry.isSymbolicLink()).map(entry => entry.name);
     },
+  };
+}
+
+/** Throws what the system says of a file that cannot be read. */
+function unreadable(path: string): (cause: unknown) => never {
+  return cause => {
+    throw new WeightsError({ op: 'read', problem: reason(cause), path, fix: 'Check the disk.', cause });
   };
 }
 

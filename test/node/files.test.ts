@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -38,6 +38,20 @@ describe('fileSource', () => {
       /bytes beyond the end: expected a range within 10 bytes, got 7 to 11/,
     );
     await source.close?.();
+  });
+
+  it('reads nothing more of a file that was written to since: its bytes would be of two states', async () => {
+    const path = join(root, 'changing');
+    await writeFile(path, new Uint8Array(8));
+    await utimes(path, 1e9, 1e9);
+    const source = await fileSource(path);
+    await source.read(0, new Uint8Array(4));
+    await writeFile(path, new Uint8Array(8).fill(1));
+    await expect(source.read(4, new Uint8Array(4))).rejects.toThrow(
+      /^read: the file was written to since it was opened \(.*changing\)\. Open the model again once the file is whole\.$/,
+    );
+    await source.close?.();
+    await rm(path);
   });
 
   it('may be closed twice, and is closed for reading then', async () => {
