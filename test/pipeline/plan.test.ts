@@ -20,7 +20,7 @@ const run = { ...shortRun, numInferenceSteps: 3, numMapsPerMask: 1, outputType: 
 const device = countedDevice();
 
 /** Of the cases below those that differ most. */
-const DAILY = /^(float16|offload, little|streamed from|three images|regularised|a soft mask)/;
+const DAILY = /^(float16|offload, little|streamed from|three images|regularised|a soft mask$|everything new)/;
 
 describe('a plan is what a call then takes, to the byte', () => {
   const cases: readonly (readonly [string, PretrainedOptions, Partial<RunArgs>?])[] = [
@@ -38,6 +38,28 @@ describe('a plan is what a call then takes, to the byte', () => {
     ['two prompts', {}, { sourcePrompt: ['a', 'b'], targetPrompt: ['c', 'd'] }],
     ['latents returned', {}, { returnLatents: true }],
     ['a soft mask', {}, { maskMode: 'soft', maskExponent: 0.6, maskCleanup: true }],
+    ['a soft mask, offloaded halves', { modelCpuOffload: true, dtype: 'float16' }, { maskMode: 'soft' }],
+    ['a mask cleaned up', {}, { maskCleanup: true, numImagesPerPrompt: 2 }],
+    ['a DDPM inversion', {}, { inversion: 'ddpm' }],
+    ['a DDPM inversion, two prompts', {}, { inversion: 'ddpm', sourcePrompt: ['a', 'b'], targetPrompt: ['c', 'd'] }],
+    ['a DDPM inversion, halves, latents', { dtype: 'float16' }, { inversion: 'ddpm', returnLatents: true }],
+    ['a DDPM inversion, streamed', { streamWeights: true }, { inversion: 'ddpm', maskMode: 'soft' }],
+    ['inversion in rounds', {}, { inversionRounds: 3 }],
+    ['inversion in rounds, no guidance', {}, { inversionRounds: 2, guidanceScale: 1 }],
+    ['rescaled guidance', {}, { guidanceRescale: 0.7 }],
+    [
+      'rescaled guidance, streamed halves',
+      { dtype: 'float16', streamWeights: true, modelCpuOffload: true },
+      { guidanceRescale: 0.7, inversionRounds: 2 },
+    ],
+    [
+      'everything new at once',
+      { mendQuirks: true },
+      {
+        ...{ inversion: 'ddpm', guidanceRescale: 0.7, maskMode: 'soft', maskCleanup: true },
+        ...{ numImagesPerPrompt: 2, returnLatents: true },
+      },
+    ],
   ];
   for (const [name, options, args] of process.env.PENTIMENTO_FULL ? cases : cases.filter(([name]) => DAILY.test(name)))
     test(name, async () => {
