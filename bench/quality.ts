@@ -1,12 +1,12 @@
 /**
  * The benchmark of pictures: edits of drawn scenes whose true result is known, by the embedded model.
  *
- *   npm run bench:quality -- [--variant NAME | --variant NAME=OPTIONS | --variant all]... [--scenes FOLDER] [--containers]
- *     [--cases N] [--json FILE] [--sheets FOLDER] [--record] [--dtype float32] [--device NAME]
+ *   npm run bench:quality -- [--variant NAME | --variant NAME=OPTIONS | --variant all]... [--scenes FOLDER]
+ *     [--containers | --swaps] [--cases N] [--json FILE] [--sheets FOLDER] [--record] [--dtype float32] [--device NAME]
  *
  * Variants are those of bench/quality/variants.ts, `recommended` by default, or any options of `pentimento edit` under a name of one's
  * own: --variant "strong=--guidance-scale 5 --negative-prompt ''". FOLDER holds cases.json and pictures as bench/quality/scenes does;
- * `--containers` makes container swaps of its scenes. Prints a line for each edit and a table; `--sheets` writes for each variant a
+ * `--containers` makes container swaps of its scenes, `--swaps` other swaps of their pictures without a drawn result. Prints a line for each edit and a table; `--sheets` writes for each variant a
  * picture with source, mask, edit and drawn result of every case; `--json` the table; `--record` keeps the rows in
  * bench/results/quality.json and docs/quality.md.
  */
@@ -20,8 +20,8 @@ import { sideBySide } from '../src/io/mask.ts';
 import { requestGpu, saveImage } from '../src/node/index.ts';
 import { type EditedScene, Judges } from './quality/measure-edit.ts';
 import { means } from './quality/measures.ts';
-import { containerSwaps, readScenes, type Scene } from './quality/scenes.ts';
-import { asText, merged, type Recorded, type VariantRow, withMeasured } from './quality/table.ts';
+import { containerSwaps, otherSwaps, readScenes, type Scene } from './quality/scenes.ts';
+import { asText, fixed, merged, type Recorded, type VariantRow, withMeasured } from './quality/table.ts';
 import { NAMED, parseVariant, type Variant } from './quality/variants.ts';
 
 /** Of the JSON file. */
@@ -30,6 +30,7 @@ const VERSION = 1;
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 const { values: asked } = readArguments();
+const set = asked.containers ? 'containers' : asked.swaps ? 'swaps' : 'scenes';
 const { variants, scenes } = await prepare().catch(refuse);
 const gpu = await requestGpu({ adapterName: asked.device });
 const judges = await Judges.open(gpu, at('models/orchard'), asked.dtype === 'float16' ? 'float16' : 'float32');
@@ -51,6 +52,7 @@ function readArguments() {
         variant: { type: 'string', multiple: true, default: ['recommended'] },
         scenes: { type: 'string', default: at('bench/quality/scenes') },
         containers: { type: 'boolean', default: false },
+        swaps: { type: 'boolean', default: false },
         cases: { type: 'string' },
         json: { type: 'string' },
         sheets: { type: 'string' },
@@ -71,9 +73,13 @@ async function prepare(): Promise<{ variants: Variant[]; scenes: Scene[] }> {
     throw new Error(`--dtype is float32 or float16, got ${asked.dtype}`);
   const names = asked.variant.flatMap(text => (text === 'all' ? Object.keys(NAMED) : [text]));
   const parsed = names.map(parseVariant);
-  const read = await readScenes(asked.scenes, asked.containers ? undefined : cases);
-  const found = asked.containers ? containerSwaps(read).slice(0, cases) : read;
-  if (found.length === 0) throw new Error(`${asked.scenes}: no container swaps`);
+  if (asked.containers && asked.swaps) throw new Error('give one of --containers and --swaps');
+  const read = await readScenes(asked.scenes, set === 'scenes' ? cases : undefined);
+  const found: Scene[] = (set === 'scenes' ? read : set === 'swaps' ? otherSwaps(read) : containerSwaps(read)).slice(
+    0,
+    cases,
+  );
+  if (found.length === 0) throw new Error(`${asked.scenes}: no swaps`);
   return { variants: parsed, scenes: found };
 }
 
@@ -93,7 +99,7 @@ async function measure(variant: Variant): Promise<void> {
     done.push(edit);
     const { picture, mask, ...numbers } = edit;
     edits[name].push({ id: scene.id, change: scene.change, ...numbers });
-    rows.push(sideBySide([scene.source, mask, picture, scene.truth], { gap: 2 }));
+    rows.push(sideBySide([scene.source, mask, picture, ...(scene.truth ? [scene.truth] : [])], { gap: 2 }));
     process.stdout.write(`${lineOf(name, scene, edit)}\n`);
     table[name] = { ...means(done), cases: done.length, options };
     if (asked.json !== undefined) await writeJson(asked.json);
@@ -112,8 +118,8 @@ function lineOf(
   { id }: Scene,
   { ok, nat, bg, pasted, inside, iou, seconds, caption }: EditedScene,
 ): string {
-  const decibels = [bg, pasted, inside].map(value => value.toFixed(1).padStart(5)).join(' ');
-  const numbers = `nat ${nat.toFixed(3)}  outside, pasted, inside ${decibels}  iou ${iou.toFixed(2)}`;
+  const decibels = [bg, pasted, inside].map(value => fixed(value, 1).padStart(5)).join(' ');
+  const numbers = `nat ${nat.toFixed(3)}  outside, pasted, inside ${decibels}  iou ${fixed(iou, 2)}`;
   return `${name.padEnd(16)} ${id.padEnd(17)} ${ok ? 'ok ' : 'not'} ${numbers}  ${seconds.toFixed(1)} s  ${caption}`;
 }
 
@@ -145,7 +151,7 @@ function stacked(rows: readonly RgbImage[]): RgbImage {
 async function record(): Promise<void> {
   const [results, document] = [at('bench/results/quality.json'), at('docs/quality.md')];
   const known: Recorded = JSON.parse(await readFile(results, 'utf8'));
-  const all = merged(known, asked.containers ? 'containers' : 'scenes', table, Object.keys(NAMED));
+  const all = merged(known, set, table, Object.keys(NAMED));
   await writeFile(results, `${JSON.stringify(all, null, 1)}\n`);
   await writeFile(document, withMeasured(await readFile(document, 'utf8'), all));
 }

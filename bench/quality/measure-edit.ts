@@ -73,7 +73,7 @@ export class Judges {
   /** Edits a scene and measures the result. The first edits of a process compile shaders, which counts in their time. */
   async edit(scene: Scene, variant: Variant): Promise<EditedScene> {
     const pipeline = await this.#pipeline(variant.mendQuirks);
-    const { source, sourcePrompt, targetPrompt } = scene;
+    const { source, sourcePrompt, targetPrompt, truth, region } = scene;
     const args = { ...variant.args, image: source, sourcePrompt, targetPrompt, seed: SEED };
     const { image: _, ...settings } = phaseArguments('generateMask', args).args;
     const key = JSON.stringify([scene.id, variant.mendQuirks, settings]);
@@ -95,10 +95,14 @@ export class Judges {
     return {
       ok: Number(captionFits(caption, scene)),
       nat: await this.#naturalness.errorOf(latents, promptEmbeds),
-      bg: psnrWhere(picture, source, scene.region, 0),
-      pasted: psnrWhere(pasted, source, scene.region, 0),
-      inside: psnrWhere(picture, scene.truth, scene.region, 1),
-      iou: maskIou(mask, scene.region, source.width),
+      ...(region && truth
+        ? {
+            bg: psnrWhere(picture, source, region, 0),
+            pasted: psnrWhere(pasted, source, region, 0),
+            inside: psnrWhere(picture, truth, region, 1),
+            iou: maskIou(mask, region, source.width),
+          }
+        : {}),
       seconds: Object.values({ ...output.timings, mask: maskMs }).reduce((sum, ms) => sum + ms, 0) / 1000,
       caption,
       picture,

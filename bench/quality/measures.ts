@@ -50,23 +50,26 @@ export interface Measured {
   readonly ok: number;
   /** Mean squared error of the UNet's prediction on the edited latents. */
   readonly nat: number;
-  /** PSNR against the source outside the true region, dB. */
-  readonly bg: number;
+  /** PSNR against the source outside the true region, dB; like the three below it, absent where no result was drawn. */
+  readonly bg?: number;
   /** The same behind paste-back. */
-  readonly pasted: number;
+  readonly pasted?: number;
   /** PSNR against the drawn result inside the true region, dB. */
-  readonly inside: number;
+  readonly inside?: number;
   /** Of the mask with the true region, 0 to 1. */
-  readonly iou: number;
+  readonly iou?: number;
   /** Of mask, inversion, edit, encoding and decoding. */
   readonly seconds: number;
 }
 
 const MEASURES = ['ok', 'nat', 'bg', 'pasted', 'inside', 'iou', 'seconds'] as const;
 
-/** The mean of each measure, to four decimals. */
+/** The mean of each measure that all have, to four decimals. */
 export function means(rows: readonly Measured[]): Measured {
-  const mean = (name: (typeof MEASURES)[number]): number =>
-    Number((rows.reduce((sum, row) => sum + row[name], 0) / Math.max(1, rows.length)).toFixed(4));
-  return Object.fromEntries(MEASURES.map(name => [name, mean(name)])) as unknown as Measured;
+  const mean = (name: (typeof MEASURES)[number]): number | undefined => {
+    const sum = rows.reduce((sum, row) => sum + (row[name] ?? Number.NaN), 0);
+    return Number.isNaN(sum) ? undefined : Number((sum / Math.max(1, rows.length)).toFixed(4));
+  };
+  const of = MEASURES.map(name => [name, mean(name)] as const).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(of) as unknown as Measured;
 }

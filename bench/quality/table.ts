@@ -19,6 +19,7 @@ const MARKS = { begin: '<!-- measured: npm run bench:quality -->', end: '<!-- /m
 const TITLES: Readonly<Record<string, string>> = {
   scenes: 'The scenes of bench/quality/scenes',
   containers: 'Container swaps made of them: backwards, mirrored, both',
+  swaps: 'Other swaps of their pictures, half of them of containers, that no setting was chosen by',
 };
 
 /** Columns for a terminal. */
@@ -42,8 +43,13 @@ function asMarkdown(table: Table): string {
 
 function cells(name: string, row: VariantRow, last: readonly string[]): string[] {
   const { cases, ok, nat, bg, pasted, inside, iou } = row;
-  const decibels = [bg, pasted, inside].map(value => value.toFixed(1));
-  return [name, String(cases), `${Math.round(100 * ok)} %`, nat.toFixed(2), ...decibels, iou.toFixed(2), ...last];
+  const decibels = [bg, pasted, inside].map(value => fixed(value, 1));
+  return [name, String(cases), `${Math.round(100 * ok)} %`, nat.toFixed(2), ...decibels, fixed(iou, 2), ...last];
+}
+
+/** A number, or what stands for one that was not measured. */
+export function fixed(value: number | undefined, digits: number): string {
+  return value?.toFixed(digits) ?? '-';
 }
 
 /** A document with the measured section made anew; the rest stays. @throws Error for one without the section's marks */

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { captionFits, maskIou, means, psnrWhere } from '../../bench/quality/measures.ts';
 import { Naturalness } from '../../bench/quality/naturalness.ts';
-import { containerSwaps, readScenes } from '../../bench/quality/scenes.ts';
+import { containerSwaps, otherSwaps, readScenes } from '../../bench/quality/scenes.ts';
 import { asText, merged, withMeasured } from '../../bench/quality/table.ts';
 import { NAMED, parseVariant } from '../../bench/quality/variants.ts';
+import type { RgbImage } from '../../src/io/image.ts';
 import { diskFolder } from '../support/folder.ts';
 import { testGpu } from '../support/gpu.ts';
 import { openPipeline } from '../support/pipeline.ts';
@@ -107,6 +108,26 @@ describe('scenes', () => {
     expect([...both.source.data.slice(0, 3)]).toEqual([...first.truth.data.slice(3 * 127, 3 * 128)]);
   });
 
+  it('have pictures that other swaps are made of, half of them of containers, none of them a scene', () => {
+    const swaps = otherSwaps(scenes);
+    const key = ({ source, targetPrompt }: { source: RgbImage; targetPrompt: string }) =>
+      `${source.data.slice(0, 3000).join()} ${targetPrompt}`;
+    const drawn = scenes.flatMap(scene => [scene, { source: scene.truth, targetPrompt: scene.sourcePrompt }]);
+    const known = new Set(drawn.map(key));
+    expect(swaps.filter(swap => known.has(key(swap)))).toEqual([]);
+    expect(new Set(swaps.map(key)).size).toBe(swaps.length);
+    const changes = swaps.map(({ change }) => change);
+    expect([changes.filter(c => c === 'fruit').length, changes.filter(c => c === 'container').length]).toEqual([
+      21, 21,
+    ]);
+    expect(swaps[0]).toMatchObject({ id: '00-after', sourcePrompt: 'a plate of strawberries', container: 'bowl' });
+    expect(swaps[0]).not.toHaveProperty('truth');
+    for (const { sourcePrompt, targetPrompt, fruit, container } of swaps) {
+      expect(targetPrompt).toBe(`a ${container} of ${fruit}`);
+      expect(targetPrompt).not.toBe(sourcePrompt);
+    }
+  });
+
   it.each([
     ['no list', {}, 'not a list of cases'],
     ['a field that is missing', [{ id: '00' }], 'cases.json[0].change: not a text'],
@@ -145,6 +166,8 @@ describe('tables', () => {
   it('have means', () => {
     const other = { ...measured, ok: 0, bg: 31 };
     expect(means([measured, other])).toEqual({ ...measured, ok: 0.25, bg: 30.5 });
+    const { bg: _, ...undrawn } = measured;
+    expect(means([undrawn, measured])).toEqual(undrawn);
   });
 
   it('say the same in text and documents, and runs add to what was recorded', () => {
@@ -154,6 +177,8 @@ describe('tables', () => {
     const text = withMeasured('before\n<!-- measured: npm run bench:quality -->\nold\n<!-- /measured -->\nafter', all);
     expect(text).toContain('| a | 24 | 50 % | 0.12 | 30.0 | 33.0 | 13.0 | 0.60 | `--eta 1` |');
     expect(text).not.toContain('old');
+    const { bg: _, ...undrawn } = row;
+    expect(withMeasured(text, { swaps: { a: undrawn } })).toContain('| a | 2 | 50 % | 0.12 | - | 33.0 |');
     expect(text.startsWith('before') && text.endsWith('after')).toBe(true);
   });
 
