@@ -50,7 +50,7 @@ export const NAMED: Readonly<Record<string, string>> = {
   recommended: recommended(),
   'recommended-rounds': `${recommended()} --inversion-rounds 1`,
   'recommended-ddpm': `${recommended()} --inversion ddpm`,
-  'recommended-interval': `${recommended()} --guidance-interval 0.1,0.8`,
+  'recommended-no-interval': `${recommended()} --guidance-interval 0,1`,
   'recommended-rescale': `${recommended()} --guidance-rescale 0.7`,
   'recommended-clean': `${recommended()} --mask-cleanup`,
 };
