@@ -38,7 +38,7 @@ describe('settings come through', () => {
     const { found, warnings } = await read({ version: 1, settings: {}, guide: own });
     expect(found?.guide).toEqual({ guidanceScale: 2, negativePrompt: '' });
     expect(Object.isFrozen(found?.guide)).toBe(true);
-    expect(warnings).toEqual(['m/pentimento.json: seed is not for a model to recommend; left out.']);
+    expect(warnings).toEqual(['m/pentimento.json: "seed" is not for a model to recommend; left out.']);
     expect((await read({ version: 1, settings: {}, guide: 1 })).warnings).toEqual([
       'm/pentimento.json: guide must be an object, not 1; left out.',
     ]);
@@ -72,15 +72,15 @@ describe('settings come through', () => {
 
 describe('one warning says what is left out', () => {
   it.each([
-    [{ maskExponent: 0 }, 'm/pentimento.json: maskExponent is 0, not a finite number > 0; left out.'],
-    [{ maskExponent: '0.6' }, 'm/pentimento.json: maskExponent is "0.6", not a finite number > 0; left out.'],
-    [{ maskExponent: null }, 'm/pentimento.json: maskExponent is null, not a value; left out.'],
-    [{ maskMode: 'alpha' }, `m/pentimento.json: maskMode is "alpha", not 'binary' or 'soft'; left out.`],
-    [{ continuous: 1 }, 'm/pentimento.json: continuous is 1, not true or false; left out.'],
-    [{ negativePrompt: 'rain' }, 'm/pentimento.json: negativePrompt is "rain", not "source" or "empty"; left out.'],
-    [{ maskExpnent: 1 }, 'm/pentimento.json: unknown setting "maskExpnent" (is it maskExponent?); left out.'],
+    [{ maskExponent: 0 }, 'm/pentimento.json: "maskExponent" is 0, not a finite number > 0; left out.'],
+    [{ maskExponent: '0.6' }, 'm/pentimento.json: "maskExponent" is "0.6", not a finite number > 0; left out.'],
+    [{ maskExponent: null }, 'm/pentimento.json: "maskExponent" is null, not a value; left out.'],
+    [{ maskMode: 'alpha' }, `m/pentimento.json: "maskMode" is "alpha", not 'binary' or 'soft'; left out.`],
+    [{ continuous: 1 }, 'm/pentimento.json: "continuous" is 1, not true or false; left out.'],
+    [{ negativePrompt: 'rain' }, 'm/pentimento.json: "negativePrompt" is "rain", not "source" or "empty"; left out.'],
+    [{ maskExpnent: 1 }, 'm/pentimento.json: unknown setting "maskExpnent" (is it "maskExponent"?); left out.'],
     [{ '\u001b[2J\u009b': 1 }, 'm/pentimento.json: unknown setting "\\u001b[2J?"; left out.'],
-    [{ targetPrompt: 'a cat' }, 'm/pentimento.json: targetPrompt is not for a model to recommend; left out.'],
+    [{ targetPrompt: 'a cat' }, 'm/pentimento.json: "targetPrompt" is not for a model to recommend; left out.'],
   ])('%j', async (bad, message) => {
     const { found, warnings } = await of({ guidanceScale: 2, ...bad });
     expect(warnings).toEqual([message]);
