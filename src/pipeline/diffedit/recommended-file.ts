@@ -83,6 +83,7 @@ function settingsFrom(value: unknown, leaveOut: (what: string) => void, field = 
     if (problem !== undefined) leaveOut(problem);
     else if (name !== 'negativePrompt') settings[name] = Array.isArray(wanted) ? Object.freeze(wanted) : wanted;
     else if (wanted === 'empty') settings['negativePrompt'] = '';
+    else if (field === 'guide') settings['negativePrompt'] = undefined; // the source prompt, also beside settings without a negative
   }
   return settings;
 }
