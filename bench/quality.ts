@@ -2,13 +2,16 @@
  * The benchmark of pictures: edits of drawn scenes whose true result is known, by the embedded model.
  *
  *   npm run bench:quality -- [--variant NAME | --variant NAME=OPTIONS | --variant all]... [--scenes FOLDER]
- *     [--containers | --swaps] [--cases N] [--json FILE] [--sheets FOLDER] [--record] [--dtype float32] [--device NAME]
+ *     [--containers | --swaps] [--cases N | --only ID,ID...] [--json FILE] [--sheets FOLDER] [--compare FILE]
+ *     [--record] [--dtype float32] [--device NAME]
  *
  * Variants are those of bench/quality/variants.ts, `recommended` by default, or any options of `pentimento edit` under a name of one's
  * own: --variant "strong=--guidance-scale 5 --negative-prompt ''". FOLDER holds cases.json and pictures as bench/quality/scenes does;
- * `--containers` makes container swaps of its scenes, `--swaps` other swaps of their pictures without a drawn result. Prints a line for each edit and a table; `--sheets` writes for each variant a
- * picture with source, mask, edit and drawn result of every case; `--json` the table; `--record` keeps the rows in
- * bench/results/quality.json and docs/quality.md.
+ * `--containers` makes container swaps of its scenes, `--swaps` other swaps of their pictures, whose result nobody drew. Prints a line for
+ * each edit and a table; `--sheets` writes for each variant a picture with source, mask, edit and drawn result of every case; `--compare` one picture with a row for each case: source, the edit by
+ * every variant, drawn result. `--json` writes the table; `--record` keeps the rows in bench/results/quality.json and docs/quality.md.
+ *
+ * docs/images/quality.png: --variant diffusers --variant recommended --only 01,02,09,18 --compare docs/images/quality.png
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,7 +23,8 @@ import { sideBySide } from '../src/io/mask.ts';
 import { requestGpu, saveImage } from '../src/node/index.ts';
 import { type EditedScene, Judges } from './quality/measure-edit.ts';
 import { means } from './quality/measures.ts';
-import { containerSwaps, otherSwaps, readScenes, type Scene } from './quality/scenes.ts';
+import { chosenScenes, containerSwaps, otherSwaps, readScenes, type Scene } from './quality/scenes.ts';
+import { comparison, GAP, inColumns } from './quality/sheets.ts';
 import { asText, fixed, merged, type Recorded, type VariantRow, withMeasured } from './quality/table.ts';
 import { NAMED, parseVariant, type Variant } from './quality/variants.ts';
 
@@ -34,10 +38,11 @@ const set = asked.containers ? 'containers' : asked.swaps ? 'swaps' : 'scenes';
 const { variants, scenes } = await prepare().catch(refuse);
 const gpu = await requestGpu({ adapterName: asked.device });
 const judges = await Judges.open(gpu, at('models/orchard'), asked.dtype === 'float16' ? 'float16' : 'float32');
-process.stdout.write(`${scenes.length} cases, ${variants.length} variants, ${gpu.caps.description}\n`);
+process.stdout.write(`cases: ${scenes.length}, variants: ${variants.length}, on ${gpu.caps.description}\n`);
 if (asked.sheets !== undefined) await mkdir(asked.sheets, { recursive: true });
 const table: Record<string, VariantRow> = {};
 const edits: Record<string, object[]> = {};
+const pictures: Record<string, RgbImage[]> = {};
 for (const variant of variants) await measure(variant);
 process.stdout.write(`\n${asText(table)}\n`);
 if (asked.record) await record();
@@ -54,8 +59,10 @@ function readArguments() {
         containers: { type: 'boolean', default: false },
         swaps: { type: 'boolean', default: false },
         cases: { type: 'string' },
+        only: { type: 'string' },
         json: { type: 'string' },
         sheets: { type: 'string' },
+        compare: { type: 'string' },
         record: { type: 'boolean', default: false },
         dtype: { type: 'string', default: 'float32' },
         device: { type: 'string' },
@@ -66,21 +73,22 @@ function readArguments() {
   }
 }
 
-async function prepare(): Promise<{ variants: Variant[]; scenes: Scene[] }> {
+async function prepare(): Promise<{ variants: Variant[]; scenes: readonly Scene[] }> {
   const cases = asked.cases === undefined ? Number.POSITIVE_INFINITY : Number(asked.cases);
   if (!(cases >= 1)) throw new Error(`--cases takes a whole number above 0, got ${asked.cases}`);
   if (!['float32', 'float16'].includes(asked.dtype))
     throw new Error(`--dtype is float32 or float16, got ${asked.dtype}`);
   const names = asked.variant.flatMap(text => (text === 'all' ? Object.keys(NAMED) : [text]));
   const parsed = names.map(parseVariant);
+  const { only } = asked;
+  if (only !== undefined && asked.cases !== undefined)
+    throw new Error('--only and --cases both choose scenes: give one');
   if (asked.containers && asked.swaps) throw new Error('give one of --containers and --swaps');
-  const read = await readScenes(asked.scenes, set === 'scenes' ? cases : undefined);
-  const found: Scene[] = (set === 'scenes' ? read : set === 'swaps' ? otherSwaps(read) : containerSwaps(read)).slice(
-    0,
-    cases,
-  );
+  const read = await readScenes(asked.scenes, set === 'scenes' && only === undefined ? cases : undefined);
+  const made = { scenes: () => read, containers: () => containerSwaps(read), swaps: () => otherSwaps(read) };
+  const found: readonly Scene[] = made[set]().slice(0, cases);
   if (found.length === 0) throw new Error(`${asked.scenes}: no swaps`);
-  return { variants: parsed, scenes: found };
+  return { variants: parsed, scenes: only === undefined ? found : chosenScenes(found, only.split(',')) };
 }
 
 function refuse(error: unknown): never {
@@ -94,17 +102,21 @@ async function measure(variant: Variant): Promise<void> {
   const done: EditedScene[] = [];
   const rows: RgbImage[] = [];
   edits[name] = [];
+  const made: RgbImage[] = [];
+  pictures[name] = made;
   for (const scene of scenes) {
     const edit = await judges.edit(scene, variant);
     done.push(edit);
     const { picture, mask, ...numbers } = edit;
+    made.push(picture);
     edits[name].push({ id: scene.id, change: scene.change, ...numbers });
-    rows.push(sideBySide([scene.source, mask, picture, ...(scene.truth ? [scene.truth] : [])], { gap: 2 }));
+    rows.push(sideBySide([scene.source, mask, picture, ...(scene.truth ? [scene.truth] : [])], { gap: GAP }));
     process.stdout.write(`${lineOf(name, scene, edit)}\n`);
     table[name] = { ...means(done), cases: done.length, options };
     if (asked.json !== undefined) await writeJson(asked.json);
     if (asked.sheets !== undefined) await saveImage(join(asked.sheets, `${name}.png`), inColumns(rows));
   }
+  if (asked.compare !== undefined) await saveImage(asked.compare, comparison(scenes, pictures));
 }
 
 /** The table as it stands, behind every edit: a run takes long, and what it has measured is not lost with it. */
@@ -121,30 +133,6 @@ function lineOf(
   const decibels = [bg, pasted, inside].map(value => fixed(value, 1).padStart(5)).join(' ');
   const numbers = `nat ${nat.toFixed(3)}  outside, pasted, inside ${decibels}  iou ${fixed(iou, 2)}`;
   return `${name.padEnd(16)} ${id.padEnd(17)} ${ok ? 'ok ' : 'not'} ${numbers}  ${seconds.toFixed(1)} s  ${caption}`;
-}
-
-/** Cases of a sheet, source, mask, edit and drawn result each: below each other, in three columns where there are many. */
-function inColumns(rows: readonly RgbImage[]): RgbImage {
-  const [first] = rows as readonly [RgbImage];
-  const each = rows.length > 8 ? Math.ceil(rows.length / 3) : rows.length;
-  const blank = { ...first, data: new Uint8Array(first.data.length).fill(255) };
-  const columns = Array.from({ length: Math.ceil(rows.length / each) }, (_, i) => {
-    const own = rows.slice(i * each, (i + 1) * each);
-    return stacked([...own, ...new Array<RgbImage>(each - own.length).fill(blank)]);
-  });
-  return sideBySide(columns, { gap: 0 });
-}
-
-/** Pictures of one width below each other. */
-function stacked(rows: readonly RgbImage[]): RgbImage {
-  const height = rows.reduce((sum, row) => sum + row.height, 0);
-  const data = new Uint8Array(rows.reduce((sum, row) => sum + row.data.length, 0));
-  let filled = 0;
-  for (const row of rows) {
-    data.set(row.data, filled);
-    filled += row.data.length;
-  }
-  return { width: rows[0]?.width ?? 0, height, data };
 }
 
 /** Keeps the rows beside those of other runs, and makes the document's tables of all of them. */

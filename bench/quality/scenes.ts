@@ -57,6 +57,15 @@ async function readScene(folder: string, entry: Record<string, unknown>, where: 
   return { id, change, sourcePrompt, targetPrompt, fruit, container, source, truth, region };
 }
 
+/** The scenes of these ids, in the order of the ids. @throws Error naming an id that no scene has, and those that there are */
+export function chosenScenes(scenes: readonly Scene[], ids: readonly string[]): Scene[] {
+  return ids.map(id => {
+    const found = scenes.find(scene => scene.id === id);
+    if (found) return found;
+    throw new Error(`no scene is called "${id}"; there are ${scenes.map(scene => scene.id).join(', ')}`);
+  });
+}
+
 /**
  * Container swaps made of others: each backwards (the drawn result becomes the picture), each backwards and mirrored, each mirrored.
  * They are hard, since the mask must cover the old shape and the new one.

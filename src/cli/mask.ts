@@ -21,7 +21,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitOptions, sizesOf, warningsTo } from './pictures.ts';
+import { fitOptions, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 import { withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
@@ -53,6 +53,8 @@ async function mask(image: string, o: Options, command: Command, outside: Outsid
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
     const { options, report } = withPreset(o, command, ['generateMask'], pipe.recommended, progress.note);
     const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(options));
+    const sizes = sizeNote(fit, false);
+    if (sizes !== undefined) progress.note(sizes);
     const start = performance.now();
     const found = await pipe.generateMask({
       ...phaseArguments('generateMask', options).args,

@@ -155,7 +155,7 @@ export function addPresetOption(command: Command): Command {
   return command.addOption(
     new Option(
       '--preset <name>',
-      `settings that no option gives: what ${RECOMMENDED_FILE} of the model's folder recommends, or diffusers' own`,
+      `recommended: settings that no option gives are what ${RECOMMENDED_FILE} of the model's folder recommends; diffusers: they are the defaults named here`,
     )
       .choices(['recommended', 'diffusers'])
       .default('recommended'),
@@ -227,7 +227,10 @@ export function addSizeOptions(command: Command, { keepSize = true }: { keepSize
         .conflicts('keepSize'),
     );
   if (!keepSize) return command;
-  return command.option('--keep-size', "work at the picture's own size, cut down to multiples of the VAE's factor");
+  return command.option(
+    '--keep-size',
+    "work at the picture's own size, cut down to multiples of the VAE's factor; filled up to them, with --fit pad",
+  );
 }
 
 /** Where the result goes. */

@@ -28,10 +28,14 @@ export interface Preset<O> {
   readonly report: SettingsReport;
 }
 
-/** Settings that would silence what was asked for: guidance of 1 or below passes over negative prompts. */
+/**
+ * Settings that would silence what was asked for: guidance of 1 or below passes over negative prompts, a soft mask over what makes
+ * masks of zeros and ones.
+ */
 const SILENCES: Readonly<Record<string, readonly string[]>> = {
   maskGuidanceScale: ['sourceNegativePrompt', 'targetNegativePrompt'],
   invertGuidanceScale: ['invertNegativePrompt'],
+  maskMode: ['threshold', 'continuous'],
 };
 
 /**
@@ -55,7 +59,7 @@ export function withPreset<O extends PresetOptions>(
   };
   const wanted = o.preset === 'recommended' ? recommended : undefined;
   const settings: Readonly<Record<string, unknown>> = wanted?.settings ?? {};
-  const taken = takenNames(phases, settings, given);
+  const taken = takenNames(phases, settings, given, o);
   // The original squashes the picture, and returns it so.
   const fit = o.preset === 'diffusers' && 'fit' in o && !given('fit') ? { fit: 'squash' } : {};
   const options = { ...o, ...fit, ...Object.fromEntries(taken.map(name => [name, settings[name]])) };
@@ -65,6 +69,7 @@ export function withPreset<O extends PresetOptions>(
   } else if (o.preset === 'recommended' && recommended === undefined && given('preset')) {
     note("The model recommends no settings: diffusers' own are taken.");
   }
+  for (const line of idleOptions(options, given)) note(line);
   const preset = wanted === undefined ? 'diffusers' : 'recommended';
   return { options, report: { preset, settings: settingsUsed(phases, options), fromPreset: taken } };
 }
@@ -74,19 +79,40 @@ function takenNames(
   phases: readonly PhaseMethod[],
   settings: Readonly<Record<string, unknown>>,
   given: (name: string) => boolean,
+  typed: object,
 ): string[] {
+  const values = typed as Readonly<Record<string, unknown>>;
   const taken = new Set<string>();
+  const inEffect = (name: string): unknown => (given(name) ? values[name] : settings[name]);
   for (const names of phases.flatMap(phase => runNamesOf(phase))) {
     // The one phase of a command has one guidance: whichever option gives it wins. In several the more special name does.
     if (phases.length === 1 && names.some(given)) continue;
     const first = names.find(name => given(name) || (settings[name] !== undefined && !isSilencing(name)));
     if (first !== undefined && !given(first)) taken.add(first);
   }
+  const soft = taken.has('maskMode')
+    ? settings['maskMode'] === 'soft'
+    : given('maskMode') && values['maskMode'] === 'soft';
+  if (!soft) taken.delete('maskExponent'); // says nothing of other masks
   return [...Object.keys(ARGUMENTS)].filter(name => taken.has(name));
 
   function isSilencing(name: string): boolean {
-    return Number(settings[name]) <= 1 && (SILENCES[name] ?? []).some(given);
+    if (!(SILENCES[name] ?? []).some(given)) return false;
+    if (name !== 'maskMode') return Number(settings[name]) <= 1;
+    return settings[name] === 'soft' && (given('continuous') || inEffect('maskCleanup') !== true);
   }
+}
+
+/** Options that were given and change nothing beside the settings in effect: a line each, with what would help. */
+function idleOptions(options: object, given: (name: string) => boolean): string[] {
+  const { maskMode, maskCleanup } = options as Readonly<Record<string, unknown>>;
+  const soft = maskMode === 'soft';
+  const lines: string[] = [];
+  if (given('maskExponent') && !soft)
+    lines.push('--mask-exponent is for soft masks and changes nothing here: add --soft-mask.');
+  if (given('threshold') && soft && maskCleanup !== true)
+    lines.push('--threshold is for masks of black and white and changes nothing of a soft one: leave --soft-mask out.');
+  return lines;
 }
 
 /** What the phases work with, by run's names; a guidance that has none of its own is the common one. */

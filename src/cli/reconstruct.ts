@@ -59,7 +59,8 @@ async function reconstruct(image: string, typed: Options, command: Command, outs
   const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
   settle('reconstruct', 'invert', { ...argumentsFrom(typed), image: picture });
   await withPipeline(typed, outside, async ({ pipe }, progress, seed) => {
-    const { options: o, report } = withPreset(typed, command, ['invert'], pipe.recommended, progress.note);
+    const recommended = pipe.recommended && { ...pipe.recommended, settings: ofBothWays(pipe.recommended.settings) };
+    const { options: o, report } = withPreset(typed, command, ['invert', 'edit'], recommended, progress.note);
     const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
     const start = performance.now();
     const found: (Setting & Reconstruction)[] = [];
@@ -85,11 +86,18 @@ async function reconstruct(image: string, typed: Options, command: Command, outs
     return {
       ...{ command: 'reconstruct', image, files: output === undefined ? {} : { sheet: output } },
       ...sizesOf(fit, false),
-      ...report,
+      ...{ ...report, settings: ofBothWays(report.settings) },
       ...{ psnr: { vae: rounded(first.psnr.decoded), settings: rows } },
       timingsMs: { total: performance.now() - start },
     };
   });
+}
+
+/** Settings that inversion and way back take; the others of an edit are for its mask and its negative prompt. */
+function ofBothWays<T extends object>(settings: T): Partial<T> {
+  const { prompt: _, negativePrompt: __, ...others } = argumentsFrom({} as Options);
+  const own = ['guidanceScale', 'invertGuidanceScale', ...Object.keys(others)];
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => own.includes(name))) as Partial<T>;
 }
 
 /** What both ways take of the options. */

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { captionFits, maskIou, means, psnrWhere } from '../../bench/quality/measures.ts';
 import { Naturalness } from '../../bench/quality/naturalness.ts';
-import { containerSwaps, otherSwaps, readScenes } from '../../bench/quality/scenes.ts';
+
+import { chosenScenes, containerSwaps, otherSwaps, readScenes } from '../../bench/quality/scenes.ts';
+import { comparison, GAP } from '../../bench/quality/sheets.ts';
+
 import { asText, merged, withMeasured } from '../../bench/quality/table.ts';
 import { NAMED, parseVariant } from '../../bench/quality/variants.ts';
 import type { RgbImage } from '../../src/io/image.ts';
@@ -128,6 +131,11 @@ describe('scenes', () => {
     }
   });
 
+  it('are chosen by their ids, in the order asked for', () => {
+    expect(chosenScenes(scenes, ['06', '01']).map(({ id }) => id)).toEqual(['06', '01']);
+    expect(() => chosenScenes(scenes.slice(0, 2), ['99'])).toThrow('no scene is called "99"; there are 00, 01');
+  });
+
   it.each([
     ['no list', {}, 'not a list of cases'],
     ['a field that is missing', [{ id: '00' }], 'cases.json[0].change: not a text'],
@@ -135,6 +143,17 @@ describe('scenes', () => {
     writeFileSync(join(folder, 'cases.json'), JSON.stringify(cases));
     await expect(readScenes(folder)).rejects.toThrow(message);
   });
+});
+
+it('a comparison has a row for each scene that every variant edited: source, edits, drawn result', () => {
+  const two = scenes.slice(0, 2);
+  const [first] = two;
+  const sheet = comparison(two, { a: [flat(128, 128, 10), flat(128, 128, 20)], b: [flat(128, 128, 30)] });
+  expect([sheet.width, sheet.height]).toEqual([4 * 128 + 5 * GAP, 128 + 2 * GAP]);
+  const middle = [0, 1, 2, 3].map(i => sheet.data[3 * (sheet.width * 64 + GAP + i * (128 + GAP) + 64)]);
+  const of = ({ data }: { data: ArrayLike<number> }) => data[3 * (128 * (64 - GAP) + 64)];
+  expect(middle).toEqual([of(first.source), 10, 30, of(first.truth)]);
+  expect(comparison(two, { a: [flat(128, 128, 10), flat(128, 128, 20)] }).height).toBe(2 * (128 + 2 * GAP));
 });
 
 describe('variants', () => {

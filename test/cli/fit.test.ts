@@ -75,7 +75,8 @@ describe('a photo of 300x200', () => {
     const invert = ['invert', at('photo.png'), '--source', 'a bowl of apples', ...EXACT, '--num-inference-steps', '2'];
     const inverted = await run(...invert, '--seed', '0', '-o', at('x.safetensors'), '--json');
     expect(inverted).toMatchObject({ fit: 'nearest', workingSize: { width: 160, height: 104 } });
-    await run('mask', at('photo.png'), ...PROMPTS, ...TINY, '-o', at('m.png'), '--json');
+    const masked = await run('mask', at('photo.png'), ...PROMPTS, ...TINY, '-o', at('m.png'), '--json');
+    expect(masked.stderr).toContain('Picture 300x200, worked at 160x104 (--fit nearest), result 160x104.');
     const given = ['--mask', at('m.png'), '--latents', at('x.safetensors')];
     const { files } = await edit(...given, '-o', at('given.png'));
     expect((await readImage(files.image)).data).toEqual((await readImage(at('out.png'))).data);

@@ -81,6 +81,40 @@ describe('edit', () => {
     expect(said).not.toContain(options[0].replace('--no-', '--'));
   });
 
+  it.each([
+    ['a threshold', ['--threshold', '0.4'], { threshold: 0.4 }],
+    ['grey weights', ['--continuous'], { continuous: true }],
+  ])('takes no soft mask, nor its exponent, beside what is asked of a mask by %s', async (_what, options, wanted) => {
+    const { args, said } = await callOf('edit', ...options);
+    expect(args).toMatchObject({ ...wanted, maskThresholdingRatio: file.maskThresholdingRatio });
+    expect(args).not.toHaveProperty('maskMode');
+    expect(said).not.toMatch(/--soft-mask|--mask-exponent/);
+  });
+
+  it('takes the soft mask with a threshold for its clean-up', async () => {
+    const { args } = await callOf('edit', '--threshold', '0.4', '--mask-cleanup');
+    expect(args).toMatchObject({ maskMode: 'soft', threshold: 0.4, maskCleanup: true });
+  });
+
+  it('takes no exponent for a mask that is not soft', async () => {
+    const { said } = await callOf('edit', '--no-soft-mask');
+    expect(said).not.toContain('--mask-exponent');
+  });
+
+  it('says where an option changes nothing', async () => {
+    const idle = async (...options: string[]) =>
+      (await plan(...options)).stderr.split('\n').filter(line => line.includes('changes nothing'));
+    expect(await idle('--threshold', '0.4', '--soft-mask')).toEqual([
+      expect.stringMatching(/^--threshold .*leave --soft-mask out\.$/),
+    ]);
+    expect(await idle('--mask-exponent', '2', '--preset', 'diffusers')).toEqual([
+      expect.stringMatching(/^--mask-exponent .*add --soft-mask\.$/),
+    ]);
+    expect(await idle('--mask-exponent', '2')).toEqual([]);
+    expect(await idle('--threshold', '0.4')).toEqual([]);
+    expect(await idle('--threshold', '0.4', '--soft-mask', '--mask-cleanup')).toEqual([]);
+  });
+
   it('takes no setting of a phase that does not run', async () => {
     const { said } = await callOf('edit', '--mask', APPLES);
     expect(said).not.toContain('--mask-thresholding-ratio');
@@ -150,10 +184,18 @@ describe('--json', () => {
   });
 
   it('takes what is right of a file, and warns once of what is not', async () => {
-    const settings = { guidanceScale: 3, seed: 4, sourcePrompt: 'a cat' };
-    const { json, stderr } = await plan('--model', await modelWith('bad', { version: 1, settings }));
+    const settings = { guidanceScale: 3, seed: 4, sourcePrompt: 'a cat', maskMod: 'soft', inpaintStrength: 2 };
+    const model = await modelWith('bad', { version: 1, settings });
+    const { json, stderr } = await plan('--model', model);
     expect(json.fromPreset).toEqual(['guidanceScale']);
-    expect(stderr.match(/left out/g)).toHaveLength(2);
+    // By the names of the file, which its author has to mend, and not by those of options.
+    const warnings = stderr.split('\n').filter(line => line.endsWith('left out.'));
+    expect(warnings.map(line => line.slice(line.indexOf(': ') + 2))).toEqual([
+      '"seed" is not for a model to recommend; left out.',
+      '"sourcePrompt" is not for a model to recommend; left out.',
+      'unknown setting "maskMod" (is it "maskMode"?); left out.',
+      '"inpaintStrength" is 2, not a number from 0 to 1; left out.',
+    ]);
   });
 });
 

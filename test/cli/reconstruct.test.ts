@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { readImage } from '../../src/node/images.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { pentimento } from '../support/command.ts';
 
 const APPLES = ['models/orchard/samples/apples-bowl.png', '--prompt', 'a bowl of apples'];
@@ -32,6 +33,22 @@ it('a reconstruction is told of in dB, the worse the more it is guided, and draw
   expect(none.psnr).toBeGreaterThan(back.psnr);
   const sheet = await readImage(output);
   expect(sheet.width).toBeGreaterThan(5 * workingSize.width);
+});
+
+it('guidance of the way back is what an edit would take, and nothing is said of masks', async () => {
+  const { settings: file } = JSON.parse(await readFile('models/orchard/stable-diffusion/pentimento.json', 'utf8'));
+  const calls = vi.spyOn(DiffEditPipeline.prototype, 'reconstruct').mockRejectedValue(new Error('far enough'));
+  const { stderr } = await pentimento(['reconstruct', ...APPLES]);
+  const told = `Settings that the model recommends: --invert-guidance-scale ${file.invertGuidanceScale} --guidance-scale ${file.guidanceScale} --inpaint-strength ${file.inpaintStrength} (`;
+  expect(stderr).toContain(told);
+  expect(calls.mock.calls[0]?.[0]).toMatchObject({ guidanceScale: 1, invertGuidanceScale: 1 });
+  calls.mockRestore();
+  const { stdout } = await pentimento(['reconstruct', ...APPLES, '--num-inference-steps', '2', '--json']);
+  const { psnr, settings, fromPreset } = JSON.parse(stdout);
+  expect(psnr.settings.map((one: { guidanceScale: number }) => one.guidanceScale)).toEqual([1, file.guidanceScale]);
+  expect(settings).toMatchObject({ guidanceScale: file.guidanceScale, invertGuidanceScale: 1, numInferenceSteps: 2 });
+  expect(settings).not.toHaveProperty('maskMode');
+  expect([...fromPreset].sort()).toEqual(['guidanceScale', 'inpaintStrength', 'invertGuidanceScale']);
 });
 
 it('the table has one line for each, and one for the VAE alone', async () => {

@@ -4,11 +4,18 @@ import { describe, expect, expectTypeOf, it, vi } from 'vitest';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
 import { mapFolder } from '../../src/io/sources.ts';
 import type { CheckName } from '../../src/pipeline/diffedit/argument-checks.ts';
-import { ARGUMENTS, type ArgumentName, argumentsOf, type OptionGroup } from '../../src/pipeline/diffedit/arguments.ts';
+import {
+  ARGUMENTS,
+  type ArgumentName,
+  argumentsOf,
+  defaultOf,
+  type OptionGroup,
+} from '../../src/pipeline/diffedit/arguments.ts';
 import { readRecommended } from '../../src/pipeline/diffedit/read-recommended.ts';
 import type { Recommended, RecommendedName } from '../../src/pipeline/diffedit/recommended.ts';
 import { isSetting } from '../../src/pipeline/diffedit/recommended-file.ts';
 import type { RunArgs } from '../../src/pipeline/diffedit/types.ts';
+import { blocks } from '../support/documents.ts';
 import { openPipeline } from '../support/pipeline.ts';
 
 const ORCHARD = new URL('../../models/orchard/stable-diffusion', import.meta.url).pathname;
@@ -38,10 +45,19 @@ describe('settings come through', () => {
     const { found, warnings } = await read({ version: 1, settings: {}, guide: own });
     expect(found?.guide).toEqual({ guidanceScale: 2, negativePrompt: '' });
     expect(Object.isFrozen(found?.guide)).toBe(true);
-    expect(warnings).toEqual(['m/pentimento.json: seed is not for a model to recommend; left out.']);
+    expect(warnings).toEqual(['m/pentimento.json: "seed" is not for a model to recommend; left out.']);
     expect((await read({ version: 1, settings: {}, guide: 1 })).warnings).toEqual([
       'm/pentimento.json: guide must be an object, not 1; left out.',
     ]);
+  });
+
+  it('for the guide with the source prompt as negative, where the settings have none', async () => {
+    const { found } = await read({
+      version: 1,
+      settings: { negativePrompt: 'empty' },
+      guide: { negativePrompt: 'source' },
+    });
+    expect({ ...found?.settings, ...found?.guide }).toEqual({ negativePrompt: undefined });
   });
 
   it("and of the negative prompt the choice: none, or the source prompt, which is run's default", async () => {
@@ -72,15 +88,15 @@ describe('settings come through', () => {
 
 describe('one warning says what is left out', () => {
   it.each([
-    [{ maskExponent: 0 }, 'm/pentimento.json: maskExponent is 0, not a finite number > 0; left out.'],
-    [{ maskExponent: '0.6' }, 'm/pentimento.json: maskExponent is "0.6", not a finite number > 0; left out.'],
-    [{ maskExponent: null }, 'm/pentimento.json: maskExponent is null, not a value; left out.'],
-    [{ maskMode: 'alpha' }, `m/pentimento.json: maskMode is "alpha", not 'binary' or 'soft'; left out.`],
-    [{ continuous: 1 }, 'm/pentimento.json: continuous is 1, not true or false; left out.'],
-    [{ negativePrompt: 'rain' }, 'm/pentimento.json: negativePrompt is "rain", not "source" or "empty"; left out.'],
-    [{ maskExpnent: 1 }, 'm/pentimento.json: unknown setting "maskExpnent" (is it maskExponent?); left out.'],
+    [{ maskExponent: 0 }, 'm/pentimento.json: "maskExponent" is 0, not a finite number > 0; left out.'],
+    [{ maskExponent: '0.6' }, 'm/pentimento.json: "maskExponent" is "0.6", not a finite number > 0; left out.'],
+    [{ maskExponent: null }, 'm/pentimento.json: "maskExponent" is null, not a value; left out.'],
+    [{ maskMode: 'alpha' }, `m/pentimento.json: "maskMode" is "alpha", not 'binary' or 'soft'; left out.`],
+    [{ continuous: 1 }, 'm/pentimento.json: "continuous" is 1, not true or false; left out.'],
+    [{ negativePrompt: 'rain' }, 'm/pentimento.json: "negativePrompt" is "rain", not "source" or "empty"; left out.'],
+    [{ maskExpnent: 1 }, 'm/pentimento.json: unknown setting "maskExpnent" (is it "maskExponent"?); left out.'],
     [{ '\u001b[2J\u009b': 1 }, 'm/pentimento.json: unknown setting "\\u001b[2J?"; left out.'],
-    [{ targetPrompt: 'a cat' }, 'm/pentimento.json: targetPrompt is not for a model to recommend; left out.'],
+    [{ targetPrompt: 'a cat' }, 'm/pentimento.json: "targetPrompt" is not for a model to recommend; left out.'],
   ])('%j', async (bad, message) => {
     const { found, warnings } = await of({ guidanceScale: 2, ...bad });
     expect(warnings).toEqual([message]);
@@ -162,4 +178,46 @@ type OfTheTable = Exclude<
 
 it('the names are those of the table: an argument more does not compile', () => {
   expectTypeOf<RecommendedName>().toEqualTypeOf<OfTheTable>();
+});
+
+describe('docs/recommended-settings.md', () => {
+  const text = readFileSync('docs/recommended-settings.md', 'utf8');
+  const part = text.slice(text.indexOf('## What can be'), text.indexOf('## Which of them'));
+  const rows = [...part.matchAll(/^\| `(\w+)` \|[^|]*\| ([^|]+) \|/gm)].map(([, name = '', value = '']) => ({
+    name,
+    value,
+  }));
+
+  it('names every setting, with its default', () => {
+    expect(rows.map(({ name }) => name).sort()).toEqual(
+      [...Object.keys(ARGUMENTS).filter(isSetting), 'negativePrompt'].sort(),
+    );
+    const known = rows.filter(({ name }) => isSetting(name) && defaultOf('run', name) !== undefined);
+    const written = (name: string) => JSON.stringify(defaultOf('run', name));
+    expect(known.map(({ name, value }) => [name, value])).toEqual(known.map(({ name }) => [name, written(name)]));
+  });
+
+  it('has an example of which all is taken', async () => {
+    const [json = ''] = blocks(text, 'json');
+    const { found, warnings } = await read(json);
+    expect(warnings).toEqual([]);
+    expect([Object.keys(found?.settings ?? {}).length, found?.guide]).toEqual([5, { guidanceScale: 5 }]);
+  });
+
+  it('ends warnings as they end', async () => {
+    const bad = {
+      author: 'me',
+      reasons: { foo: 'y' },
+      settings: { maskMod: 1, seed: 4, guidanceScale: '3', negativePrompt: 'ugly' },
+    };
+    const { warnings } = await read({ version: 1, ...bad });
+    const all = [...warnings, ...(await read({ version: 2 })).warnings, ...(await read('{')).warnings];
+    const ends = [...text.matchAll(/^\| [^|]+ \| `([^`]+[.])` \|$/gm)].map(([, end = '']) => end);
+    expect(ends).toHaveLength(all.length);
+    for (const end of ends)
+      expect(
+        all.filter(line => line.endsWith(end)),
+        end,
+      ).toHaveLength(1);
+  });
 });

@@ -83,24 +83,25 @@ function settingsFrom(value: unknown, leaveOut: (what: string) => void, field = 
     if (problem !== undefined) leaveOut(problem);
     else if (name !== 'negativePrompt') settings[name] = Array.isArray(wanted) ? Object.freeze(wanted) : wanted;
     else if (wanted === 'empty') settings['negativePrompt'] = '';
+    else if (field === 'guide') settings['negativePrompt'] = undefined; // the source prompt, also beside settings without a negative
   }
   return settings;
 }
 
 function negativeProblem(wanted: unknown): string | undefined {
   if (NEGATIVES.includes(wanted)) return undefined;
-  return `negativePrompt is ${shown(wanted)}, not "source" or "empty"`;
+  return `"negativePrompt" is ${shown(wanted)}, not "source" or "empty"`;
 }
 
-/** What is wrong with a setting, in words; undefined where it is right. */
+/** What is wrong with a setting, in words and by the file's own names, in quotes; undefined where it is right. */
 function problemOf(name: string, value: unknown): string | undefined {
   if (!isSetting(name)) {
-    if (Object.hasOwn(ARGUMENTS, name)) return `${name} is not for a model to recommend`;
+    if (Object.hasOwn(ARGUMENTS, name)) return `"${name}" is not for a model to recommend`;
     const near = nearestName(name, Object.keys(ARGUMENTS).filter(isSetting));
-    return `unknown setting ${shown(name)}${near === undefined ? '' : ` (is it ${near}?)`}`;
+    return `unknown setting ${shown(name)}${near === undefined ? '' : ` (is it "${near}"?)`}`;
   }
   const { check = 'switch' } = ARGUMENTS[name as keyof typeof ARGUMENTS] as Argument;
-  const wrong = (expected: unknown): string => `${name} is ${shown(value)}, not ${expected}`;
+  const wrong = (expected: unknown): string => `"${name}" is ${shown(value)}, not ${expected}`;
   if (value === null) return wrong('a value');
   try {
     checkValue('recommended', check, value, name);

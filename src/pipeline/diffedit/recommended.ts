@@ -41,8 +41,8 @@ export type RecommendedName =
 
 /** Settings as `run` takes them: `pipe.run({ ...pipe.recommended?.settings, image, sourcePrompt, targetPrompt })`. */
 export type RecommendedSettings = { readonly [N in RecommendedName]?: NonNullable<RunArgs[N]> } & {
-  /** '' where the model is edited better without a negative; absent where it is the source prompt, as by default. */
-  readonly negativePrompt?: '';
+  /** '' where the model is edited better without a negative; absent or undefined where it is the source prompt, as by default. */
+  readonly negativePrompt?: '' | undefined;
 };
 
 /** What a model's folder recommends. Frozen. */
