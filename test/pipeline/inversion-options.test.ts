@@ -29,6 +29,7 @@ renewed(async () => {
 });
 afterAll(() => pipeline.dispose());
 
+const all = mask(() => 1);
 const inverse = new DDIMInverseScheduler({ ...pipelineFields(), stepsOffset: 1 });
 const forward = new DDIMScheduler({ ...pipelineFields(), stepsOffset: 1 });
 
@@ -77,6 +78,16 @@ test('fixed-point rounds repeat a step with the prediction at its own result', a
   expect(await pipeline.invert({ ...args, inversionRounds: 0 })).toEqual(plain);
 });
 
+test('a signal ends a step between two of its rounds', async () => {
+  const ending = new AbortController();
+  const rounds = 10_000; // an hour of them
+  setTimeout(() => ending.abort(new Error('enough')), 500);
+  const inversion = pipeline.invert({
+    ...{ ...few, image, prompt: SOURCE, guidanceScale: 1, inversionRounds: rounds, signal: ending.signal },
+  });
+  await expect(inversion).rejects.toThrow('enough');
+});
+
 describe('guidance', () => {
   test('acts within its interval of noise levels alone', async () => {
     const scale = 4;
@@ -92,6 +103,25 @@ describe('guidance', () => {
     });
     expect(levels).toEqual([0.001, 0.251, 0.501]);
     expect(maxError(frame(found.latents, 0), expected)).toBeLessThan(2e-5);
+  });
+
+  test('with no step within its interval is none: in maps too, whose negatives the original takes for prompts', async () => {
+    const args = { ...few, image, prompt: SOURCE, guidanceInterval: [0.6, 1] as const };
+    const never = await pipeline.invert({ ...args, guidanceScale: 4 });
+    expect(never).toEqual(await pipeline.invert({ ...args, guidanceScale: 1 }));
+    const map = async (more: object) =>
+      (
+        await pipeline.generateMask({
+          ...{ image, sourcePrompt: SOURCE, targetPrompt: TARGET, numInferenceSteps: 4, numMapsPerMask: 1, ...more },
+          generator: new Generator(3),
+        })
+      ).map.data;
+    const plain = await map({ guidanceScale: 1 });
+    expect(await map({ guidanceScale: 4, guidanceInterval: [0.6, 1], guidanceRescale: 0.7 })).toEqual(plain);
+    expect(await map({ guidanceScale: 4, guidanceInterval: [0.2, 1] })).not.toEqual(plain);
+    const edit = { ...few, prompt: TARGET, maskImage: all, imageLatents: never.latents, outputType: 'latent' } as const;
+    const free = await pipeline.edit({ ...edit, guidanceScale: 4, guidanceInterval: [0.6, 1] });
+    expect(free).toEqual(await pipeline.edit({ ...edit, guidanceScale: 1 }));
   });
 
   test('is rescaled to the spread of the conditional prediction, in loops and maps', async () => {
@@ -129,8 +159,6 @@ describe('guidance', () => {
     expect(await pipeline.invert({ ...args, guidanceInterval: [0, 1], guidanceRescale: 0 })).toEqual(plain);
   });
 });
-
-const all = mask(() => 1);
 
 describe('a DDPM inversion', () => {
   const args = { ...few, image, guidanceScale: 1 };

@@ -196,7 +196,7 @@ export function bindMask(op: string, s: Settled<'generateMask'>, shared: Shared)
   const generator = shared.generator();
   const [batch, maps] = [batchOf(wanted), s.numMapsPerMask];
   checkDraws(op, pictures, { batch, repeat: maps, generator });
-  const guidance = guidanceOf(s);
+  const guidance = guidanceOf(s, [{ timestep }], model.sampler);
   const encoding = { guided: guidance.guided, text: model.prompts.sizes };
   return {
     ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, timestep, maps },
@@ -238,7 +238,7 @@ export function bindInvert(op: string, s: Settled<'invert'>, shared: Shared, ret
   const pictures = shared.pictures();
   const [batch, generator] = [batchOf(s), shared.generator()];
   checkDraws(op, pictures, { batch, repeat: 1, generator });
-  const guidance = guidanceOf(s);
+  const guidance = guidanceOf(s, schedule, model.sampler);
   const shape = [batch, model.denoiser.channels, ...latentSides(pictures, model.autoencoder)];
   const regularisation = s.numRegSteps === 0 ? undefined : regularisationOf(op, s, generator);
   if (regularisation) checkRegularised(op, regularisation, { shape, guidance, schedule });
@@ -346,7 +346,7 @@ export function bindEdit(
   const generator = shared.generator();
   const [copies, noisy] = [s.numImagesPerPrompt, s.eta > 0 || found];
   if (noisy && !found) checkGenerators(op, generator, batch * copies);
-  const guidance = guidanceOf(s);
+  const guidance = guidanceOf(s, schedule, model.sampler);
   const encoding = { guided: guidance.guided, clipSkip: s.clipSkip, text: model.prompts.sizes };
   return {
     ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, schedule },
