@@ -280,6 +280,27 @@ describe('a reconstruction', () => {
     await expect(pipeline.reconstruct(wrong)).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: reconstruct: there is no such argument: got targetPrompt. Known are image, prompt, negativePrompt, numInferenceSteps, inpaintStrength, seed, guidanceScale, invertGuidanceScale, guidanceInterval, guidanceRescale, inversion, inversionRounds, numRegSteps, numAutoCorrRolls, lambdaAutoCorr, lambdaKl, signal, onProgress, generator, crossAttentionKwargs.]`,
     );
+    const several = { ...args, prompt: [SOURCE, TARGET] as unknown as string };
+    await expect(pipeline.reconstruct(several)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: not a prompt: expected a string, got a list (prompt)]`,
+    );
+    const { prompt: _, ...unnamed } = args;
+    await expect(pipeline.reconstruct(unnamed as ReconstructArgs)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: not a prompt: expected a string, got undefined (prompt)]`,
+    );
+    const negative = ['x'] as unknown as string;
+    await expect(
+      pipeline.reconstruct({ ...args, negativePrompt: negative }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: not a prompt: expected a string, got a list (negativePrompt)]`,
+    );
+    const pair = { ...args, image: [args.image, args.image] };
+    await expect(pipeline.reconstruct(pair)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: pictures and prompts differ in number: expected 1, one for each prompt, got 2 (image). Pass one picture, or one for each prompt.]`,
+    );
+    await expect(pipeline.reconstruct({ ...args, inpaintStrength: 2 })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: strength out of range: expected a number from 0 to 1, got 2 (inpaintStrength)]`,
+    );
     const nothing = undefined as unknown as ReconstructArgs;
     await expect(pipeline.reconstruct(nothing)).rejects.toThrow(/^reconstruct: arguments go by name/);
   });
