@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander';
 import { ARGUMENTS, type Argument, defaultOf } from '../pipeline/diffedit/arguments.ts';
+import { excluding } from '../pipeline/diffedit/exclusive-settings.ts';
 import type { Recommended } from '../pipeline/diffedit/recommended.ts';
 import { isSetting } from '../pipeline/diffedit/recommended-file.ts';
 import { type PhaseMethod, runNamesOf } from '../pipeline/diffedit/run-arguments.ts';
@@ -32,6 +33,7 @@ export interface Preset<O> {
 const SILENCES: Readonly<Record<string, readonly string[]>> = {
   maskGuidanceScale: ['sourceNegativePrompt', 'targetNegativePrompt'],
   invertGuidanceScale: ['invertNegativePrompt'],
+  guidanceScale: ['negativePrompt', 'sourceNegativePrompt', 'targetNegativePrompt', 'invertNegativePrompt'],
 };
 
 /**
@@ -41,6 +43,7 @@ const SILENCES: Readonly<Record<string, readonly string[]>> = {
  * @param phases that the command runs
  * @param recommended of the model
  * @param note told in one line what was taken
+ * @param more settings of other phases that the command takes besides, by run's names
  */
 export function withPreset<O extends PresetOptions>(
   o: O,
@@ -48,6 +51,7 @@ export function withPreset<O extends PresetOptions>(
   phases: readonly PhaseMethod[],
   recommended: Recommended | undefined,
   note: (line: string) => void,
+  more: readonly string[] = [],
 ): Preset<O> {
   const given = (name: string): boolean => {
     const source = command.getOptionValueSource(name);
@@ -55,7 +59,9 @@ export function withPreset<O extends PresetOptions>(
   };
   const wanted = o.preset === 'recommended' ? recommended : undefined;
   const settings: Readonly<Record<string, unknown>> = wanted?.settings ?? {};
-  const taken = takenNames(phases, settings, given);
+  const givenSettings = Object.fromEntries(Object.entries(o as object).filter(([name]) => given(name)));
+  const fitting = Object.entries(settings).filter(([name, value]) => !excluding(name, value, givenSettings));
+  const taken = takenNames(phases, Object.fromEntries(fitting), given, more);
   // The original squashes the picture, and returns it so.
   const fit = o.preset === 'diffusers' && 'fit' in o && !given('fit') ? { fit: 'squash' } : {};
   const options = { ...o, ...fit, ...Object.fromEntries(taken.map(name => [name, settings[name]])) };
@@ -66,7 +72,7 @@ export function withPreset<O extends PresetOptions>(
     note("The model recommends no settings: diffusers' own are taken.");
   }
   const preset = wanted === undefined ? 'diffusers' : 'recommended';
-  return { options, report: { preset, settings: settingsUsed(phases, options), fromPreset: taken } };
+  return { options, report: { preset, settings: settingsUsed(phases, options, more), fromPreset: taken } };
 }
 
 /** Which settings the phases take from the model, in the table's order. */
@@ -74,8 +80,9 @@ function takenNames(
   phases: readonly PhaseMethod[],
   settings: Readonly<Record<string, unknown>>,
   given: (name: string) => boolean,
+  more: readonly string[],
 ): string[] {
-  const taken = new Set<string>();
+  const taken = new Set(more.filter(name => !given(name) && settings[name] !== undefined && !isSilencing(name)));
   for (const names of phases.flatMap(phase => runNamesOf(phase))) {
     // The one phase of a command has one guidance: whichever option gives it wins. In several the more special name does.
     if (phases.length === 1 && names.some(given)) continue;
@@ -90,10 +97,14 @@ function takenNames(
 }
 
 /** What the phases work with, by run's names; a guidance that has none of its own is the common one. */
-function settingsUsed(phases: readonly PhaseMethod[], options: object): Record<string, unknown> {
+function settingsUsed(
+  phases: readonly PhaseMethod[],
+  options: object,
+  more: readonly string[],
+): Record<string, unknown> {
   const values = options as Readonly<Record<string, unknown>>;
   const used: Record<string, unknown> = {};
-  for (const names of phases.flatMap(phase => runNamesOf(phase))) {
+  for (const names of [...phases.flatMap(phase => runNamesOf(phase)), ...more.map(name => [name])]) {
     const [name = ''] = names;
     const value =
       names.map(one => values[one]).find(one => one !== undefined) ?? defaultOf('run', names.at(-1) ?? name);

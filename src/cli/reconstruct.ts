@@ -59,7 +59,9 @@ async function reconstruct(image: string, typed: Options, command: Command, outs
   const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
   settle('reconstruct', 'invert', { ...argumentsFrom(typed), image: picture });
   await withPipeline(typed, outside, async ({ pipe }, progress, seed) => {
-    const { options: o, report } = withPreset(typed, command, ['invert'], pipe.recommended, progress.note);
+    const { options: o, report } = withPreset(typed, command, ['invert'], pipe.recommended, progress.note, [
+      'guidanceScale', // of the way back
+    ]);
     const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
     const start = performance.now();
     const found: (Setting & Reconstruction)[] = [];

@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { readImage } from '../../src/node/images.ts';
+import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { pentimento } from '../support/command.ts';
 
 const APPLES = ['models/orchard/samples/apples-bowl.png', '--prompt', 'a bowl of apples'];
@@ -41,6 +42,23 @@ it('the table has one line for each, and one for the VAE alone', async () => {
   expect(stdout).toMatch(/^through the VAE alone {13}\d\d\.\d dB\ninversion guidance 1, guidance 1 {2}\d\d\.\d dB\n$/);
   const [vae, image] = stdout.match(/\d\d\.\d/g) ?? [];
   expect(image).toBe(vae); // the noise that was found undoes every step
+});
+
+it('guidance is what the model recommends, of both ways', async () => {
+  const call = vi.spyOn(DiffEditPipeline.prototype, 'reconstruct');
+  const { code, stdout } = await pentimento(['reconstruct', ...APPLES, '--num-inference-steps', '2', '--json']);
+  expect(code).toBe(0);
+  const { guidanceScale, invertGuidanceScale } = JSON.parse(
+    await readFile('models/orchard/stable-diffusion/pentimento.json', 'utf8'),
+  ).settings;
+  expect(call.mock.calls.map(([args]) => [args.invertGuidanceScale, args.guidanceScale])).toEqual([
+    [1, 1],
+    [invertGuidanceScale, guidanceScale],
+  ]);
+  const { settings, fromPreset } = JSON.parse(stdout);
+  expect(settings).toMatchObject({ guidanceScale, invertGuidanceScale });
+  expect(fromPreset).toContain('guidanceScale');
+  call.mockRestore();
 });
 
 it('what it cannot read or write is refused before a model is loaded', async () => {
