@@ -162,7 +162,12 @@ describe('a pipeline', () => {
     const args = { image, sourcePrompt: 's', targetPrompt: 't', seed: 0 };
     const plain = await pipe.plan(args);
     expect((await pipe.plan({ ...pipe.recommended?.settings, ...args })).phases).not.toEqual(plain.phases);
+    // No negative is none for any number of prompts.
+    const two = { ...args, sourcePrompt: ['s', 't'], targetPrompt: ['u', 'v'] };
+    expect((await pipe.plan({ ...pipe.recommended?.settings, ...two })).dispatches).toBeGreaterThan(0);
     pipe.dispose();
+    await expect(pipe.plan(args)).rejects.toThrow('plan: the pipeline was disposed. Open it again');
+    await expect(pipe.planSavings(args)).rejects.toThrow('planSavings: the pipeline was disposed. Open it again');
   });
 
   it('has none where the folder has none', async () => {
