@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander';
 import { ARGUMENTS, type Argument, defaultOf } from '../pipeline/diffedit/arguments.ts';
+import { excluding } from '../pipeline/diffedit/exclusive-settings.ts';
 import type { Recommended } from '../pipeline/diffedit/recommended.ts';
 import { isSetting } from '../pipeline/diffedit/recommended-file.ts';
 import { type PhaseMethod, runNamesOf } from '../pipeline/diffedit/run-arguments.ts';
@@ -35,6 +36,7 @@ export interface Preset<O> {
 const SILENCES: Readonly<Record<string, readonly string[]>> = {
   maskGuidanceScale: ['sourceNegativePrompt', 'targetNegativePrompt'],
   invertGuidanceScale: ['invertNegativePrompt'],
+  guidanceScale: ['negativePrompt', 'sourceNegativePrompt', 'targetNegativePrompt', 'invertNegativePrompt'],
   maskMode: ['threshold', 'continuous'],
 };
 
@@ -59,7 +61,9 @@ export function withPreset<O extends PresetOptions>(
   };
   const wanted = o.preset === 'recommended' ? recommended : undefined;
   const settings: Readonly<Record<string, unknown>> = wanted?.settings ?? {};
-  const taken = takenNames(phases, settings, given, o);
+  const givenSettings = Object.fromEntries(Object.entries(o as object).filter(([name]) => given(name)));
+  const fitting = Object.entries(settings).filter(([name, value]) => !excluding(name, value, givenSettings));
+  const taken = takenNames(phases, Object.fromEntries(fitting), given, o);
   // The original squashes the picture, and returns it so.
   const fit = o.preset === 'diffusers' && 'fit' in o && !given('fit') ? { fit: 'squash' } : {};
   const options = { ...o, ...fit, ...Object.fromEntries(taken.map(name => [name, settings[name]])) };

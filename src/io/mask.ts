@@ -154,19 +154,31 @@ export function blurMap(map: NdArray, sigma: number | readonly [alongRows: numbe
     if (one >= 0 && Number.isFinite(one)) continue;
     throw new InputError({ op: 'blur', problem: 'sigma is no number >= 0', received: one });
   }
-  return alongBothAxes(map, gaussian(x), gaussian(y));
+  return alongBothAxes(map, gaussian(x, dim(map.shape, -1)), gaussian(y, dim(map.shape, -2)));
 }
 
-/** Undefined where it changes nothing. */
-function gaussian(sigma: number): LineFilter | undefined {
-  const reach = Math.floor(4 * sigma + 0.5);
+/**
+ * Undefined where it changes nothing. Of a sigma that reaches beyond a line's other end, what lies outside is read at the ends: no value costs
+ * more than the line is long.
+ * @param size of the lines
+ */
+function gaussian(sigma: number, size: number): LineFilter | undefined {
+  // Beyond this a line is the mean of its ends to 1/8000, whatever sigma is.
+  const most = Math.min(sigma, 1000 * size);
+  const reach = Math.floor(4 * most + 0.5);
   if (reach === 0) return undefined;
-  const weights = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-0.5 * ((i - reach) / sigma) ** 2));
+  const kept = Math.min(reach, size - 1);
+  const weight = (distance: number): number => Math.exp(-0.5 * (distance / most) ** 2);
+  const weights = Array.from({ length: 2 * kept + 1 }, (_, i) => weight(i - kept));
+  let beyond = 0;
+  for (let distance = reach; distance > kept; distance--) beyond += weight(distance);
+  weights[0] = (weights[0] ?? 0) + beyond;
+  weights[2 * kept] = (weights[2 * kept] ?? 0) + beyond;
   const sum = weights.reduce((a, b) => a + b, 0);
-  return (at, size, index) => {
+  return (at, length, index) => {
     let value = 0;
     for (let k = 0; k < weights.length; k++)
-      value += (weights[k] ?? 0) * at(Math.min(size - 1, Math.max(0, index + k - reach)));
+      value += (weights[k] ?? 0) * at(Math.min(length - 1, Math.max(0, index + k - kept)));
     return value / sum;
   };
 }

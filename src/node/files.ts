@@ -74,15 +74,21 @@ export async function directory(directory: string): Promise<FolderSource> {
   const orMissing =
     (path: string) =>
     (cause: unknown): never => {
-      throw isAbsent(cause) ? missingFile(directory, path, cause) : cause;
+      if (isAbsent(cause)) throw missingFile(directory, path, cause);
+      throw new WeightsError({
+        op: 'open',
+        problem: reason(cause),
+        path: join(directory, path),
+        fix: 'Check it.',
+        cause,
+      });
     };
   return {
     label: directory,
     async has(path): Promise<boolean> {
-      const found = await stat(resolve(path)).catch((cause: unknown) => {
-        if (isAbsent(cause)) return undefined;
-        throw cause;
-      });
+      const found = await stat(resolve(path)).catch((cause: unknown) =>
+        isAbsent(cause) ? undefined : orMissing(path)(cause),
+      );
       return found?.isFile() ?? false;
     },
     async text(path): Promise<string> {
@@ -95,10 +101,9 @@ export async function directory(directory: string): Promise<FolderSource> {
       });
     },
     async list(path): Promise<readonly string[]> {
-      const entries = await readdir(resolve(path), { withFileTypes: true }).catch((cause: unknown) => {
-        if (isAbsent(cause)) return [];
-        throw cause;
-      });
+      const entries = await readdir(resolve(path), { withFileTypes: true }).catch((cause: unknown) =>
+        isAbsent(cause) ? [] : orMissing(path)(cause),
+      );
       // The files of the Hub's cache are links.
       return entries.filter(entry => entry.isFile() || entry.isSymbolicLink()).map(entry => entry.name);
     },
@@ -128,6 +133,8 @@ export function reason(error: unknown): string {
     EACCES: 'no permission',
     EISDIR: 'a folder',
     ENOSPC: 'no space left',
+    ELOOP: 'a link that leads round in a circle',
+    ERR_FS_FILE_TOO_LARGE: 'a file that is too large for a text',
   };
   return known[code(error)] ?? (error instanceof Error ? error.message : String(error));
 }

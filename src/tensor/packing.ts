@@ -160,7 +160,11 @@ export class Packing {
     await this.#gpu.keptFor(() =>
       Promise.all(slots.map(slot => work(slot).catch((reason: unknown) => (failure ??= { reason })))),
     );
-    if (failure) throw (failure as { readonly reason: unknown }).reason;
+    if (!failure) return;
+    const { reason } = failure as { readonly reason: unknown };
+    // A device that is lost takes its mapped memory away under the reads: the device says so, not the memory.
+    if (reason instanceof TypeError) await this.#gpu.idle();
+    throw reason;
   }
 
   #submit(batch: Batch, slot: Slot): void {

@@ -1,5 +1,5 @@
 /** Settings that the model recommends: taken for what no option gives, said in one line, and gone with `--preset diffusers`. */
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -159,6 +159,25 @@ const plan = async (...more: string[]) => {
   expect(code).toBe(0);
   return { json: JSON.parse(stdout), stderr };
 };
+
+it('a setting that does not go with an option gives way to it, and guidance to a negative prompt that it would pass over', async () => {
+  const settings = { inversion: 'ddpm', eta: 1, guidanceScale: 1, inpaintStrength: 0.6 };
+  const model = await modelWith('ddpm', { version: 1, settings });
+  const taken = async (...options: string[]) => (await callOf('edit', '--model', model, ...options)).args;
+  expect(await taken()).toMatchObject(settings);
+  const rounds = await taken('--inversion-rounds', '2');
+  expect(rounds).toMatchObject({ inversionRounds: 2, eta: 1, inpaintStrength: 0.6 });
+  expect(rounds).not.toHaveProperty('inversion', 'ddpm');
+  expect(await taken('--eta', '0.5')).not.toHaveProperty('inversion', 'ddpm');
+  expect(await taken('--inversion-rounds', '0')).toMatchObject(settings);
+  expect(await taken('--negative-prompt', 'rain')).toMatchObject({ guidanceScale: 7.5, inversion: 'ddpm' });
+});
+
+it('a file of settings that the system does not show hinders no command', async () => {
+  const model = await modelWith('loop', undefined);
+  await symlink('pentimento.json', join(model, 'pentimento.json'));
+  expect((await plan('--model', model)).json.preset).toBe('diffusers');
+});
 
 describe('--json', () => {
   it('reports the settings, and which of them the model recommends', async () => {

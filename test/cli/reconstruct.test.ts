@@ -39,7 +39,7 @@ it('guidance of the way back is what an edit would take, and nothing is said of 
   const { settings: file } = JSON.parse(await readFile('models/orchard/stable-diffusion/pentimento.json', 'utf8'));
   const calls = vi.spyOn(DiffEditPipeline.prototype, 'reconstruct').mockRejectedValue(new Error('far enough'));
   const { stderr } = await pentimento(['reconstruct', ...APPLES]);
-  const told = `Settings that the model recommends: --invert-guidance-scale ${file.invertGuidanceScale} --guidance-scale ${file.guidanceScale} --inpaint-strength ${file.inpaintStrength} (`;
+  const told = `Settings that the model recommends: --invert-guidance-scale ${file.invertGuidanceScale} --guidance-scale ${file.guidanceScale} --guidance-interval ${file.guidanceInterval} --inpaint-strength ${file.inpaintStrength} (`;
   expect(stderr).toContain(told);
   expect(calls.mock.calls[0]?.[0]).toMatchObject({ guidanceScale: 1, invertGuidanceScale: 1 });
   calls.mockRestore();
@@ -48,7 +48,12 @@ it('guidance of the way back is what an edit would take, and nothing is said of 
   expect(psnr.settings.map((one: { guidanceScale: number }) => one.guidanceScale)).toEqual([1, file.guidanceScale]);
   expect(settings).toMatchObject({ guidanceScale: file.guidanceScale, invertGuidanceScale: 1, numInferenceSteps: 2 });
   expect(settings).not.toHaveProperty('maskMode');
-  expect([...fromPreset].sort()).toEqual(['guidanceScale', 'inpaintStrength', 'invertGuidanceScale']);
+  expect([...fromPreset].sort()).toEqual([
+    'guidanceInterval',
+    'guidanceScale',
+    'inpaintStrength',
+    'invertGuidanceScale',
+  ]);
 });
 
 it('the table has one line for each, and one for the VAE alone', async () => {

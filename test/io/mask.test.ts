@@ -144,6 +144,25 @@ describe('dilate and gaussianBlur', () => {
     expect(blurMap(map, 0)).toBe(map);
   });
 
+  it('reads the ends of a line for all that a wide blur finds beyond them, however wide it is', () => {
+    const line = [0.9, 0.1, 0.4, 0.2, 0.7];
+    const blurred = (sigma: number) => blurMap(ndarray(Float32Array.from(line), [1, 5]), [sigma, 0]).data;
+    for (const sigma of [0.8, 1.2, 3, 40]) {
+      const reach = Math.floor(4 * sigma + 0.5);
+      for (const [i, value] of blurred(sigma).entries()) {
+        let [sum, weights] = [0, 0];
+        for (let d = -reach; d <= reach; d++) {
+          const weight = Math.exp(-0.5 * (d / sigma) ** 2);
+          sum += weight * line[Math.min(4, Math.max(0, i + d))];
+          weights += weight;
+        }
+        expect(value).toBeCloseTo(sum / weights, 6);
+      }
+    }
+    for (const value of blurred(1e300)) expect(value).toBeCloseTo((0.9 + 0.7) / 2, 3);
+    expect([...blurMap(ndarray(Float32Array.of(0.25), [1, 1]), 1e9).data]).toEqual([0.25]);
+  });
+
   it('refuse sizes that make no sense', () => {
     const map = ndarray(Float32Array.of(1), [1, 1]);
     expect(() => dilateMap(map, 1.5)).toThrowErrorMatchingInlineSnapshot(

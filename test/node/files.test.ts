@@ -120,6 +120,16 @@ describe('directory', () => {
     expect(await folder.text('unet/../unet/config.json')).toBe('{}');
   });
 
+  it('says in words what the system says of a file that it does not show', async () => {
+    const folder = await directory(root);
+    const loop = join(root, 'loop.json');
+    await symlink('loop.json', loop);
+    for (const read of [() => folder.has('loop.json'), () => folder.text('loop.json'), () => folder.bytes('loop.json')])
+      await expect(read()).rejects.toThrow(/^open: a link that leads round in a circle \(.*loop\.json\)/);
+    await expect(folder.text('unet')).rejects.toThrow(/^open: a folder \(.*unet\)/);
+    await rm(loop);
+  });
+
   it('names what is no directory', async () => {
     await expect(directory('no/such/folder')).rejects.toThrowErrorMatchingInlineSnapshot(
       `[WeightsError: open: no such file or directory (no/such/folder). Check the path.]`,

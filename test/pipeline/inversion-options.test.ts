@@ -29,6 +29,7 @@ renewed(async () => {
 });
 afterAll(() => pipeline.dispose());
 
+const all = mask(() => 1);
 const inverse = new DDIMInverseScheduler({ ...pipelineFields(), stepsOffset: 1 });
 const forward = new DDIMScheduler({ ...pipelineFields(), stepsOffset: 1 });
 
@@ -77,6 +78,16 @@ test('fixed-point rounds repeat a step with the prediction at its own result', a
   expect(await pipeline.invert({ ...args, inversionRounds: 0 })).toEqual(plain);
 });
 
+test('a signal ends a step between two of its rounds', async () => {
+  const ending = new AbortController();
+  const rounds = 10_000; // an hour of them
+  setTimeout(() => ending.abort(new Error('enough')), 500);
+  const inversion = pipeline.invert({
+    ...{ ...few, image, prompt: SOURCE, guidanceScale: 1, inversionRounds: rounds, signal: ending.signal },
+  });
+  await expect(inversion).rejects.toThrow('enough');
+});
+
 describe('guidance', () => {
   test('acts within its interval of noise levels alone', async () => {
     const scale = 4;
@@ -92,6 +103,25 @@ describe('guidance', () => {
     });
     expect(levels).toEqual([0.001, 0.251, 0.501]);
     expect(maxError(frame(found.latents, 0), expected)).toBeLessThan(2e-5);
+  });
+
+  test('with no step within its interval is none: in maps too, whose negatives the original takes for prompts', async () => {
+    const args = { ...few, image, prompt: SOURCE, guidanceInterval: [0.6, 1] as const };
+    const never = await pipeline.invert({ ...args, guidanceScale: 4 });
+    expect(never).toEqual(await pipeline.invert({ ...args, guidanceScale: 1 }));
+    const map = async (more: object) =>
+      (
+        await pipeline.generateMask({
+          ...{ image, sourcePrompt: SOURCE, targetPrompt: TARGET, numInferenceSteps: 4, numMapsPerMask: 1, ...more },
+          generator: new Generator(3),
+        })
+      ).map.data;
+    const plain = await map({ guidanceScale: 1 });
+    expect(await map({ guidanceScale: 4, guidanceInterval: [0.6, 1], guidanceRescale: 0.7 })).toEqual(plain);
+    expect(await map({ guidanceScale: 4, guidanceInterval: [0.2, 1] })).not.toEqual(plain);
+    const edit = { ...few, prompt: TARGET, maskImage: all, imageLatents: never.latents, outputType: 'latent' } as const;
+    const free = await pipeline.edit({ ...edit, guidanceScale: 4, guidanceInterval: [0.6, 1] });
+    expect(free).toEqual(await pipeline.edit({ ...edit, guidanceScale: 1 }));
   });
 
   test('is rescaled to the spread of the conditional prediction, in loops and maps', async () => {
@@ -129,8 +159,6 @@ describe('guidance', () => {
     expect(await pipeline.invert({ ...args, guidanceInterval: [0, 1], guidanceRescale: 0 })).toEqual(plain);
   });
 });
-
-const all = mask(() => 1);
 
 describe('a DDPM inversion', () => {
   const args = { ...few, image, guidanceScale: 1 };
@@ -251,6 +279,27 @@ describe('a reconstruction', () => {
     const wrong = { ...args, targetPrompt: TARGET } as ReconstructArgs;
     await expect(pipeline.reconstruct(wrong)).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: reconstruct: there is no such argument: got targetPrompt. Known are image, prompt, negativePrompt, numInferenceSteps, inpaintStrength, seed, guidanceScale, invertGuidanceScale, guidanceInterval, guidanceRescale, inversion, inversionRounds, numRegSteps, numAutoCorrRolls, lambdaAutoCorr, lambdaKl, signal, onProgress, generator, crossAttentionKwargs.]`,
+    );
+    const several = { ...args, prompt: [SOURCE, TARGET] as unknown as string };
+    await expect(pipeline.reconstruct(several)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: not a prompt: expected a string, got a list (prompt)]`,
+    );
+    const { prompt: _, ...unnamed } = args;
+    await expect(pipeline.reconstruct(unnamed as ReconstructArgs)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: not a prompt: expected a string, got undefined (prompt)]`,
+    );
+    const negative = ['x'] as unknown as string;
+    await expect(
+      pipeline.reconstruct({ ...args, negativePrompt: negative }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: not a prompt: expected a string, got a list (negativePrompt)]`,
+    );
+    const pair = { ...args, image: [args.image, args.image] };
+    await expect(pipeline.reconstruct(pair)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: pictures and prompts differ in number: expected 1, one for each prompt, got 2 (image). Pass one picture, or one for each prompt.]`,
+    );
+    await expect(pipeline.reconstruct({ ...args, inpaintStrength: 2 })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: reconstruct: strength out of range: expected a number from 0 to 1, got 2 (inpaintStrength)]`,
     );
     const nothing = undefined as unknown as ReconstructArgs;
     await expect(pipeline.reconstruct(nothing)).rejects.toThrow(/^reconstruct: arguments go by name/);

@@ -4,7 +4,7 @@ import type { NdArray } from '../../src/core/ndarray.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import { maxError } from '../support/close.ts';
 import { openPipeline, picture, seeded } from '../support/pipeline.ts';
-import { edit, few, frame, golden, H, image, mask, SOURCE, scene, TARGET, W } from '../support/scene.ts';
+import { edit, few, frame, golden, H, image, mask, SOURCE, scene, shortRun, TARGET, W } from '../support/scene.ts';
 
 const shared = scene();
 const { editLatents } = shared;
@@ -26,6 +26,21 @@ describe('masks', () => {
     });
     expect(found.mask.data.every(v => v === 1)).toBe(true);
     expect(found.map.data.every(v => v === 0)).toBe(true);
+  });
+
+  test('of a ratio without end are all zeros: nothing differs by so much', async () => {
+    for (const maskThresholdingRatio of [Number.POSITIVE_INFINITY, 1e300]) {
+      const { seed: _, ...args } = { ...shortRun, maskThresholdingRatio, numMapsPerMask: 1, guidanceScale: 1 };
+      const { mask: found } = await shared.pipeline.generateMask({ ...args, generator: seeded(1) });
+      expect(found.data.every(v => v === 0)).toBe(true);
+    }
+  });
+
+  test('of more noisy copies than the host holds are refused before any is made', async () => {
+    const { seed: _, ...args } = { ...shortRun, numMapsPerMask: 1e9 };
+    await expect(shared.pipeline.generateMask(args)).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: generateMask: more noise than the host holds at once: expected at most 279620, got 1000000000 (numMapsPerMask). Use fewer.]`,
+    );
   });
 
   test('come as pictures of latent size', async () => {

@@ -298,5 +298,9 @@ test('a plan is ended while it is made, even where nothing is awaited', async ()
   const reason = new Error('enough');
   setTimeout(() => ending.abort(reason), 1);
   await expect(pipeline.planSavings({ ...run, signal: ending.signal })).rejects.toBe(reason);
+  const later = new AbortController();
+  const long = pipeline.plan({ ...run, inversionRounds: 1e9, signal: later.signal });
+  setTimeout(() => later.abort(reason), 300);
+  await expect(long).rejects.toBe(reason);
   pipeline.dispose();
 });

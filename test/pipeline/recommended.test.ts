@@ -118,6 +118,36 @@ describe('one warning says what is left out', () => {
     expect([found?.settings, warnings]).toEqual([{ eta: 1 }, ['m/pentimento.json: unknown field "note"; left out.']]);
   });
 
+  it('also for what does not go with a setting before it', async () => {
+    const { found, warnings } = await of({ inversion: 'ddpm', inversionRounds: 2, numRegSteps: 0, eta: 0.5 });
+    expect(found?.settings).toEqual({ inversion: 'ddpm', numRegSteps: 0 });
+    expect(warnings).toEqual([
+      'm/pentimento.json: "inversionRounds" 2 does not go with "inversion" "ddpm"; left out.',
+      'm/pentimento.json: "eta" 0.5 does not go with "inversion" "ddpm"; left out.',
+    ]);
+    expect((await of({ numRegSteps: 1, inversionRounds: 1 })).found?.settings).toEqual({ numRegSteps: 1 });
+  });
+
+  it('and one counts those beyond the first eight', async () => {
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`x${i}`, 1]));
+    const { found, warnings } = await read({ version: 1, ...many, settings: { ...many, eta: 1 } });
+    expect(found?.settings).toEqual({ eta: 1 });
+    expect(warnings).toHaveLength(9);
+    expect(warnings.at(-1)).toBe('m/pentimento.json: 1992 more of such; left out.');
+  });
+
+  it('and a file too large to be one of settings is not read', async () => {
+    const text = vi.fn();
+    const huge = { byteLength: 2 ** 31, label: 'x', read: text };
+    const folder = { ...mapFolder({ [FILE]: '{}' }, 'm'), bytes: async () => huge, text };
+    const warnings: string[] = [];
+    expect(await readRecommended(folder, 'test', message => warnings.push(message))).toBeUndefined();
+    expect(text).not.toHaveBeenCalled();
+    expect(warnings).toEqual([
+      'm/pentimento.json cannot be read (it has 2147483648 bytes, more than 1048576): its settings are not known.',
+    ]);
+  });
+
   it.each([
     [{ version: 2, settings: { eta: 1 } }, 'm/pentimento.json is of version 2, not 1: its settings are not known.'],
     [{ settings: { eta: 1 } }, 'm/pentimento.json is of version absent, not 1: its settings are not known.'],
@@ -148,7 +178,12 @@ describe('a pipeline', () => {
     const args = { image, sourcePrompt: 's', targetPrompt: 't', seed: 0 };
     const plain = await pipe.plan(args);
     expect((await pipe.plan({ ...pipe.recommended?.settings, ...args })).phases).not.toEqual(plain.phases);
+    // No negative is none for any number of prompts.
+    const two = { ...args, sourcePrompt: ['s', 't'], targetPrompt: ['u', 'v'] };
+    expect((await pipe.plan({ ...pipe.recommended?.settings, ...two })).dispatches).toBeGreaterThan(0);
     pipe.dispose();
+    await expect(pipe.plan(args)).rejects.toThrow('plan: the pipeline was disposed. Open it again');
+    await expect(pipe.planSavings(args)).rejects.toThrow('planSavings: the pipeline was disposed. Open it again');
   });
 
   it('has none where the folder has none', async () => {

@@ -6,6 +6,7 @@ import type { FolderSource } from '../../src/core/tensor-source.ts';
 import { DiffEditPipeline, type PretrainedOptions } from '../../src/pipeline/diffedit/pipeline.ts';
 import { goldenPath } from '../support/checkpoint.ts';
 import { diskFolder } from '../support/folder.ts';
+import { freshGpu } from '../support/gpu.ts';
 import { seeded } from '../support/pipeline.ts';
 import { renewed } from '../support/renewed.ts';
 import { countedDevice, image, SOURCE, shortRun } from '../support/scene.ts';
@@ -173,6 +174,19 @@ describe('a step that does not come to its end', () => {
     onRead = undefined;
     expect(await imagesOf(pipeline)).toEqual(whole.images);
     pipeline.dispose();
+  });
+
+  test('on a device that is lost says so, as does the next one, and is freed all the same', async () => {
+    const gpu = await freshGpu();
+    const pipeline = await open({ gpu, streamWeights: SMALL });
+    onRead = () => {
+      if (reads === LATE) gpu.device.destroy();
+    };
+    for (const _ of [1, 2]) await expect(imagesOf(pipeline)).rejects.toThrow('the device was lost');
+    expect(reads).toBeLessThan(LATE + 20);
+    pipeline.dispose();
+    expect([pipeline.bytes, pipeline.hostBytes]).toEqual([0, 0]);
+    gpu.dispose();
   });
 
   test('for a disposed pipeline says so, and leaves nothing on the device', async () => {

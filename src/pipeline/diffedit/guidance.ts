@@ -13,14 +13,30 @@ export interface Guidance {
   readonly rescale: number;
 }
 
-/** Guidance as arguments ask for it: of the negative prompt one half more of every UNet batch, above 1 only. */
-export function guidanceOf(s: {
-  readonly guidanceScale: number;
-  readonly guidanceInterval?: readonly [number, number] | undefined;
-  readonly guidanceRescale: number;
-}): Guidance {
-  const guided = s.guidanceScale > 1;
-  return { scale: s.guidanceScale, guided, interval: s.guidanceInterval, rescale: s.guidanceRescale };
+/**
+ * Guidance as arguments ask for it: of the negative prompt one half more of every UNet batch, above 1 only. A phase with no step within the
+ * interval has none: it costs and gives what it does with a scale of 1, also where the original's mask has prompt and negative swapped.
+ * @param steps of the phase
+ */
+export function guidanceOf(
+  s: {
+    readonly guidanceScale: number;
+    readonly guidanceInterval?: readonly [number, number] | undefined;
+    readonly guidanceRescale: number;
+  },
+  steps: readonly { readonly timestep: number }[],
+  sampler: Pick<Sampler, 'length'>,
+): Guidance {
+  const { guidanceScale: scale, guidanceInterval: interval, guidanceRescale: rescale } = s;
+  const guided = scale > 1 && steps.some(({ timestep }) => isWithin(interval, timestep, sampler));
+  return { scale, guided, interval, rescale };
+}
+
+/** Whether guidance acts at a timestep. */
+function isWithin(interval: Guidance['interval'], timestep: number, { length }: Pick<Sampler, 'length'>): boolean {
+  const [from, to] = interval ?? [0, 1];
+  const level = timestep / length;
+  return level >= from && level <= to;
 }
 
 /** What a denoiser is built with for it. */
@@ -35,9 +51,7 @@ export function guidanceShape({ guided, rescale }: Guidance): { readonly guided:
 export function guidanceAt(
   { scale, interval, rescale }: Guidance,
   timestep: number,
-  { length }: Sampler,
+  sampler: Pick<Sampler, 'length'>,
 ): Pick<StepValues, 'guidance' | 'rescale'> {
-  const [from, to] = interval ?? [0, 1];
-  const level = timestep / length;
-  return { guidance: level >= from && level <= to ? scale : 1, rescale };
+  return { guidance: isWithin(interval, timestep, sampler) ? scale : 1, rescale };
 }

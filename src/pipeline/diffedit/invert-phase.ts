@@ -75,7 +75,10 @@ async function* plain(
   if (io.history) to.tensor.copyFrom(io.history);
 }
 
-/** One step whose prediction is made of its own result: the latents of the round before stand where the UNet looks. */
+/**
+ * One step whose prediction is made of its own result: the latents of the round before stand where the UNet looks. Of any number of
+ * rounds one is in flight behind the one being submitted, so that a signal is heard between them.
+ */
 async function fixedPoint(
   call: DeviceCall,
   program: DeviceProgram<StepInputs>,
@@ -84,10 +87,16 @@ async function fixedPoint(
 ): Promise<void> {
   const { latents, moved } = program.io;
   start.copyFrom(latents);
+  let flying: Promise<void> = Promise.resolve();
   for (let round = 0; round <= rounds; round++) {
+    call.check();
     moved.copyFrom(start);
     await program.run(call);
     latents.copyFrom(moved);
+    const done = call.memory.gpu.idle();
+    done.catch(() => undefined); // awaited in the next round, or by the loop of the steps
+    await flying;
+    flying = done;
   }
 }
 

@@ -41,6 +41,9 @@ export interface Reading {
   readonly limits?: Limits;
 }
 
+/** Beyond it no difference is left; a float32 holds it times any mean. */
+const MOST_RATIO = 1e30;
+
 /** The prompts of a phase, in the order in which they are checked. */
 const PREFIXES: Readonly<Record<PhaseMethod, readonly string[]>> = {
   generateMask: ['target', 'source'],
@@ -195,14 +198,14 @@ export function bindMask(op: string, s: Settled<'generateMask'>, shared: Shared)
   const pictures = shared.pictures();
   const generator = shared.generator();
   const [batch, maps] = [batchOf(wanted), s.numMapsPerMask];
-  checkDraws(op, pictures, { batch, repeat: maps, generator });
-  const guidance = guidanceOf(s);
+  checkDraws(op, pictures, model.autoencoder, { batch, repeat: maps, path: 'numMapsPerMask', generator });
+  const guidance = guidanceOf(s, [{ timestep }], model.sampler);
   const encoding = { guided: guidance.guided, text: model.prompts.sizes };
   return {
     ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, timestep, maps },
     target: settlePrompts(op, wanted, target, encoding),
     source: settlePrompts(op, had, source, encoding),
-    ratio: s.maskThresholdingRatio,
+    ratio: Math.min(s.maskThresholdingRatio, MOST_RATIO),
     threshold: s.threshold,
     continuous: s.continuous || s.maskMode === 'soft',
     cleanup: s.maskCleanup,
@@ -237,8 +240,8 @@ export function bindInvert(op: string, s: Settled<'invert'>, shared: Shared, ret
   checkInversion(op, s, schedule);
   const pictures = shared.pictures();
   const [batch, generator] = [batchOf(s), shared.generator()];
-  checkDraws(op, pictures, { batch, repeat: 1, generator });
-  const guidance = guidanceOf(s);
+  checkDraws(op, pictures, model.autoencoder, { batch, repeat: 1, path: 'prompt', generator });
+  const guidance = guidanceOf(s, schedule, model.sampler);
   const shape = [batch, model.denoiser.channels, ...latentSides(pictures, model.autoencoder)];
   const regularisation = s.numRegSteps === 0 ? undefined : regularisationOf(op, s, generator);
   if (regularisation) checkRegularised(op, regularisation, { shape, guidance, schedule });
@@ -346,7 +349,7 @@ export function bindEdit(
   const generator = shared.generator();
   const [copies, noisy] = [s.numImagesPerPrompt, s.eta > 0 || found];
   if (noisy && !found) checkGenerators(op, generator, batch * copies);
-  const guidance = guidanceOf(s);
+  const guidance = guidanceOf(s, schedule, model.sampler);
   const encoding = { guided: guidance.guided, clipSkip: s.clipSkip, text: model.prompts.sizes };
   return {
     ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, schedule },

@@ -192,6 +192,7 @@ export class DiffEditPipeline extends PretrainedModel {
   async plan(args: RunArgs, options: CallPlanOptions = {}): Promise<CallPlan> {
     checkByName('plan', args);
     checkNames('plan', options, CALL_PLAN_OPTIONS);
+    this.#device.checkOpen('plan');
     return this.#planner.plan('plan', runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
 
@@ -202,6 +203,7 @@ export class DiffEditPipeline extends PretrainedModel {
   async planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
     checkByName('planSavings', args);
     checkNames('planSavings', options, CALL_PLAN_OPTIONS);
+    this.#device.checkOpen('planSavings');
     return this.#planner.savings(runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
 

@@ -8,6 +8,7 @@ import type { FolderSource } from '../../core/tensor-source.ts';
 import { readJson } from '../runtime/read-json.ts';
 import { checkValue } from './argument-checks.ts';
 import { ARGUMENTS, type Argument } from './arguments.ts';
+import { excluding } from './exclusive-settings.ts';
 import { RECOMMENDED_FILE, type Recommended, type RecommendedSettings } from './recommended.ts';
 
 const VERSION = 1;
@@ -16,6 +17,10 @@ const FIELDS = ['version', 'reason', 'reasons', 'settings', 'guide'];
 const NEGATIVES: readonly unknown[] = ['source', 'empty'];
 /** Longest words of the file that a warning repeats. */
 const MOST_SHOWN = 60;
+/** Warnings of what is left out; the rest is counted in one more. */
+const MOST_TOLD = 8;
+/** A larger file is none of settings. */
+const MOST_BYTES = 2 ** 20;
 
 /**
  * What the file says.
@@ -31,6 +36,7 @@ export async function recommendedFrom(
   const path = `${folder.label}/${RECOMMENDED_FILE}`;
   let json: Readonly<Record<string, unknown>>;
   try {
+    await checkSize(folder);
     json = await readJson(folder, RECOMMENDED_FILE, 'recommended');
   } catch (error) {
     if (!(error instanceof PentimentoError)) throw error;
@@ -42,14 +48,29 @@ export async function recommendedFrom(
     warn(`${path} is of version ${shown(version)}, not ${VERSION}: its settings are not known.`);
     return undefined;
   }
-  const leaveOut = (what: string): void => warn(`${path}: ${what}; left out.`);
+  let untold = -MOST_TOLD;
+  const leaveOut = (what: string): void => {
+    if (++untold <= 0) warn(`${path}: ${what}; left out.`);
+  };
   for (const name of Object.keys(json).filter(one => !FIELDS.includes(one))) leaveOut(`unknown field ${shown(name)}`);
-  return Object.freeze({
+  const found = Object.freeze({
     reason: reasonFrom(json['reason'], leaveOut),
     reasons: Object.freeze(reasonsFrom(json['reasons'], leaveOut)),
     settings: Object.freeze(settingsFrom(json['settings'], leaveOut)),
     guide: Object.freeze(json['guide'] === undefined ? {} : settingsFrom(json['guide'], leaveOut, 'guide')),
   });
+  if (untold > 0) warn(`${path}: ${untold} more of such; left out.`);
+  return found;
+}
+
+/** @throws InputError for a file that is too large to be one of settings */
+async function checkSize(folder: FolderSource): Promise<void> {
+  const source = await folder.bytes(RECOMMENDED_FILE);
+  const { byteLength } = source;
+  await source.close?.();
+  if (byteLength <= MOST_BYTES) return;
+  const problem = `it has ${byteLength} bytes, more than ${MOST_BYTES}`;
+  throw new InputError({ op: 'recommended', problem, path: folder.label });
 }
 
 function reasonFrom(value: unknown, leaveOut: (what: string) => void): string {
@@ -79,7 +100,7 @@ function settingsFrom(value: unknown, leaveOut: (what: string) => void, field = 
     return settings;
   }
   for (const [name, wanted] of Object.entries(value)) {
-    const problem = name === 'negativePrompt' ? negativeProblem(wanted) : problemOf(name, wanted);
+    const problem = name === 'negativePrompt' ? negativeProblem(wanted) : problemOf(name, wanted, settings);
     if (problem !== undefined) leaveOut(problem);
     else if (name !== 'negativePrompt') settings[name] = Array.isArray(wanted) ? Object.freeze(wanted) : wanted;
     else if (wanted === 'empty') settings['negativePrompt'] = '';
@@ -94,7 +115,7 @@ function negativeProblem(wanted: unknown): string | undefined {
 }
 
 /** What is wrong with a setting, in words and by the file's own names, in quotes; undefined where it is right. */
-function problemOf(name: string, value: unknown): string | undefined {
+function problemOf(name: string, value: unknown, before: Readonly<Record<string, unknown>>): string | undefined {
   if (!isSetting(name)) {
     if (Object.hasOwn(ARGUMENTS, name)) return `"${name}" is not for a model to recommend`;
     const near = nearestName(name, Object.keys(ARGUMENTS).filter(isSetting));
@@ -105,7 +126,10 @@ function problemOf(name: string, value: unknown): string | undefined {
   if (value === null) return wrong('a value');
   try {
     checkValue('recommended', check, value, name);
-    return undefined;
+    const other = excluding(name, value, before);
+    return other === undefined
+      ? undefined
+      : `"${name}" ${shown(value)} does not go with "${other}" ${shown(before[other])}`;
   } catch (error) {
     if (error instanceof InputError) return wrong(error.expected);
     throw error;

@@ -1,10 +1,10 @@
 /** How far a model can be trusted with a picture: inverted, denoised again under the same prompt, and compared. */
+import { InputError } from '../../core/errors.ts';
 import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { RgbImage } from '../../io/image.ts';
 import { latentSides, preparePictures } from '../diffusion/image-latents.ts';
-import { batchOf } from '../diffusion/prompt-arguments.ts';
 import { CALL_OPTIONS } from '../runtime/progress.ts';
-import { checkArguments, type RequestHome } from './phase-requests.ts';
+import type { RequestHome } from './phase-requests.ts';
 import type { Request } from './request.ts';
 import type { PhaseResults } from './run-phases.ts';
 import { runRequest } from './run-request.ts';
@@ -73,17 +73,24 @@ export function reconstructRequest(args: ReconstructArgs, home: RequestHome): Re
   checkByName(op, args);
   checkNames(op, args, NAMES);
   const { prompt, negativePrompt = '', guidanceScale = 1, ...rest } = args;
+  checkIsText(op, prompt, 'prompt');
+  checkIsText(op, negativePrompt, 'negativePrompt');
   const { autoencoder, warn } = home.model;
   const pictures = preparePictures(op, args.image, autoencoder, warn);
   const [height, width] = latentSides(pictures, autoencoder);
-  const batch = batchOf({ prompt });
-  const white = new Float32Array(batch * height * width).fill(1);
+  const white = new Float32Array(height * width).fill(1);
   const run: RunArgs = {
     ...{ ...rest, guidanceScale, sourcePrompt: prompt, targetPrompt: prompt, negativePrompt },
-    ...{ invertNegativePrompt: negativePrompt, maskImage: { data: white, shape: [batch, height, width] } },
+    ...{ invertNegativePrompt: negativePrompt, maskImage: { data: white, shape: [height, width] } },
   };
-  checkArguments('run', run, home);
-  return { ...runRequest(run, { ...home, mendQuirks: true }), roundTrip: true };
+  return { ...runRequest(run, { ...home, mendQuirks: true }, op), roundTrip: true };
+}
+
+/** @throws InputError for a list too: one picture is reconstructed */
+function checkIsText(op: string, value: unknown, path: string): void {
+  if (typeof value === 'string') return;
+  const received = Array.isArray(value) ? 'a list' : typeof value;
+  throw new InputError({ op, problem: 'not a prompt', expected: 'a string', received, path });
 }
 
 /** The result of such a request. */

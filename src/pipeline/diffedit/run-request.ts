@@ -52,11 +52,11 @@ const FROM_SOURCE = { negativePrompt: ['sourcePrompt'], negativePromptEmbeds: ['
 
 /**
  * `run`
+ * @param op the method, for messages
  * @throws InputError or ShapeError, before any work on the device
  */
-export function runRequest(args: RunArgs, home: RequestHome): Request {
-  const op = 'run';
-  checkArguments(op, args, home);
+export function runRequest(args: RunArgs, home: RequestHome, op: string = 'run'): Request {
+  checkArguments('run', args, home);
   const { autoencoder, prompts, warn } = home.model;
   const generator = generatorsOf(op, args);
   const settled = settleRun(op, args, prompts.sizes);
@@ -65,7 +65,7 @@ export function runRequest(args: RunArgs, home: RequestHome): Request {
   checkRows(op, settled, args.generator);
   const pictures = once(() => preparePictures(op, args.image, autoencoder, warn));
   const shared = { ...home, pictures, generator };
-  const { returnLatents } = withDefaults(op, args);
+  const { returnLatents } = withDefaults('run', args);
   return {
     // In this order they are checked.
     mask: mask && bindMask(op, mask.s, shared),

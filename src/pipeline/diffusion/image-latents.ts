@@ -57,6 +57,9 @@ export async function encodePictures(call: DeviceCall, pictures: NdArray, vae: A
   return { values: await vae.encode(call, pictures), drawn: true };
 }
 
+/** Numbers of noise in one array: a gigabyte of them. */
+const MOST_DRAWN = 2 ** 28;
+
 /** Sides [h, w] of the latents of prepared pictures. */
 export function latentSides(pictures: NdArray, vae: Autoencoder): readonly [number, number] {
   const factor = dim(pictures.shape, 1) === vae.network.model.config.latentChannels ? 1 : vae.factor;
@@ -65,15 +68,24 @@ export function latentSides(pictures: NdArray, vae: Autoencoder): readonly [numb
 
 /**
  * Checks that pictures, prompts and generators go together, before anything is encoded.
+ * @param vae of the pictures
  * @param o.batch number of prompts, each of which is drawn `repeat` times
- * @throws InputError where the pictures do not divide the prompts, or generators the rows
+ * @param o.path of `repeat`
+ * @throws InputError where the pictures do not divide the prompts, generators not the rows, or the rows no array of the host
  */
 export function checkDraws(
   op: string,
   pictures: NdArray,
-  o: { readonly batch: number; readonly repeat: number; readonly generator: Generators },
+  vae: Autoencoder,
+  o: { readonly batch: number; readonly repeat: number; readonly path: string; readonly generator: Generators },
 ): void {
-  const { batch, repeat, generator } = o;
+  const { batch, repeat, generator, path } = o;
+  const [height, width] = latentSides(pictures, vae);
+  const most = Math.floor(MOST_DRAWN / (batch * vae.network.model.config.latentChannels * height * width));
+  if (repeat > most) {
+    const [problem, fix] = ['more noise than the host holds at once', 'Use fewer.'];
+    throw new InputError({ op, problem, expected: `at most ${most}`, received: repeat, path, fix });
+  }
   checkGenerators(op, generator, batch * repeat);
   const count = dim(pictures.shape, 0);
   if (batch % count === 0 && !(Array.isArray(generator) && generator.length > 1 && count !== batch)) return;

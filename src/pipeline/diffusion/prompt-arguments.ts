@@ -10,7 +10,7 @@ export type Prompt = string | readonly string[];
 export interface PromptArgs {
   /** One text, or one for each row of the batch; this or its embeddings. */
   readonly prompt?: Prompt | undefined;
-  /** What guidance leads away from; '' where neither form is given. */
+  /** What guidance leads away from; '' where neither form is given, and for any number of prompts. */
   readonly negativePrompt?: Prompt | undefined;
   /** [B, L, D], instead of the prompt. */
   readonly promptEmbeds?: NdArray | undefined;
@@ -121,13 +121,13 @@ export function batchOf(args: PromptArgs): number {
 }
 
 /**
- * The negative prompts of a batch: '' where none was given.
+ * The negative prompts of a batch: '' where none was given, and for all of it where '' alone was, as models recommend it.
  * @throws InputError where type or number differ from the prompts'
  */
 export function negativesOf(op: string, args: PromptArgs, names: PromptNames): readonly string[] {
   const { prompt, negativePrompt } = args;
   const batch = batchOf(args);
-  if (negativePrompt == null) return new Array<string>(batch).fill('');
+  if (negativePrompt == null || negativePrompt === '') return new Array<string>(batch).fill('');
   if (prompt != null && typeof prompt !== typeof negativePrompt) {
     throw new InputError({
       op,

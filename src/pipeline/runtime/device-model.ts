@@ -193,12 +193,13 @@ export class DeviceModel<M> {
    * @param work the call itself, on these networks
    * @param how.caps of the device that it would run on; default this one's
    * @param how.offload default as `enableModelCpuOffload` says
-   * @throws DeviceError for what such a device refuses; whatever `work` throws
+   * @throws DeviceError for what such a device refuses, and for a disposed model; whatever `work` throws
    */
-  plan(
+  async plan(
     work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
     how: Partial<Omit<DryCall, 'stagingBytes'>> & { readonly caps?: Caps | undefined },
   ): Promise<CallPlan> {
+    this.checkOpen('plan');
     const { caps = this.gpu.caps, offload = this.#offload, ...rest } = how;
     if (!this.#dry?.fits(this.networks, caps)) this.#dry = new DryModel(this.networks, caps, this.memory.dtype);
     return this.#dry.plan(work, { signal: undefined, ...rest, offload, stagingBytes: this.#options.stagingBytes });
@@ -296,12 +297,16 @@ export class DeviceModel<M> {
    * @throws DeviceError for a busy or disposed model, or a lost device
    */
   checkIdle(op: string): void {
-    const { noun } = this.#names;
     this.gpu.check(op);
-    if (this.#disposed) {
-      throw new DeviceError({ op, problem: `the ${noun} was disposed`, fix: 'Open it again with fromPretrained().' });
-    }
+    this.checkOpen(op);
     if (this.#running) throw this.#isBusy(op, this.#running);
+  }
+
+  /** For what may be done during a call. @throws DeviceError for a disposed model */
+  checkOpen(op: string): void {
+    if (!this.#disposed) return;
+    const problem = `the ${this.#names.noun} was disposed`;
+    throw new DeviceError({ op, problem, fix: 'Open it again with fromPretrained().' });
   }
 
   #isBusy(op: string, running: string): DeviceError {
