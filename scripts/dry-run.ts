@@ -11,6 +11,7 @@
 import process from 'node:process';
 import { enterAbsentCard, type PipelineLog } from '../bench/lab/absent-card.ts';
 import { Gpu } from '../src/gpu/device.ts';
+import type { WebGpuDevice } from '../src/gpu/webgpu-types.ts';
 import { requestGpu } from '../src/node/device.ts';
 import { DryRun, type DryRunCase, nameOf } from '../test/support/dry-run.ts';
 import { coveringCases, DRY_RUN_DEVICES, everyCase } from '../test/support/dry-run-cases.ts';
@@ -97,7 +98,7 @@ async function onAbsentCard(log: PipelineLog): Promise<void> {
       fail(`another adapter was opened: ${gpu.caps.description} ${gpu.caps.device}`);
     }
     keepWords(gpu.device);
-    log.watch(gpu);
+    log.watch(gpu.device as WebGpuDevice & GPUDevice);
     const run = new DryRun(gpu);
     for (const dry of FULL ? CARD_CASES : CARD_CASES.slice(0, bare ? 1 : 2)) await make(run, dry);
     await run.encodePrompt();
