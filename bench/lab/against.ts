@@ -15,8 +15,8 @@ function factsOf({ loop, bound, ...row }: LabRow): Facts {
     ...{ waves: row.waves, instructions: row.instructions, estimate: row.estimate },
     ...{ loop: loop?.instructions, fma: loop?.fma, packed: loop?.packed, matrix: loop?.matrix, dual: loop?.dual },
     ...{ vector: loop?.vector, 'ds bytes': loop && loop.ldsReadBytes + loop.ldsWriteBytes },
-    ...{ 'global bytes': loop?.globalLoadBytes, trips: loop?.trips, cycles: loop?.cycles },
-    ...{ 'cyc/FMA': rounded(row.cyclesPerFma), 'peak %': share(bound?.share) },
+    ...{ 'global bytes': loop?.globalLoadBytes, trips: row.pass?.trips },
+    ...{ 'cyc/FMA': rounded(row.cyclesPerFma), 'peak %': share(bound?.share), 'pass %': share(row.pass?.bound?.share) },
     ...{ dispatches: row.dispatches, workgroups: row.workgroups },
   };
 }
@@ -24,7 +24,7 @@ function factsOf({ loop, bound, ...row }: LabRow): Facts {
 function weighedFacts(f: Weighed): Facts {
   return {
     ...{ pipelines: f.pipelines, dispatches: f.dispatches, spills: f.spills, scratch: f.scratch, waves: f.waves },
-    ...{ trips: f.trips, 'cyc/FMA': rounded(f.cyclesPerFma), 'peak %': share(f.share) },
+    ...{ trips: f.trips, 'cyc/FMA': rounded(f.cyclesPerFma), 'peak %': share(f.share), 'pass %': share(f.passShare) },
     ...{ 'peak % by workgroups': share(f.shareByWorkgroups), estimate: f.estimate },
   };
 }

@@ -10,8 +10,8 @@ export interface Bound {
   readonly by: 'issue' | 'LDS';
 }
 
-/** Loops with less arithmetic are bound by other things than these two units. */
-const LEAST = 32;
+/** Multiply-adds of a lane: loops with less arithmetic are bound by other things than these two units. */
+export const LEAST = 32;
 
 /**
  * By rates that all of AMD's cards have in common: a wave of 32 takes a clock of its SIMD for an instruction, one of 64 two; two SIMDs

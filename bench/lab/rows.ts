@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { CompiledPipeline } from './absent-card.ts';
-import { type Bound, boundOf } from './bound.ts';
+import { type Bound, boundOf, LEAST } from './bound.ts';
 import type { Card } from './cards.ts';
 import { type Counts, type Listing, multiplyAdds } from './listing/counts.ts';
 import { readListing } from './listing/read.ts';
@@ -17,6 +17,18 @@ export type Family = (typeof FAMILIES)[number];
 export interface MainLoop extends Counts {
   /** Loops inside it, which are not counted. */
   readonly inner: number;
+}
+
+/** A pass of the loop that brings a tile from global memory and works on it, with the loops inside it. */
+export interface TilePass {
+  readonly instructions: number;
+  /** Of a lane. */
+  readonly multiplyAdds: number;
+  /** Round trips to global memory that wait for one another. */
+  readonly trips: number;
+  /** Where the compiler tells cycles; 0 elsewhere. */
+  readonly cycles: number;
+  readonly bound: Bound | undefined;
 }
 
 /** One pipeline. Facts that a driver does not tell are undefined. */
@@ -42,7 +54,8 @@ export interface LabRow {
   readonly estimate: number | undefined;
   readonly loop: MainLoop | undefined;
   readonly bound: Bound | undefined;
-  /** Static cycles of the main loop for a multiply-add of a lane, where the compiler tells cycles. */
+  readonly pass: TilePass | undefined;
+  /** Static cycles of such a pass for a multiply-add of a lane, where the compiler tells cycles. */
   readonly cyclesPerFma: number | undefined;
   readonly dispatches: number;
   readonly workgroups: number;
@@ -91,6 +104,11 @@ function total(statistics: CompiledPipeline['statistics'], ...names: readonly st
   return names.reduce((sum, name) => sum + Number(statistics[name] ?? 0), 0);
 }
 
+function passOf(card: Card, counts: Counts, wave: number): TilePass {
+  const { instructions, trips, cycles } = counts;
+  return { instructions, multiplyAdds: multiplyAdds(counts, wave), trips, cycles, bound: boundOf(card, counts, wave) };
+}
+
 /** @returns the row, and the listing that it was read from */
 export function rowOf(card: Card, pipeline: CompiledPipeline): { row: LabRow; listing: Listing | undefined } {
   const { label: kernel, code, subgroupSize, statistics: s, dispatches, workgroups } = pipeline;
@@ -98,8 +116,8 @@ export function rowOf(card: Card, pipeline: CompiledPipeline): { row: LabRow; li
   const wave = subgroupSize || (card.maker === 'amd' ? 64 : 32);
   const listing = pipeline.listing === undefined ? undefined : readListing(card.maker, pipeline.listing);
   const main = listing?.main;
-  const loop = main && { ...main.own, inner: main.inner };
-  const work = loop ? multiplyAdds(loop, wave) : 0;
+  const loop = main && { ...main.own, inner: main.inner.length };
+  const pass = listing?.pass && passOf(card, listing.pass, wave);
   const spilled = ['Spilled VGPRs', 'Spilled SGPRs', 'Spills to memory', 'Spills to reg', 'Spills', 'STP Count'];
   const row: LabRow = {
     ...{ kernel, variant, family: familyOf(kernel, variant), wave },
@@ -113,7 +131,8 @@ export function rowOf(card: Card, pipeline: CompiledPipeline): { row: LabRow; li
     estimate: first(s, 'Inverse Throughput', 'Static cycle count', 'ALU'),
     loop,
     bound: loop && boundOf(card, loop, wave),
-    cyclesPerFma: loop?.cycles && work >= 8 ? loop.cycles / work : undefined,
+    pass,
+    cyclesPerFma: pass?.cycles && pass.multiplyAdds >= LEAST ? pass.cycles / pass.multiplyAdds : undefined,
     ...{ dispatches, workgroups },
   };
   return { row, listing };

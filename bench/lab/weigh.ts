@@ -11,13 +11,15 @@ export interface Weighed {
   readonly scratch: number;
   /** The bound: the mean share of the peak. */
   readonly share: number | undefined;
-  /** The same, weighed by workgroups: nearer to the share of the time, as large grids count more. */
+  /** The mean share where what is done once a tile counts too. */
+  readonly passShare: number | undefined;
+  /** The share of the main loop, weighed by workgroups: nearer to the share of the time, as large grids count more. */
   readonly shareByWorkgroups: number | undefined;
   /** The lowest and the highest share. */
   readonly shares: readonly [number, number] | undefined;
   /** Static cycles for a multiply-add of a lane. */
   readonly cyclesPerFma: number | undefined;
-  /** Round trips to global memory in a pass of the main loop: the most. */
+  /** Round trips to global memory in a pass over a tile: the most. */
   readonly trips: number | undefined;
   /** The fewest waves. */
   readonly waves: number | undefined;
@@ -57,12 +59,13 @@ function weighFamily(family: Family, all: readonly LabRow[]): Weighed {
     spills: total(row => row.spills),
     scratch: rows.filter(row => row.scratch > 0).length,
     share: mean(rows, share, byDispatches),
+    passShare: mean(rows, row => row.pass?.bound?.share, byDispatches),
     shareByWorkgroups: mean(rows, share, row => (counted ? row.workgroups : 1)),
     shares: low === undefined || high === undefined ? undefined : [low, high],
     cyclesPerFma: mean(rows, row => row.cyclesPerFma, byDispatches),
     trips: extreme(
       Math.max,
-      rows.map(row => row.loop?.trips),
+      rows.map(row => row.pass?.trips),
     ),
     waves: extreme(
       Math.min,

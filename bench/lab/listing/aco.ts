@@ -1,5 +1,5 @@
 /** Machine code of AMD's cards as ACO prints it. */
-import { busiest, type Counts, type Listing, type Loop, noCounts } from './counts.ts';
+import { type Counts, type Listing, type Loop, listingOf, noCounts } from './counts.ts';
 
 /** Bytes that a memory instruction moves for each lane, from its name. */
 function widthOf(op: string): number {
@@ -87,12 +87,25 @@ function rangesOf(lines: readonly string[]): Range[] {
   return [...ranges.values()];
 }
 
-function loopOf(lines: readonly string[], range: Range, all: readonly Range[]): Loop {
-  const inner = all.filter(one => one !== range && one.from >= range.from && one.to <= range.to);
+/** `s_add_u32 s0, s0, 1` and `s_cmp_ge_u32 s0, 16`: 16 times. */
+function timesOf(lines: readonly string[]): number | undefined {
+  for (const line of lines) {
+    const [, counter, end] = /^s_cmp_(?:ge|lt)_[ui]32 (s\d+), (\w+)$/.exec(line) ?? [];
+    const step = lines
+      .map(other => /^s_add(?:k)?_[iu]32 (s\d+), (?:(s\d+), )?(\w+)$/.exec(other))
+      .find(found => found && found[1] === counter && (found[2] ?? counter) === counter);
+    if (step && Number(end) > 0 && Number(step[3]) > 0) return Math.ceil(Number(end) / Number(step[3]));
+  }
+  return undefined;
+}
+
+function loopOf(lines: readonly string[], range: Range, inner: readonly Loop[], inside: readonly Range[]): Loop {
   const own = noCounts();
+  const ownLines: string[] = [];
   let waiting = false;
   for (let i = range.from; i <= range.to; i++) {
-    if (inner.some(one => i >= one.from && i <= one.to)) continue;
+    if (inside.some(one => i >= one.from && i <= one.to)) continue;
+    ownLines.push(lines[i]);
     countLine(own, lines[i]);
     if (LOAD.test(lines[i])) {
       if (!waiting) own.trips++;
@@ -100,7 +113,19 @@ function loopOf(lines: readonly string[], range: Range, all: readonly Range[]): 
     } else if (ALL_LOADED.test(lines[i])) waiting = false;
   }
   own.matrixFma = 16 * 16 * 16;
-  return { label: range.label, inner: inner.length, own, text: lines.slice(range.from, range.to + 1) };
+  return { label: range.label, inner, own, times: timesOf(ownLines), text: lines.slice(range.from, range.to + 1) };
+}
+
+/** The innermost first, so that each finds those inside it. */
+function loopsOf(lines: readonly string[]): Loop[] {
+  const ranges = rangesOf(lines).sort((a, b) => a.to - a.from - (b.to - b.from));
+  const loops = new Map<Range, Loop>();
+  for (const range of ranges) {
+    const inside = [...loops.keys()].filter(one => one.from >= range.from && one.to <= range.to);
+    const inner = inside.flatMap(one => loops.get(one) ?? []);
+    loops.set(range, loopOf(lines, range, inner, inside));
+  }
+  return [...loops.values()];
 }
 
 /** @param text the driver's `Assembly` */
@@ -116,7 +141,5 @@ export function readAco(text: string): Listing {
     .filter(Boolean);
   const whole = noCounts();
   for (const line of lines) countLine(whole, line);
-  const ranges = rangesOf(lines);
-  const loops = ranges.map(range => loopOf(lines, range, ranges));
-  return { whole, loops, main: busiest(loops) };
+  return listingOf(whole, loopsOf(lines));
 }

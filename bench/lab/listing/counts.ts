@@ -52,10 +52,12 @@ export interface Counts {
 export interface Loop {
   /** The listing's name of where it begins. */
   readonly label: string;
-  /** Loops inside it. */
-  readonly inner: number;
+  /** Loops inside it, however deep. */
+  readonly inner: readonly Loop[];
   /** One pass, inner loops left out. */
   readonly own: Counts;
+  /** How often it is run when it is entered, where it counts to a constant (from 0, as far as the listing tells). */
+  readonly times: number | undefined;
   /** Its lines. */
   readonly text: readonly string[];
 }
@@ -66,6 +68,11 @@ export interface Listing {
   readonly loops: readonly Loop[];
   /** The loop with most arithmetic; undefined for a program without loops. */
   readonly main: Loop | undefined;
+  /**
+   * A pass of the innermost loop around that arithmetic which loads from global memory, the loops inside it as often as they are run:
+   * the main loop itself where the compiler unrolled what it does with a tile. A loop of unknown count is run once.
+   */
+  readonly pass: Counts | undefined;
 }
 
 /** No instructions. */
@@ -86,8 +93,33 @@ export function multiplyAdds({ fma, packed, dot, matrix, matrixFma }: Counts, la
   return fma + 2 * packed + 2 * dot + (matrix * matrixFma) / lanes;
 }
 
+/** Adds `times` as much of `part` to `counts`. */
+function addCounts(counts: Counts, part: Counts, times: number): void {
+  for (const key of Object.keys(counts) as (keyof Counts)[]) {
+    if (key === 'matrixFma') counts[key] ||= part[key];
+    else counts[key] += times * part[key];
+  }
+}
+
+/** One pass with all that is inside. */
+function passOf(loop: Loop): Counts {
+  const counts = { ...loop.own };
+  const direct = loop.inner.filter(one => !loop.inner.some(other => other.inner.includes(one)));
+  for (const one of direct) addCounts(counts, passOf(one), one.times ?? 1);
+  return counts;
+}
+
+/** What the loops of a program say together. */
+export function listingOf(whole: Counts, loops: readonly Loop[]): Listing {
+  const main = busiest(loops);
+  if (!main) return { whole, loops, main, pass: undefined };
+  const around = loops.filter(loop => loop === main || loop.inner.includes(main));
+  const nearest = [...around].sort((a, b) => a.inner.length - b.inner.length).map(passOf);
+  return { whole, loops, main, pass: nearest.find(({ globalLoads }) => globalLoads > 0) ?? nearest[0] };
+}
+
 /** The loop with most arithmetic, the longest of equal ones. */
-export function busiest(loops: readonly Loop[]): Loop | undefined {
+function busiest(loops: readonly Loop[]): Loop | undefined {
   const order = (a: Loop, b: Loop): number =>
     multiplyAdds(b.own, 32) - multiplyAdds(a.own, 32) || b.own.instructions - a.own.instructions;
   return [...loops].sort(order)[0];

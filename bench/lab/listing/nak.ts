@@ -1,5 +1,5 @@
 /** Machine code of NVIDIA's cards as NAK, the compiler of Mesa's NVK, prints it: `r0 = ffma r1 r2 r3 // delay=2 wt=000001 wr:1`. */
-import { busiest, type Counts, type Listing, type Loop, noCounts } from './counts.ts';
+import { type Counts, type Listing, type Loop, listingOf, noCounts } from './counts.ts';
 
 interface Instruction {
   readonly op: string;
@@ -145,16 +145,36 @@ function bodiesOf(blocks: readonly Block[]): Map<number, Set<number>> {
   return bodies;
 }
 
+/** `ur18 = iadd3 ur18 0x1 rZ` and `up0 = isetp.ge.u32 ur18 0x10`: 16 times. */
+function timesOf(lines: readonly string[]): number | undefined {
+  for (const line of lines) {
+    const [, counter, end] = /= isetp\.(?:ge|lt)\.[ui]32 (u?r\d+) (0x[\da-f]+)\s/.exec(line) ?? [];
+    if (counter === undefined) continue;
+    const step = lines
+      .map(other => /^\s*(u?r\d+)\s*= iadd3? (u?r\d+) (0x[\da-f]+)( rZ)?\s/.exec(other))
+      .find(found => found && found[1] === counter && found[2] === counter);
+    if (step && Number(step[3]) > 0) return Math.ceil(Number(end) / Number(step[3]));
+  }
+  return undefined;
+}
+
 /** @param text what NAK prints after scheduling */
 export function readNak(text: string): Listing {
   const blocks = blocksOf(text);
   const bodies = bodiesOf(blocks);
-  const loops: Loop[] = [...bodies].map(([head, body]) => {
-    const inner = [...bodies].filter(([other]) => other !== head && body.has(other));
+  const loops = new Map<number, Loop>();
+  // The innermost first, so that each finds those inside it.
+  for (const [head, body] of [...bodies].sort(([, a], [, b]) => a.size - b.size)) {
+    const inside = [...loops.keys()].filter(other => body.has(other));
     const all = blocks.filter(({ id }) => body.has(id));
-    const own = all.filter(({ id }) => !inner.some(([, blocksInside]) => blocksInside.has(id)));
-    const lines = all.flatMap(({ id, next, lines }) => [`block ${id} -> ${next.join(', ')}`, ...lines]);
-    return { label: `block ${head}`, inner: inner.length, own: countBlocks(own), text: lines };
-  });
-  return { whole: countBlocks(blocks), loops, main: busiest(loops) };
+    const own = all.filter(({ id }) => !inside.some(other => bodies.get(other)?.has(id)));
+    loops.set(head, {
+      label: `block ${head}`,
+      inner: inside.flatMap(other => loops.get(other) ?? []),
+      own: countBlocks(own),
+      times: timesOf(own.flatMap(({ lines }) => lines)),
+      text: all.flatMap(({ id, next, lines }) => [`block ${id} -> ${next.join(', ')}`, ...lines]),
+    });
+  }
+  return listingOf(countBlocks(blocks), [...loops.values()]);
 }
