@@ -62,8 +62,7 @@ export function enterAbsentCard(card: Card | string, options: EnterOptions = {})
   const { manifest, name, maker } = typeof card === 'string' ? cardOf(card) : card;
   const { mesa, listings, wave } = options;
   const driver = join(mesa ?? '/', MANIFESTS, manifest);
-  if (!existsSync(driver))
-    throw new LabError(`no driver ${driver}: Debian's package mesa-vulkan-drivers, 25.0, has it`);
+  if (!existsSync(driver)) throw new LabError(`no driver ${driver}: Debian's package mesa-vulkan-drivers has it`);
   const layer = buildLayer();
   const folder = mkdtempSync(join(tmpdir(), 'pentimento-lab-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));

@@ -43,7 +43,7 @@ function nvidia(name: string, chipset: string, from: MesaSource): Card {
 }
 
 /** All of them. Mesa 26.1 of Debian 13's backports knows NVIDIA's cards up to Ampere. */
-export const CARDS: readonly Card[] = [
+const CARDS: readonly Card[] = [
   ...[...RADV_NAMES.gcn, ...RADV_NAMES.rdna].map(name => amd(name, {})),
   ...RADV_NAMES.rdna3.map(name => amd(name, { dual: true, matrixClocks: 32 })),
   // Mesa 25.0 neither disassembles for them nor offers their matrices.
