@@ -1,5 +1,6 @@
 /** Machine code of AMD's cards as ACO prints it. */
-import { type Counts, type Listing, type Loop, listingOf, noCounts } from './counts.ts';
+import type { Counts, Listing } from './counts.ts';
+import { type Dialect, readLines } from './lines.ts';
 
 /** Bytes that a memory instruction moves for each lane, from its name. */
 function widthOf(op: string): number {
@@ -37,8 +38,6 @@ const REST: readonly Rule[] = [
 ];
 
 const HINTS = /^s_(delay_alu|nop|clause|sendmsg|endpgm|inst_prefetch|code_end)/;
-const LOAD = /^(buffer|global|flat)_load/;
-const ALL_LOADED = /vmcnt\(0\)|s_wait_loadcnt\w* 0x0|s_waitcnt 0/;
 
 type Key = keyof Counts;
 
@@ -64,29 +63,6 @@ function countLine(counts: Counts, line: string): void {
   }
 }
 
-interface Range {
-  readonly label: string;
-  readonly from: number;
-  to: number;
-}
-
-/** Stretches that end with a branch back to where they begin; ways back to one place are one loop. */
-function rangesOf(lines: readonly string[]): Range[] {
-  const labels = new Map<string, number>();
-  lines.forEach((line, i) => {
-    const label = /^(BB\d+):/.exec(line)?.[1];
-    if (label) labels.set(label, i);
-  });
-  const ranges = new Map<number, Range>();
-  lines.forEach((line, to) => {
-    const label = /^s_c?branch\w*\s+(BB\d+)/.exec(line)?.[1] ?? '';
-    const from = labels.get(label);
-    if (from === undefined || from > to) return;
-    ranges.set(from, { label, from, to: Math.max(to, ranges.get(from)?.to ?? 0) });
-  });
-  return [...ranges.values()];
-}
-
 /** `s_add_u32 s0, s0, 1` and `s_cmp_ge_u32 s0, 16`: 16 times. */
 function timesOf(lines: readonly string[]): number | undefined {
   for (const line of lines) {
@@ -99,34 +75,14 @@ function timesOf(lines: readonly string[]): number | undefined {
   return undefined;
 }
 
-function loopOf(lines: readonly string[], range: Range, inner: readonly Loop[], inside: readonly Range[]): Loop {
-  const own = noCounts();
-  const ownLines: string[] = [];
-  let waiting = false;
-  for (let i = range.from; i <= range.to; i++) {
-    if (inside.some(one => i >= one.from && i <= one.to)) continue;
-    ownLines.push(lines[i]);
-    countLine(own, lines[i]);
-    if (LOAD.test(lines[i])) {
-      if (!waiting) own.trips++;
-      waiting = true;
-    } else if (ALL_LOADED.test(lines[i])) waiting = false;
-  }
-  own.matrixFma = 16 * 16 * 16;
-  return { label: range.label, inner, own, times: timesOf(ownLines), text: lines.slice(range.from, range.to + 1) };
-}
-
-/** The innermost first, so that each finds those inside it. */
-function loopsOf(lines: readonly string[]): Loop[] {
-  const ranges = rangesOf(lines).sort((a, b) => a.to - a.from - (b.to - b.from));
-  const loops = new Map<Range, Loop>();
-  for (const range of ranges) {
-    const inside = [...loops.keys()].filter(one => one.from >= range.from && one.to <= range.to);
-    const inner = inside.flatMap(one => loops.get(one) ?? []);
-    loops.set(range, loopOf(lines, range, inner, inside));
-  }
-  return [...loops.values()];
-}
+const ACO: Dialect = {
+  label: /^(BB\d+):/,
+  jump: /^s_c?branch\w*\s+(BB\d+)/,
+  count: countLine,
+  loads: line => /^(buffer|global|flat)_load/.test(line),
+  waits: line => /vmcnt\(0\)|s_wait_loadcnt\w* 0x0|s_waitcnt 0/.test(line),
+  times: timesOf,
+};
 
 /** @param text the driver's `Assembly` */
 export function readAco(text: string): Listing {
@@ -139,7 +95,9 @@ export function readAco(text: string): Listing {
         .trim(),
     )
     .filter(Boolean);
-  const whole = noCounts();
-  for (const line of lines) countLine(whole, line);
-  return listingOf(whole, loopsOf(lines));
+  const listing = readLines(lines, ACO);
+  for (const counts of [listing.whole, listing.pass, ...listing.loops.map(({ own }) => own)]) {
+    if (counts) counts.matrixFma = 16 * 16 * 16;
+  }
+  return listing;
 }

@@ -164,6 +164,60 @@ describe('NAK', () => {
   });
 });
 
+/** ir3 for Adreno 740: two groups of loads of a tile, then a loop of 16 steps. */
+const ADRENO = `
+Native code for unnamed CL shader (null) with blake3 45c4b275:
+; num_ubos:           0
+@in(r0.x)	in0 (wrmask=0x7)
+shps #l2
+l2:
+(jp)shl.b r1.w, r0.x, 4
+isam.v.base0 (u16)(xyzw)hr42.z, r20.y, s#0, t#1
+ldib.b.untyped.1d.u32.2.imm.base0 r1.x, r2.x, 3
+(sy)(rpt3)cov.f16f32 r10.w, (last)(r)hr42.z
+isam.v.base0 (u16)(xyzw)hr43.z, r20.z, s#0, t#1
+(sy)stl.u32 l[r1.w], r0.w, 4
+(sy)bar.g
+l617:
+add.u r51.w, r51.w, 1
+cmps.u.ge up0.x, r51.w, 16
+(nop3) shl.b r23.z, (last)r23.z, 4
+ldl.u32 r0.y, l[r23.y], 4
+(rpt1)nop
+(ss)mad.f32 r16.w, r0.y, r7.y, (last)r16.w
+(rpt1)mad.f32 r15.w, (r)r0.z, r7.y, (last)(r)r15.w
+stp.u32 p[r1.x], r0.y, 1
+br !up0.x, #l617
+(ss)br p0.x, #l2
+end
+nop
+; CL prog 22/1: 1835 instr
+`;
+
+describe('ir3', () => {
+  const listing = readListing('qualcomm', ADRENO);
+
+  it('finds loops by jumps back to a label', () => {
+    expect(listing?.loops.map(({ label, times, inner }) => [label, times, inner.length])).toEqual([
+      ['l617', 16, 0],
+      ['l2', undefined, 1],
+    ]);
+  });
+
+  it('counts repetitions as instructions, and rests as cycles', () => {
+    expect(listing?.main?.own).toMatchObject({
+      ...{ instructions: 9, cycles: 14, fma: 3, ldsReads: 1, ldsReadBytes: 16, scratch: 1, waits: 1, branches: 1 },
+    });
+  });
+
+  it('counts round trips to memory and the cycles of a pass', () => {
+    expect(listing?.loops[1]?.own).toMatchObject({
+      ...{ trips: 2, globalLoads: 3, globalLoadBytes: 24, conversions: 4, ldsWriteBytes: 16, barriers: 1, cycles: 11 },
+    });
+    expect(listing?.pass).toMatchObject({ trips: 2, fma: 48, cycles: 11 + 16 * 14 });
+  });
+});
+
 describe('the bound', () => {
   const counts = (text: string) => readListing('amd', `BB1:\n${text}\ts_cbranch_scc1 BB1\n`)?.main?.own;
   const fma = '\tv_fmac_f32_e32 v0, v1, v2\n'.repeat(48);
