@@ -123,7 +123,7 @@ function keep(folder: string, log: PipelineLog, asked: Asked, text: string, resu
 /** Whether it is the run whose results stand in the repository. */
 function byDefault({ files, networks, dtype, size, toggles, wave, mesa }: Asked): boolean {
   const all = networks.length === Object.keys(NETWORKS).length && files.length === 0;
-  return all && dtype === 'float16' && size === 768 && toggles.length === 0 && !wave && (!mesa || mesa === 'sid');
+  return all && dtype === 'float16' && size === 768 && toggles.length === 0 && !wave && !mesa;
 }
 
 async function run(asked: Asked, mesa: string | undefined): Promise<void> {
