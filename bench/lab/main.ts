@@ -7,7 +7,7 @@
  * Compiles every pipeline that the networks make at their published sizes, or the given files (entry point main; kernels of wgsl/ get
  * the libs that their heads name), and prints a table; docs/performance.md says how to read it. A run of all networks by default
  * writes bench/results/lab-<card>.json; --save keeps any run in a folder, with WGSL, machine code and main loop of each pipeline;
- * --against says what changed since a file of an earlier run.
+ * --against says what changed since a file of an earlier run, and leaves the files as they are.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -121,9 +121,9 @@ function keep(folder: string, log: PipelineLog, asked: Asked, text: string, resu
 }
 
 /** Whether it is the run whose results stand in the repository. */
-function byDefault({ files, networks, dtype, size, toggles, wave, mesa }: Asked): boolean {
+function byDefault({ files, networks, dtype, size, toggles, wave, mesa, against }: Asked): boolean {
   const all = networks.length === Object.keys(NETWORKS).length && files.length === 0;
-  return all && dtype === 'float16' && size === 768 && toggles.length === 0 && !wave && !mesa;
+  return all && dtype === 'float16' && size === 768 && toggles.length === 0 && !wave && !mesa && !against;
 }
 
 async function run(asked: Asked, mesa: string | undefined): Promise<void> {
