@@ -47,6 +47,32 @@ describe('where Mesa is fetched from', () => {
   });
 
   it.each([
+    [
+      ['--cards'],
+      ['trixie main', 'trixie-backports main'],
+      'mesa-vulkan-drivers/trixie-backports mesa-drm-shim/trixie-backports',
+      'mesa-trixie-cards-1',
+    ],
+    [['--cards', '--sid'], ['sid main'], 'mesa-vulkan-drivers mesa-drm-shim', 'mesa-sid-cards-1'],
+  ])('%j: drivers of cards, unstable ones only where they are asked for', (args, suites, packages, folder) => {
+    put('etc/os-release', BOOKWORM);
+    put('etc/apt/sources.list.d/debian.sources', SOURCES);
+    expect(fetch(...args, '--dry-run').lines).toEqual([
+      ...suites.map(suite => `deb [signed-by=/usr/share/keyrings/x.gpg] http://mirror.example/debian ${suite}`),
+      `fetch libc6 libstdc++6 libvulkan1 ${packages}`,
+      `into ${join(root, 'cache', folder)}`,
+    ]);
+  });
+
+  it('is told of by known words only', () => {
+    const { status, stderr } = fetch('--card');
+    expect([status, stderr]).toEqual([
+      2,
+      "fetch.sh: unknown argument '--card'; it takes --cards, --sid and --dry-run\n",
+    ]);
+  });
+
+  it.each([
     ['another system', 'ID=fedora\n', SOURCES, 'only fetched on Debian'],
     ['no mirror', BOOKWORM, '', 'apt has no mirror of Debian'],
   ])('%s: one line, and the tests go without', (_, release, sources, line) => {
@@ -80,6 +106,14 @@ mkdir -p "$3/usr/lib" && touch "$3/usr/lib/libvulkan_lvp.so" "$3/usr/lib/libvulk
     expect(readdirSync(join(folder, 'usr/lib'))).toEqual(['libvulkan_lvp.so']);
     expect(readdirSync(join(root, 'cache'))).toEqual(['mesa-trixie-1']);
     expect(readFileSync(join(root, 'calls'), 'utf8')).toBe('called\ncalled\n'); // update and install, the first time
+  });
+
+  it('keeps the drivers of cards in a folder of their own', () => {
+    put('bin/apt-get', APT, 0o755);
+    put('bin/dpkg-deb', DPKG, 0o755);
+    const folder = join(root, 'cache/mesa-trixie-cards-1');
+    expect(fetch('--cards')).toEqual({ status: 0, lines: [folder], stderr: '' });
+    expect(readdirSync(join(folder, 'usr/lib'))).toEqual(['libvulkan_lvp.so', 'libvulkan_radeon.so']);
   });
 
   it('says in one line that the mirror is out of reach, and leaves nothing', () => {

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: MIT
 //
 // A Vulkan layer between a program and a driver whose card is not there. Mesa's RADV opens without a card when RADV_FORCE_FAMILY names
-// one: it compiles for it, but any command buffer would crash it. With this layer
+// one, others with a shim in the place of the kernel's driver: they compile for it, but any command buffer would crash them. With this
+// layer
 //
-//   - what would run is the layer's own and does nothing: command buffers record nothing, submissions have happened at once;
+//   - what would run is the layer's own and does nothing: command buffers only count, submissions have happened at once;
 //   - what only takes part is the driver's: buffers, memory, descriptor sets, shader modules, pipelines. The driver refuses what a
 //     real card would refuse;
 //   - mapped memory is ordinary memory of the process, zero at first: pages that nobody touches cost nothing;
 //   - each compute pipeline is made with the driver's statistics (VK_KHR_pipeline_executable_properties), which go to the file that
 //     the environment variable DRY_LAYER_LOG names, one JSON object a line:
 //     {"pipeline":1,"subgroupSize":64,"statistics":{"VGPRs":48,"Spilled VGPRs":0, ...}}
+//     and, of what was submitted, how often each pipeline was dispatched, with how many workgroups in all:
+//     {"dispatches":{"1":[12,3456], ...}}
+//   - DRY_LAYER_TEXTS names a folder for what the driver shows of a pipeline, <pipeline>.<name>.txt: its own forms, machine code;
+//   - DRY_LAYER_SMALL, set to anything, cuts what is allocated: shims of the kernel's drivers have little memory;
+//   - DRY_LAYER_WAVE, 32 or 64, is the subgroup size of every pipeline, whatever the program asks for.
 
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -50,12 +56,14 @@ typedef struct Device {
   void *key;
   PFN_vkGetDeviceProcAddr get;
   int reports;  // the driver tells of its pipelines
+  int small;    // allocations are cut
   PFN_vkDestroyDevice DestroyDevice;
   PFN_vkAllocateMemory AllocateMemory;
   PFN_vkFreeMemory FreeMemory;
   PFN_vkCreateComputePipelines CreateComputePipelines;
   PFN_vkGetPipelineExecutablePropertiesKHR GetProperties;
   PFN_vkGetPipelineExecutableStatisticsKHR GetStatistics;
+  PFN_vkGetPipelineExecutableInternalRepresentationsKHR GetTexts;
 } Device;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -78,11 +86,46 @@ static Device *device_of(const void *handle) {
   return d;
 }
 
-// ---- Commands. A dispatchable handle must begin with the loader's table; there is nothing else in a command buffer.
+// ---- Pipelines that were made, the last one first: a handle may be used again.
+
+typedef struct Made {
+  struct Made *next;
+  VkPipeline handle;
+  uint64_t id, dispatches, groups;
+} Made;
+static Made *made;
+
+// A line to the log; under the lock.
+static FILE *open_log(void) {
+  const char *path = getenv("DRY_LAYER_LOG");
+  return path ? fopen(path, "a") : NULL;
+}
+
+// Writes what was dispatched since the last time.
+static void write_dispatches(void) {
+  pthread_mutex_lock(&lock);
+  FILE *f = NULL;
+  for (Made *m = made; m; m = m->next) {
+    if (!m->dispatches) continue;
+    const char *before = f ? "," : "{\"dispatches\":{";
+    if (!f && !(f = open_log())) break;
+    fprintf(f, "%s\"%llu\":[%llu,%llu]", before, (unsigned long long)m->id, (unsigned long long)m->dispatches,
+            (unsigned long long)m->groups);
+    m->dispatches = m->groups = 0;
+  }
+  if (f) {
+    fputs("}}\n", f);
+    fclose(f);
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+// ---- Commands. A dispatchable handle must begin with the loader's table; a command buffer knows its pipeline, no more.
 
 typedef struct Commands {
   void *key;
   struct Commands *next;
+  Made *bound;
 } Commands;
 typedef struct { Commands *first; } Pool;
 
@@ -115,6 +158,29 @@ static CALL VkResult AllocateCommandBuffers(VkDevice device, const VkCommandBuff
 }
 
 static CALL void FreeCommandBuffers(VkDevice device, VkCommandPool pool, uint32_t count, const VkCommandBuffer *buffers) {}
+
+static CALL void CmdBindPipeline(VkCommandBuffer buffer, VkPipelineBindPoint point, VkPipeline pipeline) {
+  pthread_mutex_lock(&lock);
+  Made *m = made;
+  while (m && m->handle != pipeline) m = m->next;
+  pthread_mutex_unlock(&lock);
+  ((Commands *)buffer)->bound = m;
+}
+
+static void count_dispatch(VkCommandBuffer buffer, uint64_t groups) {
+  Made *m = ((Commands *)buffer)->bound;
+  if (!m) return;
+  pthread_mutex_lock(&lock);
+  m->dispatches++;
+  m->groups += groups;
+  pthread_mutex_unlock(&lock);
+}
+
+static CALL void CmdDispatch(VkCommandBuffer buffer, uint32_t x, uint32_t y, uint32_t z) {
+  count_dispatch(buffer, (uint64_t)x * y * z);
+}
+
+static CALL void CmdDispatchIndirect(VkCommandBuffer buffer, VkBuffer from, VkDeviceSize offset) { count_dispatch(buffer, 0); }
 
 // Stands for commands of any arguments, and for functions whose result is VK_SUCCESS: the calling conventions of x86-64 and arm64
 // let a caller pass more than is taken.
@@ -165,6 +231,7 @@ static CALL VkResult QueueSubmit(VkQueue queue, uint32_t count, const VkSubmitIn
         reach(submits[i].pSignalSemaphores[j], t->pSignalSemaphoreValues[j]);
     }
   }
+  write_dispatches();
   return VK_SUCCESS;
 }
 
@@ -172,6 +239,7 @@ static CALL VkResult QueueSubmit2(VkQueue queue, uint32_t count, const VkSubmitI
   for (uint32_t i = 0; i < count; i++)
     for (uint32_t j = 0; j < submits[i].signalSemaphoreInfoCount; j++)
       reach(submits[i].pSignalSemaphoreInfos[j].semaphore, submits[i].pSignalSemaphoreInfos[j].value);
+  write_dispatches();
   return VK_SUCCESS;
 }
 
@@ -181,7 +249,10 @@ static CALL VkResult GetQueryPoolResults(VkDevice device, VkQueryPool pool, uint
   return VK_SUCCESS;
 }
 
-// ---- Memory: the driver's, but mappings are the layer's.
+// ---- Memory: the driver's, but mappings are the layer's. Shims have little: behind them all allocations are small, however large.
+// (RADV without a card needs no such thing, and refuses buffers that are larger than their memory.)
+
+#define SMALL 65536
 
 typedef struct Mapping {
   struct Mapping *next;
@@ -192,7 +263,10 @@ typedef struct Mapping {
 static Mapping *mappings;
 
 static CALL VkResult AllocateMemory(VkDevice device, const VkMemoryAllocateInfo *info, ALLOCATOR, VkDeviceMemory *out) {
-  VkResult result = device_of(device)->AllocateMemory(device, info, allocator, out);
+  Device *d = device_of(device);
+  VkMemoryAllocateInfo asked = *info;
+  if (d->small && asked.allocationSize > SMALL) asked.allocationSize = SMALL;
+  VkResult result = d->AllocateMemory(device, &asked, allocator, out);
   if (result != VK_SUCCESS) return result;
   Mapping *m = calloc(1, sizeof *m);
   pthread_mutex_lock(&lock);
@@ -239,18 +313,13 @@ static void write_value(FILE *f, const VkPipelineExecutableStatisticKHR *s) {
   }
 }
 
-static void write_statistics(FILE *f, Device *d, VkDevice device, VkPipeline pipeline) {
-  VkPipelineInfoKHR of = {VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, NULL, pipeline};
-  VkPipelineExecutablePropertiesKHR properties = {VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR};
-  uint32_t one = 1;  // a compute pipeline is one program
-  d->GetProperties(device, &of, &one, &properties);
-  VkPipelineExecutableInfoKHR which = {VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, NULL, pipeline, 0};
+static void write_statistics(FILE *f, Device *d, VkDevice device, const VkPipelineExecutableInfoKHR *which) {
   uint32_t count = 0;
-  d->GetStatistics(device, &which, &count, NULL);
+  d->GetStatistics(device, which, &count, NULL);
   VkPipelineExecutableStatisticKHR *s = calloc(count, sizeof *s);
   for (uint32_t i = 0; i < count; i++) s[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_STATISTIC_KHR;
-  d->GetStatistics(device, &which, &count, s);
-  fprintf(f, "\"subgroupSize\":%u,\"statistics\":{", properties.subgroupSize);
+  d->GetStatistics(device, which, &count, s);
+  fputs("\"statistics\":{", f);
   for (uint32_t i = 0; i < count; i++) {
     fprintf(f, "%s\"%s\":", i ? "," : "", s[i].name);
     write_value(f, &s[i]);
@@ -259,33 +328,99 @@ static void write_statistics(FILE *f, Device *d, VkDevice device, VkPipeline pip
   free(s);
 }
 
-static void report(Device *d, VkDevice device, VkPipeline pipeline) {
-  static uint64_t last;
-  const char *path = getenv("DRY_LAYER_LOG");
-  if (!path || !d->reports) return;
-  pthread_mutex_lock(&lock);  // a line at a time
-  FILE *f = fopen(path, "a");
-  if (f) {
-    fprintf(f, "{\"pipeline\":%llu,", (unsigned long long)++last);
-    write_statistics(f, d, device, pipeline);
-    fputs("}\n", f);
-    fclose(f);
+static void write_text(const char *folder, uint64_t id, const VkPipelineExecutableInternalRepresentationKHR *text) {
+  char path[1024];
+  int start = snprintf(path, sizeof path, "%s/%llu.", folder, (unsigned long long)id);
+  snprintf(path + start, sizeof path - start, "%s.txt", text->name);
+  for (char *c = path + start; *c; c++)
+    if (strchr(" /()", *c)) *c = '-';
+  FILE *f = fopen(path, "w");
+  if (!f) return;
+  fwrite(text->pData, 1, strnlen(text->pData, text->dataSize), f);
+  fclose(f);
+}
+
+static void write_texts(Device *d, VkDevice device, const VkPipelineExecutableInfoKHR *which, uint64_t id) {
+  const char *folder = getenv("DRY_LAYER_TEXTS");
+  if (!folder) return;
+  uint32_t count = 0;
+  d->GetTexts(device, which, &count, NULL);
+  VkPipelineExecutableInternalRepresentationKHR *t = calloc(count, sizeof *t);
+  for (uint32_t i = 0; i < count; i++) t[i].sType = VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INTERNAL_REPRESENTATION_KHR;
+  d->GetTexts(device, which, &count, t);  // their sizes
+  for (uint32_t i = 0; i < count; i++) t[i].pData = malloc(t[i].dataSize + 1);
+  d->GetTexts(device, which, &count, t);
+  for (uint32_t i = 0; i < count; i++) {
+    if (t[i].isText) write_text(folder, id, &t[i]);
+    free(t[i].pData);
   }
+  free(t);
+}
+
+// Under the lock: a line at a time.
+static void report(Device *d, VkDevice device, VkPipeline pipeline, uint64_t id) {
+  FILE *f = d->reports ? open_log() : NULL;
+  if (!f) return;
+  VkPipelineInfoKHR of = {VK_STRUCTURE_TYPE_PIPELINE_INFO_KHR, NULL, pipeline};
+  VkPipelineExecutablePropertiesKHR properties = {VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_PROPERTIES_KHR};
+  uint32_t one = 1;  // a compute pipeline is one program
+  d->GetProperties(device, &of, &one, &properties);
+  VkPipelineExecutableInfoKHR which = {VK_STRUCTURE_TYPE_PIPELINE_EXECUTABLE_INFO_KHR, NULL, pipeline, 0};
+  fprintf(f, "{\"pipeline\":%llu,\"subgroupSize\":%u,", (unsigned long long)id, properties.subgroupSize);
+  write_statistics(f, d, device, &which);
+  fputs("}\n", f);
+  fclose(f);
+  write_texts(d, device, &which, id);
+}
+
+static void made_one(Device *d, VkDevice device, VkPipeline pipeline) {
+  static uint64_t last;
+  Made *m = calloc(1, sizeof *m);
+  pthread_mutex_lock(&lock);
+  *m = (Made){made, pipeline, ++last, 0, 0};
+  made = m;
+  report(d, device, pipeline, m->id);
   pthread_mutex_unlock(&lock);
+}
+
+typedef VkPipelineShaderStageRequiredSubgroupSizeCreateInfo Wave;
+
+// The same with a wave of the environment's, in the program's own structure or in `own`.
+static VkComputePipelineCreateInfo with_wave(VkComputePipelineCreateInfo info, Wave *own, uint32_t lanes) {
+  for (VkBaseOutStructure *s = (void *)info.stage.pNext; s; s = s->pNext) {
+    if (s->sType != VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO) continue;
+    ((Wave *)s)->requiredSubgroupSize = lanes;
+    return info;
+  }
+  *own = (Wave){VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO, (void *)info.stage.pNext, lanes};
+  info.stage.pNext = own;
+  return info;
 }
 
 static CALL VkResult CreateComputePipelines(VkDevice device, VkPipelineCache cache, uint32_t count,
                                             const VkComputePipelineCreateInfo *infos, ALLOCATOR, VkPipeline *out) {
   Device *d = device_of(device);
+  const char *wave = getenv("DRY_LAYER_WAVE");
+  VkPipelineCreateFlags capture = VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
+  if (getenv("DRY_LAYER_TEXTS")) capture |= VK_PIPELINE_CREATE_CAPTURE_INTERNAL_REPRESENTATIONS_BIT_KHR;
   VkComputePipelineCreateInfo *asked = malloc(count * sizeof *asked);
-  memcpy(asked, infos, count * sizeof *asked);
-  for (uint32_t i = 0; i < count; i++)
-    if (d->reports) asked[i].flags |= VK_PIPELINE_CREATE_CAPTURE_STATISTICS_BIT_KHR;
+  Wave *waves = calloc(count, sizeof *waves);
+  for (uint32_t i = 0; i < count; i++) {
+    asked[i] = wave ? with_wave(infos[i], &waves[i], (uint32_t)atoi(wave)) : infos[i];
+    if (d->reports) asked[i].flags |= capture;
+  }
   VkResult result = d->CreateComputePipelines(device, cache, count, asked, allocator, out);
   for (uint32_t i = 0; i < count; i++)
-    if (out[i]) report(d, device, out[i]);
+    if (out[i]) made_one(d, device, out[i]);
+  free(waves);
   free(asked);
   return result;
+}
+
+// A cache that never has anything: what comes from one is not compiled.
+static CALL VkResult GetPipelineCacheData(VkDevice device, VkPipelineCache cache, size_t *size, void *data) {
+  *size = 0;
+  return VK_SUCCESS;
 }
 
 // ---- A card that is not there has no memory, and its clock has no period: it gets some.
@@ -442,8 +577,10 @@ static CALL VkResult CreateDevice(VkPhysicalDevice physical, const VkDeviceCreat
   FIND(CreateComputePipelines, "vkCreateComputePipelines");
   FIND(GetProperties, "vkGetPipelineExecutablePropertiesKHR");
   FIND(GetStatistics, "vkGetPipelineExecutableStatisticsKHR");
+  FIND(GetTexts, "vkGetPipelineExecutableInternalRepresentationsKHR");
 #undef FIND
-  d->reports = reports && d->GetProperties && d->GetStatistics;
+  d->reports = reports && d->GetProperties && d->GetStatistics && d->GetTexts;
+  d->small = getenv("DRY_LAYER_SMALL") != NULL;
   pthread_mutex_lock(&lock);
   d->next = devices;
   devices = d;
@@ -454,6 +591,7 @@ static CALL VkResult CreateDevice(VkPhysicalDevice physical, const VkDeviceCreat
 static CALL void DestroyDevice(VkDevice device, ALLOCATOR) {
   Device *d = device ? device_of(device) : NULL;
   if (!d) return;
+  write_dispatches();
   pthread_mutex_lock(&lock);
   Device **at = &devices;
   while (*at != d) at = &(*at)->next;
@@ -477,6 +615,10 @@ static const Function OF_DEVICES[] = {
     {"vkDestroyCommandPool", DestroyCommandPool},
     {"vkResetCommandPool", nothing},
     {"vkTrimCommandPool", nothing},
+    {"vkGetPipelineCacheData", GetPipelineCacheData},
+    {"vkCmdBindPipeline", CmdBindPipeline},
+    {"vkCmdDispatch", CmdDispatch},
+    {"vkCmdDispatchIndirect", CmdDispatchIndirect},
     {"vkAllocateCommandBuffers", AllocateCommandBuffers},
     {"vkFreeCommandBuffers", FreeCommandBuffers},
     {"vkBeginCommandBuffer", nothing},

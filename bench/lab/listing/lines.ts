@@ -1,0 +1,77 @@
+/** Listings whose loops are stretches of lines: a label, and further down a jump back to it. */
+import { type Counts, type Listing, type Loop, listingOf, noCounts } from './counts.ts';
+
+/** How a compiler writes. */
+export interface Dialect {
+  /** A label, its name captured. */
+  readonly label: RegExp;
+  /** A jump, the label's name captured. */
+  readonly jump: RegExp;
+  count(counts: Counts, line: string): void;
+  /** Whether a line loads from global memory. */
+  loads(line: string): boolean;
+  /** Whether a line waits for all that was loaded. */
+  waits(line: string): boolean;
+  /** How often a loop of these lines is run. */
+  times(lines: readonly string[]): number | undefined;
+}
+
+interface Range {
+  readonly label: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Stretches that end with a jump back to where they begin; ways back to one place are one loop. */
+function rangesOf(lines: readonly string[], { label: isLabel, jump }: Dialect): Range[] {
+  const labels = new Map<string, number>();
+  lines.forEach((line, i) => {
+    const label = isLabel.exec(line)?.[1];
+    if (label) labels.set(label, i);
+  });
+  const ranges = new Map<number, Range>();
+  lines.forEach((line, to) => {
+    const label = jump.exec(line)?.[1] ?? '';
+    const from = labels.get(label);
+    if (from === undefined || from > to) return;
+    ranges.set(from, { label, from, to: Math.max(to, ranges.get(from)?.to ?? 0) });
+  });
+  return [...ranges.values()];
+}
+
+/** Without the lines of the ranges inside. */
+function ownLines(lines: readonly string[], { from, to }: Range, inside: readonly Range[]): string[] {
+  return lines.filter((_, i) => i >= from && i <= to && !inside.some(one => i >= one.from && i <= one.to));
+}
+
+function countLines(lines: readonly string[], dialect: Dialect): Counts {
+  const counts = noCounts();
+  let waiting = false;
+  for (const line of lines) {
+    dialect.count(counts, line);
+    if (dialect.waits(line)) waiting = false;
+    if (!dialect.loads(line)) continue;
+    if (!waiting) counts.trips++;
+    waiting = true;
+  }
+  return counts;
+}
+
+/** What the lines of a program say. */
+export function readLines(lines: readonly string[], dialect: Dialect): Listing {
+  // The innermost first, so that each finds those inside it.
+  const ranges = rangesOf(lines, dialect).sort((a, b) => a.to - a.from - (b.to - b.from));
+  const loops = new Map<Range, Loop>();
+  for (const range of ranges) {
+    const inside = [...loops.keys()].filter(one => one.from >= range.from && one.to <= range.to);
+    const own = ownLines(lines, range, inside);
+    loops.set(range, {
+      label: range.label,
+      inner: inside.flatMap(one => loops.get(one) ?? []),
+      own: countLines(own, dialect),
+      times: dialect.times(own),
+      text: lines.slice(range.from, range.to + 1),
+    });
+  }
+  return listingOf(countLines(lines, dialect), [...loops.values()]);
+}
