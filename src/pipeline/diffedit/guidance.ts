@@ -1,5 +1,4 @@
 /** Classifier-free guidance of a phase: how strong it is at each noise level. */
-import type { StepValues } from '../../tensor/ops/diffusion.ts';
 import type { Sampler } from '../diffusion/sampler.ts';
 
 /** Classifier-free guidance: e = u + scale * (c - u), or c alone. */
@@ -36,8 +35,36 @@ export function guidanceAt(
   { scale, interval, rescale }: Guidance,
   timestep: number,
   { length }: Sampler,
-): Pick<StepValues, 'guidance' | 'rescale'> {
+): { readonly guidance: number; readonly rescale: number } {
   const [from, to] = interval ?? [0, 1];
   const level = timestep / length;
   return { guidance: level >= from && level <= to ? scale : 1, rescale };
+}
+
+/** Guidance of a map: whether negatives are predicted for it, and what the difference of the two predictions is multiplied by. */
+export interface MapGuidance {
+  readonly guidance: Guidance;
+  readonly gain: number;
+}
+
+/**
+ * Guidance of the map |T - S| at its noise level. Where source and target have the same negative it cancels: with S = a + g (b - a) and
+ * T = c + g (d - c), T - S is g (d - b) for a = c, and (1 - g) (c - a) for b = d, as the original has them. Two predictions do then.
+ * @param o.sameNegatives whether source and target have them
+ */
+export function guidanceOfMap(
+  of: Guidance,
+  o: {
+    readonly timestep: number;
+    readonly sampler: Sampler;
+    readonly mendQuirks: boolean;
+    readonly sameNegatives: boolean;
+  },
+): MapGuidance {
+  const { guidance: scale } = guidanceAt(of, o.timestep, o.sampler);
+  const alone = { ...of, guided: false };
+  if (!of.guided || scale === 1) return { guidance: alone, gain: 1 };
+  // Spreads are brought back to those of single predictions, which do not cancel.
+  if (!o.sameNegatives || of.rescale > 0) return { guidance: of, gain: 1 };
+  return { guidance: alone, gain: o.mendQuirks ? scale : scale - 1 };
 }
