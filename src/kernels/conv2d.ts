@@ -37,6 +37,8 @@ export interface Conv2dProblem {
   readonly padding: Padding;
   /** Reads the input as its nearest-neighbour enlargement by 2. */
   readonly upsample?: boolean;
+  /** w holds the four 2 x 2 kernels of `foldDoubling`, and y is twice as large as x: `kernel` is [2, 2], `padding` 1 on all sides. */
+  readonly phases?: boolean | undefined;
   /** Channels of y that this call makes, of whose kernels w holds no others; multiples of 8, default all. */
   readonly window?:
     | {
@@ -58,8 +60,9 @@ export interface Conv2dProblem {
 
 /** Output height and width of a convolution. @throws ShapeError where the kernel does not fit the padded input */
 export function conv2dSize(
-  p: Pick<Conv2dProblem, 'height' | 'width' | 'kernel' | 'stride' | 'padding' | 'upsample'>,
+  p: Pick<Conv2dProblem, 'height' | 'width' | 'kernel' | 'stride' | 'padding' | 'upsample' | 'phases'>,
 ): [number, number] {
+  if (p.phases) return [2 * p.height, 2 * p.width];
   const grow = p.upsample ? 2 : 1;
   const height = Math.floor((p.height * grow + p.padding.top + p.padding.bottom - p.kernel[0]) / p.stride) + 1;
   const width = Math.floor((p.width * grow + p.padding.left + p.padding.right - p.kernel[1]) / p.stride) + 1;
@@ -96,7 +99,8 @@ export function conv2d(caps: Caps, problem: Conv2dProblem, tuning?: Tuning): Ker
 
 /** The product behind a convolution; a plain linear layer where each pixel stands for itself. */
 function asGemm(p: Conv2dProblem): GemmProblem {
-  const [outHeight, outWidth] = conv2dSize(p);
+  // Each phase makes as many pixels as there are in x.
+  const [outHeight, outWidth] = p.phases ? [p.height, p.width] : conv2dSize(p);
   const rows = p.images * outHeight * outWidth;
   const pointwise =
     p.kernel[0] === 1 &&
@@ -106,7 +110,7 @@ function asGemm(p: Conv2dProblem): GemmProblem {
     outHeight === p.height &&
     outWidth === p.width;
   return {
-    batch: 1,
+    batch: p.phases ? 4 : 1,
     rows,
     columns: p.window?.columns ?? p.outChannels,
     k: p.channels,
@@ -128,6 +132,7 @@ function asGemm(p: Conv2dProblem): GemmProblem {
           padTop: p.padding.top,
           padLeft: p.padding.left,
           upsample: p.upsample === true,
+          phases: p.phases,
         },
   };
 }

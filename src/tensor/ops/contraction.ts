@@ -6,8 +6,9 @@ import type { DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
 import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
+import { FOLDED_TAPS, foldDoubling, foldedRows } from '../../kernels/fold-doubling.ts';
 import { type Epilogue, PANEL } from '../../kernels/gemm.ts';
-import type { KernelCall } from '../../kernels/kernel.ts';
+import { type KernelCall, storageBytes } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
 import { linear as linearCall } from '../../kernels/linear.ts';
 import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
@@ -27,6 +28,13 @@ export interface ContractionOptions {
     | undefined;
   readonly geglu?: boolean | undefined;
 }
+
+/** Pixels of a map from which on its four small kernels are worth making: they cost as much as they save at about 20. */
+const LEAST_PIXELS = 64;
+/** Values of such kernels that are made at once: they lie beside the activations, and the deepest maps are small. */
+const FOLDED_VALUES = 2 ** 23;
+/** A convolution by them. */
+const PHASES = { kernel: [2, 2], upsample: false, phases: true } as const;
 
 /** What fusion has made part of a contraction. */
 interface Fused {
@@ -117,6 +125,7 @@ class ContractionNode implements Node {
     const { bias, geglu } = this.#options;
     const { activation = 'none', channelAdd, residual, gate } = this.#fused;
     const sources = this.#sources();
+    const folds = this.#folds(l);
     let kOffset = 0;
     let sum = residual;
     for (const [i, x] of sources.entries()) {
@@ -127,25 +136,46 @@ class ContractionNode implements Node {
         activation,
         residual: gate ? 'multiply' : sum !== undefined,
         channelAdd:
-          last && channelAdd ? { rowsPerImage: output.rows / channelAdd.rows, pitch: channelAdd.pitch } : undefined,
+          last && channelAdd
+            ? { rowsPerImage: output.rows / channelAdd.rows / (folds ? 4 : 1), pitch: channelAdd.pitch }
+            : undefined,
         geglu,
       };
       for (const window of this.#windows(l, output)) {
         const weight = window.weight;
+        const folded = folds ? this.#fold(l, window) : undefined;
         // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
         const buffers = {
           a: x,
-          b: weight,
+          b: folded ?? weight,
           bias: (i === 0 ? window.bias : undefined) ?? weight,
           channel_add: (last ? channelAdd : undefined) ?? weight,
           residual: gate ?? sum ?? weight,
           y: output,
         };
-        l.emit(this.#call(l, x, output, kOffset, epilogue, window), buffers);
+        l.emit(this.#call(l, x, output, kOffset, epilogue, window, folded), buffers);
       }
       kOffset += x.pitch;
       sum = output;
     }
+  }
+
+  /** Whether four small kernels take the place of one behind a doubling; of the fewest columns they must fit a binding. */
+  #folds({ caps }: Lowering): boolean {
+    const { weight, conv } = this.#options;
+    if (!this.#fused.upsample || !conv || !isThreeByThree(conv) || weight.layout !== 'panels') return false;
+    const isWide = this.#x.dim(2) * this.#x.dim(3) >= LEAST_PIXELS;
+    return isWide && foldedRows(2 * PANEL, weight.k) * PANEL * 4 <= caps.maxBindingBytes;
+  }
+
+  /** Records how they are made of the columns of a window, anew in each run. */
+  #fold(l: Lowering, { columns, weight }: PanelWindow & { readonly weight: Placed }): Tensor {
+    const { k, storage } = this.#options.weight;
+    const dtype = storage === 'f16' || storage === 'f16-packed' ? 'float16' : 'float32';
+    const folded = l.temporary([foldedRows(columns, k), PANEL], dtype);
+    const call = foldDoubling({ columns, k, weight: storage, output: l.storage(dtype) });
+    l.emit(call, { b: weight, y: folded });
+    return folded;
   }
 
   /** The whole matrix, or windows of columns where it exceeds a binding. */
@@ -153,22 +183,38 @@ class ContractionNode implements Node {
     const { weight, bias, geglu } = this.#options;
     const each = geglu ? 2 : 1; // panels of values alternate with panels of gates, in the bias too
     const panels = { columns: output.pitch, k: each * weight.k * weight.taps, storage: weight.storage };
-    return panelWindows(l.caps.maxBindingBytes, panels).map(window => ({
+    const limit = this.#folds(l)
+      ? (FOLDED_VALUES * storageBytes(weight.storage) * 9) / FOLDED_TAPS
+      : Number.POSITIVE_INFINITY;
+    return panelWindows(Math.min(limit, l.caps.maxBindingBytes), panels).map(window => ({
       ...window,
       weight: window.columns === output.pitch ? weight : part(weight, window.offset, window.size),
       bias: bias && (window.first === 0 ? bias : part(bias, each * window.first * 4, biasBytes(window.columns, each))),
     }));
   }
 
-  #call(l: Lowering, x: Tensor, output: Tensor, kOffset: number, epilogue: Epilogue, window: PanelWindow): KernelCall {
+  #call(
+    l: Lowering,
+    x: Tensor,
+    output: Tensor,
+    kOffset: number,
+    epilogue: Epilogue,
+    window: PanelWindow,
+    folded: Tensor | undefined,
+  ): KernelCall {
     const { weight, conv } = this.#options;
     const { channelAdd } = epilogue;
     const own = channelAdd ? { ...epilogue, channelAdd: { ...channelAdd, offset: window.first } } : epilogue;
     const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
     const y = { pitch: output.pitch, offset: window.first, storage: l.storage(output.dtype) };
     if (conv && !isPointwise(conv)) {
-      const storage = { input: a.storage, weight: weight.storage, output: y.storage };
-      return conv2d(l.caps, { ...this.#geometry(conv), ...storage, window, epilogue: own }, l.tuning);
+      const storage = {
+        input: a.storage,
+        weight: folded ? l.storage(folded.dtype) : weight.storage,
+        output: y.storage,
+      };
+      const geometry = { ...this.#geometry(conv), ...(folded ? PHASES : {}) };
+      return conv2d(l.caps, { ...geometry, ...storage, window, epilogue: own }, l.tuning);
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
     const itemRows = output.shape.length > 2 ? output.rows / output.dim(0) : 1;
@@ -209,6 +255,10 @@ function part(p: Parameter, offset: number, size: number): Placed {
 function isPointwise(conv: NonNullable<ContractionOptions['conv']>): boolean {
   const { top, right, bottom, left } = conv.padding;
   return conv.kernel[0] === 1 && conv.kernel[1] === 1 && conv.stride === 1 && top + right + bottom + left === 0;
+}
+
+function isThreeByThree({ kernel, padding }: NonNullable<ContractionOptions['conv']>): boolean {
+  return [...kernel, ...Object.values(padding)].join() === '3,3,1,1,1,1';
 }
 
 /** x [..., in] -> [..., out], where W and b are packed weights; `columns` are the true outputs. */
