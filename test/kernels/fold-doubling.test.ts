@@ -37,7 +37,7 @@ const CASES = [
   { images: 1, height: 1, width: 1, cin: 1, cout: 1 },
   { images: 2, height: 3, width: 5, cin: 16, cout: 12 },
   { images: 3, height: 5, width: 2, cin: 9, cout: 33 },
-  { images: 1, height: 2, width: 71, cin: 8, cout: 70 },
+  { images: 1, height: 2, width: 35, cin: 8, cout: 40 },
 ];
 
 describe.each(variants)('a 3 x 3 kernel behind a doubling as four of 2 x 2, $name', v => {
@@ -79,10 +79,10 @@ describe.each(variants)('a 3 x 3 kernel behind a doubling as four of 2 x 2, $nam
       residual: { storage: v.storage, values: padRows(residual, rows, c.cout) },
       y: { storage: v.storage, size: rows * columns },
     };
-    const kept = (values: Float32Array) => stored(values, v.storage);
+    const [addKept, residualKept] = [stored(add, v.storage), stored(residual, v.storage)];
     const wanted = Array.from(sums, (sum, i) => {
       const image = Math.floor((Math.floor(i / c.cout) * images) / rows);
-      return sum + bias[i % c.cout] + kept(add)[image * c.cout + (i % c.cout)] + kept(residual)[i];
+      return sum + bias[i % c.cout] + addKept[image * c.cout + (i % c.cout)] + residualKept[i];
     });
     const { y: whole } = await runKernel(v.gpu, call, operands);
     // Half: kernels, inputs and outputs are rounded to 11 bits.

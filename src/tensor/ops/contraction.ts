@@ -15,6 +15,7 @@ import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Lowering, Node, Placed, Tensor } from '../tensor.ts';
 import { BinaryNode } from './binary.ts';
+import { CopyNode } from './copy.ts';
 import { UnaryNode } from './unary.ts';
 import { UpsampleNode } from './upsample.ts';
 
@@ -42,6 +43,8 @@ interface Fused {
   readonly upsample?: boolean;
   readonly activation?: Activation;
   readonly channelAdd?: Tensor;
+  /** Channel of channelAdd that meets the first one of the output; default 0. */
+  readonly addFirst?: number;
   readonly residual?: Tensor;
   readonly gate?: Tensor;
 }
@@ -75,10 +78,23 @@ class ContractionNode implements Node {
   }
 
   swallow(producer: Node): Node | undefined {
+    if (producer instanceof CopyNode) return this.#addedFrom(producer);
     const { conv } = this.#options;
     if (conv?.stride !== 1 || this.#fused.upsample) return undefined;
     if (!(producer instanceof UpsampleNode) || !producer.doubles) return undefined;
     return new ContractionNode(producer.x, this.output, this.#options, { ...this.#fused, upsample: true });
+  }
+
+  /** Adds some channels of a wider tensor from where they lie. */
+  #addedFrom(producer: CopyNode): Node | undefined {
+    const of = producer.channelsOf;
+    const { channelAdd } = this.#fused;
+    const others = this.inputs().filter(tensor => tensor !== channelAdd);
+    if (!of || channelAdd?.value !== producer.output.value || others.some(t => t.value === channelAdd.value))
+      return undefined;
+    if (of.first % 4 !== 0 || of.x.dtype !== channelAdd.dtype || of.x.rowOffset !== 0) return undefined;
+    const more = { channelAdd: of.x, addFirst: of.first };
+    return new ContractionNode(this.#x, this.output, this.#options, { ...this.#fused, ...more });
   }
 
   #activationOf(consumer: UnaryNode): Fused | undefined {
@@ -137,7 +153,11 @@ class ContractionNode implements Node {
         residual: gate ? 'multiply' : sum !== undefined,
         channelAdd:
           last && channelAdd
-            ? { rowsPerImage: output.rows / channelAdd.rows / (folds ? 4 : 1), pitch: channelAdd.pitch }
+            ? {
+                rowsPerImage: output.rows / channelAdd.rows / (folds ? 4 : 1),
+                pitch: channelAdd.pitch,
+                offset: this.#fused.addFirst ?? 0,
+              }
             : undefined,
         geglu,
       };
@@ -204,7 +224,9 @@ class ContractionNode implements Node {
   ): KernelCall {
     const { weight, conv } = this.#options;
     const { channelAdd } = epilogue;
-    const own = channelAdd ? { ...epilogue, channelAdd: { ...channelAdd, offset: window.first } } : epilogue;
+    const own = channelAdd
+      ? { ...epilogue, channelAdd: { ...channelAdd, offset: (channelAdd.offset ?? 0) + window.first } }
+      : epilogue;
     const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
     const y = { pitch: output.pitch, offset: window.first, storage: l.storage(output.dtype) };
     if (conv && !isPointwise(conv)) {
