@@ -3,7 +3,7 @@
 //   0: w0, w1 + w2     1: w0 + w1, w2
 //
 //   b  panels [N/32][9][K][32]           Weight  taps (ky, kx)
-//   y  panels [N/32][4][4][K][32]        Output  phases (py, px), then taps (ky, kx)
+//   y  panels [N/32][2 lines][4][K][32]  Output  phases (py, px) of the asked py, then taps (ky, kx)
 //
 // Tiles: WORKGROUP * EACH neighbouring vec4s of one tap, all panels. Traffic: b once, y once. Sums in f32.
 // Reference: kernels of sub-pixels as in Shi et al. 2016, https://arxiv.org/abs/1609.07009.
@@ -16,6 +16,7 @@ struct Params {
   first_tile: u32, end_tile: u32,
   count: u32,  // vec4s of one tap in all panels
   tap: u32,    // vec4s of one tap in a panel
+  line: u32, lines: u32,  // first py, how many
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -46,8 +47,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     let w00 = tap_at(source, 0u); let w01 = tap_at(source, 1u); let w02 = tap_at(source, 2u);
     let w10 = tap_at(source, 3u); let w11 = tap_at(source, 4u); let w12 = tap_at(source, 5u);
     let w20 = tap_at(source, 6u); let w21 = tap_at(source, 7u); let w22 = tap_at(source, 8u);
-    var to = i / p.tap * 16u * p.tap + within;
-    for (var py = 0u; py < 2u; py++) {
+    var to = i / p.tap * 8u * p.lines * p.tap + within;
+    for (var py = p.line; py < p.line + p.lines; py++) {
       let left = folded(py, w00, w10, w20);
       let middle = folded(py, w01, w11, w21);
       let right = folded(py, w02, w12, w22);

@@ -7,7 +7,7 @@ import tileSource from '../../wgsl/gemm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemm.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { doubledLines, inputPixels } from './conv-pixels.ts';
+import { type ConvGeometry, doubledLines, inputPixels } from './conv-pixels.ts';
 import {
   canBroadcast,
   type KernelBinding,
@@ -42,37 +42,6 @@ export interface Epilogue {
   readonly residual?: boolean | 'multiply' | undefined;
   /** Panels alternate value and gate; y = value * gelu(gate). */
   readonly geglu?: boolean | undefined;
-}
-
-/** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
-export interface ConvGeometry {
-  /** N: maps of the batch. */
-  readonly images: number;
-  /** Lines of the input. */
-  readonly inHeight: number;
-  /** Pixels of its lines. */
-  readonly inWidth: number;
-  /** Lines of the output. */
-  readonly outHeight: number;
-  /** Pixels of its lines. */
-  readonly outWidth: number;
-  /** Taps from top to bottom. */
-  readonly kernelHeight: number;
-  /** Taps from left to right. */
-  readonly kernelWidth: number;
-  /** Pixels from one output to the next, on both axes. */
-  readonly stride: number;
-  /** Lines of zeros above the input. */
-  readonly padTop: number;
-  /** Pixels of zeros left of it. */
-  readonly padLeft: number;
-  /** Reads the input twice as large, by nearest neighbour. */
-  readonly upsample: boolean;
-  /**
-   * Writes an output twice as large, of which `outHeight` and `outWidth` are half: `batch` is 4, and product 2 py + px makes the pixels of
-   * that parity, by a kernel of its own and with `padTop` and `padLeft` less by py and px.
-   */
-  readonly phases?: boolean | undefined;
 }
 
 /** y = act(A B + bias) and what follows it: A [batch, rows, k], B packed or plain, y [batch, rows, columns]. */

@@ -47,7 +47,7 @@ describe.each(variants)('a 3 x 3 kernel behind a doubling as four of 2 x 2, $nam
     const x = stored(randoms(pixels * c.cin, 1), v.storage);
     const w = stored(randoms(c.cout * c.cin * 9, 2), v.weights);
     const folding = foldDoubling({ columns, k, weight: v.weights, output: v.storage });
-    const size = foldedRows(columns, k) * PANEL;
+    const size = foldedRows(columns, k, 'all') * PANEL;
     const kernels = {
       b: { storage: v.weights, values: packPanels(w, c.cout, c.cin, 9) },
       y: { storage: v.storage, size },
@@ -63,7 +63,7 @@ describe.each(variants)('a 3 x 3 kernel behind a doubling as four of 2 x 2, $nam
       v.gpu.caps,
       {
         ...{ images, height: c.height, width: c.width, channels: k, outChannels: columns },
-        ...{ kernel: [2, 2], stride: 1, padding: { top: 1, right: 1, bottom: 1, left: 1 }, phases: true },
+        ...{ kernel: [2, 2], stride: 1, padding: { top: 1, right: 1, bottom: 1, left: 1 }, phases: 'all' },
         ...{ input: v.storage, weight: v.storage, output: v.storage },
         epilogue: { residual: true, channelAdd: { rowsPerImage: pixels / images, pitch: columns } },
       },

@@ -19,7 +19,7 @@ struct Params {
   stride: u32, pad_top: u32, pad_left: u32,
   in_w: u32, in_h: u32, out_w: u32, out_h: u32,
   grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
-  phases: u32,          // 4: conv writes a map twice as large, batch = 2 py + px being the parity of its pixels; else 1
+  phases: u32,          // 4: conv writes a map twice as large, batch = 2 py + px being the parity of its pixels; 2: of one py; else 1
   has_bias: u32, has_channel_add: u32,
   has_residual: u32,    // 1: added, 2: multiplied
   tile_rows: u32,       // rows of a tile again: no constant, so that a loop over finished rows stays a loop

@@ -10,13 +10,14 @@ import { dim } from '../../core/shape.ts';
 import { Attention, type KeyValues } from '../../nn/attention.ts';
 import { Conv2d } from '../../nn/conv2d.ts';
 import { concat, upsampleNearest } from '../../nn/functional.ts';
-import { GegluLinear, Linear, type StackedPart } from '../../nn/linear.ts';
+import { GegluLinear, Linear } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { GroupNorm, LayerNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
 import { activation, type StableDiffusionActivation } from './activation.ts';
+import { TimeProjection } from './time-embedding.ts';
 
 /** Widths of a residual block and its function, default silu; `time` is absent in the autoencoder. */
 export interface ResnetConfig {
@@ -26,22 +27,6 @@ export interface ResnetConfig {
   readonly groups: number;
   readonly eps: number;
   readonly activation?: StableDiffusionActivation | undefined;
-}
-
-/** The part of the timestep's vector that conditions one residual block. Its weights lie in one product with those of all others. */
-export class TimeProjection extends Module {
-  readonly part: StackedPart;
-
-  constructor(w: Weights, out: number) {
-    super(w);
-    this.part = { from: w, out };
-  }
-
-  /** Takes its own [1 or N, out] off the queue of all blocks' */
-  forward(projections: Tensor[]): Tensor {
-    const [own] = projections.splice(0, 1) as [Tensor];
-    return own;
-  }
 }
 
 /** Residual block, conditioned on the timestep where it has a time projection. Ho et al. 2020, appendix B. */

@@ -23,7 +23,7 @@ import { InputError } from '../../core/errors.ts';
 import { checkMember, checkNumbers } from '../../core/kinds.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import { Conv2d } from '../../nn/conv2d.ts';
-import { Linear, StackedLinear, type StackedPart } from '../../nn/linear.ts';
+import { StackedLinear, type StackedPart } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { GroupNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
@@ -33,6 +33,7 @@ import { counted } from '../counted.ts';
 import { activation } from './activation.ts';
 import type { UNetConfig, UNetLevel } from './config.ts';
 import { checkText, checkUNetInputs } from './input-checks.ts';
+import { TimeEmbedding } from './time-embedding.ts';
 import {
   type ResnetBlock,
   type TransformerConfig,
@@ -64,23 +65,6 @@ export function timestepFeatures(timesteps: readonly number[], config: UNetConfi
     }
   }
   return features;
-}
-
-/** Two linear layers that turn the sinusoids of the timestep into the vector that conditions every residual block. */
-export class TimeEmbedding extends Module {
-  readonly linear1: Linear;
-  readonly linear2: Linear;
-
-  constructor(w: Weights, features: number, width: number) {
-    super(w);
-    this.linear1 = new Linear(w.at('linear_1'), { in: features, out: width });
-    this.linear2 = new Linear(w.at('linear_2'), { in: width, out: width });
-  }
-
-  /** features [N, C0], the config's function -> [N, T] */
-  forward(features: Tensor, activate: (x: Tensor) => Tensor): Tensor {
-    return this.linear2.forward(activate(this.linear1.forward(features)));
-  }
 }
 
 /** Predicts the noise (or velocity, or clean latents) in a batch of latents, guided by text. */

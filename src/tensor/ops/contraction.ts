@@ -2,11 +2,11 @@
  * Linear layers, matrix products and convolutions as recorded nodes: all are one gemm with an epilogue that fusion fills.
  * Weights larger than a binding are multiplied column window by column window.
  */
-import type { DType } from '../../core/dtype.ts';
+import { BYTES, type DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
 import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
-import { FOLDED_TAPS, foldDoubling, foldedRows } from '../../kernels/fold-doubling.ts';
+import { foldDoubling, foldedRows, foldedTaps, type PhaseLines } from '../../kernels/fold-doubling.ts';
 import { type Epilogue, PANEL } from '../../kernels/gemm.ts';
 import { type KernelCall, storageBytes } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
@@ -35,7 +35,7 @@ const LEAST_PIXELS = 64;
 /** Values of such kernels that are made at once: they lie beside the activations, and the deepest maps are small. */
 const FOLDED_VALUES = 2 ** 23;
 /** A convolution by them. */
-const PHASES = { kernel: [2, 2], upsample: false, phases: true } as const;
+const FOLDED = { kernel: [2, 2], upsample: false } as const;
 
 /** What fusion has made part of a contraction. */
 interface Fused {
@@ -141,7 +141,8 @@ class ContractionNode implements Node {
     const { bias, geglu } = this.#options;
     const { activation = 'none', channelAdd, residual, gate } = this.#fused;
     const sources = this.#sources();
-    const folds = this.#folds(l);
+    const folds = this.#folds;
+    const passes = folds ? this.#folding(l).lines : [undefined];
     let kOffset = 0;
     let sum = residual;
     for (const [i, x] of sources.entries()) {
@@ -162,38 +163,55 @@ class ContractionNode implements Node {
         geglu,
       };
       for (const window of this.#windows(l, output)) {
-        const weight = window.weight;
-        const folded = folds ? this.#fold(l, window) : undefined;
-        // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
-        const buffers = {
-          a: x,
-          b: folded ?? weight,
-          bias: (i === 0 ? window.bias : undefined) ?? weight,
-          channel_add: (last ? channelAdd : undefined) ?? weight,
-          residual: gate ?? sum ?? weight,
-          y: output,
-        };
-        l.emit(this.#call(l, x, output, kOffset, epilogue, window, folded), buffers);
+        for (const lines of passes) {
+          const { weight } = window;
+          const folded = lines && this.#fold(l, window, lines);
+          // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
+          const buffers = {
+            a: x,
+            b: folded ?? weight,
+            bias: (i === 0 ? window.bias : undefined) ?? weight,
+            channel_add: (last ? channelAdd : undefined) ?? weight,
+            residual: gate ?? sum ?? weight,
+            y: output,
+          };
+          const kernels = folded && lines && { lines, dtype: folded.dtype };
+          l.emit(this.#call(l, x, output, kOffset, epilogue, window, kernels), buffers);
+        }
       }
       kOffset += x.pitch;
       sum = output;
     }
   }
 
-  /** Whether four small kernels take the place of one behind a doubling; of the fewest columns they must fit a binding. */
-  #folds({ caps }: Lowering): boolean {
+  /** Whether small kernels take the place of one behind a doubling. */
+  get #folds(): boolean {
     const { weight, conv } = this.#options;
     if (!this.#fused.upsample || !conv || !isThreeByThree(conv) || weight.layout !== 'panels') return false;
-    const isWide = this.#x.dim(2) * this.#x.dim(3) >= LEAST_PIXELS;
-    return isWide && foldedRows(2 * PANEL, weight.k) * PANEL * 4 <= caps.maxBindingBytes;
+    return this.#x.dim(2) * this.#x.dim(3) >= LEAST_PIXELS;
   }
 
-  /** Records how they are made of the columns of a window, anew in each run. */
-  #fold(l: Lowering, { columns, weight }: PanelWindow & { readonly weight: Placed }): Tensor {
+  /** Type of small kernels: a sum of halves is none, and is stored as one only where the activations are. */
+  get #foldedType(): 'float32' | 'float16' {
+    const { storage } = this.#options.weight;
+    return this.#x.dtype === 'float16' && (storage === 'f16' || storage === 'f16-packed') ? 'float16' : 'float32';
+  }
+
+  /** What is made at once, of the four kernels and of the columns: all, unless a few columns exceed a buffer. */
+  #folding({ caps }: Lowering): { readonly lines: readonly PhaseLines[]; readonly weightBytes: number } {
     const { k, storage } = this.#options.weight;
-    const dtype = storage === 'f16' || storage === 'f16-packed' ? 'float16' : 'float32';
-    const folded = l.temporary([foldedRows(columns, k), PANEL], dtype);
-    const call = foldDoubling({ columns, k, weight: storage, output: l.storage(dtype) });
+    const bytes = BYTES[this.#foldedType];
+    const most = Math.min(FOLDED_VALUES * bytes, caps.maxBindingBytes, caps.maxBufferBytes);
+    const all = foldedRows(2 * PANEL, k, 'all') * PANEL * bytes <= most;
+    const lines = all ? (['all'] as const) : (['even', 'odd'] as const);
+    return { lines, weightBytes: (most * 9 * storageBytes(storage)) / (foldedTaps(lines[0]) * bytes) };
+  }
+
+  /** Records how small kernels are made of the columns of a window, anew in each run. */
+  #fold(l: Lowering, { columns, weight }: PanelWindow & { readonly weight: Placed }, lines: PhaseLines): Tensor {
+    const { k, storage } = this.#options.weight;
+    const folded = l.temporary([foldedRows(columns, k, lines), PANEL], this.#foldedType);
+    const call = foldDoubling({ columns, k, weight: storage, output: l.storage(folded.dtype), lines });
     l.emit(call, { b: weight, y: folded });
     return folded;
   }
@@ -203,9 +221,7 @@ class ContractionNode implements Node {
     const { weight, bias, geglu } = this.#options;
     const each = geglu ? 2 : 1; // panels of values alternate with panels of gates, in the bias too
     const panels = { columns: output.pitch, k: each * weight.k * weight.taps, storage: weight.storage };
-    const limit = this.#folds(l)
-      ? (FOLDED_VALUES * storageBytes(weight.storage) * 9) / FOLDED_TAPS
-      : Number.POSITIVE_INFINITY;
+    const limit = this.#folds ? this.#folding(l).weightBytes : Number.POSITIVE_INFINITY;
     return panelWindows(Math.min(limit, l.caps.maxBindingBytes), panels).map(window => ({
       ...window,
       weight: window.columns === output.pitch ? weight : part(weight, window.offset, window.size),
@@ -220,7 +236,7 @@ class ContractionNode implements Node {
     kOffset: number,
     epilogue: Epilogue,
     window: PanelWindow,
-    folded: Tensor | undefined,
+    folded: { readonly lines: PhaseLines; readonly dtype: DType } | undefined,
   ): KernelCall {
     const { weight, conv } = this.#options;
     const { channelAdd } = epilogue;
@@ -235,7 +251,7 @@ class ContractionNode implements Node {
         weight: folded ? l.storage(folded.dtype) : weight.storage,
         output: y.storage,
       };
-      const geometry = { ...this.#geometry(conv), ...(folded ? PHASES : {}) };
+      const geometry = { ...this.#geometry(conv), ...(folded ? { ...FOLDED, phases: folded.lines } : {}) };
       return conv2d(l.caps, { ...geometry, ...storage, window, epilogue: own }, l.tuning);
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
