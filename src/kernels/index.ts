@@ -62,6 +62,7 @@ export {
   embedding,
   embeddingWindows,
 } from './embedding.ts';
+export { type FoldDoublingProblem, foldDoubling, type PhaseLines } from './fold-doubling.ts';
 export { type GatherColumnsProblem, gatherColumns } from './gather-columns.ts';
 export { type Epilogue, GEMM_TILE, type GemmProblem, type GemmTile, PANEL } from './gemm.ts';
 export { GEMV_ROWS } from './gemv.ts';
