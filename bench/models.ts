@@ -23,6 +23,7 @@ import { type Cost, costs, least, medianOf } from './cost.ts';
 import { spread } from './measure.ts';
 import { type Network, orchardUNet, orchardVision } from './networks.ts';
 import { peerCosts } from './peers/networks.ts';
+import { replayCost } from './replay.ts';
 
 interface Row {
   readonly name: string;
@@ -37,6 +38,7 @@ interface Row {
 const PARTS: Readonly<Record<string, () => Promise<void>>> = {
   edit: edits,
   unet,
+  replay,
   blip: captions,
   t5: prompts,
   'flan-t5-small': flanT5Small,
@@ -122,6 +124,12 @@ async function unet(): Promise<void> {
   const name = 'UNet, embedded, a guided step (batch of 2)';
   await network(name, await orchardUNet(gpu, orchard('stable-diffusion/unet')));
   await peer('unet', name);
+}
+
+/** On the host alone: any adapter gives the same. */
+async function replay(): Promise<void> {
+  const { cost, dispatches } = await replayCost(root);
+  took('a guided step of Stable Diffusion 2.1 encoded and submitted, Dawn null', cost, { dispatches });
 }
 
 async function captions(): Promise<void> {

@@ -1,6 +1,7 @@
 /** Convolutions as products: rows of A are output pixels, and the K axis runs over taps, then input channels. */
 import { ShapeError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
+import type { PhaseLines } from './fold-doubling.ts';
 import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
 import type { KernelCall, Storage } from './kernel.ts';
 import { callOf, type Op, type Tuning, through } from './op.ts';
@@ -37,6 +38,8 @@ export interface Conv2dProblem {
   readonly padding: Padding;
   /** Reads the input as its nearest-neighbour enlargement by 2. */
   readonly upsample?: boolean;
+  /** w holds the 2 x 2 kernels that `foldDoubling` makes for these lines of y, which is twice as large as x; `padding` is 1 on all sides. */
+  readonly phases?: PhaseLines | undefined;
   /** Channels of y that this call makes, of whose kernels w holds no others; multiples of 8, default all. */
   readonly window?:
     | {
@@ -58,8 +61,9 @@ export interface Conv2dProblem {
 
 /** Output height and width of a convolution. @throws ShapeError where the kernel does not fit the padded input */
 export function conv2dSize(
-  p: Pick<Conv2dProblem, 'height' | 'width' | 'kernel' | 'stride' | 'padding' | 'upsample'>,
+  p: Pick<Conv2dProblem, 'height' | 'width' | 'kernel' | 'stride' | 'padding' | 'upsample' | 'phases'>,
 ): [number, number] {
+  if (p.phases) return [2 * p.height, 2 * p.width];
   const grow = p.upsample ? 2 : 1;
   const height = Math.floor((p.height * grow + p.padding.top + p.padding.bottom - p.kernel[0]) / p.stride) + 1;
   const width = Math.floor((p.width * grow + p.padding.left + p.padding.right - p.kernel[1]) / p.stride) + 1;
@@ -96,7 +100,9 @@ export function conv2d(caps: Caps, problem: Conv2dProblem, tuning?: Tuning): Ker
 
 /** The product behind a convolution; a plain linear layer where each pixel stands for itself. */
 function asGemm(p: Conv2dProblem): GemmProblem {
-  const [outHeight, outWidth] = conv2dSize(p);
+  const odd = p.phases === 'odd' ? 1 : 0;
+  // Each phase makes as many pixels as there are in x.
+  const [outHeight, outWidth] = p.phases ? [p.height, p.width] : conv2dSize(p);
   const rows = p.images * outHeight * outWidth;
   const pointwise =
     p.kernel[0] === 1 &&
@@ -106,13 +112,13 @@ function asGemm(p: Conv2dProblem): GemmProblem {
     outHeight === p.height &&
     outWidth === p.width;
   return {
-    batch: 1,
+    batch: p.phases === 'all' ? 4 : p.phases ? 2 : 1,
     rows,
     columns: p.window?.columns ?? p.outChannels,
     k: p.channels,
     a: { pitch: p.channels, storage: p.input },
     b: { layout: 'panels', storage: p.weight },
-    y: { pitch: p.outChannels, offset: p.window?.first ?? 0, storage: p.output },
+    y: { pitch: p.outChannels, offset: (p.window?.first ?? 0) + odd * 2 * p.width * p.outChannels, storage: p.output },
     epilogue: p.epilogue,
     conv: pointwise
       ? undefined
@@ -125,9 +131,10 @@ function asGemm(p: Conv2dProblem): GemmProblem {
           kernelHeight: p.kernel[0],
           kernelWidth: p.kernel[1],
           stride: p.stride,
-          padTop: p.padding.top,
+          padTop: p.padding.top - odd,
           padLeft: p.padding.left,
           upsample: p.upsample === true,
+          phases: p.phases !== undefined,
         },
   };
 }

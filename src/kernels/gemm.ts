@@ -7,6 +7,7 @@ import tileSource from '../../wgsl/gemm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemm.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
+import { type ConvGeometry, doubledLines, inputPixels } from './conv-pixels.ts';
 import {
   canBroadcast,
   type KernelBinding,
@@ -41,32 +42,6 @@ export interface Epilogue {
   readonly residual?: boolean | 'multiply' | undefined;
   /** Panels alternate value and gate; y = value * gelu(gate). */
   readonly geglu?: boolean | undefined;
-}
-
-/** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
-export interface ConvGeometry {
-  /** N: maps of the batch. */
-  readonly images: number;
-  /** Lines of the input. */
-  readonly inHeight: number;
-  /** Pixels of its lines. */
-  readonly inWidth: number;
-  /** Lines of the output. */
-  readonly outHeight: number;
-  /** Pixels of its lines. */
-  readonly outWidth: number;
-  /** Taps from top to bottom. */
-  readonly kernelHeight: number;
-  /** Taps from left to right. */
-  readonly kernelWidth: number;
-  /** Pixels from one output to the next, on both axes. */
-  readonly stride: number;
-  /** Lines of zeros above the input. */
-  readonly padTop: number;
-  /** Pixels of zeros left of it. */
-  readonly padLeft: number;
-  /** Reads the input twice as large, by nearest neighbour. */
-  readonly upsample: boolean;
 }
 
 /** y = act(A B + bias) and what follows it: A [batch, rows, k], B packed or plain, y [batch, rows, columns]. */
@@ -211,6 +186,7 @@ function gemmCall(
   const rowTiles = ceilDiv(rows, cut.rows);
   const columnTiles = ceilDiv(columns, cut.columns);
   const taps = conv ? conv.kernelHeight * conv.kernelWidth : 1;
+  const packedTaps = conv?.phases ? batch * taps : taps;
   return {
     ...program,
     libs: [
@@ -225,13 +201,17 @@ function gemmCall(
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
     },
     bindings: bindings(problem, cut.rows, columnTiles),
-    params: { ...words(problem, taps), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
+    params: { ...words(problem, packedTaps), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
     tiles: batch * rowTiles * columnTiles,
     cost: {
       flops: 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps,
       bytes:
         batch * rows * problem.k * storageBytes(problem.a.storage) +
-        taps * problem.k * columns * storageBytes(problem.b.storage) * (problem.b.layout === 'plain' ? batch : 1) +
+        packedTaps *
+          problem.k *
+          columns *
+          storageBytes(problem.b.storage) *
+          (problem.b.layout === 'plain' ? batch : 1) +
         batch * rows * columns * storageBytes(problem.y.storage) * (epilogue.residual ? 2 : 1),
     },
   };
@@ -248,9 +228,13 @@ function words(p: GemmProblem, taps: number): KernelCall['params'] {
     k_stride: panels ? PANEL / 4 : pitch4,
     panel_stride: panels ? (taps * (b.kTotal ?? p.k) * PANEL) / 4 : 0,
     panel_width: panels ? PANEL / 4 : p.columns / 4,
-    b_batch: panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
+    b_batch: conv?.phases ? (taps * p.k * PANEL) / 4 / p.batch : panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
     b_offset: ((b.kOffset ?? 0) * PANEL) / 4,
-    ...{ y_pitch: y.pitch / 4, y_offset: (y.offset ?? 0) / 4, y_batch: (y.batch ?? p.rows * y.pitch) / 4 },
+    ...{
+      y_pitch: y.pitch / 4,
+      y_offset: (y.offset ?? 0) / 4,
+      y_batch: conv?.phases ? 0 : (y.batch ?? p.rows * y.pitch) / 4,
+    },
     ...{ rows_per_image: channelAdd?.rowsPerImage ?? 1, channel_pitch: (channelAdd?.pitch ?? 0) / 4 },
     channel_offset: (channelAdd?.offset ?? 0) / 4,
     scale: p.scale ?? 1,
@@ -263,6 +247,7 @@ function words(p: GemmProblem, taps: number): KernelCall['params'] {
     ...{ pad_top: conv?.padTop ?? 0, pad_left: conv?.padLeft ?? 0 },
     ...{ in_w: conv?.inWidth ?? 1, in_h: conv?.inHeight ?? 1, out_w: conv?.outWidth ?? 1, out_h: conv?.outHeight ?? 1 },
     grow: conv?.upsample ? 1 : 0,
+    phases: conv?.phases ? p.batch : 1,
     has_bias: epilogue.bias === false ? 0 : 1,
     has_channel_add: channelAdd ? 1 : 0,
     has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
@@ -291,16 +276,18 @@ function ownB({ batch, b }: GemmProblem): boolean {
 function bindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
   const bytes = storageBytes(p.y.storage);
   const rowTiles = ceilDiv(p.rows, tileRows);
+  const phases = p.conv?.phases ? p.batch : 1;
   const rowRange: RowRange = (first, end) => {
     const line = (tileIndex: number) => {
-      const rowTile = Math.floor(tileIndex / columnTiles);
+      const rowTile = Math.floor(tileIndex / columnTiles / phases);
       return Math.floor(rowTile / rowTiles) * p.rows + (rowTile % rowTiles) * tileRows;
     };
     const last = line(end - 1);
     return [line(first), Math.min(last + tileRows, (Math.floor(last / p.rows) + 1) * p.rows)];
   };
   const yRange = (first: number, end: number): [number, number] => {
-    const [from, to] = rowRange(first, end);
+    const rows = rowRange(first, end);
+    const [from, to] = phases > 1 ? doubledLines(rows, p.conv?.outWidth ?? 1) : rows;
     return [(from * p.y.pitch) / 4, (to * p.y.pitch) / 4]; // y_base counts vec4s
   };
   const aRange = (first: number, end: number): [number, number] => {
@@ -340,22 +327,6 @@ function channelAddOf({ batch, rows, y, epilogue }: GemmProblem, rowRange: RowRa
     return [image(from), image(to - 1) + 1];
   };
   return rowBinding('channel_add', 'read', { pitch: add.pitch, storage: y.storage }, 'channel_base', images);
-}
-
-/** Input pixels that output pixels [from, to) of a convolution read, counted over the whole batch. */
-function inputPixels(c: ConvGeometry, from: number, to: number): [number, number] {
-  const shift = c.upsample ? 2 : 1;
-  const first = (pixel: number) => {
-    const line = Math.floor(pixel / c.outWidth);
-    const image = Math.floor(line / c.outHeight);
-    const top = Math.floor(Math.max(0, (line % c.outHeight) * c.stride - c.padTop) / shift);
-    return (image * c.inHeight + Math.min(top, c.inHeight - 1)) * c.inWidth;
-  };
-  const lastLine = Math.floor((to - 1) / c.outWidth);
-  const image = Math.floor(lastLine / c.outHeight);
-  const bottom = Math.floor(((lastLine % c.outHeight) * c.stride - c.padTop + c.kernelHeight - 1) / shift);
-  const end = (image * c.inHeight + Math.min(Math.max(bottom, 0) + 1, c.inHeight)) * c.inWidth;
-  return [first(from), Math.max(end, first(from) + c.inWidth)];
 }
 
 /** @throws ShapeError for sizes that are no positive integers, and pitches, offsets or K off their multiples */

@@ -24,6 +24,7 @@ export { type ArgmaxProblem, argmax } from './argmax.ts';
 export { ATTENTION, type AttentionBias, type AttentionProblem, type AttentionRows, attention } from './attention.ts';
 export { type CacheAppendProblem, cacheAppend } from './cache-append.ts';
 export { type CacheGatherProblem, cacheGather, LARGEST_GROUP } from './cache-gather.ts';
+export type { ConvGeometry } from './conv-pixels.ts';
 export { CONV2D, type Conv2dProblem, conv2d, conv2dSize, type Padding } from './conv2d.ts';
 export { type CopyProblem, type CopyRows, type CopySource, copy } from './copy.ts';
 // Calls, and what they must agree with.
@@ -61,8 +62,9 @@ export {
   embedding,
   embeddingWindows,
 } from './embedding.ts';
+export { type FoldDoublingProblem, foldDoubling, type PhaseLines } from './fold-doubling.ts';
 export { type GatherColumnsProblem, gatherColumns } from './gather-columns.ts';
-export { type ConvGeometry, type Epilogue, GEMM_TILE, type GemmProblem, type GemmTile, PANEL } from './gemm.ts';
+export { type Epilogue, GEMM_TILE, type GemmProblem, type GemmTile, PANEL } from './gemm.ts';
 export { GEMV_ROWS } from './gemv.ts';
 export { type GroupNormProblem, type GroupNormSizes, type GroupNormSource, groupNormSizes } from './group-norm.ts';
 export { type GroupNormApplyProblem, groupNormApply } from './group-norm-apply.ts';

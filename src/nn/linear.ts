@@ -1,4 +1,5 @@
 import type { DType } from '../core/dtype.ts';
+import { alignUp, ROW_ALIGN } from '../core/shape.ts';
 import { linear } from '../tensor/ops/contraction.ts';
 import type { Parameter } from '../tensor/parameter.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -33,6 +34,39 @@ export class Linear extends Module {
   /** x [..., in] (or a map [N, in, H, W]) -> [..., out]; `dtype` defaults to the graph's. */
   forward(x: Tensor, dtype?: DType): Tensor {
     return linear(x, this.out, { weight: this.weight, bias: this.bias }, dtype);
+  }
+}
+
+/** One of the layers of a `StackedLinear`. */
+export interface StackedPart {
+  /** Where its weight and bias lie. */
+  readonly from: Weights;
+  readonly out: number;
+}
+
+/** Linear layers with biases that meet the same input, as one product: y_i = x W_i^T + b_i. */
+export class StackedLinear extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  readonly parts: readonly StackedPart[];
+
+  constructor(w: Weights, o: { readonly in: number; readonly parts: readonly StackedPart[] }) {
+    super(w);
+    const parts = o.parts.map(({ from, out }) => ({ from, outputs: out, inputs: o.in }));
+    this.weight = w.matrix(parts);
+    this.bias = w.vector(parts.map(part => ({ ...part, inputs: 1 })));
+    this.parts = o.parts;
+  }
+
+  /** x [N, in] -> [N, out] of each layer; what is added to a map behind a convolution is read where it lies. */
+  forward(x: Tensor): Tensor[] {
+    const all = linear(x, this.weight.columns, { weight: this.weight, bias: this.bias });
+    let end = 0;
+    return this.parts.map(({ out }) => {
+      const first = end;
+      end += alignUp(out, ROW_ALIGN);
+      return all.slice(1, first, first + out);
+    });
   }
 }
 

@@ -17,6 +17,7 @@ import { elementwiseBinary } from '../../src/kernels/elementwise-binary.ts';
 import { elementwiseUnary } from '../../src/kernels/elementwise-unary.ts';
 import { embedding, embeddingWindows } from '../../src/kernels/embedding.ts';
 import { firstNonFinite } from '../../src/kernels/first-nonfinite.ts';
+import { foldDoubling } from '../../src/kernels/fold-doubling.ts';
 import { gatherColumns } from '../../src/kernels/gather-columns.ts';
 import { groupNormSizes } from '../../src/kernels/group-norm.ts';
 import { groupNormApply } from '../../src/kernels/group-norm-apply.ts';
@@ -94,12 +95,20 @@ function products(): Case[] {
   const image = { images: IMAGES, height: 1024, width: 1024, channels: 256, outChannels: 256, kernel: [3, 3] } as const;
   const around = { stride: 1, padding: { top: 1, right: 1, bottom: 1, left: 1 } };
   const conv = conv2d(caps, { ...image, ...around, input: 'f32', weight: 'f32', output: 'f32' });
+  const half = { ...image, height: 512, width: 512, kernel: [2, 2], phases: 'all' } as const;
+  const doubling = conv2d(caps, { ...half, ...around, input: 'f32', weight: 'f32', output: 'f32' });
   const map = IMAGES * PIXELS * 256 * 4;
   const scores = { batch: 16 * 5, rows: 1024, columns: 1024, k: 1024, a: 'f32', b: 'f32', y: 'f32' } as const;
   const one = 80 * MIB * 4;
   return [
     ...[...gemms, ...gemvs],
     { call: conv, bytes: { a: map, 'b channel_add residual': 256 * 256 * 36, bias: 1024, y: map } },
+    // At most 2^23 sums at once.
+    {
+      call: foldDoubling({ columns: 384, k: 1280, weight: 'f32', output: 'f32' }),
+      bytes: { b: 384 * 1280 * 36, y: 384 * 1280 * 64 },
+    },
+    { call: doubling, bytes: { a: map / 4, 'b channel_add residual': 256 * 256 * 64, bias: 1024, y: map } },
     {
       call: matmul(caps, { ...scores, epilogue: { bias: false } }),
       bytes: { a: one, 'b bias channel_add residual': one, y: one },

@@ -1,7 +1,8 @@
 /** What masks do to an edit, and what is mended of them. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import { Denoiser } from '../../src/pipeline/diffusion/denoiser.ts';
 import { maxError } from '../support/close.ts';
 import { openPipeline, picture, seeded } from '../support/pipeline.ts';
 import { edit, few, frame, golden, H, image, mask, SOURCE, scene, shortRun, TARGET, W } from '../support/scene.ts';
@@ -106,6 +107,43 @@ describe('masks', () => {
     const mended = await openPipeline('test/golden/sd1/model', { mendQuirks: true });
     expect(untouched((await mended.edit(both)).images as NdArray)).toEqual([0, 1]);
     mended.dispose();
+  });
+});
+
+describe('with guidance', () => {
+  const find = async (of: DiffEditPipeline, more: object) => {
+    const call = { ...few, image, sourcePrompt: SOURCE, targetPrompt: TARGET, numMapsPerMask: 2 };
+    return of.generateMask({ ...call, generator: seeded(0), ...more });
+  };
+  /** Its embeddings beside its text: the same to the model, and nothing that is known before the device works. */
+  const mixed = async (of: DiffEditPipeline, negative: string) => ({
+    sourceNegativePrompt: negative,
+    targetNegativePromptEmbeds: (await of.encodePrompt(negative)).promptEmbeds,
+  });
+
+  test.each([[false], [true]])('one negative for both cancels out of the map (mended: %s)', async mendQuirks => {
+    const pipeline = await openPipeline('test/golden/sd1/model', { mendQuirks });
+    const map = vi.spyOn(Denoiser.prototype, 'map');
+    for (const [negative, more] of [
+      ['', {}],
+      ['dark', { sourceNegativePrompt: 'dark', targetNegativePrompt: 'dark' }],
+    ] as const) {
+      const [two, four] = [await find(pipeline, more), await find(pipeline, await mixed(pipeline, negative))];
+      expect(map.mock.calls.map(([, , rows]) => rows.length)).toEqual([2, 4]);
+      map.mockClear();
+      const largest = Math.max(...four.map.data);
+      expect(maxError(two.map.data, four.map.data)).toBeLessThan(2e-6 * largest);
+      expect(two.mask.data).toEqual(four.mask.data);
+    }
+    map.mockRestore();
+    pipeline.dispose();
+  });
+
+  test('at noise levels outside its interval a map is that of the prompts alone', async () => {
+    const alone = await find(shared.pipeline, { guidanceScale: 1 });
+    const negatives = { sourceNegativePrompt: 'dark', targetNegativePrompt: 'red' };
+    for (const more of [{}, negatives, { ...negatives, guidanceRescale: 0.7 }])
+      expect(await find(shared.pipeline, { ...more, guidanceInterval: [0.9, 1] })).toEqual(alone);
   });
 });
 

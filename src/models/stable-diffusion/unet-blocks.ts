@@ -17,6 +17,7 @@ import type { Weights } from '../../nn/weights.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { counted } from '../counted.ts';
 import { activation, type StableDiffusionActivation } from './activation.ts';
+import { TimeProjection } from './time-embedding.ts';
 
 /** Widths of a residual block and its function, default silu; `time` is absent in the autoencoder. */
 export interface ResnetConfig {
@@ -32,7 +33,7 @@ export interface ResnetConfig {
 export class ResnetBlock extends Module {
   readonly norm1: GroupNorm;
   readonly conv1: Conv2d;
-  readonly timeProjection: Linear | undefined;
+  readonly timeProjection: TimeProjection | undefined;
   readonly norm2: GroupNorm;
   readonly conv2: Conv2d;
   readonly shortcut: Conv2d | undefined;
@@ -42,19 +43,19 @@ export class ResnetBlock extends Module {
     super(w);
     this.norm1 = new GroupNorm(w.at('norm1'), { channels: c.in, groups: c.groups, eps: c.eps });
     this.conv1 = new Conv2d(w.at('conv1'), { in: c.in, out: c.out, kernel: 3, padding: 1 });
-    if (c.time !== undefined) this.timeProjection = new Linear(w.at('time_emb_proj'), { in: c.time, out: c.out });
+    if (c.time !== undefined) this.timeProjection = new TimeProjection(w.at('time_emb_proj'), c.out);
     this.norm2 = new GroupNorm(w.at('norm2'), { channels: c.out, groups: c.groups, eps: c.eps });
     this.conv2 = new Conv2d(w.at('conv2'), { in: c.out, out: c.out, kernel: 3, padding: 1 });
     if (c.in !== c.out) this.shortcut = new Conv2d(w.at('conv_shortcut'), { in: c.in, out: c.out, kernel: 1 });
     this.activation = activation(c.activation);
   }
 
-  /** x [N, in, H, W], time [1 or N, T] behind its activation, which all blocks share -> [N, out, H, W] */
-  forward(x: Tensor, time?: Tensor): Tensor {
+  /** x [N, in, H, W], queue of the blocks' projections of the timestep -> [N, out, H, W] */
+  forward(x: Tensor, times?: Tensor[]): Tensor {
     const shortcut = this.shortcut?.forward(x) ?? x; // first, so that x is free, part by part, as it is normalised
     let h = this.conv1.forward(this.activation(this.norm1.forward(x)));
-    if (time && this.timeProjection) {
-      const t = this.timeProjection.forward(time); // [1 or N, out]
+    if (times && this.timeProjection) {
+      const t = this.timeProjection.forward(times); // [1 or N, out]
       h = h.add(t.reshape([...t.shape, 1, 1])); // broadcast over H, W
     }
     return this.conv2.forward(this.activation(this.norm2.forward(h))).add(shortcut);
@@ -215,12 +216,12 @@ export class UNetBlock extends Module {
     return this.attentions.flatMap(attention => attention.context(text));
   }
 
-  /** x [N, C, H, W], time [1 or N, T], skips so far -> [N, out, H', W'], which is also the last skip on the way down */
-  forward(x: Tensor, time: Tensor, context: KeyValues[], skips: Tensor[]): Tensor {
+  /** x [N, C, H, W], queues of time and text, skips so far -> [N, out, H', W'], which is also the last skip on the way down */
+  forward(x: Tensor, times: Tensor[], context: KeyValues[], skips: Tensor[]): Tensor {
     let h = x;
     for (const [i, resnet] of this.resnets.entries()) {
       const skip = this.up ? skips.pop() : undefined;
-      h = resnet.forward(skip ? concat([h, skip], 1) : h, time);
+      h = resnet.forward(skip ? concat([h, skip], 1) : h, times);
       h = this.attentions[i]?.forward(h, context) ?? h;
       if (!this.up) skips.push(h);
     }
@@ -247,8 +248,8 @@ export class UNetMidBlock extends Module {
     this.second = new ResnetBlock(w.at('resnets').at(1), resnet);
   }
 
-  /** x [N, C, H, W], time [1 or N, T] -> [N, C, H, W] */
-  forward(x: Tensor, time: Tensor, context: KeyValues[]): Tensor {
-    return this.second.forward(this.attention.forward(this.first.forward(x, time), context), time);
+  /** x [N, C, H, W], queues of time and text -> [N, C, H, W] */
+  forward(x: Tensor, times: Tensor[], context: KeyValues[]): Tensor {
+    return this.second.forward(this.attention.forward(this.first.forward(x, times), context), times);
   }
 }

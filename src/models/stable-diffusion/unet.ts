@@ -23,7 +23,7 @@ import { InputError } from '../../core/errors.ts';
 import { checkMember, checkNumbers } from '../../core/kinds.ts';
 import type { KeyValues } from '../../nn/attention.ts';
 import { Conv2d } from '../../nn/conv2d.ts';
-import { Linear } from '../../nn/linear.ts';
+import { StackedLinear, type StackedPart } from '../../nn/linear.ts';
 import { Module } from '../../nn/module.ts';
 import { GroupNorm } from '../../nn/norm.ts';
 import type { Weights } from '../../nn/weights.ts';
@@ -33,7 +33,14 @@ import { counted } from '../counted.ts';
 import { activation } from './activation.ts';
 import type { UNetConfig, UNetLevel } from './config.ts';
 import { checkText, checkUNetInputs } from './input-checks.ts';
-import { type TransformerConfig, UNetBlock, type UNetBlockConfig, UNetMidBlock } from './unet-blocks.ts';
+import { TimeEmbedding } from './time-embedding.ts';
+import {
+  type ResnetBlock,
+  type TransformerConfig,
+  UNetBlock,
+  type UNetBlockConfig,
+  UNetMidBlock,
+} from './unet-blocks.ts';
 
 /**
  * Sinusoids of the timesteps: with h = floor(C0 / 2) frequencies f_i = 10000^(-i / (h - freqShift)), a row is
@@ -60,28 +67,12 @@ export function timestepFeatures(timesteps: readonly number[], config: UNetConfi
   return features;
 }
 
-/** Two linear layers that turn the sinusoids of the timestep into the vector that conditions every residual block. */
-export class TimeEmbedding extends Module {
-  readonly linear1: Linear;
-  readonly linear2: Linear;
-
-  constructor(w: Weights, features: number, width: number) {
-    super(w);
-    this.linear1 = new Linear(w.at('linear_1'), { in: features, out: width });
-    this.linear2 = new Linear(w.at('linear_2'), { in: width, out: width });
-  }
-
-  /** features [N, C0], the config's function -> [N, T] */
-  forward(features: Tensor, activate: (x: Tensor) => Tensor): Tensor {
-    return this.linear2.forward(activate(this.linear1.forward(features)));
-  }
-}
-
 /** Predicts the noise (or velocity, or clean latents) in a batch of latents, guided by text. */
 export class UNet2DConditionModel extends Module {
   /** Sizes of the network. */
   readonly config: UNetConfig;
   /** @internal */ readonly timeEmbedding: TimeEmbedding;
+  /** @internal */ readonly timeProjections: StackedLinear;
   /** @internal */ readonly convIn: Conv2d;
   /** @internal */ readonly downBlocks: readonly UNetBlock[];
   /** @internal */ readonly midBlock: UNetMidBlock;
@@ -102,6 +93,7 @@ export class UNet2DConditionModel extends Module {
     const resnet = { in: last.channels, out: last.channels, time, groups, eps, activation: config.activation };
     this.midBlock = new UNetMidBlock(w.at('mid_block'), resnet, transformer(last, config.midDepth, groups));
     this.upBlocks = levels.map((_, i) => upBlock(w.at('up_blocks').at(i), config, i));
+    this.timeProjections = new StackedLinear(w, { in: time, parts: this.#timeParts() });
     this.normOut = new GroupNorm(w.at('conv_norm_out'), { channels: width, groups, eps });
     this.convOut = convolution(w.at('conv_out'), width, config.outChannels, config.convOutKernel);
     this.activation = activation(config.activation);
@@ -131,12 +123,21 @@ export class UNet2DConditionModel extends Module {
     checkUNetInputs(this.config, sample, timeFeatures, context);
     const text = [...context]; // each cross-attention takes the first
     const time = this.activation(this.timeEmbedding.forward(timeFeatures, this.activation)); // [1 or N, T]
+    const times = this.timeProjections.forward(time); // each residual block takes the first
     let h = this.convIn.forward(this.config.centerInputSample ? unary(sample, { alpha: 2, beta: -1 }) : sample);
     const skips = [h];
-    for (const block of this.downBlocks) h = block.forward(h, time, text, skips);
-    h = this.midBlock.forward(h, time, text);
-    for (const block of this.upBlocks) h = block.forward(h, time, text, skips);
+    for (const block of this.downBlocks) h = block.forward(h, times, text, skips);
+    h = this.midBlock.forward(h, times, text);
+    for (const block of this.upBlocks) h = block.forward(h, times, text, skips);
     return this.convOut.forward(this.activation(this.normOut.forward(h)));
+  }
+
+  /** Of all residual blocks, in the order of `forward`. */
+  #timeParts(): StackedPart[] {
+    const resnets = (blocks: readonly UNetBlock[]): ResnetBlock[] => blocks.flatMap(block => block.resnets);
+    const { first, second } = this.midBlock;
+    const all = [...resnets(this.downBlocks), first, second, ...resnets(this.upBlocks)];
+    return all.flatMap(({ timeProjection }) => timeProjection?.part ?? []);
   }
 }
 

@@ -1,5 +1,4 @@
 /** Classifier-free guidance of a phase: how strong it is at each noise level. */
-import type { StepValues } from '../../tensor/ops/diffusion.ts';
 import type { Sampler } from '../diffusion/sampler.ts';
 
 /** Classifier-free guidance: e = u + scale * (c - u), or c alone. */
@@ -52,6 +51,32 @@ export function guidanceAt(
   { scale, interval, rescale }: Guidance,
   timestep: number,
   sampler: Pick<Sampler, 'length'>,
-): Pick<StepValues, 'guidance' | 'rescale'> {
+): { readonly guidance: number; readonly rescale: number } {
   return { guidance: isWithin(interval, timestep, sampler) ? scale : 1, rescale };
+}
+
+/** Guidance of a map: whether negatives are predicted for it, and what the difference of the two predictions is multiplied by. */
+export interface MapGuidance {
+  readonly guidance: Guidance;
+  readonly gain: number;
+}
+
+/**
+ * Guidance of the map |T - S|. Where source and target have the same negative it cancels: with S = a + g (b - a) and
+ * T = c + g (d - c), T - S is g (d - b) for a = c, and (1 - g) (c - a) for b = d, as the original has them. Two predictions do then.
+ * @param of at the map's noise level
+ * @param o.sameNegatives whether source and target have them
+ */
+export function guidanceOfMap(
+  of: Guidance,
+  o: {
+    readonly mendQuirks: boolean;
+    readonly sameNegatives: boolean;
+  },
+): MapGuidance {
+  const alone = { ...of, guided: false };
+  if (!of.guided) return { guidance: alone, gain: 1 };
+  // Spreads are brought back to those of single predictions, which do not cancel.
+  if (!o.sameNegatives || of.rescale > 0) return { guidance: of, gain: 1 };
+  return { guidance: alone, gain: o.mendQuirks ? of.scale : of.scale - 1 };
 }

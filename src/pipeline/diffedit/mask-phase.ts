@@ -23,7 +23,7 @@ export interface EncodedMask {
 }
 
 /**
- * One UNet batch a map: all blocks of prompts on the same noisy latents.
+ * One UNet batch a map: all blocks of prompts on the same noisy latents, without negatives where they cancel.
  * @see diffusers StableDiffusionDiffEditPipeline.generate_mask
  */
 export async function* maskPhase(
@@ -32,7 +32,7 @@ export async function* maskPhase(
   request: MaskRequest,
   { source, target, pictures }: EncodedMask,
 ): AsyncGenerator<StepEvent, MaskOutput> {
-  const { batch, maps, timestep, generator, guidance } = request;
+  const { batch, maps, timestep, generator, guidance, gain } = request;
   const report = call.phase('mask', maps);
   const z = drawLatents(pictures, batch, { repeat: maps, generator, scaling: model.autoencoder.scalingFactor });
   const noise = asArray(randnBatch(z.shape, generator), z.shape);
@@ -54,7 +54,7 @@ export async function* maskPhase(
       io.latents.write(latents.data);
       model.denoiser.set(io, timestep, {
         ...guidanceAt(guidance, timestep, model.sampler),
-        mapWeight: 1 / maps,
+        mapWeight: gain / maps,
         mapFirst: map === 0,
         stepNumber: map,
       });
@@ -81,7 +81,7 @@ export async function* maskPhase(
   return finish(asArray(mask.data, shape), asArray(await io.map.read(), shape), request);
 }
 
-/** Blocks in the order of the kernel: S = a + g (b - a), T = c + g (d - c). The original has positive and negative swapped. */
+/** Blocks in the order of the kernel: S = a + g (b - a), T = c + g (d - c), or S and T. The original has positive and negative swapped. */
 function promptRows(source: Embeddings, target: Embeddings, mend: boolean): NdArray[] {
   const blocks = [source, target].flatMap(({ positive, negative }) => {
     if (!negative) return [positive];

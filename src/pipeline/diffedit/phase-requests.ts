@@ -16,7 +16,7 @@ import {
   promptNames,
   promptsWith,
 } from '../diffusion/prompt-arguments.ts';
-import { type PromptRequest, settlePrompts, shapeOfPrompts } from '../diffusion/prompt-request.ts';
+import { type PromptRequest, samePrompts, settlePrompts, shapeOfPrompts } from '../diffusion/prompt-request.ts';
 import { checkCrossAttention, type Limits } from './argument-checks.ts';
 import {
   type ArgumentsOf,
@@ -27,7 +27,7 @@ import {
   withDefaults,
 } from './arguments.ts';
 import { checkMaskSize, prepareLatents, prepareMask } from './edit-inputs.ts';
-import { type Guidance, guidanceOf } from './guidance.ts';
+import { type Guidance, guidanceOf, guidanceOfMap } from './guidance.ts';
 import { checkFittedSize, checkPasteBack, outputTypeOf } from './output.ts';
 import type { EditRequest, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
 import type { PhaseMethod } from './run-arguments.ts';
@@ -199,12 +199,17 @@ export function bindMask(op: string, s: Settled<'generateMask'>, shared: Shared)
   const generator = shared.generator();
   const [batch, maps] = [batchOf(wanted), s.numMapsPerMask];
   checkDraws(op, pictures, model.autoencoder, { batch, repeat: maps, path: 'numMapsPerMask', generator });
-  const guidance = guidanceOf(s, [{ timestep }], model.sampler);
-  const encoding = { guided: guidance.guided, text: model.prompts.sizes };
+  const asked = guidanceOf(s, [{ timestep }], model.sampler);
+  const encoding = { guided: asked.guided, text: model.prompts.sizes };
+  const [to, from] = [settlePrompts(op, wanted, target, encoding), settlePrompts(op, had, source, encoding)];
+  const sameNegatives = samePrompts(to.negative, from.negative);
+  const { guidance, gain } = guidanceOfMap(asked, { mendQuirks, sameNegatives });
+  const own = (prompts: PromptRequest): PromptRequest =>
+    guidance.guided ? prompts : { ...prompts, negative: undefined };
   return {
-    ...{ batch, guidance, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, timestep, maps },
-    target: settlePrompts(op, wanted, target, encoding),
-    source: settlePrompts(op, had, source, encoding),
+    ...{ batch, guidance, gain, numInferenceSteps: s.numInferenceSteps, generator, mendQuirks, timestep, maps },
+    target: own(to),
+    source: own(from),
     ratio: Math.min(s.maskThresholdingRatio, MOST_RATIO),
     threshold: s.threshold,
     continuous: s.continuous || s.maskMode === 'soft',

@@ -30,7 +30,7 @@ export interface StepListener {
   readonly callbackSteps: number;
 }
 
-/** The mask phase. */
+/** The mask phase. Its guidance is without negatives where they cancel. */
 export interface MaskRequest extends PhaseRequest {
   readonly source: PromptRequest;
   readonly target: PromptRequest;
@@ -38,6 +38,8 @@ export interface MaskRequest extends PhaseRequest {
   readonly timestep: number;
   /** Noisy copies that are compared. */
   readonly maps: number;
+  /** What the difference of the two predictions is multiplied by: what guidance would, where the negatives cancel; else 1. */
+  readonly gain: number;
   /** Differences are cut at this many times their mean. */
   readonly ratio: number;
   /** Where the scaled map becomes 1. */

@@ -17,6 +17,17 @@ export interface PromptRequest {
   readonly clipSkip: number;
 }
 
+/** Whether prompts surely have the same embeddings: the same texts, or equal values, all of them numbers. */
+export function samePrompts(a: Prompts | undefined, b: Prompts | undefined): boolean {
+  if (!a || !b) return a === b;
+  if ('shape' in a || 'shape' in b) return 'shape' in a && 'shape' in b && sameEmbeddings(a, b);
+  return a.length === b.length && a.every((text, i) => text === b[i]);
+}
+
+function sameEmbeddings(a: NdArray, b: NdArray): boolean {
+  return sameShape(a.shape, b.shape) && a.data.every((value, i) => value === b.data[i]);
+}
+
 /** Sizes of a text encoder. */
 export interface TextSizes {
   /** L: ids of a prompt. */

@@ -2,18 +2,20 @@
  * Linear layers, matrix products and convolutions as recorded nodes: all are one gemm with an epilogue that fusion fills.
  * Weights larger than a binding are multiplied column window by column window.
  */
-import type { DType } from '../../core/dtype.ts';
+import { BYTES, type DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
 import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
+import { foldDoubling, foldedRows, foldedTaps, type PhaseLines } from '../../kernels/fold-doubling.ts';
 import { type Epilogue, PANEL } from '../../kernels/gemm.ts';
-import type { KernelCall } from '../../kernels/kernel.ts';
+import { type KernelCall, storageBytes } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
 import { linear as linearCall } from '../../kernels/linear.ts';
 import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Lowering, Node, Placed, Tensor } from '../tensor.ts';
 import { BinaryNode } from './binary.ts';
+import { CopyNode } from './copy.ts';
 import { UnaryNode } from './unary.ts';
 import { UpsampleNode } from './upsample.ts';
 
@@ -28,12 +30,21 @@ export interface ContractionOptions {
   readonly geglu?: boolean | undefined;
 }
 
+/** Pixels of a map from which on its four small kernels are worth making: they cost as much as they save at about 20. */
+const LEAST_PIXELS = 64;
+/** Values of such kernels that are made at once: they lie beside the activations, and the deepest maps are small. */
+const FOLDED_VALUES = 2 ** 23;
+/** A convolution by them. */
+const FOLDED = { kernel: [2, 2], upsample: false } as const;
+
 /** What fusion has made part of a contraction. */
 interface Fused {
   /** The input is enlarged twofold on its way in. */
   readonly upsample?: boolean;
   readonly activation?: Activation;
   readonly channelAdd?: Tensor;
+  /** Channel of channelAdd that meets the first one of the output; default 0. */
+  readonly addFirst?: number;
   readonly residual?: Tensor;
   readonly gate?: Tensor;
 }
@@ -67,10 +78,23 @@ class ContractionNode implements Node {
   }
 
   swallow(producer: Node): Node | undefined {
+    if (producer instanceof CopyNode) return this.#addedFrom(producer);
     const { conv } = this.#options;
     if (conv?.stride !== 1 || this.#fused.upsample) return undefined;
     if (!(producer instanceof UpsampleNode) || !producer.doubles) return undefined;
     return new ContractionNode(producer.x, this.output, this.#options, { ...this.#fused, upsample: true });
+  }
+
+  /** Adds some channels of a wider tensor from where they lie. */
+  #addedFrom(producer: CopyNode): Node | undefined {
+    const of = producer.channelsOf;
+    const { channelAdd } = this.#fused;
+    const others = this.inputs().filter(tensor => tensor !== channelAdd);
+    if (!of || channelAdd?.value !== producer.output.value || others.some(t => t.value === channelAdd.value))
+      return undefined;
+    if (of.first % 4 !== 0 || of.x.dtype !== channelAdd.dtype || of.x.rowOffset !== 0) return undefined;
+    const more = { channelAdd: of.x, addFirst: of.first };
+    return new ContractionNode(this.#x, this.output, this.#options, { ...this.#fused, ...more });
   }
 
   #activationOf(consumer: UnaryNode): Fused | undefined {
@@ -117,6 +141,8 @@ class ContractionNode implements Node {
     const { bias, geglu } = this.#options;
     const { activation = 'none', channelAdd, residual, gate } = this.#fused;
     const sources = this.#sources();
+    const folds = this.#folds;
+    const passes = folds ? this.#folding(l).lines : [undefined];
     let kOffset = 0;
     let sum = residual;
     for (const [i, x] of sources.entries()) {
@@ -127,25 +153,67 @@ class ContractionNode implements Node {
         activation,
         residual: gate ? 'multiply' : sum !== undefined,
         channelAdd:
-          last && channelAdd ? { rowsPerImage: output.rows / channelAdd.rows, pitch: channelAdd.pitch } : undefined,
+          last && channelAdd
+            ? {
+                rowsPerImage: output.rows / channelAdd.rows / (folds ? 4 : 1),
+                pitch: channelAdd.pitch,
+                offset: this.#fused.addFirst ?? 0,
+              }
+            : undefined,
         geglu,
       };
       for (const window of this.#windows(l, output)) {
-        const weight = window.weight;
-        // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
-        const buffers = {
-          a: x,
-          b: weight,
-          bias: (i === 0 ? window.bias : undefined) ?? weight,
-          channel_add: (last ? channelAdd : undefined) ?? weight,
-          residual: gate ?? sum ?? weight,
-          y: output,
-        };
-        l.emit(this.#call(l, x, output, kOffset, epilogue, window), buffers);
+        for (const lines of passes) {
+          const { weight } = window;
+          const folded = lines && this.#fold(l, window, lines);
+          // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
+          const buffers = {
+            a: x,
+            b: folded ?? weight,
+            bias: (i === 0 ? window.bias : undefined) ?? weight,
+            channel_add: (last ? channelAdd : undefined) ?? weight,
+            residual: gate ?? sum ?? weight,
+            y: output,
+          };
+          const kernels = folded && lines && { lines, dtype: folded.dtype };
+          l.emit(this.#call(l, x, output, kOffset, epilogue, window, kernels), buffers);
+        }
       }
       kOffset += x.pitch;
       sum = output;
     }
+  }
+
+  /** Whether small kernels take the place of one behind a doubling. */
+  get #folds(): boolean {
+    const { weight, conv } = this.#options;
+    if (!this.#fused.upsample || !conv || !isThreeByThree(conv) || weight.layout !== 'panels') return false;
+    return this.#x.dim(2) * this.#x.dim(3) >= LEAST_PIXELS;
+  }
+
+  /** Type of small kernels: a sum of halves is none, and is stored as one only where the activations are. */
+  get #foldedType(): 'float32' | 'float16' {
+    const { storage } = this.#options.weight;
+    return this.#x.dtype === 'float16' && (storage === 'f16' || storage === 'f16-packed') ? 'float16' : 'float32';
+  }
+
+  /** What is made at once, of the four kernels and of the columns: all, unless a few columns exceed a buffer. */
+  #folding({ caps }: Lowering): { readonly lines: readonly PhaseLines[]; readonly weightBytes: number } {
+    const { k, storage } = this.#options.weight;
+    const bytes = BYTES[this.#foldedType];
+    const most = Math.min(FOLDED_VALUES * bytes, caps.maxBindingBytes, caps.maxBufferBytes);
+    const all = foldedRows(2 * PANEL, k, 'all') * PANEL * bytes <= most;
+    const lines = all ? (['all'] as const) : (['even', 'odd'] as const);
+    return { lines, weightBytes: (most * 9 * storageBytes(storage)) / (foldedTaps(lines[0]) * bytes) };
+  }
+
+  /** Records how small kernels are made of the columns of a window, anew in each run. */
+  #fold(l: Lowering, { columns, weight }: PanelWindow & { readonly weight: Placed }, lines: PhaseLines): Tensor {
+    const { k, storage } = this.#options.weight;
+    const folded = l.temporary([foldedRows(columns, k, lines), PANEL], this.#foldedType);
+    const call = foldDoubling({ columns, k, weight: storage, output: l.storage(folded.dtype), lines });
+    l.emit(call, { b: weight, y: folded });
+    return folded;
   }
 
   /** The whole matrix, or windows of columns where it exceeds a binding. */
@@ -153,22 +221,38 @@ class ContractionNode implements Node {
     const { weight, bias, geglu } = this.#options;
     const each = geglu ? 2 : 1; // panels of values alternate with panels of gates, in the bias too
     const panels = { columns: output.pitch, k: each * weight.k * weight.taps, storage: weight.storage };
-    return panelWindows(l.caps.maxBindingBytes, panels).map(window => ({
+    const limit = this.#folds ? this.#folding(l).weightBytes : Number.POSITIVE_INFINITY;
+    return panelWindows(Math.min(limit, l.caps.maxBindingBytes), panels).map(window => ({
       ...window,
       weight: window.columns === output.pitch ? weight : part(weight, window.offset, window.size),
       bias: bias && (window.first === 0 ? bias : part(bias, each * window.first * 4, biasBytes(window.columns, each))),
     }));
   }
 
-  #call(l: Lowering, x: Tensor, output: Tensor, kOffset: number, epilogue: Epilogue, window: PanelWindow): KernelCall {
+  #call(
+    l: Lowering,
+    x: Tensor,
+    output: Tensor,
+    kOffset: number,
+    epilogue: Epilogue,
+    window: PanelWindow,
+    folded: { readonly lines: PhaseLines; readonly dtype: DType } | undefined,
+  ): KernelCall {
     const { weight, conv } = this.#options;
     const { channelAdd } = epilogue;
-    const own = channelAdd ? { ...epilogue, channelAdd: { ...channelAdd, offset: window.first } } : epilogue;
+    const own = channelAdd
+      ? { ...epilogue, channelAdd: { ...channelAdd, offset: (channelAdd.offset ?? 0) + window.first } }
+      : epilogue;
     const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
     const y = { pitch: output.pitch, offset: window.first, storage: l.storage(output.dtype) };
     if (conv && !isPointwise(conv)) {
-      const storage = { input: a.storage, weight: weight.storage, output: y.storage };
-      return conv2d(l.caps, { ...this.#geometry(conv), ...storage, window, epilogue: own }, l.tuning);
+      const storage = {
+        input: a.storage,
+        weight: folded ? l.storage(folded.dtype) : weight.storage,
+        output: y.storage,
+      };
+      const geometry = { ...this.#geometry(conv), ...(folded ? { ...FOLDED, phases: folded.lines } : {}) };
+      return conv2d(l.caps, { ...geometry, ...storage, window, epilogue: own }, l.tuning);
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
     const itemRows = output.shape.length > 2 ? output.rows / output.dim(0) : 1;
@@ -209,6 +293,10 @@ function part(p: Parameter, offset: number, size: number): Placed {
 function isPointwise(conv: NonNullable<ContractionOptions['conv']>): boolean {
   const { top, right, bottom, left } = conv.padding;
   return conv.kernel[0] === 1 && conv.kernel[1] === 1 && conv.stride === 1 && top + right + bottom + left === 0;
+}
+
+function isThreeByThree({ kernel, padding }: NonNullable<ContractionOptions['conv']>): boolean {
+  return [...kernel, ...Object.values(padding)].join() === '3,3,1,1,1,1';
 }
 
 /** x [..., in] -> [..., out], where W and b are packed weights; `columns` are the true outputs. */

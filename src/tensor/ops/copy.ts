@@ -11,7 +11,7 @@ type Placing = Pick<CopyProblem, 'itemRows' | 'source' | 'target' | 'repeat'> & 
 };
 
 /** One or two sources into (part of) a target. */
-class CopyNode implements Node {
+export class CopyNode implements Node {
   readonly kind = 'copy';
   readonly output: Tensor;
   readonly #sources: readonly Tensor[];
@@ -27,6 +27,14 @@ class CopyNode implements Node {
 
   inputs(): readonly Tensor[] {
     return this.#sources;
+  }
+
+  /** The rows of which this is a run of channels, and the first of these; undefined where it is more. */
+  get channelsOf(): { readonly x: Tensor; readonly first: number } | undefined {
+    const { channel, ...placing } = this.#placing;
+    const [x, second] = this.#sources;
+    if (!x || second || channel === undefined || Object.keys(placing).length > 0) return undefined;
+    return { x, first: channel };
   }
 
   lower(l: Lowering): void {

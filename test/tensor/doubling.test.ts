@@ -1,0 +1,74 @@
+/** An upsampling and the convolution behind it, which together are four smaller convolutions. */
+import { describe, expect, it } from 'vitest';
+import { Conv2d } from '../../src/nn/conv2d.ts';
+import { upsampleNearest } from '../../src/nn/functional.ts';
+import { Weights } from '../../src/nn/weights.ts';
+import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
+import { Graph } from '../../src/tensor/graph.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { expectClose } from '../support/close.ts';
+import { testGpu } from '../support/gpu.ts';
+import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
+import { randoms } from '../support/run-kernel.ts';
+
+const gpu = await testGpu();
+const w = Weights.open(
+  memoryCheckpoint({
+    'conv.weight': { shape: [40, 20, 3, 3], values: randoms(40 * 20 * 9, 1) },
+    'conv.bias': { shape: [40], values: randoms(40, 2) },
+  }),
+);
+const conv = new Conv2d(w.at('conv'), { in: 20, out: 40, kernel: 3, padding: 1 });
+await w.load(gpu);
+
+interface Run {
+  readonly size: readonly [number, number];
+  readonly images?: number;
+  readonly fuse?: boolean;
+  readonly behind?: (y: Tensor) => Tensor;
+}
+
+/** Pictures of 8 x 10, enlarged and convolved: numbers of multiply-adds and the result. */
+async function run({ size, images = 2, fuse = true, behind = y => y }: Run) {
+  const graph = new Graph(gpu);
+  const x = DeviceTensor.from(gpu, randoms(3 * 20 * 80, 3).subarray(0, images * 20 * 80), [images, 20, 8, 10]);
+  const y = behind(conv.forward(upsampleNearest(graph.input(x), size)));
+  const out = DeviceTensor.create(gpu, y.shape, y.dtype);
+  graph.store(y, out);
+  const plan = await graph.compile({ fuse });
+  plan.run();
+  plan.run();
+  const values = await out.read();
+  const { flops, dispatches } = plan;
+  for (const owned of [plan, out, x]) owned.dispose();
+  return { values, flops, dispatches };
+}
+
+describe('upsampling before a convolution of 3 x 3', () => {
+  it('to twice the size takes four taps a pixel in place of nine', async () => {
+    const [folded, plain] = [await run({ size: [16, 20] }), await run({ size: [16, 20], fuse: false })];
+    expectClose(folded.values, plain.values, 2e-6);
+    expect([folded.dispatches, plain.dispatches]).toEqual([2, 2]);
+    const taps = (flops: number) => Math.floor(flops / (2 * 2 * 16 * 20 * 24 * 40));
+    expect([taps(folded.flops), taps(plain.flops)]).toEqual([4, 9]);
+  });
+
+  it('with an embedding of each picture and a residual behind it gives the same', async () => {
+    const add = DeviceTensor.from(gpu, randoms(2 * 40, 4), [2, 40, 1, 1]);
+    const residual = DeviceTensor.from(gpu, randoms(2 * 40 * 320, 5), [2, 40, 16, 20]);
+    const behind = (y: Tensor) => y.add(y.graph.input(add)).add(y.graph.input(residual));
+    const [folded, plain] = [await run({ size: [16, 20], behind }), await run({ size: [16, 20], behind, fuse: false })];
+    expectClose(folded.values, plain.values, 2e-6);
+    expect(folded.dispatches).toBe(2);
+  });
+
+  it('to an odd size keeps its nine', async () => {
+    const [fused, plain] = [await run({ size: [15, 20] }), await run({ size: [15, 20], fuse: false })];
+    expect(fused.values).toEqual(plain.values);
+  });
+
+  it('does not depend on how many pictures there are', async () => {
+    const [one, three] = [await run({ size: [16, 20], images: 1 }), await run({ size: [16, 20], images: 3 })];
+    expect(three.values.subarray(0, one.values.length)).toEqual(one.values);
+  });
+});
