@@ -1,163 +1,62 @@
 /**
- * The problem that matmul, linear and conv2d share: y = act(A * B + bias) + channelAdd + residual, and its two variants that take
- * any number of rows. This file turns a description into uniform words; what A's rows are is the ops' business.
+ * The two variants of y = act(A * B + bias) + channelAdd + residual that take any number of rows. This file turns a description into
+ * uniform words; what A's rows are is the ops' business.
  */
 import broadcastSource from '../../wgsl/gemm-broadcast.wgsl';
 import tileSource from '../../wgsl/gemm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemm.wgsl';
-import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import {
-  canBroadcast,
-  type KernelBinding,
-  type KernelCall,
-  RANK,
-  type Storage,
-  storageBytes,
-  unread,
-} from './kernel.ts';
-import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
-import type { PackedLayout, Tiles, Variant } from './op.ts';
+import type { Caps } from '../gpu/caps.ts';
+import { blockOf, type ConvGeometry, type GemmProblem, PANEL, tapsOf } from './gemm-problem.ts';
+import { canBroadcast, type KernelBinding, type KernelCall, RANK, storageBytes, unread } from './kernel.ts';
+import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
+import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 
-/** What happens to a sum before it is stored, in this order: bias, activation, channelAdd, residual (added or multiplied). */
-export interface Epilogue {
-  /** Adds one value a column; default true. */
-  readonly bias?: boolean | undefined;
-  /** Function of the sum; default none. */
-  readonly activation?: Activation | undefined;
-  /** Adds [images, N], one row for each `rowsPerImage` rows; `pitch` in elements. */
-  readonly channelAdd?:
-    | {
-        /** Neighbouring rows of y that share a row of it. */
-        readonly rowsPerImage: number;
-        /** Elements from one of its rows to the next, a multiple of 4. */
-        readonly pitch: number;
-        /** Element of a row that meets column 0 of y, a multiple of 4; default 0. */
-        readonly offset?: number | undefined;
-      }
-    | undefined;
-  /** Adds a tensor of y's own layout, or multiplies by it. */
-  readonly residual?: boolean | 'multiply' | undefined;
-  /** Panels alternate value and gate; y = value * gelu(gate). */
-  readonly geglu?: boolean | undefined;
-}
+export {
+  blockOf,
+  type ConvGeometry,
+  checkGemm,
+  type Epilogue,
+  type GemmProblem,
+  PANEL,
+  packedOf,
+} from './gemm-problem.ts';
 
-/** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
-export interface ConvGeometry {
-  /** N: maps of the batch. */
-  readonly images: number;
-  /** Lines of the input. */
-  readonly inHeight: number;
-  /** Pixels of its lines. */
-  readonly inWidth: number;
-  /** Lines of the output. */
-  readonly outHeight: number;
-  /** Pixels of its lines. */
-  readonly outWidth: number;
-  /** Taps from top to bottom. */
-  readonly kernelHeight: number;
-  /** Taps from left to right. */
-  readonly kernelWidth: number;
-  /** Pixels from one output to the next, on both axes. */
-  readonly stride: number;
-  /** Lines of zeros above the input. */
-  readonly padTop: number;
-  /** Pixels of zeros left of it. */
-  readonly padLeft: number;
-  /** Reads the input twice as large, by nearest neighbour. */
-  readonly upsample: boolean;
-}
+/** How gemm-broadcast cuts y. */
+export type GemmBroadcastTile = {
+  /** The subgroup size, each of which makes four columns. */
+  readonly LANES: number;
+  /** Rows of a tile: 8, 16 or 32. */
+  readonly ROWS: number;
+};
 
-/** y = act(A B + bias) and what follows it: A [batch, rows, k], B packed or plain, y [batch, rows, columns]. */
-export interface GemmProblem {
-  /** Products; 1 for linear layers and convolutions. */
-  readonly batch: number;
-  /** Rows of A and y in one product. */
-  readonly rows: number;
-  /**
-   * How many of them belong to one picture or sequence; default 1. Where it is more, no variant for few rows is chosen, so that the
-   * choice, and with it every bit, is the same for any number of pictures.
-   */
-  readonly itemRows?: number | undefined;
-  /** Columns of y with padding: a multiple of 8. */
-  readonly columns: number;
-  /** Length of the K axis within one tap, with padding: a multiple of 8. */
-  readonly k: number;
-  /** Elements. `batch` is the distance between batches; offset and pitch multiples of 4. */
-  readonly a: {
-    /** Elements from one row to the next. */
-    readonly pitch: number;
-    /** Element where row 0 begins; default 0. */
-    readonly offset?: number;
-    /** Elements from one product to the next; default `rows` rows. */
-    readonly batch?: number;
-    /** Form of A. */
-    readonly storage: Storage;
-  };
-  /**
-   * `panels`: packed weights [N/32][taps * K][32], of which one tap's K may be a part: `kOffset` of `kTotal` (where the rows of A
-   * are the halves of a concatenation). `plain`: a matrix [K][pitch] per batch, no weight.
-   */
-  readonly b: {
-    /** How B lies: packed, or as a plain matrix. */
-    readonly layout: PackedLayout | 'plain';
-    /** Form of B; also bf16-packed. */
-    readonly storage: Storage;
-    /** Elements from one row of a plain matrix to the next, a multiple of 8. */
-    readonly pitch?: number;
-    /** Elements from one plain matrix to the next; 0 where one serves all, default `k` rows. */
-    readonly batch?: number;
-    /** Length of the K axis in packed B; default `k`. */
-    readonly kTotal?: number;
-    /** Where on it the part begins that A meets; default 0. */
-    readonly kOffset?: number;
-  };
-  /** Elements of the result; offset and distances multiples of 4, the pitch of 8. */
-  readonly y: {
-    /** Elements from one row to the next. */
-    readonly pitch: number;
-    /** Element where row 0 begins; default 0. */
-    readonly offset?: number;
-    /** Elements from one product to the next; default `rows` rows. */
-    readonly batch?: number;
-    /** Form of y, channelAdd and residual. */
-    readonly storage: Storage;
-  };
-  /** Multiplies the sum, before the bias; default 1. */
-  readonly scale?: number | undefined;
-  /** Makes rows of A out of pixels. */
-  readonly conv?: ConvGeometry | undefined;
-  /** What follows a sum; default a bias. */
-  readonly epilogue?: Epilogue | undefined;
-}
-
-/** Panel width of packed weights, in columns. */
-export const PANEL = 32;
+/** Multiply-adds of a product from which on the longer compilation of a text for 32 rows comes back within its first run. */
+const LARGE = 2 ** 29;
 
 /**
- * Values of K in one chain of f32 sums. Two blocks of Flan-T5 xl (K up to 5120), error against float64 over torch's: 4.0 as one chain,
- * 1.5 in blocks of 512, 1.0 in blocks of 128; for one row on lavapipe the ends of blocks cost 2 % with 512 and 6 % with 128.
+ * Rows of a tile of gemm-broadcast; no bit depends on them. On lavapipe, GFLOP per CPU second of a convolution of 320 channels and of
+ * GEGLU: 8 rows 11 and 7, 16 rows 20 and 27, 32 rows 30 and 17 (whose sums of values and gates fit nowhere).
  */
-const BLOCK = 512;
-
-/**
- * Values of K in one chain of sums; the chains of an output are added in turn. K alone decides, never the rows. Where A is of halves its
- * own rounding is a hundred times that of any chain, and convolutions meet their bounds: both stay one chain.
- */
-export function blockOf({ k, conv, a }: GemmProblem): number {
-  return conv || a.storage !== 'f32' ? k : BLOCK;
+function broadcastRows({ subgroupSize, maxBindingBytes }: Caps, problem: GemmProblem): number {
+  const { batch, rows, columns, k, conv, epilogue, a, y } = problem;
+  const least = Math.max(8, subgroupSize);
+  const rowBytes = Math.max(a.pitch * storageBytes(a.storage), y.pitch * storageBytes(y.storage));
+  const narrow = 128 * rowBytes > maxBindingBytes; // a window holds all rows of a tile, and lines around them
+  if (subgroupSize < 8 || rows <= least || narrow) return least;
+  const large = batch * rows * columns * k * tapsOf(conv) >= LARGE && rows >= 256;
+  return large && !epilogue?.geglu ? 32 : 16;
 }
 
-/** A tile of gemm-broadcast: 8 rows by four columns a lane. */
-const broadcast: Variant<GemmProblem, { readonly LANES: number }> = {
+/** Rows by four columns a lane, for software Vulkan. */
+export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
   stem: 'gemm-broadcast',
   weights: 'panels',
   fits: canBroadcast,
   rank: RANK.broadcast,
-  tiles: caps => ({ LANES: caps.subgroupSize }),
+  tiles: (caps, problem) => ({ LANES: caps.subgroupSize, ROWS: broadcastRows(caps, problem) }),
   call: (_, problem, tiles) => {
-    const cut = { rows: 8, columns: 4 * tiles.LANES };
+    const cut = { rows: tiles.ROWS, columns: 4 * tiles.LANES };
     return gemmCall({ kernel: 'gemm-broadcast', source: broadcastSource }, problem, tiles, cut);
   },
 };
@@ -187,12 +86,7 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
  * The variants for any number of rows. Bindings: a, b, bias, channel_add, residual, y; what the epilogue leaves out must still be
  * bound: to any small read-only buffer of the call, such as b.
  */
-export const GEMM_VARIANTS: readonly Variant<GemmProblem>[] = [broadcast, GEMM_TILE];
-
-/** The layout in which the weights of a product lie: none where b is a tensor of activations. */
-export function packedOf({ b }: GemmProblem): PackedLayout | undefined {
-  return b.layout === 'plain' ? undefined : b.layout;
-}
+export const GEMM_VARIANTS: readonly Variant<GemmProblem>[] = [GEMM_BROADCAST, GEMM_TILE];
 
 /** Rows and columns of y that one workgroup makes. */
 interface Cut {
@@ -210,7 +104,7 @@ function gemmCall(
   const geglu = epilogue.geglu === true;
   const rowTiles = ceilDiv(rows, cut.rows);
   const columnTiles = ceilDiv(columns, cut.columns);
-  const taps = conv ? conv.kernelHeight * conv.kernelWidth : 1;
+  const taps = tapsOf(conv);
   return {
     ...program,
     libs: [
@@ -356,42 +250,4 @@ function inputPixels(c: ConvGeometry, from: number, to: number): [number, number
   const bottom = Math.floor(((lastLine % c.outHeight) * c.stride - c.padTop + c.kernelHeight - 1) / shift);
   const end = (image * c.inHeight + Math.min(Math.max(bottom, 0) + 1, c.inHeight)) * c.inWidth;
   return [first(from), Math.max(end, first(from) + c.inWidth)];
-}
-
-/** @throws ShapeError for sizes that are no positive integers, and pitches, offsets or K off their multiples */
-export function checkGemm(op: string, p: GemmProblem): void {
-  const eights: Record<string, number> = {
-    k: p.k,
-    columns: p.columns,
-    'y.pitch': p.y.pitch,
-    'b.pitch': p.b.pitch ?? 0,
-  };
-  const fours: Record<string, number> = {
-    'a.pitch': p.a.pitch,
-    'a.offset': p.a.offset ?? 0,
-    'a.batch': p.a.batch ?? 0,
-    'b.batch': p.b.batch ?? 0,
-    'y.offset': p.y.offset ?? 0,
-    'y.batch': p.y.batch ?? 0,
-    'channelAdd.offset': p.epilogue?.channelAdd?.offset ?? 0,
-  };
-  for (const [name, value] of Object.entries(eights)) mustDivide(op, name, value, 8);
-  for (const [name, value] of Object.entries(fours)) mustDivide(op, name, value, 4);
-  for (const [name, value] of Object.entries({ batch: p.batch, rows: p.rows, columns: p.columns, k: p.k })) {
-    if (!(Number.isInteger(value) && value > 0)) {
-      throw new ShapeError({ op, problem: 'a size must be a positive integer', value, path: name });
-    }
-  }
-}
-
-function mustDivide(op: string, name: string, value: number, step: number): void {
-  if (value % step !== 0) {
-    throw new ShapeError({
-      op,
-      problem: `must be a multiple of ${step}`,
-      value,
-      path: name,
-      fix: 'Pad the rows.',
-    });
-  }
 }

@@ -2,14 +2,15 @@
 import { describe, expect, it } from 'vitest';
 import { InputError, ShapeError } from '../../src/core/errors.ts';
 import type { Caps } from '../../src/gpu/caps.ts';
+import type { Gpu } from '../../src/gpu/device.ts';
 import { ATTENTION, type AttentionProblem } from '../../src/kernels/attention.ts';
 import { CONV2D, type Conv2dProblem } from '../../src/kernels/conv2d.ts';
-import { GEMM_TILE, type GemmProblem } from '../../src/kernels/gemm.ts';
+import { GEMM_BROADCAST, GEMM_TILE, type GemmProblem } from '../../src/kernels/gemm.ts';
 import { GROUP_NORM_FINALIZE, type GroupNormFinalizeProblem } from '../../src/kernels/group-norm-finalize.ts';
 import { LAYER_NORM, type LayerNormProblem, RMS_NORM } from '../../src/kernels/layer-norm.ts';
 import { LINEAR, linear } from '../../src/kernels/linear.ts';
 import { MATMUL, type MatmulProblem } from '../../src/kernels/matmul.ts';
-import { callOf, choose, type Op, type Tuning, type Variant } from '../../src/kernels/op.ts';
+import { callOf, choose, type Op, type Tiles, type Tuning, type Variant } from '../../src/kernels/op.ts';
 import { checkTuning } from '../../src/kernels/registry.ts';
 import { SOFTMAX, type SoftmaxProblem } from '../../src/kernels/softmax.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -237,29 +238,57 @@ describe('an op of any kind', () => {
 });
 
 describe('a tile of another size', () => {
+  const size = { rows: 131, columns: 104, k: 40 };
+  const a = { pitch: size.k, storage: 'f32' } as const;
+  const y = { pitch: size.columns, storage: 'f32' } as const;
+  const b = { layout: 'panels', storage: 'f32' } as const;
+  const problem: GemmProblem = { batch: 1, ...size, a, b, y, epilogue: { residual: true } };
+  const operands: Record<string, Operand> = {
+    a: { storage: 'f32', values: randoms(size.rows * size.k, 1) },
+    b: { storage: 'f32', values: randoms(256 * size.k, 2) },
+    bias: { storage: 'f32', values: randoms(256, 3) },
+    channel_add: { storage: 'f32', values: [0] },
+    residual: { storage: 'f32', values: randoms(size.rows * size.columns, 4) },
+    y: { storage: 'f32', size: size.rows * size.columns },
+  };
+  /** What one cut of y and another give. */
+  async function both<T extends Tiles>(gpu: Gpu, variant: Variant<GemmProblem, T>, cut: T, asked: GemmProblem) {
+    const other: Op<GemmProblem> = { ...LINEAR, variants: [{ ...variant, tiles: () => cut }] };
+    const same: Op<GemmProblem> = { ...LINEAR, variants: [variant] };
+    const [one, two] = [callOf(same, gpu.caps, asked), callOf(other, gpu.caps, asked)];
+    expect(two.tiles).not.toBe(one.tiles);
+    return [(await runKernel(gpu, two, operands)).y, (await runKernel(gpu, one, operands)).y];
+  }
+
   it.each([
     { ROWS: 32, COLUMNS: 64 },
     { ROWS: 128, COLUMNS: 32 },
     { ROWS: 32, COLUMNS: 96 },
   ])('$ROWS x $COLUMNS of gemm-tile needs no other text, and gives the same bits', async tiles => {
-    const gpu = await testGpu({ bare: true });
-    const other: Op<GemmProblem> = { ...LINEAR, variants: [{ ...GEMM_TILE, tiles: () => tiles }] };
-    const same: Op<GemmProblem> = { ...LINEAR, variants: [GEMM_TILE] };
-    const size = { rows: 131, columns: 104, k: 40 };
-    const a = { pitch: size.k, storage: 'f32' } as const;
-    const y = { pitch: size.columns, storage: 'f32' } as const;
-    const b = { layout: 'panels', storage: 'f32' } as const;
-    const problem: GemmProblem = { batch: 1, ...size, a, b, y, epilogue: { residual: true } };
-    const operands: Record<string, Operand> = {
-      a: { storage: 'f32', values: randoms(size.rows * size.k, 1) },
-      b: { storage: 'f32', values: randoms(128 * size.k, 2) },
-      bias: { storage: 'f32', values: randoms(128, 3) },
-      channel_add: { storage: 'f32', values: [0] },
-      residual: { storage: 'f32', values: randoms(size.rows * size.columns, 4) },
-      y: { storage: 'f32', size: size.rows * size.columns },
-    };
-    const [one, two] = [callOf(same, gpu.caps, problem), callOf(other, gpu.caps, problem)];
-    expect(two.tiles).not.toBe(one.tiles);
-    expect((await runKernel(gpu, two, operands)).y).toEqual((await runKernel(gpu, one, operands)).y);
+    const [two, one] = await both(await testGpu({ bare: true }), GEMM_TILE, tiles, problem);
+    expect(two).toEqual(one);
+  });
+
+  it.each([
+    { ROWS: 8, epilogue: { residual: true } },
+    { ROWS: 32, epilogue: { residual: true } },
+    { ROWS: 32, epilogue: { geglu: true } },
+  ])('$ROWS rows of gemm-broadcast gives the same bits, $epilogue', async ({ ROWS, epilogue }) => {
+    const gpu = await testGpu();
+    const { subgroupSize: LANES } = gpu.caps;
+    if (LANES < 8) return expect(() => callOf(LINEAR, gpu.caps, problem)).not.toThrow(); // eight rows are the only cut there
+    const [two, one] = await both(gpu, GEMM_BROADCAST, { LANES, ROWS }, { ...problem, epilogue });
+    expect(two).toEqual(one);
+  });
+
+  it('of gemm-broadcast goes by the size of the product, and by four lanes', () => {
+    const { lavapipe, swiftshader } = DEVICES;
+    const cut = (caps: Caps, count: number, change: Partial<GemmProblem> = {}) =>
+      GEMM_BROADCAST.tiles(caps, rows(count, change)).ROWS;
+    const wide = { columns: 1280, k: 1280 };
+    expect([cut(lavapipe, 8), cut(lavapipe, 9), cut(lavapipe, 256)]).toEqual([8, 16, 16]);
+    expect([cut(lavapipe, 4096, wide), cut(lavapipe, 128, wide)]).toEqual([32, 16]);
+    expect(cut(lavapipe, 4096, { ...wide, epilogue: { geglu: true } })).toBe(16);
+    expect([cut(swiftshader, 1), cut(swiftshader, 4096, wide)]).toEqual([8, 8]);
   });
 });
