@@ -24,7 +24,7 @@ const LANES: u32 = 8;       // the subgroup size: 4 to 16
 const CONV: bool = false;   // rows are pixels
 const ACTIVATION: u32 = 0;  // lib/activation
 const GEGLU: bool = false;  // panels alternate value and gate
-const ROWS: u32 = 16;       // of y in a tile: 8, 16 or 32, one to four times LANES
+const ROWS: u32 = max(8u, LANES);  // of y in a tile: 8, 16 or 32, one to four times LANES
 const LOADS: u32 = ROWS / LANES;  // rows of A that a lane brings: row i of a tile is lane i % LANES's number i / LANES
 const BLOCKED: bool = false;  // K is summed in blocks
 const_assert ROWS % LANES == 0u && ROWS % 8u == 0u && LOADS <= 4u && (LANES >= 8u || ROWS == 8u);

@@ -61,24 +61,60 @@ export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
   },
 };
 
-/** How gemm-tile cuts y: rows and columns of one workgroup. */
+/** How gemm-tile cuts y: rows and columns of one workgroup, and what a thread makes of them. */
 export type GemmTile = {
   /** Rows of y: 32, 64 or 128. */
   readonly ROWS: number;
   /** Columns of B, half of which are gates where there are any: a multiple of 32. */
   readonly COLUMNS: number;
+  /** Columns of a thread, which makes eight rows of them: 4 or 8. */
+  readonly SPAN: number;
+  /** Values of K between two barriers: 16, or 8 where K is no multiple of 16. */
+  readonly DEPTH: number;
 };
 
-/** A tile of gemm-tile: ROWS of y by COLUMNS of B, half of which are gates where there are any. */
+/** The cuts of gemm-tile, and how many workgroups make one worth its size: with fewer of them most of a large GPU would rest. */
+const CUTS = [
+  { least: 512, ROWS: 128, COLUMNS: 128, SPAN: 8 },
+  { least: 256, ROWS: 128, COLUMNS: 64, SPAN: 8 },
+  { least: 128, ROWS: 64, COLUMNS: 64, SPAN: 8 },
+] as const;
+
+/** For small grids: four times the workgroups of 64 x 64. */
+const SMALL = { ROWS: 32, COLUMNS: 32, SPAN: 4 } as const;
+
+/** 8 x 8 sums a thread and as many totals would leave room for few threads; software keeps every sum in memory at each barrier. */
+const NARROW = { ROWS: 64, COLUMNS: 64, SPAN: 4 } as const;
+
+/** The cut that a problem gets. No bit depends on it, so that it may go by the rows. */
+function tileOf({ software }: Pick<Caps, 'software'>, problem: GemmProblem): GemmTile {
+  const { batch, rows, columns, k, epilogue } = problem;
+  const geglu = epilogue?.geglu === true;
+  const made = geglu ? 2 * columns : columns;
+  const count = (cut: { readonly ROWS: number; readonly COLUMNS: number }) =>
+    batch * ceilDiv(rows, cut.ROWS) * ceilDiv(made, cut.COLUMNS);
+  const depth = { DEPTH: k % 16 === 0 ? 16 : 8 };
+  const pick = ({ ROWS, COLUMNS, SPAN }: Omit<GemmTile, 'DEPTH'>): GemmTile => ({ ROWS, COLUMNS, SPAN, ...depth });
+  if (geglu) return pick(CUTS.find(cut => !software && count(cut) >= cut.least) ?? CUTS[2]);
+  if (software) return pick(NARROW);
+  if (isBlocked(problem)) return pick(count(NARROW) >= CUTS[2].least ? NARROW : SMALL);
+  return pick(CUTS.find(cut => count(cut) >= cut.least) ?? SMALL);
+}
+
+/** On cards that can run a kernel with subgroups of 32 or 64 lanes, RDNA issues two products at once for 32 only. */
+const PINNED = tileSource.replace('@compute @workgroup_size', '@compute @subgroup_size(32) @workgroup_size');
+
+/** Workgroup tiles and register tiles, for GPUs whose matrix units are out of reach. */
 export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   stem: 'gemm-tile',
   weights: 'panels',
   fits: () => true,
   rank: RANK.tile,
-  tiles: () => ({ ROWS: 64, COLUMNS: 64 }),
-  call: (_, problem, tiles) => {
+  tiles: tileOf,
+  call: (caps, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
-    return gemmCall({ kernel: 'gemm-tile', source: tileSource }, problem, tiles, cut);
+    const source = caps.pins32 ? PINNED : tileSource;
+    return gemmCall({ kernel: 'gemm-tile', source }, problem, tiles, cut);
   },
 };
 
@@ -87,6 +123,11 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
  * bound: to any small read-only buffer of the call, such as b.
  */
 export const GEMM_VARIANTS: readonly Variant<GemmProblem>[] = [GEMM_BROADCAST, GEMM_TILE];
+
+/** Whether K is summed in blocks, as blockOf says. */
+function isBlocked({ conv, a }: GemmProblem): boolean {
+  return !conv && a.storage === 'f32';
+}
 
 /** Rows and columns of y that one workgroup makes. */
 interface Cut {
@@ -113,7 +154,7 @@ function gemmCall(
     ],
     values: {
       ...tiles,
-      BLOCKED: !conv && problem.a.storage === 'f32',
+      BLOCKED: isBlocked(problem),
       CONV: conv !== undefined,
       GEGLU: geglu,
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],

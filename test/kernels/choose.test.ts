@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { InputError, ShapeError } from '../../src/core/errors.ts';
 import type { Caps } from '../../src/gpu/caps.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
+import { specialize } from '../../src/gpu/specialize.ts';
 import { ATTENTION, type AttentionProblem } from '../../src/kernels/attention.ts';
 import { CONV2D, type Conv2dProblem } from '../../src/kernels/conv2d.ts';
 import { GEMM_BROADCAST, GEMM_TILE, type GemmProblem } from '../../src/kernels/gemm.ts';
@@ -238,50 +239,71 @@ describe('an op of any kind', () => {
 });
 
 describe('a tile of another size', () => {
-  const size = { rows: 131, columns: 104, k: 40 };
-  const a = { pitch: size.k, storage: 'f32' } as const;
-  const y = { pitch: size.columns, storage: 'f32' } as const;
-  const b = { layout: 'panels', storage: 'f32' } as const;
-  const problem: GemmProblem = { batch: 1, ...size, a, b, y, epilogue: { residual: true } };
-  const operands: Record<string, Operand> = {
-    a: { storage: 'f32', values: randoms(size.rows * size.k, 1) },
-    b: { storage: 'f32', values: randoms(256 * size.k, 2) },
-    bias: { storage: 'f32', values: randoms(256, 3) },
-    channel_add: { storage: 'f32', values: [0] },
-    residual: { storage: 'f32', values: randoms(size.rows * size.columns, 4) },
-    y: { storage: 'f32', size: size.rows * size.columns },
+  const f32 = 'f32' as const;
+  const b = { layout: 'panels', storage: f32 } as const;
+  const EPILOGUES = { plain: { residual: true }, geglu: { geglu: true } } as const;
+  const CONV_SHAPE = {
+    ...{ images: 2, inHeight: 11, inWidth: 6, outHeight: 11, outWidth: 6, kernelHeight: 3, kernelWidth: 3 },
+    ...{ stride: 1, padTop: 1, padLeft: 1, upsample: false },
+  } as const;
+  /** Rows, columns and K that are no multiples of any tile; K of 16 and of 8 values. */
+  const problemOf = (kind: 'plain' | 'geglu' | 'conv', k: number): GemmProblem => {
+    const size = { batch: 1, rows: kind === 'conv' ? 132 : 131, columns: 104, k };
+    const [a, y] = [
+      { pitch: k, storage: f32 },
+      { pitch: 104, storage: f32 },
+    ];
+    const conv = kind === 'conv' ? CONV_SHAPE : undefined;
+    return { ...size, a, b, y, conv, epilogue: EPILOGUES[kind === 'geglu' ? 'geglu' : 'plain'] };
   };
-  /** What one cut of y and another give. */
-  async function both<T extends Tiles>(gpu: Gpu, variant: Variant<GemmProblem, T>, cut: T, asked: GemmProblem) {
-    const other: Op<GemmProblem> = { ...LINEAR, variants: [{ ...variant, tiles: () => cut }] };
-    const same: Op<GemmProblem> = { ...LINEAR, variants: [variant] };
-    const [one, two] = [callOf(same, gpu.caps, asked), callOf(other, gpu.caps, asked)];
-    expect(two.tiles).not.toBe(one.tiles);
-    return [(await runKernel(gpu, two, operands)).y, (await runKernel(gpu, one, operands)).y];
+  const operandsOf = ({ rows: count, columns, k, conv }: GemmProblem): Record<string, Operand> => ({
+    a: { storage: f32, values: randoms(count * k, 1) },
+    b: { storage: f32, values: randoms(256 * k * (conv ? 9 : 1), 2) },
+    bias: { storage: f32, values: randoms(256, 3) },
+    channel_add: { storage: f32, values: [0] },
+    residual: { storage: f32, values: randoms(count * columns, 4) },
+    y: { storage: f32, size: count * columns },
+  });
+  /** What a problem gives in this cut. */
+  async function cutBy<T extends Tiles>(gpu: Gpu, variant: Variant<GemmProblem, T>, problem: GemmProblem, tiles: T) {
+    const op: Op<GemmProblem> = { ...LINEAR, variants: [{ ...variant, tiles: () => tiles }] };
+    return (await runKernel(gpu, callOf(op, gpu.caps, problem), operandsOf(problem))).y;
   }
 
   it.each([
-    { ROWS: 32, COLUMNS: 64 },
-    { ROWS: 128, COLUMNS: 32 },
-    { ROWS: 32, COLUMNS: 96 },
-  ])('$ROWS x $COLUMNS of gemm-tile needs no other text, and gives the same bits', async tiles => {
-    const [two, one] = await both(await testGpu({ bare: true }), GEMM_TILE, tiles, problem);
-    expect(two).toEqual(one);
+    { kind: 'plain', k: 48, DEPTH: 16 },
+    { kind: 'plain', k: 40, DEPTH: 8 },
+    { kind: 'conv', k: 16, DEPTH: 16 },
+    { kind: 'geglu', k: 40, DEPTH: 8 },
+  ] as const)('of gemm-tile gives the same bits: $kind, k $k', async ({ kind, k, DEPTH }) => {
+    const gpu = await testGpu({ bare: true });
+    const problem = problemOf(kind, k);
+    const cut = (ROWS: number, COLUMNS: number, SPAN: number) =>
+      cutBy(gpu, GEMM_TILE, problem, { ROWS, COLUMNS, SPAN, DEPTH });
+    const one = await cut(64, 64, 8);
+    expect(one.some(v => v !== 0)).toBe(true);
+    expect(await cut(128, 64, 8)).toEqual(one);
+    expect(await cut(128, 128, 8)).toEqual(one);
+    if (kind !== 'geglu') expect(await cut(32, 32, 4)).toEqual(one);
+    const own = GEMM_TILE.tiles(gpu.caps, problem);
+    expect(await cutBy(gpu, GEMM_TILE, problem, own)).toEqual(one);
+    expect(own.DEPTH).toBe(DEPTH);
   });
 
-  it.each([
-    { ROWS: 8, epilogue: { residual: true } },
-    { ROWS: 32, epilogue: { residual: true } },
-    { ROWS: 32, epilogue: { geglu: true } },
-  ])('$ROWS rows of gemm-broadcast gives the same bits, $epilogue', async ({ ROWS, epilogue }) => {
+  it('of gemm-broadcast gives the same bits', async () => {
     const gpu = await testGpu();
-    const { subgroupSize: LANES } = gpu.caps;
-    if (LANES < 8) return expect(() => callOf(LINEAR, gpu.caps, problem)).not.toThrow(); // eight rows are the only cut there
-    const [two, one] = await both(gpu, GEMM_BROADCAST, { LANES, ROWS }, { ...problem, epilogue });
-    expect(two).toEqual(one);
+    const LANES = gpu.caps.subgroupSize;
+    for (const kind of ['plain', 'geglu', 'conv'] as const) {
+      const problem = problemOf(kind, 40);
+      const one = await cutBy(gpu, GEMM_BROADCAST, problem, GEMM_BROADCAST.tiles(gpu.caps, problem));
+      expect(one.some(v => v !== 0)).toBe(true);
+      for (const ROWS of LANES < 8 ? [8] : [LANES, 32]) {
+        expect(await cutBy(gpu, GEMM_BROADCAST, problem, { LANES, ROWS })).toEqual(one);
+      }
+    }
   });
 
-  it('of gemm-broadcast goes by the size of the product, and by four lanes', () => {
+  it('is chosen by the size of the product: gemm-broadcast', () => {
     const { lavapipe, swiftshader } = DEVICES;
     const cut = (caps: Caps, count: number, change: Partial<GemmProblem> = {}) =>
       GEMM_BROADCAST.tiles(caps, rows(count, change)).ROWS;
@@ -290,5 +312,37 @@ describe('a tile of another size', () => {
     expect([cut(lavapipe, 4096, wide), cut(lavapipe, 128, wide)]).toEqual([32, 16]);
     expect(cut(lavapipe, 4096, { ...wide, epilogue: { geglu: true } })).toBe(16);
     expect([cut(swiftshader, 1), cut(swiftshader, 4096, wide)]).toEqual([8, 8]);
+  });
+
+  it('is chosen by the grid that it makes: gemm-tile', () => {
+    const half = { pitch: 1280, storage: 'f16' } as const;
+    const wide = { columns: 1280, k: 1280, a: half };
+    const cut = (caps: Caps, count: number, change: Partial<GemmProblem> = {}) => {
+      const { ROWS, COLUMNS, SPAN, DEPTH } = GEMM_TILE.tiles(caps, rows(count, change));
+      return `${ROWS} x ${COLUMNS}, ${SPAN} x ${DEPTH}`;
+    };
+    const card = DEVICES['a GPU with f16'];
+    expect([77, 600, 2048, 9216].map(count => cut(card, count, wide))).toEqual([
+      ...['32 x 32, 4 x 16', '64 x 64, 8 x 16', '128 x 64, 8 x 16', '128 x 128, 8 x 16'],
+    ]);
+    expect(cut(card, 9216, { ...wide, k: 1288 })).toBe('128 x 128, 8 x 8');
+    expect(cut(card, 77, { ...wide, epilogue: { geglu: true } })).toBe('64 x 64, 8 x 16');
+    // Sums of single precision in blocks need room for totals; software has no room at all.
+    expect([77, 9216].map(count => cut(card, count, { columns: 1280 }))).toEqual([
+      '32 x 32, 4 x 16',
+      '64 x 64, 4 x 16',
+    ]);
+    expect(cut(DEVICES['software without subgroups'], 9216, wide)).toBe('64 x 64, 4 x 16');
+  });
+
+  it('and of pinned subgroups where a card has larger ones too', () => {
+    const card: Caps = DEVICES['a GPU with f16'];
+    const text = (pins32: boolean) =>
+      GEMM_TILE.call({ ...card, pins32 }, rows(64), GEMM_TILE.tiles(card, rows(64))).source;
+    expect(text(true)).toBe(text(false).replace('@compute', '@compute @subgroup_size(32)'));
+    expect(text(true)).not.toBe(text(false));
+    expect(specialize('gemm-tile', '@compute @subgroup_size(32) fn main() {}', [], {})).toMatch(
+      /^enable subgroup_size_control; /,
+    );
   });
 });
