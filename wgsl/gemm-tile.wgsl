@@ -34,11 +34,14 @@ const THREADS: u32 = WIDE * TALL;
 const ROWS4: u32 = ROWS / 4u;
 const COLUMNS4: u32 = COLUMNS / 4u;
 const FAR: u32 = WIDE % COLUMNS4;               // from a thread's first vec4 of a row to its second
-const BLOCKS: u32 = ROWS4 * DEPTH / 4u;         // of 4 x 4 values of A, each brought by a thread of its own
+const QUADS: u32 = DEPTH / 4u;                  // vec4 of a row of A
+const BRINGS: u32 = ROWS * QUADS / THREADS;     // vec4 of A that a thread brings: four rows, which it turns, or one or two
+const BETWEEN: u32 = THREADS / QUADS;           // rows between two of them
 const LOADS: u32 = DEPTH * COLUMNS4 / THREADS;  // vec4 of B that a thread brings: 1, 2 or 4
 const LINES: u32 = THREADS / COLUMNS4;          // values of K between them
 const_assert (SPAN == 4u || SPAN == 8u) && (DEPTH == 8u || DEPTH == 16u) && COLUMNS % 32u == 0u && ROWS % 32u == 0u;
-const_assert BLOCKS <= THREADS && LOADS * LINES == DEPTH && LOADS <= 4u && LOADS != 3u && (!GEGLU || SPAN == 8u);
+const_assert BRINGS == 1u || BRINGS == 2u || BRINGS == 4u;
+const_assert LOADS * LINES == DEPTH && LOADS <= 4u && LOADS != 3u && (!GEGLU || SPAN == 8u);
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Input4>;
@@ -62,6 +65,15 @@ fn b_column(column_tile: u32, local: u32, batch: u32) -> u32 {
   }
   let column = min(column_tile * COLUMNS4 + local, p.columns4 - 1u);
   return first + column / p.panel_width * p.panel_stride + column % p.panel_width;
+}
+
+// Four values of K of one row of a tile's A.
+fn scatter(quad: u32, row: u32, x: vec4f) {
+  let at = 4u * quad % DEPTH * ROWS4 + row / 4u % ROWS4;
+  a_tile[at][row % 4u] = x.x;
+  a_tile[(at + ROWS4) % (DEPTH * ROWS4)][row % 4u] = x.y;
+  a_tile[(at + 2u * ROWS4) % (DEPTH * ROWS4)][row % 4u] = x.z;
+  a_tile[(at + 3u * ROWS4) % (DEPTH * ROWS4)][row % 4u] = x.w;
 }
 
 // One value of K: eight rows by SPAN columns.
@@ -114,10 +126,12 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let ty = thread / WIDE % TALL;
   let row0 = place.row_tile * ROWS;
 
-  // Loading: each of the first BLOCKS threads brings a 4 x 4 block of A and turns it; every thread brings LOADS vec4 of B.
-  let block_row = thread / (DEPTH / 4u) % ROWS4;
-  let block_k = thread % (DEPTH / 4u);  // vec4
-  let load_row = row0 + 4u * block_row;
+  // Loading: each thread brings a 4 x 4 block of A and turns it, or one or two vec4 of A that it stores value by value; and LOADS
+  // vec4 of B.
+  let quad = thread % QUADS;
+  let line = thread / QUADS % BETWEEN;
+  let load_row = row0 + select(line, 4u * line, BRINGS == 4u);
+  let next_row = select(BETWEEN, 1u, BRINGS == 4u);
   let b_local = thread % COLUMNS4;
   let b_line = thread / COLUMNS4 % LINES;
   var b_at = b_column(column_tile, b_local, batch) + b_line * p.k_stride;
@@ -127,14 +141,20 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   for (var ky = 0u; ky < p.taps_y; ky++) {
     for (var kx = 0u; kx < p.taps_x; kx++) {
       let start0 = row_start(load_row, batch, kx, ky);
-      let start1 = row_start(load_row + 1u, batch, kx, ky);
+      let start1 = row_start(load_row + next_row, batch, kx, ky);
       let start2 = row_start(load_row + 2u, batch, kx, ky);
       let start3 = row_start(load_row + 3u, batch, kx, ky);
       let first = select(kx * p.block, 0u, CONV);
       let end = select(min(first + p.block, p.k), p.k, CONV);
       for (var k0 = first; k0 < end; k0 += DEPTH) {
-        let at = k0 / 4u + block_k;
-        let block = mat4x4f(row_values(start0, at), row_values(start1, at), row_values(start2, at), row_values(start3, at));
+        let at = k0 / 4u + quad;
+        let x0 = row_values(start0, at);
+        var x1: vec4f; var x2: vec4f; var x3: vec4f;
+        if (BRINGS > 1u) { x1 = row_values(start1, at); }
+        if (BRINGS > 2u) {
+          x2 = row_values(start2, at);
+          x3 = row_values(start3, at);
+        }
         let w0 = weight_load(b[b_at]);
         var w1: vec4f; var w2: vec4f; var w3: vec4f;
         if (LOADS > 1u) { w1 = weight_load(b[b_at + LINES * p.k_stride]); }
@@ -144,12 +164,15 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         }
         b_at += DEPTH * p.k_stride;
         workgroupBarrier();
-        if (BLOCKS == THREADS || thread < BLOCKS) {
-          let turned = transpose(block);
-          a_tile[4u * block_k * ROWS4 + block_row] = turned[0];
-          a_tile[(4u * block_k + 1u) * ROWS4 + block_row] = turned[1];
-          a_tile[(4u * block_k + 2u) * ROWS4 + block_row] = turned[2];
-          a_tile[(4u * block_k + 3u) * ROWS4 + block_row] = turned[3];
+        if (BRINGS == 4u) {
+          let turned = transpose(mat4x4f(x0, x1, x2, x3));
+          a_tile[4u * quad * ROWS4 + line % ROWS4] = turned[0];
+          a_tile[(4u * quad + 1u) * ROWS4 + line % ROWS4] = turned[1];
+          a_tile[(4u * quad + 2u) * ROWS4 + line % ROWS4] = turned[2];
+          a_tile[(4u * quad + 3u) * ROWS4 + line % ROWS4] = turned[3];
+        } else {
+          scatter(quad, line, x0);
+          if (BRINGS > 1u) { scatter(quad, line + BETWEEN, x1); }
         }
         b_tile[b_line * COLUMNS4 + b_local] = w0;
         if (LOADS > 1u) { b_tile[(LINES + b_line) * COLUMNS4 + b_local] = w1; }
