@@ -73,6 +73,7 @@ const CHOICES: Record<string, (stem: string) => readonly number[]> = {
   COLUMNS: () => [64, 128],
   SPAN: () => [4, 8],
   DEPTH: stem => (stem === 'gemm-tile' ? [8, 16] : []),
+  UNROLL: () => [1, 8],
   SOURCE: () => [0, 1, 2],
   TARGET: () => [0, 1, 2],
 };

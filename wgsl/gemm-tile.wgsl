@@ -24,6 +24,7 @@ const ROWS: u32 = 64;       // of y in a tile: 32, 64 or 128
 const COLUMNS: u32 = 64;    // of B in a tile: a multiple of 32
 const SPAN: u32 = 8;        // of which a thread makes 4 or 8
 const DEPTH: u32 = 16;      // values of K in workgroup memory: 8 or 16; K and blocks of it are multiples of it
+const UNROLL: u32 = 8;      // products written out, of values of K: 8, or 1 where compiling costs more than it brings
 const CONV: bool = false;   // rows are pixels
 const ACTIVATION: u32 = 0;  // lib/activation
 const GEGLU: bool = false;  // panels alternate value and gate
@@ -41,7 +42,7 @@ const LOADS: u32 = DEPTH * COLUMNS4 / THREADS;  // vec4 of B that a thread bring
 const LINES: u32 = THREADS / COLUMNS4;          // values of K between them
 const_assert (SPAN == 4u || SPAN == 8u) && (DEPTH == 8u || DEPTH == 16u) && COLUMNS % 32u == 0u && ROWS % 32u == 0u;
 const_assert BRINGS == 1u || BRINGS == 2u || BRINGS == 4u;
-const_assert LOADS * LINES == DEPTH && LOADS <= 4u && LOADS != 3u && (!GEGLU || SPAN == 8u);
+const_assert (UNROLL == 1u || UNROLL == 8u) && LOADS * LINES == DEPTH && LOADS <= 4u && LOADS != 3u && (!GEGLU || SPAN == 8u);
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Input4>;
@@ -100,7 +101,24 @@ fn step(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, near: vec4f, far: vec4f
 
 // Adds finished partial sums to the totals and begins anew.
 fn settle(totals: ptr<function, Sums>, sums: ptr<function, Sums>) {
-  for (var i = 0u; i < 2u * SPAN; i++) { (*totals)[i] += (*sums)[i]; }
+  (*totals)[0] += (*sums)[0];
+  (*totals)[1] += (*sums)[1];
+  (*totals)[2] += (*sums)[2];
+  (*totals)[3] += (*sums)[3];
+  (*totals)[4] += (*sums)[4];
+  (*totals)[5] += (*sums)[5];
+  (*totals)[6] += (*sums)[6];
+  (*totals)[7] += (*sums)[7];
+  if (SPAN > 4u) {
+    (*totals)[8u % (2u * SPAN)] += (*sums)[8u % (2u * SPAN)];
+    (*totals)[9u % (2u * SPAN)] += (*sums)[9u % (2u * SPAN)];
+    (*totals)[10u % (2u * SPAN)] += (*sums)[10u % (2u * SPAN)];
+    (*totals)[11u % (2u * SPAN)] += (*sums)[11u % (2u * SPAN)];
+    (*totals)[12u % (2u * SPAN)] += (*sums)[12u % (2u * SPAN)];
+    (*totals)[13u % (2u * SPAN)] += (*sums)[13u % (2u * SPAN)];
+    (*totals)[14u % (2u * SPAN)] += (*sums)[14u % (2u * SPAN)];
+    (*totals)[15u % (2u * SPAN)] += (*sums)[15u % (2u * SPAN)];
+  }
   *sums = Sums();
 }
 
@@ -182,23 +200,25 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         }
         workgroupBarrier();
         // In this form Tint proves every index in range, and clamps none.
-        for (var k = 0u; k < DEPTH / 8u; k++) {
-          step(&sums, a_tile[(8u * k + 0u) * ROWS4 + 2u * ty], a_tile[(8u * k + 0u) * ROWS4 + 2u * ty + 1u],
-               b_tile[(8u * k + 0u) * COLUMNS4 + tx], b_tile[(8u * k + 0u) * COLUMNS4 + FAR + tx]);
-          step(&sums, a_tile[(8u * k + 1u) * ROWS4 + 2u * ty], a_tile[(8u * k + 1u) * ROWS4 + 2u * ty + 1u],
-               b_tile[(8u * k + 1u) * COLUMNS4 + tx], b_tile[(8u * k + 1u) * COLUMNS4 + FAR + tx]);
-          step(&sums, a_tile[(8u * k + 2u) * ROWS4 + 2u * ty], a_tile[(8u * k + 2u) * ROWS4 + 2u * ty + 1u],
-               b_tile[(8u * k + 2u) * COLUMNS4 + tx], b_tile[(8u * k + 2u) * COLUMNS4 + FAR + tx]);
-          step(&sums, a_tile[(8u * k + 3u) * ROWS4 + 2u * ty], a_tile[(8u * k + 3u) * ROWS4 + 2u * ty + 1u],
-               b_tile[(8u * k + 3u) * COLUMNS4 + tx], b_tile[(8u * k + 3u) * COLUMNS4 + FAR + tx]);
-          step(&sums, a_tile[(8u * k + 4u) * ROWS4 + 2u * ty], a_tile[(8u * k + 4u) * ROWS4 + 2u * ty + 1u],
-               b_tile[(8u * k + 4u) * COLUMNS4 + tx], b_tile[(8u * k + 4u) * COLUMNS4 + FAR + tx]);
-          step(&sums, a_tile[(8u * k + 5u) * ROWS4 + 2u * ty], a_tile[(8u * k + 5u) * ROWS4 + 2u * ty + 1u],
-               b_tile[(8u * k + 5u) * COLUMNS4 + tx], b_tile[(8u * k + 5u) * COLUMNS4 + FAR + tx]);
-          step(&sums, a_tile[(8u * k + 6u) * ROWS4 + 2u * ty], a_tile[(8u * k + 6u) * ROWS4 + 2u * ty + 1u],
-               b_tile[(8u * k + 6u) * COLUMNS4 + tx], b_tile[(8u * k + 6u) * COLUMNS4 + FAR + tx]);
-          step(&sums, a_tile[(8u * k + 7u) * ROWS4 + 2u * ty], a_tile[(8u * k + 7u) * ROWS4 + 2u * ty + 1u],
-               b_tile[(8u * k + 7u) * COLUMNS4 + tx], b_tile[(8u * k + 7u) * COLUMNS4 + FAR + tx]);
+        for (var k = 0u; k < DEPTH / UNROLL; k++) {
+          step(&sums, a_tile[(UNROLL * k + 0u) * ROWS4 + 2u * ty], a_tile[(UNROLL * k + 0u) * ROWS4 + 2u * ty + 1u],
+               b_tile[(UNROLL * k + 0u) * COLUMNS4 + tx], b_tile[(UNROLL * k + 0u) * COLUMNS4 + FAR + tx]);
+          if (UNROLL == 8u) {
+            step(&sums, a_tile[(UNROLL * k + 1u) * ROWS4 + 2u * ty], a_tile[(UNROLL * k + 1u) * ROWS4 + 2u * ty + 1u],
+                 b_tile[(UNROLL * k + 1u) * COLUMNS4 + tx], b_tile[(UNROLL * k + 1u) * COLUMNS4 + FAR + tx]);
+            step(&sums, a_tile[(UNROLL * k + 2u) * ROWS4 + 2u * ty], a_tile[(UNROLL * k + 2u) * ROWS4 + 2u * ty + 1u],
+                 b_tile[(UNROLL * k + 2u) * COLUMNS4 + tx], b_tile[(UNROLL * k + 2u) * COLUMNS4 + FAR + tx]);
+            step(&sums, a_tile[(UNROLL * k + 3u) * ROWS4 + 2u * ty], a_tile[(UNROLL * k + 3u) * ROWS4 + 2u * ty + 1u],
+                 b_tile[(UNROLL * k + 3u) * COLUMNS4 + tx], b_tile[(UNROLL * k + 3u) * COLUMNS4 + FAR + tx]);
+            step(&sums, a_tile[(UNROLL * k + 4u) * ROWS4 + 2u * ty], a_tile[(UNROLL * k + 4u) * ROWS4 + 2u * ty + 1u],
+                 b_tile[(UNROLL * k + 4u) * COLUMNS4 + tx], b_tile[(UNROLL * k + 4u) * COLUMNS4 + FAR + tx]);
+            step(&sums, a_tile[(UNROLL * k + 5u) * ROWS4 + 2u * ty], a_tile[(UNROLL * k + 5u) * ROWS4 + 2u * ty + 1u],
+                 b_tile[(UNROLL * k + 5u) * COLUMNS4 + tx], b_tile[(UNROLL * k + 5u) * COLUMNS4 + FAR + tx]);
+            step(&sums, a_tile[(UNROLL * k + 6u) * ROWS4 + 2u * ty], a_tile[(UNROLL * k + 6u) * ROWS4 + 2u * ty + 1u],
+                 b_tile[(UNROLL * k + 6u) * COLUMNS4 + tx], b_tile[(UNROLL * k + 6u) * COLUMNS4 + FAR + tx]);
+            step(&sums, a_tile[(UNROLL * k + 7u) * ROWS4 + 2u * ty], a_tile[(UNROLL * k + 7u) * ROWS4 + 2u * ty + 1u],
+                 b_tile[(UNROLL * k + 7u) * COLUMNS4 + tx], b_tile[(UNROLL * k + 7u) * COLUMNS4 + FAR + tx]);
+          }
         }
       }
       if (BLOCKED) { settle(&totals, &sums); }
@@ -216,10 +236,10 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     for (var i = 0u; i < 8u; i++) { store(row + i, batch, column, sums[i], sums[(8u + i) % (2u * SPAN)], shift, gate_shift); }
   } else {
     let shift = bias_at(known);
-    for (var i = 0u; i < 8u; i++) { store(row + i, batch, column, sums[i], vec4f(0.0), shift, vec4f(0.0)); }
-    if (SPAN > 4u) {
-      let far_shift = bias_at(min(column + WIDE, p.columns4 - 1u));
-      for (var i = 0u; i < 8u; i++) { store(row + i, batch, column + WIDE, sums[(8u + i) % (2u * SPAN)], vec4f(0.0), far_shift, vec4f(0.0)); }
+    let far_shift = bias_at(min(column + FAR, p.columns4 - 1u));
+    for (var i = 0u; i < 8u; i++) {
+      store(row + i, batch, column, sums[i], vec4f(0.0), shift, vec4f(0.0));
+      if (SPAN > 4u) { store(row + i, batch, column + FAR, sums[(8u + i) % (2u * SPAN)], vec4f(0.0), far_shift, vec4f(0.0)); }
     }
   }
 }

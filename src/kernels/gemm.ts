@@ -71,6 +71,8 @@ export type GemmTile = {
   readonly SPAN: number;
   /** Values of K between two barriers: 16, or 8 where K is no multiple of 16. */
   readonly DEPTH: number;
+  /** Of which the products are written out: 8, or 1 in software, whose compiler takes ten seconds for eight. */
+  readonly UNROLL: number;
 };
 
 /** The cuts of gemm-tile, and how many workgroups make one worth its size: with fewer of them most of a large GPU would rest. */
@@ -93,8 +95,13 @@ function tileOf({ software }: Pick<Caps, 'software'>, problem: GemmProblem): Gem
   const made = geglu ? 2 * columns : columns;
   const count = (cut: { readonly ROWS: number; readonly COLUMNS: number }) =>
     batch * ceilDiv(rows, cut.ROWS) * ceilDiv(made, cut.COLUMNS);
-  const depth = { DEPTH: k % 16 === 0 ? 16 : 8 };
-  const pick = ({ ROWS, COLUMNS, SPAN }: Omit<GemmTile, 'DEPTH'>): GemmTile => ({ ROWS, COLUMNS, SPAN, ...depth });
+  const depth = { DEPTH: k % 16 === 0 ? 16 : 8, UNROLL: software ? 1 : 8 };
+  const pick = ({ ROWS, COLUMNS, SPAN }: Omit<GemmTile, 'DEPTH' | 'UNROLL'>): GemmTile => ({
+    ROWS,
+    COLUMNS,
+    SPAN,
+    ...depth,
+  });
   if (geglu) return pick(CUTS.find(cut => !software && count(cut) >= cut.least) ?? CUTS[2]);
   if (software) return pick(NARROW);
   if (isBlocked(problem)) return pick(count(NARROW) >= CUTS[2].least ? NARROW : SMALL);

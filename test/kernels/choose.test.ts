@@ -278,11 +278,12 @@ describe('a tile of another size', () => {
   ] as const)('of gemm-tile gives the same bits: $kind, k $k', async ({ kind, k, DEPTH }) => {
     const gpu = await testGpu({ bare: true });
     const problem = problemOf(kind, k);
-    const cut = (ROWS: number, COLUMNS: number, SPAN: number) =>
-      cutBy(gpu, GEMM_TILE, problem, { ROWS, COLUMNS, SPAN, DEPTH });
+    const cut = (ROWS: number, COLUMNS: number, SPAN: number, UNROLL = 1) =>
+      cutBy(gpu, GEMM_TILE, problem, { ROWS, COLUMNS, SPAN, DEPTH, UNROLL });
     const one = await cut(64, 64, 8);
     expect(one.some(v => v !== 0)).toBe(true);
     expect(await cut(128, 64, 8)).toEqual(one);
+    if (k === 48) expect(await cut(64, 64, 8, 8)).toEqual(one);
     expect(await cut(128, 128, 8)).toEqual(one);
     if (kind !== 'geglu') expect(await cut(32, 32, 4)).toEqual(one);
     const own = GEMM_TILE.tiles(gpu.caps, problem);
