@@ -60,6 +60,8 @@ const ROWS: Record<string, readonly number[]> = {
   'gemv-broadcast': [1, 2, 4, 8],
   'gemv-tile': [1, 2, 4, 8, 16],
   'cache-gather': [1, 2, 4, 8, 16, 32, 64],
+  'gemm-broadcast': [8, 16, 32],
+  'gemm-tile': [64, 128],
 };
 /** Values of the constants that are no flags, by stem. */
 const CHOICES: Record<string, (stem: string) => readonly number[]> = {
@@ -68,6 +70,10 @@ const CHOICES: Record<string, (stem: string) => readonly number[]> = {
   OPERATION: () => [0, 1, 2, 3],
   BLOCKS: stem => (stem === 'attention-tile' ? [1, 2, 3, 4] : [1, 2, 3, 4, 5]),
   ROWS: stem => ROWS[stem] ?? [],
+  COLUMNS: () => [64, 128],
+  SPAN: () => [4, 8],
+  DEPTH: stem => (stem === 'gemm-tile' ? [8, 16] : []),
+  UNROLL: () => [1, 8],
   SOURCE: () => [0, 1, 2],
   TARGET: () => [0, 1, 2],
 };

@@ -1,160 +1,128 @@
 /**
- * The problem that matmul, linear and conv2d share: y = act(A * B + bias) + channelAdd + residual, and its two variants that take
- * any number of rows. This file turns a description into uniform words; what A's rows are is the ops' business.
+ * The two variants of y = act(A * B + bias) + channelAdd + residual that take any number of rows. This file turns a description into
+ * uniform words; what A's rows are is the ops' business.
  */
 import broadcastSource from '../../wgsl/gemm-broadcast.wgsl';
 import tileSource from '../../wgsl/gemm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemm.wgsl';
-import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
-import { type ConvGeometry, doubledLines, inputPixels } from './conv-pixels.ts';
-import {
-  canBroadcast,
-  type KernelBinding,
-  type KernelCall,
-  RANK,
-  type Storage,
-  storageBytes,
-  unread,
-} from './kernel.ts';
-import { ACTIVATION, type Activation, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
-import type { PackedLayout, Tiles, Variant } from './op.ts';
+import type { Caps } from '../gpu/caps.ts';
+import { doubledLines, inputPixels } from './conv-pixels.ts';
+import { blockOf, type GemmProblem, PANEL, tapsOf } from './gemm-problem.ts';
+import { canBroadcast, type KernelBinding, type KernelCall, RANK, storageBytes, unread } from './kernel.ts';
+import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
+import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 
-/** What happens to a sum before it is stored, in this order: bias, activation, channelAdd, residual (added or multiplied). */
-export interface Epilogue {
-  /** Adds one value a column; default true. */
-  readonly bias?: boolean | undefined;
-  /** Function of the sum; default none. */
-  readonly activation?: Activation | undefined;
-  /** Adds [images, N], one row for each `rowsPerImage` rows; `pitch` in elements. */
-  readonly channelAdd?:
-    | {
-        /** Neighbouring rows of y that share a row of it. */
-        readonly rowsPerImage: number;
-        /** Elements from one of its rows to the next, a multiple of 4. */
-        readonly pitch: number;
-        /** Element of a row that meets column 0 of y, a multiple of 4; default 0. */
-        readonly offset?: number | undefined;
-      }
-    | undefined;
-  /** Adds a tensor of y's own layout, or multiplies by it. */
-  readonly residual?: boolean | 'multiply' | undefined;
-  /** Panels alternate value and gate; y = value * gelu(gate). */
-  readonly geglu?: boolean | undefined;
-}
+export type { ConvGeometry } from './conv-pixels.ts';
+export {
+  blockOf,
+  checkGemm,
+  type Epilogue,
+  type GemmProblem,
+  PANEL,
+  packedOf,
+} from './gemm-problem.ts';
 
-/** y = act(A B + bias) and what follows it: A [batch, rows, k], B packed or plain, y [batch, rows, columns]. */
-export interface GemmProblem {
-  /** Products; 1 for linear layers and convolutions. */
-  readonly batch: number;
-  /** Rows of A and y in one product. */
-  readonly rows: number;
-  /**
-   * How many of them belong to one picture or sequence; default 1. Where it is more, no variant for few rows is chosen, so that the
-   * choice, and with it every bit, is the same for any number of pictures.
-   */
-  readonly itemRows?: number | undefined;
-  /** Columns of y with padding: a multiple of 8. */
-  readonly columns: number;
-  /** Length of the K axis within one tap, with padding: a multiple of 8. */
-  readonly k: number;
-  /** Elements. `batch` is the distance between batches; offset and pitch multiples of 4. */
-  readonly a: {
-    /** Elements from one row to the next. */
-    readonly pitch: number;
-    /** Element where row 0 begins; default 0. */
-    readonly offset?: number;
-    /** Elements from one product to the next; default `rows` rows. */
-    readonly batch?: number;
-    /** Form of A. */
-    readonly storage: Storage;
-  };
-  /**
-   * `panels`: packed weights [N/32][taps * K][32], of which one tap's K may be a part: `kOffset` of `kTotal` (where the rows of A
-   * are the halves of a concatenation). `plain`: a matrix [K][pitch] per batch, no weight.
-   */
-  readonly b: {
-    /** How B lies: packed, or as a plain matrix. */
-    readonly layout: PackedLayout | 'plain';
-    /** Form of B; also bf16-packed. */
-    readonly storage: Storage;
-    /** Elements from one row of a plain matrix to the next, a multiple of 8. */
-    readonly pitch?: number;
-    /** Elements from one plain matrix to the next; 0 where one serves all, default `k` rows. */
-    readonly batch?: number;
-    /** Length of the K axis in packed B; default `k`. */
-    readonly kTotal?: number;
-    /** Where on it the part begins that A meets; default 0. */
-    readonly kOffset?: number;
-  };
-  /** Elements of the result; offset and distances multiples of 4, the pitch of 8. */
-  readonly y: {
-    /** Elements from one row to the next. */
-    readonly pitch: number;
-    /** Element where row 0 begins; default 0. */
-    readonly offset?: number;
-    /** Elements from one product to the next; default `rows` rows. */
-    readonly batch?: number;
-    /** Form of y, channelAdd and residual. */
-    readonly storage: Storage;
-  };
-  /** Multiplies the sum, before the bias; default 1. */
-  readonly scale?: number | undefined;
-  /** Makes rows of A out of pixels. */
-  readonly conv?: ConvGeometry | undefined;
-  /** What follows a sum; default a bias. */
-  readonly epilogue?: Epilogue | undefined;
-}
+/** How gemm-broadcast cuts y. */
+export type GemmBroadcastTile = {
+  /** The subgroup size, each of which makes four columns. */
+  readonly LANES: number;
+  /** Rows of a tile: 8, 16 or 32. */
+  readonly ROWS: number;
+};
 
-/** Panel width of packed weights, in columns. */
-export const PANEL = 32;
+/** Multiply-adds of a product from which on the longer compilation of a text for 32 rows comes back within its first run. */
+const LARGE = 2 ** 29;
 
 /**
- * Values of K in one chain of f32 sums. Two blocks of Flan-T5 xl (K up to 5120), error against float64 over torch's: 4.0 as one chain,
- * 1.5 in blocks of 512, 1.0 in blocks of 128; for one row on lavapipe the ends of blocks cost 2 % with 512 and 6 % with 128.
+ * Rows of a tile of gemm-broadcast; no bit depends on them. On lavapipe, GFLOP per CPU second of a convolution of 320 channels and of
+ * GEGLU: 8 rows 11 and 7, 16 rows 20 and 27, 32 rows 30 and 17 (whose sums of values and gates fit nowhere).
  */
-const BLOCK = 512;
-
-/**
- * Values of K in one chain of sums; the chains of an output are added in turn. K alone decides, never the rows. Where A is of halves its
- * own rounding is a hundred times that of any chain, and convolutions meet their bounds: both stay one chain.
- */
-export function blockOf({ k, conv, a }: GemmProblem): number {
-  return conv || a.storage !== 'f32' ? k : BLOCK;
+function broadcastRows({ subgroupSize, maxBindingBytes }: Caps, problem: GemmProblem): number {
+  const { batch, rows, columns, k, conv, epilogue, a, y } = problem;
+  const least = Math.max(8, subgroupSize);
+  const rowBytes = Math.max(a.pitch * storageBytes(a.storage), y.pitch * storageBytes(y.storage));
+  const narrow = 128 * rowBytes > maxBindingBytes; // a window holds all rows of a tile, and lines around them
+  if (subgroupSize < 8 || rows <= least || narrow) return least;
+  const large = batch * rows * columns * k * tapsOf(conv) >= LARGE && rows >= 256;
+  return large && !epilogue?.geglu ? 32 : 16;
 }
 
-/** A tile of gemm-broadcast: 8 rows by four columns a lane. */
-const broadcast: Variant<GemmProblem, { readonly LANES: number }> = {
+/** Rows by four columns a lane, for software Vulkan. */
+export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
   stem: 'gemm-broadcast',
   weights: 'panels',
   fits: canBroadcast,
   rank: RANK.broadcast,
-  tiles: caps => ({ LANES: caps.subgroupSize }),
+  tiles: (caps, problem) => ({ LANES: caps.subgroupSize, ROWS: broadcastRows(caps, problem) }),
   call: (_, problem, tiles) => {
-    const cut = { rows: 8, columns: 4 * tiles.LANES };
+    const cut = { rows: tiles.ROWS, columns: 4 * tiles.LANES };
     return gemmCall({ kernel: 'gemm-broadcast', source: broadcastSource }, problem, tiles, cut);
   },
 };
 
-/** How gemm-tile cuts y: rows and columns of one workgroup. */
+/** How gemm-tile cuts y: rows and columns of one workgroup, and what a thread makes of them. */
 export type GemmTile = {
   /** Rows of y: 32, 64 or 128. */
   readonly ROWS: number;
   /** Columns of B, half of which are gates where there are any: a multiple of 32. */
   readonly COLUMNS: number;
+  /** Columns of a thread, which makes eight rows of them: 4 or 8. */
+  readonly SPAN: number;
+  /** Values of K between two barriers: 16, or 8 where K is no multiple of 16. */
+  readonly DEPTH: number;
+  /** Of which the products are written out: 8, or 1 in software, whose compiler takes ten seconds for eight. */
+  readonly UNROLL: number;
 };
 
-/** A tile of gemm-tile: ROWS of y by COLUMNS of B, half of which are gates where there are any. */
+/** The cuts of gemm-tile, and how many workgroups make one worth its size: with fewer of them most of a large GPU would rest. */
+const CUTS = [
+  { least: 512, ROWS: 128, COLUMNS: 128, SPAN: 8 },
+  { least: 256, ROWS: 128, COLUMNS: 64, SPAN: 8 },
+  { least: 128, ROWS: 64, COLUMNS: 64, SPAN: 8 },
+] as const;
+
+/** For small grids: four times the workgroups of 64 x 64. */
+const SMALL = { ROWS: 32, COLUMNS: 32, SPAN: 4 } as const;
+
+/** 8 x 8 sums a thread and as many totals would leave room for few threads; software keeps every sum in memory at each barrier. */
+const NARROW = { ROWS: 64, COLUMNS: 64, SPAN: 4 } as const;
+
+/** The cut that a problem gets. No bit depends on it, so that it may go by the rows. */
+function tileOf({ software }: Pick<Caps, 'software'>, problem: GemmProblem): GemmTile {
+  const { batch, rows, columns, k, epilogue } = problem;
+  const geglu = epilogue?.geglu === true;
+  const made = geglu ? 2 * columns : columns;
+  const count = (cut: { readonly ROWS: number; readonly COLUMNS: number }) =>
+    batch * ceilDiv(rows, cut.ROWS) * ceilDiv(made, cut.COLUMNS);
+  const depth = { DEPTH: k % 16 === 0 ? 16 : 8, UNROLL: software ? 1 : 8 };
+  const pick = ({ ROWS, COLUMNS, SPAN }: Omit<GemmTile, 'DEPTH' | 'UNROLL'>): GemmTile => ({
+    ROWS,
+    COLUMNS,
+    SPAN,
+    ...depth,
+  });
+  if (geglu) return pick(CUTS.find(cut => !software && count(cut) >= cut.least) ?? CUTS[2]);
+  if (software) return pick(NARROW);
+  if (isBlocked(problem)) return pick(count(NARROW) >= CUTS[2].least ? NARROW : SMALL);
+  return pick(CUTS.find(cut => count(cut) >= cut.least) ?? SMALL);
+}
+
+/** On cards that can run a kernel with subgroups of 32 or 64 lanes, RDNA issues two products at once for 32 only. */
+const PINNED = tileSource.replace('@compute @workgroup_size', '@compute @subgroup_size(32) @workgroup_size');
+
+/** Workgroup tiles and register tiles, for GPUs whose matrix units are out of reach. */
 export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   stem: 'gemm-tile',
   weights: 'panels',
   fits: () => true,
   rank: RANK.tile,
-  tiles: () => ({ ROWS: 64, COLUMNS: 64 }),
-  call: (_, problem, tiles) => {
+  tiles: tileOf,
+  call: (caps, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
-    return gemmCall({ kernel: 'gemm-tile', source: tileSource }, problem, tiles, cut);
+    const source = caps.pins32 ? PINNED : tileSource;
+    return gemmCall({ kernel: 'gemm-tile', source }, problem, tiles, cut);
   },
 };
 
@@ -162,11 +130,11 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
  * The variants for any number of rows. Bindings: a, b, bias, channel_add, residual, y; what the epilogue leaves out must still be
  * bound: to any small read-only buffer of the call, such as b.
  */
-export const GEMM_VARIANTS: readonly Variant<GemmProblem>[] = [broadcast, GEMM_TILE];
+export const GEMM_VARIANTS: readonly Variant<GemmProblem>[] = [GEMM_BROADCAST, GEMM_TILE];
 
-/** The layout in which the weights of a product lie: none where b is a tensor of activations. */
-export function packedOf({ b }: GemmProblem): PackedLayout | undefined {
-  return b.layout === 'plain' ? undefined : b.layout;
+/** Whether K is summed in blocks, as blockOf says. */
+function isBlocked({ conv, a }: GemmProblem): boolean {
+  return !conv && a.storage === 'f32';
 }
 
 /** Rows and columns of y that one workgroup makes. */
@@ -185,7 +153,7 @@ function gemmCall(
   const geglu = epilogue.geglu === true;
   const rowTiles = ceilDiv(rows, cut.rows);
   const columnTiles = ceilDiv(columns, cut.columns);
-  const taps = conv ? conv.kernelHeight * conv.kernelWidth : 1;
+  const taps = tapsOf(conv);
   const packedTaps = conv?.phases ? batch * taps : taps;
   return {
     ...program,
@@ -195,7 +163,7 @@ function gemmCall(
     ],
     values: {
       ...tiles,
-      BLOCKED: !conv && problem.a.storage === 'f32',
+      BLOCKED: isBlocked(problem),
       CONV: conv !== undefined,
       GEGLU: geglu,
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
@@ -327,42 +295,4 @@ function channelAddOf({ batch, rows, y, epilogue }: GemmProblem, rowRange: RowRa
     return [image(from), image(to - 1) + 1];
   };
   return rowBinding('channel_add', 'read', { pitch: add.pitch, storage: y.storage }, 'channel_base', images);
-}
-
-/** @throws ShapeError for sizes that are no positive integers, and pitches, offsets or K off their multiples */
-export function checkGemm(op: string, p: GemmProblem): void {
-  const eights: Record<string, number> = {
-    k: p.k,
-    columns: p.columns,
-    'y.pitch': p.y.pitch,
-    'b.pitch': p.b.pitch ?? 0,
-  };
-  const fours: Record<string, number> = {
-    'a.pitch': p.a.pitch,
-    'a.offset': p.a.offset ?? 0,
-    'a.batch': p.a.batch ?? 0,
-    'b.batch': p.b.batch ?? 0,
-    'y.offset': p.y.offset ?? 0,
-    'y.batch': p.y.batch ?? 0,
-    'channelAdd.offset': p.epilogue?.channelAdd?.offset ?? 0,
-  };
-  for (const [name, value] of Object.entries(eights)) mustDivide(op, name, value, 8);
-  for (const [name, value] of Object.entries(fours)) mustDivide(op, name, value, 4);
-  for (const [name, value] of Object.entries({ batch: p.batch, rows: p.rows, columns: p.columns, k: p.k })) {
-    if (!(Number.isInteger(value) && value > 0)) {
-      throw new ShapeError({ op, problem: 'a size must be a positive integer', value, path: name });
-    }
-  }
-}
-
-function mustDivide(op: string, name: string, value: number, step: number): void {
-  if (value % step !== 0) {
-    throw new ShapeError({
-      op,
-      problem: `must be a multiple of ${step}`,
-      value,
-      path: name,
-      fix: 'Pad the rows.',
-    });
-  }
 }

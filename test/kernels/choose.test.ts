@@ -2,14 +2,16 @@
 import { describe, expect, it } from 'vitest';
 import { InputError, ShapeError } from '../../src/core/errors.ts';
 import type { Caps } from '../../src/gpu/caps.ts';
+import type { Gpu } from '../../src/gpu/device.ts';
+import { specialize } from '../../src/gpu/specialize.ts';
 import { ATTENTION, type AttentionProblem } from '../../src/kernels/attention.ts';
 import { CONV2D, type Conv2dProblem } from '../../src/kernels/conv2d.ts';
-import { GEMM_TILE, type GemmProblem } from '../../src/kernels/gemm.ts';
+import { GEMM_BROADCAST, GEMM_TILE, type GemmProblem } from '../../src/kernels/gemm.ts';
 import { GROUP_NORM_FINALIZE, type GroupNormFinalizeProblem } from '../../src/kernels/group-norm-finalize.ts';
 import { LAYER_NORM, type LayerNormProblem, RMS_NORM } from '../../src/kernels/layer-norm.ts';
 import { LINEAR, linear } from '../../src/kernels/linear.ts';
 import { MATMUL, type MatmulProblem } from '../../src/kernels/matmul.ts';
-import { callOf, choose, type Op, type Tuning, type Variant } from '../../src/kernels/op.ts';
+import { callOf, choose, type Op, type Tiles, type Tuning, type Variant } from '../../src/kernels/op.ts';
 import { checkTuning } from '../../src/kernels/registry.ts';
 import { SOFTMAX, type SoftmaxProblem } from '../../src/kernels/softmax.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -237,29 +239,111 @@ describe('an op of any kind', () => {
 });
 
 describe('a tile of another size', () => {
+  const f32 = 'f32' as const;
+  const b = { layout: 'panels', storage: f32 } as const;
+  const EPILOGUES = { plain: { residual: true }, geglu: { geglu: true } } as const;
+  const CONV_SHAPE = {
+    ...{ images: 2, inHeight: 11, inWidth: 6, outHeight: 11, outWidth: 6, kernelHeight: 3, kernelWidth: 3 },
+    ...{ stride: 1, padTop: 1, padLeft: 1, upsample: false },
+  } as const;
+  /** Rows, columns and K that are no multiples of any tile; K of 16 and of 8 values. */
+  const problemOf = (kind: 'plain' | 'geglu' | 'conv', k: number): GemmProblem => {
+    const size = { batch: 1, rows: kind === 'conv' ? 132 : 131, columns: 104, k };
+    const [a, y] = [
+      { pitch: k, storage: f32 },
+      { pitch: 104, storage: f32 },
+    ];
+    const conv = kind === 'conv' ? CONV_SHAPE : undefined;
+    return { ...size, a, b, y, conv, epilogue: EPILOGUES[kind === 'geglu' ? 'geglu' : 'plain'] };
+  };
+  const operandsOf = ({ rows: count, columns, k, conv }: GemmProblem): Record<string, Operand> => ({
+    a: { storage: f32, values: randoms(count * k, 1) },
+    b: { storage: f32, values: randoms(256 * k * (conv ? 9 : 1), 2) },
+    bias: { storage: f32, values: randoms(256, 3) },
+    channel_add: { storage: f32, values: [0] },
+    residual: { storage: f32, values: randoms(count * columns, 4) },
+    y: { storage: f32, size: count * columns },
+  });
+  /** What a problem gives in this cut. */
+  async function cutBy<T extends Tiles>(gpu: Gpu, variant: Variant<GemmProblem, T>, problem: GemmProblem, tiles: T) {
+    const op: Op<GemmProblem> = { ...LINEAR, variants: [{ ...variant, tiles: () => tiles }] };
+    return (await runKernel(gpu, callOf(op, gpu.caps, problem), operandsOf(problem))).y;
+  }
+
   it.each([
-    { ROWS: 32, COLUMNS: 64 },
-    { ROWS: 128, COLUMNS: 32 },
-    { ROWS: 32, COLUMNS: 96 },
-  ])('$ROWS x $COLUMNS of gemm-tile needs no other text, and gives the same bits', async tiles => {
+    { kind: 'plain', k: 48, DEPTH: 16 },
+    { kind: 'plain', k: 40, DEPTH: 8 },
+    { kind: 'conv', k: 16, DEPTH: 16 },
+    { kind: 'geglu', k: 40, DEPTH: 8 },
+  ] as const)('of gemm-tile gives the same bits: $kind, k $k', async ({ kind, k, DEPTH }) => {
     const gpu = await testGpu({ bare: true });
-    const other: Op<GemmProblem> = { ...LINEAR, variants: [{ ...GEMM_TILE, tiles: () => tiles }] };
-    const same: Op<GemmProblem> = { ...LINEAR, variants: [GEMM_TILE] };
-    const size = { rows: 131, columns: 104, k: 40 };
-    const a = { pitch: size.k, storage: 'f32' } as const;
-    const y = { pitch: size.columns, storage: 'f32' } as const;
-    const b = { layout: 'panels', storage: 'f32' } as const;
-    const problem: GemmProblem = { batch: 1, ...size, a, b, y, epilogue: { residual: true } };
-    const operands: Record<string, Operand> = {
-      a: { storage: 'f32', values: randoms(size.rows * size.k, 1) },
-      b: { storage: 'f32', values: randoms(128 * size.k, 2) },
-      bias: { storage: 'f32', values: randoms(128, 3) },
-      channel_add: { storage: 'f32', values: [0] },
-      residual: { storage: 'f32', values: randoms(size.rows * size.columns, 4) },
-      y: { storage: 'f32', size: size.rows * size.columns },
+    const problem = problemOf(kind, k);
+    const cut = (ROWS: number, COLUMNS: number, SPAN: number, UNROLL = 1) =>
+      cutBy(gpu, GEMM_TILE, problem, { ROWS, COLUMNS, SPAN, DEPTH, UNROLL });
+    const one = await cut(64, 64, 8);
+    expect(one.some(v => v !== 0)).toBe(true);
+    expect(await cut(128, 64, 8)).toEqual(one);
+    if (k === 48) expect(await cut(64, 64, 8, 8)).toEqual(one);
+    expect(await cut(128, 128, 8)).toEqual(one);
+    if (kind !== 'geglu') expect(await cut(32, 32, 4)).toEqual(one);
+    const own = GEMM_TILE.tiles(gpu.caps, problem);
+    expect(await cutBy(gpu, GEMM_TILE, problem, own)).toEqual(one);
+    expect(own.DEPTH).toBe(DEPTH);
+  });
+
+  it('of gemm-broadcast gives the same bits', async () => {
+    const gpu = await testGpu();
+    const LANES = gpu.caps.subgroupSize;
+    for (const kind of ['plain', 'geglu', 'conv'] as const) {
+      const problem = problemOf(kind, 40);
+      const one = await cutBy(gpu, GEMM_BROADCAST, problem, GEMM_BROADCAST.tiles(gpu.caps, problem));
+      expect(one.some(v => v !== 0)).toBe(true);
+      for (const ROWS of LANES < 8 ? [8] : [LANES, 32]) {
+        expect(await cutBy(gpu, GEMM_BROADCAST, problem, { LANES, ROWS })).toEqual(one);
+      }
+    }
+  });
+
+  it('is chosen by the size of the product: gemm-broadcast', () => {
+    const { lavapipe, swiftshader } = DEVICES;
+    const cut = (caps: Caps, count: number, change: Partial<GemmProblem> = {}) =>
+      GEMM_BROADCAST.tiles(caps, rows(count, change)).ROWS;
+    const wide = { columns: 1280, k: 1280 };
+    expect([cut(lavapipe, 8), cut(lavapipe, 9), cut(lavapipe, 256)]).toEqual([8, 16, 16]);
+    expect([cut(lavapipe, 4096, wide), cut(lavapipe, 128, wide)]).toEqual([32, 16]);
+    expect(cut(lavapipe, 4096, { ...wide, epilogue: { geglu: true } })).toBe(16);
+    expect([cut(swiftshader, 1), cut(swiftshader, 4096, wide)]).toEqual([8, 8]);
+  });
+
+  it('is chosen by the grid that it makes: gemm-tile', () => {
+    const half = { pitch: 1280, storage: 'f16' } as const;
+    const wide = { columns: 1280, k: 1280, a: half };
+    const cut = (caps: Caps, count: number, change: Partial<GemmProblem> = {}) => {
+      const { ROWS, COLUMNS, SPAN, DEPTH } = GEMM_TILE.tiles(caps, rows(count, change));
+      return `${ROWS} x ${COLUMNS}, ${SPAN} x ${DEPTH}`;
     };
-    const [one, two] = [callOf(same, gpu.caps, problem), callOf(other, gpu.caps, problem)];
-    expect(two.tiles).not.toBe(one.tiles);
-    expect((await runKernel(gpu, two, operands)).y).toEqual((await runKernel(gpu, one, operands)).y);
+    const card = DEVICES['a GPU with f16'];
+    expect([77, 600, 2048, 9216].map(count => cut(card, count, wide))).toEqual([
+      ...['32 x 32, 4 x 16', '64 x 64, 8 x 16', '128 x 64, 8 x 16', '128 x 128, 8 x 16'],
+    ]);
+    expect(cut(card, 9216, { ...wide, k: 1288 })).toBe('128 x 128, 8 x 8');
+    expect(cut(card, 77, { ...wide, epilogue: { geglu: true } })).toBe('64 x 64, 8 x 16');
+    // Sums of single precision in blocks need room for totals; software has no room at all.
+    expect([77, 9216].map(count => cut(card, count, { columns: 1280 }))).toEqual([
+      '32 x 32, 4 x 16',
+      '64 x 64, 4 x 16',
+    ]);
+    expect(cut(DEVICES['software without subgroups'], 9216, wide)).toBe('64 x 64, 4 x 16');
+  });
+
+  it('and of pinned subgroups where a card has larger ones too', () => {
+    const card: Caps = DEVICES['a GPU with f16'];
+    const text = (pins32: boolean) =>
+      GEMM_TILE.call({ ...card, pins32 }, rows(64), GEMM_TILE.tiles(card, rows(64))).source;
+    expect(text(true)).toBe(text(false).replace('@compute', '@compute @subgroup_size(32)'));
+    expect(text(true)).not.toBe(text(false));
+    expect(specialize('gemm-tile', '@compute @subgroup_size(32) fn main() {}', [], {})).toMatch(
+      /^enable subgroup_size_control; /,
+    );
   });
 });
