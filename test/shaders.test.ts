@@ -68,6 +68,7 @@ const CHOICES: Record<string, (stem: string) => readonly number[]> = {
   OPERATION: () => [0, 1, 2, 3],
   BLOCKS: stem => (stem === 'attention-tile' ? [1, 2, 3, 4] : [1, 2, 3, 4, 5]),
   ROWS: stem => ROWS[stem] ?? [],
+  QUERIES: () => [2, 4],
   SOURCE: () => [0, 1, 2],
   TARGET: () => [0, 1, 2],
 };

@@ -1,17 +1,18 @@
 /**
- * Flash attention: out = softmax(scale * q k^T + bias + mask) v per batch and head. This file lists the two variants and fills in
+ * Flash attention: out = softmax(scale * q k^T + bias + mask) v per batch and head. This file lists the variants and fills in
  * the uniform words that they share.
  */
 import broadcastSource from '../../wgsl/attention-broadcast.wgsl';
+import wideSource from '../../wgsl/attention-broadcast-wide.wgsl';
 import tileSource from '../../wgsl/attention-tile.wgsl';
 import sharedLib from '../../wgsl/lib/attention.wgsl';
-import { ceilDiv } from '../core/shape.ts';
+import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { type AttentionProblem, checkAttention } from './attention-problem.ts';
 import { attentionBindings } from './attention-windows.ts';
 import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
-import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
+import { callOf, type Op, type Tuning, type Variant } from './op.ts';
 
 export type { AttentionBias, AttentionProblem, AttentionRows } from './attention-problem.ts';
 
@@ -37,9 +38,31 @@ const broadcast: Variant<AttentionProblem, { readonly LANES: number; readonly BL
     const single = problem.queries === 1;
     const cut = { rows: single ? 1 : Math.min(tiles.LANES, 8), columns: tiles.LANES * tiles.BLOCKS };
     const program = { kernel: 'attention-broadcast', source: broadcastSource };
-    return attentionCall(program, problem, { ...tiles, SINGLE: single }, cut);
+    return attentionCall(program, problem, { ...tiles, SINGLE: single, ADDITIVE: isAdditive(problem) }, cut);
   },
 };
+
+/** Scores from which the wide tiles of attention-broadcast-wide repay their compilation: three to six times the narrow text's. */
+const MANY_SCORES = 2 ** 17;
+
+/** Columns of a head above which a lane takes two queries: LLVM 15 needs a minute for the sums of four. */
+const WIDE_HEAD = 256;
+
+const wide: Variant<AttentionProblem, { readonly LANES: number; readonly QUERIES: number; readonly COLUMNS: number }> =
+  {
+    stem: 'attention-broadcast-wide',
+    // Its text leaves additive terms to the narrow one.
+    fits: (caps, { bias, keyMask }) => canBroadcast(caps) && caps.subgroupSize <= 8 && !bias && !keyMask,
+    // Never the rows of a cut batch, but those of one sequence: cutting changes no bit.
+    rank: (caps, { queries, keys }) => RANK.broadcast(caps) + (queries * keys >= MANY_SCORES ? -0.5 : 0.5),
+    tiles: ({ subgroupSize }, { headWidth }) => ({
+      ...{ LANES: subgroupSize, QUERIES: headWidth > WIDE_HEAD ? 2 : 4, COLUMNS: alignUp(headWidth / 4, 16) },
+    }),
+    call: (_, problem, tiles) => {
+      const program = { kernel: 'attention-broadcast-wide', source: wideSource };
+      return attentionCall(program, problem, tiles, { rows: tiles.LANES * tiles.QUERIES, columns: tiles.COLUMNS });
+    },
+  };
 
 const tile: Variant<AttentionProblem, { readonly BLOCKS: number }> = {
   stem: 'attention-tile',
@@ -49,7 +72,12 @@ const tile: Variant<AttentionProblem, { readonly BLOCKS: number }> = {
   tiles: ({ software }, { headWidth }) => ({ BLOCKS: blocksOf(headWidth, THREADS, software ? 1 : 4) }),
   call: (_, problem, tiles) => {
     const program = { kernel: 'attention-tile', source: tileSource };
-    return attentionCall(program, problem, tiles, { rows: 64, columns: THREADS * tiles.BLOCKS });
+    return attentionCall(
+      program,
+      problem,
+      { ...tiles, ADDITIVE: isAdditive(problem) },
+      { rows: 64, columns: THREADS * tiles.BLOCKS },
+    );
   },
 };
 
@@ -57,7 +85,7 @@ const tile: Variant<AttentionProblem, { readonly BLOCKS: number }> = {
 export const ATTENTION: Op<AttentionProblem> = {
   name: 'attention',
   check: checkAttention,
-  variants: [broadcast, tile],
+  variants: [broadcast, wide, tile],
 };
 
 /**
@@ -77,11 +105,15 @@ export function attention(caps: Caps, problem: AttentionProblem, tuning?: Tuning
   return callOf(ATTENTION, caps, problem, tuning);
 }
 
-/** The call of either text; `cut` is a tile: queries by vec4 columns of a head. */
+function isAdditive({ bias, keyMask }: AttentionProblem): boolean {
+  return bias !== undefined || keyMask !== undefined;
+}
+
+/** The call of one of the texts; `cut` is a tile: queries by vec4 columns of a head. */
 function attentionCall(
   program: Pick<KernelCall, 'kernel' | 'source'>,
   problem: AttentionProblem,
-  values: Tiles | KernelCall['values'],
+  values: KernelCall['values'],
   cut: { readonly rows: number; readonly columns: number },
 ): KernelCall {
   const { batch, heads, queries, keys, headWidth, kvBatch = batch } = problem;
@@ -93,7 +125,7 @@ function attentionCall(
   return {
     ...program,
     libs: [inputLib(problem.q.storage), weightLib(problem.k.storage), outputLib(problem.out.storage), sharedLib],
-    values: { ...values, ADDITIVE: problem.bias !== undefined || problem.keyMask !== undefined },
+    values,
     bindings: attentionBindings(problem, { rows: cut.rows, rowTiles, slices }),
     params: words(problem, rowTiles, slices),
     tiles: batch * heads * rowTiles * slices,
