@@ -66,9 +66,11 @@ const CHOICES: Record<string, (stem: string) => readonly number[]> = {
   ACTIVATION: () => Object.values(ACTIVATION),
   FUNCTION: () => Object.values(UNARY_FUNCTION),
   OPERATION: () => [0, 1, 2, 3],
-  BLOCKS: stem => (stem === 'attention-tile' ? [1, 2, 3, 4] : [1, 2, 3, 4, 5]),
+  BLOCKS: stem => (stem === 'attention-tile' ? [1, 2] : [1, 2, 3, 4, 5]),
   ROWS: stem => ROWS[stem] ?? [],
   QUERIES: () => [2, 4],
+  KEYS: stem => (stem === 'attention-tile' ? [32, 64] : []),
+  THREADS: stem => (stem === 'attention-tile' ? [128, 256] : []),
   SOURCE: () => [0, 1, 2],
   TARGET: () => [0, 1, 2],
 };

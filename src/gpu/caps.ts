@@ -22,6 +22,8 @@ export interface Caps {
   readonly half: HalfStorage;
   /** The subgroup size where the device has one fixed size, else 0. */
   readonly subgroupSize: number;
+  /** Whether kernels may ask for subgroups of 32 lanes (`@subgroup_size`) where the device has larger ones too; left out: no. */
+  readonly pins32?: boolean | undefined;
   /** Whether the device can time its own work. */
   readonly timestamps: boolean;
   /** Bytes of the largest storage binding that is used; larger buffers are cut into windows. */
@@ -81,6 +83,8 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
     software,
     half: device.features.has('shader-f16') ? half : 'f16-packed',
     subgroupSize: subgroups && min === info.subgroupMaxSize ? min : 0,
+    pins32:
+      device.features.has('subgroup-size-control' as GPUFeatureName) && min <= 32 && (info.subgroupMaxSize ?? 0) > 32,
     timestamps: device.features.has('timestamp-query'),
     // Kernels count vec4s and elements of a whole value in u32, and take a window's start away before they index: whatever a
     // device allows is within reach.

@@ -10,14 +10,16 @@ import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { type AttentionProblem, checkAttention } from './attention-problem.ts';
 import { attentionBindings } from './attention-windows.ts';
-import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
+import { canBroadcast, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
 import { callOf, type Op, type Tuning, type Variant } from './op.ts';
 
 export type { AttentionBias, AttentionProblem, AttentionRows } from './attention-problem.ts';
 
-/** Invocations along the columns of a head, in attention-tile. */
-const THREADS = 16;
+/** Invocations along the columns of a head in a workgroup of attention-tile. */
+function columnsOf(threads: number): number {
+  return threads / 8;
+}
 
 /**
  * Blocks of columns that an invocation sums, where `lanes` of them share a head of `headWidth` elements and one holds `most`. A
@@ -64,20 +66,24 @@ const wide: Variant<AttentionProblem, { readonly LANES: number; readonly QUERIES
     },
   };
 
-const tile: Variant<AttentionProblem, { readonly BLOCKS: number }> = {
+/** On cards that can run a kernel with subgroups of 32 or 64 lanes, RDNA issues two products at once for 32 only. */
+const pinnedSource = tileSource.replace('@compute @workgroup_size', '@compute @subgroup_size(32) @workgroup_size');
+
+const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS: number; readonly BLOCKS: number }> = {
   stem: 'attention-tile',
   fits: () => true,
   rank: RANK.tile,
-  // Software takes one block, because its compiler needs 2 s for one block with barriers and 5 s for three.
-  tiles: ({ software }, { headWidth }) => ({ BLOCKS: blocksOf(headWidth, THREADS, software ? 1 : 4) }),
-  call: (_, problem, tiles) => {
-    const program = { kernel: 'attention-tile', source: tileSource };
-    return attentionCall(
-      program,
-      problem,
-      { ...tiles, ADDITIVE: isAdditive(problem) },
-      { rows: 64, columns: THREADS * tiles.BLOCKS },
-    );
+  // Software takes the fewest sums an invocation, because its compiler needs seconds for more; the M1 spills more of them.
+  tiles: ({ software, vendor, maxInvocations }, { headWidth }) => {
+    const THREADS = headWidth > 4 * columnsOf(128) && !software && maxInvocations >= 256 ? 256 : 128;
+    const few = software || vendor === 'apple';
+    const KEYS = few && THREADS === 128 ? 32 : 64;
+    return { THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), few ? 1 : 2) };
+  },
+  call: ({ pins32 }, problem, tiles) => {
+    const program = { kernel: 'attention-tile', source: pins32 ? pinnedSource : tileSource };
+    const values = { ...tiles, ADDITIVE: isAdditive(problem), PAIRED: pins32 === true };
+    return attentionCall(program, problem, values, { rows: 64, columns: columnsOf(tiles.THREADS) * tiles.BLOCKS });
   },
 };
 
@@ -105,6 +111,11 @@ export function attention(caps: Caps, problem: AttentionProblem, tuning?: Tuning
   return callOf(ATTENTION, caps, problem, tuning);
 }
 
+/** How a storage form is read: halves in pairs, since some drivers check and load each f16 of a vec4 by itself. */
+function pairs(storage: Storage): Storage {
+  return storage === 'f16' ? 'f16-packed' : storage;
+}
+
 function isAdditive({ bias, keyMask }: AttentionProblem): boolean {
   return bias !== undefined || keyMask !== undefined;
 }
@@ -124,7 +135,12 @@ function attentionCall(
     2 * kvBatch * keys * heads * headWidth * storageBytes(problem.k.storage);
   return {
     ...program,
-    libs: [inputLib(problem.q.storage), weightLib(problem.k.storage), outputLib(problem.out.storage), sharedLib],
+    libs: [
+      inputLib(pairs(problem.q.storage)),
+      weightLib(pairs(problem.k.storage)),
+      outputLib(problem.out.storage),
+      sharedLib,
+    ],
     values,
     bindings: attentionBindings(problem, { rows: cut.rows, rowTiles, slices }),
     params: words(problem, rowTiles, slices),
