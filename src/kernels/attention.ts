@@ -66,6 +66,11 @@ const wide: Variant<AttentionProblem, { readonly LANES: number; readonly QUERIES
     },
   };
 
+/** By Metal's name of the maker, or by that of the card where a driver of others' tells it. */
+function isApple({ vendor, device }: Caps): boolean {
+  return /apple/i.test(`${vendor} ${device}`);
+}
+
 /** On cards that can run a kernel with subgroups of 32 or 64 lanes, RDNA issues two products at once for 32 only. */
 const pinnedSource = tileSource.replace('@compute @workgroup_size', '@compute @subgroup_size(32) @workgroup_size');
 
@@ -74,15 +79,16 @@ const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS:
   fits: () => true,
   rank: RANK.tile,
   // Software takes the fewest sums an invocation, because its compiler needs seconds for more; the M1 spills more of them.
-  tiles: ({ software, vendor, maxInvocations }, { headWidth }) => {
-    const THREADS = headWidth > 4 * columnsOf(128) && !software && maxInvocations >= 256 ? 256 : 128;
-    const few = software || vendor === 'apple';
+  tiles: (caps, { headWidth }) => {
+    const few = caps.software || isApple(caps);
+    const THREADS = headWidth > 4 * columnsOf(128) && !caps.software && caps.maxInvocations >= 256 ? 256 : 128;
     const KEYS = few && THREADS === 128 ? 32 : 64;
     return { THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), few ? 1 : 2) };
   },
-  call: ({ pins32 }, problem, tiles) => {
+  call: ({ pins32, architecture }, problem, tiles) => {
     const program = { kernel: 'attention-tile', source: pins32 ? pinnedSource : tileSource };
-    const values = { ...tiles, ADDITIVE: isAdditive(problem), PAIRED: pins32 === true };
+    const PAIRED = pins32 === true && /^rdna-[3-9]/.test(architecture);
+    const values = { ...tiles, ADDITIVE: isAdditive(problem), PAIRED };
     return attentionCall(program, problem, values, { rows: 64, columns: columnsOf(tiles.THREADS) * tiles.BLOCKS });
   },
 };

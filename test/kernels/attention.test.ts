@@ -65,18 +65,23 @@ describe('attention', () => {
     expectClose(readHeads(out, run, 2, width), run.expected(), 2e-6);
   });
 
-  it('asks for subgroups of 32 where a card has larger ones too, and keeps conversions apart there', async () => {
+  it('asks for subgroups of 32 where a card has larger ones too, and keeps conversions apart on RDNA3', async () => {
     const { caps } = await testGpu();
     const side = { pitch: 64, storage: 'f32' as const };
     const sizes = { batch: 1, heads: 1, queries: 9, keys: 9, headWidth: 64, scale: 1 };
-    const of = (pins32: boolean) => {
+    const of = (pins32: boolean, architecture: string) => {
       const problem = { ...sizes, q: side, k: side, v: side, out: side };
-      const { kernel, source, libs, values } = attention({ ...caps, pins32 }, problem, forceAttention('tile'));
+      const { kernel, source, libs, values } = attention(
+        { ...caps, pins32, architecture },
+        problem,
+        forceAttention('tile'),
+      );
       const text = specialize(kernel, source, libs, values);
       return [/^enable subgroup_size_control;/.test(text), /@subgroup_size\(32\)/.test(text), values['PAIRED']];
     };
-    expect([of(false), of(true)]).toEqual([
+    expect([of(false, 'rdna-3'), of(true, 'rdna-2'), of(true, 'rdna-3')]).toEqual([
       [false, false, false],
+      [true, true, false],
       [true, true, true],
     ]);
   });
