@@ -1,22 +1,25 @@
 /**
- * Flash attention: out = softmax(scale * q k^T + bias + mask) v per batch and head. This file lists the two variants and fills in
+ * Flash attention: out = softmax(scale * q k^T + bias + mask) v per batch and head. This file lists the variants and fills in
  * the uniform words that they share.
  */
 import broadcastSource from '../../wgsl/attention-broadcast.wgsl';
+import wideSource from '../../wgsl/attention-broadcast-wide.wgsl';
 import tileSource from '../../wgsl/attention-tile.wgsl';
 import sharedLib from '../../wgsl/lib/attention.wgsl';
-import { ceilDiv } from '../core/shape.ts';
+import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { type AttentionProblem, checkAttention } from './attention-problem.ts';
 import { attentionBindings } from './attention-windows.ts';
-import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
+import { canBroadcast, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
-import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
+import { callOf, type Op, type Tuning, type Variant } from './op.ts';
 
 export type { AttentionBias, AttentionProblem, AttentionRows } from './attention-problem.ts';
 
-/** Invocations along the columns of a head, in attention-tile. */
-const THREADS = 16;
+/** Invocations along the columns of a head in a workgroup of attention-tile. */
+function columnsOf(threads: number): number {
+  return threads / 8;
+}
 
 /**
  * Blocks of columns that an invocation sums, where `lanes` of them share a head of `headWidth` elements and one holds `most`. A
@@ -37,19 +40,56 @@ const broadcast: Variant<AttentionProblem, { readonly LANES: number; readonly BL
     const single = problem.queries === 1;
     const cut = { rows: single ? 1 : Math.min(tiles.LANES, 8), columns: tiles.LANES * tiles.BLOCKS };
     const program = { kernel: 'attention-broadcast', source: broadcastSource };
-    return attentionCall(program, problem, { ...tiles, SINGLE: single }, cut);
+    return attentionCall(program, problem, { ...tiles, SINGLE: single, ADDITIVE: isAdditive(problem) }, cut);
   },
 };
 
-const tile: Variant<AttentionProblem, { readonly BLOCKS: number }> = {
+/** Scores from which the wide tiles of attention-broadcast-wide repay their compilation: three to six times the narrow text's. */
+const MANY_SCORES = 2 ** 17;
+
+/** Columns of a head above which a lane takes two queries: LLVM 15 needs a minute for the sums of four. */
+const WIDE_HEAD = 256;
+
+const wide: Variant<AttentionProblem, { readonly LANES: number; readonly QUERIES: number; readonly COLUMNS: number }> =
+  {
+    stem: 'attention-broadcast-wide',
+    // Its text leaves additive terms to the narrow one.
+    fits: (caps, { bias, keyMask }) => canBroadcast(caps) && caps.subgroupSize <= 8 && !bias && !keyMask,
+    // Never the rows of a cut batch, but those of one sequence: cutting changes no bit.
+    rank: (caps, { queries, keys }) => RANK.broadcast(caps) + (queries * keys >= MANY_SCORES ? -0.5 : 0.5),
+    tiles: ({ subgroupSize }, { headWidth }) => ({
+      ...{ LANES: subgroupSize, QUERIES: headWidth > WIDE_HEAD ? 2 : 4, COLUMNS: alignUp(headWidth / 4, 16) },
+    }),
+    call: (_, problem, tiles) => {
+      const program = { kernel: 'attention-broadcast-wide', source: wideSource };
+      return attentionCall(program, problem, tiles, { rows: tiles.LANES * tiles.QUERIES, columns: tiles.COLUMNS });
+    },
+  };
+
+/** By Metal's name of the maker, or by that of the card where a driver of others' tells it. */
+function isApple({ vendor, device }: Caps): boolean {
+  return /apple/i.test(`${vendor} ${device}`);
+}
+
+/** On cards that can run a kernel with subgroups of 32 or 64 lanes, RDNA issues two products at once for 32 only. */
+const pinnedSource = tileSource.replace('@compute @workgroup_size', '@compute @subgroup_size(32) @workgroup_size');
+
+const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS: number; readonly BLOCKS: number }> = {
   stem: 'attention-tile',
   fits: () => true,
   rank: RANK.tile,
-  // Software takes one block, because its compiler needs 2 s for one block with barriers and 5 s for three.
-  tiles: ({ software }, { headWidth }) => ({ BLOCKS: blocksOf(headWidth, THREADS, software ? 1 : 4) }),
-  call: (_, problem, tiles) => {
-    const program = { kernel: 'attention-tile', source: tileSource };
-    return attentionCall(program, problem, tiles, { rows: 64, columns: THREADS * tiles.BLOCKS });
+  // Software takes the fewest sums an invocation, because its compiler needs seconds for more; the M1 spills more of them.
+  tiles: (caps, { headWidth }) => {
+    const few = caps.software || isApple(caps);
+    const THREADS = headWidth > 4 * columnsOf(128) && !caps.software && caps.maxInvocations >= 256 ? 256 : 128;
+    const KEYS = few && THREADS === 128 ? 32 : 64;
+    return { THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), few ? 1 : 2) };
+  },
+  call: ({ pins32, architecture }, problem, tiles) => {
+    const program = { kernel: 'attention-tile', source: pins32 ? pinnedSource : tileSource };
+    const PAIRED = pins32 === true && /^rdna-[3-9]/.test(architecture);
+    const values = { ...tiles, ADDITIVE: isAdditive(problem), PAIRED };
+    return attentionCall(program, problem, values, { rows: 64, columns: columnsOf(tiles.THREADS) * tiles.BLOCKS });
   },
 };
 
@@ -57,7 +97,7 @@ const tile: Variant<AttentionProblem, { readonly BLOCKS: number }> = {
 export const ATTENTION: Op<AttentionProblem> = {
   name: 'attention',
   check: checkAttention,
-  variants: [broadcast, tile],
+  variants: [broadcast, wide, tile],
 };
 
 /**
@@ -77,11 +117,20 @@ export function attention(caps: Caps, problem: AttentionProblem, tuning?: Tuning
   return callOf(ATTENTION, caps, problem, tuning);
 }
 
-/** The call of either text; `cut` is a tile: queries by vec4 columns of a head. */
+/** How a storage form is read: halves in pairs, since some drivers check and load each f16 of a vec4 by itself. */
+function pairs(storage: Storage): Storage {
+  return storage === 'f16' ? 'f16-packed' : storage;
+}
+
+function isAdditive({ bias, keyMask }: AttentionProblem): boolean {
+  return bias !== undefined || keyMask !== undefined;
+}
+
+/** The call of one of the texts; `cut` is a tile: queries by vec4 columns of a head. */
 function attentionCall(
   program: Pick<KernelCall, 'kernel' | 'source'>,
   problem: AttentionProblem,
-  values: Tiles | KernelCall['values'],
+  values: KernelCall['values'],
   cut: { readonly rows: number; readonly columns: number },
 ): KernelCall {
   const { batch, heads, queries, keys, headWidth, kvBatch = batch } = problem;
@@ -92,8 +141,13 @@ function attentionCall(
     2 * kvBatch * keys * heads * headWidth * storageBytes(problem.k.storage);
   return {
     ...program,
-    libs: [inputLib(problem.q.storage), weightLib(problem.k.storage), outputLib(problem.out.storage), sharedLib],
-    values: { ...values, ADDITIVE: problem.bias !== undefined || problem.keyMask !== undefined },
+    libs: [
+      inputLib(pairs(problem.q.storage)),
+      weightLib(pairs(problem.k.storage)),
+      outputLib(problem.out.storage),
+      sharedLib,
+    ],
+    values,
     bindings: attentionBindings(problem, { rows: cut.rows, rowTiles, slices }),
     params: words(problem, rowTiles, slices),
     tiles: batch * heads * rowTiles * slices,

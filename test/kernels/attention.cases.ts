@@ -2,8 +2,9 @@ import { alignUp } from '../../src/core/shape.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
 import { type AttentionProblem, attention } from '../../src/kernels/attention.ts';
 import type { KernelCall, Storage } from '../../src/kernels/kernel.ts';
+import type { Tuning } from '../../src/kernels/op.ts';
 import { type AttentionSizes, attentionReference } from '../reference/attention.ts';
-import { type Family, force, stored } from '../support/rows.ts';
+import { type Family, stored } from '../support/rows.ts';
 import { type Operand, randoms } from '../support/run-kernel.ts';
 
 export interface AttentionCase extends AttentionSizes {
@@ -112,6 +113,14 @@ export const ATTENTION_CASES: readonly AttentionCase[] = [
   },
 ];
 
+/** Attention's texts: those of the two families, and the wide tiles of broadcasts. */
+export type AttentionFamily = Family | 'broadcast-wide';
+
+/** Tuning that takes one of them; undefined leaves the choice free. */
+export function forceAttention(family: AttentionFamily | undefined): Tuning | undefined {
+  return family && { force: { attention: `attention-${family}` } };
+}
+
 /** A case ready to run: the call, its operands, and a check of the result in the case's own layout. */
 export interface AttentionRun {
   readonly call: KernelCall;
@@ -158,7 +167,7 @@ function unrolled(c: AttentionCase, heads: number, distances: Float32Array, orig
 }
 
 /** Builds a case for one device, storage form and family. q, k and v hold what the storage form keeps of them. */
-export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, family?: Family): AttentionRun {
+export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, family?: AttentionFamily): AttentionRun {
   const { batch, heads, queries, keys, width, kvBatch = batch, capacity = keys, queryStart = 0, gain = 1 } = c;
   const headWidth = alignUp(width, 4);
   const inner = heads * headWidth;
@@ -207,7 +216,7 @@ export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, famil
     values: values ? spaceBatches(values, 1, from, to) : new Float32Array(4),
   });
   return {
-    call: attention(gpu.caps, problem, force(family)),
+    call: attention(gpu.caps, problem, forceAttention(family)),
     operands: {
       q: tensor(c.fused ? merged : qRows),
       k: tensor(c.fused ? merged : spaceBatches(kRows, pitch, keys, capacity)),

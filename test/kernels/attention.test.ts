@@ -1,11 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import type { Caps } from '../../src/gpu/caps.ts';
+import { specialize } from '../../src/gpu/specialize.ts';
 import { ATTENTION, type AttentionProblem, attention } from '../../src/kernels/attention.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
-import { FAMILY_SETTINGS, type Family, force, runBothWays, settingOf } from '../support/rows.ts';
+import { FAMILY_SETTINGS, runBothWays, settingOf } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
-import { ATTENTION_CASES, type AttentionRun, attentionRun } from './attention.cases.ts';
+import {
+  ATTENTION_CASES,
+  type AttentionCase,
+  type AttentionFamily,
+  type AttentionRun,
+  attentionRun,
+  forceAttention,
+} from './attention.cases.ts';
 
 /** Heads of `width` out of padded rows; fails where a padding lane is not zero. */
 function readHeads(out: ArrayLike<number>, run: AttentionRun, heads: number, width: number): Float32Array {
@@ -34,16 +42,90 @@ describe('attention', () => {
     }
   }
 
-  for (const width of [68, 129, 160, 512]) {
-    it(`tiles as hardware gets them, a head of ${width}`, async () => {
-      const gpu = await testGpu();
-      const c = { name: '', batch: 1, heads: 1, queries: 5, keys: 33, width };
-      const hardware = { caps: { ...gpu.caps, software: false } } as typeof gpu;
-      const run = attentionRun(hardware, c, 'f32', 'tile');
-      const { out } = await runBothWays(gpu, run.call, run.operands);
-      expectClose(readHeads(out, run, 1, width), run.expected(), 2e-6);
-    });
-  }
+  const CARDS: Record<string, Partial<Caps>> = {
+    'a card': { vendor: 'amd' },
+    'a card of few registers': { vendor: 'apple' },
+    'a card of small workgroups': { vendor: 'amd', maxInvocations: 128 },
+  };
+  it.each([
+    ['a card', 64, 5, 77],
+    ['a card', 68, 5, 33],
+    ['a card', 129, 67, 65],
+    ['a card', 160, 5, 33],
+    ['a card', 512, 5, 33],
+    ['a card of few registers', 64, 67, 77],
+    ['a card of few registers', 512, 5, 33],
+    ['a card of small workgroups', 160, 5, 129],
+  ])('tiles as %s gets them, a head of %i', async (card, width, queries, keys) => {
+    const gpu = await testGpu();
+    const c = { name: '', batch: 1, heads: 2, queries, keys, width, gain: 4 };
+    const hardware = { caps: { ...gpu.caps, software: false, ...CARDS[card] } } as typeof gpu;
+    const run = attentionRun(hardware, c, 'f32', 'tile');
+    const { out } = await runBothWays(gpu, run.call, run.operands);
+    expectClose(readHeads(out, run, 2, width), run.expected(), 2e-6);
+  });
+
+  it('asks for subgroups of 32 where a card has larger ones too, and keeps conversions apart on RDNA3', async () => {
+    const { caps } = await testGpu();
+    const side = { pitch: 64, storage: 'f32' as const };
+    const sizes = { batch: 1, heads: 1, queries: 9, keys: 9, headWidth: 64, scale: 1 };
+    const of = (pins32: boolean, architecture: string) => {
+      const problem = { ...sizes, q: side, k: side, v: side, out: side };
+      const { kernel, source, libs, values } = attention(
+        { ...caps, pins32, architecture },
+        problem,
+        forceAttention('tile'),
+      );
+      const text = specialize(kernel, source, libs, values);
+      return [/^enable subgroup_size_control;/.test(text), /@subgroup_size\(32\)/.test(text), values['PAIRED']];
+    };
+    expect([of(false, 'rdna-3'), of(true, 'rdna-2'), of(true, 'rdna-3')]).toEqual([
+      [false, false, false],
+      [true, true, false],
+      [true, true, true],
+    ]);
+  });
+});
+
+describe('attention in wide tiles', () => {
+  const runWide = async (setting: (typeof FAMILY_SETTINGS)[number], c: AttentionCase) => {
+    const { gpu, storage, tolerance } = await settingOf(setting);
+    const run = attentionRun(gpu, c, storage, 'broadcast-wide');
+    const { out } = await runBothWays(gpu, run.call, run.operands, 3);
+    expectClose(readHeads(out, run, c.heads, c.width), run.expected(), tolerance);
+  };
+  const named = (c: AttentionCase) => [c.name, c] as const;
+  const plain = ATTENTION_CASES.filter(c => !c.bias && !c.keyMask);
+  const narrow = plain.filter(c => c.width <= 64);
+  const full = { name: 'whole tiles of heads of 64', batch: 1, heads: 2, queries: 64, keys: 96, width: 64, gain: 8 };
+  const cached = { name: 'a cache', batch: 2, heads: 1, queries: 3, keys: 20, width: 16, capacity: 40, dynamic: true };
+  const position = { ...cached, name: 'causal on a cache', causal: true, queryStart: 17 };
+
+  it.each([...narrow, full, cached, position].map(named))('f32: %s', (_, c) => runWide('f32 broadcast', c));
+  it.each(plain.filter(c => c.width === 512).map(named))('f32: %s', (_, c) => runWide('f32 broadcast', c));
+  it.each([...narrow, full].map(named))('f16 packed: %s', (_, c) => runWide('f16 packed broadcast', c));
+  it.each(plain.filter(c => c.width === 160).map(named))('f16 packed: %s', (_, c) =>
+    runWide('f16 packed broadcast', c),
+  );
+
+  it('is what many scores without additive terms get, by the sizes of one sequence', async () => {
+    const { caps: own } = await testGpu();
+    const caps = { ...own, software: true, subgroupSize: 8 };
+    const side = { pitch: 512, storage: 'f32' as const };
+    const of = (change: Partial<AttentionProblem>, some: Partial<Caps> = {}) => {
+      const sizes = { batch: 1, heads: 1, queries: 512, keys: 256, headWidth: 64, scale: 1 };
+      const call = attention({ ...caps, ...some }, { ...sizes, q: side, k: side, v: side, out: side, ...change });
+      return `${call.kernel} ${call.tiles}`;
+    };
+    expect(of({})).toBe('attention-broadcast-wide 16');
+    expect(of({ batch: 2 })).toBe('attention-broadcast-wide 32');
+    expect(of({ headWidth: 512 })).toBe('attention-broadcast-wide 32');
+    expect(of({ keys: 255 })).toBe('attention-broadcast 64');
+    expect(of({ batch: 9, keys: 255 })).toBe('attention-broadcast 576');
+    expect(of({ keyMask: { pitch: 256 } })).toBe('attention-broadcast 64');
+    expect(of({}, { subgroupSize: 16 })).toBe('attention-broadcast 64');
+    expect(of({}, { software: false })).toBe('attention-tile 8');
+  });
 });
 
 describe('attention at its edges', () => {
@@ -53,14 +135,14 @@ describe('attention at its edges', () => {
   const f32 = (values: ArrayLike<number>) => ({ storage: 'f32' as const, values });
 
   async function runPlain(
-    family: Family,
+    family: AttentionFamily,
     problem: AttentionProblem,
     mask: Float32Array,
     lengths = [20, 0],
     values = randoms(320, 3),
   ) {
     const gpu = await testGpu();
-    return runBothWays(gpu, attention(gpu.caps, problem, force(family)), {
+    return runBothWays(gpu, attention(gpu.caps, problem, forceAttention(family)), {
       q: f32(randoms(32, 1)),
       k: f32(randoms(320, 2)),
       v: f32(values),
@@ -72,12 +154,6 @@ describe('attention at its edges', () => {
   }
 
   for (const family of ['broadcast', 'tile'] as const) {
-    it(`${family}: a key count of 0 gives zeros`, async () => {
-      const problem = { ...plain, dynamicLength: true };
-      const { out } = await runPlain(family, problem, new Float32Array(4), [0, 0]);
-      expect([...out]).toEqual(new Array(32).fill(0));
-    });
-
     it(`${family}: a row whose every key is masked averages the values and stays finite`, async () => {
       for (const lowest of [Number.NEGATIVE_INFINITY, -3.4028234663852886e38]) {
         const mask = new Float32Array(40).fill(lowest, 0, 20);
@@ -91,6 +167,14 @@ describe('attention at its edges', () => {
         expectClose(out.subarray(0, 8), mean, 1e-6);
         expect(out.every(Number.isFinite)).toBe(true);
       }
+    });
+  }
+
+  for (const family of ['broadcast', 'broadcast-wide', 'tile'] as const) {
+    it(`${family}: a key count of 0 gives zeros`, async () => {
+      const problem = { ...plain, dynamicLength: true };
+      const { out } = await runPlain(family, problem, new Float32Array(4), [0, 0]);
+      expect([...out]).toEqual(new Array(32).fill(0));
     });
 
     it(`${family}: rows behind the key count may hold anything, NaN too`, async () => {
@@ -136,10 +220,14 @@ describe('attention at its edges', () => {
     };
     const cuts = (caps: Partial<Caps>) => Promise.all([4, 32, 40, 64, 128, 160, 512].map(width => cut(caps, width)));
     expect(await cuts(lavapipe)).toEqual(['1,1,8', '1,1,8', '2,1,8', '2,1,8', '4,1,8', '5,1,8', '4,4,8']);
-    expect(await cuts(hardware)).toEqual(['1,1,1', '1,1,1', '1,1,1', '1,1,1', '2,1,1', '3,1,1', '4,2,1']);
+    expect(await cuts(hardware)).toEqual(['1,1,1', '1,1,1', '1,1,1', '1,1,1', '1,1,1', '2,1,1', '2,2,1']);
     expect((await cuts(bare)).at(-1)).toBe('1,8,1');
     expect([await cut(lavapipe, 64, 1), await cut(lavapipe, 64, 9)]).toEqual(['2,1,1', '2,1,2']);
-    expect(ATTENTION.variants.map(v => v.stem)).toEqual(['attention-broadcast', 'attention-tile']);
+    expect(ATTENTION.variants.map(v => v.stem)).toEqual([
+      'attention-broadcast',
+      'attention-broadcast-wide',
+      'attention-tile',
+    ]);
   });
 
   it('counts two multiply-adds a score and column', async () => {

@@ -64,8 +64,8 @@ function attentions(): Case[] {
   const problem = { ...sizes, q: side(0), k: side(320), v: side(640), out: { ...f32(320), offset: 0 } };
   const fused = BATCH * LATENT * 960 * 4;
   const bytes = { 'q k v bias key_mask lengths': fused, out: BATCH * LATENT * 320 * 4 };
-  return (['broadcast', 'tile'] as const).map(family => ({
-    call: attention(broadcasting, problem, force(family)),
+  return ['attention-broadcast', 'attention-broadcast-wide', 'attention-tile'].map(variant => ({
+    call: attention(broadcasting, problem, { force: { attention: variant } }),
     bytes,
   }));
 }
