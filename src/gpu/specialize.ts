@@ -18,7 +18,8 @@ export type Values = Readonly<Record<string, string | number | boolean>>;
 
 /**
  * Sets the head of a WGSL kernel: replaces `alias X = …;` and `const X: T = …;` declarations, appends library
- * texts, and prefixes `enable f16;` on line 1 where the result speaks of f16, so that line numbers stay the file's own.
+ * texts, and prefixes `enable f16;` on line 1 where the result speaks of f16 (and the same for `@subgroup_size`), so that line numbers
+ * stay the file's own.
  *
  * @param kernel name for messages, the stem of the .wgsl file
  * @param source the whole kernel file; each name in `values` must be declared in it exactly once
@@ -43,8 +44,16 @@ export function specialize(kernel: string, source: string, libs: readonly string
     text = text.replace(declaration, (_, head: string) => `${head}${literal(value, head)};`);
   }
   const whole = [text, ...libs].join('\n');
-  return /\bf16\b/.test(withoutComments(whole)) ? `enable f16; ${whole}` : whole;
+  const code = withoutComments(whole);
+  const enabled = ENABLED.flatMap(([mark, name]) => (mark.test(code) ? [`enable ${name}; `] : []));
+  return enabled.join('') + whole;
 }
+
+/** What a text must enable, by what speaks of it: a type that an alias became, an attribute that a lib brought. */
+const ENABLED: readonly (readonly [mark: RegExp, name: string])[] = [
+  [/\bf16\b/, 'f16'],
+  [/@subgroup_size\b/, 'subgroup_size_control'],
+];
 
 function literal(value: string | number | boolean, head: string): string {
   if (typeof value !== 'number') return String(value);

@@ -2,8 +2,9 @@
 import { ShapeError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
+import { GEMM_MATRIX } from './gemm-matrix.ts';
 import type { KernelCall, Storage } from './kernel.ts';
-import { callOf, type Op, type Tuning, through } from './op.ts';
+import { callOf, type Op, type PackedLayout, type Tuning, through } from './op.ts';
 
 /** Zeros around a picture, in pixels; the sides may differ. */
 export interface Padding {
@@ -50,6 +51,8 @@ export interface Conv2dProblem {
   readonly input: Storage;
   /** Form of the packed kernel; also bf16-packed. */
   readonly weight: Storage;
+  /** How the packed kernel lies; default panels. */
+  readonly layout?: PackedLayout | undefined;
   /** Form of y, channelAdd and residual. */
   readonly output: Storage;
   /** What follows a sum; default a bias. */
@@ -80,12 +83,12 @@ export const CONV2D: Op<Conv2dProblem> = {
   name: 'conv2d',
   check: problem => checkGemm('conv2d', asGemm(problem)),
   packed: problem => packedOf(asGemm(problem)),
-  variants: GEMM_VARIANTS.map(variant => through(variant, asGemm)),
+  variants: [...GEMM_VARIANTS, ...GEMM_MATRIX].map(variant => through(variant, asGemm)),
 };
 
 /**
  * Cross-correlation as torch's conv2d: y[n,o,oy,ox] = bias[o] + sum w[o,i,ky,kx] x[n,i,oy*s+ky-top,ox*s+kx-left].
- * x [N, H, W, C] and y [N, OH, OW, O] channels last, w packed in panels with K = (ky, kx, i). Any kernel size, one stride for
+ * x [N, H, W, C] and y [N, OH, OW, O] channels last, w packed with K = (ky, kx, i). Any kernel size, one stride for
  * both axes, padding by side. Bindings as gemm.
  *
  * @see torch.nn.functional.conv2d
@@ -111,7 +114,7 @@ function asGemm(p: Conv2dProblem): GemmProblem {
     columns: p.window?.columns ?? p.outChannels,
     k: p.channels,
     a: { pitch: p.channels, storage: p.input },
-    b: { layout: 'panels', storage: p.weight },
+    b: { layout: p.layout ?? 'panels', storage: p.weight },
     y: { pitch: p.outChannels, offset: p.window?.first ?? 0, storage: p.output },
     epilogue: p.epilogue,
     conv: pointwise

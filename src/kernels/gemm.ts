@@ -224,7 +224,7 @@ function gemmCall(
       GEGLU: geglu,
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
     },
-    bindings: bindings(problem, cut.rows, columnTiles),
+    bindings: gemmBindings(problem, cut.rows, columnTiles),
     params: { ...words(problem, taps), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
     tiles: batch * rowTiles * columnTiles,
     cost: {
@@ -288,7 +288,8 @@ function ownB({ batch, b }: GemmProblem): boolean {
   return b.layout === 'plain' && batch > 1 && b.batch !== 0;
 }
 
-function bindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
+/** The bindings of a product in windows: tiles count columns fastest, then rows, then batches. */
+export function gemmBindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
   const bytes = storageBytes(p.y.storage);
   const rowTiles = ceilDiv(p.rows, tileRows);
   const rowRange: RowRange = (first, end) => {

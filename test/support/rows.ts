@@ -46,12 +46,17 @@ export function stored(values: ArrayLike<number>, storage: Storage): Float32Arra
   return fromHalf(toHalf(values));
 }
 
-/** The two kinds of texts that most ops have (docs/decisions/0003). */
-export type Family = 'broadcast' | 'tile';
+/** The kinds of texts that most ops have (docs/decisions/0003); matrix units read weights in rows, and in panels too. */
+export type Family = 'broadcast' | 'tile' | 'matrix' | 'matrix-panels';
 
 /** Tuning that takes one family for every op; linear layers by gemm unless asked otherwise. Undefined leaves the choice free. */
 export function force(family: Family | undefined, linear: 'gemm' | 'gemv' = 'gemm'): Tuning | undefined {
   if (!family) return undefined;
+  if (family.startsWith('matrix')) {
+    const products = { linear: 'gemm', conv2d: 'gemm', matmul: 'gemm' };
+    const forced = Object.entries(products).map(([op, stem]) => [op, `${stem}-${family}`]);
+    return { force: Object.fromEntries(forced) };
+  }
   const stems = {
     ...{ linear, conv2d: 'gemm', matmul: 'gemm', attention: 'attention', softmax: 'softmax' },
     ...{ layerNorm: 'layer-norm', rmsNorm: 'layer-norm', groupNormFinalize: 'group-norm-finalize' },

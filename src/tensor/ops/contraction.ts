@@ -152,7 +152,10 @@ class ContractionNode implements Node {
   #windows(l: Lowering, output: Tensor): (PanelWindow & { weight: Placed; bias: Placed | undefined })[] {
     const { weight, bias, geglu } = this.#options;
     const each = geglu ? 2 : 1; // panels of values alternate with panels of gates, in the bias too
-    const panels = { columns: output.pitch, k: each * weight.k * weight.taps, storage: weight.storage };
+    const { storage, layout } = weight;
+    // Gates lie behind whole panels of values, in rows too.
+    const lies = geglu ? 'panels' : layout;
+    const panels = { columns: output.pitch, k: each * weight.k * weight.taps, storage, layout: lies } as const;
     return panelWindows(l.caps.maxBindingBytes, panels).map(window => ({
       ...window,
       weight: window.columns === output.pitch ? weight : part(weight, window.offset, window.size),
@@ -167,7 +170,8 @@ class ContractionNode implements Node {
     const a = { pitch: x.pitch, storage: l.storage(x.dtype) };
     const y = { pitch: output.pitch, offset: window.first, storage: l.storage(output.dtype) };
     if (conv && !isPointwise(conv)) {
-      const storage = { input: a.storage, weight: weight.storage, output: y.storage };
+      const { layout } = weight;
+      const storage = { input: a.storage, weight: weight.storage, layout, output: y.storage };
       return conv2d(l.caps, { ...this.#geometry(conv), ...storage, window, epilogue: own }, l.tuning);
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
