@@ -167,7 +167,7 @@ fn bias_at(column: u32) -> vec4f {
   return bias[column];
 }
 
-fn make_tile(tile: u32, invocation: u32, subgroup: u32) {
+fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   let thread = invocation % THREADS;  // the same, and provably in range
   let column_tile = tile % p.column_tiles;
   let batch = tile / p.column_tiles / p.row_tiles;

@@ -7,6 +7,7 @@ import tileSource from '../../wgsl/attention-tile.wgsl';
 import sharedLib from '../../wgsl/lib/attention.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
+import { attentionMatrix } from './attention-matrix.ts';
 import { type AttentionProblem, checkAttention } from './attention-problem.ts';
 import { attentionBindings } from './attention-windows.ts';
 import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
@@ -57,7 +58,7 @@ const tile: Variant<AttentionProblem, { readonly BLOCKS: number }> = {
 export const ATTENTION: Op<AttentionProblem> = {
   name: 'attention',
   check: checkAttention,
-  variants: [broadcast, tile],
+  variants: [broadcast, tile, attentionMatrix(attentionCall)],
 };
 
 /**

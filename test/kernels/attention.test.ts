@@ -3,9 +3,11 @@ import type { Caps } from '../../src/gpu/caps.ts';
 import { ATTENTION, type AttentionProblem, attention } from '../../src/kernels/attention.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
-import { FAMILY_SETTINGS, type Family, force, runBothWays, settingOf } from '../support/rows.ts';
+import { FAMILY_SETTINGS, type Family, force, MATRIX_SETTINGS, runBothWays, settingOf } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 import { ATTENTION_CASES, type AttentionRun, attentionRun } from './attention.cases.ts';
+
+const gpu = await testGpu();
 
 /** Heads of `width` out of padded rows; fails where a padding lane is not zero. */
 function readHeads(out: ArrayLike<number>, run: AttentionRun, heads: number, width: number): Float32Array {
@@ -23,7 +25,7 @@ function readHeads(out: ArrayLike<number>, run: AttentionRun, heads: number, wid
 }
 
 describe('attention', () => {
-  for (const name of FAMILY_SETTINGS) {
+  for (const name of [...FAMILY_SETTINGS, ...(gpu.caps.matrix ? MATRIX_SETTINGS : [])]) {
     for (const c of ATTENTION_CASES) {
       it(`${name}: ${c.name}`, async () => {
         const { gpu, storage, family, tolerance } = await settingOf(name);
@@ -71,7 +73,8 @@ describe('attention at its edges', () => {
     });
   }
 
-  for (const family of ['broadcast', 'tile'] as const) {
+  for (const family of ['broadcast', 'tile', ...(gpu.caps.matrix ? ['matrix' as const] : [])] as const) {
+    const tolerance = family === 'matrix' ? 1e-3 : 1e-6;
     it(`${family}: a key count of 0 gives zeros`, async () => {
       const problem = { ...plain, dynamicLength: true };
       const { out } = await runPlain(family, problem, new Float32Array(4), [0, 0]);
@@ -88,7 +91,7 @@ describe('attention at its edges', () => {
           for (let j = 0; j < 20; j++) sum += values[j * 8 + c] / 20;
           return sum;
         });
-        expectClose(out.subarray(0, 8), mean, 1e-6);
+        expectClose(out.subarray(0, 8), mean, tolerance);
         expect(out.every(Number.isFinite)).toBe(true);
       }
     });
@@ -108,7 +111,7 @@ describe('attention at its edges', () => {
       const v = randoms(320, 3);
       const best = Array.from({ length: 20 }, (_, j) => q.subarray(0, 8).reduce((s, x, c) => s + x * k[j * 8 + c], 0));
       const winner = best.indexOf(Math.max(...best));
-      expectClose(out.subarray(0, 8), v.subarray(winner * 8, winner * 8 + 8), 1e-6);
+      expectClose(out.subarray(0, 8), v.subarray(winner * 8, winner * 8 + 8), tolerance);
     });
 
     it(`${family}: equal keys average the values`, async () => {
@@ -119,7 +122,7 @@ describe('attention at its edges', () => {
         for (let j = 0; j < 20; j++) sum += v[160 + j * 8 + c] / 20;
         return sum;
       });
-      expectClose(out.subarray(16, 24), mean, 1e-6);
+      expectClose(out.subarray(16, 24), mean, tolerance);
     });
   }
 
@@ -139,7 +142,7 @@ describe('attention at its edges', () => {
     expect(await cuts(hardware)).toEqual(['1,1,1', '1,1,1', '1,1,1', '1,1,1', '2,1,1', '3,1,1', '4,2,1']);
     expect((await cuts(bare)).at(-1)).toBe('1,8,1');
     expect([await cut(lavapipe, 64, 1), await cut(lavapipe, 64, 9)]).toEqual(['2,1,1', '2,1,2']);
-    expect(ATTENTION.variants.map(v => v.stem)).toEqual(['attention-broadcast', 'attention-tile']);
+    expect(ATTENTION.variants.map(v => v.stem)).toEqual(['attention-broadcast', 'attention-tile', 'attention-matrix']);
   });
 
   it('counts two multiply-adds a score and column', async () => {
