@@ -27,9 +27,9 @@ enable chromium_experimental_subgroup_matrix;
 
 const SIDE_M: u32 = 16;        // fragments are [SIDE_M, SIDE_K] times [SIDE_K, SIDE_N]
 const SIDE_N: u32 = 16;
-const SIDE_K: u32 = 16;
-const LANES: u32 = 32;         // of a subgroup
-const SUBGROUPS: u32 = 4;
+const SIDE_K: u32 = 8;
+const LANES: u32 = 64;         // of a subgroup
+const SUBGROUPS: u32 = 2;
 const KEYS: u32 = 32;          // keys of a step
 const CHUNK: u32 = 16;         // columns of q and k in workgroup memory: a multiple of SIDE_K
 const WIDE: u32 = 2;           // fragments of columns of a slice: up to 12

@@ -28,8 +28,12 @@ type MakeCall = (
   cut: { readonly rows: number; readonly columns: number },
 ) => KernelCall;
 
-/** Widest head whose queries stay in registers. */
-const HELD = 160;
+/** Widest head whose queries stay in registers beside its sums. */
+const HELD = 80;
+/** Columns of wider heads that are staged at once: the one that leaves less over. */
+const CHUNKS = [80, 64] as const;
+/** Columns of a slice: the sums of a subgroup's queries. */
+const SLICE = 160;
 
 /** Whether the units take the problem: heads that begin on whole eights, in storage forms that become fragments. */
 function fits({ matrix, maxInvocations, maxWorkgroupBytes }: Caps, p: AttentionProblem): boolean {
@@ -44,12 +48,12 @@ function tilesOf({ software, matrix }: Caps, { headWidth }: AttentionProblem): M
   // LLVM's time grows with the fragments that a subgroup keeps.
   if (software) return { SUBGROUPS: 2, KEYS: 2 * k, CHUNK: 2 * k, WIDE: 2 };
   const blocks = ceilDiv(headWidth, n);
-  const held = headWidth <= HELD;
-  const most = held ? ceilDiv(HELD, n) : 128 / n;
+  const most = Math.min(12, SLICE / n);
+  const [wide, narrow] = CHUNKS;
   return {
     SUBGROUPS: 64 / m,
     KEYS: headWidth <= 64 ? 64 : 32,
-    CHUNK: held ? alignUp(headWidth, k) : 64,
+    CHUNK: headWidth <= HELD ? alignUp(headWidth, k) : headWidth % wide === 0 ? wide : narrow,
     WIDE: ceilDiv(blocks, ceilDiv(blocks, most)),
   };
 }
