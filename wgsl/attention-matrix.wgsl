@@ -74,6 +74,8 @@ alias Left = subgroup_matrix_left<Component, SIDE_K, SIDE_M>;
 alias Right = subgroup_matrix_right<Component, SIDE_N, SIDE_K>;
 alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
 alias Blocks = array<Result, WIDE>;
+alias Chunk = array<Left, CHUNK / SIDE_K>;
+alias Sums = array<Result, KEYS / SIDE_N>;
 alias Scores = array<vec4f, FOURS>;
 
 // What an invocation needs to know of its tile.
@@ -127,6 +129,23 @@ fn complete(at: Place, sums: vec4f, row: u32, key0: u32) -> vec4f {
     extra = max(extra, vec4f(LOWEST)) * LOG2_E;
   }
   return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), extra), key < vec4u(end));
+}
+
+// Staged queries of a subgroup into registers.
+fn hold(held: ptr<function, Chunk>, slot: u32) {
+  for (var j = 0u; j < CHUNK / SIDE_K; j++) {
+    (*held)[j] = subgroupMatrixLoad<Left, row_major>(&stage, slot + j * SIDE_K / 8u * SLOTS, PITCH);
+  }
+}
+
+// Products of held queries with the staged keys.
+fn add_scores(s: ptr<function, Sums>, held: ptr<function, Chunk>) {
+  for (var j = 0u; j < CHUNK / SIDE_K; j++) {
+    for (var n = 0u; n < KEYS / SIDE_N; n++) {
+      let right = subgroupMatrixLoad<Right, col_major>(&stage, n * SIDE_N * PITCH + j * SIDE_K / 8u * SLOTS, PITCH);
+      (*s)[n] = subgroupMatrixMultiplyAccumulate((*held)[j], right, (*s)[n]);
+    }
+  }
 }
 
 fn largest_of(v: vec4f) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
@@ -189,20 +208,18 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
   let own = scratch + line * S_PITCH + lane % PER_ROW * FOURS;
   let row = row0 + subgroup * SIDE_M + line;
 
-  var held: array<Left, CHUNK / SIDE_K>;
+  var held: Chunk;
   if (HELD) {
     for (var i = thread; i < ROWS * CHUNK8; i += THREADS) {
       put(i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, q_eight(at, i / CHUNK8, i % CHUNK8));
     }
     workgroupBarrier();
-    for (var j = 0u; j < CHUNK / SIDE_K; j++) {
-      held[j] = subgroupMatrixLoad<Left, row_major>(&stage, subgroup * SIDE_M * PITCH + j * SIDE_K / 8u * SLOTS, PITCH);
-    }
+    hold(&held, subgroup * SIDE_M * PITCH);
     workgroupBarrier();
   }
 
   var o: Blocks;
-  var s: array<Result, KEYS / SIDE_N>;
+  var s: Sums;
   var v_next: array<Eight, V_LOADS>;
   var k_next: array<Eight, K_LOADS>;
   var largest = HIDDEN;  // what the sums of the row are relative to
@@ -219,31 +236,27 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
       v_next[i] = v_eight(at, key0 + own_v / SLICE8, own_v % SLICE8);
     }
     for (var n = 0u; n < KEYS / SIDE_N; n++) { s[n] = Result(); }  // a declaration here would be zero in the first step alone
-    for (var chunk = 0u; chunk * CHUNK8 < select(p.head4 / 2u, 1u, HELD); chunk++) {
-      if (HELD) {
-        for (var i = 0u; i < K_LOADS; i++) {
-          let own_k = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
-          put(own_k / CHUNK8 * PITCH + own_k % CHUNK8 * SLOTS, k_next[i]);
-        }
-      } else {
+    if (HELD) {
+      for (var i = 0u; i < K_LOADS; i++) {
+        let own_k = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
+        put(own_k / CHUNK8 * PITCH + own_k % CHUNK8 * SLOTS, k_next[i]);
+      }
+      workgroupBarrier();
+      add_scores(&s, &held);
+      workgroupBarrier();
+    } else {
+      for (var chunk = 0u; chunk < p.head4 / 2u; chunk += CHUNK8) {
         for (var i = thread; i < KEYS * CHUNK8; i += THREADS) {
-          put(i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, k_eight(at, key0 + i / CHUNK8, chunk * CHUNK8 + i % CHUNK8));
+          put(i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, k_eight(at, key0 + i / CHUNK8, chunk + i % CHUNK8));
         }
         for (var i = thread; i < ROWS * CHUNK8; i += THREADS) {
-          put(Q_STAGE + i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, q_eight(at, i / CHUNK8, chunk * CHUNK8 + i % CHUNK8));
+          put(Q_STAGE + i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, q_eight(at, i / CHUNK8, chunk + i % CHUNK8));
         }
+        workgroupBarrier();
+        hold(&held, Q_STAGE + subgroup * SIDE_M * PITCH);
+        add_scores(&s, &held);
+        workgroupBarrier();
       }
-      workgroupBarrier();
-      for (var j = 0u; j < CHUNK / SIDE_K; j++) {
-        if (!HELD) {
-          held[j] = subgroupMatrixLoad<Left, row_major>(&stage, Q_STAGE + subgroup * SIDE_M * PITCH + j * SIDE_K / 8u * SLOTS, PITCH);
-        }
-        for (var n = 0u; n < KEYS / SIDE_N; n++) {
-          let right = subgroupMatrixLoad<Right, col_major>(&stage, n * SIDE_N * PITCH + j * SIDE_K / 8u * SLOTS, PITCH);
-          s[n] = subgroupMatrixMultiplyAccumulate(held[j], right, s[n]);
-        }
-      }
-      workgroupBarrier();
     }
     for (var n = 0u; n < KEYS / SIDE_N; n++) {
       subgroupMatrixStore<row_major>(&stage, scratch + n * (SIDE_N / 4u), s[n], S_PITCH);

@@ -20,6 +20,8 @@ export interface MatrixUnits {
   readonly lanes: number;
   /** Whether kernels say so (`@subgroup_size`): needed where the device has subgroups of several sizes. */
   readonly pinned: boolean;
+  /** Whether kernels for them go before all others: not on software, which only emulates them, unless asked for. */
+  readonly preferred: boolean;
 }
 
 /** What the engine may rely on: the granted limits and features of one device, as plain data. */
@@ -80,7 +82,10 @@ export interface CapsOptions {
   maxBufferBytes?: number | undefined;
   /** How halves are stored; default f16 on GPUs that have it, packed on software (docs/decisions/0005). Needs shader-f16. */
   half?: HalfStorage | undefined;
-  /** Whether matrix units are used where the device has them in reach and dtype is float16; default true. */
+  /**
+   * Whether matrix units are used where the device has them in reach and dtype is float16; default true on GPUs, false on software,
+   * whose units are no faster.
+   */
   matrixUnits?: boolean | undefined;
 }
 
@@ -101,7 +106,7 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
     software,
     half: device.features.has('shader-f16') ? half : 'f16-packed',
     subgroupSize: subgroups && min === info.subgroupMaxSize ? min : 0,
-    matrix: options.matrixUnits === false ? undefined : matrixUnits(device, info),
+    matrix: matrixUnits(device, info, options.matrixUnits ?? !software),
     timestamps: device.features.has('timestamp-query'),
     // Kernels count vec4s and elements of a whole value in u32, and take a window's start away before they index: whatever a
     // device allows is within reach.
@@ -138,7 +143,7 @@ const FRAGMENTS = [
   ['f32', 8, 8, 8],
 ] as const;
 
-function matrixUnits(device: WebGpuDevice, info: WebGpuAdapterInfo): MatrixUnits | undefined {
+function matrixUnits(device: WebGpuDevice, info: WebGpuAdapterInfo, preferred: boolean): MatrixUnits | undefined {
   const has = (feature: string) => device.features.has(feature as GPUFeatureName);
   if (!has(SUBGROUP_MATRIX) || !has('shader-f16')) return undefined;
   const { subgroupMatrixConfigs: offered = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
@@ -152,7 +157,7 @@ function matrixUnits(device: WebGpuDevice, info: WebGpuAdapterInfo): MatrixUnits
   const [component, m, n, k] = found;
   // A fragment of 16 x 16 on subgroups of 64 has only been seen to work on 32; Intel's units are 16 wide.
   const lanes = Math.min(Math.max(m === 8 && n === 16 ? 16 : 32, least), most);
-  return { m, n, k, component, lanes, pinned };
+  return { m, n, k, component, lanes, pinned, preferred };
 }
 
 /** Least of `maxBindingBytes`: less than a row of wide layers cannot work. */

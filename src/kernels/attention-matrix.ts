@@ -64,8 +64,8 @@ export function attentionMatrix(makeCall: MakeCall): Variant<AttentionProblem, M
     stem: 'attention-matrix',
     fits,
     // A single query would leave all rows of a fragment but one idle.
-    rank: ({ software }, { q, queries }) =>
-      software || q.storage !== 'f16' || queries === 1 ? RANK.lastMatrix : RANK.matrix,
+    rank: ({ matrix }, { q, queries }) =>
+      !matrix?.preferred || q.storage !== 'f16' || queries === 1 ? RANK.lastMatrix : RANK.matrix,
     tiles: tilesOf,
     call: ({ matrix }, problem, tiles) => {
       const { m = 8, n = 8, k = 8, lanes = 32, component = 'f16', pinned = false } = matrix ?? {};

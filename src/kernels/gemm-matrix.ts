@@ -47,10 +47,10 @@ function takes({ matrix, maxInvocations, maxWorkgroupBytes }: Caps, p: GemmProbl
   return matrix !== undefined && forms && room && eights.every(count => count % 8 === 0);
 }
 
-/** First for halves on a device; last in software, for factors that would be rounded to halves, and for a few rows that stand alone. */
+/** First for halves where units are preferred; last for factors that would be rounded to halves and a few rows that stand alone. */
 function rank(caps: Caps, p: GemmProblem): number {
   const few = p.rows <= GEMV_ROWS && (p.itemRows ?? 1) === 1 && !p.conv && p.batch === 1;
-  return caps.software || few || p.a.storage !== 'f16' ? RANK.lastMatrix : RANK.matrix;
+  return !caps.matrix?.preferred || few || p.a.storage !== 'f16' ? RANK.lastMatrix : RANK.matrix;
 }
 
 function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem, MatrixTile> {
@@ -61,7 +61,7 @@ function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem,
     fits: (caps, p) => takes(caps, p) && (p.b.layout === weights || (weights === 'rows' && p.b.layout === 'plain')),
     rank,
     tiles: ({ matrix, software }, p) => {
-      const units = matrix ?? { m: 8, n: 8, k: 8, component: 'f16', lanes: 32, pinned: false };
+      const units = matrix ?? { m: 8, n: 8, k: 8, component: 'f16', lanes: 32, pinned: false, preferred: false };
       // LLVM's time grows with the fragments that a subgroup keeps: 1 s for one, 2 to 7 s for four.
       return software ? { ROWS: 16, COLUMNS: 16, DEPTH: 16, TALL: 1, WIDE: 1 } : tilesOf(units, p);
     },

@@ -91,6 +91,6 @@ export const RANK = {
   broadcast: (caps: Pick<Caps, 'software'>): number => (caps.software ? 0 : 2),
   tile: (): number => 1,
   /** Matrix units, which do several times what tiles can; and where they are emulated or would round what is not rounded yet. */
-  matrix: 0,
+  matrix: -1,
   lastMatrix: 3,
 } as const;

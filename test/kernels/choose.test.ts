@@ -26,7 +26,7 @@ const DEVICES = {
   'a GPU with subgroups of 16': { ...base, software: false, subgroupSize: 16 },
   'a GPU with matrix units': {
     ...{ ...base, software: false, subgroupSize: 32, maxInvocations: 1024, maxWorkgroupBytes: 32768 },
-    matrix: { m: 16, n: 16, k: 16, component: 'f16', lanes: 32, pinned: true },
+    matrix: { m: 16, n: 16, k: 16, component: 'f16', lanes: 32, pinned: true, preferred: true },
   },
   'a bare GPU': { ...base, software: false, subgroupSize: 0, half: 'f16-packed' },
 } as const satisfies Record<string, Caps>;

@@ -92,14 +92,15 @@ describe('the layout of a weight', () => {
   });
 
   it('is rows where matrix units multiply halves, but for layers that see one row before all', () => {
-    const matrix = { m: 16, n: 16, k: 16, component: 'f16', lanes: 32, pinned: true } as const;
+    const matrix = { m: 16, n: 16, k: 16, component: 'f16', lanes: 32, pinned: true, preferred: true } as const;
     const units = { ...gpu, half: 'f16', maxInvocations: 1024, maxWorkgroupBytes: 32768, matrix } as const;
     const weight = { columns: 96, k: 64, storage: 'f16', input: 'f16', geglu: false } as const;
     for (const taps of [1, 9]) expect(layoutOfWeight(units, { ...weight, taps })).toBe('rows');
     expect(layoutOfWeight(units, { ...weight, taps: 1, geglu: true })).toBe('rows');
     expect(layoutOfWeight(units, { ...weight, taps: 1 }, [1, 64])).toBe('panels');
     expect(layoutOfWeight(units, { ...weight, taps: 1, input: 'f32' })).toBe('panels');
-    expect(layoutOfWeight({ ...units, software: true }, { ...weight, taps: 9 })).toBe('panels');
+    const emulated = { ...units, software: true, matrix: { ...matrix, preferred: false } };
+    expect(layoutOfWeight(emulated, { ...weight, taps: 9 })).toBe('panels');
     expect(layoutOfWeight({ ...units, matrix: undefined }, { ...weight, taps: 9 })).toBe('panels');
   });
 });
