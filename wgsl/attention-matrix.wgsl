@@ -104,11 +104,10 @@ fn k_eight(at: Place, key: u32, column: u32) -> Eight {
   return value;
 }
 
-// Columns past the head are not stored later.
+// Columns past the head are not stored later; rows past the last key become zeros before they are weighed.
 fn v_eight(at: Place, key: u32, column: u32) -> Eight {
   let row = min(key, at.count - 1u);
-  let value = weight_eight(v[at.v_at + row * (p.v_pitch / 2u) + min(at.column8 + column, p.head4 / 2u - 1u)]);
-  return eight_or_zero(value, key < at.count);
+  return weight_eight(v[at.v_at + row * (p.v_pitch / 2u) + min(at.column8 + column, p.head4 / 2u - 1u)]);
 }
 
 // Four scores with bias and mask in powers of two, HIDDEN where the query does not see the key.
@@ -231,6 +230,7 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
     }
   }
   for (var key0 = 0u; key0 < count; key0 += KEYS) {
+    let whole = key0 + KEYS <= count;
     for (var i = 0u; i < V_LOADS; i++) {
       let own_v = min(thread + i * THREADS, KEYS * SLICE8 - 1u);
       v_next[i] = v_eight(at, key0 + own_v / SLICE8, own_v % SLICE8);
@@ -263,17 +263,21 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
     }
     for (var i = 0u; i < V_LOADS; i++) {
       let own_v = min(thread + i * THREADS, KEYS * SLICE8 - 1u);
+      if (!whole) { v_next[i] = eight_or_zero(v_next[i], key0 + own_v / SLICE8 < count); }
       put(own_v / SLICE8 * V_PITCH + own_v % SLICE8 * SLOTS, v_next[i]);
     }
     workgroupBarrier();
 
     var scores: Scores;
     var four = vec4f(HIDDEN);
-    if (!ADDITIVE && p.causal == 0u && key0 + KEYS <= count) {
+    var scale = 1.0;  // what the scores still lack
+    if (!ADDITIVE && p.causal == 0u && p.scale >= 0.0 && whole) {
       for (var i = 0u; i < FOURS; i++) {
-        scores[i] = bitcast<vec4f>(stage[own + i]) * p.scale;
+        scores[i] = bitcast<vec4f>(stage[own + i]);
         four = max(four, scores[i]);
       }
+      four *= p.scale;
+      scale = p.scale;
     } else {
       for (var i = 0u; i < FOURS; i++) {
         scores[i] = complete(at, bitcast<vec4f>(stage[own + i]), row, key0 + lane % PER_ROW * PART + 4u * i);
@@ -305,8 +309,8 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
     let base = max(largest, SEEN);  // far above HIDDEN: what is hidden weighs nothing in a row without any key, too
     var added = vec4f(0.0);
     for (var i = 0u; i < FOURS; i += 2u) {
-      let lo = exp2(scores[i] - base);
-      let hi = exp2(scores[i + 1u] - base);
+      let lo = exp2(fma(scores[i], vec4f(scale), vec4f(-base)));
+      let hi = exp2(fma(scores[i + 1u], vec4f(scale), vec4f(-base)));
       added += lo + hi;
       put(own + i / 2u * SLOTS, eight_of(lo, hi));
     }
