@@ -1,5 +1,3 @@
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
 // attention-matrix: out = softmax(scale * q k^T + bias + mask) v per batch and head, without ever storing the scores, for GPUs
 // whose matrix units are in reach: products of fragments that a subgroup keeps together.
 // Online softmax: Milakov & Gimelshein 2018, https://arxiv.org/abs/1805.02867; blocks: Dao et al. 2022,
@@ -24,6 +22,9 @@ enable chromium_experimental_subgroup_matrix;
 // Additive terms count from -1e30 up, so that -inf is finite; keys past the end or hidden by causality get exactly 0,
 // and a row without any key is zero.
 // Needs: lib/matrix-input, lib/matrix-weight, lib/output, lib/attention, lib/matrix, lib/matrix-entry-pinned.
+
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
 
 const SIDE_M: u32 = 16;        // fragments are [SIDE_M, SIDE_K] times [SIDE_K, SIDE_N]
 const SIDE_N: u32 = 16;

@@ -1,5 +1,3 @@
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
 // gemm-matrix: y = act(A * B + bias) + channel_add, then + or * residual, the contraction behind linear, matmul and conv2d, for GPUs
 // whose matrix units are in reach: products of fragments that a subgroup keeps together.
 // WGSL proposal "subgroup matrix", https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md
@@ -23,6 +21,9 @@ enable chromium_experimental_subgroup_matrix;
 // GEGLU: panels alternate value and gate (b packed so); the left half of a tile is values, the right one their gates.
 // Workgroup memory: (ROWS + COLUMNS) * (DEPTH + 8) components. Needs: lib/matrix-input, lib/matrix-weight, lib/output, lib/activation,
 // lib/matrix, lib/matrix-entry-pinned.
+
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
 
 const SIDE_M: u32 = 16;     // fragments are [SIDE_M, SIDE_K] times [SIDE_K, SIDE_N]
 const SIDE_N: u32 = 16;
@@ -203,10 +204,6 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
       b_next[i] = b_eight(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG));
     }
     for (var k = 0u; k < DEPTH; k += SIDE_K) {
-      var left: array<Left, TALL>;
-      for (var i = 0u; i < TALL; i++) {
-        left[i] = subgroupMatrixLoad<Left, row_major>(&stage, (sg_row + i * SIDE_M) * PITCH + k / 8u * SLOTS, PITCH);
-      }
       for (var j = 0u; j < WIDE; j++) {
         var right: Right;
         if (ALONG) {
@@ -214,7 +211,10 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
         } else {
           right = subgroupMatrixLoad<Right, row_major>(&stage, B_STAGE + k * B_PITCH + (sg_column + j * SIDE_N) / 8u * SLOTS, B_PITCH);
         }
-        for (var i = 0u; i < TALL; i++) { sums[i][j] = subgroupMatrixMultiplyAccumulate(left[i], right, sums[i][j]); }
+        for (var i = 0u; i < TALL; i++) {  // drivers load each left fragment once, and find registers more easily so
+          let left = subgroupMatrixLoad<Left, row_major>(&stage, (sg_row + i * SIDE_M) * PITCH + k / 8u * SLOTS, PITCH);
+          sums[i][j] = subgroupMatrixMultiplyAccumulate(left, right, sums[i][j]);
+        }
       }
     }
     workgroupBarrier();

@@ -34,8 +34,8 @@ function tilesOf({ m, n, k, component }: MatrixUnits, p: GemmProblem): MatrixTil
   const large = ceilDiv(p.rows, 128) * ceilDiv(columns, 128) * p.batch;
   const depth = Math.max(k, component === 'f32' ? 16 : 32);
   return component === 'f16' && large >= ENOUGH_TILES
-    ? { ROWS: 128, COLUMNS: 128, DEPTH: depth, TALL: 64 / m, WIDE: 32 / n }
-    : { ROWS: 64, COLUMNS: 64, DEPTH: depth, TALL: 32 / m, WIDE: 32 / n };
+    ? { ROWS: 128, COLUMNS: 128, DEPTH: depth, TALL: Math.min(4, 64 / m), WIDE: 32 / n }
+    : { ROWS: 64, COLUMNS: 64, DEPTH: depth, TALL: Math.ceil(16 / m), WIDE: 64 / n };
 }
 
 /** Whether the units take the problem: rows that begin on whole eights, in storage forms that become fragments. */
@@ -43,7 +43,7 @@ function takes({ matrix, maxInvocations, maxWorkgroupBytes }: Caps, p: GemmProbl
   const { a, b } = p;
   const eights = [a.pitch, a.offset ?? 0, a.batch ?? 0, b.pitch ?? 0, b.batch ?? 0, b.kOffset ?? 0, b.kTotal ?? 0];
   const forms = a.storage !== 'f16-packed' && !b.storage.endsWith('packed');
-  const room = maxInvocations >= 256 && maxWorkgroupBytes >= 16384;
+  const room = maxInvocations >= 256 && maxWorkgroupBytes >= 32768;
   return matrix !== undefined && forms && room && eights.every(count => count % 8 === 0);
 }
 
