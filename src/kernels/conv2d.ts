@@ -98,7 +98,7 @@ export function conv2d(caps: Caps, problem: Conv2dProblem, tuning?: Tuning): Ker
 }
 
 /** The product behind a convolution; a plain linear layer where each pixel stands for itself. */
-function asGemm(p: Conv2dProblem): GemmProblem {
+export function asGemm(p: Conv2dProblem): GemmProblem {
   const [outHeight, outWidth] = conv2dSize(p);
   const rows = p.images * outHeight * outWidth;
   const pointwise =

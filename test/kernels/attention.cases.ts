@@ -158,7 +158,13 @@ function unrolled(c: AttentionCase, heads: number, distances: Float32Array, orig
 }
 
 /** Builds a case for one device, storage form and family. q, k and v hold what the storage form keeps of them. */
-export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, family?: Family): AttentionRun {
+export function attentionRun(
+  gpu: Gpu,
+  c: AttentionCase,
+  storage: Storage,
+  family?: Family,
+  callOf = (problem: AttentionProblem): KernelCall => attention(gpu.caps, problem, force(family)),
+): AttentionRun {
   const { batch, heads, queries, keys, width, kvBatch = batch, capacity = keys, queryStart = 0, gain = 1 } = c;
   const step = family === 'matrix' ? 8 : 4; // matrix units read eights
   const headWidth = alignUp(width, step);
@@ -208,7 +214,7 @@ export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, famil
     values: values ? spaceBatches(values, 1, from, to) : new Float32Array(4),
   });
   return {
-    call: attention(gpu.caps, problem, force(family)),
+    call: callOf(problem),
     operands: {
       q: tensor(c.fused ? merged : qRows),
       k: tensor(c.fused ? merged : spaceBatches(kRows, pitch, keys, capacity)),

@@ -48,6 +48,20 @@ describe('attention', () => {
   }
 });
 
+it.each([
+  { width: 32, CHUNK: 32, WIDE: 4, queries: 19, keys: 70 },
+  { width: 40, CHUNK: 16, WIDE: 3, queries: 9, keys: 33 },
+])('several fragments a subgroup, as cards get them: a head of $width in chunks of $CHUNK', async c => {
+  const variant = ATTENTION.variants.find(v => v.stem === 'attention-matrix');
+  if (!gpu.caps.matrix || !variant) return expect(gpu.caps.matrix).toBeUndefined();
+  const { width, queries, keys, CHUNK, WIDE } = c;
+  const sizes = { name: '', batch: 2, heads: 2, queries, keys, width, gain: 9 };
+  const tiles = { SUBGROUPS: 4, KEYS: 32, CHUNK, WIDE };
+  const run = attentionRun(gpu, sizes, 'f16', 'matrix', problem => variant.call(gpu.caps, problem, tiles));
+  const { out } = await runBothWays(gpu, run.call, run.operands, 3);
+  expectClose(readHeads(out, run, 2, width), run.expected(), 1e-3);
+});
+
 describe('attention at its edges', () => {
   const bare = { batch: 2, heads: 1, queries: 2, keys: 20, headWidth: 8, scale: 1 };
   const side = { pitch: 8, storage: 'f32' as const };

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { alignUp } from '../../src/core/shape.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
-import { conv2d } from '../../src/kernels/conv2d.ts';
+import { asGemm, conv2d } from '../../src/kernels/conv2d.ts';
 import type { GemmProblem } from '../../src/kernels/gemm.ts';
+import { GEMM_MATRIX } from '../../src/kernels/gemm-matrix.ts';
 import type { Storage } from '../../src/kernels/kernel.ts';
 import { linear } from '../../src/kernels/linear.ts';
 import type { PackedLayout } from '../../src/kernels/op.ts';
@@ -136,6 +137,20 @@ describe.each(variants)('conv2d, $name', variant => {
       expectClose(unpadRows(y, rows, c.cout), expected, tolerance(variant));
     },
   );
+});
+
+it('several fragments a subgroup, as cards get them, make what one makes', async () => {
+  const variant = variants.find(v => v.name === 'matrix half');
+  if (!variant) return expect(gpu.caps.matrix).toBeUndefined();
+  const { call, operands, expected, rows } = convCall(CONV_CASES[1], variant);
+  const [units] = GEMM_MATRIX;
+  // 2 x 2 fragments of 8 x 8: LLVM's time grows with them.
+  const tiles = { ROWS: 32, COLUMNS: 32, DEPTH: 16, TALL: 2, WIDE: 2 };
+  const { cout } = CONV_CASES[1];
+  const problem = asGemm(convProblem(CONV_CASES[1], variant));
+  const { y } = await runKernel(gpu, units.call(gpu.caps, problem, tiles), operands);
+  expectClose(unpadRows(y, rows, cout), expected, tolerance(variant));
+  expect([...y]).toEqual([...(await runKernel(gpu, call, operands)).y]);
 });
 
 // Each is two pipelines of its own: one variant of each family and storage form.
