@@ -54,7 +54,7 @@ export type {
   TokenEvent,
 } from './generation/index.ts';
 // The device.
-export type { Caps, CapsOptions, HalfStorage } from './gpu/caps.ts';
+export type { Caps, CapsOptions, HalfStorage, MatrixUnits } from './gpu/caps.ts';
 export { Gpu, type GpuOptions } from './gpu/device.ts';
 export { DEFAULT_CAPS, type DryBuffer, type DryObserver } from './gpu/dry-device.ts';
 export { OutOfMemoryError } from './gpu/out-of-memory.ts';

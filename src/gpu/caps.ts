@@ -6,6 +6,24 @@ import type { WebGpuAdapterInfo, WebGpuDevice } from './webgpu-types.ts';
 /** How f16 values lie in memory on a device: as f16, or two to a u32 where shader-f16 is absent or slower. */
 export type HalfStorage = 'f16' | 'f16-packed';
 
+/** Sizes of the fragments that a device's matrix units multiply: [M, K] times [K, N] added to [M, N]. */
+export interface MatrixUnits {
+  /** Rows of the left fragment and of the result. */
+  readonly m: number;
+  /** Columns of the right fragment and of the result. */
+  readonly n: number;
+  /** Columns of the left fragment, and rows of the right one. */
+  readonly k: number;
+  /** What is multiplied; sums are f32 always. */
+  readonly component: 'f16' | 'f32';
+  /** Invocations of the subgroups that multiply. */
+  readonly lanes: number;
+  /** Whether kernels say so (`@subgroup_size`): needed where the device has subgroups of several sizes. */
+  readonly pinned: boolean;
+  /** Whether kernels for them go before all others: not on software, which only emulates them, unless asked for. */
+  readonly preferred: boolean;
+}
+
 /** What the engine may rely on: the granted limits and features of one device, as plain data. */
 export interface Caps {
   /** Maker of the adapter, such as 'nvidia'; '' where it is not told. */
@@ -24,6 +42,8 @@ export interface Caps {
   readonly subgroupSize: number;
   /** Whether kernels may ask for subgroups of 32 lanes (`@subgroup_size`) where the device has larger ones too; left out: no. */
   readonly pins32?: boolean | undefined;
+  /** The matrix units that kernels of the family `matrix` use; undefined where there are none in reach. */
+  readonly matrix?: MatrixUnits | undefined;
   /** Whether the device can time its own work. */
   readonly timestamps: boolean;
   /** Bytes of the largest storage binding that is used; larger buffers are cut into windows. */
@@ -49,7 +69,7 @@ export interface Caps {
 /** Bytes of the largest storage binding that every WebGPU device allows. */
 export const DEFAULT_BINDING_BYTES: number = 128 * 2 ** 20;
 
-const OPTIONS = namesOf<CapsOptions>({ maxBindingBytes: 1, maxBufferBytes: 1, half: 1 });
+const OPTIONS = namesOf<CapsOptions>({ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1 });
 
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
 
@@ -64,6 +84,11 @@ export interface CapsOptions {
   maxBufferBytes?: number | undefined;
   /** How halves are stored; default f16 on GPUs that have it, packed on software (docs/decisions/0005). Needs shader-f16. */
   half?: HalfStorage | undefined;
+  /**
+   * Whether matrix units are used where the device has them in reach and dtype is float16; default true on GPUs, false on software,
+   * whose units are no faster.
+   */
+  matrixUnits?: boolean | undefined;
 }
 
 /** Reads the capabilities off a granted device. */
@@ -85,6 +110,7 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
     subgroupSize: subgroups && min === info.subgroupMaxSize ? min : 0,
     pins32:
       device.features.has('subgroup-size-control' as GPUFeatureName) && min <= 32 && (info.subgroupMaxSize ?? 0) > 32,
+    matrix: matrixUnits(device, info, options.matrixUnits ?? !software),
     timestamps: device.features.has('timestamp-query'),
     // Kernels count vec4s and elements of a whole value in u32, and take a window's start away before they index: whatever a
     // device allows is within reach.
@@ -98,6 +124,44 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
     storageAlign: limits.minStorageBufferOffsetAlignment,
     uniformAlign: limits.minUniformBufferOffsetAlignment,
   };
+}
+
+/** WebGPU's name of the experimental feature, which Dawn has in Node and Chrome behind a flag. */
+export const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix';
+
+/** A combination of fragments that an adapter offers; Dawn's own form. */
+interface SubgroupMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** Fragments that kernels are written for, the best first: of halves, else (Apple's) of singles. All sum in f32. */
+const FRAGMENTS = [
+  ['f16', 16, 16, 16],
+  ['f16', 8, 16, 16],
+  ['f16', 16, 8, 16],
+  ['f16', 8, 8, 8],
+  ['f32', 8, 8, 8],
+] as const;
+
+function matrixUnits(device: WebGpuDevice, info: WebGpuAdapterInfo, preferred: boolean): MatrixUnits | undefined {
+  const has = (feature: string) => device.features.has(feature as GPUFeatureName);
+  if (!has(SUBGROUP_MATRIX) || !has('shader-f16')) return undefined;
+  const { subgroupMatrixConfigs: offered = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
+  const configs = [...offered].filter(config => config.resultComponentType === 'f32');
+  const found = FRAGMENTS.find(([component, m, n, k]) =>
+    configs.some(c => c.componentType === component && c.M === m && c.N === n && c.K === k),
+  );
+  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = info;
+  const pinned = has('subgroup-size-control');
+  if (!found || most === 0 || (!pinned && least !== most)) return undefined;
+  const [component, m, n, k] = found;
+  // A fragment of 16 x 16 on subgroups of 64 has only been seen to work on 32; Intel's units are 16 wide.
+  const lanes = Math.min(Math.max(m === 8 && n === 16 ? 16 : 32, least), most);
+  return { m, n, k, component, lanes, pinned, preferred };
 }
 
 /** Least of `maxBindingBytes`: less than a row of wide layers cannot work. */

@@ -5,7 +5,7 @@
 
 import { DeviceError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import { type Caps, type CapsOptions, readCaps } from './caps.ts';
+import { type Caps, type CapsOptions, readCaps, SUBGROUP_MATRIX } from './caps.ts';
 import { DEFAULT_CAPS, type DryObserver, dryDevice } from './dry-device.ts';
 import { HeldMemory, isOutOfMemory, type Made } from './held-memory.ts';
 import { PipelineCache } from './pipelines.ts';
@@ -36,10 +36,10 @@ export interface GpuOptions extends CapsOptions {
 
 const OPTIONS = namesOf<GpuOptions>({
   ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1 },
-  ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, availableBytes: 1 },
+  ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1, availableBytes: 1 },
 });
 
-const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query'];
+const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query', SUBGROUP_MATRIX];
 const LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
@@ -108,8 +108,8 @@ export class Gpu {
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
     checkNames('Gpu.request', options, OPTIONS);
-    const { maxBindingBytes, maxBufferBytes, half, availableBytes } = options;
-    const own = { maxBindingBytes, maxBufferBytes, half };
+    const { maxBindingBytes, maxBufferBytes, half, matrixUnits, availableBytes } = options;
+    const own = { maxBindingBytes, maxBufferBytes, half, matrixUnits };
     if (options.device) {
       const info = options.device.adapterInfo ?? NAMELESS;
       return new Gpu(options.device, readCaps(options.device, info, own), { owned: false, availableBytes });

@@ -154,3 +154,8 @@ function checkDistances(p: AttentionProblem, bias: AttentionBias, origin: number
 function fail(problem: string, received: number, path: string, fix = 'Correct the sizes of the call.'): never {
   throw new ShapeError({ op: 'attention', problem, received, path, fix });
 }
+
+/** Whether anything is added to scores: texts without it are shorter. */
+export function isAdditive({ bias, keyMask }: AttentionProblem): boolean {
+  return bias !== undefined || keyMask !== undefined;
+}

@@ -8,7 +8,8 @@ import tileSource from '../../wgsl/attention-tile.wgsl';
 import sharedLib from '../../wgsl/lib/attention.wgsl';
 import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { type AttentionProblem, checkAttention } from './attention-problem.ts';
+import { attentionMatrix } from './attention-matrix.ts';
+import { type AttentionProblem, checkAttention, isAdditive } from './attention-problem.ts';
 import { attentionBindings } from './attention-windows.ts';
 import { canBroadcast, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
@@ -97,7 +98,7 @@ const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS:
 export const ATTENTION: Op<AttentionProblem> = {
   name: 'attention',
   check: checkAttention,
-  variants: [broadcast, wide, tile],
+  variants: [broadcast, wide, tile, attentionMatrix(attentionCall)],
 };
 
 /**
@@ -120,10 +121,6 @@ export function attention(caps: Caps, problem: AttentionProblem, tuning?: Tuning
 /** How a storage form is read: halves in pairs, since some drivers check and load each f16 of a vec4 by itself. */
 function pairs(storage: Storage): Storage {
   return storage === 'f16' ? 'f16-packed' : storage;
-}
-
-function isAdditive({ bias, keyMask }: AttentionProblem): boolean {
-  return bias !== undefined || keyMask !== undefined;
 }
 
 /** The call of one of the texts; `cut` is a tile: queries by vec4 columns of a head. */

@@ -3,8 +3,9 @@ import { ShapeError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { PhaseLines } from './fold-doubling.ts';
 import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
+import { GEMM_MATRIX } from './gemm-matrix.ts';
 import type { KernelCall, Storage } from './kernel.ts';
-import { callOf, type Op, type Tuning, through } from './op.ts';
+import { callOf, type Op, type PackedLayout, type Tuning, through } from './op.ts';
 
 /** Zeros around a picture, in pixels; the sides may differ. */
 export interface Padding {
@@ -53,6 +54,8 @@ export interface Conv2dProblem {
   readonly input: Storage;
   /** Form of the packed kernel; also bf16-packed. */
   readonly weight: Storage;
+  /** How the packed kernel lies; default panels. */
+  readonly layout?: PackedLayout | undefined;
   /** Form of y, channelAdd and residual. */
   readonly output: Storage;
   /** What follows a sum; default a bias. */
@@ -84,12 +87,12 @@ export const CONV2D: Op<Conv2dProblem> = {
   name: 'conv2d',
   check: problem => checkGemm('conv2d', asGemm(problem)),
   packed: problem => packedOf(asGemm(problem)),
-  variants: GEMM_VARIANTS.map(variant => through(variant, asGemm)),
+  variants: [...GEMM_VARIANTS, ...GEMM_MATRIX].map(variant => through(variant, asGemm)),
 };
 
 /**
  * Cross-correlation as torch's conv2d: y[n,o,oy,ox] = bias[o] + sum w[o,i,ky,kx] x[n,i,oy*s+ky-top,ox*s+kx-left].
- * x [N, H, W, C] and y [N, OH, OW, O] channels last, w packed in panels with K = (ky, kx, i). Any kernel size, one stride for
+ * x [N, H, W, C] and y [N, OH, OW, O] channels last, w packed with K = (ky, kx, i). Any kernel size, one stride for
  * both axes, padding by side. Bindings as gemm.
  *
  * @see torch.nn.functional.conv2d
@@ -99,7 +102,7 @@ export function conv2d(caps: Caps, problem: Conv2dProblem, tuning?: Tuning): Ker
 }
 
 /** The product behind a convolution; a plain linear layer where each pixel stands for itself. */
-function asGemm(p: Conv2dProblem): GemmProblem {
+export function asGemm(p: Conv2dProblem): GemmProblem {
   const odd = p.phases === 'odd' ? 1 : 0;
   // Each phase makes as many pixels as there are in x.
   const [outHeight, outWidth] = p.phases ? [p.height, p.width] : conv2dSize(p);
@@ -117,7 +120,7 @@ function asGemm(p: Conv2dProblem): GemmProblem {
     columns: p.window?.columns ?? p.outChannels,
     k: p.channels,
     a: { pitch: p.channels, storage: p.input },
-    b: { layout: 'panels', storage: p.weight },
+    b: { layout: p.layout ?? 'panels', storage: p.weight },
     y: { pitch: p.outChannels, offset: (p.window?.first ?? 0) + odd * 2 * p.width * p.outChannels, storage: p.output },
     epilogue: p.epilogue,
     conv: pointwise

@@ -168,7 +168,7 @@ function gemmCall(
       GEGLU: geglu,
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
     },
-    bindings: bindings(problem, cut.rows, columnTiles),
+    bindings: gemmBindings(problem, cut.rows, columnTiles),
     params: { ...words(problem, packedTaps), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
     tiles: batch * rowTiles * columnTiles,
     cost: {
@@ -241,7 +241,8 @@ function ownB({ batch, b }: GemmProblem): boolean {
   return b.layout === 'plain' && batch > 1 && b.batch !== 0;
 }
 
-function bindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
+/** The bindings of a product in windows: tiles count columns fastest, then rows, then batches. */
+export function gemmBindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
   const bytes = storageBytes(p.y.storage);
   const rowTiles = ceilDiv(p.rows, tileRows);
   const phases = p.conv?.phases ? p.batch : 1;

@@ -15,7 +15,14 @@ export {
   SLICE_ALIGN,
   writeSlice,
 } from '../gpu/buffer.ts';
-export { type Caps, type CapsOptions, DEFAULT_BINDING_BYTES, type HalfStorage, readCaps } from '../gpu/caps.ts';
+export {
+  type Caps,
+  type CapsOptions,
+  DEFAULT_BINDING_BYTES,
+  type HalfStorage,
+  type MatrixUnits,
+  readCaps,
+} from '../gpu/caps.ts';
 export { Gpu, type GpuOptions } from '../gpu/device.ts';
 export type { Access } from '../gpu/pipelines.ts';
 export { type Program, specialize, type Values } from '../gpu/specialize.ts';

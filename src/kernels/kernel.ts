@@ -84,10 +84,13 @@ export function canBroadcast(caps: Pick<Caps, 'subgroupSize'>): boolean {
 }
 
 /**
- * Ranks of the two families. On lavapipe, whose compiler spills every register at a barrier, broadcasts multiply at 19 to 21
+ * Ranks of the families. On lavapipe, whose compiler spills every register at a barrier, broadcasts multiply at 19 to 21
  * GFLOP/s and tiles at 8 to 11; on GPUs broadcasts come last (docs/decisions/0003).
  */
 export const RANK = {
   broadcast: (caps: Pick<Caps, 'software'>): number => (caps.software ? 0 : 2),
   tile: (): number => 1,
+  /** Matrix units, which do several times what tiles can; and where they are emulated or would round what is not rounded yet. */
+  matrix: -1,
+  lastMatrix: 3,
 } as const;

@@ -1,5 +1,6 @@
 import type { Caps } from '../gpu/caps.ts';
 import { checkGemm, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
+import { GEMM_MATRIX } from './gemm-matrix.ts';
 import { GEMV_VARIANTS } from './gemv.ts';
 import type { KernelCall } from './kernel.ts';
 import { callOf, type Op, type Tuning, type Variant } from './op.ts';
@@ -15,7 +16,7 @@ export const LINEAR: Op<GemmProblem> = {
   name: 'linear',
   check: problem => checkGemm('linear', problem),
   packed: packedOf,
-  variants: [...SINGLE_ROWS, ...GEMM_VARIANTS],
+  variants: [...SINGLE_ROWS, ...GEMM_VARIANTS, ...GEMM_MATRIX],
 };
 
 /**

@@ -1,5 +1,6 @@
 import type { Caps } from '../gpu/caps.ts';
 import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem } from './gemm.ts';
+import { GEMM_MATRIX } from './gemm-matrix.ts';
 import type { KernelCall, Storage } from './kernel.ts';
 import { callOf, type Op, type Tuning, through } from './op.ts';
 
@@ -31,7 +32,7 @@ export interface MatmulProblem {
 export const MATMUL: Op<MatmulProblem> = {
   name: 'matmul',
   check: problem => checkGemm('matmul', asGemm(problem)),
-  variants: GEMM_VARIANTS.map(variant => through(variant, asGemm)),
+  variants: [...GEMM_VARIANTS, ...GEMM_MATRIX].map(variant => through(variant, asGemm)),
 };
 
 /**

@@ -2,8 +2,9 @@
 import { alignUp, ceilDiv } from '../core/shape.ts';
 import { PANEL } from './gemm.ts';
 import { type Storage, storageBytes } from './kernel.ts';
+import type { PackedLayout } from './op.ts';
 
-/** Panels [columns/32][k][32]; k counts all taps. */
+/** Panels [columns/32][k][32], or rows [columns][k]; k counts all taps. */
 export interface Panels {
   /** Columns of the matrix. */
   readonly columns: number;
@@ -11,6 +12,8 @@ export interface Panels {
   readonly k: number;
   /** Form of the weights. */
   readonly storage: Storage;
+  /** Default panels. */
+  readonly layout?: PackedLayout | undefined;
 }
 
 /** Neighbouring panels: columns from `first` on, and where they lie, in bytes. */
@@ -34,14 +37,15 @@ const STEP = 2 * PANEL;
  *
  * @param maxBytes of one binding
  */
-export function panelWindows(maxBytes: number, { columns, k, storage }: Panels): PanelWindow[] {
+export function panelWindows(maxBytes: number, { columns, k, storage, layout = 'panels' }: Panels): PanelWindow[] {
   const columnBytes = k * storageBytes(storage);
-  const all = alignUp(columns, PANEL);
+  const each = layout === 'rows' ? 1 : PANEL;
+  const all = alignUp(columns, each);
   const fitting = Math.floor(maxBytes / columnBytes / STEP) * STEP;
   const most = all * columnBytes <= maxBytes ? columns : Math.max(STEP, fitting);
   return Array.from({ length: ceilDiv(columns, most) }, (_, i): PanelWindow => {
     const first = i * most;
     const width = Math.min(most, columns - first);
-    return { first, columns: width, offset: first * columnBytes, size: alignUp(width, PANEL) * columnBytes };
+    return { first, columns: width, offset: first * columnBytes, size: alignUp(width, each) * columnBytes };
   });
 }

@@ -64,6 +64,8 @@ export interface UnpackedWeight {
   readonly taps: number;
   /** Form in memory. */
   readonly storage: Storage;
+  /** Form of the activations that it meets; default f32. */
+  readonly input?: Storage | undefined;
   /** Whether panels alternate values and gates. */
   readonly geglu: boolean;
 }
@@ -75,7 +77,7 @@ export function layoutOfWeight(
   rowCounts: readonly number[] = ROW_COUNTS,
   tuning?: Tuning,
 ): PackedLayout {
-  const { columns, k, taps, storage, geglu } = weight;
+  const { columns, k, taps, storage, geglu, input = 'f32' } = weight;
   if (taps > 1) {
     const padding = { top: 0, right: 0, bottom: 0, left: 0 };
     const column = {
@@ -87,10 +89,16 @@ export function layoutOfWeight(
       stride: 1,
       padding,
     } as const;
-    const storages = { input: 'f32', weight: storage, output: 'f32' } as const;
-    return weightLayout(CONV2D, caps, rowCounts, rows => ({ ...column, ...storages, height: rows + taps - 1 }), tuning);
+    const storages = { input, weight: storage, output: input } as const;
+    const problemOf = (rows: number, layout: PackedLayout) => ({
+      ...column,
+      ...storages,
+      layout,
+      height: rows + taps - 1,
+    });
+    return weightLayout(CONV2D, caps, rowCounts, problemOf, tuning);
   }
-  const sides = { a: { pitch: k, storage: 'f32' }, y: { pitch: columns, storage: 'f32' } } as const;
+  const sides = { a: { pitch: k, storage: input }, y: { pitch: columns, storage: input } } as const;
   const sizes = { batch: 1, columns, k, epilogue: { geglu } };
   const problemOf = (rows: number, layout: PackedLayout) => ({ ...sizes, ...sides, rows, b: { layout, storage } });
   return weightLayout(LINEAR, caps, rowCounts, problemOf, tuning);

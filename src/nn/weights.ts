@@ -2,6 +2,7 @@
  * Binding a checkpoint to a model: a cursor moves through the names, layers ask for tensors with their shapes, `load` reports
  * everything that does not fit at once and then streams the rest to the device. The checkpoint's own names stand in the models.
  */
+import type { DType } from '../core/dtype.ts';
 import { WeightsError } from '../core/errors.ts';
 import { HeldSource } from '../core/held-source.ts';
 import { alignUp, ROW_ALIGN, type Shape, sameShape } from '../core/shape.ts';
@@ -60,10 +61,14 @@ export class Weights {
   /** Row counts that the layers below will see; undefined where nobody has said. */
   readonly #rows: readonly number[] | undefined;
 
-  private constructor(registry: Registry, path: string, rows?: readonly number[]) {
+  /** Of what the layers below are given; undefined where it is the network's. */
+  readonly #inputs: DType | undefined;
+
+  private constructor(registry: Registry, path: string, rows?: readonly number[], inputs?: DType) {
     this.#registry = registry;
     this.path = path;
     this.#rows = rows;
+    this.#inputs = inputs;
   }
 
   /** The root of a checkpoint, whose 64-bit and 8-bit floats are taken as `widened` shows them. */
@@ -74,7 +79,12 @@ export class Weights {
 
   /** Moves down by a segment (`'down_blocks'`, 0, `'to_out.0'`). */
   at(segment: string | number): Weights {
-    return new Weights(this.#registry, this.path ? `${this.path}.${segment}` : String(segment), this.#rows);
+    return new Weights(
+      this.#registry,
+      this.path ? `${this.path}.${segment}` : String(segment),
+      this.#rows,
+      this.#inputs,
+    );
   }
 
   /**
@@ -82,7 +92,12 @@ export class Weights {
    * packed as the kernels for them read best; one layout serves all. Without it: many rows, and one.
    */
   forRows(...rows: readonly number[]): Weights {
-    return new Weights(this.#registry, this.path, rows);
+    return new Weights(this.#registry, this.path, rows, this.#inputs);
+  }
+
+  /** The same place, for layers that are given this dtype whatever the network's is. */
+  forInputs(dtype: DType): Weights {
+    return new Weights(this.#registry, this.path, this.#rows, dtype);
   }
 
   /** Whether a tensor with this name, or any name that starts with it and a dot, lies under the cursor. */
@@ -182,7 +197,7 @@ export class Weights {
       if (stored) pieces.push({ ...part, stored, taps, columns, columnFirst });
       columnFirst += columns;
     }
-    this.#registry.requests.push({ parameter, pieces, rows: this.#rows });
+    this.#registry.requests.push({ parameter, pieces, rows: this.#rows, inputs: this.#inputs });
     return parameter;
   }
 

@@ -45,6 +45,7 @@ const OPTIONS = namesOf<NodeGpuOptions>({
     maxBindingBytes: 1,
     maxBufferBytes: 1,
     half: 1,
+    matrixUnits: 1,
   },
   dawnFlags: 1,
 });

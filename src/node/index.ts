@@ -1,7 +1,7 @@
 /** `pentimento/node`: files, pictures, downloads and Dawn's device. The pipeline itself comes from `pentimento`. @module */
 export type { AbortSignalLike, BlobLike, PagePicture, Platform, UrlLike } from '../core/platform.ts';
 export type { ByteRange, ByteSource, FolderSource } from '../core/tensor-source.ts';
-export type { Caps, CapsOptions, HalfStorage } from '../gpu/caps.ts';
+export type { Caps, CapsOptions, HalfStorage, MatrixUnits } from '../gpu/caps.ts';
 export type { GpuOptions } from '../gpu/device.ts';
 export type {
   PlainAdapterInfo,

@@ -45,7 +45,13 @@ export type BandWork =
   | { readonly way: 'copy' }
   | { readonly way: 'kernel'; readonly runs: readonly KernelRun[] }
   | { readonly way: 'panels'; readonly fills: readonly PanelFill[] }
-  | { readonly way: 'rows'; readonly starts: Int32Array; readonly places: Int32Array; readonly pitch: number };
+  | {
+      readonly way: 'rows';
+      readonly starts: Int32Array;
+      readonly places: Int32Array;
+      readonly pitch: number;
+      readonly taps: number;
+    };
 
 /** Neighbouring columns of a parameter. */
 export interface Band {
@@ -150,7 +156,13 @@ function workOf(placed: Placed, cut: Cut): BandWork {
   if (only && segments.length === 1 && liesAsStored(parameter, only.piece, starts)) return { way: 'copy' };
   if (parameter.layout === 'rows') {
     const [piece] = group as [Piece];
-    return { way: 'rows', starts, places: placesOf(piece, parameter.k, cut), pitch: parameter.k };
+    return {
+      way: 'rows',
+      starts,
+      places: placesOf(piece, parameter.k, cut),
+      pitch: parameter.k * parameter.taps,
+      taps: parameter.taps,
+    };
   }
   const runs = cut.kernels ? kernelRuns(placed) : undefined;
   return runs ? { way: 'kernel', runs } : { way: 'panels', fills: fillsOf(placed, cut) };
@@ -160,7 +172,8 @@ function workOf(placed: Placed, cut: Cut): BandWork {
 function liesAsStored({ layout, storage, k, taps }: Parameter, piece: Piece, starts: Int32Array): boolean {
   const length = lengthOf(piece);
   if (storedAs(storage) !== dtypeOf(piece) || length !== k * taps || spreads(piece.inHeads)) return false;
-  if (layout !== 'rows' && length !== 1) return false;
+  // Taps of a kernel go round in the file; rows hold one after another.
+  if (layout === 'rows' ? taps !== 1 : length !== 1) return false;
   for (let i = 0; i < starts.length; i++) if (starts[i] !== i * length) return false;
   return true;
 }

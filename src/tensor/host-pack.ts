@@ -125,7 +125,7 @@ function fillInWords(source: Uint32Array, { first, starts, places }: PanelFill, 
   }
 }
 
-/** Rows of a table. */
+/** Rows of a table, or of a matrix whose columns lie along K. */
 export interface RowsFill {
   /** By row of the table: the element at which it starts in the source, or -1 for a row of zeros. */
   readonly starts: Int32Array;
@@ -133,18 +133,30 @@ export interface RowsFill {
   readonly places: Int32Array;
   /** Elements of the table's rows. */
   readonly pitch: number;
+  /** Places of a convolution kernel, between which a stored row goes round: input i of tap t is element i * taps + t. */
+  readonly taps: number;
 }
 
 /** Rows one after another, what they leave of their pitch as zeros. */
 export function fillRows<T extends Uint16Array | Uint32Array>(source: T, fill: RowsFill, target: T): void {
-  const { starts, places, pitch } = fill;
+  const { starts, places, pitch, taps } = fill;
   const length = places.length;
-  const isSpread = length > 0 && places[length - 1] !== length - 1;
+  const inputs = length / taps;
+  const isSpread = length > 0 && places[length - 1] !== (pitch / taps) * (taps - 1) + inputs - 1;
   starts.forEach((start, row) => {
     const own = target.subarray(row * pitch, (row + 1) * pitch);
     if (start < 0 || length < pitch) own.fill(0);
     if (start < 0) return;
-    if (!isSpread) own.set(source.subarray(start, start + length));
-    else for (let e = 0; e < length; e++) own[places[e] ?? 0] = source[start + e] ?? 0;
+    if (isSpread) for (let e = 0; e < length; e++) own[places[e] ?? 0] = source[start + e] ?? 0;
+    else if (taps === 1) own.set(source.subarray(start, start + length));
+    else fillTaps(source.subarray(start, start + length), taps, own);
   });
+}
+
+/** A stored row of a kernel [inputs][taps] as [taps][pitch / taps]. */
+function fillTaps<T extends Uint16Array | Uint32Array>(source: T, taps: number, own: T): void {
+  const [inputs, k] = [source.length / taps, own.length / taps];
+  for (let tap = 0; tap < taps; tap++) {
+    for (let i = 0, at = tap * k, e = tap; i < inputs; i++, at++, e += taps) own[at] = source[e] ?? 0;
+  }
 }

@@ -12,6 +12,7 @@ import { layoutOfWeight } from '../kernels/weight-layout.ts';
 import { Packing, type PackingOptions, type RunOptions } from './packing.ts';
 import type { Parameter } from './parameter.ts';
 import { Staging } from './staging.ts';
+import { storageOf } from './storage.ts';
 import type { Piece, Request } from './weight-request.ts';
 
 export type { Piece, Request };
@@ -30,14 +31,17 @@ function parameterStorage(request: Request, gpu: Gpu, dtype: 'float32' | 'float1
 
 /** How a parameter lies: tables in rows, vectors as one narrow matrix, matrices as the variants read them that will be chosen. */
 function parameterLayout(
-  { parameter, pieces, rows }: Request,
+  { parameter, pieces, rows, inputs }: Request,
   storage: Storage,
   gpu: Gpu,
+  dtype: 'float32' | 'float16',
   tuning?: Tuning,
 ): PackedLayout {
   if (parameter.kind !== 'matrix') return parameter.kind === 'table' ? 'rows' : 'panels';
   const { columns, k, taps } = parameter;
-  return layoutOfWeight(gpu.caps, { columns, k, taps, storage, geglu: pieces.some(p => p.geglu) }, rows, tuning);
+  const input = storageOf(inputs ?? dtype, gpu.caps);
+  const geglu = pieces.some(p => p.geglu);
+  return layoutOfWeight(gpu.caps, { columns, k, taps, storage, input, geglu }, rows, tuning);
 }
 
 /** How a parameter will be kept. */
@@ -53,7 +57,7 @@ export interface Form {
 /** How a request's parameter is kept: decided before it has a place. */
 export function formOf(request: Request, gpu: Gpu, { dtype, tuning }: Omit<AllocateOptions, 'label'>): Form {
   const storage = parameterStorage(request, gpu, dtype);
-  const layout = parameterLayout(request, storage, gpu, tuning);
+  const layout = parameterLayout(request, storage, gpu, dtype, tuning);
   return {
     storage,
     layout,

@@ -1,4 +1,5 @@
 /** What a parameter is made of: the tensors of a checkpoint that fill it, and where in it they lie. */
+import type { DType } from '../core/dtype.ts';
 import type { StoredTensor } from '../core/tensor-source.ts';
 import type { HeadSpread } from '../kernels/pack-weight.ts';
 import type { Parameter } from './parameter.ts';
@@ -33,4 +34,6 @@ export interface Request {
   readonly pieces: readonly Piece[];
   /** Row counts that a matrix will meet, the most important first; default ROW_COUNTS. */
   readonly rows?: readonly number[] | undefined;
+  /** Of the activations that a matrix meets; default the network's. */
+  readonly inputs?: DType | undefined;
 }

@@ -23,6 +23,75 @@ describe('the form of halves', () => {
   });
 });
 
+describe('matrix units', () => {
+  const all = ['shader-f16', 'subgroups', 'subgroup-size-control', 'chromium-experimental-subgroup-matrix'];
+  type Config = readonly [component: string, result: string, m: number, n: number, k: number];
+  const units = (
+    configs: readonly Config[],
+    sizes: readonly [number, number],
+    features = all,
+    options: CapsOptions = {},
+    description = 'a GPU',
+  ) => {
+    const device = { features: new Set(features), limits: {} } as unknown as GPUDevice;
+    const subgroupMatrixConfigs = configs.map(([componentType, resultComponentType, M, N, K]) => {
+      return { componentType, resultComponentType, M, N, K };
+    });
+    const [subgroupMinSize, subgroupMaxSize] = sizes;
+    const info = { description, subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } as unknown;
+    return readCaps(device, info as GPUAdapterInfo, options).matrix;
+  };
+  const amd: Config[] = [
+    ['i8', 'i32', 16, 16, 16],
+    ['f16', 'f16', 16, 16, 16],
+    ['f16', 'f32', 16, 16, 16],
+  ];
+
+  it('are chosen from what the adapter lists, by their sizes and never by its name', () => {
+    const half = { component: 'f16', pinned: true, preferred: true } as const;
+    expect(units(amd, [32, 64])).toEqual({ ...half, m: 16, n: 16, k: 16, lanes: 32 });
+    expect(units([['f16', 'f32', 16, 8, 16], ...amd], [32, 32])).toMatchObject({ n: 16 });
+    expect(units([['f16', 'f32', 8, 16, 16]], [16, 32])).toEqual({ ...half, m: 8, n: 16, k: 16, lanes: 16 });
+    expect(units([['f16', 'f32', 8, 8, 8]], [8, 8])).toEqual({ ...half, m: 8, n: 8, k: 8, lanes: 8 });
+    const apple: Config[] = [
+      ['f32', 'f32', 8, 8, 8],
+      ['f16', 'f16', 8, 8, 8],
+    ];
+    const unpinned = all.filter(f => f !== 'subgroup-size-control');
+    expect(units(apple, [32, 32], unpinned)).toEqual({
+      ...{ m: 8, n: 8, k: 8, lanes: 32 },
+      ...{ component: 'f32', pinned: false, preferred: true },
+    });
+  });
+
+  it('are left alone where sums would be halves, sizes of subgroups cannot be said, or features lack', () => {
+    expect(units(amd.slice(0, 2), [32, 32])).toBeUndefined();
+    expect(
+      units(
+        amd,
+        [32, 64],
+        all.filter(f => f !== 'subgroup-size-control'),
+      ),
+    ).toBeUndefined();
+    for (const lacking of [all[0], all[3]]) {
+      expect(
+        units(
+          amd,
+          [32, 32],
+          all.filter(f => f !== lacking),
+        ),
+      ).toBeUndefined();
+    }
+  });
+
+  it('come first on GPUs, and on software where that is asked for', () => {
+    const preferred = (description: string, options?: CapsOptions) =>
+      units(amd, [32, 32], all, options, description)?.preferred;
+    expect([preferred('a GPU'), preferred('a GPU', { matrixUnits: false })]).toEqual([true, false]);
+    expect([preferred('llvmpipe'), preferred('llvmpipe', { matrixUnits: true })]).toEqual([false, true]);
+  });
+});
+
 describe('the largest binding', () => {
   const limits = { maxStorageBufferBindingSize: 2 ** 31 };
   const device = { features: new Set(), limits } as unknown as GPUDevice;

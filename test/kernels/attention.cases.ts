@@ -167,9 +167,16 @@ function unrolled(c: AttentionCase, heads: number, distances: Float32Array, orig
 }
 
 /** Builds a case for one device, storage form and family. q, k and v hold what the storage form keeps of them. */
-export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, family?: AttentionFamily): AttentionRun {
+export function attentionRun(
+  gpu: Gpu,
+  c: AttentionCase,
+  storage: Storage,
+  family?: AttentionFamily,
+  callOf = (problem: AttentionProblem): KernelCall => attention(gpu.caps, problem, forceAttention(family)),
+): AttentionRun {
   const { batch, heads, queries, keys, width, kvBatch = batch, capacity = keys, queryStart = 0, gain = 1 } = c;
-  const headWidth = alignUp(width, 4);
+  const step = family === 'matrix' ? 8 : 4; // matrix units read eights
+  const headWidth = alignUp(width, step);
   const inner = heads * headWidth;
   const q = stored(
     randoms(batch * queries * heads * width, 1).map(x => x * gain),
@@ -187,8 +194,8 @@ export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, famil
     : undefined;
   const scale = 1 / Math.sqrt(width);
 
-  const offsets = c.fused ? [0, inner, 2 * inner] : [4, 0, 8];
-  const pitch = alignUp(c.fused ? 3 * inner : inner + 12, 8);
+  const offsets = c.fused ? [0, inner, 2 * inner] : [step, 0, 2 * step];
+  const pitch = alignUp(c.fused ? 3 * inner : inner + 3 * step, 8);
   const [qRows, kRows, vRows] = [q, k, v].map((x, i) => layRows(x, heads, width, headWidth, pitch, offsets[i]));
   const outPitch = alignUp(inner + 5, 8);
   // In a fused buffer the three lie over each other: every part owns its own columns.
@@ -216,7 +223,7 @@ export function attentionRun(gpu: Gpu, c: AttentionCase, storage: Storage, famil
     values: values ? spaceBatches(values, 1, from, to) : new Float32Array(4),
   });
   return {
-    call: attention(gpu.caps, problem, forceAttention(family)),
+    call: callOf(problem),
     operands: {
       q: tensor(c.fused ? merged : qRows),
       k: tensor(c.fused ? merged : spaceBatches(kRows, pitch, keys, capacity)),

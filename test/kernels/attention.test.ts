@@ -4,7 +4,7 @@ import { specialize } from '../../src/gpu/specialize.ts';
 import { ATTENTION, type AttentionProblem, attention } from '../../src/kernels/attention.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
-import { FAMILY_SETTINGS, runBothWays, settingOf } from '../support/rows.ts';
+import { FAMILY_SETTINGS, MATRIX_SETTINGS, runBothWays, settingOf } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 import {
   ATTENTION_CASES,
@@ -14,6 +14,8 @@ import {
   attentionRun,
   forceAttention,
 } from './attention.cases.ts';
+
+const gpu = await testGpu();
 
 /** Heads of `width` out of padded rows; fails where a padding lane is not zero. */
 function readHeads(out: ArrayLike<number>, run: AttentionRun, heads: number, width: number): Float32Array {
@@ -31,7 +33,7 @@ function readHeads(out: ArrayLike<number>, run: AttentionRun, heads: number, wid
 }
 
 describe('attention', () => {
-  for (const name of FAMILY_SETTINGS) {
+  for (const name of [...FAMILY_SETTINGS, ...(gpu.caps.matrix ? MATRIX_SETTINGS : [])]) {
     for (const c of ATTENTION_CASES) {
       it(`${name}: ${c.name}`, async () => {
         const { gpu, storage, family, tolerance } = await settingOf(name);
@@ -128,6 +130,20 @@ describe('attention in wide tiles', () => {
   });
 });
 
+it.each([
+  { width: 32, CHUNK: 32, WIDE: 4, queries: 19, keys: 70 },
+  { width: 40, CHUNK: 16, WIDE: 3, queries: 9, keys: 33 },
+])('several fragments a subgroup, as cards get them: a head of $width in chunks of $CHUNK', async c => {
+  const variant = ATTENTION.variants.find(v => v.stem === 'attention-matrix');
+  if (!gpu.caps.matrix || !variant) return expect(gpu.caps.matrix).toBeUndefined();
+  const { width, queries, keys, CHUNK, WIDE } = c;
+  const sizes = { name: '', batch: 2, heads: 2, queries, keys, width, gain: 9 };
+  const tiles = { SUBGROUPS: 4, KEYS: 32, CHUNK, WIDE };
+  const run = attentionRun(gpu, sizes, 'f16', 'matrix', problem => variant.call(gpu.caps, problem, tiles));
+  const { out } = await runBothWays(gpu, run.call, run.operands, 3);
+  expectClose(readHeads(out, run, 2, width), run.expected(), 1e-3);
+});
+
 describe('attention at its edges', () => {
   const bare = { batch: 2, heads: 1, queries: 2, keys: 20, headWidth: 8, scale: 1 };
   const side = { pitch: 8, storage: 'f32' as const };
@@ -153,7 +169,11 @@ describe('attention at its edges', () => {
     });
   }
 
-  for (const family of ['broadcast', 'tile'] as const) {
+  const matrix = gpu.caps.matrix ? (['matrix'] as const) : [];
+  const toleranceOf = (family: AttentionFamily) => (family === 'matrix' ? 1e-3 : 1e-6);
+
+  for (const family of ['broadcast', 'tile', ...matrix] as const) {
+    const tolerance = toleranceOf(family);
     it(`${family}: a row whose every key is masked averages the values and stays finite`, async () => {
       for (const lowest of [Number.NEGATIVE_INFINITY, -3.4028234663852886e38]) {
         const mask = new Float32Array(40).fill(lowest, 0, 20);
@@ -164,13 +184,14 @@ describe('attention at its edges', () => {
           for (let j = 0; j < 20; j++) sum += values[j * 8 + c] / 20;
           return sum;
         });
-        expectClose(out.subarray(0, 8), mean, 1e-6);
+        expectClose(out.subarray(0, 8), mean, tolerance);
         expect(out.every(Number.isFinite)).toBe(true);
       }
     });
   }
 
-  for (const family of ['broadcast', 'broadcast-wide', 'tile'] as const) {
+  for (const family of ['broadcast', 'broadcast-wide', 'tile', ...matrix] as const) {
+    const tolerance = toleranceOf(family);
     it(`${family}: a key count of 0 gives zeros`, async () => {
       const problem = { ...plain, dynamicLength: true };
       const { out } = await runPlain(family, problem, new Float32Array(4), [0, 0]);
@@ -192,7 +213,7 @@ describe('attention at its edges', () => {
       const v = randoms(320, 3);
       const best = Array.from({ length: 20 }, (_, j) => q.subarray(0, 8).reduce((s, x, c) => s + x * k[j * 8 + c], 0));
       const winner = best.indexOf(Math.max(...best));
-      expectClose(out.subarray(0, 8), v.subarray(winner * 8, winner * 8 + 8), 1e-6);
+      expectClose(out.subarray(0, 8), v.subarray(winner * 8, winner * 8 + 8), tolerance);
     });
 
     it(`${family}: equal keys average the values`, async () => {
@@ -203,7 +224,7 @@ describe('attention at its edges', () => {
         for (let j = 0; j < 20; j++) sum += v[160 + j * 8 + c] / 20;
         return sum;
       });
-      expectClose(out.subarray(16, 24), mean, 1e-6);
+      expectClose(out.subarray(16, 24), mean, tolerance);
     });
   }
 
@@ -227,6 +248,7 @@ describe('attention at its edges', () => {
       'attention-broadcast',
       'attention-broadcast-wide',
       'attention-tile',
+      'attention-matrix',
     ]);
   });
 

@@ -11,7 +11,7 @@ import { GROUP_NORM_FINALIZE, type GroupNormFinalizeProblem } from '../../src/ke
 import { LAYER_NORM, type LayerNormProblem, RMS_NORM } from '../../src/kernels/layer-norm.ts';
 import { LINEAR, linear } from '../../src/kernels/linear.ts';
 import { MATMUL, type MatmulProblem } from '../../src/kernels/matmul.ts';
-import { callOf, choose, type Op, type Tiles, type Tuning, type Variant } from '../../src/kernels/op.ts';
+import { callOf, choose, nameOf, type Op, type Tiles, type Tuning, type Variant } from '../../src/kernels/op.ts';
 import { checkTuning } from '../../src/kernels/registry.ts';
 import { SOFTMAX, type SoftmaxProblem } from '../../src/kernels/softmax.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -26,6 +26,10 @@ const DEVICES = {
   'software with wide subgroups': { ...base, software: true, subgroupSize: 32 },
   'a GPU with f16': { ...base, software: false, subgroupSize: 32 },
   'a GPU with subgroups of 16': { ...base, software: false, subgroupSize: 16 },
+  'a GPU with matrix units': {
+    ...{ ...base, software: false, subgroupSize: 32, maxInvocations: 1024, maxWorkgroupBytes: 32768 },
+    matrix: { m: 16, n: 16, k: 16, component: 'f16', lanes: 32, pinned: true, preferred: true },
+  },
   'a bare GPU': { ...base, software: false, subgroupSize: 0, half: 'f16-packed' },
 } as const satisfies Record<string, Caps>;
 
@@ -109,9 +113,24 @@ describe('a device gets', () => {
     ['software with wide subgroups', TILE],
     ['a GPU with f16', TILE],
     ['a GPU with subgroups of 16', TILE],
+    ['a GPU with matrix units', TILE],
     ['a bare GPU', TILE],
   ] as const)('%s: the variants of the table', (name, table) => {
     expect(choices(DEVICES[name])).toEqual(table);
+  });
+
+  it('matrix units for products of halves, but for a few rows that stand alone', () => {
+    const caps: Caps = DEVICES['a GPU with matrix units'];
+    const half = { pitch: 64, storage: 'f16' } as const;
+    const halves = (count: number, layout: 'panels' | 'rows' | 'plain', change: Partial<GemmProblem> = {}) => {
+      const b = { layout, storage: 'f16', ...(layout === 'plain' ? { pitch: 64 } : {}) } as const;
+      return nameOf(choose(LINEAR, caps, rows(count, { a: half, y: half, b, ...change })));
+    };
+    expect([halves(64, 'rows'), halves(1, 'rows'), halves(64, 'plain')]).toEqual(new Array(3).fill('gemm-matrix'));
+    expect([halves(64, 'panels'), halves(16, 'panels')]).toEqual(['gemm-matrix-panels', 'gemv-tile']);
+    expect(halves(16, 'panels', { itemRows: 16 })).toBe('gemm-matrix-panels');
+    expect(halves(64, 'panels', { a: { ...half, offset: 4 } })).toBe('gemm-tile');
+    expect(halves(64, 'panels', { a: side })).toBe('gemm-tile');
   });
 
   it('the same whether tuning is left out or empty', () => {
@@ -126,7 +145,7 @@ describe('a device gets', () => {
     for (const caps of Object.values(DEVICES)) {
       for (const variant of LINEAR.variants.filter(v => v.fits(caps, rows(4)))) {
         const tiles = variant.tiles(caps, rows(4));
-        const call = callOf(LINEAR, caps, rows(4), { force: { linear: variant.stem } });
+        const call = callOf(LINEAR, caps, rows(4), { force: { linear: nameOf(variant) } });
         expect(call.kernel).toBe(variant.stem);
         expect(call.values).toMatchObject(tiles);
       }
@@ -154,7 +173,7 @@ describe('tuning', () => {
     );
     expect(() => stem(1, { force: { linear: 'gemm-broadcast' } }, nvidia)).toThrow(InputError);
     expect(() => stem(1, { force: { linear: 'gemm-tiles' } })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: linear: there is no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got "gemm-tiles" (tuning.force.linear). Force one of these, or leave it out.]`,
+      `[InputError: linear: there is no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile, gemm-matrix, gemm-matrix-panels], got "gemm-tiles" (tuning.force.linear). Force one of these, or leave it out.]`,
     );
   });
 
@@ -182,7 +201,7 @@ describe('tuning', () => {
     expect(() =>
       checkTuning({ table: [{ op: 'linear', variant: 'softmax-tile' }] }),
     ).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: checkTuning: 'linear' has no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile], got "softmax-tile" (tuning.table[0]). Correct the name.]`,
+      `[InputError: checkTuning: 'linear' has no such variant: expected [gemv-broadcast, gemv-tile, gemm-broadcast, gemm-tile, gemm-matrix, gemm-matrix-panels], got "softmax-tile" (tuning.table[0]). Correct the name.]`,
     );
     const bounds = { rows: 5 } as unknown as Record<string, [number, number]>;
     expect(() =>

@@ -1,15 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { alignUp } from '../../src/core/shape.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
-import { conv2d } from '../../src/kernels/conv2d.ts';
+import { asGemm, conv2d } from '../../src/kernels/conv2d.ts';
 import type { GemmProblem } from '../../src/kernels/gemm.ts';
+import { GEMM_MATRIX } from '../../src/kernels/gemm-matrix.ts';
 import type { Storage } from '../../src/kernels/kernel.ts';
 import { linear } from '../../src/kernels/linear.ts';
+import type { PackedLayout } from '../../src/kernels/op.ts';
 import * as reference from '../reference/gemm.ts';
 import { expectClose, relativeL2 } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
-import { packPanels, padRows, unpadRows } from '../support/pack.ts';
-import { distinct, type Family, force, stored } from '../support/rows.ts';
+import { packColumns, packPanels, padRows, unpadRows } from '../support/pack.ts';
+import { distinct, type Family, force, runBothWays, stored } from '../support/rows.ts';
 import { type Operand, randoms, runKernel } from '../support/run-kernel.ts';
 import { CONV_CASES, type ConvShape, MATMUL_CASES, type MatmulCase } from './gemm.cases.ts';
 
@@ -38,15 +40,25 @@ const named: Variant[] = [
   { name: 'tile packed', gpu: bare, family: 'tile', activations: 'f16-packed', weights: 'f16-packed' },
   { name: 'tile half', gpu: halfTiles, family: 'tile', activations: half, weights: half },
 ];
-const variants = distinct(named);
+const units: Variant[] = [
+  { name: 'matrix half', gpu, family: 'matrix', activations: 'f16', weights: 'f16' },
+  { name: 'matrix panels half', gpu, family: 'matrix-panels', activations: 'f16', weights: 'f16' },
+  { name: 'matrix f32', gpu, family: 'matrix', activations: 'f32', weights: 'f32' },
+  { name: 'matrix panels f32 x half', gpu, family: 'matrix-panels', activations: 'f32', weights: 'f16' },
+];
+const variants = [...distinct(named), ...(gpu.caps.matrix ? units : [])];
+/** Matrix units round both factors to halves. */
+const isSingle = (v: Variant) => v.activations === 'f32' && v.weights === 'f32' && v.family !== 'matrix';
+const layoutOf = (v: Variant): PackedLayout => (v.family === 'matrix' ? 'rows' : 'panels');
+const packed = (v: Variant, ...w: Parameters<typeof packPanels>) =>
+  v.family === 'matrix' ? packColumns(...w) : packPanels(...w);
 
 // f32: sums of up to a few hundred terms of size 1. Half: inputs and outputs are rounded to 11 bits, bfloat16 to 8.
-const tolerance = (v: Variant) =>
-  v.weights === 'bf16-packed' ? 1e-2 : v.activations === 'f32' && v.weights === 'f32' ? 2e-6 : 2e-3;
+const tolerance = (v: Variant) => (v.weights === 'bf16-packed' ? 1e-2 : isSingle(v) ? 2e-6 : 2e-3);
 
 describe.each(variants)('matmul, $name', variant => {
   // Each activation is a pipeline of its own, and compiling costs seconds: other storage forms try one.
-  const plain = variant.activations === 'f32' && variant.weights === 'f32';
+  const plain = isSingle(variant);
   const cases = MATMUL_CASES.filter(c => plain || !c.activation || c.activation === 'silu');
   it.each(cases)('rows $rows, columns $n, k $k, $activation residual $residual channelAdd $channelAdd', async c => {
     const { a, b, bias, add, extra, expected } = matmulData(c);
@@ -57,7 +69,7 @@ describe.each(variants)('matmul, $name', variant => {
       columns,
       k: alignUp(c.k, 8),
       a: { pitch: alignUp(c.k, 8), storage: variant.activations },
-      b: { layout: 'panels', storage: variant.weights },
+      b: { layout: layoutOf(variant), storage: variant.weights },
       y: { pitch: columns, storage: variant.activations },
       epilogue: {
         activation: c.activation,
@@ -68,7 +80,7 @@ describe.each(variants)('matmul, $name', variant => {
     const call = linear(variant.gpu.caps, problem, force(variant.family));
     const operands: Record<string, Operand> = {
       a: { storage: variant.activations, values: padRows(a, c.rows, c.k) },
-      b: { storage: variant.weights, values: packPanels(b, c.n, c.k) },
+      b: { storage: variant.weights, values: packed(variant, b, c.n, c.k) },
       bias: { storage: 'f32', values: padRows(bias, 1, c.n) },
       channel_add: add ? { storage: variant.activations, values: padRows(add, add.length / c.n, c.n) } : NOTHING,
       residual: extra ? { storage: variant.activations, values: padRows(extra, c.rows, c.n) } : NOTHING,
@@ -81,26 +93,23 @@ describe.each(variants)('matmul, $name', variant => {
   });
 });
 
-it.each(variants.filter(v => v.activations === 'f32' && v.weights === 'f32'))(
-  'matmul, $name: geluTanh of large sums is 0 or the sum',
-  async ({ gpu, family }) => {
-    const x = [50, 1e4, 1e12, -50, -1e4, -1e12];
-    const side = { pitch: 8, storage: 'f32' as const };
-    const size = { batch: 1, rows: x.length, columns: 8, k: 8 };
-    const b = { layout: 'panels', storage: 'f32' } as const;
-    const problem: GemmProblem = { ...size, a: side, b, y: side, epilogue: { activation: 'geluTanh' } };
-    const call = linear(gpu.caps, problem, force(family));
-    const { y } = await runKernel(gpu, call, {
-      a: { storage: 'f32', values: padRows(x, x.length, 1) },
-      b: { storage: 'f32', values: packPanels([1], 1, 1) },
-      bias: { storage: 'f32', values: new Float32Array(8) },
-      channel_add: NOTHING,
-      residual: NOTHING,
-      y: { storage: 'f32', size: x.length * 8 },
-    });
-    expect([...unpadRows(y, x.length, 1)].map(Math.abs)).toEqual([50, 1e4, Math.fround(1e12), 0, 0, 0]);
-  },
-);
+it.each(variants.filter(isSingle))('matmul, $name: geluTanh of large sums is 0 or the sum', async ({ gpu, family }) => {
+  const x = [50, 1e4, 1e12, -50, -1e4, -1e12];
+  const side = { pitch: 8, storage: 'f32' as const };
+  const size = { batch: 1, rows: x.length, columns: 8, k: 8 };
+  const b = { layout: 'panels', storage: 'f32' } as const;
+  const problem: GemmProblem = { ...size, a: side, b, y: side, epilogue: { activation: 'geluTanh' } };
+  const call = linear(gpu.caps, problem, force(family));
+  const { y } = await runKernel(gpu, call, {
+    a: { storage: 'f32', values: padRows(x, x.length, 1) },
+    b: { storage: 'f32', values: packPanels([1], 1, 1) },
+    bias: { storage: 'f32', values: new Float32Array(8) },
+    channel_add: NOTHING,
+    residual: NOTHING,
+    y: { storage: 'f32', size: x.length * 8 },
+  });
+  expect([...unpadRows(y, x.length, 1)].map(Math.abs)).toEqual([50, 1e4, Math.fround(1e12), 0, 0, 0]);
+});
 
 function matmulData(c: MatmulCase) {
   const a = randoms(c.rows * c.k, 1);
@@ -124,16 +133,28 @@ describe.each(variants)('conv2d, $name', variant => {
     '$images x $height x $width x $cin -> $cout, kernel $kernel stride $stride pad $padding up $upsample',
     async c => {
       const { call, operands, expected, rows } = convCall(c, variant);
-      const whole = (await runKernel(variant.gpu, call, operands)).y;
-      expectClose(unpadRows(whole, rows, c.cout), expected, tolerance(variant));
-      const parts = (await runKernel(variant.gpu, call, operands, 1)).y;
-      expect(parts).toEqual(whole);
+      const { y } = await runBothWays(variant.gpu, call, operands);
+      expectClose(unpadRows(y, rows, c.cout), expected, tolerance(variant));
     },
   );
 });
 
+it('several fragments a subgroup, as cards get them, make what one makes', async () => {
+  const variant = variants.find(v => v.name === 'matrix half');
+  if (!variant) return expect(gpu.caps.matrix).toBeUndefined();
+  const { call, operands, expected, rows } = convCall(CONV_CASES[1], variant);
+  const [units] = GEMM_MATRIX;
+  // 2 x 2 fragments of 8 x 8: LLVM's time grows with them.
+  const tiles = { ROWS: 32, COLUMNS: 32, DEPTH: 16, TALL: 2, WIDE: 2 };
+  const { cout } = CONV_CASES[1];
+  const problem = asGemm(convProblem(CONV_CASES[1], variant));
+  const { y } = await runKernel(gpu, units.call(gpu.caps, problem, tiles), operands);
+  expectClose(unpadRows(y, rows, cout), expected, tolerance(variant));
+  expect([...y]).toEqual([...(await runKernel(gpu, call, operands)).y]);
+});
+
 // Each is two pipelines of its own: one variant of each family and storage form.
-const FOLLOWED = ['broadcast f32', 'broadcast packed', 'tile f32', 'tile packed'];
+const FOLLOWED = ['broadcast f32', 'broadcast packed', 'tile f32', 'tile packed', 'matrix half'];
 describe.each(variants.filter(v => FOLLOWED.includes(v.name)))('conv2d with all that may follow it, $name', variant => {
   it.each([
     { images: 2, height: 5, width: 4, cin: 8, cout: 33, kernel: 3, stride: 1, padding: [1, 1, 1, 1] },
@@ -180,6 +201,7 @@ function convProblem(c: ConvShape, variant: Variant) {
     upsample: c.upsample === true,
     input: variant.activations,
     weight: variant.weights,
+    layout: layoutOf(variant),
     output: variant.activations,
   };
 }
@@ -194,7 +216,7 @@ function convCall(c: ConvShape, variant: Variant) {
   const call = conv2d(variant.gpu.caps, convProblem(c, variant), force(variant.family));
   const operands: Record<string, Operand> = {
     a: { storage: variant.activations, values: padRows(x, c.images * c.height * c.width, c.cin) },
-    b: { storage: variant.weights, values: packPanels(w, c.cout, c.cin, taps) },
+    b: { storage: variant.weights, values: packed(variant, w, c.cout, c.cin, taps) },
     bias: { storage: 'f32', values: new Float32Array(alignUp(c.cout, 32)) },
     channel_add: NOTHING,
     residual: NOTHING,
@@ -216,10 +238,10 @@ describe.each(variants)('properties, $name', variant => {
       padding: [1, 1, 1, 1],
     };
     const { call, operands, rows } = convCall(c, variant);
-    const x = stored(randoms(rows * c.cin, 1), variant.activations);
+    const x = stored(randoms(rows * c.cin, 1), variant.family.startsWith('matrix') ? 'f16' : variant.activations);
     const point = new Float32Array(c.cout * c.cin * 9);
     for (let o = 0; o < c.cout; o++) point[(o * c.cin + o) * 9 + 4] = 1;
-    const b: Operand = { storage: variant.weights, values: packPanels(point, c.cout, c.cin, 9) };
+    const b: Operand = { storage: variant.weights, values: packed(variant, point, c.cout, c.cin, 9) };
     const { y } = await runKernel(variant.gpu, call, { ...operands, b });
     expect(unpadRows(y, rows, c.cout)).toEqual(x);
   });
@@ -232,14 +254,14 @@ describe.each(variants)('properties, $name', variant => {
       const problem: GemmProblem = {
         ...{ batch: 1, rows, columns: n, k },
         a: { pitch: k, storage: variant.activations },
-        b: { layout: 'panels', storage: variant.weights },
+        b: { layout: layoutOf(variant), storage: variant.weights },
         y: { pitch: n, storage: variant.activations },
       };
       const call = linear(variant.gpu.caps, problem, force(variant.family));
       const operands: Record<string, Operand> = {
         ...{ bias: { storage: 'f32', values: new Float32Array(64) }, channel_add: NOTHING, residual: NOTHING },
         a: { storage: variant.activations, values: a },
-        b: { storage: variant.weights, values: packPanels(weight, n, k) },
+        b: { storage: variant.weights, values: packed(variant, weight, n, k) },
         y: { storage: variant.activations, size: rows * n },
       };
       return (await runKernel(variant.gpu, call, operands)).y;
@@ -251,7 +273,7 @@ describe.each(variants)('properties, $name', variant => {
 });
 
 describe('a long K', () => {
-  const f32 = variants.filter(v => v.activations === 'f32' && v.weights === 'f32');
+  const f32 = variants.filter(isSingle);
   it.each(f32)('is summed in blocks, whose errors stay small: $name', async ({ gpu, family }) => {
     const [rows, n, k] = [9, 64, 5120];
     const [a, b] = [randoms(rows * k, 1), randoms(k * n, 2)];
@@ -309,14 +331,14 @@ describe('geglu', () => {
       columns: n,
       k,
       a: { pitch: k, storage: variant.activations },
-      b: { layout: 'panels', storage: variant.weights },
+      b: { layout: layoutOf(variant), storage: variant.weights },
       y: { pitch: n, storage: variant.activations },
       epilogue: { geglu: true },
     };
     const call = linear(variant.gpu.caps, problem, force(variant.family));
     const operands: Record<string, Operand> = {
       a: { storage: variant.activations, values: a },
-      b: { storage: variant.weights, values: packPanels(mixed, 128, k) },
+      b: { storage: variant.weights, values: packed(variant, mixed, 128, k) },
       bias: { storage: 'f32', values: mixedBias },
       channel_add: NOTHING,
       residual: NOTHING,

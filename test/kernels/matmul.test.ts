@@ -12,13 +12,15 @@ import { BATCHED_CASES, type BatchedCase } from './matmul.cases.ts';
 
 const gpu = await testGpu();
 const bare = await testGpu({ bare: true });
-const variants: { name: string; gpu: Gpu; family: Family; storage: Storage; tolerance: number }[] = [
+const named: { name: string; gpu: Gpu; family: Family; storage: Storage; tolerance: number }[] = [
   { name: 'broadcast f32', gpu, family: 'broadcast', storage: 'f32', tolerance: 2e-6 },
   { name: 'broadcast half', gpu, family: 'broadcast', storage: gpu.caps.half, tolerance: 2e-3 },
   { name: 'broadcast packed', gpu, family: 'broadcast', storage: 'f16-packed', tolerance: 2e-3 },
   { name: 'tile f32', gpu: bare, family: 'tile', storage: 'f32', tolerance: 2e-6 },
   { name: 'tile packed', gpu: bare, family: 'tile', storage: 'f16-packed', tolerance: 2e-3 },
+  { name: 'matrix half', gpu, family: 'matrix', storage: 'f16', tolerance: 2e-3 },
 ];
+const variants = named.filter(({ family }) => family !== 'matrix' || gpu.caps.matrix);
 
 describe.each(variants)('batched matmul, $name', v => {
   it.each(BATCHED_CASES)('batch $batch, $rows x $k x $n, scale $scale shared $shared bias $bias', async c => {

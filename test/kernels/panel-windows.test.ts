@@ -8,6 +8,15 @@ describe('panelWindows', () => {
     ]);
   });
 
+  it('has no columns behind the last where each lies in a row of its own', () => {
+    const rows = { columns: 200, k: 64, storage: 'f16', layout: 'rows' } as const;
+    expect(panelWindows(200 * 128, rows)).toEqual([{ first: 0, columns: 200, offset: 0, size: 200 * 128 }]);
+    expect(panelWindows(130 * 128, rows)).toEqual([
+      { first: 0, columns: 128, offset: 0, size: 128 * 128 },
+      { first: 128, columns: 72, offset: 128 * 128, size: 72 * 128 },
+    ]);
+  });
+
   it('cuts at multiples of 64 columns, so that biases too start at multiples of 256 bytes', () => {
     const windows = panelWindows(130 * 64 * 4, { columns: 200, k: 64, storage: 'f32' });
     expect(windows).toEqual([

@@ -87,6 +87,20 @@ describe('the layout of a weight', () => {
         expect(layoutOfWeight(device, { ...weight, taps: 1, geglu: true }, rows)).toBe('panels');
       }
     }
-    expect(LINEAR.variants.map(v => v.weights)).toEqual(['panels', 'panels', 'panels', 'panels']);
+    const lie = LINEAR.variants.filter(v => v.stem !== 'gemm-matrix').map(v => v.weights);
+    expect(lie).toEqual(['panels', 'panels', 'panels', 'panels']);
+  });
+
+  it('is rows where matrix units multiply halves, but for layers that see one row before all', () => {
+    const matrix = { m: 16, n: 16, k: 16, component: 'f16', lanes: 32, pinned: true, preferred: true } as const;
+    const units = { ...gpu, half: 'f16', maxInvocations: 1024, maxWorkgroupBytes: 32768, matrix } as const;
+    const weight = { columns: 96, k: 64, storage: 'f16', input: 'f16', geglu: false } as const;
+    for (const taps of [1, 9]) expect(layoutOfWeight(units, { ...weight, taps })).toBe('rows');
+    expect(layoutOfWeight(units, { ...weight, taps: 1, geglu: true })).toBe('rows');
+    expect(layoutOfWeight(units, { ...weight, taps: 1 }, [1, 64])).toBe('panels');
+    expect(layoutOfWeight(units, { ...weight, taps: 1, input: 'f32' })).toBe('panels');
+    const emulated = { ...units, software: true, matrix: { ...matrix, preferred: false } };
+    expect(layoutOfWeight(emulated, { ...weight, taps: 9 })).toBe('panels');
+    expect(layoutOfWeight({ ...units, matrix: undefined }, { ...weight, taps: 9 })).toBe('panels');
   });
 });

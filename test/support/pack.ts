@@ -23,6 +23,15 @@ export function unpadRows(values: ArrayLike<number>, rows: number, width: number
   return out;
 }
 
+/** Weights [N, K, taps] -> rows [Npadded][taps * Kpadded]. */
+export function packColumns(w: ArrayLike<number>, n: number, k: number, taps = 1): Float32Array {
+  const kp = alignUp(k, 8);
+  const out = new Float32Array(alignUp(n, 8) * taps * kp);
+  for (let o = 0; o < n; o++)
+    for (let i = 0; i < k; i++) for (let t = 0; t < taps; t++) out[(o * taps + t) * kp + i] = w[(o * k + i) * taps + t];
+  return out;
+}
+
 /** Weights [N, K, taps] -> panels [N/32][taps * Kpadded][32], by plain loops: what pack-weight does on the device. */
 export function packPanels(w: ArrayLike<number>, n: number, k: number, taps = 1): Float32Array {
   const kp = alignUp(k, 8);

@@ -46,12 +46,16 @@ export function stored(values: ArrayLike<number>, storage: Storage): Float32Arra
   return fromHalf(toHalf(values));
 }
 
-/** The two kinds of texts that most ops have (docs/decisions/0003). */
-export type Family = 'broadcast' | 'tile';
+/** The kinds of texts that most ops have (docs/decisions/0003); matrix units read weights in rows, and in panels too. */
+export type Family = 'broadcast' | 'tile' | 'matrix' | 'matrix-panels';
 
 /** Tuning that takes one family for every op; linear layers by gemm unless asked otherwise. Undefined leaves the choice free. */
 export function force(family: Family | undefined, linear: 'gemm' | 'gemv' = 'gemm'): Tuning | undefined {
   if (!family) return undefined;
+  if (family.startsWith('matrix')) {
+    const products = { linear: `gemm-${family}`, conv2d: `gemm-${family}`, matmul: 'gemm-matrix' };
+    return { force: { ...products, attention: 'attention-matrix' } };
+  }
   const stems = {
     ...{ linear, conv2d: 'gemm', matmul: 'gemm', attention: 'attention', softmax: 'softmax' },
     ...{ layerNorm: 'layer-norm', rmsNorm: 'layer-norm', groupNormFinalize: 'group-norm-finalize' },
@@ -80,12 +84,21 @@ export const FAMILY_SETTINGS = [
   'f16 packed tile',
 ] as const;
 
+/** Kernels for matrix units, on adapters that have them: singles are rounded to halves on their way in. */
+export const MATRIX_SETTINGS = ['f16 matrix', 'f32 matrix'] as const;
+
 /**
  * The device, storage form and family behind a name of SETTINGS or FAMILY_SETTINGS. Where the adapter has no f16, its halves are packed
  * ones: the same kernels on the same devices, compiled once.
  */
-export async function settingOf(name: (typeof SETTINGS | typeof FAMILY_SETTINGS)[number]): Promise<Setting> {
+export async function settingOf(
+  name: (typeof SETTINGS | typeof FAMILY_SETTINGS | typeof MATRIX_SETTINGS)[number],
+): Promise<Setting> {
   const own = await testGpu();
+  if (name.endsWith('matrix')) {
+    const storage = name.startsWith('f32') ? 'f32' : 'f16';
+    return { gpu: own, storage, family: 'matrix', tolerance: 1e-3 };
+  }
   const hasHalf = own.caps.half === 'f16';
   const packed = name.includes('packed') || (name.startsWith('f16') && !hasHalf);
   const family = name.includes('broadcast') ? 'broadcast' : name.includes('tile') ? 'tile' : undefined;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { TensorSource } from '../../src/core/tensor-source.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
+import type { Tuning } from '../../src/kernels/op.ts';
 import { ClipTextModel } from '../../src/models/stable-diffusion/clip-text.ts';
 import { parseClipTextConfig, parseUNetConfig, parseVaeConfig } from '../../src/models/stable-diffusion/config.ts';
 import { UNet2DConditionModel } from '../../src/models/stable-diffusion/unet.ts';
@@ -32,7 +33,7 @@ export async function loadPart<P extends Part>(
   gpu: Gpu,
   folder: string,
   part: P,
-  options: { dtype?: Precision; change?: (source: TensorSource) => TensorSource } = {},
+  options: { dtype?: Precision; tuning?: Tuning | undefined; change?: (source: TensorSource) => TensorSource } = {},
 ): Promise<{ model: ReturnType<(typeof parts)[P]['build']>; weights: LoadedWeights }> {
   const { file, build } = parts[part];
   const path = `${folder}/${part}`;
@@ -40,7 +41,7 @@ export async function loadPart<P extends Part>(
   const source = await checkpoint(`${path}/${file}.safetensors`);
   const w = Weights.open(options.change?.(source) ?? source);
   const model = build(w, json, `${path}/config.json`) as ReturnType<(typeof parts)[P]['build']>;
-  const weights = await w.load(gpu, { dtype: options.dtype ?? 'float32' });
+  const weights = await w.load(gpu, { dtype: options.dtype ?? 'float32', tuning: options.tuning });
   await source.close?.();
   return { model, weights };
 }

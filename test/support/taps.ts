@@ -3,6 +3,7 @@
  * stored. Names are those of the checkpoint, so that they meet the names of hooks on the reference's modules.
  */
 import { expect } from 'vitest';
+import type { Tuning } from '../../src/kernels/op.ts';
 import { Module } from '../../src/nn/module.ts';
 import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
 import type { Graph } from '../../src/tensor/graph.ts';
@@ -66,7 +67,7 @@ export function tap(root: Module, also: readonly string[] = []): Map<string, Ten
 export async function evaluate(
   graph: Graph,
   wanted: ReadonlyMap<string, Tensor>,
-  options: { fuse: boolean },
+  options: { fuse: boolean; tuning?: Tuning | undefined },
 ): Promise<Map<string, Float32Array>> {
   const targets = new Map<Tensor, DeviceTensor>();
   for (const tensor of wanted.values()) {

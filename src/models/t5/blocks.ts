@@ -87,7 +87,7 @@ export class T5FeedForward extends Module {
     this.norm = new RMSNorm(w.at('layer_norm'), { width: c.width, eps: c.normEps });
     this.wi = new Linear(dense.at(c.gated ? 'wi_0' : 'wi'), up);
     this.gate = c.gated ? new Linear(dense.at('wi_1'), up) : undefined;
-    this.wo = new Linear(dense.at('wo'), { in: c.hiddenWidth, out: c.width, bias: false });
+    this.wo = new Linear(dense.at('wo').forInputs('float32'), { in: c.hiddenWidth, out: c.width, bias: false });
     this.activation = ACTIVATIONS[c.activation];
   }
 

@@ -166,7 +166,7 @@ export class T5Model extends Module {
     if (config.tied) w.ignore(/^lm_head\.weight$/); // writers may store the table once more
     const { vocabulary: outputs, width: inputs } = config;
     const from = config.tied ? table : w.at('lm_head');
-    const head = from.forRows(1, 64).matrix([{ from, outputs, inputs }]);
+    const head = from.forRows(1, 64).forInputs('float32').matrix([{ from, outputs, inputs }]);
     const embedding = new Embedding(table, { count: outputs, width: inputs, tied: config.tied ? head : undefined });
     this.encoder = new T5Encoder(w.at('encoder'), config, embedding);
     this.decoder = new T5Decoder(w.at('decoder').forRows(1, 64), config, embedding, head);

@@ -220,7 +220,10 @@ class ContractionNode implements Node {
   #windows(l: Lowering, output: Tensor): (PanelWindow & { weight: Placed; bias: Placed | undefined })[] {
     const { weight, bias, geglu } = this.#options;
     const each = geglu ? 2 : 1; // panels of values alternate with panels of gates, in the bias too
-    const panels = { columns: output.pitch, k: each * weight.k * weight.taps, storage: weight.storage };
+    const { storage, layout } = weight;
+    // Gates lie behind whole panels of values, in rows too.
+    const lies = geglu ? 'panels' : layout;
+    const panels = { columns: output.pitch, k: each * weight.k * weight.taps, storage, layout: lies } as const;
     const limit = this.#folds ? this.#folding(l).weightBytes : Number.POSITIVE_INFINITY;
     return panelWindows(Math.min(limit, l.caps.maxBindingBytes), panels).map(window => ({
       ...window,
@@ -249,6 +252,7 @@ class ContractionNode implements Node {
       const storage = {
         input: a.storage,
         weight: folded ? l.storage(folded.dtype) : weight.storage,
+        layout: weight.layout,
         output: y.storage,
       };
       const geometry = { ...this.#geometry(conv), ...(folded ? { ...FOLDED, phases: folded.lines } : {}) };
