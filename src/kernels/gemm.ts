@@ -14,7 +14,6 @@ import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './lib
 import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 
-export type { ConvGeometry } from './conv-pixels.ts';
 export {
   blockOf,
   checkGemm,
