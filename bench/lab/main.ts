@@ -2,7 +2,7 @@
  * The laboratory: what the compilers of graphics cards that are not there make of the kernels.
  *
  *   npm run lab -- --family navi31 [--size 768] [--dtype float16] [--networks sd,t5,blip] [--toggles disable_robustness]
- *                  [--wave 32] [--mesa system|backports|sid|FOLDER] [--save FOLDER] [--against FILE] [kernel.wgsl ...]
+ *                  [--wave 32] [--no-matrix-units] [--mesa system|backports|sid|FOLDER] [--save FOLDER] [--against FILE] [kernel.wgsl ...]
  *
  * Compiles every pipeline that the networks make at their published sizes, or the given files (entry point main; kernels of wgsl/ get
  * the libs that their heads name), and prints a table; docs/performance.md says how to read it. A run of all networks by default
@@ -38,6 +38,7 @@ const options = {
   size: { type: 'string', default: '768' },
   toggles: { type: 'string', default: '' },
   wave: { type: 'string' },
+  'no-matrix-units': { type: 'boolean', default: false },
   mesa: { type: 'string' },
   save: { type: 'string' },
   against: { type: 'string' },
@@ -51,6 +52,8 @@ interface Asked {
   readonly size: number;
   readonly toggles: readonly string[];
   readonly wave: number | undefined;
+  /** Kernels as for browsers, which have no matrix units. */
+  readonly noMatrixUnits: boolean;
   readonly mesa: string | undefined;
   readonly save: string | undefined;
   readonly against: LabResults | undefined;
@@ -81,6 +84,7 @@ function parse(): Asked {
     size,
     toggles: words(values.toggles),
     wave: values.wave === undefined ? undefined : Number(oneOf('wave', values.wave, ['32', '64'])),
+    noMatrixUnits: values['no-matrix-units'],
     mesa: values.mesa,
     save: values.save,
     against: values.against === undefined ? undefined : readResults(values.against),
@@ -94,7 +98,10 @@ function dawnFlags({ toggles }: Asked): string[] {
 
 /** Uses the networks; returns how the driver calls itself. */
 async function useNetworks(asked: Asked, log: PipelineLog): Promise<string> {
-  const gpu = await requestGpu({ dawnFlags: dawnFlags(asked) });
+  const gpu = await requestGpu({
+    dawnFlags: dawnFlags(asked),
+    ...(asked.noMatrixUnits ? { matrixUnits: false } : {}),
+  });
   const { description, device, subgroupSize, half } = gpu.caps;
   if (/llvmpipe|swiftshader/i.test(`${description} ${device}`)) {
     throw new LabError(`another adapter was opened than ${asked.card.name}: ${description} ${device}`);
@@ -121,9 +128,11 @@ function keep(folder: string, log: PipelineLog, asked: Asked, text: string, resu
 }
 
 /** Whether it is the run whose results stand in the repository. */
-function byDefault({ files, networks, dtype, size, toggles, wave, mesa, against }: Asked): boolean {
+function byDefault({ files, networks, dtype, size, toggles, wave, noMatrixUnits, mesa, against }: Asked): boolean {
   const all = networks.length === Object.keys(NETWORKS).length && files.length === 0;
-  return all && dtype === 'float16' && size === 768 && toggles.length === 0 && !wave && !mesa && !against;
+  return (
+    all && dtype === 'float16' && size === 768 && toggles.length === 0 && !wave && !noMatrixUnits && !mesa && !against
+  );
 }
 
 async function run(asked: Asked, mesa: string | undefined): Promise<void> {

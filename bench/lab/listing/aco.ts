@@ -19,7 +19,13 @@ const VECTOR: readonly Rule[] = [
   [/^v_(fma|mad)_mix/, (c, _, line) => (/, 1\.0, neg\(0\)|, 1\.0, -?0\b/.test(line) ? c.conversions++ : c.fma++)],
   [/^v_(fma|fmac|fmaak|fmamk|mac|mad)(_legacy)?_?(f32|f16)/, c => c.fma++],
   [/^v_dot/, c => c.dot++],
-  [/^v_wmma/, c => c.matrix++],
+  [
+    /^v_wmma/,
+    c => {
+      c.matrix++;
+      c.matrixFma = 16 * 16 * 16; // beside the count: the main loop is chosen by both
+    },
+  ],
   [/^v_cvt/, c => c.conversions++],
   [/^v_((min|max)_[ui]32|cndmask)/, c => c.selections++],
   [/^v_(exp|log|rcp|rsq|sqrt|sin|cos)_/, c => c.special++],
@@ -95,9 +101,5 @@ export function readAco(text: string): Listing {
         .trim(),
     )
     .filter(Boolean);
-  const listing = readLines(lines, ACO);
-  for (const counts of [listing.whole, listing.pass, ...listing.loops.map(({ own }) => own)]) {
-    if (counts) counts.matrixFma = 16 * 16 * 16;
-  }
-  return listing;
+  return readLines(lines, ACO);
 }

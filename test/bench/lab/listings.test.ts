@@ -88,6 +88,18 @@ describe('ACO', () => {
     });
   });
 
+  it('takes the loop of matrix products for the main one, not that of a longer epilogue', () => {
+    const text = `BB1:
+	v_wmma_f32_16x16x16_f16 v[8:15], v[92:95], v[112:115], v[8:15]
+	s_cbranch_scc1 BB1
+BB2:
+	v_fmac_f32 v4, v8, v12
+	v_fmac_f32 v5, v8, v12
+	s_cbranch_scc1 BB2
+`;
+    expect(readListing('amd', text)?.main?.own).toMatchObject({ matrix: 1, fma: 0 });
+  });
+
   it('finds no loop in a program without, and nothing in what is not its own', () => {
     expect(readListing('amd', 'BB0:\n\tv_mov_b32_e32 v0, 1\n\ts_endpgm\n')).toMatchObject({
       ...{ loops: [], main: undefined, pass: undefined },
