@@ -57,6 +57,8 @@ interface Case {
 
 const caps = DEFAULT_CAPS;
 const broadcasting = { ...caps, software: true, subgroupSize: 8 };
+const units = { m: 16, n: 16, k: 16, component: 'f16', lanes: 32, pinned: true, preferred: true } as const;
+const multiplying = { ...caps, matrix: units, maxInvocations: 256, maxWorkgroupBytes: 32768 };
 
 function attentions(): Case[] {
   const side = (offset: number) => ({ ...f32(960), offset });
@@ -64,8 +66,11 @@ function attentions(): Case[] {
   const problem = { ...sizes, q: side(0), k: side(320), v: side(640), out: { ...f32(320), offset: 0 } };
   const fused = BATCH * LATENT * 960 * 4;
   const bytes = { 'q k v bias key_mask lengths': fused, out: BATCH * LATENT * 320 * 4 };
-  return ['attention-broadcast', 'attention-broadcast-wide', 'attention-tile'].map(variant => ({
-    call: attention(broadcasting, problem, { force: { attention: variant } }),
+  const variants = ['attention-broadcast', 'attention-broadcast-wide', 'attention-tile', 'attention-matrix'];
+  return variants.map(variant => ({
+    call: attention(variant === 'attention-matrix' ? multiplying : broadcasting, problem, {
+      force: { attention: variant },
+    }),
     bytes,
   }));
 }
@@ -83,6 +88,8 @@ function products(): Case[] {
     call: linear(broadcasting, geglu, force(family)),
     bytes,
   }));
+  const inRows = { ...geglu, b: { layout: 'rows', storage: 'f32' } } as const;
+  const matrix = { call: linear(multiplying, inRows, force('matrix')), bytes };
   const [head] = panelWindows(caps.maxBindingBytes, { columns: 32128, k: 2048, storage: 'f32' });
   const step = {
     ...{ batch: 1, rows: 16, columns: head.columns, k: 2048, a: f32(2048), y: f32(32128), epilogue: { bias: false } },
@@ -101,7 +108,7 @@ function products(): Case[] {
   const scores = { batch: 16 * 5, rows: 1024, columns: 1024, k: 1024, a: 'f32', b: 'f32', y: 'f32' } as const;
   const one = 80 * MIB * 4;
   return [
-    ...[...gemms, ...gemvs],
+    ...[...gemms, matrix, ...gemvs],
     { call: conv, bytes: { a: map, 'b channel_add residual': 256 * 256 * 36, bias: 1024, y: map } },
     // At most 2^23 sums at once.
     {

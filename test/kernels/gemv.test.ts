@@ -212,7 +212,8 @@ describe('gemv', () => {
         'linear: the forced variant cannot run this problem on this device',
       );
     }
-    expect(() => gemv(gpu.caps, { ...problem, rows: 17 }, { family })).toThrowErrorMatchingInlineSnapshot(
+    const plain = { ...gpu.caps, matrix: undefined };
+    expect(() => gemv(plain, { ...problem, rows: 17 }, { family })).toThrowErrorMatchingInlineSnapshot(
       `[InputError: linear: the forced variant cannot run this problem on this device: expected [gemm-broadcast, gemm-tile], got "gemv-broadcast" (tuning.force.linear). Force one of these, or leave it out.]`,
     );
     expect(() => gemv(gpu.caps, { ...problem, k: 12 }, { family })).toThrowErrorMatchingInlineSnapshot(

@@ -92,6 +92,7 @@ test('an argument goes through few files: the command line knows none of the gui
     'src/cli/edit.ts',
     'src/cli/invert.ts',
     'src/cli/latents.ts',
+    'src/cli/preset.ts',
     'src/cli/reconstruct.ts',
     'src/generation/refused.ts',
     'src/pipeline/diffedit/arguments.ts',
