@@ -137,19 +137,8 @@ fn make_scores(at: Place, key0: u32, near: ptr<function, Scores>, far: ptr<funct
 fn complete(at: Place, sums: vec4f, row: u32, key0: u32) -> vec4f {
   let key = vec4u(key0, key0 + 8u, key0 + 16u, key0 + 24u);
   let end = select(at.count, min(at.count, at.start + row + 1u), p.causal == 1u);
-  let safe = min(key, vec4u(at.count - 1u));
   var extra = vec4f(0.0);
-  if (ADDITIVE) {
-    if (p.has_bias == 1u) {
-      let line = at.bias_at + min(row, p.queries - 1u) * p.bias_pitch;
-      extra += vec4f(bias[line + safe.x], bias[line + safe.y], bias[line + safe.z], bias[line + safe.w]);
-    }
-    if (p.has_mask == 1u) {
-      let line = at.mask_at;
-      extra += vec4f(key_mask[line + safe.x], key_mask[line + safe.y], key_mask[line + safe.z], key_mask[line + safe.w]);
-    }
-    extra = max(extra, vec4f(LOWEST)) * LOG2_E;
-  }
+  if (ADDITIVE) { extra = added_terms(at.bias_at + min(row, p.queries - 1u) * p.bias_pitch, at.mask_at, min(key, vec4u(at.count - 1u))); }
   return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), extra), key < vec4u(end));
 }
 

@@ -1,5 +1,5 @@
 // attention: what its texts share: the uniform block, the place of a tile, the keys that a batch has, and bounds of the scores.
-// The kernel declares the binding lengths.
+// The kernel declares the bindings lengths, bias and key_mask.
 
 const LOG2_E: f32 = 1.4426950408889634;
 const LOWEST: f32 = -1e30;     // additive terms end here
@@ -41,3 +41,15 @@ fn first_position() -> u32 { return select(p.query_start, lengths[1], p.dynamic 
 
 // Keys that count, causality aside.
 fn key_count() -> u32 { return select(p.keys, min(p.keys, lengths[0]), p.dynamic == 1u); }
+
+// Bias and mask of four keys in powers of two, from the elements where the row of each begins.
+fn added_terms(bias_row: u32, mask_row: u32, key: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (p.has_bias == 1u) {
+    sum += vec4f(bias[bias_row + key.x], bias[bias_row + key.y], bias[bias_row + key.z], bias[bias_row + key.w]);
+  }
+  if (p.has_mask == 1u) {
+    sum += vec4f(key_mask[mask_row + key.x], key_mask[mask_row + key.y], key_mask[mask_row + key.z], key_mask[mask_row + key.w]);
+  }
+  return max(sum, vec4f(LOWEST)) * LOG2_E;
+}
