@@ -11,7 +11,7 @@ import type { Caps } from '../gpu/caps.ts';
 import { attentionMatrix } from './attention-matrix.ts';
 import { type AttentionProblem, checkAttention, isAdditive } from './attention-problem.ts';
 import { attentionBindings } from './attention-windows.ts';
-import { canBroadcast, type KernelCall, RANK, type Storage, storageBytes } from './kernel.ts';
+import { canBroadcast, type KernelCall, pinned, RANK, type Storage, storageBytes } from './kernel.ts';
 import { inputLib, outputLib, weightLib } from './libs.ts';
 import { callOf, type Op, type Tuning, type Variant } from './op.ts';
 
@@ -72,9 +72,6 @@ function isApple({ vendor, device }: Caps): boolean {
   return /apple/i.test(`${vendor} ${device}`);
 }
 
-/** On cards that can run a kernel with subgroups of 32 or 64 lanes, RDNA issues two products at once for 32 only. */
-const pinnedSource = tileSource.replace('@compute @workgroup_size', '@compute @subgroup_size(32) @workgroup_size');
-
 const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS: number; readonly BLOCKS: number }> = {
   stem: 'attention-tile',
   fits: () => true,
@@ -86,9 +83,9 @@ const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS:
     const KEYS = few && THREADS === 128 ? 32 : 64;
     return { THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), few ? 1 : 2) };
   },
-  call: ({ pins32, architecture }, problem, tiles) => {
-    const program = { kernel: 'attention-tile', source: pins32 ? pinnedSource : tileSource };
-    const PAIRED = pins32 === true && /^rdna-[3-9]/.test(architecture);
+  call: (caps, problem, tiles) => {
+    const program = { kernel: 'attention-tile', source: pinned(caps, tileSource) };
+    const PAIRED = caps.pins32 === true && /^rdna-[3-9]/.test(caps.architecture);
     const values = { ...tiles, ADDITIVE: isAdditive(problem), PAIRED };
     return attentionCall(program, problem, values, { rows: 64, columns: columnsOf(tiles.THREADS) * tiles.BLOCKS });
   },

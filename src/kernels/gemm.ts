@@ -9,7 +9,7 @@ import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
 import { blockOf, type GemmProblem, PANEL, tapsOf } from './gemm-problem.ts';
-import { canBroadcast, type KernelBinding, type KernelCall, RANK, storageBytes, unread } from './kernel.ts';
+import { canBroadcast, type KernelBinding, type KernelCall, pinned, RANK, storageBytes, unread } from './kernel.ts';
 import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
@@ -108,9 +108,6 @@ function tileOf({ software }: Pick<Caps, 'software'>, problem: GemmProblem): Gem
   return pick(CUTS.find(cut => count(cut) >= cut.least) ?? SMALL);
 }
 
-/** On cards that can run a kernel with subgroups of 32 or 64 lanes, RDNA issues two products at once for 32 only. */
-const PINNED = tileSource.replace('@compute @workgroup_size', '@compute @subgroup_size(32) @workgroup_size');
-
 /** Workgroup tiles and register tiles, for GPUs whose matrix units are out of reach. */
 export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   stem: 'gemm-tile',
@@ -120,8 +117,7 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   tiles: tileOf,
   call: (caps, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
-    const source = caps.pins32 ? PINNED : tileSource;
-    return gemmCall({ kernel: 'gemm-tile', source }, problem, tiles, cut);
+    return gemmCall({ kernel: 'gemm-tile', source: pinned(caps, tileSource) }, problem, tiles, cut);
   },
 };
 

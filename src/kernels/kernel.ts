@@ -94,3 +94,11 @@ export const RANK = {
   matrix: -1,
   lastMatrix: 3,
 } as const;
+
+/**
+ * A text that asks for subgroups of 32 on cards that can run it with 32 or 64 lanes: RDNA issues two products at once for 32 only.
+ * @param source with one entry, `@compute @workgroup_size`
+ */
+export function pinned({ pins32 }: Pick<Caps, 'pins32'>, source: string): string {
+  return pins32 ? source.replace('@compute @workgroup_size', '@compute @subgroup_size(32) @workgroup_size') : source;
+}
