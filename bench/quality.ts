@@ -14,10 +14,11 @@
  * docs/images/quality.png: --variant diffusers --variant recommended --only 01,02,09,18 --compare docs/images/quality.png
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { checkOutput } from '../src/cli/output.ts';
 import type { RgbImage } from '../src/io/image.ts';
 import { sideBySide } from '../src/io/mask.ts';
 import { requestGpu, saveImage } from '../src/node/index.ts';
@@ -26,7 +27,7 @@ import { means } from './quality/measures.ts';
 import { chosenScenes, containerSwaps, otherSwaps, readScenes, type Scene } from './quality/scenes.ts';
 import { comparison, GAP, inColumns } from './quality/sheets.ts';
 import { asText, fixed, merged, type Recorded, type VariantRow, withMeasured } from './quality/table.ts';
-import { NAMED, parseVariant, type Variant } from './quality/variants.ts';
+import { NAMED, parseVariants, type Variant } from './quality/variants.ts';
 
 /** Of the JSON file. */
 const VERSION = 1;
@@ -75,11 +76,15 @@ function readArguments() {
 
 async function prepare(): Promise<{ variants: Variant[]; scenes: readonly Scene[] }> {
   const cases = asked.cases === undefined ? Number.POSITIVE_INFINITY : Number(asked.cases);
-  if (!(cases >= 1)) throw new Error(`--cases takes a whole number above 0, got ${asked.cases}`);
+  if (asked.cases !== undefined && !(Number.isInteger(cases) && cases >= 1))
+    throw new Error(`--cases takes a whole number above 0, got ${asked.cases}`);
   if (!['float32', 'float16'].includes(asked.dtype))
     throw new Error(`--dtype is float32 or float16, got ${asked.dtype}`);
   const names = asked.variant.flatMap(text => (text === 'all' ? Object.keys(NAMED) : [text]));
-  const parsed = names.map(parseVariant);
+  const parsed = parseVariants(names);
+  if (asked.compare !== undefined) checkOutput(asked.compare, ['.png', '.jpg', '.jpeg']);
+  if (asked.json !== undefined) checkOutput(asked.json, ['.json']);
+  if (asked.sheets !== undefined) checkOutput(join(asked.sheets, 'sheet.png'), ['.png']);
   const { only } = asked;
   if (only !== undefined && asked.cases !== undefined)
     throw new Error('--only and --cases both choose scenes: give one');
@@ -116,11 +121,14 @@ async function measure(variant: Variant): Promise<void> {
     if (asked.json !== undefined) await writeJson(asked.json);
     if (asked.sheets !== undefined) await saveImage(join(asked.sheets, `${name}.png`), inColumns(rows));
   }
-  if (asked.compare !== undefined) await saveImage(asked.compare, comparison(scenes, pictures));
+  if (asked.compare === undefined) return;
+  await mkdir(dirname(asked.compare), { recursive: true });
+  await saveImage(asked.compare, comparison(scenes, pictures));
 }
 
 /** The table as it stands, behind every edit: a run takes long, and what it has measured is not lost with it. */
 async function writeJson(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
   const result = { version: VERSION, adapter: gpu.caps.description, dtype: asked.dtype, table, edits };
   await writeFile(path, `${JSON.stringify(result, null, 1)}\n`);
 }

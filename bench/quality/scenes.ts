@@ -57,8 +57,10 @@ async function readScene(folder: string, entry: Record<string, unknown>, where: 
   return { id, change, sourcePrompt, targetPrompt, fruit, container, source, truth, region };
 }
 
-/** The scenes of these ids, in the order of the ids. @throws Error naming an id that no scene has, and those that there are */
+/** The scenes of these ids, in the order of the ids. @throws Error naming an id that no scene has, and those that there are, or one that is there twice */
 export function chosenScenes(scenes: readonly Scene[], ids: readonly string[]): Scene[] {
+  const twice = ids.find((id, i) => ids.indexOf(id) < i);
+  if (twice !== undefined) throw new Error(`scene "${twice}" is chosen twice, and would count twice`);
   return ids.map(id => {
     const found = scenes.find(scene => scene.id === id);
     if (found) return found;
@@ -99,7 +101,7 @@ function mirrored(scene: DrawnScene): DrawnScene {
 /**
  * Swaps made of the pictures of others, drawn results among them: of every picture in turn the fruit or the container becomes
  * the next one of those that the scenes name. Nobody drew what they should give. Changes that the scenes have already, either way,
- * are left out.
+ * are left out, and so is what changes nothing, where the scenes name one fruit or one container.
  */
 export function otherSwaps(scenes: readonly DrawnScene[]): Scene[] {
   const pictures = scenes.flatMap(({ id, sourcePrompt, targetPrompt, source, truth }) => [
@@ -113,7 +115,9 @@ export function otherSwaps(scenes: readonly DrawnScene[]): Scene[] {
     const from = named(prompt, id);
     const to = { ...from, [change]: following(known[change], from[change]) };
     const targetPrompt = `a ${to.container} of ${to.fruit}`;
-    return targetPrompt === not ? [] : [{ id, change, sourcePrompt: prompt, targetPrompt, ...to, source }];
+    return targetPrompt === not || targetPrompt === prompt
+      ? []
+      : [{ id, change, sourcePrompt: prompt, targetPrompt, ...to, source }];
   });
 }
 

@@ -63,7 +63,7 @@ export const NAMED: Readonly<Record<string, string>> = {
 export function parseVariant(text: string): Variant {
   const at = text.indexOf('=');
   const name = at < 0 ? text : text.slice(0, at);
-  const options = at < 0 ? NAMED[name] : text.slice(at + 1).trim();
+  const options = at < 0 ? (Object.hasOwn(NAMED, name) ? NAMED[name] : undefined) : text.slice(at + 1).trim();
   if (name === '' || options === undefined) {
     throw new Error(`no variant is called "${name}"; there are ${Object.keys(NAMED).join(', ')}, and NAME=OPTIONS`);
   }
@@ -82,6 +82,17 @@ export function parseVariant(text: string): Variant {
   }
   const parsed = command.opts<{ mendQuirks?: boolean }>();
   return { name, options, args: argumentsIn('run', parsed), mendQuirks: parsed.mendQuirks ?? false };
+}
+
+/** Reads variants, each by its `parseVariant`. @throws Error as that, or naming a name that two have, or that no file can have */
+export function parseVariants(texts: readonly string[]): Variant[] {
+  const variants = texts.map(parseVariant);
+  for (const [i, { name }] of variants.entries()) {
+    if (/[/\\\0]/.test(name)) throw new Error(`variant ${name}: a name of files has no / and no \\`);
+    if (variants.findIndex(other => other.name === name) < i)
+      throw new Error(`two variants are called "${name}": the second would take the first one's place`);
+  }
+  return variants;
 }
 
 /** Words as a shell takes them, quotes of both kinds included. */

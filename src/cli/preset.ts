@@ -30,13 +30,14 @@ export interface Preset<O> {
 }
 
 /**
- * Settings that would silence what was asked for: guidance of 1 or below passes over negative prompts, a soft mask over what makes
- * masks of zeros and ones.
+ * Settings that would silence what was asked for: guidance of 1 or below, or at none of a phase's noise levels, passes over negative
+ * prompts, a soft mask over what makes masks of zeros and ones.
  */
 const SILENCES: Readonly<Record<string, readonly string[]>> = {
   maskGuidanceScale: ['sourceNegativePrompt', 'targetNegativePrompt'],
   invertGuidanceScale: ['invertNegativePrompt'],
   guidanceScale: ['negativePrompt', 'sourceNegativePrompt', 'targetNegativePrompt', 'invertNegativePrompt'],
+  guidanceInterval: ['negativePrompt', 'sourceNegativePrompt', 'targetNegativePrompt', 'invertNegativePrompt'],
   maskMode: ['threshold', 'continuous'],
 };
 
@@ -100,11 +101,27 @@ function takenNames(
   if (!soft) taken.delete('maskExponent'); // says nothing of other masks
   return [...Object.keys(ARGUMENTS)].filter(name => taken.has(name));
 
+  /** Noise levels at which a negative prompt counts, as near as strengths tell: a mask has one, the other phases all up to theirs. */
+  function levelsOf(prompt: string): readonly [number, number] {
+    const strength = (of: 'maskEncodeStrength' | 'inpaintStrength'): number =>
+      Number(inEffect(of) ?? defaultOf('run', of));
+    const mask = strength('maskEncodeStrength');
+    return /^(source|target)/.test(prompt) ? [mask, mask] : [0, strength('inpaintStrength')];
+  }
+
   function isSilencing(name: string): boolean {
-    if (!(SILENCES[name] ?? []).some(given)) return false;
+    const asked = (SILENCES[name] ?? []).filter(given);
+    if (asked.length === 0) return false;
+    if (name === 'guidanceInterval') return asked.some(prompt => !meets(settings[name], levelsOf(prompt)));
     if (name !== 'maskMode') return Number(settings[name]) <= 1;
     return settings[name] === 'soft' && (given('continuous') || inEffect('maskCleanup') !== true);
   }
+}
+
+/** Whether an interval of noise levels has one of a span. */
+function meets(interval: unknown, [from, to]: readonly [number, number]): boolean {
+  const [first, last] = interval as readonly [number, number];
+  return first <= to && last >= from;
 }
 
 /** Options that were given and change nothing beside the settings in effect: a line each, with what would help. */

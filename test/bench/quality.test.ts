@@ -10,7 +10,7 @@ import { chosenScenes, containerSwaps, otherSwaps, readScenes } from '../../benc
 import { comparison, GAP } from '../../bench/quality/sheets.ts';
 
 import { asText, merged, withMeasured } from '../../bench/quality/table.ts';
-import { NAMED, parseVariant } from '../../bench/quality/variants.ts';
+import { NAMED, parseVariant, parseVariants } from '../../bench/quality/variants.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { diskFolder } from '../support/folder.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -134,6 +134,15 @@ describe('scenes', () => {
   it('are chosen by their ids, in the order asked for', () => {
     expect(chosenScenes(scenes, ['06', '01']).map(({ id }) => id)).toEqual(['06', '01']);
     expect(() => chosenScenes(scenes.slice(0, 2), ['99'])).toThrow('no scene is called "99"; there are 00, 01');
+    expect(() => chosenScenes(scenes, ['06', '01', '06'])).toThrow('scene "06" is chosen twice');
+  });
+
+  it('that name one fruit and one container have no other swaps of them', () => {
+    const [apples] = scenes;
+    const alike = { ...apples, sourcePrompt: 'a bowl of apples', targetPrompt: 'a bowl of apples' };
+    expect(otherSwaps([alike])).toEqual([]);
+    const fruits = otherSwaps([{ ...alike, targetPrompt: 'a bowl of pears' }, alike]);
+    expect(fruits.filter(({ sourcePrompt, targetPrompt }) => sourcePrompt === targetPrompt)).toEqual([]);
   });
 
   it.each([
@@ -177,6 +186,13 @@ describe('variants', () => {
     ['a=left over', 'too many arguments'],
   ])('%s is refused', (text, message) => expect(() => parseVariant(text)).toThrow(message));
 });
+
+it.each([
+  [['a=--eta 1', 'a='], 'two variants are called "a"'],
+  [['diffusers', 'demo', 'diffusers'], 'two variants are called "diffusers"'],
+  [['../up='], 'variant ../up: a name of files'],
+  [['toString'], 'no variant is called "toString"'],
+])('variants %j are refused', (texts, message) => expect(() => parseVariants(texts)).toThrow(message));
 
 describe('tables', () => {
   const measured = { ok: 0.5, nat: 0.1234, bg: 30, pasted: 33, inside: 13, iou: 0.6, seconds: 9 };

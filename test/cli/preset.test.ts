@@ -173,6 +173,21 @@ it('a setting that does not go with an option gives way to it, and guidance to a
   expect(await taken('--negative-prompt', 'rain')).toMatchObject({ guidanceScale: 7.5, inversion: 'ddpm' });
 });
 
+it('an interval of guidance gives way to a negative prompt of a phase that it leaves without any', async () => {
+  const guidanceInterval = [0.85, 1];
+  const model = await modelWith('interval', { version: 1, settings: { guidanceInterval } });
+  const taken = async (...options: string[]) =>
+    (await callOf('edit', '--model', model, ...options)).args['guidanceInterval'];
+  expect(await taken()).toEqual(guidanceInterval);
+  const whole = await taken('--source-negative-prompt', 'rain');
+  expect(whole === undefined || String(whole) === '0,1').toBe(true);
+  expect(await taken('--negative-prompt', 'rain')).toEqual(whole);
+  expect(await taken('--negative-prompt', 'rain', '--inpaint-strength', '0.9')).toEqual(guidanceInterval);
+  expect(await taken('--target-negative-prompt', 'rain', '--mask-encode-strength', '0.9')).toEqual(guidanceInterval);
+  const asked = ['--source-negative-prompt', 'rain', '--guidance-interval', '0.85,1'];
+  expect(await taken(...asked)).toEqual(guidanceInterval);
+});
+
 it('a file of settings that the system does not show hinders no command', async () => {
   const model = await modelWith('loop', undefined);
   await symlink('pentimento.json', join(model, 'pentimento.json'));

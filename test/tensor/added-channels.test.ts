@@ -15,15 +15,21 @@ const gpu = await testGpu();
 const [A, B] = [randoms(12 * 16, 3), randoms(20 * 16, 4)];
 const w = Weights.open(
   memoryCheckpoint({
-    'conv.weight': { shape: [12, 8, 3, 3], values: randoms(12 * 8 * 9, 1) },
-    'conv.bias': { shape: [12], values: randoms(12, 2) },
+    'conv.weight': { shape: [16, 8, 3, 3], values: randoms(16 * 8 * 9, 1) },
+    'conv.bias': { shape: [16], values: randoms(16, 2) },
+    'padded.weight': { shape: [12, 8, 3, 3], values: randoms(12 * 8 * 9, 9) },
+    'padded.bias': { shape: [12], values: randoms(12, 10) },
+    'next.weight': { shape: [8, 12, 3, 3], values: randoms(8 * 12 * 9, 11) },
+    'next.bias': { shape: [8], values: randoms(8, 12) },
     'a.weight': { shape: [12, 16], values: A },
     'a.bias': { shape: [12], values: randoms(12, 5) },
     'b.weight': { shape: [20, 16], values: B },
     'b.bias': { shape: [20], values: randoms(20, 6) },
   }),
 );
-const conv = new Conv2d(w.at('conv'), { in: 8, out: 12, kernel: 3, padding: 1 });
+const conv = new Conv2d(w.at('conv'), { in: 8, out: 16, kernel: 3, padding: 1 });
+const padded = new Conv2d(w.at('padded'), { in: 8, out: 12, kernel: 3, padding: 1 });
+const next = new Conv2d(w.at('next'), { in: 12, out: 8, kernel: 3, padding: 1 });
 const parts = [
   { from: w.at('b'), out: 20 },
   { from: w.at('a'), out: 12 },
@@ -31,10 +37,13 @@ const parts = [
 const stacked = new StackedLinear(w, { in: 16, parts });
 await w.load(gpu);
 
-async function run(record: (map: Tensor, row: Tensor) => Tensor, { fuse = true, rows = 1 } = {}) {
+async function run(
+  record: (map: Tensor, row: Tensor) => Tensor,
+  { fuse = true, rows = 1, values: added = randoms(rows * 40, 8) } = {},
+) {
   const graph = new Graph(gpu);
   const map = DeviceTensor.from(gpu, randoms(2 * 8 * 15, 7), [2, 8, 3, 5]);
-  const row = DeviceTensor.from(gpu, randoms(rows * 40, 8), [rows, 40]);
+  const row = DeviceTensor.from(gpu, added, [rows, 40]);
   const y = record(graph.input(map), graph.input(row));
   const out = DeviceTensor.create(gpu, y.shape, y.dtype);
   graph.store(y, out);
@@ -48,7 +57,7 @@ async function run(record: (map: Tensor, row: Tensor) => Tensor, { fuse = true, 
 
 describe('some channels of a row added to every pixel', () => {
   const added = (first: number) => (map: Tensor, row: Tensor) => {
-    const own = row.slice(1, first, first + 12);
+    const own = row.slice(1, first, first + 16);
     return conv.forward(map).add(own.reshape([...own.shape, 1, 1]));
   };
 
@@ -63,9 +72,22 @@ describe('some channels of a row added to every pixel', () => {
     expect([fused.dispatches, plain.dispatches]).toEqual([dispatches, 3]);
   });
 
+  it.each([16, 28])('leave zeros in the padding of the output, from channel %i on', async first => {
+    const values = randoms(2 * 40, 8).fill(Number.NaN, first + 12, first + 16);
+    const behind = (map: Tensor, row: Tensor) => {
+      const own = row.slice(1, first, first + 12);
+      return next.forward(padded.forward(map).add(own.reshape([...own.shape, 1, 1])));
+    };
+    const [fused, plain] = [
+      await run(behind, { rows: 2, values }),
+      await run(behind, { rows: 2, values, fuse: false }),
+    ];
+    expectClose(fused.values, plain.values, 1e-6);
+  });
+
   it('are copied where somebody else reads them too', async () => {
     const twice = (map: Tensor, row: Tensor) => {
-      const own = row.slice(1, 16, 28).reshape([1, 12, 1, 1]);
+      const own = row.slice(1, 16, 32).reshape([1, 16, 1, 1]);
       return conv.forward(conv.forward(map).add(own).slice(1, 0, 8)).add(own);
     };
     const [fused, plain] = [await run(twice), await run(twice, { fuse: false })];

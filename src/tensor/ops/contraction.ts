@@ -93,6 +93,7 @@ class ContractionNode implements Node {
     if (!of || channelAdd?.value !== producer.output.value || others.some(t => t.value === channelAdd.value))
       return undefined;
     if (of.first % 4 !== 0 || of.x.dtype !== channelAdd.dtype || of.x.rowOffset !== 0) return undefined;
+    if (this.output.width % ROW_ALIGN !== 0) return undefined; // padding would meet the channels behind the last one
     const more = { channelAdd: of.x, addFirst: of.first };
     return new ContractionNode(this.#x, this.output, this.#options, { ...this.#fused, ...more });
   }
