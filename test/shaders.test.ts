@@ -78,6 +78,7 @@ const CHOICES: Record<string, (stem: string) => readonly number[]> = {
   ACTIVATION: () => Object.values(ACTIVATION),
   FUNCTION: () => Object.values(UNARY_FUNCTION),
   OPERATION: () => [0, 1, 2, 3],
+  PARTS: stem => (stem === 'sum-parts' ? [2, 3, 4] : []),
   BLOCKS: stem => (stem === 'attention-tile' ? [1, 2] : [1, 2, 3, 4, 5]),
   ROWS: stem => ROWS[stem] ?? [],
   COLUMNS: stem => (stem.endsWith('-matrix') ? [] : [64, 128]),

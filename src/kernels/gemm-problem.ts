@@ -83,6 +83,11 @@ export interface GemmProblem {
     /** Form of y, channelAdd and residual. */
     readonly storage: Storage;
   };
+  /**
+   * Whether K is cut: product i of `batch` sums part i of it, `k` values or, of a convolution, a line of taps, and A and B are those of
+   * all parts. The sums of a row of y lie one part behind another.
+   */
+  readonly split?: boolean | undefined;
   /** Multiplies the sum, before the bias; default 1. */
   readonly scale?: number | undefined;
   /** Makes rows of A out of pixels. */
@@ -111,6 +116,16 @@ export function blockOf({ k, conv, a }: GemmProblem): number {
 /** Taps of a convolution's kernel; 1 for other products. */
 export function tapsOf(conv: ConvGeometry | undefined): number {
   return conv ? conv.kernelHeight * conv.kernelWidth : 1;
+}
+
+/** Taps that one product sums. */
+export function ownTaps({ batch, conv, split }: GemmProblem): number {
+  return tapsOf(conv) / (conv && split ? batch : 1);
+}
+
+/** Products that share their rows of A: those of a doubling, and those of parts of K. */
+export function phasesOf({ batch, conv, split }: GemmProblem): number {
+  return conv?.phases || split ? batch : 1;
 }
 
 /** The layout in which the weights of a product lie: none where b is a tensor of activations. */

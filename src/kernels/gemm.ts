@@ -8,11 +8,12 @@ import sharedLib from '../../wgsl/lib/gemm.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
-import { blockOf, type GemmProblem, PANEL, tapsOf } from './gemm-problem.ts';
+import { blockOf, type GemmProblem, ownTaps, PANEL, phasesOf, tapsOf } from './gemm-problem.ts';
 import { canBroadcast, type KernelBinding, type KernelCall, pinned, RANK, storageBytes, unread } from './kernel.ts';
 import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
+import { partsOf, splitCalls } from './split-k.ts';
 
 export {
   blockOf,
@@ -115,11 +116,17 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   fits: () => true,
   rank: RANK.tile,
   tiles: tileOf,
-  call: (caps, problem, tiles) => {
-    const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
-    return gemmCall({ kernel: 'gemm-tile', source: pinned(caps, tileSource) }, problem, tiles, cut);
+  call: tileCall,
+  split: (caps, problem) => {
+    const parts = partsOf(problem);
+    return parts > 1 ? splitCalls(problem, parts, p => tileCall(caps, p, tileOf(caps, p))) : undefined;
   },
 };
+
+function tileCall(caps: Caps, problem: GemmProblem, tiles: GemmTile): KernelCall {
+  const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
+  return gemmCall({ kernel: 'gemm-tile', source: pinned(caps, tileSource) }, problem, tiles, cut);
+}
 
 /**
  * The variants for any number of rows. Bindings: a, b, bias, channel_add, residual, y; what the epilogue leaves out must still be
@@ -148,8 +155,8 @@ function gemmCall(
   const geglu = epilogue.geglu === true;
   const rowTiles = ceilDiv(rows, cut.rows);
   const columnTiles = ceilDiv(columns, cut.columns);
-  const taps = tapsOf(conv);
-  const packedTaps = conv?.phases ? batch * taps : taps;
+  const taps = ownTaps(problem);
+  const packedTaps = phasesOf(problem) * taps;
   return {
     ...program,
     libs: [
@@ -164,7 +171,7 @@ function gemmCall(
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
     },
     bindings: gemmBindings(problem, cut.rows, columnTiles),
-    params: { ...words(problem, packedTaps), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
+    params: { ...words(problem), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
     tiles: batch * rowTiles * columnTiles,
     cost: {
       flops: 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps,
@@ -180,18 +187,21 @@ function gemmCall(
   };
 }
 
-function words(p: GemmProblem, taps: number): KernelCall['params'] {
+function words(p: GemmProblem): KernelCall['params'] {
   const { a, b, y, conv, epilogue = {} } = p;
   const panels = b.layout === 'panels';
   const pitch4 = (b.pitch ?? 0) / 4;
   const channelAdd = epilogue.channelAdd;
+  const phases = phasesOf(p);
+  const productB = ownTaps(p) * p.k * PANEL;
+  const packedB = tapsOf(conv) * (conv?.phases ? p.batch : 1) * (b.kTotal ?? p.k) * PANEL;
   return {
     ...{ rows: p.rows, columns4: p.columns / 4, k: p.k },
     ...{ a_pitch: a.pitch, a_offset: a.offset ?? 0, a_batch: a.batch ?? p.rows * a.pitch },
     k_stride: panels ? PANEL / 4 : pitch4,
-    panel_stride: panels ? (taps * (b.kTotal ?? p.k) * PANEL) / 4 : 0,
+    panel_stride: panels ? packedB / 4 : 0,
     panel_width: panels ? PANEL / 4 : p.columns / 4,
-    b_batch: conv?.phases ? (taps * p.k * PANEL) / 4 / p.batch : panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
+    b_batch: phases > 1 ? productB / 4 : panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
     b_offset: ((b.kOffset ?? 0) * PANEL) / 4,
     ...{
       y_pitch: y.pitch / 4,
@@ -204,13 +214,14 @@ function words(p: GemmProblem, taps: number): KernelCall['params'] {
     ...{
       block: blockOf(p),
       taps_x: conv?.kernelWidth ?? ceilDiv(p.k, blockOf(p)),
-      taps_y: conv?.kernelHeight ?? 1,
+      taps_y: (conv?.kernelHeight ?? 1) / (conv && p.split ? p.batch : 1),
       stride: conv?.stride ?? 1,
     },
     ...{ pad_top: conv?.padTop ?? 0, pad_left: conv?.padLeft ?? 0 },
     ...{ in_w: conv?.inWidth ?? 1, in_h: conv?.inHeight ?? 1, out_w: conv?.outWidth ?? 1, out_h: conv?.outHeight ?? 1 },
     grow: conv?.upsample ? 1 : 0,
-    phases: conv?.phases ? p.batch : 1,
+    phases,
+    doubled: conv?.phases ? 1 : 0,
     has_bias: epilogue.bias === false ? 0 : 1,
     has_channel_add: channelAdd ? 1 : 0,
     has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
@@ -223,12 +234,12 @@ function words(p: GemmProblem, taps: number): KernelCall['params'] {
 }
 
 /** Whether batches of rows lie back to back, so that a window may move over them; anything else is bound whole. */
-function plainA({ a, rows }: GemmProblem): boolean {
-  return a.batch === undefined || a.batch === rows * a.pitch;
+function plainA({ a, rows, split }: GemmProblem): boolean {
+  return split || a.batch === undefined || a.batch === rows * a.pitch;
 }
 
-function plainY({ y, rows }: GemmProblem): boolean {
-  return y.batch === undefined || y.batch === rows * y.pitch;
+function plainY({ y, rows, split }: GemmProblem): boolean {
+  return split || y.batch === undefined || y.batch === rows * y.pitch;
 }
 
 /** Whether each product has a B of its own; one that serves all is bound whole, packed ones in windows of columns by the op. */
@@ -240,7 +251,7 @@ function ownB({ batch, b }: GemmProblem): boolean {
 export function gemmBindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
   const bytes = storageBytes(p.y.storage);
   const rowTiles = ceilDiv(p.rows, tileRows);
-  const phases = p.conv?.phases ? p.batch : 1;
+  const phases = phasesOf(p);
   const rowRange: RowRange = (first, end) => {
     const line = (tileIndex: number) => {
       const rowTile = Math.floor(tileIndex / columnTiles / phases);
@@ -251,7 +262,7 @@ export function gemmBindings(p: GemmProblem, tileRows: number, columnTiles: numb
   };
   const yRange = (first: number, end: number): [number, number] => {
     const rows = rowRange(first, end);
-    const [from, to] = phases > 1 ? doubledLines(rows, p.conv?.outWidth ?? 1) : rows;
+    const [from, to] = p.conv?.phases ? doubledLines(rows, p.conv.outWidth) : rows;
     return [(from * p.y.pitch) / 4, (to * p.y.pitch) / 4]; // y_base counts vec4s
   };
   const aRange = (first: number, end: number): [number, number] => {

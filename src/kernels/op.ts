@@ -29,6 +29,18 @@ export interface Variant<P, T extends Tiles = Tiles> {
   tiles(caps: Caps, problem: P): T;
   /** The call of a problem that fits, cut by `tiles`. */
   call(caps: Caps, problem: P, tiles: T): KernelCall;
+  /** The two calls that take its place where they are better; left out where they never are. */
+  split?(caps: Caps, problem: P): Split | undefined;
+}
+
+/** A product in two calls: sums of parts of its K axis, and what adds them up. */
+export interface Split {
+  /** Writes the sums of the parts as its `y`. Its epilogue reads nothing. */
+  readonly partials: KernelCall;
+  /** Reads them as `partials`. */
+  readonly sum: KernelCall;
+  /** The floats between the two, rows without padding. */
+  readonly scratch: { readonly rows: number; readonly width: number };
 }
 
 /** An operation that a device may run in several ways. */
@@ -109,6 +121,17 @@ export function callOf<P>(op: Op<P>, caps: Caps, problem: P, tuning?: Tuning): K
   return variant.call(caps, problem, variant.tiles(caps, problem));
 }
 
+/**
+ * What a problem becomes on a device where memory for partial sums is at hand: one call, or two.
+ *
+ * @throws as the op's check and as choose
+ */
+export function callsOf<P>(op: Op<P>, caps: Caps, problem: P, tuning?: Tuning): KernelCall | Split {
+  op.check(problem);
+  const variant = choose(op, caps, problem, tuning);
+  return variant.split?.(caps, problem) ?? variant.call(caps, problem, variant.tiles(caps, problem));
+}
+
 /** A variant of one op for the problems of another that become its problems. */
 export function through<P, Q, T extends Tiles>(variant: Variant<Q, T>, become: (problem: P) => Q): Variant<P, T> {
   return {
@@ -119,6 +142,7 @@ export function through<P, Q, T extends Tiles>(variant: Variant<Q, T>, become: (
     rank: (caps, problem) => variant.rank?.(caps, become(problem)) ?? 0,
     tiles: (caps, problem) => variant.tiles(caps, become(problem)),
     call: (caps, problem, tiles) => variant.call(caps, become(problem), tiles),
+    split: (caps, problem) => variant.split?.(caps, become(problem)),
   };
 }
 

@@ -10,7 +10,7 @@ import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
 import { attention } from '../../src/kernels/attention.ts';
 import { cacheAppend } from '../../src/kernels/cache-append.ts';
 import { cacheGather } from '../../src/kernels/cache-gather.ts';
-import { conv2d } from '../../src/kernels/conv2d.ts';
+import { CONV2D, conv2d } from '../../src/kernels/conv2d.ts';
 import { copy } from '../../src/kernels/copy.ts';
 import { splitTiles } from '../../src/kernels/dispatch.ts';
 import { elementwiseBinary } from '../../src/kernels/elementwise-binary.ts';
@@ -34,6 +34,7 @@ import { cleanupWords, maskCleanup } from '../../src/kernels/mask-cleanup.ts';
 import { maskMap } from '../../src/kernels/mask-map.ts';
 import { maskThreshold } from '../../src/kernels/mask-threshold.ts';
 import { matmul } from '../../src/kernels/matmul.ts';
+import { callsOf } from '../../src/kernels/op.ts';
 import { panelWindows } from '../../src/kernels/panel-windows.ts';
 import { softmax } from '../../src/kernels/softmax.ts';
 import { topK } from '../../src/kernels/top-k.ts';
@@ -105,6 +106,13 @@ function products(): Case[] {
   const half = { ...image, height: 512, width: 512, kernel: [2, 2], phases: 'all' } as const;
   const doubling = conv2d(caps, { ...half, ...around, input: 'f32', weight: 'f32', output: 'f32' });
   const map = IMAGES * PIXELS * 256 * 4;
+  // The deepest maps of 32 x 32 behind a concatenation: three lines of taps, summed apart.
+  const deep = { images: BATCH, height: 32, width: 32, channels: 2560, outChannels: 1280, kernel: [3, 3] } as const;
+  const cut = callsOf(CONV2D, caps, { ...deep, ...around, input: 'f32', weight: 'f16', output: 'f32' });
+  const split = 'partials' in cut ? cut : undefined;
+  const pixels = BATCH * 32 * 32;
+  const thirds = { a: pixels * 2560 * 4, 'b bias channel_add residual': 1280 * 2560 * 18, y: 3 * pixels * 1280 * 4 };
+  const whole = { partials: thirds.y, bias: 5120, 'channel_add residual': 1280 * 2560 * 18, y: pixels * 1280 * 4 };
   const scores = { batch: 16 * 5, rows: 1024, columns: 1024, k: 1024, a: 'f32', b: 'f32', y: 'f32' } as const;
   const one = 80 * MIB * 4;
   return [
@@ -115,6 +123,12 @@ function products(): Case[] {
       call: foldDoubling({ columns: 384, k: 1280, weight: 'f32', output: 'f32' }),
       bytes: { b: 384 * 1280 * 36, y: 384 * 1280 * 64 },
     },
+    ...(split
+      ? [
+          { call: split.partials, bytes: thirds },
+          { call: split.sum, bytes: whole },
+        ]
+      : []),
     { call: doubling, bytes: { a: map / 4, 'b channel_add residual': 256 * 256 * 64, bias: 1024, y: map } },
     {
       call: matmul(caps, { ...scores, epilogue: { bias: false } }),

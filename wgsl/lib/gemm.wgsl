@@ -19,7 +19,8 @@ struct Params {
   stride: u32, pad_top: u32, pad_left: u32,
   in_w: u32, in_h: u32, out_w: u32, out_h: u32,
   grow: u32,            // 1: conv reads a map twice as large by nearest neighbour
-  phases: u32,          // 4: conv writes a map twice as large, batch = 2 py + px being the parity of its pixels; 2: of one py; else 1
+  phases: u32,          // products that share the rows of A: those of a doubling, or those of parts of K; else 1
+  doubled: u32,         // 1: conv writes a map twice as large, batch = 2 py + px being the parity of its pixels; 0: batch is a line of taps
   has_bias: u32, has_channel_add: u32,
   has_residual: u32,    // 1: added, 2: multiplied
   tile_rows: u32,       // rows of a tile again: no constant, so that a loop over finished rows stays a loop
@@ -52,8 +53,8 @@ fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
   let line = pixel / p.out_w;
   let oy = line % p.out_h;
   let image = line / p.out_h;
-  var ix = ox * p.stride + kx + (batch & 1u) - p.pad_left;  // wraps to a huge number where negative
-  var iy = oy * p.stride + ky + (batch >> 1u) - p.pad_top;
+  var ix = ox * p.stride + kx + (batch & p.doubled) - p.pad_left;  // wraps to a huge number where negative
+  var iy = oy * p.stride + ky + (batch >> p.doubled) - p.pad_top;
   let valid = ix < (p.in_w << p.grow) && iy < (p.in_h << p.grow);
   ix = select(0u, ix >> p.grow, valid);
   iy = select(min((oy * p.stride) >> p.grow, p.in_h - 1u), iy >> p.grow, valid);  // stays inside the bound window
@@ -71,7 +72,7 @@ fn row_values(start: RowStart, at: u32) -> vec4f {
 fn finish(row: u32, batch: u32, column: u32, activated: vec4f) {
   var v = activated;
   var line = row;
-  if (CONV && p.phases > 1u) { line = 2u * (row + row / p.out_w * p.out_w + (batch >> 1u) * p.out_w) + (batch & 1u); }
+  if (CONV && p.doubled != 0u) { line = 2u * (row + row / p.out_w * p.out_w + (batch >> 1u) * p.out_w) + (batch & 1u); }
   let at = batch * p.y_batch + line * p.y_pitch + p.y_offset + column - p.y_base;
   if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + p.channel_offset + column - p.channel_base]); }
   if (p.has_residual == 1u) { v += output_load(residual[at]); }

@@ -5,17 +5,19 @@
 import { BYTES, type DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
-import { type Conv2dProblem, conv2d, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
+import { CONV2D, type Conv2dProblem, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
 import { foldDoubling, foldedRows, foldedTaps, type PhaseLines } from '../../kernels/fold-doubling.ts';
 import { type Epilogue, PANEL } from '../../kernels/gemm.ts';
 import { type KernelCall, storageBytes } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
-import { linear as linearCall } from '../../kernels/linear.ts';
+import { LINEAR } from '../../kernels/linear.ts';
+import { callsOf, type Split } from '../../kernels/op.ts';
 import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Lowering, Node, Placed, Tensor } from '../tensor.ts';
 import { BinaryNode } from './binary.ts';
 import { CopyNode } from './copy.ts';
+import { emitProduct } from './product.ts';
 import { UnaryNode } from './unary.ts';
 import { UpsampleNode } from './upsample.ts';
 
@@ -177,7 +179,7 @@ class ContractionNode implements Node {
             y: output,
           };
           const kernels = folded && lines && { lines, dtype: folded.dtype };
-          l.emit(this.#call(l, x, output, kOffset, epilogue, window, kernels), buffers);
+          emitProduct(l, this.#calls(l, x, output, kOffset, epilogue, window, kernels), buffers);
         }
       }
       kOffset += x.pitch;
@@ -233,7 +235,7 @@ class ContractionNode implements Node {
     }));
   }
 
-  #call(
+  #calls(
     l: Lowering,
     x: Tensor,
     output: Tensor,
@@ -241,7 +243,7 @@ class ContractionNode implements Node {
     epilogue: Epilogue,
     window: PanelWindow,
     folded: { readonly lines: PhaseLines; readonly dtype: DType } | undefined,
-  ): KernelCall {
+  ): KernelCall | Split {
     const { weight, conv } = this.#options;
     const { channelAdd } = epilogue;
     const own = channelAdd
@@ -257,12 +259,12 @@ class ContractionNode implements Node {
         output: y.storage,
       };
       const geometry = { ...this.#geometry(conv), ...(folded ? { ...FOLDED, phases: folded.lines } : {}) };
-      return conv2d(l.caps, { ...geometry, ...storage, window, epilogue: own }, l.tuning);
+      return callsOf(CONV2D, l.caps, { ...geometry, ...storage, window, epilogue: own }, l.tuning);
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
     const itemRows = output.shape.length > 2 ? output.rows / output.dim(0) : 1;
     const sizes = { batch: 1, rows: output.rows, itemRows, columns: window.columns, k: x.pitch };
-    return linearCall(l.caps, { ...sizes, a, b, y, epilogue: own }, l.tuning);
+    return callsOf(LINEAR, l.caps, { ...sizes, a, b, y, epilogue: own }, l.tuning);
   }
 
   #geometry(conv: NonNullable<ContractionOptions['conv']>): Omit<Conv2dProblem, 'input' | 'weight' | 'output'> {
