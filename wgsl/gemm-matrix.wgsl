@@ -15,7 +15,7 @@
 // carried round the loop and the wait for memory falls behind the products. Rows of a staged tile are one eight longer than they
 // need be, so that they start in different banks. What lies past an edge of the picture or of K is zero; past the last row or column
 // the last one is read again and nothing is stored.
-// Tiles: batch x ceil(M/ROWS) x ceil(N/COLUMNS), columns fastest. Traffic: A once a column tile, B once a row tile, y once.
+// Tiles: batch x ceil(M/ROWS) x ceil(N/COLUMNS), columns fastest, then parts of K. Traffic: A once a column tile, B once a row tile, y once.
 // Factors in Component, sums in f32 in the order of K by the units' own order within SIDE_K: no tile size changes a bit.
 // Finished sums pass through workgroup memory, because fragments have no rows and no columns: one row of fragments at a time.
 // GEGLU: panels alternate value and gate (b packed so); the left half of a tile is values, the right one their gates.
@@ -65,6 +65,7 @@ struct Params {
   rows: u32,            // of one batch
   row_tiles: u32,
   column_tiles: u32,
+  phases: u32,          // products that share the rows of A, those of parts of K; else 1
   columns4: u32,        // columns of y with padding, in vec4
   b_eights: u32,        // of B's columns where they lie side by side; else columns
   k: u32,               // length of the K axis in one tap: the padded channels
@@ -117,7 +118,8 @@ fn row_of(row: u32, batch: u32) -> Row {
   let inside = min(row, p.rows - 1u);
   if (!CONV) { return Row((batch * p.a_batch + inside * p.a_pitch + p.a_offset - p.a_base) / 8u, 0, 0, 0u); }
   let line = inside / p.out_w;
-  return Row(0u, i32(inside % p.out_w * p.stride) - i32(p.pad_left), i32(line % p.out_h * p.stride) - i32(p.pad_top), line / p.out_h * p.in_h);
+  let y = i32(line % p.out_h * p.stride + batch) - i32(p.pad_top);  // a part of K is a line of taps
+  return Row(0u, i32(inside % p.out_w * p.stride) - i32(p.pad_left), y, line / p.out_h * p.in_h);
 }
 
 fn a_eight(row: Row, at: Step, eight: u32) -> Eight {
@@ -171,8 +173,9 @@ fn bias_at(column: u32) -> vec4f {
 fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   let thread = invocation % THREADS;  // the same, and provably in range
   let column_tile = tile % p.column_tiles;
-  let batch = tile / p.column_tiles / p.row_tiles;
-  let row0 = tile / p.column_tiles % p.row_tiles * ROWS;
+  let row_tile = tile / p.column_tiles / p.phases;
+  let batch = tile / p.column_tiles % p.phases + row_tile / p.row_tiles;
+  let row0 = row_tile % p.row_tiles * ROWS;
   let sg_row = subgroup % (ACROSS * DOWN) / ACROSS * (TALL * SIDE_M);
   let sg_column = subgroup % ACROSS * (WIDE * SIDE_N);
 

@@ -6,10 +6,12 @@ import source from '../../wgsl/gemm-matrix.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps, MatrixUnits } from '../gpu/caps.ts';
 import { type GemmProblem, gemmBindings, PANEL } from './gemm.ts';
+import { ownTaps, phasesOf, tapsOf } from './gemm-problem.ts';
 import { GEMV_ROWS } from './gemv.ts';
 import { type KernelCall, RANK, storageBytes } from './kernel.ts';
 import { ACTIVATION, activationLib, matrixLibs, outputLib } from './libs.ts';
 import type { Variant } from './op.ts';
+import { partsOf, splitCalls } from './split-k.ts';
 
 /** How gemm-matrix cuts y. */
 export type MatrixTile = {
@@ -53,6 +55,12 @@ function rank(caps: Caps, p: GemmProblem): number {
   return !caps.matrix?.preferred || few || p.a.storage !== 'f16' ? RANK.lastMatrix : RANK.matrix;
 }
 
+function tiles({ matrix, software }: Caps, p: GemmProblem): MatrixTile {
+  const units = matrix ?? { m: 8, n: 8, k: 8, component: 'f16', lanes: 32, pinned: false, preferred: false };
+  // LLVM's time grows with the fragments that a subgroup keeps: 1 s for one, 2 to 7 s for four.
+  return software ? { ROWS: 16, COLUMNS: 16, DEPTH: 16, TALL: 1, WIDE: 1 } : tilesOf(units, p);
+}
+
 function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem, MatrixTile> {
   return {
     stem: 'gemm-matrix',
@@ -60,12 +68,12 @@ function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem,
     weights,
     fits: (caps, p) => takes(caps, p) && (p.b.layout === weights || (weights === 'rows' && p.b.layout === 'plain')),
     rank,
-    tiles: ({ matrix, software }, p) => {
-      const units = matrix ?? { m: 8, n: 8, k: 8, component: 'f16', lanes: 32, pinned: false, preferred: false };
-      // LLVM's time grows with the fragments that a subgroup keeps: 1 s for one, 2 to 7 s for four.
-      return software ? { ROWS: 16, COLUMNS: 16, DEPTH: 16, TALL: 1, WIDE: 1 } : tilesOf(units, p);
-    },
+    tiles,
     call: matrixCall,
+    split: (caps, p) => {
+      const parts = partsOf(p);
+      return parts > 1 ? splitCalls(p, parts, part => matrixCall(caps, part, tiles(caps, part))) : undefined;
+    },
   };
 }
 
@@ -79,7 +87,7 @@ function matrixCall({ matrix }: Caps, p: GemmProblem, tiles: MatrixTile): Kernel
   const { m = 8, n = 8, k = 8, lanes = 32, component = 'f16', pinned = false } = matrix ?? {};
   const { batch, rows, columns, conv, epilogue = {} } = p;
   const geglu = epilogue.geglu === true;
-  const taps = conv ? conv.kernelHeight * conv.kernelWidth : 1;
+  const taps = ownTaps(p);
   const rowTiles = ceilDiv(rows, tiles.ROWS);
   const columnTiles = ceilDiv(columns, tiles.COLUMNS / (geglu ? 2 : 1));
   return {
@@ -97,11 +105,11 @@ function matrixCall({ matrix }: Caps, p: GemmProblem, tiles: MatrixTile): Kernel
     },
     bindings: gemmBindings(p, tiles.ROWS, columnTiles),
     params: {
-      ...{ rows, row_tiles: rowTiles, column_tiles: columnTiles, columns4: columns / 4 },
+      ...{ rows, row_tiles: rowTiles, column_tiles: columnTiles, columns4: columns / 4, phases: phasesOf(p) },
       ...{ k: p.k, steps: taps * ceilDiv(p.k, tiles.DEPTH), scale: p.scale ?? 1 },
       ...{ tall: tiles.TALL, sums_rows: tiles.ROWS / tiles.TALL },
       ...aWords(p),
-      ...bWords(p, taps),
+      ...bWords(p),
       ...yWords(p),
       ...convWords(p),
     },
@@ -110,7 +118,7 @@ function matrixCall({ matrix }: Caps, p: GemmProblem, tiles: MatrixTile): Kernel
       flops: 2 * batch * rows * columns * (geglu ? 2 : 1) * p.k * taps,
       bytes:
         batch * rows * p.k * storageBytes(p.a.storage) +
-        taps * p.k * columns * storageBytes(p.b.storage) * (p.b.layout === 'plain' ? batch : 1) +
+        phasesOf(p) * taps * p.k * columns * storageBytes(p.b.storage) * (p.b.layout === 'plain' ? batch : 1) +
         batch * rows * columns * storageBytes(p.y.storage) * (epilogue.residual ? 2 : 1),
     },
   };
@@ -118,25 +126,28 @@ function matrixCall({ matrix }: Caps, p: GemmProblem, tiles: MatrixTile): Kernel
 
 type Words = KernelCall['params'];
 
-function aWords({ a, rows }: GemmProblem): Words {
+function aWords({ a, rows, split }: GemmProblem): Words {
   const batch = a.batch ?? rows * a.pitch;
-  const windowed = batch === rows * a.pitch;
+  const windowed = split || batch === rows * a.pitch;
   return { a_pitch: a.pitch, a_offset: a.offset ?? 0, a_batch: batch, ...(windowed ? {} : { a_base: 0 }) };
 }
 
 /** Where B lies, in eights: of K where it runs along the rows, else of columns. */
-function bWords({ batch, b, k, columns, epilogue }: GemmProblem, taps: number): Words {
+function bWords(p: GemmProblem): Words {
+  const { batch, b, k, columns, conv, epilogue, split } = p;
+  const taps = tapsOf(conv);
+  const part = split ? (ownTaps(p) * k) / 8 : 0; // of a column
   const { kTotal = k, kOffset = 0, pitch = 0 } = b;
   const all = epilogue?.geglu ? 2 * PANEL * ceilDiv(columns, PANEL) : columns;
   const shared = { b_eights: b.layout === 'rows' ? all : all / 8, b_base: 0 };
   if (b.layout === 'rows') {
     const words = { k_stride: (taps * kTotal) / 8, panel_stride: 0, panel_eights: 1 };
-    return { ...shared, ...words, b_tap: kTotal / 8, b_batch: 0, b_offset: kOffset / 8 };
+    return { ...shared, ...words, b_tap: kTotal / 8, b_batch: part, b_offset: kOffset / 8 };
   }
   if (b.layout === 'panels') {
     const each = PANEL / 8;
     const words = { k_stride: each, panel_stride: taps * kTotal * each, panel_eights: each };
-    return { ...shared, ...words, b_tap: kTotal * each, b_batch: 0, b_offset: kOffset * each };
+    return { ...shared, ...words, b_tap: kTotal * each, b_batch: part * PANEL, b_offset: kOffset * each };
   }
   const own = batch > 1 && b.batch !== 0;
   const { b_base: _, ...rest } = shared;
@@ -144,7 +155,7 @@ function bWords({ batch, b, k, columns, epilogue }: GemmProblem, taps: number): 
   return { ...(own ? rest : shared), ...words, b_tap: 0, b_batch: (b.batch ?? k * pitch) / 8, b_offset: 0 };
 }
 
-function yWords({ y, rows, epilogue = {} }: GemmProblem): Words {
+function yWords({ y, rows, split, epilogue = {} }: GemmProblem): Words {
   const { channelAdd } = epilogue;
   const batch = y.batch ?? rows * y.pitch;
   return {
@@ -155,7 +166,7 @@ function yWords({ y, rows, epilogue = {} }: GemmProblem): Words {
     has_channel_add: channelAdd ? 1 : 0,
     has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
     ...(channelAdd ? {} : { channel_base: 0 }),
-    ...(batch === rows * y.pitch ? {} : { y_base: 0 }),
+    ...(split || batch === rows * y.pitch ? {} : { y_base: 0 }),
   };
 }
 
