@@ -2,7 +2,7 @@
  * The laboratory: what the compilers of graphics cards that are not there make of the kernels.
  *
  *   npm run lab -- --family navi31 [--size 768] [--dtype float16] [--networks sd,t5,blip] [--toggles disable_robustness]
- *                  [--wave 32] [--no-matrix-units] [--mesa system|backports|sid|FOLDER] [--save FOLDER] [--against FILE] [kernel.wgsl ...]
+ *                  [--wave 32] [--no-matrix-units] [--no-pins] [--mesa system|backports|sid|FOLDER] [--save FOLDER] [--against FILE] [kernel.wgsl ...]
  *
  * Compiles every pipeline that the networks make at their published sizes, or the given files (entry point main; kernels of wgsl/ get
  * the libs that their heads name), and prints a table; docs/performance.md says how to read it. A run of all networks by default
@@ -39,6 +39,7 @@ const options = {
   toggles: { type: 'string', default: '' },
   wave: { type: 'string' },
   'no-matrix-units': { type: 'boolean', default: false },
+  'no-pins': { type: 'boolean', default: false },
   mesa: { type: 'string' },
   save: { type: 'string' },
   against: { type: 'string' },
@@ -54,6 +55,8 @@ interface Asked {
   readonly wave: number | undefined;
   /** Kernels as for browsers, which have no matrix units. */
   readonly noMatrixUnits: boolean;
+  /** And as for devices without subgroup-size-control, on which no kernel says its subgroup size. */
+  readonly noPins: boolean;
   readonly mesa: string | undefined;
   readonly save: string | undefined;
   readonly against: LabResults | undefined;
@@ -84,7 +87,8 @@ function parse(): Asked {
     size,
     toggles: words(values.toggles),
     wave: values.wave === undefined ? undefined : Number(oneOf('wave', values.wave, ['32', '64'])),
-    noMatrixUnits: values['no-matrix-units'],
+    noMatrixUnits: values['no-matrix-units'] || values['no-pins'],
+    noPins: values['no-pins'],
     mesa: values.mesa,
     save: values.save,
     against: values.against === undefined ? undefined : readResults(values.against),
@@ -102,6 +106,7 @@ async function useNetworks(asked: Asked, log: PipelineLog): Promise<string> {
     dawnFlags: dawnFlags(asked),
     ...(asked.noMatrixUnits ? { matrixUnits: false } : {}),
   });
+  if (asked.noPins) Object.assign(gpu.caps, { pins32: false });
   const { description, device, subgroupSize, half } = gpu.caps;
   if (/llvmpipe|swiftshader/i.test(`${description} ${device}`)) {
     throw new LabError(`another adapter was opened than ${asked.card.name}: ${description} ${device}`);
