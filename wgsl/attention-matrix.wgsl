@@ -184,7 +184,7 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
   if (p.causal == 1u) { count = min(count, start + min(row0 + ROWS, p.queries)); }
   let at = Place(
     row0, start, count,
-    (place.batch * p.queries * p.q_pitch + p.q_offset + head4 - p.q_base) / 2u,
+    u32(i32(place.batch * p.queries * p.q_pitch + p.q_offset + head4 - p.q_base) >> 1u),  // row 0 may lie before a window
     (place.kv_row * p.k_pitch + p.k_offset + head4 - p.k_base) / 2u,
     (place.kv_row * p.v_pitch + p.v_offset + head4 - p.v_base) / 2u,
     p.bias_first + place.head * p.bias_head + start * p.bias_pitch - p.bias_base,

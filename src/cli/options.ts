@@ -40,6 +40,7 @@ export interface DeviceOptions {
   readonly dtype: 'float32' | 'float16';
   readonly device?: string;
   readonly maxBinding?: number;
+  readonly trusted?: boolean;
   readonly json?: boolean;
 }
 
@@ -202,6 +203,10 @@ export function addDeviceOptions(command: Command): Command {
         '--max-binding <size>',
         'most of a buffer that a kernel is given at once, such as 128MiB; no result depends on it (default: what the adapter allows)',
       ).argParser(parseBinding),
+    )
+    .option(
+      '--trusted',
+      'faster on some cards, for models and pictures you trust: kernels run without checks of their indices, so that a defect could reach foreign memory',
     )
     .option('--json', 'print the result as JSON on stdout');
 }

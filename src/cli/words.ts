@@ -26,7 +26,13 @@ const OPTIONS: Readonly<Record<string, string>> = {
   ...{ fromSingleFile: '--model', loadLoraWeights: '--lora', loadTextualInversion: '--embedding' },
   ...{ predictionType: '--prediction-type', extractEma: '--ema', ema: '--ema', tokenizer: '--tokenizer' },
   ...{ config: '--config', originalConfig: '--config' },
-  ...{ image: '<image>', maxBytes: '--max-memory', maxBindingBytes: '--max-binding', allowTiles: '--allow-tiles' },
+  ...{
+    image: '<image>',
+    maxBytes: '--max-memory',
+    maxBindingBytes: '--max-binding',
+    trusted: '--trusted',
+    allowTiles: '--allow-tiles',
+  },
 };
 
 /** The same where a command calls an option otherwise. */

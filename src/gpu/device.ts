@@ -3,7 +3,7 @@
  * Buffers and dispatches live in kernels/; this file knows nothing of tensors.
  */
 
-import { DeviceError } from '../core/errors.ts';
+import { DeviceError, InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Caps, type CapsOptions, readCaps, SUBGROUP_MATRIX } from './caps.ts';
 import { DEFAULT_CAPS, type DryObserver, dryDevice } from './dry-device.ts';
@@ -32,11 +32,13 @@ export interface GpuOptions extends CapsOptions {
    * @param heldBytes of the buffers on the device, which the system counts only once they are written
    */
   availableBytes?: ((heldBytes: number) => number | undefined) | undefined;
+  /** Of `requestGpu` of pentimento/node alone, where it is described: true is refused here. */
+  trusted?: boolean | undefined;
 }
 
 const OPTIONS = namesOf<GpuOptions>({
   ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1 },
-  ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1, availableBytes: 1 },
+  ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1, availableBytes: 1, trusted: 1 },
 });
 
 const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query', SUBGROUP_MATRIX];
@@ -104,10 +106,11 @@ export class Gpu {
   /**
    * Requests an adapter and a device with the adapter's own maxima and every useful optional feature.
    *
-   * @throws DeviceError without WebGPU, without an adapter, or where no adapter has the name asked for
+   * @throws DeviceError without WebGPU, without an adapter, or where no adapter has the name asked for; InputError for `trusted: true`
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
     checkNames('Gpu.request', options, OPTIONS);
+    if (options.trusted) refuseTrusted();
     const { maxBindingBytes, maxBufferBytes, half, matrixUnits, availableBytes } = options;
     const own = { maxBindingBytes, maxBufferBytes, half, matrixUnits };
     if (options.device) {
@@ -224,6 +227,17 @@ export class Gpu {
   #destroy(): void {
     if (this.#owned && this.#keepers === 0) this.device.destroy();
   }
+}
+
+/** Only who makes Dawn can have its checks left out: browsers never do, and a device that was made already has them or not. */
+function refuseTrusted(): never {
+  throw new InputError({
+    op: 'Gpu.request',
+    problem: 'whether kernels check their indices is decided where Dawn is made; in a page they always do',
+    value: true,
+    path: 'trusted',
+    fix: "Leave trusted out; in Node, requestGpu({ trusted: true }) of 'pentimento/node' makes such a device.",
+  });
 }
 
 async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {

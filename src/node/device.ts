@@ -12,9 +12,19 @@ import type { WebGpuAdapterInfo, WebGpuLimits } from '../gpu/webgpu-types.ts';
 import { hostMemory } from './host-memory.ts';
 
 /** What `requestGpu` takes beside the options of `Gpu.request`. */
-export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device' | 'availableBytes'> {
-  /** Further flags for Dawn, such as 'backend=null'. */
+export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device' | 'availableBytes' | 'trusted'> {
+  /** Further flags for Dawn, such as 'backend=null'; features of 'enable-dawn-features=' come on top of the library's own. */
   dawnFlags?: readonly string[] | undefined;
+  /**
+   * Runs kernels without Dawn's checks of indices (its toggle `disable_robustness`); default false. No bit of any result depends on it.
+   * With the checks, an index outside of a buffer or an array reads or writes another place inside; without them it reads or writes
+   * whatever memory lies there, of this process or, where the driver does not hinder it, of others, or ends the process. Kernels index
+   * by shapes (of tensors, weights, pictures and token ids) and lengths of caches, all of which the library checks or makes; ids, frames
+   * and rows that a kernel reads from a buffer it compares with the bounds itself. So only a defect of the library, of Dawn or of the
+   * driver can reach foreign memory: say true for models and files that you trust, where such a defect would find no attacker.
+   * docs/decisions/0026 says what the kernels were put to.
+   */
+  trusted?: boolean | undefined;
 }
 
 /** One adapter that Dawn sees, and what it offers. */
@@ -47,9 +57,11 @@ const OPTIONS = namesOf<NodeGpuOptions>({
     half: 1,
     matrixUnits: 1,
   },
-  dawnFlags: 1,
+  ...{ dawnFlags: 1, trusted: 1 },
 });
-const FLAGS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
+const FEATURES = 'enable-dawn-features=';
+const FLAGS = [`${FEATURES}allow_unsafe_apis,vulkan_enable_f16_on_nvidia`];
+const TRUSTED = `${FEATURES}disable_robustness`;
 const ICD_FOLDERS = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d'];
 
 /** Dawn's entry points by their flags. The process crashes once an object that `create` returned is collected. */
@@ -63,9 +75,9 @@ const instances = new Map<string, GPU>();
  */
 export async function requestGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   checkNames('requestGpu', options, OPTIONS);
-  const { dawnFlags = [], ...rest } = options;
+  const { dawnFlags = [], trusted = false, ...rest } = options;
   const named = rest.adapterName === undefined ? [] : [`adapter=${await fullName(rest.adapterName)}`];
-  const gpu = await dawn([...named, ...dawnFlags]);
+  const gpu = await dawn([...named, ...dawnFlags, ...(trusted ? [TRUSTED] : [])]);
   const { adapterName: _, ...request } = rest;
   try {
     return await Gpu.request({ ...request, gpu: bound(gpu), availableBytes: hostMemory() });
@@ -129,9 +141,18 @@ async function dawn(flags: readonly string[]): Promise<GPU> {
   Object.assign(globalThis, globals);
   // Mesa complains on stderr without it.
   process.env['XDG_RUNTIME_DIR'] ??= tmpdir();
-  const gpu = create([...FLAGS, ...flags]);
+  const gpu = create(joined([...FLAGS, ...flags]));
   instances.set(key, gpu);
   return gpu;
+}
+
+/** Dawn takes one list of features, the last: those of all flags become one. */
+function joined(flags: readonly string[]): string[] {
+  const lists = flags.filter(flag => flag.startsWith(FEATURES)).map(flag => flag.slice(FEATURES.length));
+  return [
+    ...flags.filter(flag => !flag.startsWith(FEATURES)),
+    `${FEATURES}${[...new Set(lists.join().split(','))].join()}`,
+  ];
 }
 
 async function load(): Promise<Dawn> {

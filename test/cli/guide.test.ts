@@ -108,7 +108,7 @@ describe('guide', () => {
     const { stdout } = await pentimento(['guide', '--help']);
     const options = ['from', 'to', 'num-prompts', 'prefix', 'no-prefix', 'model', 't5', 'blip', 'seed', 'no-offload'];
     const phases = ['num-maps-per-mask', 'num-inference-steps', 'guidance-scale', 'inpaint-strength', 'size', 'json'];
-    const memory = ['max-memory', 'allow-tiles', 'vae-tile', 'stream-weights', 'host-memory', 'max-binding'];
+    const memory = ['max-memory', 'allow-tiles', 'vae-tile', 'stream-weights', 'host-memory', 'max-binding', 'trusted'];
     for (const option of [...options, ...phases, ...memory]) expect(stdout).toContain(`--${option} `);
     expect(stdout.replaceAll(/\s+/g, ' ')).toContain('The embedded model knows fruit');
   });

@@ -54,6 +54,7 @@ describe('help', () => {
         'dtype',
         'device',
         'max-binding',
+        'trusted',
         'json',
         'size',
         'keep-size',

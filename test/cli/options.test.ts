@@ -57,6 +57,7 @@ const MODEL = [
   ...[
     '--max-binding',
     '64MiB',
+    '--trusted',
     '--max-memory',
     '9GB',
     '--allow-tiles',

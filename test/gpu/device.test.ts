@@ -52,6 +52,15 @@ describe('errors of the device', () => {
   });
 });
 
+describe('trusted kernels', () => {
+  it('are refused where Dawn is not made here, as in a page, before an adapter is asked for', async () => {
+    await expect(Gpu.request({ trusted: true })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: Gpu.request: whether kernels check their indices is decided where Dawn is made; in a page they always do: got true (trusted). Leave trusted out; in Node, requestGpu({ trusted: true }) of 'pentimento/node' makes such a device.]`,
+    );
+    await expect(Gpu.request({ gpu: dawn, trusted: true })).rejects.toThrow('Leave trusted out; in Node');
+  });
+});
+
 describe('a lost device', () => {
   it('is told by every later call, with what to do', async () => {
     const gpu = await freshGpu();

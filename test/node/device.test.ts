@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Gpu } from '../../src/gpu/device.ts';
 import { listAdapters, requestGpu } from '../../src/node/device.ts';
 
 /** What requestGpu says in a process of its own: Dawn chooses drivers, and Node finds the package, once a process. */
@@ -21,6 +22,37 @@ async function inProcess(env: Record<string, string>, webgpu?: string): Promise<
     { env: { ...process.env, ...env }, cwd: new URL('../..', import.meta.url) },
   );
   return stdout.trim();
+}
+
+/** What an index two behind the end of an array in workgroup memory finds: 107 is its last element. */
+async function behindTheEnd({ device }: Gpu): Promise<number> {
+  const code = `
+    @group(0) @binding(0) var<storage, read_write> found: array<u32>;
+    var<workgroup> first: array<u32, 8>;
+    var<workgroup> second: array<u32, 8>;
+    @compute @workgroup_size(1)
+    fn main(@builtin(workgroup_id) id: vec3u) {
+      for (var i = 0u; i < 8u; i++) { first[i] = 100u + i; second[i] = 200u + i; }
+      workgroupBarrier();
+      found[0] = first[9u + found[1]] + 0u * second[found[1]];
+    }`;
+  const module = device.createShaderModule({ code });
+  const pipeline = await device.createComputePipelineAsync({ layout: 'auto', compute: { module } });
+  const buffer = device.createBuffer({ size: 256, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC });
+  const layout = pipeline.getBindGroupLayout(0);
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, device.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer } }] }));
+  pass.dispatchWorkgroups(1);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+  const staging = device.createBuffer({ size: 256, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+  const copy = device.createCommandEncoder();
+  copy.copyBufferToBuffer(buffer, 0, staging, 0, 256);
+  device.queue.submit([copy.finish()]);
+  await staging.mapAsync(GPUMapMode.READ);
+  return new Uint32Array(staging.getMappedRange())[0];
 }
 
 describe('requestGpu', () => {
@@ -53,6 +85,25 @@ describe('requestGpu', () => {
     const gpu = await requestGpu({ dawnFlags: ['backend=null'] });
     expect(gpu.caps.device).toBe('null-backend');
     gpu.dispose();
+  });
+
+  it('adds features of such flags to its own', async () => {
+    const gpu = await requestGpu({ dawnFlags: ['backend=null', 'enable-dawn-features=skip_validation'] });
+    const plain = await requestGpu({ dawnFlags: ['backend=null'] });
+    expect([...gpu.device.features].sort()).toEqual([...plain.device.features].sort());
+    plain.dispose();
+    gpu.dispose();
+  });
+
+  it('leaves out checks of indices where trusted, and nowhere else', async () => {
+    const checked = await requestGpu();
+    expect(await behindTheEnd(checked)).toBe(107);
+    checked.dispose();
+    for (const dawnFlags of [[], ['enable-dawn-features=skip_validation']]) {
+      const trusted = await requestGpu({ trusted: true, dawnFlags });
+      expect(await behindTheEnd(trusted)).not.toBe(107);
+      trusted.dispose();
+    }
   });
 });
 

@@ -1,0 +1,104 @@
+/** What a row of the fuzz gives: a call of the library's, and the buffers that it promises to index only inside of. */
+import type { Caps } from '../../../src/gpu/caps.ts';
+import type { KernelCall, Storage } from '../../../src/kernels/kernel.ts';
+import { callOf, nameOf, type Op, type Variant } from '../../../src/kernels/op.ts';
+import type { Draw } from './draw.ts';
+
+/** A call with a buffer for each of its bindings, each exactly as long as the shapes say. */
+export interface Problem {
+  readonly call: KernelCall;
+  /** Contents at the start, of outputs too: what a kernel leaves alone stays as it is. */
+  readonly buffers: Readonly<Record<string, Uint32Array>>;
+  /** The problem in a few words, for messages. */
+  readonly about: object;
+}
+
+/** Where problems run. */
+export interface Where {
+  readonly caps: Caps;
+  /** Forms of activations on the device. */
+  readonly storages: readonly Storage[];
+}
+
+/** Problems of one size after another that share a text: compiling one takes longer than running hundreds. */
+export type Sizes = (draw: Draw) => Problem;
+
+/** A kernel or a variant of an op: draws what is compiled in, and gives what draws the rest; undefined where the device cannot run it. */
+export interface Row {
+  /** The stem of the kernel, or `op/variant`. */
+  readonly name: string;
+  /** Stem of the WGSL file. */
+  readonly kernel: string;
+  forms(draw: Draw, where: Where): Sizes | undefined;
+}
+
+/** The row of a kernel of which there is one. */
+export function row(kernel: string, forms: (draw: Draw, where: Where) => Sizes): Row {
+  return { name: kernel, kernel, forms };
+}
+
+/** A problem of an op, before it is a call. */
+export interface OpProblem<P> {
+  readonly problem: P;
+  readonly buffers: Readonly<Record<string, Uint32Array>>;
+}
+
+const TRIES = 60;
+
+/** Texts that half of the time are cut as for a card: software takes few of their cuts. The others would compile for minutes. */
+const CUT_FOR_CARDS = ['gemm-tile', 'attention-tile'];
+
+/**
+ * A row for each variant of an op. A problem that a variant does not take is drawn anew.
+ * @param forms draws problems for a variant, whose `weights` say how weights lie
+ */
+export function rowsOf<P>(
+  op: Op<P>,
+  forms: (draw: Draw, where: Where, variant: Variant<P>) => ((draw: Draw) => OpProblem<P>) | undefined,
+): Row[] {
+  return op.variants.map(variant => ({
+    name: `${op.name}/${nameOf(variant)}`,
+    kernel: variant.stem,
+    forms: (draw, where) => {
+      const next = forms(draw, where, variant);
+      if (!next) return undefined;
+      const caps =
+        CUT_FOR_CARDS.includes(variant.stem) && draw.chance() ? { ...where.caps, software: false } : where.caps;
+      return own => {
+        for (let i = 0; i < TRIES; i++) {
+          const { problem, buffers } = next(own);
+          op.check(problem);
+          const packed = op.packed?.(problem);
+          if ((packed !== undefined && packed !== variant.weights) || !variant.fits(where.caps, problem)) continue;
+          if (caps === where.caps) {
+            return {
+              call: callOf(op, caps, problem, { force: { [op.name]: nameOf(variant) } }),
+              buffers,
+              about: problem as object,
+            };
+          }
+          // As a card would cut it; written out products are the same indices, and ten seconds of compiling.
+          const tiles = variant.tiles(caps, problem);
+          const cut = 'UNROLL' in tiles ? { ...tiles, UNROLL: 1 } : tiles;
+          return { call: variant.call(caps, problem, cut), buffers, about: problem as object };
+        }
+        throw new Error(`${op.name}/${nameOf(variant)}: ${TRIES} problems, and it takes none of them`);
+      };
+    },
+  }));
+}
+
+/** Elements that rows of `pitch` take. */
+export function rowsBuffer(draw: Draw, storage: Storage, rows: number, pitch: number): Uint32Array {
+  return draw.values(storage, rows * pitch);
+}
+
+/** A pitch that holds `width`, sometimes with room behind. */
+export function pitchFor(draw: Draw, width: number, step = 8): number {
+  return Math.ceil(width / step) * step + (draw.chance(3) ? step * draw.int(1, 2) : 0);
+}
+
+/** What is bound where a call reads nothing. */
+export function nothing(draw: Draw): Uint32Array {
+  return draw.words(4);
+}

@@ -1,0 +1,272 @@
+/** Group normalisation, the sampler's steps, masks, and the caches of decoders. */
+import { cacheAppend } from '../../../src/kernels/cache-append.ts';
+import { cacheGather } from '../../../src/kernels/cache-gather.ts';
+import { firstNonFinite } from '../../../src/kernels/first-nonfinite.ts';
+import { groupNormSizes } from '../../../src/kernels/group-norm.ts';
+import { groupNormApply } from '../../../src/kernels/group-norm-apply.ts';
+import { GROUP_NORM_FINALIZE } from '../../../src/kernels/group-norm-finalize.ts';
+import { groupNormStats } from '../../../src/kernels/group-norm-stats.ts';
+import { guidanceRescale } from '../../../src/kernels/guidance-rescale.ts';
+import { guidedNoise } from '../../../src/kernels/guided-noise.ts';
+import { guidedStep } from '../../../src/kernels/guided-step.ts';
+import { historyStore } from '../../../src/kernels/history-store.ts';
+import type { Storage } from '../../../src/kernels/kernel.ts';
+import { cleanupWords, maskCleanup } from '../../../src/kernels/mask-cleanup.ts';
+import { maskMap } from '../../../src/kernels/mask-map.ts';
+import { maskThreshold } from '../../../src/kernels/mask-threshold.ts';
+import { packStep, type StepValues } from '../../../src/kernels/step.ts';
+import type { Draw } from './draw.ts';
+import { nothing, pitchFor, type Row, row, rowsOf } from './problem.ts';
+
+function eights(count: number): number {
+  return Math.ceil(count / 8) * 8;
+}
+
+/** A map of one source, or of two side by side on channels. */
+function groupNorm(draw: Draw, two: boolean) {
+  const source = () => {
+    const channels = two ? 4 * draw.int(1, 12) : draw.int(1, 48);
+    return { channels, pitch: pitchFor(draw, channels) };
+  };
+  const sources = (two ? [source(), source()] : [source()]) as [{ channels: number; pitch: number }];
+  return { images: draw.int(1, 3), pixels: draw.size(draw.pick([8, 32, 64]), 100), sources };
+}
+
+/** Both sources; where there is one, it is bound twice. */
+function maps(draw: Draw, storage: Storage, { images, pixels, sources }: ReturnType<typeof groupNorm>) {
+  const [x1, x2] = [sources[0], sources.at(1) ?? sources[0]].map(({ pitch }) =>
+    draw.values(storage, images * pixels * pitch),
+  );
+  return { x1: x1 as Uint32Array, x2: x2 as Uint32Array };
+}
+
+const stats = row('group-norm-stats', (draw, { caps, storages }) => {
+  const storage = draw.pick(storages);
+  const two = draw.chance();
+  return own => {
+    const problem = { ...groupNorm(own, two), storage };
+    const { partials } = groupNormSizes(caps, problem);
+    const buffers = { ...maps(own, storage, problem), partials: own.values('f32', partials) };
+    return { call: groupNormStats(caps, problem), buffers, about: problem };
+  };
+});
+
+const finalize = rowsOf(GROUP_NORM_FINALIZE, (draw, { caps }) => {
+  const two = draw.chance();
+  return own => {
+    const problem = groupNorm(own, two);
+    const channels = problem.sources.reduce((sum, source) => sum + source.channels, 0);
+    const groups = own.pick([1, 2, 4, 8, channels].filter(count => channels % count === 0));
+    const { partials, scaleShift } = groupNormSizes(caps, problem);
+    return {
+      problem: { ...problem, groups, eps: 1e-5 },
+      buffers: {
+        ...{ partials: own.values('f32', partials), scale_shift: own.values('f32', scaleShift) },
+        ...{ weight: own.values('f32', channels), bias: own.values('f32', channels) },
+      },
+    };
+  };
+});
+
+const apply = row('group-norm-apply', (draw, { caps, storages }) => {
+  const [storage, output] = [draw.pick(storages), draw.pick(storages)];
+  const two = draw.chance();
+  const activation = draw.pick(['none', 'silu'] as const);
+  return own => {
+    const problem = { ...groupNorm(own, two), storage, output, activation };
+    const { scaleShift, pitch } = groupNormSizes(caps, problem);
+    const buffers = {
+      ...maps(own, storage, problem),
+      scale_shift: own.values('f32', scaleShift),
+      y: own.values(output, problem.images * problem.pixels * pitch),
+    };
+    return { call: groupNormApply(problem), buffers, about: problem };
+  };
+});
+
+/** Latents of at most a few tiles. */
+function latents(draw: Draw) {
+  return {
+    images: draw.int(1, 4),
+    pixels: draw.size(draw.pick([16, 64]), 130),
+    channels: draw.pick([4, 4, 1, 3, 8, 9, 12]),
+  };
+}
+
+function stepOf(values: StepValues = {}): Uint32Array {
+  return new Uint32Array(
+    packStep({ guidance: 2, x0FromX: 1, outFromX0: 1, outFromEps: 0.5, epsFromNoise: 1, ...values }),
+  );
+}
+
+const noise = row('guided-noise', (draw, { storages }) => {
+  const storage = draw.pick(storages);
+  return own => {
+    const problem = { ...latents(own), storage };
+    const elements = problem.images * problem.pixels * eights(problem.channels);
+    const both = () => own.values(storage, 2 * elements);
+    const buffers = { prediction: both(), conditional: both(), step: stepOf(), e: own.values('f32', elements) };
+    return { call: guidedNoise(problem), buffers, about: problem };
+  };
+});
+
+const rescale = row('guidance-rescale', (draw, { storages }) => {
+  const storage = draw.pick(storages);
+  return own => {
+    const problem = { ...latents(own), storage };
+    const elements = problem.images * problem.pixels * eights(problem.channels);
+    const buffers = {
+      conditional: own.values(storage, 2 * elements),
+      step: stepOf({ rescale: 0.7 }),
+      e: own.values('f32', elements),
+    };
+    return { call: guidanceRescale(problem), buffers, about: problem };
+  };
+});
+
+const step = row('guided-step', (draw, { storages }) => {
+  const storage = draw.pick(storages);
+  const [guided, noisy, blends, soft] = [draw.chance(), draw.chance(), draw.chance(), draw.chance()];
+  return own => {
+    const { images, ...sizes } = latents(own);
+    const divisor = () => own.pick([1, images, 2].filter(count => images % count === 0));
+    const frames = own.int(1, 5);
+    const order = own.pick(['tiled', 'consecutive'] as const);
+    const blend = blends ? { masks: divisor(), order, references: divisor(), frames, soft } : undefined;
+    const problem = { images, ...sizes, storage, guided, noise: noisy, blend };
+    const image = sizes.pixels * eights(sizes.channels);
+    const all = images * image;
+    const buffers = {
+      prediction: own.values(storage, (guided ? 2 : 1) * all),
+      conditional: guided ? own.values(storage, 2 * all) : nothing(own),
+      x: own.values('f32', all),
+      step: stepOf({ referenceIndex: own.int(0, frames + 1), sigma: 0.1 }),
+      noise: noisy ? own.values('f32', all) : nothing(own),
+      mask: blend ? own.values('f32', blend.masks * sizes.pixels * 8) : nothing(own),
+      reference: blend ? own.values('f32', frames * blend.references * image) : nothing(own),
+    };
+    return { call: guidedStep({ maxBindingBytes: frameBytes(own, all) }, problem), buffers, about: problem };
+  };
+});
+
+/** Most of a binding: frames go in groups of it. */
+function frameBytes(draw: Draw, elements: number): number {
+  return draw.chance() ? 2 ** 27 : 4096 + 4 * elements * draw.int(1, 3);
+}
+
+const history = row('history-store', () => {
+  return own => {
+    const problem = { rows: own.size(64, 130), pitch: pitchFor(own, own.int(1, 16)), entries: own.int(1, 6) };
+    const elements = problem.rows * problem.pitch;
+    const buffers = {
+      x: own.values('f32', elements),
+      step: stepOf({ historyIndex: own.int(0, problem.entries + 1) }),
+      history: own.values('f32', problem.entries * elements),
+    };
+    return { call: historyStore({ maxBindingBytes: frameBytes(own, elements) }, problem), buffers, about: problem };
+  };
+});
+
+const nonFinite = row('first-nonfinite', () => {
+  return own => {
+    const problem = { rows: own.size(64, 130), pitch: pitchFor(own, own.int(1, 16)) };
+    const x = own.values('f32', problem.rows * problem.pitch);
+    if (own.chance()) x[own.int(0, x.length - 1)] = 0x7f800000;
+    const buffers = { x, step: stepOf({ stepNumber: 3 }), found: Uint32Array.of(2 ** 24 - 1) };
+    return { call: firstNonFinite(problem), buffers, about: problem };
+  };
+});
+
+const map = row('mask-map', (draw, { storages }) => {
+  const storage = draw.pick(storages);
+  const guided = draw.chance();
+  return own => {
+    const sizes = {
+      maps: own.int(1, 3),
+      perMap: own.int(1, 3),
+      pixels: own.size(64, 130),
+      channels: own.pick([4, 3, 8, 9]),
+    };
+    const prediction = { pitch: pitchFor(own, sizes.channels), storage };
+    const problem = { ...sizes, prediction, guided };
+    const elements = (guided ? 4 : 2) * sizes.maps * sizes.perMap * sizes.pixels * prediction.pitch;
+    const block = (read: boolean) => (read ? own.values(storage, elements) : nothing(own));
+    const buffers = {
+      ...{ a: block(true), b: block(true), c: block(guided), d: block(guided) },
+      step: stepOf({ mapWeight: 0.5, mapFirst: own.chance() }),
+      map: own.values('f32', sizes.maps * sizes.pixels * 8),
+    };
+    return { call: maskMap(problem), buffers, about: problem };
+  };
+});
+
+const threshold = row('mask-threshold', () => {
+  return own => {
+    const sizes = { images: own.int(1, 4), pixels: own.size(64, 300) };
+    const problem = { ...sizes, ratio: 3, mean: own.pick(['batch', 'image'] as const), continuous: own.chance() };
+    const side = () => own.values('f32', sizes.images * sizes.pixels * 8);
+    return { call: maskThreshold(problem), buffers: { map: side(), mask: side() }, about: problem };
+  };
+});
+
+const cleanup = row('mask-cleanup', draw => {
+  const lift = draw.chance();
+  return own => {
+    const problem = {
+      images: own.int(1, 3),
+      height: own.size(8, 20),
+      width: own.size(8, 20),
+      lift,
+      threshold: own.pick([0, 0.5, -1]),
+    };
+    const { images, height, width } = problem;
+    const buffers = {
+      mask: own.values('f32', images * height * width * 8),
+      labels: own.words(images * eights(cleanupWords(height, width))),
+    };
+    return { call: maskCleanup(problem), buffers, about: problem };
+  };
+});
+
+const append = row('cache-append', (draw, { storages }) => {
+  const [from, cache] = [draw.pick(storages), draw.pick(storages)];
+  return own => {
+    const width = 8 * own.int(1, 8);
+    const length = own.int(1, 6);
+    const first = 4 * own.int(0, 3);
+    const sizes = { batch: own.int(1, 4), length, capacity: length + own.int(0, 12), width };
+    const problem = { ...sizes, x: { pitch: pitchFor(own, first + width), first, storage: from }, cache };
+    const start = own.int(0, sizes.capacity + 1);
+    const buffers = {
+      x: own.values(from, sizes.batch * length * problem.x.pitch),
+      lengths: Uint32Array.of(start + length, start),
+      cache: own.values(cache, sizes.batch * sizes.capacity * width),
+    };
+    return { call: cacheAppend(problem), buffers, about: problem };
+  };
+});
+
+const reorder = row('cache-gather', (draw, { storages }) => {
+  const storage = draw.pick(storages);
+  const most = draw.pick([1, 2, 4, 8]);
+  return own => {
+    const group = own.int(Math.ceil((most + 1) / 2), most);
+    const batch = group * own.int(1, 3);
+    const problem = { batch, group, capacity: own.int(1, 20), width: 8 * own.int(1, 6), storage };
+    const buffers = {
+      // Sequences of the same group, and sometimes anything at all.
+      index: Uint32Array.from({ length: batch }, (_, r) =>
+        own.chance(8) ? own.word() : r - (r % group) + own.int(0, group - 1),
+      ),
+      lengths: Uint32Array.of(own.int(0, problem.capacity + 1)),
+      cache: own.values(storage, batch * problem.capacity * problem.width),
+    };
+    return { call: cacheGather(problem), buffers, about: problem };
+  };
+});
+
+/** Kernels of samplers, masks and decoders. */
+export const STEPS: readonly Row[] = [
+  ...[stats, ...finalize, apply, noise, rescale, step, history, nonFinite],
+  ...[map, threshold, cleanup, append, reorder],
+];
