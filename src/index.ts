@@ -163,7 +163,6 @@ export {
 } from './models/blip/index.ts';
 export {
   AutoencoderKL,
-  blendTiles,
   type ClipTextConfig,
   ClipTextModel,
   decoderTiling,

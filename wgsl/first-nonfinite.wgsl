@@ -1,13 +1,13 @@
 // first-nonfinite: found = min(found, step.number) where x holds an infinity or a NaN; else found stays as it is.
 //
-//   x      [N, P, pitch]  f32
+//   x      [N, P, pitch]  Input
 //   step   Step                number = the step that x is of
 //   found  u32                 set to more than any step before the first; the least step with a bad value behind the last
 //
 // The exponent's bits are read, because compilers may take for granted that floats are finite. Tiles: WORKGROUP neighbouring
 // vec4s of x. Traffic: x once; found only where something is wrong.
 // Reference: torch.isfinite(x).all(). Exact.
-// Needs: lib/step.
+// Needs: lib/input, lib/step.
 
 const WORKGROUP: u32 = 64;
 
@@ -18,7 +18,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4u>;
+@group(0) @binding(1) var<storage, read> x: array<Input4>;
 @group(0) @binding(2) var<storage, read> step: Step;
 @group(0) @binding(3) var<storage, read_write> found: atomic<u32>;
 
@@ -30,5 +30,6 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   if (tile >= p.end_tile) { return; }
   let i = tile * WORKGROUP + lane;
   if (i >= p.count) { return; }
-  if (any((x[i - p.x_base] & EXPONENT) == EXPONENT)) { atomicMin(&found, step.number); }
+  let bits = bitcast<vec4u>(input_load(x[i - p.x_base]));
+  if (any((bits & EXPONENT) == EXPONENT)) { atomicMin(&found, step.number); }
 }

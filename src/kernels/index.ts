@@ -29,6 +29,7 @@ export { type Program, specialize, type Values } from '../gpu/specialize.ts';
 // The kernels.
 export { type ArgmaxProblem, argmax } from './argmax.ts';
 export { ATTENTION, type AttentionBias, type AttentionProblem, type AttentionRows, attention } from './attention.ts';
+export { type BlendEdgeProblem, blendEdge, type MapSides } from './blend-edge.ts';
 export { type CacheAppendProblem, cacheAppend } from './cache-append.ts';
 export { type CacheGatherProblem, cacheGather, LARGEST_GROUP } from './cache-gather.ts';
 export type { ConvGeometry } from './conv-pixels.ts';
@@ -50,6 +51,7 @@ export {
   type ProfiledDispatch,
   type TileRange,
 } from './dispatch.ts';
+export { type DrawLatentsProblem, drawLatents } from './draw-latents.ts';
 export {
   type BinaryOperation,
   type Broadcast,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { firstNonFinite, NONE_FOUND } from '../../src/kernels/first-nonfinite.ts';
 import { packStep } from '../../src/kernels/step.ts';
 import { testGpu } from '../support/gpu.ts';
-import { runBothWays } from '../support/rows.ts';
+import { runBothWays, SETTINGS, settingOf } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 
 /** Rows of 8: 35 of them are no whole number of tiles, 1 is less than one. */
@@ -37,6 +37,22 @@ describe('first-nonfinite', () => {
     const edges = [3.4028234663852886e38, -3.4028234663852886e38, 1e-45, -1e-45, 0, -0, 1, -1];
     expect(await look(edges, { step: 3 })).toBe(NONE_FOUND);
     expect(await look(randoms(35 * 8, 2), { step: 3 })).toBe(NONE_FOUND);
+  });
+
+  it.each(SETTINGS)('looks through values in %s', async name => {
+    const { gpu, storage } = await settingOf(name);
+    for (const [at, value, expected] of [
+      [0, 65504, NONE_FOUND],
+      [131, Number.POSITIVE_INFINITY, 5],
+      [279, Number.NaN, 5],
+    ]) {
+      const { found } = await runBothWays(gpu, firstNonFinite({ rows: 35, pitch: 8, storage }), {
+        x: { storage, values: withValue(35, at, value) },
+        step: { words: new Uint32Array(packStep({ stepNumber: 5 })) },
+        found: { words: Uint32Array.of(NONE_FOUND) },
+      });
+      expect(found[0]).toBe(expected);
+    }
   });
 
   it('keeps the earliest step', async () => {

@@ -8,11 +8,13 @@ import { alignUp } from '../../src/core/shape.ts';
 import { DEFAULT_BINDING_BYTES } from '../../src/gpu/caps.ts';
 import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
 import { attention } from '../../src/kernels/attention.ts';
+import { blendEdge } from '../../src/kernels/blend-edge.ts';
 import { cacheAppend } from '../../src/kernels/cache-append.ts';
 import { cacheGather } from '../../src/kernels/cache-gather.ts';
 import { CONV2D, conv2d } from '../../src/kernels/conv2d.ts';
 import { copy } from '../../src/kernels/copy.ts';
 import { splitTiles } from '../../src/kernels/dispatch.ts';
+import { drawLatents } from '../../src/kernels/draw-latents.ts';
 import { elementwiseBinary } from '../../src/kernels/elementwise-binary.ts';
 import { elementwiseUnary } from '../../src/kernels/elementwise-unary.ts';
 import { embedding, embeddingWindows } from '../../src/kernels/embedding.ts';
@@ -191,6 +193,10 @@ function steps(): Case[] {
       call: maskThreshold({ images: IMAGES, pixels: LATENT, ratio: 3, mean: 'batch' }),
       bytes: { 'map mask': LATENTS },
     },
+    {
+      call: drawLatents({ images: IMAGES, pictures: IMAGES, pixels: LATENT, channels: 4, x: f32(8), drawn: true }),
+      bytes: { 'x noise level_noise y': LATENTS, ...step },
+    },
     { call: firstNonFinite({ rows: IMAGES * LATENT, pitch: 8 }), bytes: { x: LATENTS, ...step, found: 32 } },
   ];
 }
@@ -226,6 +232,7 @@ function texts(): Case[] {
 function maps(): Case[] {
   const rows = IMAGES * PIXELS;
   const bytes = rows * 512;
+  const side = { height: 1024, width: 1024 };
   const image = { images: IMAGES, inHeight: 512, inWidth: 512, outHeight: 1024, outWidth: 1024, channels: 128 };
   return [
     {
@@ -247,6 +254,10 @@ function maps(): Case[] {
       }),
       bytes: { 'a y': bytes, b: PIXELS * 512 },
     },
+    ...(['above', 'left'] as const).map(from => ({
+      call: blendEdge({ images: IMAGES, pitch: 8, tile: side, near: side, from, extent: 256 }),
+      bytes: { 'tile near': rows * 32 },
+    })),
     { call: upsampleNearest({ ...image, ...f32(128) }), bytes: { x: bytes / 4, y: bytes } },
   ];
 }

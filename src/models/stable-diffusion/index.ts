@@ -18,10 +18,10 @@ export { type LoraModules, textEncoderLoraModules, unetLoraModules } from './lor
 export { timestepFeatures, UNet2DConditionModel } from './unet.ts';
 export { AutoencoderKL } from './vae.ts';
 export {
-  blendTiles,
   cutTile,
   decoderTiling,
   encoderTiling,
+  pasteTile,
   type Tile,
   type TileSizes,
   type Tiling,

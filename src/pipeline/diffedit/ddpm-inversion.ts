@@ -3,15 +3,13 @@
  * from one level to the next.
  * @see Huberman-Spiegelglas et al. 2023, An Edit Friendly DDPM Noise Space, https://arxiv.org/abs/2304.06140
  */
-import type { NdArray } from '../../core/ndarray.ts';
-import { sizeOf } from '../../core/shape.ts';
 import { randnBatch, type ScheduledStep, type StepCoefficients } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import type { StepValues } from '../../tensor/ops/diffusion.ts';
+import { type StepValues, stepValues } from '../../tensor/ops/diffusion.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
-import { rowsOf } from '../diffusion/rows.ts';
+import { drawsFrom } from '../diffusion/latent-draws.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
+import { asArray, type DeviceCall } from '../runtime/device-call.ts';
 import { guidanceAt } from './guidance.ts';
 import { type History, type InvertWork, sizeFor } from './inversion-history.ts';
 
@@ -25,15 +23,13 @@ export async function* ddpmInversion(
   call: DeviceCall,
   model: LatentDiffusion,
   { request, rows, report }: InvertWork,
-  to: History & { readonly clean: NdArray },
+  to: History & { readonly clean: DeviceTensor },
 ): AsyncGenerator<StepEvent, DeviceTensor> {
   const { schedule, guidance, callback, callbackSteps } = request;
   const { denoiser, sampler } = model;
   const { clean, tensor, frames, batch } = to;
-  const noisy = noisyFrames(model, request, to);
-  tensor.write(noisy.data);
-  const picture = call.scope.tensor(clean.shape, 'float32', 'clean latents');
-  picture.write(clean.data);
+  await noisyFrames(call, model, request, to);
+  const frame = call.scope.tensor(clean.shape, 'float32', 'noisy latents');
   const program = await denoiser.step(call, { ...sizeFor(clean, guidance), noise: true, history: frames }, rows);
   const { io } = program;
   const firstNonFinite = denoiser.watch(io);
@@ -47,13 +43,16 @@ export async function* ddpmInversion(
       last = i;
       const { timestep, coefficients } = schedule[at] as ScheduledStep;
       io.latents.copyRows(tensor, { from: at * batch, count: batch });
-      if (at === frames - 1) io.noise?.copyRows(picture);
+      if (at === frames - 1) io.noise?.copyRows(clean);
       else io.noise?.copyRows(tensor, { from: (at + 1) * batch, count: batch });
       const values = { ...solvedForNoise(coefficients), ...guidanceAt(guidance, timestep, sampler) };
       denoiser.set(io, timestep, { ...values, historyIndex: at, stepNumber: i });
       return program.run(call);
     },
-    latents: async () => copyOf(rowsOf(noisy, frameAt(last) * batch, (frameAt(last) + 1) * batch)),
+    latents: async () => {
+      frame.copyRows(tensor, { from: frameAt(last) * batch, count: batch });
+      return asArray(await frame.read(), frame.shape);
+    },
     firstNonFinite,
   });
   const noise = call.scope.tensor(tensor.shape, 'float32', 'noise of the steps');
@@ -61,18 +60,25 @@ export async function* ddpmInversion(
   return noise;
 }
 
-/** x_i of all levels, [T * B, 4, h, w], noisiest first. */
-function noisyFrames(
-  { sampler }: LatentDiffusion,
+/** Fills the history with x_i of all levels, noisiest first. */
+async function noisyFrames(
+  call: DeviceCall,
+  { denoiser, sampler }: LatentDiffusion,
   { schedule, generator }: InvertWork['request'],
-  { clean, tensor }: History & { readonly clean: NdArray },
-): NdArray {
-  const all = new Float32Array(sizeOf(tensor.shape));
+  { clean, tensor, batch }: History & { readonly clean: DeviceTensor },
+): Promise<void> {
+  const [images, , height, width] = clean.shape as [number, number, number, number];
+  const draws = drawsFrom({ values: clean, drawn: false }, 1);
+  const program = await denoiser.draw(call, { images, height, width, draws });
+  const { io } = program;
+  io.pictures.copyFrom(clean);
   for (const [i, { timestep }] of schedule.entries()) {
-    const noise = asArray(randnBatch(clean.shape, generator), clean.shape);
-    all.set(sampler.addNoise(clean, noise, timestep).data, i * clean.data.length);
+    const { sample, noise } = sampler.addNoiseCoefficients(timestep);
+    io.levelNoise.write(randnBatch(clean.shape, generator));
+    io.step.write(stepValues({ outFromX0: sample, sigma: noise }));
+    await program.run(call);
+    tensor.copyRows(io.latents, { to: i * batch });
   }
-  return asArray(all, tensor.shape);
 }
 
 /**

@@ -56,7 +56,7 @@ export async function* editPhase(
   };
   const program = await model.denoiser.step(call, { ...size, noise: noisy, blend }, rows);
   const { io } = program;
-  fillReference(call, io, history, mendQuirks);
+  fillReference(io, history, mendQuirks);
   io.mask?.write(mask.data);
   copyForImages(io.latents, history.tensor, { first: 0, copies });
   const firstNonFinite = model.denoiser.watch(io);
@@ -112,17 +112,12 @@ function copyForImages(
 }
 
 /** Behind the inverted latents, when mended, the clean ones where they are known, else the least noisy again. */
-function fillReference(call: DeviceCall, io: StepInputs, history: History, mend: boolean): void {
+function fillReference(io: StepInputs, history: History, mend: boolean): void {
   const { tensor, frames, batch, clean } = history;
   io.reference?.copyRows(tensor);
   if (!mend) return;
-  if (!clean) {
-    io.reference?.copyRows(tensor, { from: (frames - 1) * batch, to: frames * batch, count: batch });
-    return;
-  }
-  const upload = call.scope.tensor(clean.shape, 'float32', 'clean latents');
-  upload.write(clean.data);
-  io.reference?.copyRows(upload, { to: frames * batch });
+  if (clean) io.reference?.copyRows(clean, { to: frames * batch });
+  else io.reference?.copyRows(tensor, { from: (frames - 1) * batch, to: frames * batch, count: batch });
 }
 
 /** What an edit on the host works with. */
@@ -146,8 +141,9 @@ async function* onHost(
   const { io } = program;
   const { tensor, frames, batch, clean } = history;
   const all = asArray(await tensor.read(), tensor.shape);
+  const last = clean && asArray(await clean.read(), clean.shape);
   const frame = (i: number): NdArray => {
-    if (i >= frames && clean) return repeatRows(clean, copies);
+    if (i >= frames && last) return repeatRows(last, copies);
     const at = Math.min(i, frames - 1) * batch;
     return repeatRows(rowsOf(all, at, at + batch), copies);
   };

@@ -20,8 +20,8 @@ export interface History {
   readonly tensor: DeviceTensor;
   readonly frames: number;
   readonly batch: number;
-  /** [B, 4, h, w]: the latents that the inversion started from. */
-  readonly clean?: NdArray;
+  /** f32 [B, 4, h, w]: the latents that the inversion started from. */
+  readonly clean?: DeviceTensor;
   /** f32 [T * B, 4, h, w]: noise of the edit's steps, the first one's first; where a DDPM inversion found it. */
   readonly noise?: DeviceTensor | undefined;
 }
@@ -35,7 +35,7 @@ export interface InvertWork {
 }
 
 /** Size of the UNet's work on latents. */
-export function sizeFor(latents: NdArray, guidance: Guidance): DenoiserSize {
+export function sizeFor(latents: Pick<DeviceTensor, 'shape'>, guidance: Guidance): DenoiserSize {
   const [images, , height, width] = latents.shape as [number, number, number, number];
   return { images, height, width, ...guidanceShape(guidance) };
 }

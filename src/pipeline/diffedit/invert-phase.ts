@@ -5,8 +5,9 @@ import { sizeOf } from '../../core/shape.ts';
 import { applyStep, regularise, type ScheduledStep } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import { embeddingRows, type StepInputs } from '../diffusion/denoiser.ts';
-import { drawLatents, type EncodedPictures } from '../diffusion/image-latents.ts';
+import { drawLatents } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { EncodedPictures } from '../diffusion/latent-draws.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
 import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
@@ -36,7 +37,8 @@ export async function* invertPhase(
   const { batch, schedule, generator, regularisation } = request;
   const frames = schedule.length;
   const report = call.phase('invert', frames);
-  const clean = drawLatents(pictures, batch, { repeat: 1, generator, scaling: model.autoencoder.scalingFactor });
+  const { scalingFactor: scaling } = model.autoencoder;
+  const clean = await drawLatents(call, model.denoiser, pictures, { batch, generator, scaling });
   const tensor = call.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
   const history = { tensor, frames, batch, clean };
   const work = { request, rows: promptRows(embeddings), report };
@@ -50,14 +52,14 @@ async function* plain(
   call: DeviceCall,
   model: LatentDiffusion,
   { request, rows, report }: InvertWork,
-  to: History & { clean: NdArray },
+  to: History & { clean: DeviceTensor },
 ): AsyncGenerator<StepEvent, void> {
   const { schedule, guidance, rounds, callback, callbackSteps } = request;
   const { denoiser } = model;
   const shape = { ...sizeFor(to.clean, guidance), noise: false, history: to.frames, apart: rounds > 0 };
   const program = await denoiser.step(call, shape, rows);
   const { io } = program;
-  io.latents.write(to.clean.data);
+  io.latents.copyFrom(to.clean);
   const start = rounds > 0 ? call.scope.tensor(to.clean.shape, 'float32', 'latents before the step') : undefined;
   const firstNonFinite = denoiser.watch(io);
   yield* runSteps(call, {
@@ -105,7 +107,7 @@ async function* regularised(
   call: DeviceCall,
   model: LatentDiffusion,
   { request, rows, report, regularisation }: InvertWork & { readonly regularisation: Regularisation },
-  to: History & { clean: NdArray },
+  to: History & { clean: DeviceTensor },
 ): AsyncGenerator<StepEvent, void> {
   const { schedule, guidance, callback, callbackSteps } = request;
   const { generator: rolls, ...settings } = regularisation;
@@ -113,7 +115,7 @@ async function* regularised(
   const program = await denoiser.noise(call, sizeFor(to.clean, guidance), rows);
   const { io } = program;
   const all = new Float32Array(sizeOf(to.tensor.shape));
-  let x = to.clean;
+  let x = asArray(await to.clean.read(), to.clean.shape);
   let bad: number | undefined;
   yield* runSteps(call, {
     ...{ phase: 'invert', report, callback, callbackSteps },

@@ -5,12 +5,13 @@ import { blurMap, dilateMap, maskToImages } from '../../io/mask.ts';
 import { randnBatch } from '../../schedulers/index.ts';
 import { cleanupShape, maskCleanup, maskThreshold } from '../../tensor/ops/diffusion.ts';
 import { embeddingRows } from '../diffusion/denoiser.ts';
-import { drawLatents, type EncodedPictures } from '../diffusion/image-latents.ts';
+import { noiseOfDraws } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import { drawsFrom, type EncodedPictures } from '../diffusion/latent-draws.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { pickRows } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
+import { asArray, type DeviceCall } from '../runtime/device-call.ts';
 import { guidanceAt, guidanceShape } from './guidance.ts';
 import type { MaskRequest } from './request.ts';
 import type { MaskOutput } from './types.ts';
@@ -34,15 +35,17 @@ export async function* maskPhase(
 ): AsyncGenerator<StepEvent, MaskOutput> {
   const { batch, maps, timestep, generator, guidance, gain } = request;
   const report = call.phase('mask', maps);
-  const z = drawLatents(pictures, batch, { repeat: maps, generator, scaling: model.autoencoder.scalingFactor });
-  const noise = asArray(randnBatch(z.shape, generator), z.shape);
-  const noisy = model.sampler.addNoise(z, noise, timestep);
-  const [, , height, width] = z.shape as [number, number, number, number];
+  const [, , height, width] = pictures.values.shape as [number, number, number, number];
+  const drawn = noiseOfDraws(pictures, { repeat: maps, generator });
+  const shape = [batch * maps, model.denoiser.channels, height, width];
+  const noise = asArray(randnBatch(shape, generator), shape);
   const rows = promptRows(source, target, request.mendQuirks);
-  const size = { images: batch, height, width, ...guidanceShape(guidance) };
+  const draws = drawsFrom(pictures, model.autoencoder.scalingFactor);
+  const size = { images: batch, height, width, draws, ...guidanceShape(guidance) };
   const program = await model.denoiser.map(call, size, rows);
   const { io } = program;
-  let latents = noisy;
+  io.pictures.copyFrom(pictures.values);
+  const mix = model.sampler.addNoiseCoefficients(timestep);
   const firstNonFinite = model.denoiser.watch(io);
   yield* runSteps(call, {
     phase: 'mask',
@@ -50,17 +53,19 @@ export async function* maskPhase(
     timesteps: new Array<number>(maps).fill(timestep),
     submit: map => {
       const own = Array.from({ length: batch }, (_, b) => b * maps + map);
-      latents = pickRows(noisy, own);
-      io.latents.write(latents.data);
+      const drawnBy = own.map(row => row % (draws.pictures * maps));
+      if (drawn) io.drawNoise?.write(pickRows(drawn, drawnBy).data);
+      io.levelNoise.write(pickRows(noise, own).data);
       model.denoiser.set(io, timestep, {
         ...guidanceAt(guidance, timestep, model.sampler),
+        ...{ outFromX0: mix.sample, sigma: mix.noise },
         mapWeight: gain / maps,
         mapFirst: map === 0,
         stepNumber: map,
       });
       return program.run(call);
     },
-    latents: async () => copyOf(latents),
+    latents: async () => asArray(await io.latents.read(), io.latents.shape),
     firstNonFinite,
   });
   const mask = await call.once('threshold', (graph, scope) => {
@@ -77,8 +82,8 @@ export async function* maskPhase(
     }
     return found;
   });
-  const shape = [batch, height, width];
-  return finish(asArray(mask.data, shape), asArray(await io.map.read(), shape), request);
+  const sides = [batch, height, width];
+  return finish(asArray(mask.data, sides), asArray(await io.map.read(), sides), request);
 }
 
 /** Blocks in the order of the kernel: S = a + g (b - a), T = c + g (d - c), or S and T. The original has positive and negative swapped. */

@@ -4,11 +4,12 @@ import { dim } from '../../core/shape.ts';
 import type { RgbImage } from '../../io/image.ts';
 import { preprocessMask } from '../../io/mask.ts';
 import { postprocessImage } from '../../io/postprocess.ts';
+import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import { encodePictures } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import { rowsOf } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
-import type { DeviceCall } from '../runtime/device-call.ts';
+import { asArray, type DeviceCall } from '../runtime/device-call.ts';
 import { type EditInputs, editPhase, maskOrder } from './edit-phase.ts';
 import { readHistory } from './inversion-history.ts';
 import { invertPhase } from './invert-phase.ts';
@@ -65,9 +66,11 @@ async function throughVae(
   call: DeviceCall,
   model: LatentDiffusion,
   pictures: NdArray,
-  clean: NdArray,
+  clean: DeviceTensor,
 ): Promise<{ readonly picture: RgbImage; readonly decoded: RgbImage }> {
-  const [decoded] = (await toOutput(call, model, rowsOf(clean, 0, 1), 'pil')) as [RgbImage];
+  const [decoded] = (await toOutput(call, model, rowsOf(asArray(await clean.read(), clean.shape), 0, 1), 'pil')) as [
+    RgbImage,
+  ];
   // Latents that were given are what the VAE makes of them.
   const isLatents = dim(pictures.shape, 1) !== 3;
   const [picture] = isLatents ? [decoded] : (postprocessImage(rowsOf(pictures, 0, 1), 'pil') as [RgbImage]);

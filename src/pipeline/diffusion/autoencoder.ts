@@ -2,22 +2,28 @@
 import { InputError } from '../../core/errors.ts';
 import { checkNames } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
-import { dim } from '../../core/shape.ts';
+import { dim, sizeOf } from '../../core/shape.ts';
 import { concatenate } from '../../io/preprocess.ts';
 import {
   type AutoencoderKL,
-  blendTiles,
-  cutTile,
   decoderTiling,
   encoderTiling,
+  pasteTile,
   type TileSizes,
   type Tiling,
   tileSizes,
   vaeScaleFactor,
 } from '../../models/stable-diffusion/index.ts';
+import type { DeviceTensor } from '../../tensor/device-tensor.ts';
+import type { Graph } from '../../tensor/graph.ts';
+import { FOUND, firstNonFinite, STEP_SHAPE } from '../../tensor/ops/diffusion.ts';
+import { copyCrop } from '../../tensor/ops/tiles.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
+import type { TensorScope } from '../runtime/device-memory.ts';
+import { checkFinite, nonFiniteResult } from '../runtime/finite.ts';
 import type { Network } from '../runtime/network.ts';
+import { byTiles, joinedSides } from './autoencoder-tiles.ts';
 import { rowsOf } from './rows.ts';
 
 /** Pictures decoded at once unless slicing is on; of large ones fewer, since one alone keeps a device busy. */
@@ -84,28 +90,35 @@ export class Autoencoder {
   /**
    * What the encoder says about pictures, each encoded once.
    * @param pictures [N, 3, H, W] in [-1, 1]
-   * @returns moments [N, 2 * latent channels, h, w]: means, then logarithms of variances
+   * @returns moments [N, 2 * latent channels, h, w]: means, then logarithms of variances; on the device, in the call's memory
+   * @throws NumericsError for moments that are not finite
    */
-  async encode(call: DeviceCall, pictures: NdArray): Promise<NdArray> {
-    const count = dim(pictures.shape, 0);
+  async encode(call: DeviceCall, pictures: NdArray): Promise<DeviceTensor> {
+    const [count, , height, width] = pictures.shape as [number, number, number, number];
     const report = call.phase('encode', count);
     const { tiling } = this.saving ?? this;
-    const moments: NdArray[] = [];
+    const tiles = tiling && encoderTiling(height, width, tiling);
+    if (tiles) this.#checkIdle(tiles, height, width);
+    const cut = isCut(tiles) ? tiles : undefined;
+    const sides = cut
+      ? joinedSides(cut, 1 / this.factor)
+      : { height: height / this.factor, width: width / this.factor };
+    const shape = [count, 2 * this.network.model.config.latentChannels, sides.height, sides.width];
+    const moments = call.scope.tensor(shape, cut ? 'float32' : call.memory.dtype, 'moments');
     for (let i = 0; i < count; i++) {
       const picture = rowsOf(pictures, i, i + 1);
-      const [height, width] = [dim(picture.shape, 2), dim(picture.shape, 3)];
-      const tiles = tiling && encoderTiling(height, width, tiling);
-      if (tiles) this.#checkIdle(tiles, height, width);
-      moments.push(await this.#byTiles(call, picture, tiles, 'encode'));
+      if (cut) await this.#encodeTiles(call, picture, cut, { moments, image: i });
+      else moments.copyRows(await this.#run(call, picture, 'encode'), { to: i });
       report.done(i + 1);
     }
-    return concatenate(moments, 'encode');
+    return moments;
   }
 
   /**
    * Pictures of latents.
    * @param latents [N, latent channels, h, w] as the UNet has them
    * @returns [N, 3, H, W], about in [-1, 1]
+   * @throws NumericsError for pictures that are not finite
    */
   async decode(call: DeviceCall, latents: NdArray): Promise<NdArray> {
     const count = dim(latents.shape, 0);
@@ -118,7 +131,8 @@ export class Autoencoder {
     if (tiles) this.#checkIdle(tiles, height * this.factor, width * this.factor);
     for (let i = 0; i < count; i += step) {
       const end = Math.min(count, i + step);
-      pictures.push(await this.#byTiles(call, rowsOf(latents, i, end), tiles, 'decode'));
+      const some = rowsOf(latents, i, end);
+      pictures.push(isCut(tiles) ? await this.#decodeTiles(call, some, tiles) : await this.#decodeWhole(call, some));
       report.done(end);
     }
     return concatenate(pictures, 'decode');
@@ -130,24 +144,76 @@ export class Autoencoder {
     return Math.min(DECODE_BATCH, Math.max(1, Math.floor(DECODE_PIXELS / pixels)));
   }
 
-  async #byTiles(call: DeviceCall, x: NdArray, tiling: Tiling | undefined, way: 'encode' | 'decode'): Promise<NdArray> {
-    if (!tiling) return this.#run(call, x, way);
-    const results: NdArray[][] = [];
-    for (const row of tiling.rows) {
-      const done: NdArray[] = [];
-      for (const tile of row) done.push(await this.#run(call, cutTile(x, tile), way));
-      results.push(done);
-    }
-    return blendTiles(results, tiling);
+  async #encodeTiles(
+    call: DeviceCall,
+    picture: NdArray,
+    tiling: Tiling,
+    { moments, image }: { readonly moments: DeviceTensor; readonly image: number },
+  ): Promise<void> {
+    await byTiles(call, picture, tiling, {
+      run: tile => this.#run(call, tile, 'encode', true),
+      take: (tile, { top, left, height, width }) =>
+        call.effect('keep a tile', graph => {
+          const crop = { top: 0, left: 0, height, width };
+          copyCrop(graph.input(tile), crop, graph.input(moments), { image, top, left });
+        }),
+    });
   }
 
-  async #run(call: DeviceCall, x: NdArray, way: 'encode' | 'decode'): Promise<NdArray> {
+  async #decodeWhole(call: DeviceCall, latents: NdArray): Promise<NdArray> {
+    return this.#read(call, await this.#run(call, latents, 'decode'));
+  }
+
+  /** The host joins what is read of the tiles: the whole picture need not fit into a buffer. */
+  async #decodeTiles(call: DeviceCall, latents: NdArray, tiling: Tiling): Promise<NdArray> {
+    const { outChannels } = this.network.model.config;
+    const { height, width } = joinedSides(tiling, this.factor);
+    const shape = [dim(latents.shape, 0), outChannels, height, width];
+    const joined = { data: new Float32Array(sizeOf(shape)), shape };
+    await byTiles(call, latents, tiling, {
+      run: tile => this.#run(call, tile, 'decode', true),
+      take: async (tile, at) => pasteTile(await this.#read(call, tile), joined, at),
+    });
+    return joined;
+  }
+
+  async #read(call: DeviceCall, picture: DeviceTensor): Promise<NdArray> {
+    const data = await picture.read();
+    checkFinite(data, 'decode', call.memory.dtype);
+    return { data, shape: picture.shape };
+  }
+
+  /** @returns the program's own tensor, which lasts until its next run; f32 for tiles */
+  async #run(call: DeviceCall, input: NdArray, way: 'encode' | 'decode', isTile = false): Promise<DeviceTensor> {
     call.check();
     const { model } = this.network;
-    const forward = (input: Tensor): Tensor =>
-      way === 'encode' ? model.encode(input) : model.decode(input.scale(1 / this.scalingFactor));
-    return call.evaluate(this.network, `${way} ${x.shape.join('x')}`, 2, { ...x, dtype: 'float32' }, forward);
+    const key = `${way}${isTile ? ' tile' : ''} ${input.shape.join('x')}`;
+    const program = await call.program(this.network, key, 2, (graph, scope) => {
+      const x = scope.tensor(input.shape, 'float32', `${key} input`);
+      const own = graph.input(x);
+      const result = way === 'encode' ? model.encode(own) : model.decode(own.scale(1 / this.scalingFactor));
+      const y = scope.store(graph, isTile ? result.cast('float32') : result, `${key} output`);
+      return { x, y, found: way === 'encode' ? watched(graph, scope, result) : undefined };
+    });
+    const { x, y, found } = program.io;
+    x.write(input.data);
+    found?.write([FOUND.nothing]);
+    await program.run(call);
+    const [first = FOUND.nothing] = found ? await found.read() : [];
+    if (first !== FOUND.nothing) throw nonFiniteResult(way, call.memory.dtype);
+    return y;
   }
+}
+
+/** What is read of a result that stays on the device: whether it is finite. */
+function watched(graph: Graph, scope: TensorScope, result: Tensor): DeviceTensor {
+  const found = scope.tensor(FOUND.shape, 'uint32', 'found');
+  firstNonFinite(result, graph.input(scope.tensor(STEP_SHAPE, 'float32', 'step')), graph.input(found));
+  return found;
+}
+
+function isCut(tiling: Tiling | undefined): tiling is Tiling {
+  return tiling !== undefined && (tiling.rows.length > 1 || (tiling.rows[0]?.length ?? 0) > 1);
 }
 
 function checkTile(op: string, tile: TileSizes, factor: number): void {

@@ -25,13 +25,14 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
 import type { DeviceProgram } from '../runtime/device-program.ts';
 import type { Network } from '../runtime/network.ts';
+import { type DrawInputs, type DrawShape, recordDraws } from './latent-draws.ts';
 import { rowChunks } from './row-chunks.ts';
 import { rowsOf } from './rows.ts';
 
 /** Prompts whose keys and values stay on the device: 8 MB each for Stable Diffusion 2.1. */
 const REMEMBERED = 12;
-/** Programs that stay compiled: context, map, inversion, edit. */
-const KEEP = 4;
+/** Programs that stay compiled: context, map, draws of latents and of noise levels, inversion, edit. */
+const KEEP = 6;
 
 /** Keys and values of one prompt, one tensor [1, L, 2 * inner] for each cross-attention. */
 interface PromptContext {
@@ -76,8 +77,11 @@ export interface NoiseInputs extends UNetInputs {
   readonly output: DeviceTensor;
 }
 
+/** What a draw of latents reads and writes; `latents` are its result. */
+export interface LatentInputs extends Pick<UNetInputs, 'latents' | 'step'>, DrawInputs {}
+
 /** What a map reads and writes. */
-export interface MapInputs extends UNetInputs {
+export interface MapInputs extends UNetInputs, DrawInputs {
   /** f32 [N, 1, H, W] */
   readonly map: DeviceTensor;
 }
@@ -94,6 +98,11 @@ export interface DenoiserSize {
   readonly guided: boolean;
   /** The guided prediction's spread is brought back by the step's `rescale`. */
   readonly rescaled?: boolean | undefined;
+}
+
+/** Latents to be drawn, and what they are drawn from. */
+export interface DrawSize extends Pick<DenoiserSize, 'images' | 'height' | 'width'> {
+  readonly draws: DrawShape;
 }
 
 /** The size of a sampler step, and what is part of it. */
@@ -196,9 +205,20 @@ export class Denoiser {
     });
   }
 
-  /** The difference of the predictions for two prompts, added to a map. */
-  map(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<MapInputs>> {
+  /** Latents of pictures, at the noise level that the step's outFromX0 and sigma say. */
+  draw(call: DeviceCall, s: DrawSize): Promise<DeviceProgram<LatentInputs>> {
+    const shape = [s.images, this.channels, s.height, s.width];
+    return call.program(this.network, `draw ${JSON.stringify(s)}`, KEEP, (graph, scope) => {
+      const latents = scope.tensor(shape, 'float32', 'latents');
+      const step = scope.tensor(STEP_SHAPE, 'float32', 'step');
+      return { latents, step, ...recordDraws({ graph, scope }, s.draws, { into: latents, step }) };
+    });
+  }
+
+  /** The difference of the predictions for two prompts on latents that are drawn anew, added to a map. */
+  map(call: DeviceCall, s: DenoiserSize & DrawSize, rows: readonly NdArray[]): Promise<DeviceProgram<MapInputs>> {
     return this.#program(call, 'map', { size: s, rows }, ({ graph, scope, io, shape }) => {
+      const draws = recordDraws({ graph, scope }, s.draws, { into: io.latents, step: io.step });
       const map = scope.tensor([s.images, 1, s.height, s.width], 'float32', 'map');
       const [step, sum] = [graph.input(io.step), graph.input(map)];
       const prediction = this.#predict(graph, io, s.guided ? 4 : 2);
@@ -206,7 +226,7 @@ export class Denoiser {
         rescaled({ graph, scope, io, shape }, rowsIn(prediction, first * s.images, (first + 2) * s.images));
       maskMap(s.guided && s.rescaled ? concat([pair(0), pair(2)], 0) : prediction, step, sum);
       firstNonFinite(sum, step, graph.input(io.found));
-      return { ...io, map };
+      return { ...io, ...draws, map };
     });
   }
 
@@ -214,7 +234,7 @@ export class Denoiser {
   async #program<I extends UNetInputs>(
     call: DeviceCall,
     kind: string,
-    of: { readonly size: DenoiserSize & Partial<StepShape>; readonly rows: readonly NdArray[] },
+    of: { readonly size: DenoiserSize; readonly rows: readonly NdArray[] },
     record: (r: UNetRecording) => I,
   ): Promise<DeviceProgram<I>> {
     const { size, rows } = of;
@@ -363,22 +383,8 @@ function rowsIn(x: Tensor, first: number, end: number): Tensor {
   return first === 0 && end === x.dim(0) ? x : x.slice(0, first, end);
 }
 
-function keyOf(s: DenoiserSize & Partial<StepShape>, rows: readonly NdArray[], rowsAtOnce: number | undefined): string {
-  const { images, height, width, guided, rescaled, blend, noise, history, apart } = s;
-  return JSON.stringify({
-    images,
-    height,
-    width,
-    guided,
-    rescaled,
-    length: dim(rows[0]?.shape ?? [], 1),
-    rows: rows.length,
-    blend,
-    noise,
-    history,
-    apart,
-    rowsAtOnce,
-  });
+function keyOf(s: DenoiserSize, rows: readonly NdArray[], rowsAtOnce: number | undefined): string {
+  return JSON.stringify({ ...s, length: dim(rows[0]?.shape ?? [], 1), rows: rows.length, rowsAtOnce });
 }
 
 function sameValues(a: Float32Array, b: Float32Array): boolean {

@@ -2,20 +2,16 @@
 import { InputError, ShapeError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
-import { concatenate, type PictureInput, preprocessImage } from '../../io/preprocess.ts';
+import { type PictureInput, preprocessImage } from '../../io/preprocess.ts';
 import { randnBatch } from '../../schedulers/index.ts';
+import type { DeviceTensor } from '../../tensor/device-tensor.ts';
+import { stepValues } from '../../tensor/ops/diffusion.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { Autoencoder } from './autoencoder.ts';
+import type { Denoiser } from './denoiser.ts';
 import { checkGenerators, type Generators } from './generators.ts';
-import { repeatRows } from './rows.ts';
-
-/** Pictures as the UNet can take them: latents, or what the VAE's encoder says about them. */
-export interface EncodedPictures {
-  /** [N, 4, h, w] for latents, [N, 8, h, w] for means and logarithms of variances. */
-  readonly values: NdArray;
-  /** Whether latents are drawn from means and variances; false where `values` are latents. */
-  readonly drawn: boolean;
-}
+import { drawsFrom, type EncodedPictures } from './latent-draws.ts';
+import { pickRows } from './rows.ts';
 
 /**
  * Checks pictures and brings them to [N, 3, H, W] in [-1, 1]; [N, 4, h, w] arrays pass as latents.
@@ -53,8 +49,12 @@ export function preparePictures(
 
 /** Runs the encoder, unless the pictures are latents. */
 export async function encodePictures(call: DeviceCall, pictures: NdArray, vae: Autoencoder): Promise<EncodedPictures> {
-  if (dim(pictures.shape, 1) === vae.network.model.config.latentChannels) return { values: pictures, drawn: false };
-  return { values: await vae.encode(call, pictures), drawn: true };
+  if (dim(pictures.shape, 1) !== vae.network.model.config.latentChannels) {
+    return { values: await vae.encode(call, pictures), drawn: true };
+  }
+  const values = call.scope.tensor(pictures.shape, 'float32', 'latents of the pictures');
+  values.write(pictures.data);
+  return { values, drawn: false };
 }
 
 /** Numbers of noise in one array: a gigabyte of them. */
@@ -100,31 +100,41 @@ export function checkDraws(
 }
 
 /**
- * Latents of pictures that passed `checkDraws`, each `repeat` times consecutively, then all of them again until there are `batch * repeat`:
- * z = scaling * (mean + exp(clamp(logvar, -30, 20) / 2) * noise), with one draw of noise for all.
- * @see diffusers StableDiffusionDiffEditPipeline.prepare_image_latents
+ * Noise for drawing latents of pictures, each `repeat` times consecutively; all of them again are drawn by the same.
+ * @returns [M * repeat, C, h, w]; undefined where nothing is drawn
  */
-export function drawLatents(
-  from: EncodedPictures,
-  batch: number,
-  o: { repeat: number; generator: Generators; scaling: number },
-): NdArray {
-  const { repeat, generator, scaling } = o;
-  const pictures = dim(from.values.shape, 0);
-  const z = from.drawn ? sample(from.values, repeat, generator, scaling) : repeatRows(from.values, repeat);
-  return batch === pictures ? z : concatenate(new Array<NdArray>(batch / pictures).fill(z), 'drawLatents');
+export function noiseOfDraws(
+  { values, drawn }: EncodedPictures,
+  { repeat, generator }: { readonly repeat: number; readonly generator: Generators },
+): NdArray | undefined {
+  if (!drawn) return undefined;
+  const [pictures, channels, height, width] = values.shape as [number, number, number, number];
+  const shape = [pictures * repeat, channels / 2, height, width];
+  return { data: randnBatch(shape, generator), shape };
 }
 
-function sample(moments: NdArray, repeat: number, generator: Generators, scaling: number): NdArray {
-  const [count, channels, height, width] = moments.shape as [number, number, number, number];
-  const shape = [count * repeat, channels / 2, height, width];
-  const noise = randnBatch(shape, generator);
-  const half = (channels / 2) * height * width;
-  const { fround } = Math;
-  const data = noise.map((eps, i) => {
-    const at = Math.floor(i / half / repeat) * 2 * half + (i % half);
-    const deviation = fround(Math.exp(0.5 * Math.min(20, Math.max(-30, moments.data[at + half] as number))));
-    return scaling * fround((moments.data[at] as number) + fround(deviation * eps));
-  });
-  return { data, shape };
+/**
+ * Latents of pictures that passed `checkDraws`, one for each prompt, all pictures again until there are enough.
+ * @returns f32 [batch, C, h, w], in the call's memory
+ * @see diffusers StableDiffusionDiffEditPipeline.prepare_image_latents
+ */
+export async function drawLatents(
+  call: DeviceCall,
+  denoiser: Denoiser,
+  from: EncodedPictures,
+  o: { readonly batch: number; readonly generator: Generators; readonly scaling: number },
+): Promise<DeviceTensor> {
+  const { batch, generator, scaling } = o;
+  const noise = noiseOfDraws(from, { repeat: 1, generator });
+  const [pictures, , height, width] = from.values.shape as [number, number, number, number];
+  const program = await denoiser.draw(call, { images: batch, height, width, draws: drawsFrom(from, scaling) });
+  const { io } = program;
+  io.pictures.copyFrom(from.values);
+  const rows = Array.from({ length: batch }, (_, image) => image % pictures);
+  if (noise) io.drawNoise?.write(pickRows(noise, rows).data);
+  io.step.write(stepValues({}));
+  await program.run(call);
+  const clean = call.scope.tensor(io.latents.shape, 'float32', 'clean latents');
+  clean.copyFrom(io.latents);
+  return clean;
 }

@@ -1,6 +1,5 @@
 /** What a sampling loop asks of a scheduler: pure values for a run of n steps. Nothing of it changes the scheduler. */
-import type { NdArray } from '../../core/ndarray.ts';
-import type { Mix, ScheduledStep, ScheduleOptions } from '../../schedulers/index.ts';
+import type { Mix, NoiseMix, ScheduledStep, ScheduleOptions } from '../../schedulers/index.ts';
 
 /** A way from one noise level to the next; DDIMScheduler and DDIMInverseScheduler are some. */
 export interface Sampler {
@@ -20,8 +19,8 @@ export interface Sampler {
    */
   schedule(numInferenceSteps: number, options?: ScheduleOptions): readonly ScheduledStep[];
 
-  /** Clean samples brought to a timestep's noise level. */
-  addNoise(sample: NdArray, noise: NdArray, timestep: number): NdArray;
+  /** Weights that bring a clean sample to a timestep's noise level. */
+  addNoiseCoefficients(timestep: number): NoiseMix;
 
   /** How the noise follows from sample and model output at a timestep's own level. */
   getEpsilonCoefficients(timestep: number): Mix;

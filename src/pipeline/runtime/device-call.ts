@@ -3,9 +3,10 @@ import type { NdArray } from '../../core/ndarray.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Shape } from '../../core/shape.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
+import type { Graph } from '../../tensor/graph.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { DeviceMemory, TensorScope } from './device-memory.ts';
-import { type DeviceProgram, type Recording, runOnce } from './device-program.ts';
+import { DeviceProgram, type Recording, runOnce } from './device-program.ts';
 import { checkFinite } from './finite.ts';
 import type { Network } from './network.ts';
 import type { CallOptions, Phase, ProgressEvent } from './progress.ts';
@@ -173,6 +174,16 @@ export class DeviceCall {
   /** A program for one use: recorded, compiled, run, its result read, disposed. */
   once(label: string, record: Recording<DeviceTensor>): Promise<NdArray> {
     return runOnce(this.memory, label, record, () => this.check());
+  }
+
+  /** Operations that change tensors, for one use: recorded, compiled, submitted, disposed. */
+  async effect(label: string, record: (graph: Graph, scope: TensorScope) => void): Promise<void> {
+    const program = await DeviceProgram.compile(this.memory, label, record, () => this.check());
+    try {
+      await program.run(this);
+    } finally {
+      program.dispose();
+    }
   }
 
   /**

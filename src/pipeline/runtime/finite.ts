@@ -23,8 +23,16 @@ export function allFinite(values: ArrayLike<number>): boolean {
  * @throws NumericsError
  */
 export function checkFinite(values: ArrayLike<number>, phase: string, dtype: FloatType): void {
-  if (allFinite(values)) return;
-  throw new NumericsError({ op: phase, problem: 'the result holds values that are not finite', fix: fixFor(dtype) });
+  if (!allFinite(values)) throw nonFiniteResult(phase, dtype);
+}
+
+/** The error of a network's result that is not finite. */
+export function nonFiniteResult(phase: string, dtype: FloatType): NumericsError {
+  return new NumericsError({
+    op: phase,
+    problem: 'the result holds values that are not finite',
+    fix: fixFor(dtype),
+  });
 }
 
 /** The error of latents that are not finite. */

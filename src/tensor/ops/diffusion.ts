@@ -3,17 +3,18 @@
  * differences, its threshold. What changes from step to step lies in a small DeviceTensor that the host rewrites.
  */
 import { ShapeError } from '../../core/errors.ts';
+import { drawLatents as drawLatentsCall } from '../../kernels/draw-latents.ts';
 import { firstNonFinite as firstNonFiniteCall, NONE_FOUND } from '../../kernels/first-nonfinite.ts';
 import { guidanceRescale } from '../../kernels/guidance-rescale.ts';
 import { guidedNoise as guidedNoiseCall } from '../../kernels/guided-noise.ts';
 import { guidedStep as guidedStepCall } from '../../kernels/guided-step.ts';
 import { historyStore } from '../../kernels/history-store.ts';
-import type { KernelCall } from '../../kernels/kernel.ts';
 import { cleanupWords, maskCleanup as maskCleanupCall } from '../../kernels/mask-cleanup.ts';
 import { maskMap as maskMapCall } from '../../kernels/mask-map.ts';
 import { maskThreshold as maskThresholdCall } from '../../kernels/mask-threshold.ts';
 import { packStep, STEP_BYTES, type StepValues } from '../../kernels/step.ts';
-import type { Lowering, Node, Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor.ts';
+import { EffectNode } from './effect.ts';
 
 export type { StepValues };
 
@@ -23,27 +24,6 @@ export const STEP_SHAPE: readonly [number, number] = [1, STEP_BYTES / 4];
 /** What to write into that DeviceTensor. */
 export function stepValues(values: StepValues): Float32Array {
   return new Float32Array(packStep(values));
-}
-
-/** A call on tensors, run for its effect. */
-class EffectNode implements Node {
-  readonly kind = 'effect';
-  readonly output = undefined;
-  readonly #buffers: Readonly<Record<string, Tensor>>;
-  readonly #call: (l: Lowering) => KernelCall;
-
-  constructor(buffers: Readonly<Record<string, Tensor>>, call: (l: Lowering) => KernelCall) {
-    this.#buffers = buffers;
-    this.#call = call;
-  }
-
-  inputs(): readonly Tensor[] {
-    return Object.values(this.#buffers);
-  }
-
-  lower(l: Lowering): void {
-    l.emit(this.#call(l), this.#buffers);
-  }
 }
 
 export interface GuidedStep {
@@ -223,13 +203,42 @@ export const FOUND: { readonly shape: readonly [number]; readonly nothing: numbe
 
 /**
  * Records found = min(found, the step's number) where x holds an infinity or a NaN.
- * @param x f32
  * @param step f32, STEP_SHAPE: stepNumber
  * @param found uint32, FOUND.shape, FOUND.nothing before the first step
  */
 export function firstNonFinite(x: Tensor, step: Tensor, found: Tensor): void {
-  const node = new EffectNode({ x, step, found }, () => firstNonFiniteCall({ rows: x.rows, pitch: x.pitch }));
+  const node = new EffectNode({ x, step, found }, l =>
+    firstNonFiniteCall({ rows: x.rows, pitch: x.pitch, storage: l.storage(x.dtype) }),
+  );
   x.graph.effect(node);
+}
+
+/** What latents are made of. */
+export interface LatentDraw {
+  /** [M, 2C, H, W]: means, then logarithms of variances; or where nothing is drawn latents f32 [M, C, H, W]. Image n is made of n % M. */
+  readonly from: Tensor;
+  /** f32 [N, C, H, W], times the deviation; absent where nothing is drawn. */
+  readonly noise?: Tensor | undefined;
+  /** Factor of what is drawn. */
+  readonly scaling: number;
+  /** f32, STEP_SHAPE: outFromX0 and sigma bring the latents to a noise level where sigma is positive. */
+  readonly step: Tensor;
+  /** f32 [N, C, H, W], times sigma. */
+  readonly levelNoise: Tensor;
+}
+
+/**
+ * Records z = scaling (mean + deviation * noise), or what there is, and outFromX0 z + sigma levelNoise.
+ * @param into f32 [N, C, H, W]
+ */
+export function drawLatents({ from, noise, scaling, step, levelNoise }: LatentDraw, into: Tensor): void {
+  const node = new EffectNode({ x: from, noise: noise ?? levelNoise, step, level_noise: levelNoise, y: into }, l =>
+    drawLatentsCall({
+      ...{ images: into.dim(0), pictures: from.dim(0), pixels: into.dim(2) * into.dim(3), channels: into.dim(1) },
+      ...{ x: { pitch: from.pitch, storage: l.storage(from.dtype) }, drawn: noise !== undefined, scaling },
+    }),
+  );
+  into.graph.effect(node);
 }
 
 function guidedOf(op: string, prediction: Tensor, images: number): boolean {

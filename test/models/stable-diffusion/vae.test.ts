@@ -4,19 +4,21 @@ import type { TensorSource } from '../../../src/core/tensor-source.ts';
 import type { Gpu } from '../../../src/gpu/device.ts';
 import type { AutoencoderKL } from '../../../src/models/stable-diffusion/vae.ts';
 import {
-  blendTiles,
-  cutTile,
   decoderTiling,
   encoderTiling,
+  pasteTile,
   type TileSizes,
+  type Tiling,
 } from '../../../src/models/stable-diffusion/vae-tiling.ts';
 import { silu } from '../../../src/nn/functional.ts';
 import { GroupNorm } from '../../../src/nn/norm.ts';
+import { byTiles, joinedSides } from '../../../src/pipeline/diffusion/autoencoder-tiles.ts';
 import { DeviceTensor } from '../../../src/tensor/device-tensor.ts';
 import { Graph } from '../../../src/tensor/graph.ts';
 import type { Tensor } from '../../../src/tensor/tensor.ts';
 import { renamed } from '../../support/checkpoint.ts';
 import { expectClose } from '../../support/close.ts';
+import { bareCall } from '../../support/device-call.ts';
 import { type Golden, loadGolden } from '../../support/golden.ts';
 import { testGpu } from '../../support/gpu.ts';
 import { loadPart, modes } from '../../support/stable-diffusion.ts';
@@ -72,11 +74,11 @@ describe.each(['sd1', 'sd2'])('the autoencoder of %s', folder => {
     const { model, weights } = await loadPart(gpu, `${folder}/model`, 'vae', { dtype });
     const image = picture(golden);
     const cutImage = encoderTiling(image.shape[2], image.shape[3], sizes);
-    const moments = blendTiles(await byTiles(image, cutImage.rows, gpu, model, 'encode', dtype), cutImage);
+    const moments = await tiled(image, cutImage, gpu, model, 'encode', dtype);
     expectClose(posterior(moments.data).mean, golden.tensor('vae.tiled_mean').data, tolerance, 'vae.tiled_mean');
     const z = golden.floats('vae.z');
     const cutLatents = decoderTiling(z.shape[2], z.shape[3], sizes);
-    const decoded = blendTiles(await byTiles(z, cutLatents.rows, gpu, model, 'decode', dtype), cutLatents);
+    const decoded = await tiled(z, cutLatents, gpu, model, 'decode', dtype);
     expect(decoded.shape).toEqual(golden.tensor('vae.tiled_decoded').shape);
     expectClose(decoded.data, golden.tensor('vae.tiled_decoded').data, tolerance, 'vae.tiled_decoded');
     expect(cutImage.rows.flat().length).toBeGreaterThan(3);
@@ -162,21 +164,29 @@ async function run(folder: string, x: NdArray, way: 'encode' | 'decode', change?
   return data;
 }
 
-async function byTiles(
+async function tiled(
   x: NdArray,
-  rows: ReturnType<typeof encoderTiling>['rows'],
+  tiling: Tiling,
   gpu: Gpu,
   model: AutoencoderKL,
   way: 'encode' | 'decode',
   dtype: 'float32' | 'float16',
-): Promise<NdArray[][]> {
-  const results: NdArray[][] = [];
-  for (const row of rows) {
-    const done: NdArray[] = [];
-    for (const tile of row) done.push(await once(gpu, model, way, cutTile(x, tile), dtype));
-    results.push(done);
-  }
-  return results;
+): Promise<NdArray> {
+  let joined: NdArray | undefined;
+  await byTiles(bareCall(gpu), x, tiling, {
+    run: async tile => {
+      const { data, shape } = await once(gpu, model, way, tile, dtype);
+      return DeviceTensor.from(gpu, data, shape);
+    },
+    take: async (tile, at) => {
+      const { height, width } = joinedSides(tiling, tile.shape[2] / tiling.rows[0][0].height);
+      const shape = [...tile.shape.slice(0, 2), height, width];
+      joined ??= { data: new Float32Array(shape.reduce((a, b) => a * b)), shape };
+      pasteTile({ data: await tile.read(), shape: tile.shape }, joined, at);
+      tile.dispose();
+    },
+  });
+  return joined as NdArray;
 }
 
 async function once(
