@@ -8,6 +8,7 @@ const ENTRIES = {
   kernels: 'src/kernels/index.ts',
   safetensors: 'src/safetensors.ts',
   schedulers: 'src/schedulers/index.ts',
+  page: 'src/page.ts',
 };
 
 /** Kernels as text without comments and indentation, a fifteenth of the page's bundle; lines keep their numbers for messages. */

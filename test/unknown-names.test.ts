@@ -19,6 +19,7 @@ import { Weights } from '../src/nn/weights.ts';
 import { requestGpu } from '../src/node/device.ts';
 import { fetchModel } from '../src/node/hub.ts';
 import { readImage } from '../src/node/images.ts';
+import { cachedFolder, hubUrlFolder, listCache, purge } from '../src/page.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { embedPrompts } from '../src/pipeline/diffusion/embed-prompts.ts';
 import { openSingleFile } from '../src/pipeline/diffusion/single-file.ts';
@@ -214,6 +215,10 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
     o => writeSafetensors({ x: { dtype: 'F32', shape: [1], data: Float32Array.of(1), ...o } }),
   ],
   urlSource: ['header', 'Write headers.', o => urlSource('http://localhost/x', o)],
+  cachedFolder: ['piecesBytes', 'Write pieceBytes.', o => cachedFolder(urlFolder('http://localhost/'), o)],
+  hubUrlFolder: ['tokens', 'Write token.', o => hubUrlFolder('a/b', o)],
+  listCache: ['rooot', 'Write root.', o => listCache(o)],
+  purge: ['names', 'Write name.', o => purge(o)],
   urlFolder: ['header', 'Write headers.', o => urlFolder('http://localhost/', o)],
   'T5Tokenizer.fromFolder': ['modes', 'Write mode.', o => T5Tokenizer.fromFolder(folders.t5, '', o)],
   'clip.encode': ['max_length', 'Write maxLength.', o => tokenizers['clip'].encode('a', o)],

@@ -38,13 +38,13 @@ export type PlainValue =
   | readonly PlainValue[]
   | { readonly [name: string]: PlainValue | undefined };
 
-/** Where memory ran out, in bytes. */
+/** Where memory or storage ran out, in bytes. */
 export interface MemoryShortage {
   /** Asked for at once. */
   readonly asked: number;
-  /** What the library's buffers held on this device then. */
+  /** What the library's buffers held on this device then; of storage, what the page's origin holds. */
   readonly held: number;
-  /** What the machine could still give; undefined where it was the device that refused. */
+  /** What the machine, or the browser, could still give; undefined where it was the device that refused, or nobody tells. */
   readonly available?: number | undefined;
 }
 
@@ -68,7 +68,7 @@ export interface ErrorJson {
   readonly path?: string;
   /** What the caller can do about it, a whole sentence. */
   readonly fix?: string;
-  /** Of an OutOfMemoryError. */
+  /** Of an OutOfMemoryError, or a StorageFullError. */
   readonly bytes?: MemoryShortage;
   /** An error's own JSON, anything else as a plain value. */
   readonly cause?: PlainValue | ErrorJson;
@@ -167,7 +167,7 @@ export class DeviceError extends PentimentoError {
 /** Checkpoints: damaged files, missing, unused or misshapen tensors. */
 export class WeightsError extends PentimentoError {
   /** As in stack traces; `code` is 'weights'. */
-  override readonly name = 'WeightsError';
+  override readonly name: string = 'WeightsError';
   constructor(details: ErrorDetails) {
     super('weights', details);
   }

@@ -8,6 +8,7 @@ import { checkByteSource, kindOf } from '../core/kinds.ts';
 import { checkByName } from '../core/known-names.ts';
 import type { BlobLike, FileLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+import { madeBy } from './folder-recipe.ts';
 
 /** Anything that can hand out bytes at an offset. */
 export interface RangeReader {
@@ -141,17 +142,22 @@ export function mapFolder(
     if (value instanceof Blob) return blobSource(value, name);
     return value instanceof ArrayBuffer || value instanceof Uint8Array ? memorySource(value, name) : value;
   };
-  return {
-    label,
-    has: async path => content.has(path),
-    bytes,
-    text: async path => readText(await bytes(path)),
-    async list(path): Promise<readonly string[]> {
-      const inside = path === '' ? '' : `${path}/`;
-      const names = [...content.keys()].filter(name => name.startsWith(inside)).map(name => name.slice(inside.length));
-      return names.filter(name => !name.includes('/'));
+  return madeBy(
+    { kind: 'files', files: content, label },
+    {
+      label,
+      has: async path => content.has(path),
+      bytes,
+      text: async path => readText(await bytes(path)),
+      async list(path): Promise<readonly string[]> {
+        const inside = path === '' ? '' : `${path}/`;
+        const names = [...content.keys()]
+          .filter(name => name.startsWith(inside))
+          .map(name => name.slice(inside.length));
+        return names.filter(name => !name.includes('/'));
+      },
     },
-  };
+  );
 }
 
 /**

@@ -1,27 +1,16 @@
 /** Requests for files by range: headers, refusals in words, and an end at once where the caller's signal says so. */
 import { WeightsError } from '../core/errors.ts';
-import type { AbortSignalLike, FetchLike } from '../core/platform.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
 import { unlessAborted } from './heed-signal.ts';
 import { missingFile } from './sources.ts';
+import type { UrlOptions } from './url-options.ts';
 
-/** How files are fetched. */
-export interface UrlOptions {
-  /** Request headers, such as an Authorization. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Ends requests with its reason. */
-  readonly signal?: AbortSignalLike;
-  /** In place of the global `fetch`. */
-  readonly fetch?: FetchLike;
-  /** Called when a server ignores Range and the file is read whole; throw here to refuse that. */
-  readonly onWholeRead?: (message: string) => void;
-  /** Largest file to read whole, in bytes; 1 GiB by default. */
-  readonly maxWholeBytes?: number;
-}
+export type { UrlOptions };
 
 /** What is asked of an address. */
 export interface Ask {
-  /** First and last byte. */
-  readonly range?: readonly [number, number];
+  /** First and last byte; undefined for all that follow. */
+  readonly range?: readonly [number, number | undefined];
   /** GET by default. */
   readonly method?: string;
   /** 404 is an answer, not an error. */
@@ -40,7 +29,7 @@ export class NoAnswer extends WeightsError {}
  */
 export async function request(url: string, options: UrlOptions, ask: Ask): Promise<Response> {
   const headers: Record<string, string> = { ...options.headers };
-  if (ask.range) headers['Range'] = `bytes=${ask.range[0]}-${ask.range[1]}`;
+  if (ask.range) headers['Range'] = `bytes=${ask.range[0]}-${ask.range[1] ?? ''}`;
   const init: RequestInit = { headers, method: ask.method ?? 'GET' };
   const signal = ask.signal ?? options.signal;
   if (signal) init.signal = signal;

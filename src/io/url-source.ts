@@ -3,6 +3,7 @@
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { UrlLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+import { madeBy } from './folder-recipe.ts';
 import { readText } from './sources.ts';
 import { UrlFile } from './url-file.ts';
 import type { UrlOptions } from './url-request.ts';
@@ -41,10 +42,13 @@ export function urlFolder(base: string | UrlLike, options: UrlOptions = {}): Fol
     files.set(url, file);
     return file;
   };
-  return {
-    label,
-    has: async path => fileAt(path).exists(),
-    text: async path => readText(await fileAt(path).open()),
-    bytes: async path => fileAt(path).open(),
-  };
+  return madeBy(
+    { kind: 'url', base: label, options },
+    {
+      label,
+      has: async path => fileAt(path).exists(),
+      text: async path => readText(await fileAt(path).open()),
+      bytes: async path => fileAt(path).open(),
+    },
+  );
 }

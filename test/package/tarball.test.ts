@@ -37,6 +37,8 @@ describe('the packed tarball', () => {
       'node.d.ts',
       'node.js',
       'package.json',
+      'page.d.ts',
+      'page.js',
       'safetensors.d.ts',
       'safetensors.js',
       'schedulers.d.ts',
@@ -53,7 +55,7 @@ describe('the packed tarball', () => {
   it('gives every entry to Node, with classes that are the same in all of them', async () => {
     const { code, stdout, stderr } = await script(`
       const all = {};
-      for (const entry of ['', '/node', '/kernels', '/safetensors', '/schedulers']) all[entry] = await import('pentimento' + entry);
+      for (const entry of ['', '/node', '/kernels', '/safetensors', '/schedulers', '/page']) all[entry] = await import('pentimento' + entry);
       console.log(JSON.stringify(Object.fromEntries(Object.entries(all).map(([k, v]) => [k, Object.keys(v).length]))));
       const error = await all['/node'].readImage('missing.png').catch(e => e);
       console.log(error instanceof all[''].InputError, all[''].Gpu === all['/kernels'].Gpu);
@@ -137,15 +139,18 @@ describe("the core's bundle", () => {
     return { files: [...files], bare: [...bare].sort() };
   }
 
-  it.each(['index.js', 'kernels.js', 'safetensors.js', 'schedulers.js'])('%s reaches nothing of Node', entry => {
-    const { bare, files } = reach(entry);
-    const allowed = ['@huggingface/tokenizers', '@petamoriken/float16'];
-    expect(bare.filter(name => !allowed.includes(name))).toEqual([]);
-    for (const file of files) {
-      const text = readFileSync(join(installed.project, 'node_modules/pentimento/dist', file), 'utf8');
-      expect(text, file).not.toMatch(/["']node:|\bprocess\.|\bBuffer\.|\brequire\(/);
-    }
-  });
+  it.each(['index.js', 'kernels.js', 'safetensors.js', 'schedulers.js', 'page.js'])(
+    '%s reaches nothing of Node',
+    entry => {
+      const { bare, files } = reach(entry);
+      const allowed = ['@huggingface/tokenizers', '@petamoriken/float16'];
+      expect(bare.filter(name => !allowed.includes(name))).toEqual([]);
+      for (const file of files) {
+        const text = readFileSync(join(installed.project, 'node_modules/pentimento/dist', file), 'utf8');
+        expect(text, file).not.toMatch(/["']node:|\bprocess\.|\bBuffer\.|\brequire\(/);
+      }
+    },
+  );
 
   it('is what a reader of imports sees: the Node entry does reach Node', () => {
     expect(reach('node.js').bare).toContain('node:fs/promises');
@@ -195,6 +200,8 @@ describe("the core's bundle", () => {
     // Later: what names a pointer or a page in place of a file.
     ['safetensors.js', 5, 1],
     ['schedulers.js', 16, 0],
+    // Storage, downloads and their digests, the Hub's listing (9); addresses (6).
+    ['page.js', 18, 1],
   ])('%s stays below %i KiB, and %i that load when used', async (entry, ceiling, more) => {
     const { atOnce, later } = await sizes(entry);
     expect(atOnce).toBeLessThan(ceiling);

@@ -27,7 +27,8 @@ export async function serve(folders: Readonly<Record<string, string>>): Promise<
       response.end();
       return;
     }
-    const { size } = statSync(file);
+    const { size, mtimeMs } = statSync(file);
+    response.setHeader('etag', `"${size}-${mtimeMs}"`);
     const [, from, to] = /bytes=(\d+)-(\d*)/.exec(request.headers.range ?? '') ?? [];
     const [start, end] =
       from === undefined ? [0, size - 1] : [Number(from), Math.min(size - 1, to ? Number(to) : size - 1)];
@@ -49,7 +50,7 @@ export async function openPage(): Promise<{ browser: Browser; page: Page; proble
     args: [...CHROMIUM_FLAGS],
     timeout: patience(),
   });
-  const page = await browser.newPage();
+  const page = await (await browser.newContext()).newPage();
   page.setDefaultTimeout(patience());
   const problems: string[] = [];
   page.on('pageerror', error => problems.push(String(error)));

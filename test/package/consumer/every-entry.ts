@@ -11,6 +11,7 @@ import {
 } from 'pentimento';
 import { DispatchList, type KernelCall, linear, readCaps } from 'pentimento/kernels';
 import { directory, type NodeGpuOptions, readImage, requestGpu, saveImage } from 'pentimento/node';
+import { type CacheListing, cachedFolder, hubUrlFolder, listCache, purge, StorageFullError } from 'pentimento/page';
 import { openSafetensors, type SafetensorsSource, writeSafetensors } from 'pentimento/safetensors';
 import { DDIMScheduler, Generator, type SchedulerConfig } from 'pentimento/schedulers';
 
@@ -64,3 +65,13 @@ export type { show } from 'pentimento';
 export type { checkRange } from 'pentimento/safetensors';
 // @ts-expect-error numpy's function
 export type { linspace } from 'pentimento/schedulers';
+
+export async function keep(): Promise<FolderSource> {
+  const listing: CacheListing = await listCache();
+  for (const { name } of listing.models) if (name !== undefined) await purge({ name });
+  const full = (error: unknown): number | undefined =>
+    error instanceof StorageFullError ? error.bytes.available : undefined;
+  return cachedFolder(hubUrlFolder('owner/name', { token: 'hf_x' }), {
+    onProgress: ({ file, bytes }) => full(`${file} ${bytes}`),
+  });
+}

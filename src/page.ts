@@ -1,0 +1,27 @@
+/**
+ * `pentimento/page`: what pages and their workers keep and open beside addresses: weights in the browser's own storage, repositories of
+ * the Hub. @module
+ */
+export type { MemoryShortage } from './core/errors.ts';
+export type { AbortSignalLike, BlobLike, FetchLike } from './core/platform.ts';
+export type { ByteRange, ByteSource, FolderSource } from './core/tensor-source.ts';
+export { type CachedFolderOptions, type CacheEvent, cachedFolder } from './io/kept/cached-folder.ts';
+export { type HubUrlFolderOptions, hubUrlFolder } from './io/kept/hub-url-folder.ts';
+export {
+  type CachedFile,
+  type CachedModel,
+  type CacheListing,
+  type CacheOptions,
+  listCache,
+  type Purged,
+  type PurgeOptions,
+  purge,
+} from './io/kept/list-cache.ts';
+export {
+  type StorageAccess,
+  type StorageFile,
+  type StorageFolder,
+  StorageFullError,
+  type StorageWritable,
+} from './io/kept/storage.ts';
+export { type UrlOptions, urlFolder } from './io/url-source.ts';
