@@ -9,7 +9,17 @@ import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
 import { blockOf, type GemmProblem, PANEL, tapsOf } from './gemm-problem.ts';
-import { canBroadcast, type KernelBinding, type KernelCall, pinned, RANK, storageBytes, unread } from './kernel.ts';
+import {
+  canBroadcast,
+  inPairs,
+  type KernelBinding,
+  type KernelCall,
+  pinned,
+  RANK,
+  type Storage,
+  storageBytes,
+  unread,
+} from './kernel.ts';
 import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
@@ -57,7 +67,8 @@ export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
   tiles: (caps, problem) => ({ LANES: caps.subgroupSize, ROWS: broadcastRows(caps, problem) }),
   call: (_, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: 4 * tiles.LANES };
-    return gemmCall({ kernel: 'gemm-broadcast', source: broadcastSource }, problem, tiles, cut);
+    const program = { kernel: 'gemm-broadcast', source: broadcastSource, libs: factorLibs(problem) };
+    return gemmCall(program, problem, tiles, cut);
   },
 };
 
@@ -117,7 +128,8 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   tiles: tileOf,
   call: (caps, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
-    return gemmCall({ kernel: 'gemm-tile', source: pinned(caps, tileSource) }, problem, tiles, cut);
+    const program = { kernel: 'gemm-tile', source: pinned(caps, tileSource), libs: factorLibs(problem, inPairs) };
+    return gemmCall(program, problem, tiles, cut);
   },
 };
 
@@ -138,8 +150,13 @@ interface Cut {
   readonly columns: number;
 }
 
+/** The loads of A and B, in their own form or as another that reads the same memory. */
+function factorLibs({ a, b }: GemmProblem, readAs = (storage: Storage): Storage => storage): readonly string[] {
+  return [inputLib(readAs(a.storage)), weightLib(readAs(b.storage))];
+}
+
 function gemmCall(
-  program: Pick<KernelCall, 'kernel' | 'source'>,
+  program: Pick<KernelCall, 'kernel' | 'source' | 'libs'>,
   problem: GemmProblem,
   tiles: Tiles,
   cut: Cut,
@@ -152,10 +169,7 @@ function gemmCall(
   const packedTaps = conv?.phases ? batch * taps : taps;
   return {
     ...program,
-    libs: [
-      ...[inputLib(problem.a.storage), weightLib(problem.b.storage), outputLib(problem.y.storage)],
-      ...[activationLib, sharedLib],
-    ],
+    libs: [...program.libs, outputLib(problem.y.storage), activationLib, sharedLib],
     values: {
       ...tiles,
       BLOCKED: isBlocked(problem),
