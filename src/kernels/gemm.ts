@@ -9,18 +9,8 @@ import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
 import { blockOf, type GemmProblem, PANEL, tapsOf } from './gemm-problem.ts';
-import {
-  canBroadcast,
-  inPairs,
-  type KernelBinding,
-  type KernelCall,
-  pinned,
-  RANK,
-  type Storage,
-  storageBytes,
-  unread,
-} from './kernel.ts';
-import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
+import { canBroadcast, type KernelBinding, type KernelCall, pinned, RANK, storageBytes, unread } from './kernel.ts';
+import { ACTIVATION, activationLib, inputLib, outputLib, pairedLibs, weightLib } from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 
@@ -67,7 +57,11 @@ export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
   tiles: (caps, problem) => ({ LANES: caps.subgroupSize, ROWS: broadcastRows(caps, problem) }),
   call: (_, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: 4 * tiles.LANES };
-    const program = { kernel: 'gemm-broadcast', source: broadcastSource, libs: factorLibs(problem) };
+    const program = {
+      kernel: 'gemm-broadcast',
+      source: broadcastSource,
+      libs: [inputLib(problem.a.storage), weightLib(problem.b.storage)],
+    };
     return gemmCall(program, problem, tiles, cut);
   },
 };
@@ -128,7 +122,11 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   tiles: tileOf,
   call: (caps, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
-    const program = { kernel: 'gemm-tile', source: pinned(caps, tileSource), libs: factorLibs(problem, inPairs) };
+    const program = {
+      kernel: 'gemm-tile',
+      source: pinned(caps, tileSource),
+      libs: pairedLibs(problem.a.storage, problem.b.storage),
+    };
     return gemmCall(program, problem, tiles, cut);
   },
 };
@@ -148,11 +146,6 @@ function isBlocked({ conv, a }: GemmProblem): boolean {
 interface Cut {
   readonly rows: number;
   readonly columns: number;
-}
-
-/** The loads of A and B, in their own form or as another that reads the same memory. */
-function factorLibs({ a, b }: GemmProblem, readAs = (storage: Storage): Storage => storage): readonly string[] {
-  return [inputLib(readAs(a.storage)), weightLib(readAs(b.storage))];
 }
 
 function gemmCall(

@@ -14,14 +14,6 @@ export function storageBytes(storage: Storage): number {
   return storage === 'f32' ? 4 : 2;
 }
 
-/**
- * How products read a storage form: halves in pairs, since some drivers check, load and await each f16 of a vec4 by itself. Four of
- * them begin on 8 bytes either way: pitches are whole eights, windows begin on whole vec4.
- */
-export function inPairs(storage: Storage): Storage {
-  return storage === 'f16' ? 'f16-packed' : storage;
-}
-
 /** How rows of a tensor lie in a buffer. */
 export interface RowLayout {
   /** Elements from one row to the next, a multiple of 8. */
