@@ -6,8 +6,8 @@
  *
  * Three devices: the library's own dry one with many limits and budgets (--full: every combination); Dawn's null backend, which
  * checks every binding against WebGPU's default limits and has 512 MiB; Mesa's driver for an AMD card that is not there, which
- * compiles every pipeline (bench/lab), also those of Flan-T5 large and BLIP base: none may spill registers. The last needs packages of
- * Debian's: elsewhere it is left out, in CI that is a failure.
+ * compiles every pipeline (bench/lab), also those of Flan-T5 large and BLIP base: none may spill registers or keep an array in
+ * memory. The last needs packages of Debian's: elsewhere it is left out, in CI that is a failure.
  */
 import process from 'node:process';
 import { enterAbsentCard, type PipelineLog } from '../bench/lab/absent-card.ts';
@@ -111,8 +111,10 @@ async function onAbsentCard(log: PipelineLog): Promise<void> {
     gpu.dispose();
   }
   const rows = log.pipelines.map(pipeline => rowOf(cardOf(FAMILY), pipeline).row);
-  for (const { kernel, variant, spills } of rows) {
+  for (const { kernel, variant, spills, scratch } of rows) {
     if (spills > 0) fail(`${kernel} ${variant}: ${spills} registers are spilled on ${FAMILY}`);
+    if (scratch > 0)
+      fail(`${kernel} ${variant}: ${scratch} bytes of private memory on ${FAMILY}, by an array with a computed index`);
   }
   const kernels = new Set(rows.map(({ kernel }) => kernel));
   say(`${log.pipelines.length} pipelines of ${kernels.size} kernels compiled for ${FAMILY}`);

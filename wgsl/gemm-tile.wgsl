@@ -166,37 +166,39 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       let end = select(min(first + p.block, p.k), p.k, CONV);
       for (var k0 = first; k0 < end; k0 += DEPTH) {
         let at = k0 / 4u + quad;
-        let x0 = row_values(start0, at);
-        var x1: vec4f; var x2: vec4f; var x3: vec4f;
-        if (BRINGS > 1u) { x1 = row_values(start1, at); }
+        let x0 = a[start0.at + at];
+        var x1: Input4; var x2: Input4; var x3: Input4;
+        if (BRINGS > 1u) { x1 = a[start1.at + at]; }
         if (BRINGS > 2u) {
-          x2 = row_values(start2, at);
-          x3 = row_values(start3, at);
+          x2 = a[start2.at + at];
+          x3 = a[start3.at + at];
         }
-        let w0 = weight_load(b[b_at]);
-        var w1: vec4f; var w2: vec4f; var w3: vec4f;
-        if (LOADS > 1u) { w1 = weight_load(b[b_at + LINES * p.k_stride]); }
+        let w0 = b[b_at];
+        var w1: Weight4; var w2: Weight4; var w3: Weight4;
+        if (LOADS > 1u) { w1 = b[b_at + LINES * p.k_stride]; }
         if (LOADS > 2u) {
-          w2 = weight_load(b[b_at + 2u * LINES * p.k_stride]);
-          w3 = weight_load(b[b_at + 3u * LINES * p.k_stride]);
+          w2 = b[b_at + 2u * LINES * p.k_stride];
+          w3 = b[b_at + 3u * LINES * p.k_stride];
         }
         b_at += DEPTH * p.k_stride;
-        workgroupBarrier();
+        workgroupBarrier();  // what was read is converted behind it: compilers that convert a value where it comes wait for each
+        let v0 = inside_picture(start0, x0);
+        let v1 = inside_picture(start1, x1);
         if (BRINGS == 4u) {
-          let turned = transpose(mat4x4f(x0, x1, x2, x3));
+          let turned = transpose(mat4x4f(v0, v1, inside_picture(start2, x2), inside_picture(start3, x3)));
           a_tile[4u * quad * ROWS4 + line % ROWS4] = turned[0];
           a_tile[(4u * quad + 1u) * ROWS4 + line % ROWS4] = turned[1];
           a_tile[(4u * quad + 2u) * ROWS4 + line % ROWS4] = turned[2];
           a_tile[(4u * quad + 3u) * ROWS4 + line % ROWS4] = turned[3];
         } else {
-          scatter(quad, line, x0);
-          if (BRINGS > 1u) { scatter(quad, line + BETWEEN, x1); }
+          scatter(quad, line, v0);
+          if (BRINGS > 1u) { scatter(quad, line + BETWEEN, v1); }
         }
-        b_tile[b_line * COLUMNS4 + b_local] = w0;
-        if (LOADS > 1u) { b_tile[(LINES + b_line) * COLUMNS4 + b_local] = w1; }
+        b_tile[b_line * COLUMNS4 + b_local] = weight_load(w0);
+        if (LOADS > 1u) { b_tile[(LINES + b_line) * COLUMNS4 + b_local] = weight_load(w1); }
         if (LOADS > 2u) {
-          b_tile[(2u * LINES + b_line) % DEPTH * COLUMNS4 + b_local] = w2;
-          b_tile[(3u * LINES + b_line) % DEPTH * COLUMNS4 + b_local] = w3;
+          b_tile[(2u * LINES + b_line) % DEPTH * COLUMNS4 + b_local] = weight_load(w2);
+          b_tile[(3u * LINES + b_line) % DEPTH * COLUMNS4 + b_local] = weight_load(w3);
         }
         workgroupBarrier();
         // In this form Tint proves every index in range, and clamps none.

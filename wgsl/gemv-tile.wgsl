@@ -39,6 +39,28 @@ fn store(row: u32, column: u32, sum: vec4f) {
   finish(row, column, sum, bias_at(column));
 }
 
+struct Place { thread: u32, slice: u32, row0: u32, column: u32 }
+
+// Adds the slices of four rows from row `first` of the tile on, or of as many as there are, and stores them.
+fn meet(first: u32, s0: vec4f, s1: vec4f, s2: vec4f, s3: vec4f, at: Place) {
+  let some = min(p.tile_rows, 4u);  // no constant: software compilers need minutes where its loops are unrolled
+  workgroupBarrier();  // the rows before have been read
+  partial[at.thread] = s0;
+  if (ROWS > 1u) { partial[THREADS + at.thread] = s1; }
+  if (ROWS > 2u) {
+    partial[2u * THREADS + at.thread] = s2;
+    partial[3u * THREADS + at.thread] = s3;
+  }
+  for (var half = SLICES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (at.slice < half) {
+      for (var r = 0u; r < some; r++) { partial[THREADS * r + at.thread] += partial[THREADS * r + at.thread + 8u * half]; }
+    }
+  }
+  workgroupBarrier();
+  if (at.slice < some) { store(at.row0 + first + at.slice, at.column, partial[THREADS * at.slice + at.thread % 8u]); }
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) thread: u32) {
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
@@ -47,6 +69,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let row0 = tile % p.row_tiles * ROWS;
   let column = panel * 8u + thread % 8u;  // vec4 columns of y; panels are whole, so that every load lies inside
   let slice = thread / 8u;
+  let place = Place(thread, slice, row0, column);
 
   var s: array<vec4f, 16>;
   var b_at = p.b_offset + panel * p.panel_stride + slice * 32u + thread % 8u;
@@ -77,19 +100,10 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     b_at += 32u * SLICES;
   }
 
-  // Loops of unknown length over a copy: unrolled, a software compiler needs minutes, and the sums above stay in registers.
-  var sums = s;
-  let some = min(p.tile_rows, 4u);
-  for (var first = 0u; first < p.tile_rows; first += 4u) {
-    workgroupBarrier();  // the rows before have been read
-    for (var r = 0u; r < some; r++) { partial[THREADS * r + thread] = sums[first + r]; }
-    for (var half = SLICES / 2u; half > 0u; half /= 2u) {
-      workgroupBarrier();
-      if (slice < half) {
-        for (var r = 0u; r < some; r++) { partial[THREADS * r + thread] += partial[THREADS * r + thread + 8u * half]; }
-      }
-    }
-    workgroupBarrier();
-    if (slice < some) { store(row0 + first + slice, column, partial[THREADS * slice + thread % 8u]); }
+  meet(0u, s[0], s[1], s[2], s[3], place);
+  if (ROWS > 4u) { meet(4u, s[4], s[5], s[6], s[7], place); }
+  if (ROWS > 8u) {
+    meet(8u, s[8], s[9], s[10], s[11], place);
+    meet(12u, s[12], s[13], s[14], s[15], place);
   }
 }

@@ -9,10 +9,11 @@
 //
 // Tiles: one per (image, group). Means are taken relative to the group's first shift; differences between slabs and
 // channels enter as sum of w * (mean_i - mean)^2, in a second pass.
-// Traffic: partials twice. Sums in f32, invocation by invocation, then as a tree.
+// Traffic: partials twice. Sums in f32, invocation by invocation, then eight of them, then theirs.
 // Needs: lib/group-norm-finalize.
 
-const LANES: u32 = 64;  // a power of two
+const LANES: u32 = 64;  // a power of two, at least 8
+const SHARERS: u32 = 8;  // invocations that add up what all have
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> partials: array<f32>;
@@ -65,13 +66,18 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   }
 }
 
+// Sum over the workgroup, the same in all invocations: a few add up the others', then everyone adds up theirs.
 fn workgroup_sum(lane: u32, value: f32) -> f32 {
   workgroupBarrier();  // the previous result has been read
   shared_sums[lane] = value;
   workgroupBarrier();
-  for (var width = LANES / 2u; width > 0u; width /= 2u) {
-    if (lane < width) { shared_sums[lane] += shared_sums[lane + width]; }
-    workgroupBarrier();
+  if (lane < SHARERS) {
+    var sum = shared_sums[lane];
+    for (var i = lane + SHARERS; i < LANES; i += SHARERS) { sum += shared_sums[i]; }
+    shared_sums[lane] = sum;
   }
-  return shared_sums[0];
+  workgroupBarrier();
+  var sum = shared_sums[0];
+  for (var i = 1u; i < SHARERS; i++) { sum += shared_sums[i]; }
+  return sum;
 }

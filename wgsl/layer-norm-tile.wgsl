@@ -11,8 +11,9 @@
 // Traffic: x three times (twice where RMS), of which memory serves one and the cache the rest; y once. Sums in f32.
 // Needs: lib/input, lib/output, lib/layer-norm.
 
-const LANES: u32 = 64;  // a power of two
+const LANES: u32 = 64;  // a power of two, at least 8
 const ROWS: u32 = 4;
+const SHARERS: u32 = 8;  // invocations of a row that add up what all have
 const RMS: bool = false;
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -54,15 +55,20 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   }
 }
 
-// Sum over the LANES invocations of a row, the same in all of them.
+// Sum over the LANES invocations of a row, the same in all of them: a few add up the others', then everyone adds up theirs.
 fn row_sum(local: u32, value: f32) -> f32 {
   let lane = local % LANES;
+  let first = local - lane;
   workgroupBarrier();  // the previous result has been read
   shared_sums[local] = value;
   workgroupBarrier();
-  for (var width = LANES / 2u; width > 0u; width /= 2u) {
-    if (lane < width) { shared_sums[local] += shared_sums[local + width]; }
-    workgroupBarrier();
+  if (lane < SHARERS) {
+    var sum = shared_sums[local];
+    for (var i = lane + SHARERS; i < LANES; i += SHARERS) { sum += shared_sums[first + i]; }
+    shared_sums[local] = sum;
   }
-  return shared_sums[local - lane];
+  workgroupBarrier();
+  var sum = shared_sums[first];
+  for (var i = 1u; i < SHARERS; i++) { sum += shared_sums[first + i]; }
+  return sum;
 }

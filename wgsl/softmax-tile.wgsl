@@ -10,8 +10,9 @@
 // Reference: torch.nn.functional.softmax.
 // Needs: lib/input, lib/output, lib/softmax.
 
-const LANES: u32 = 64;  // a power of two
+const LANES: u32 = 64;  // a power of two, at least 8
 const ROWS: u32 = 4;
+const SHARERS: u32 = 8;  // invocations of a row that go through what all have
 const LOWEST: f32 = -3.4028234e38;
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -46,28 +47,38 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   }
 }
 
-// Maximum over the LANES invocations of a row, the same in all of them.
+// Maximum over the LANES invocations of a row, the same in all of them: a few go through the others', then everyone through theirs.
 fn row_max(local: u32, value: f32) -> f32 {
   let lane = local % LANES;
+  let first = local - lane;
   workgroupBarrier();  // the previous result has been read
   shared_values[local] = value;
   workgroupBarrier();
-  for (var width = LANES / 2u; width > 0u; width /= 2u) {
-    if (lane < width) { shared_values[local] = max(shared_values[local], shared_values[local + width]); }
-    workgroupBarrier();
+  if (lane < SHARERS) {
+    var most = shared_values[local];
+    for (var i = lane + SHARERS; i < LANES; i += SHARERS) { most = max(most, shared_values[first + i]); }
+    shared_values[local] = most;
   }
-  return shared_values[local - lane];
+  workgroupBarrier();
+  var most = shared_values[first];
+  for (var i = 1u; i < SHARERS; i++) { most = max(most, shared_values[first + i]); }
+  return most;
 }
 
-// Sum over the LANES invocations of a row, the same in all of them.
+// Sum over the LANES invocations of a row, the same in all of them: a few add up the others', then everyone adds up theirs.
 fn row_sum(local: u32, value: f32) -> f32 {
   let lane = local % LANES;
+  let first = local - lane;
   workgroupBarrier();  // the previous result has been read
   shared_values[local] = value;
   workgroupBarrier();
-  for (var width = LANES / 2u; width > 0u; width /= 2u) {
-    if (lane < width) { shared_values[local] = shared_values[local] + shared_values[local + width]; }
-    workgroupBarrier();
+  if (lane < SHARERS) {
+    var sum = shared_values[local];
+    for (var i = lane + SHARERS; i < LANES; i += SHARERS) { sum += shared_values[first + i]; }
+    shared_values[local] = sum;
   }
-  return shared_values[local - lane];
+  workgroupBarrier();
+  var sum = shared_values[first];
+  for (var i = 1u; i < SHARERS; i++) { sum += shared_values[first + i]; }
+  return sum;
 }

@@ -11,8 +11,8 @@ import type { Caps } from '../gpu/caps.ts';
 import { attentionMatrix } from './attention-matrix.ts';
 import { type AttentionProblem, checkAttention, isAdditive } from './attention-problem.ts';
 import { attentionBindings } from './attention-windows.ts';
-import { canBroadcast, type KernelCall, pinned, RANK, type Storage, storageBytes } from './kernel.ts';
-import { inputLib, outputLib, weightLib } from './libs.ts';
+import { canBroadcast, type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
+import { outputLib, pairedLibs } from './libs.ts';
 import { callOf, type Op, type Tuning, type Variant } from './op.ts';
 
 export type { AttentionBias, AttentionProblem, AttentionRows } from './attention-problem.ts';
@@ -115,11 +115,6 @@ export function attention(caps: Caps, problem: AttentionProblem, tuning?: Tuning
   return callOf(ATTENTION, caps, problem, tuning);
 }
 
-/** How a storage form is read: halves in pairs, since some drivers check and load each f16 of a vec4 by itself. */
-function pairs(storage: Storage): Storage {
-  return storage === 'f16' ? 'f16-packed' : storage;
-}
-
 /** The call of one of the texts; `cut` is a tile: queries by vec4 columns of a head. */
 function attentionCall(
   program: Pick<KernelCall, 'kernel' | 'source'>,
@@ -135,12 +130,7 @@ function attentionCall(
     2 * kvBatch * keys * heads * headWidth * storageBytes(problem.k.storage);
   return {
     ...program,
-    libs: [
-      inputLib(pairs(problem.q.storage)),
-      weightLib(pairs(problem.k.storage)),
-      outputLib(problem.out.storage),
-      sharedLib,
-    ],
+    libs: [...pairedLibs(problem.q.storage, problem.k.storage), outputLib(problem.out.storage), sharedLib],
     values,
     bindings: attentionBindings(problem, { rows: cut.rows, rowTiles, slices }),
     params: words(problem, rowTiles, slices),

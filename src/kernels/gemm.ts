@@ -10,7 +10,7 @@ import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
 import { blockOf, type GemmProblem, ownTaps, PANEL, phasesOf, tapsOf } from './gemm-problem.ts';
 import { canBroadcast, type KernelBinding, type KernelCall, pinned, RANK, storageBytes, unread } from './kernel.ts';
-import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
+import { ACTIVATION, activationLib, inputLib, outputLib, pairedLibs, weightLib } from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 import { partsOf, splitCalls } from './split-k.ts';
@@ -58,7 +58,12 @@ export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
   tiles: (caps, problem) => ({ LANES: caps.subgroupSize, ROWS: broadcastRows(caps, problem) }),
   call: (_, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: 4 * tiles.LANES };
-    return gemmCall({ kernel: 'gemm-broadcast', source: broadcastSource }, problem, tiles, cut);
+    const program = {
+      kernel: 'gemm-broadcast',
+      source: broadcastSource,
+      libs: [inputLib(problem.a.storage), weightLib(problem.b.storage)],
+    };
+    return gemmCall(program, problem, tiles, cut);
   },
 };
 
@@ -125,7 +130,12 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
 
 function tileCall(caps: Caps, problem: GemmProblem, tiles: GemmTile): KernelCall {
   const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };
-  return gemmCall({ kernel: 'gemm-tile', source: pinned(caps, tileSource) }, problem, tiles, cut);
+  const program = {
+    kernel: 'gemm-tile',
+    source: pinned(caps, tileSource),
+    libs: pairedLibs(problem.a.storage, problem.b.storage),
+  };
+  return gemmCall(program, problem, tiles, cut);
 }
 
 /**
@@ -146,7 +156,7 @@ interface Cut {
 }
 
 function gemmCall(
-  program: Pick<KernelCall, 'kernel' | 'source'>,
+  program: Pick<KernelCall, 'kernel' | 'source' | 'libs'>,
   problem: GemmProblem,
   tiles: Tiles,
   cut: Cut,
@@ -159,10 +169,7 @@ function gemmCall(
   const packedTaps = phasesOf(problem) * taps;
   return {
     ...program,
-    libs: [
-      ...[inputLib(problem.a.storage), weightLib(problem.b.storage), outputLib(problem.y.storage)],
-      ...[activationLib, sharedLib],
-    ],
+    libs: [...program.libs, outputLib(problem.y.storage), activationLib, sharedLib],
     values: {
       ...tiles,
       BLOCKED: isBlocked(problem),

@@ -9,7 +9,7 @@ import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { blockOf, type GemmProblem, PANEL } from './gemm.ts';
 import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
-import { ACTIVATION, activationLib, inputLib, outputLib, weightLib } from './libs.ts';
+import { ACTIVATION, activationLib, inputLib, outputLib, pairedLibs, weightLib } from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
 
 /** Most rows that gemv takes. */
@@ -51,7 +51,16 @@ const broadcast: Variant<GemmProblem, { readonly LANES: number; readonly ROWS: n
     };
   },
   call: (_, problem, tiles) =>
-    gemvCall({ kernel: 'gemv-broadcast', source: broadcastSource }, problem, tiles, 4 * tiles.LANES),
+    gemvCall(
+      {
+        kernel: 'gemv-broadcast',
+        source: broadcastSource,
+        libs: [inputLib(problem.a.storage), weightLib(problem.b.storage)],
+      },
+      problem,
+      tiles,
+      4 * tiles.LANES,
+    ),
 };
 
 const tile: Variant<GemmProblem, { readonly ROWS: number; readonly SLICES: number }> = {
@@ -62,7 +71,10 @@ const tile: Variant<GemmProblem, { readonly ROWS: number; readonly SLICES: numbe
   rank: RANK.tile,
   // Software that must run it compiles 16 rows for minutes.
   tiles: (caps, { rows }) => ({ ROWS: rowsOf(rows, caps.software ? 4 : GEMV_ROWS), SLICES: 32 }),
-  call: (_, problem, tiles) => gemvCall({ kernel: 'gemv-tile', source: tileSource }, problem, tiles, PANEL),
+  call: (_, problem, tiles) => {
+    const program = { kernel: 'gemv-tile', source: tileSource, libs: pairedLibs(problem.a.storage, problem.b.storage) };
+    return gemvCall(program, problem, tiles, PANEL);
+  },
 };
 
 /**
@@ -72,7 +84,7 @@ const tile: Variant<GemmProblem, { readonly ROWS: number; readonly SLICES: numbe
 export const GEMV_VARIANTS: readonly Variant<GemmProblem>[] = [broadcast, tile];
 
 function gemvCall(
-  program: Pick<KernelCall, 'kernel' | 'source'>,
+  program: Pick<KernelCall, 'kernel' | 'source' | 'libs'>,
   problem: GemmProblem,
   tiles: Tiles & { readonly ROWS: number },
   tileColumns: number,
@@ -81,7 +93,7 @@ function gemvCall(
   const rowTiles = ceilDiv(rows, tiles.ROWS);
   return {
     ...program,
-    libs: [inputLib(a.storage), weightLib(b.storage), outputLib(y.storage), activationLib, sharedLib],
+    libs: [...program.libs, outputLib(y.storage), activationLib, sharedLib],
     values: { ...tiles, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
     bindings: [
       ...(['a', 'b', 'bias', 'residual'] as const).map(name => ({ name, access: 'read' as const })),

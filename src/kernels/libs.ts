@@ -49,6 +49,15 @@ export function outputLib(storage: Storage): string {
   return pick('output', OUTPUT, storage);
 }
 
+/**
+ * The loads of two factors for GPUs, halves in pairs: some drivers check, load and await each f16 of a vec4 by itself. Four halves begin
+ * on 8 bytes either way: pitches are whole eights, windows begin on whole vec4.
+ */
+export function pairedLibs(input: Storage, weight: Storage): readonly string[] {
+  const pairs = (storage: Storage): Storage => (storage === 'f16' ? 'f16-packed' : storage);
+  return [inputLib(pairs(input)), weightLib(pairs(weight))];
+}
+
 /** What kernels for matrix units append: their fragments, eights of both factors, and the entry. */
 export function matrixLibs(
   { component, pinned }: Pick<MatrixUnits, 'component' | 'pinned'>,

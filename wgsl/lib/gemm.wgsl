@@ -61,12 +61,15 @@ fn row_start(row: u32, batch: u32, kx: u32, ky: u32) -> RowStart {
   return RowStart((((image * p.in_h + iy) * p.in_w + ix) * p.a_pitch + p.a_offset - p.a_base) >> 2u, valid);
 }
 
-// One vec4 of a row of A, zeros outside the picture.
-fn row_values(start: RowStart, at: u32) -> vec4f {
-  let values = input_load(a[start.at + at]);
+// What was read of a row of A, zeros outside the picture.
+fn inside_picture(start: RowStart, read: Input4) -> vec4f {
+  let values = input_load(read);
   if (!CONV) { return values; }
   return select(vec4f(0.0), values, start.valid);
 }
+
+// One vec4 of a row of A, zeros outside the picture.
+fn row_values(start: RowStart, at: u32) -> vec4f { return inside_picture(start, a[start.at + at]); }
 
 // Stores one vec4 of a row of y behind the activation: channel_add and residual follow.
 fn finish(row: u32, batch: u32, column: u32, activated: vec4f) {
