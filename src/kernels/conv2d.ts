@@ -1,6 +1,7 @@
 /** Convolutions as products: rows of A are output pixels, and the K axis runs over taps, then input channels. */
 import { ShapeError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
+import { CONV_TILE } from './conv-tile.ts';
 import type { PhaseLines } from './fold-doubling.ts';
 import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
 import { GEMM_MATRIX } from './gemm-matrix.ts';
@@ -87,7 +88,7 @@ export const CONV2D: Op<Conv2dProblem> = {
   name: 'conv2d',
   check: problem => checkGemm('conv2d', asGemm(problem)),
   packed: problem => packedOf(asGemm(problem)),
-  variants: [...GEMM_VARIANTS, ...GEMM_MATRIX].map(variant => through(variant, asGemm)),
+  variants: [...GEMM_VARIANTS, ...GEMM_MATRIX, CONV_TILE].map(variant => through(variant, asGemm)),
 };
 
 /**

@@ -4,13 +4,12 @@
  */
 import broadcastSource from '../../wgsl/gemm-broadcast.wgsl';
 import tileSource from '../../wgsl/gemm-tile.wgsl';
-import sharedLib from '../../wgsl/lib/gemm.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
 import { blockOf, type GemmProblem, ownTaps, PANEL, phasesOf, tapsOf } from './gemm-problem.ts';
 import { canBroadcast, type KernelBinding, type KernelCall, pinned, RANK, storageBytes, unread } from './kernel.ts';
-import { ACTIVATION, activationLib, inputLib, outputLib, pairedLibs, weightLib } from './libs.ts';
+import { ACTIVATION, activationLib, inputLib, outputLib, pairedLibs, sharedLib, weightLib } from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 import { partsOf, splitCalls } from './split-k.ts';
@@ -178,7 +177,7 @@ function gemmCall(
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
     },
     bindings: gemmBindings(problem, cut.rows, columnTiles),
-    params: { ...words(problem), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
+    params: { ...gemmWords(problem), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
     tiles: batch * rowTiles * columnTiles,
     cost: {
       flops: 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps,
@@ -194,7 +193,8 @@ function gemmCall(
   };
 }
 
-function words(p: GemmProblem): KernelCall['params'] {
+/** The uniform words of lib/gemm, but those that count tiles. */
+export function gemmWords(p: GemmProblem): KernelCall['params'] {
   const { a, b, y, conv, epilogue = {} } = p;
   const panels = b.layout === 'panels';
   const pitch4 = (b.pitch ?? 0) / 4;
@@ -256,7 +256,6 @@ function ownB({ batch, b }: GemmProblem): boolean {
 
 /** The bindings of a product in windows: tiles count columns fastest, then rows, then batches. */
 export function gemmBindings(p: GemmProblem, tileRows: number, columnTiles: number): KernelBinding[] {
-  const bytes = storageBytes(p.y.storage);
   const rowTiles = ceilDiv(p.rows, tileRows);
   const phases = phasesOf(p);
   const rowRange: RowRange = (first, end) => {
@@ -267,6 +266,16 @@ export function gemmBindings(p: GemmProblem, tileRows: number, columnTiles: numb
     const last = line(end - 1);
     return [line(first), Math.min(last + tileRows, (Math.floor(last / p.rows) + 1) * p.rows)];
   };
+  return rowBindings(p, rowRange, rowTiles * columnTiles);
+}
+
+/**
+ * The bindings of a product of which tiles [first, end) make the rows of a range, in windows.
+ *
+ * @param batchTiles tiles of one product
+ */
+export function rowBindings(p: GemmProblem, rowRange: RowRange, batchTiles: number): KernelBinding[] {
+  const bytes = storageBytes(p.y.storage);
   const yRange = (first: number, end: number): [number, number] => {
     const rows = rowRange(first, end);
     const [from, to] = p.conv?.phases ? doubledLines(rows, p.conv.outWidth) : rows;
@@ -283,7 +292,7 @@ export function gemmBindings(p: GemmProblem, tileRows: number, columnTiles: numb
   const yWindow = { field: 'y_base', range: yRange, elementBytes: 4 * bytes };
   return [
     plainA(p) ? { ...a, window: { field: 'a_base', range: aRange, elementBytes: storageBytes(p.a.storage) } } : a,
-    plainB(p, rowTiles * columnTiles),
+    plainB(p, batchTiles),
     p.epilogue?.bias === false ? unread('bias') : { name: 'bias', access: 'read' },
     channelAddOf(p, rowRange),
     p.epilogue?.residual ? (plainY(p) ? { ...residual, window: yWindow } : residual) : unread('residual'),

@@ -92,7 +92,11 @@ export const RANK = {
   tile: (): number => 1,
   /** Matrix units, which do several times what tiles can; and where they are emulated or would round what is not rounded yet. */
   matrix: -1,
+  /** Patches in workgroup memory, before tiles of rows where they are faster. */
+  patches: 0.5,
   lastMatrix: 3,
+  /** For who asks. */
+  last: 5,
 } as const;
 
 /**

@@ -1,5 +1,6 @@
 /** The library texts that kernels append: storage forms by role, and shared functions. */
 import activation from '../../wgsl/lib/activation.wgsl';
+import gemm from '../../wgsl/lib/gemm.wgsl';
 import inputF16 from '../../wgsl/lib/input-f16.wgsl';
 import inputF16Packed from '../../wgsl/lib/input-f16-packed.wgsl';
 import inputF32 from '../../wgsl/lib/input-f32.wgsl';
@@ -72,6 +73,9 @@ export function matrixLibs(
 
 /** activate(kind, x) and erf4(x). */
 export const activationLib: string = activation;
+
+/** What the texts of a product by tiles share. */
+export const sharedLib: string = gemm;
 
 /** Numbers of the activations in lib/activation.wgsl. */
 export const ACTIVATION: Readonly<Record<Activation, number>> = {

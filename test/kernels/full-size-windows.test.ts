@@ -105,6 +105,8 @@ function products(): Case[] {
   const image = { images: IMAGES, height: 1024, width: 1024, channels: 256, outChannels: 256, kernel: [3, 3] } as const;
   const around = { stride: 1, padding: { top: 1, right: 1, bottom: 1, left: 1 } };
   const conv = conv2d(caps, { ...image, ...around, input: 'f32', weight: 'f32', output: 'f32' });
+  const patches = { force: { conv2d: 'conv-tile' } };
+  const patched = conv2d(caps, { ...image, ...around, input: 'f32', weight: 'f32', output: 'f32' }, patches);
   const half = { ...image, height: 512, width: 512, kernel: [2, 2], phases: 'all' } as const;
   const doubling = conv2d(caps, { ...half, ...around, input: 'f32', weight: 'f32', output: 'f32' });
   const map = IMAGES * PIXELS * 256 * 4;
@@ -119,7 +121,10 @@ function products(): Case[] {
   const one = 80 * MIB * 4;
   return [
     ...[...gemms, matrix, ...gemvs],
-    { call: conv, bytes: { a: map, 'b channel_add residual': 256 * 256 * 36, bias: 1024, y: map } },
+    ...[conv, patched].map(call => ({
+      call,
+      bytes: { a: map, 'b channel_add residual': 256 * 256 * 36, bias: 1024, y: map },
+    })),
     // At most 2^23 sums at once.
     {
       call: foldDoubling({ columns: 384, k: 1280, weight: 'f32', output: 'f32' }),

@@ -1,0 +1,79 @@
+/** Convolutions of 3 x 3 whose patch of the map lies in workgroup memory once for all nine taps. */
+import source from '../../wgsl/conv-tile.wgsl';
+import { ceilDiv } from '../core/shape.ts';
+import type { Caps } from '../gpu/caps.ts';
+import type { ConvGeometry } from './conv-pixels.ts';
+import { gemmWords, rowBindings } from './gemm.ts';
+import type { GemmProblem } from './gemm-problem.ts';
+import { type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
+import { ACTIVATION, activationLib, inputLib, outputLib, sharedLib, weightLib } from './libs.ts';
+import type { Variant } from './op.ts';
+import type { RowRange } from './rows.ts';
+import { partsOf } from './split-k.ts';
+
+/** How conv-tile is compiled; its tiles have one size. */
+export type ConvTile = {
+  /** Channels whose products are written out: 8, or 1 in software, whose compiler takes ten seconds for eight. */
+  readonly UNROLL: number;
+};
+
+/** Lines and pixels of a tile, and its columns. */
+const TILE = { high: 16, wide: 8, columns: 64 } as const;
+
+/** Whether each pixel of y lies in the middle of the nine that it is made of. */
+function isCentred(c: ConvGeometry): boolean {
+  const threes = c.kernelHeight === 3 && c.kernelWidth === 3 && c.stride === 1 && c.padTop === 1 && c.padLeft === 1;
+  return threes && c.outHeight === c.inHeight && c.outWidth === c.inWidth && !c.upsample && !c.phases;
+}
+
+/**
+ * First on NVIDIA's cards, whose cycles a multiply-add it lowers by a sixth, for maps that tiles fill and whose K stays whole. On the others it
+ * comes out even or behind (docs/performance.md), and goes last. The size of the maps decides, never how many there are.
+ */
+function rank({ vendor, software }: Caps, p: GemmProblem): number {
+  const { outHeight = 1, outWidth = 1 } = p.conv ?? {};
+  const filled = outHeight % TILE.high === 0 && outWidth % TILE.wide === 0 && p.columns % TILE.columns === 0;
+  return filled && vendor === 'nvidia' && !software && partsOf(p) === 1 ? RANK.patches : RANK.last;
+}
+
+/** Patches of 18 x 10 pixels, for kernels of 3 x 3. */
+export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
+  stem: 'conv-tile',
+  weights: 'panels',
+  fits: (_, { batch, conv, epilogue }) => batch === 1 && !epilogue?.geglu && conv !== undefined && isCentred(conv),
+  rank,
+  tiles: ({ software }) => ({ UNROLL: software ? 1 : 8 }),
+  call: (caps, p, tiles) => {
+    const { images = 1, outHeight = 1, outWidth = 1 } = p.conv ?? {};
+    const { rows, columns, epilogue = {} } = p;
+    const grid = { down: ceilDiv(outHeight, TILE.high), across: ceilDiv(outWidth, TILE.wide) };
+    const columnTiles = ceilDiv(columns, TILE.columns);
+    const count = images * grid.down * grid.across * columnTiles;
+    const flops = 2 * rows * columns * p.k * 9;
+    const traffic = [
+      rows * p.k * storageBytes(p.a.storage),
+      9 * p.k * columns * storageBytes(p.b.storage),
+      rows * columns * storageBytes(p.y.storage) * (epilogue.residual ? 2 : 1),
+    ];
+    return {
+      kernel: 'conv-tile',
+      source: pinned(caps, source),
+      libs: [inputLib(p.a.storage), weightLib(p.b.storage), outputLib(p.y.storage), activationLib, sharedLib],
+      values: { ...tiles, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
+      bindings: rowBindings(p, bandRange(outHeight, outWidth, grid.down, grid.across * columnTiles), count),
+      params: { ...gemmWords(p), row_tiles: grid.down, column_tiles: columnTiles, tile_rows: 1 },
+      tiles: count,
+      cost: { flops, bytes: traffic.reduce((sum, bytes) => sum + bytes, 0) },
+    } satisfies KernelCall;
+  },
+};
+
+/** Pixels that tiles touch: whole lines, because tiles go across the map before they go down. */
+function bandRange(height: number, width: number, down: number, bandTiles: number): RowRange {
+  const line = (band: number, high: number) =>
+    Math.floor(band / down) * height + Math.min((band % down) * TILE.high + high, height);
+  return (first, end) => [
+    line(Math.floor(first / bandTiles), 0) * width,
+    line(Math.floor((end - 1) / bandTiles), TILE.high) * width,
+  ];
+}
