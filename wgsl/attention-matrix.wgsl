@@ -141,35 +141,42 @@ fn largest_of(v: vec4f) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 
 // Fragment `block` of a slice into workgroup memory.
 fn keep(o: ptr<function, Blocks>, block: u32, to: u32) {
-  if (block == 0u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[0], S_PITCH); }
-  if (WIDE > 1u && block == 1u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[1 % WIDE], S_PITCH); }
-  if (WIDE > 2u && block == 2u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[2 % WIDE], S_PITCH); }
-  if (WIDE > 3u && block == 3u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[3 % WIDE], S_PITCH); }
-  if (WIDE > 4u && block == 4u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[4 % WIDE], S_PITCH); }
-  if (WIDE > 5u && block == 5u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[5 % WIDE], S_PITCH); }
-  if (WIDE > 6u && block == 6u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[6 % WIDE], S_PITCH); }
-  if (WIDE > 7u && block == 7u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[7 % WIDE], S_PITCH); }
-  if (WIDE > 8u && block == 8u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[8 % WIDE], S_PITCH); }
-  if (WIDE > 9u && block == 9u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[9 % WIDE], S_PITCH); }
-  if (WIDE > 10u && block == 10u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[10 % WIDE], S_PITCH); }
-  if (WIDE > 11u && block == 11u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[11 % WIDE], S_PITCH); }
+  if (block < 4u) {
+    if (block == 0u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[0], S_PITCH); }
+    if (WIDE > 1u && block == 1u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[1 % WIDE], S_PITCH); }
+    if (WIDE > 2u && block == 2u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[2 % WIDE], S_PITCH); }
+    if (WIDE > 3u && block == 3u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[3 % WIDE], S_PITCH); }
+  } else if (block < 8u) {
+    if (WIDE > 4u && block == 4u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[4 % WIDE], S_PITCH); }
+    if (WIDE > 5u && block == 5u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[5 % WIDE], S_PITCH); }
+    if (WIDE > 6u && block == 6u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[6 % WIDE], S_PITCH); }
+    if (WIDE > 7u && block == 7u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[7 % WIDE], S_PITCH); }
+  } else {
+    if (WIDE > 8u && block == 8u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[8 % WIDE], S_PITCH); }
+    if (WIDE > 9u && block == 9u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[9 % WIDE], S_PITCH); }
+    if (WIDE > 10u && block == 10u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[10 % WIDE], S_PITCH); }
+    if (WIDE > 11u && block == 11u) { subgroupMatrixStore<row_major>(&stage, to, (*o)[11 % WIDE], S_PITCH); }
+  }
 }
 
 // And back.
 fn regain(o: ptr<function, Blocks>, block: u32, slot: u32) {
-  let value = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH);
-  if (block == 0u) { (*o)[0] = value; }
-  if (WIDE > 1u && block == 1u) { (*o)[1 % WIDE] = value; }
-  if (WIDE > 2u && block == 2u) { (*o)[2 % WIDE] = value; }
-  if (WIDE > 3u && block == 3u) { (*o)[3 % WIDE] = value; }
-  if (WIDE > 4u && block == 4u) { (*o)[4 % WIDE] = value; }
-  if (WIDE > 5u && block == 5u) { (*o)[5 % WIDE] = value; }
-  if (WIDE > 6u && block == 6u) { (*o)[6 % WIDE] = value; }
-  if (WIDE > 7u && block == 7u) { (*o)[7 % WIDE] = value; }
-  if (WIDE > 8u && block == 8u) { (*o)[8 % WIDE] = value; }
-  if (WIDE > 9u && block == 9u) { (*o)[9 % WIDE] = value; }
-  if (WIDE > 10u && block == 10u) { (*o)[10 % WIDE] = value; }
-  if (WIDE > 11u && block == 11u) { (*o)[11 % WIDE] = value; }
+  if (block < 4u) {
+    if (block == 0u) { (*o)[0] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+    if (WIDE > 1u && block == 1u) { (*o)[1 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+    if (WIDE > 2u && block == 2u) { (*o)[2 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+    if (WIDE > 3u && block == 3u) { (*o)[3 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+  } else if (block < 8u) {
+    if (WIDE > 4u && block == 4u) { (*o)[4 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+    if (WIDE > 5u && block == 5u) { (*o)[5 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+    if (WIDE > 6u && block == 6u) { (*o)[6 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+    if (WIDE > 7u && block == 7u) { (*o)[7 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+  } else {
+    if (WIDE > 8u && block == 8u) { (*o)[8 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+    if (WIDE > 9u && block == 9u) { (*o)[9 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+    if (WIDE > 10u && block == 10u) { (*o)[10 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+    if (WIDE > 11u && block == 11u) { (*o)[11 % WIDE] = subgroupMatrixLoad<Result, row_major>(&stage, slot, S_PITCH); }
+  }
 }
 
 fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {

@@ -1,19 +1,23 @@
-// pack-weight: rows of a checkpoint, as its file holds them, into whole panels.
+// pack-weight: rows of a checkpoint, as its file holds them, into whole panels, or into rows whose taps follow each other.
 //
 //   source   raw little-endian values [rows][k][taps] from element source_base on   u32 words of SOURCE values
 //   packed   panels [taps * k][32], every panel_step-th from panel_first on          u32 words of TARGET values
+//            or, where ALONG, rows [taps * k], 32 of them where a panel would lie
 //
 // A workgroup takes 64 elements of the 32 rows of a panel: reads run along rows, writes along columns, and in between lies
 // workgroup memory whose rows are one word apart in banks. Element e of a row holds input e / taps of tap e % taps, which lies
 // at e % taps * k + e / taps along K. Rows beyond the last are zeros. From f32 to f16 by integer
 // arithmetic, subnormals included, because WGSL leaves the rounding of pack2x16float open.
-// Tiles: panels x blocks of 64 elements. Traffic: every value once in, once out.
+// ALONG: a workgroup takes 64 inputs of four rows; a thread makes whole words, whose values lie `taps` elements apart in the source.
+// Tiles: panels x blocks of 64 elements, or fours of rows x blocks of 64 inputs. Traffic: every value once in, once out.
 // Reference: docs/decisions/0002 and 0018; rounding as IEEE 754 convertFormat.
 // Takes 8.25 KiB of workgroup memory. Needs: nothing.
 
 const SOURCE: u32 = 0;  // 0 f32, 1 f16, 2 bf16
 const TARGET: u32 = 0;  // 0 f32, 1 f16, 2 bf16 (only from bf16)
+const ALONG: bool = false;  // into rows
 const BLOCK: u32 = 64;
+const FOUR: u32 = 4;        // rows of a workgroup where ALONG
 
 struct Params {
   first_tile: u32, end_tile: u32,
@@ -22,7 +26,8 @@ struct Params {
   length: u32,                          // elements of a row: taps * k
   taps: u32, k: u32,
   panel_first: u32, panel_step: u32,
-  blocks: u32,                          // of elements, to a row
+  blocks: u32,                          // of elements, or of inputs, to a row
+  columns: u32,                         // where ALONG: rows that packed has
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -76,10 +81,36 @@ fn round_to_half(bits: u32) -> u32 {
   return sign | (kept + select(0u, 1u, up));
 }
 
+// A value of a row as packed has it; behind the last row zeros.
+fn value_at(row: u32, element: u32) -> u32 {
+  if (row >= p.rows) { return 0u; }
+  return converted(bits_at(p.source_base + row * p.length + element));
+}
+
+fn make_rows(tile: u32, thread: u32) {
+  let each = select(2u, 1u, TARGET == 0u);  // values of a word
+  let words = BLOCK / each;
+  for (var at = thread; at < FOUR * p.taps * words; at += 64u) {
+    let input = tile % p.blocks * BLOCK + at % words * each;
+    let tap = at / words % p.taps;
+    let row = tile / p.blocks * FOUR + at / words / p.taps;
+    let to = (p.panel_first + row / 32u * p.panel_step) * 32u + row % 32u;
+    if (input >= p.k || to >= p.columns) { continue; }
+    let element = input * p.taps + tap;
+    var word = value_at(row, element);
+    if (TARGET != 0u) { word |= value_at(row, element + p.taps) << 16u; }
+    packed[(to * p.length + tap * p.k + input) / each] = word;
+  }
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) thread: u32) {
   let tile = p.first_tile + wid.y * nwg.x + wid.x;
   if (tile >= p.end_tile) { return; }
+  if (ALONG) {
+    make_rows(tile, thread);
+    return;
+  }
   let panel = tile / p.blocks;
   let first = tile % p.blocks * BLOCK;
   // Along a row, one row after another.

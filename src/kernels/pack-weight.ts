@@ -3,6 +3,7 @@ import { DTypeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
 import { PANEL } from './gemm.ts';
 import type { KernelCall, Storage } from './kernel.ts';
+import type { PackedLayout } from './op.ts';
 
 /** Head widths of one side of a projection: `width` in the file, `padded` (a multiple of 8) in memory. */
 export interface HeadSpread {
@@ -12,7 +13,7 @@ export interface HeadSpread {
   readonly padded: number;
 }
 
-/** Whole rows of a checkpoint on their way into whole panels. */
+/** Whole rows of a checkpoint on their way into whole panels, or into rows whose taps follow each other. */
 export interface PackProblem {
   /** Type in the file: F32, F16 or BF16. */
   readonly from: 'F32' | 'F16' | 'BF16';
@@ -32,16 +33,21 @@ export interface PackProblem {
   readonly step: number;
   /** How many panels are written. */
   readonly panels: number;
+  /** `rows`: [taps * k] each, 32 of them where a panel would lie; `k` is even then. Default panels. */
+  readonly layout?: PackedLayout | undefined;
+  /** Where it lies in rows: how many the target has, from its start on; default whole panels. */
+  readonly columns?: number | undefined;
 }
 
 const SOURCE = { F32: 0, F16: 1, BF16: 2 } as const;
 const TARGET: Record<Storage, number> = { f32: 0, f16: 1, 'f16-packed': 1, 'bf16-packed': 2 };
-/** Elements of 32 rows that one workgroup moves; as in the text. */
+/** Elements of 32 rows that one workgroup moves, or inputs of four; as in the text. */
 const BLOCK = 64;
+const FOUR = 4;
 
 /**
  * Moves rows [rows][k][taps] into panels [32 columns][taps * k][32], through workgroup memory so that memory is read and written in
- * order. f32 becomes f16 to nearest even. Bindings (u32 words): source, packed.
+ * order; or into rows [columns][taps * k]. f32 becomes f16 to nearest even. Bindings (u32 words): source, packed.
  *
  * @throws DTypeError for conversions that lose range: only bf16 becomes bf16
  */
@@ -55,12 +61,13 @@ export function packWeight(p: PackProblem): KernelCall {
     });
   }
   const length = p.k * p.taps;
-  const blocks = ceilDiv(length, BLOCK);
+  const along = p.layout === 'rows';
+  const blocks = ceilDiv(along ? p.k : length, BLOCK);
   return {
     kernel: 'pack-weight',
     source,
     libs: [],
-    values: { SOURCE: SOURCE[p.from], TARGET: TARGET[p.to] },
+    values: { SOURCE: SOURCE[p.from], TARGET: TARGET[p.to], ALONG: along },
     bindings: [
       { name: 'source', access: 'read' },
       { name: 'packed', access: 'update' },
@@ -68,8 +75,9 @@ export function packWeight(p: PackProblem): KernelCall {
     params: {
       ...{ source_base: p.base, rows: p.rows, length, taps: p.taps, k: p.k },
       ...{ panel_first: p.panel, panel_step: p.step, blocks },
+      columns: p.columns ?? (p.panel + p.panels * p.step) * PANEL,
     },
-    tiles: p.panels * blocks,
+    tiles: p.panels * blocks * (along ? PANEL / FOUR : 1),
     cost: { flops: 0, bytes: p.panels * PANEL * length * (p.to === 'f32' ? 8 : 4) },
   };
 }

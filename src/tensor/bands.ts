@@ -4,6 +4,7 @@
  */
 import { FILE_BYTES, type FileDType } from '../core/convert-bits.ts';
 import { alignUp } from '../core/shape.ts';
+import { SLICE_ALIGN } from '../gpu/buffer.ts';
 import { PANEL } from '../kernels/gemm.ts';
 import { storageBytes } from '../kernels/kernel.ts';
 import type { PanelFill } from './host-pack.ts';
@@ -24,7 +25,7 @@ export interface Segment {
   readonly at: number;
 }
 
-/** Rows that a kernel lays into every `step`th panel. */
+/** Rows that a kernel lays into every `step`th panel, or where these would lie. */
 export interface KernelRun {
   /** Their tensor. */
   readonly piece: Piece;
@@ -107,7 +108,8 @@ function columnsAtOnce(parameter: Parameter, group: readonly Piece[], limit: num
   const rows = group.map(p => lengthOf(p) * Math.max(bytes, FILE_BYTES[dtypeOf(p)]));
   const isConverted = group.some(p => dtypeOf(p) !== storedAs(parameter.storage));
   const most = (Math.min(limit, isConverted ? CONVERTED : limit) - SLACK) / Math.max(target, ...rows);
-  if (parameter.layout === 'rows') return Math.max(1, Math.floor(most));
+  // Rows too by 32, and by pairs of values and gates, so that a kernel finds them where it would find panels.
+  if (parameter.layout === 'rows' && most < 2 * PANEL) return Math.max(1, Math.floor(most));
   const pair = group.some(p => p.geglu) && most >= 2 * PANEL ? 2 * PANEL : PANEL;
   return Math.max(pair, Math.floor(most / pair) * pair);
 }
@@ -154,6 +156,8 @@ function workOf(placed: Placed, cut: Cut): BandWork {
   const { parameter, group, starts, segments } = placed;
   const [only] = segments;
   if (only && segments.length === 1 && liesAsStored(parameter, only.piece, starts)) return { way: 'copy' };
+  const runs = cut.kernels && beginsAligned(placed) ? kernelRuns(placed) : undefined;
+  if (runs) return { way: 'kernel', runs };
   if (parameter.layout === 'rows') {
     const [piece] = group as [Piece];
     return {
@@ -164,8 +168,12 @@ function workOf(placed: Placed, cut: Cut): BandWork {
       taps: parameter.taps,
     };
   }
-  const runs = cut.kernels ? kernelRuns(placed) : undefined;
-  return runs ? { way: 'kernel', runs } : { way: 'panels', fills: fillsOf(placed, cut) };
+  return { way: 'panels', fills: fillsOf(placed, cut) };
+}
+
+/** Whether a band may be bound by itself, as panels always may. */
+function beginsAligned({ parameter: { k, taps, storage }, from }: Placed): boolean {
+  return (from * k * taps * storageBytes(storage)) % SLICE_ALIGN === 0;
 }
 
 /** Whether the file's bytes are the parameter's. */
@@ -178,7 +186,7 @@ function liesAsStored({ layout, storage, k, taps }: Parameter, piece: Piece, sta
   return true;
 }
 
-/** Rows that follow each other in panels that do, or in every other one; undefined where there is more to it. */
+/** Rows that follow each other in panels that do (or where these would lie), or in every other one; undefined where there is more to it. */
 function kernelRuns({ parameter, group, from, starts, segments }: Placed): KernelRun[] | undefined {
   const [piece] = group;
   if (!piece || group.length > 1 || parameter.kind === 'vector') return undefined;
@@ -187,7 +195,7 @@ function kernelRuns({ parameter, group, from, starts, segments }: Placed): Kerne
     return undefined;
   }
   const length = lengthOf(piece);
-  const all = panelOf(starts.length);
+  const all = Math.ceil(starts.length / PANEL);
   const runs = Array.from({ length: step }, (_, panel) => {
     return { piece, base: starts[panel * PANEL] ?? -1, rows: 0, panel, step, panels: Math.ceil((all - panel) / step) };
   });

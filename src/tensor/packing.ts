@@ -113,8 +113,9 @@ export class Packing {
       const packed = { buffer: parameter.slice.buffer, offset: parameter.slice.offset + offset, size: bytes };
       const from = list.length;
       for (const { piece, ...run } of work.runs) {
-        const { k, taps, storage: to } = parameter;
-        list.add(packWeight({ ...run, from: dtypeOf(piece), to, k, taps }), { source, packed });
+        const { k, taps, storage: to, layout } = parameter;
+        const columns = bytes / (k * taps * storageBytes(to));
+        list.add(packWeight({ ...run, from: dtypeOf(piece), to, k, taps, layout, columns }), { source, packed });
       }
       job.dispatches = [from, list.length];
     }

@@ -3,7 +3,7 @@ import { alignUp, ceilDiv } from '../../src/core/shape.ts';
 import { type PackProblem, packedColumns, packWeight } from '../../src/kernels/pack-weight.ts';
 import { testGpu } from '../support/gpu.ts';
 import { fromHalf, toHalf } from '../support/half.ts';
-import { packPanels } from '../support/pack.ts';
+import { packColumns, packPanels } from '../support/pack.ts';
 import { runBothWays } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 
@@ -45,6 +45,26 @@ describe('pack-weight', () => {
       expect(new Float32Array(single.buffer)).toEqual(expected);
       const half = await pack({ ...base, from, to: 'f16-packed' }, words(values, from));
       expect(new Uint16Array(half.buffer)).toEqual(toHalf(expected));
+    }
+  });
+
+  it.each([
+    { rows: 33, k: 16, taps: 9, columns: 40 },
+    { rows: 70, k: 72, taps: 4, columns: 72 },
+    { rows: 8, k: 136, taps: 1, columns: 8 },
+  ])('lays $rows x $k x $taps into rows too, and nothing behind the last of $columns', async c => {
+    const { rows, k, taps, columns } = c;
+    const values = fromHalf(toHalf(randoms(rows * k * taps, 4)));
+    const wanted = new Float32Array(columns * taps * k);
+    wanted.set(packColumns(values, rows, k, taps));
+    const panels = ceilDiv(columns, 32);
+    const base = { base: 0, rows, k, taps, panel: 0, step: 1, panels, layout: 'rows', columns } as const;
+    for (const from of ['F32', 'F16'] as const) {
+      const single = await pack({ ...base, from, to: 'f32' }, words(values, from));
+      expect(new Float32Array(single.buffer, 0, wanted.length)).toEqual(wanted);
+      expect(new Set(single.subarray(wanted.length))).toEqual(new Set(columns % 32 ? [0xdddddddd] : []));
+      const half = await pack({ ...base, from, to: 'f16-packed' }, words(values, from));
+      expect(new Uint16Array(half.buffer, 0, wanted.length)).toEqual(toHalf(wanted));
     }
   });
 

@@ -3,9 +3,10 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { alignUp } from '../../src/core/shape.ts';
 import type { StoredTensor, TensorSource } from '../../src/core/tensor-source.ts';
 import { type BufferSlice, readSlice, writeSlice } from '../../src/gpu/buffer.ts';
+import { BLOCK_WORDS } from '../../src/kernels/declarations.ts';
 import { packedColumns } from '../../src/kernels/pack-weight.ts';
 import { Packing, type PackingOptions } from '../../src/tensor/packing.ts';
-import { Parameter } from '../../src/tensor/parameter.ts';
+import { Parameter, type ParameterMemory } from '../../src/tensor/parameter.ts';
 import { largestSizes, Staging } from '../../src/tensor/staging.ts';
 import { allocate, type Piece, type Request, release, upload } from '../../src/tensor/upload.ts';
 import { countDevice } from '../support/counting.ts';
@@ -109,7 +110,7 @@ async function expectedOf({ parameter, pieces }: Request, source: TensorSource):
       const column = piece.columnFirst + columnOf(piece, o);
       const place = tap * k + (piece.inHeads ? Math.floor(i / 5) * 8 + (i % 5) : i);
       const panel = (Math.floor(column / 32) * k * taps + place) * 32 + (column % 32);
-      bits[layout === 'rows' ? column * k + place : panel] = own[at];
+      bits[layout === 'rows' ? column * k * taps + place : panel] = own[at];
     }
   }
   return bits;
@@ -181,6 +182,37 @@ describe.each([
     release(slabs, requests);
   });
 });
+
+describe.each([
+  { kernels: false, stagingBytes: undefined },
+  { kernels: true, stagingBytes: undefined },
+  { kernels: true, stagingBytes: 100_000 },
+])('matrices in rows, packed with kernels: $kernels, staging: $stagingBytes', options => {
+  it.each([
+    ['F32', 'float16'],
+    ['F16', 'float16'],
+    ['BF16', 'float32'],
+  ] as const)('from %s as %s are the same numbers, tap after tap', async (type, dtype) => {
+    const { source, requests } = model(type);
+    const matrices = requests.filter(({ parameter }) => parameter.kind === 'matrix');
+    place(matrices, dtype);
+    for (const { parameter } of matrices) parameter.place({ ...memoryOf(parameter), layout: 'rows' });
+    const { packing, staging } = await prepared(source, matrices, options);
+    // At least the matrices without padding along K, whose rows begin where a binding may: each is a run or more.
+    const runs = packing.uniformBytes / (4 * BLOCK_WORDS);
+    if (options.kernels) expect(runs).toBeGreaterThanOrEqual(dtype === 'float16' && type === 'F16' ? 3 : 5);
+    else expect(runs).toBe(0);
+    await packing.run();
+    await expectPacked(matrices, source);
+    packing.dispose();
+    staging.dispose();
+    release(slabs, matrices);
+  });
+});
+
+function memoryOf({ slice, storage, layout }: Parameter): ParameterMemory {
+  return { slice, storage, layout };
+}
 
 describe('a packing', () => {
   const { source, requests } = model('F16');
