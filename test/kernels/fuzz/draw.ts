@@ -4,9 +4,14 @@ import type { Storage } from '../../../src/kernels/kernel.ts';
 /** A stream of draws; its seed names it in messages. */
 export class Draw {
   #state: number;
+  readonly #turn: number;
 
-  /** @param seed any text: the run's number, and what of it is drawn */
-  constructor(seed: string) {
+  /**
+   * @param seed any text: the run's number, and what of it is drawn
+   * @param turn how many times the same was drawn before
+   */
+  constructor(seed: string, turn = 0) {
+    this.#turn = turn;
     let state = 2166136261;
     for (const c of seed) state = Math.imul(state ^ (c.codePointAt(0) ?? 0), 16777619) >>> 0;
     this.#state = state;
@@ -33,6 +38,11 @@ export class Draw {
 
   pick<T>(list: readonly T[]): T {
     return list[this.int(0, list.length - 1)] as T;
+  }
+
+  /** Each of a list in its turn: what a few turns must all have seen. */
+  turn<T>(list: readonly T[]): T {
+    return list[this.#turn % list.length] as T;
   }
 
   /** A size: often at a border of `tile`, where kernels go wrong, else anything up to `most`. */

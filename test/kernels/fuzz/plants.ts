@@ -168,7 +168,7 @@ export async function findPlant(
     for (let batch = 0; batch < BATCHES; batch++) {
       const row = own[batch % own.length] as Row;
       const seed = `${plant.kernel}:${plant.put}:${batch}`;
-      const sizes = row.forms(new Draw(seed), whereOf(gpu));
+      const sizes = row.forms(new Draw(seed, Math.floor(batch / own.length)), whereOf(gpu));
       if (!sizes) continue;
       const problems = Array.from({ length: PER_BATCH }, (_, i) => sizes(new Draw(`${seed}:${i}`)));
       const changed = problems.flatMap(problem => {

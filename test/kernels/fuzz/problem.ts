@@ -1,7 +1,7 @@
 /** What a row of the fuzz gives: a call of the library's, and the buffers that it promises to index only inside of. */
 import type { Caps } from '../../../src/gpu/caps.ts';
 import type { KernelCall, Storage } from '../../../src/kernels/kernel.ts';
-import { callOf, nameOf, type Op, type Variant } from '../../../src/kernels/op.ts';
+import { callOf, nameOf, type Op, type Tiles, type Variant } from '../../../src/kernels/op.ts';
 import type { Draw } from './draw.ts';
 
 /** A call with a buffer for each of its bindings, each exactly as long as the shapes say. */
@@ -45,7 +45,7 @@ export interface OpProblem<P> {
 
 const TRIES = 60;
 
-/** Texts that half of the time are cut as for a card: software takes few of their cuts. The others would compile for minutes. */
+/** Texts that are cut as for a card, too: software takes few of their cuts. Others would compile for minutes. */
 const CUT_FOR_CARDS = ['gemm-tile', 'attention-tile'];
 
 /**
@@ -62,25 +62,18 @@ export function rowsOf<P>(
     forms: (draw, where) => {
       const next = forms(draw, where, variant);
       if (!next) return undefined;
-      const caps =
-        CUT_FOR_CARDS.includes(variant.stem) && draw.chance() ? { ...where.caps, software: false } : where.caps;
+      const times = CUT_FOR_CARDS.includes(variant.stem) ? draw.turn([undefined, 1000, 100, undefined, 1]) : undefined;
       return own => {
         for (let i = 0; i < TRIES; i++) {
           const { problem, buffers } = next(own);
           op.check(problem);
           const packed = op.packed?.(problem);
           if ((packed !== undefined && packed !== variant.weights) || !variant.fits(where.caps, problem)) continue;
-          if (caps === where.caps) {
-            return {
-              call: callOf(op, caps, problem, { force: { [op.name]: nameOf(variant) } }),
-              buffers,
-              about: problem as object,
-            };
-          }
-          // As a card would cut it; written out products are the same indices, and ten seconds of compiling.
-          const tiles = variant.tiles(caps, problem);
-          const cut = 'UNROLL' in tiles ? { ...tiles, UNROLL: 1 } : tiles;
-          return { call: variant.call(caps, problem, cut), buffers, about: problem as object };
+          const call =
+            times === undefined
+              ? callOf(op, where.caps, problem, { force: { [op.name]: nameOf(variant) } })
+              : variant.call(where.caps, problem, tilesOfCards(variant, where.caps, problem, times));
+          return { call, buffers, about: problem as object };
         }
         throw new Error(`${op.name}/${nameOf(variant)}: ${TRIES} problems, and it takes none of them`);
       };
@@ -88,9 +81,19 @@ export function rowsOf<P>(
   }));
 }
 
-/** Elements that rows of `pitch` take. */
-export function rowsBuffer(draw: Draw, storage: Storage, rows: number, pitch: number): Uint32Array {
-  return draw.values(storage, rows * pitch);
+/**
+ * Tiles as a card would cut them, where the problem was as many times larger: no bit depends on them. Products that are written out are
+ * the same indices as in a loop, and ten seconds of compiling.
+ */
+function tilesOfCards<P, T extends Tiles>(variant: Variant<P, T>, caps: Caps, problem: P, times: number): T {
+  const numbers = problem as { readonly batch?: number; readonly images?: number };
+  const larger = Object.fromEntries(
+    Object.entries({ batch: numbers.batch, images: numbers.images }).flatMap(([name, count]) => {
+      return count === undefined ? [] : [[name, count * times]];
+    }),
+  );
+  const tiles = variant.tiles({ ...caps, software: false }, { ...problem, ...larger });
+  return 'UNROLL' in tiles ? { ...tiles, UNROLL: 1 } : tiles;
 }
 
 /** A pitch that holds `width`, sometimes with room behind. */

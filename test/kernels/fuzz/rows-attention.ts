@@ -16,18 +16,18 @@ interface Forms {
 }
 
 /** Widths of heads by how many columns a thread or lane takes, and with them the text that is compiled. */
-const HEADS: readonly (readonly number[])[] = [[8, 16, 24, 32], [40, 64], [72, 80], [160], [264, 512]];
+const HEADS: readonly (readonly number[])[] = [[4, 8, 12, 24, 32], [40, 64], [72, 80], [160], [264, 512]];
+const MATRIX_HEADS: readonly (readonly number[])[] = [[16], [24], [8], [72], [40]];
 
 function forms(draw: Draw, { storages }: Where, { stem }: Variant<never>): Forms {
   const matrix = stem === 'attention-matrix';
   const plain = storages.filter(s => s === 'f32' || s === 'f16');
   const kept: Storage[] = matrix ? plain : [...storages, 'bf16-packed'];
-  // Wide heads take seconds to compile.
-  const heads = draw.chance(6) ? draw.pick(HEADS) : (HEADS[0] as number[]);
+  const heads = draw.turn(matrix ? MATRIX_HEADS : HEADS);
   return {
-    ...{ q: draw.pick(matrix ? plain : storages), k: draw.pick(kept), out: draw.pick(storages) },
-    ...{ added: stem !== 'attention-broadcast-wide' && draw.chance(), single: draw.chance(4) },
-    ...{ heads: matrix ? heads : [...heads, 4, 12], step: matrix ? 8 : 4 },
+    ...{ q: draw.turn(matrix ? plain : storages), k: draw.turn(kept), out: draw.pick(storages) },
+    ...{ added: stem !== 'attention-broadcast-wide' && draw.turn([false, true]), single: draw.chance(4) },
+    ...{ heads, step: matrix ? 8 : 4 },
   };
 }
 

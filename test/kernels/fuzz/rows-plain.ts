@@ -26,7 +26,7 @@ function plane(draw: Draw) {
 }
 
 const unary = row('elementwise-unary', (draw, { storages }) => {
-  const [x, y] = [draw.pick(storages), draw.pick(storages)];
+  const [x, y] = [draw.turn(storages), draw.pick(storages)];
   const f = draw.pick(['none', 'gelu', 'exp', 'tanh'] as const);
   const clamps = draw.chance();
   return own => {
@@ -39,7 +39,7 @@ const unary = row('elementwise-unary', (draw, { storages }) => {
 });
 
 const binary = row('elementwise-binary', (draw, where) => {
-  const [a, b, y] = [draw.pick(where.storages), draw.pick(kept(where)), draw.pick(where.storages)];
+  const [a, b, y] = [draw.turn(where.storages), draw.turn(kept(where)), draw.pick(where.storages)];
   const operation = draw.pick(['add', 'subtract', 'multiply', 'divide'] as const);
   const repeats = draw.chance();
   const scalar = repeats && draw.chance();
@@ -63,7 +63,7 @@ const binary = row('elementwise-binary', (draw, where) => {
 });
 
 const copies = row('copy', (draw, { storages }) => {
-  const [from, to] = [draw.pick(storages), draw.pick(storages)];
+  const [from, to] = [draw.turn(storages), draw.pick(storages)];
   return own => {
     const sources = Array.from({ length: own.int(1, 2) }, () => {
       const channels = own.int(1, 40);
@@ -93,7 +93,7 @@ const copies = row('copy', (draw, { storages }) => {
 });
 
 const upsample = row('upsample-nearest', (draw, { storages }) => {
-  const storage = draw.pick(storages);
+  const storage = draw.turn(storages);
   return own => {
     const sides = {
       inHeight: own.int(1, 9),
@@ -113,8 +113,8 @@ const upsample = row('upsample-nearest', (draw, { storages }) => {
 });
 
 const embeddings = row('embedding', (draw, where) => {
-  const [storage, output] = [draw.pick(kept(where)), draw.pick(where.storages)];
-  const layout = draw.pick(['rows', 'panels'] as const);
+  const [storage, output] = [draw.turn(kept(where)), draw.pick(where.storages)];
+  const layout = draw.turn(['rows', 'panels'] as const);
   return own => {
     const width = own.size(32, 100);
     const length = own.size(8, 20);
@@ -135,7 +135,7 @@ const embeddings = row('embedding', (draw, where) => {
 });
 
 const gather = row('gather-columns', (draw, where) => {
-  const storage = draw.pick(kept(where));
+  const storage = draw.turn(kept(where));
   return own => {
     const width = own.size(8, 40);
     const table = { rows: own.size(32, 70), pitch: pitchFor(own, width), storage };
@@ -150,7 +150,7 @@ const gather = row('gather-columns', (draw, where) => {
 });
 
 const fold = row('fold-doubling', (draw, where) => {
-  const [weight, output] = [draw.pick(kept(where)), draw.pick(where.storages)];
+  const [weight, output] = [draw.turn(kept(where)), draw.pick(where.storages)];
   return own => {
     const lines = own.pick(['all', 'even', 'odd'] as const);
     const problem = { columns: own.multiple(8, 32, 72), k: own.multiple(8, 16, 40), weight, output, lines };
@@ -164,7 +164,7 @@ const fold = row('fold-doubling', (draw, where) => {
 });
 
 const pack = row('pack-weight', (draw, where) => {
-  const from = draw.pick(['F32', 'F16', 'BF16'] as const);
+  const from = draw.turn(['F32', 'F16', 'BF16'] as const);
   const to = draw.pick(from === 'BF16' ? kept(where) : where.storages);
   return own => {
     const taps = own.pick([1, 1, 4, 9]);
@@ -182,7 +182,7 @@ const pack = row('pack-weight', (draw, where) => {
 });
 
 const largest = row('top-k', (draw, { storages }) => {
-  const storage = draw.pick(storages);
+  const storage = draw.turn(storages);
   return own => {
     const width = own.size(own.pick([8, 1024]), 1100);
     const group = own.int(1, 4);
@@ -214,7 +214,7 @@ function rowProblem(draw: Draw, x: Storage, y: Storage) {
 
 const norms = [LAYER_NORM, RMS_NORM].flatMap((op: Op<LayerNormProblem>) =>
   rowsOf(op, (draw, { storages }) => {
-    const [x, y] = [draw.pick(storages), draw.pick(storages)];
+    const [x, y] = [draw.turn(storages), draw.pick(storages)];
     return own => {
       const { problem, buffers } = rowProblem(own, x, y);
       const factors = () => own.values('f32', Math.ceil(problem.width / 8) * 8);
@@ -224,7 +224,7 @@ const norms = [LAYER_NORM, RMS_NORM].flatMap((op: Op<LayerNormProblem>) =>
 );
 
 const softmaxes = rowsOf(SOFTMAX, (draw, { storages }) => {
-  const [x, y] = [draw.pick(storages), draw.pick(storages)];
+  const [x, y] = [draw.turn(storages), draw.pick(storages)];
   return own => rowProblem(own, x, y);
 });
 

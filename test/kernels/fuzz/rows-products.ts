@@ -25,8 +25,8 @@ function forms(draw: Draw, { storages }: Where, { stem, weights = 'panels' }: Va
   const own = matrix ? storages.filter(s => PLAIN.includes(s)) : storages;
   const kept: Storage[] = matrix ? [...own] : [...storages, 'bf16-packed'];
   return {
-    ...{ a: draw.pick(own), b: draw.pick(kept), y: draw.pick(storages), layout: weights },
-    geglu: !stem.startsWith('gemv') && draw.chance(4),
+    ...{ a: draw.turn(own), b: draw.turn(kept), y: draw.pick(storages), layout: weights },
+    geglu: !stem.startsWith('gemv') && draw.turn([false, true]),
     activation: draw.pick(['none', 'gelu'] as const),
   };
 }
@@ -151,7 +151,7 @@ export const PRODUCTS: readonly Row[] = [
   }),
   ...rowsOf(CONV2D, (draw, where, variant) => {
     const f = forms(draw, where, variant);
-    const doubled = variant.stem !== 'gemm-matrix' && draw.chance(4);
+    const doubled = variant.stem !== 'gemm-matrix' && draw.turn([false, true, false]);
     return f && (own => convProblem(own, f, doubled ? own.pick(['all', 'even', 'odd'] as const) : undefined));
   }),
   ...rowsOf(MATMUL, (draw, where, variant) => {

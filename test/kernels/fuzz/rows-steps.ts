@@ -41,8 +41,8 @@ function maps(draw: Draw, storage: Storage, { images, pixels, sources }: ReturnT
 }
 
 const stats = row('group-norm-stats', (draw, { caps, storages }) => {
-  const storage = draw.pick(storages);
-  const two = draw.chance();
+  const storage = draw.turn(storages);
+  const two = draw.turn([false, true]);
   return own => {
     const problem = { ...groupNorm(own, two), storage };
     const { partials } = groupNormSizes(caps, problem);
@@ -52,7 +52,7 @@ const stats = row('group-norm-stats', (draw, { caps, storages }) => {
 });
 
 const finalize = rowsOf(GROUP_NORM_FINALIZE, (draw, { caps }) => {
-  const two = draw.chance();
+  const two = draw.turn([false, true]);
   return own => {
     const problem = groupNorm(own, two);
     const channels = problem.sources.reduce((sum, source) => sum + source.channels, 0);
@@ -69,8 +69,8 @@ const finalize = rowsOf(GROUP_NORM_FINALIZE, (draw, { caps }) => {
 });
 
 const apply = row('group-norm-apply', (draw, { caps, storages }) => {
-  const [storage, output] = [draw.pick(storages), draw.pick(storages)];
-  const two = draw.chance();
+  const [storage, output] = [draw.turn(storages), draw.pick(storages)];
+  const two = draw.turn([false, true]);
   const activation = draw.pick(['none', 'silu'] as const);
   return own => {
     const problem = { ...groupNorm(own, two), storage, output, activation };
@@ -100,7 +100,7 @@ function stepOf(values: StepValues = {}): Uint32Array {
 }
 
 const noise = row('guided-noise', (draw, { storages }) => {
-  const storage = draw.pick(storages);
+  const storage = draw.turn(storages);
   return own => {
     const problem = { ...latents(own), storage };
     const elements = problem.images * problem.pixels * eights(problem.channels);
@@ -111,7 +111,7 @@ const noise = row('guided-noise', (draw, { storages }) => {
 });
 
 const rescale = row('guidance-rescale', (draw, { storages }) => {
-  const storage = draw.pick(storages);
+  const storage = draw.turn(storages);
   return own => {
     const problem = { ...latents(own), storage };
     const elements = problem.images * problem.pixels * eights(problem.channels);
@@ -125,7 +125,7 @@ const rescale = row('guidance-rescale', (draw, { storages }) => {
 });
 
 const step = row('guided-step', (draw, { storages }) => {
-  const storage = draw.pick(storages);
+  const storage = draw.turn(storages);
   const [guided, noisy, blends, soft] = [draw.chance(), draw.chance(), draw.chance(), draw.chance()];
   return own => {
     const { images, ...sizes } = latents(own);
@@ -178,8 +178,8 @@ const nonFinite = row('first-nonfinite', () => {
 });
 
 const map = row('mask-map', (draw, { storages }) => {
-  const storage = draw.pick(storages);
-  const guided = draw.chance();
+  const storage = draw.turn(storages);
+  const guided = draw.turn([false, true]);
   return own => {
     const sizes = {
       maps: own.int(1, 3),
@@ -210,7 +210,7 @@ const threshold = row('mask-threshold', () => {
 });
 
 const cleanup = row('mask-cleanup', draw => {
-  const lift = draw.chance();
+  const lift = draw.turn([false, true]);
   return own => {
     const problem = {
       images: own.int(1, 3),
@@ -229,7 +229,7 @@ const cleanup = row('mask-cleanup', draw => {
 });
 
 const append = row('cache-append', (draw, { storages }) => {
-  const [from, cache] = [draw.pick(storages), draw.pick(storages)];
+  const [from, cache] = [draw.turn(storages), draw.pick(storages)];
   return own => {
     const width = 8 * own.int(1, 8);
     const length = own.int(1, 6);
@@ -247,8 +247,8 @@ const append = row('cache-append', (draw, { storages }) => {
 });
 
 const reorder = row('cache-gather', (draw, { storages }) => {
-  const storage = draw.pick(storages);
-  const most = draw.pick([1, 2, 4, 8]);
+  const storage = draw.turn(storages);
+  const most = draw.turn([1, 2, 4, 8]);
   return own => {
     const group = own.int(Math.ceil((most + 1) / 2), most);
     const batch = group * own.int(1, 3);

@@ -45,7 +45,7 @@ export async function runSeries(gpu: Gpu, row: Row, { seed, batches, perBatch, o
   const fuzz = new Fuzz(gpu);
   for (let batch = only ?? 0; batch < (only === undefined ? batches : only + 1); batch++) {
     const name = `${seed}:${row.name}:${batch}`;
-    const draw = new Draw(name);
+    const draw = new Draw(name, batch);
     const sizes = row.forms(draw, whereOf(gpu));
     if (!sizes) continue;
     const problems = Array.from({ length: perBatch }, (_, i) => sizes(new Draw(`${name}:${i}`)));
