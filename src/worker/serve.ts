@@ -1,0 +1,184 @@
+/** The worker's side: it holds models, and answers for them. */
+import { DeviceError, InputError, type PentimentoError } from '../core/errors.ts';
+import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+import { Gpu, type GpuOptions } from '../gpu/device.ts';
+import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
+import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
+import { T5ForConditionalGeneration } from '../pipeline/text/t5.ts';
+import {
+  DDIMInverseScheduler,
+  DDIMScheduler,
+  Generator,
+  type GeneratorState,
+  type SchedulerJson,
+} from '../schedulers/index.ts';
+import { folderFrom } from './folders.ts';
+import type { Note } from './pack.ts';
+import { answersOneAtATime, type Drawn, Peer, type PortLike } from './peer.ts';
+
+/** What is opened. */
+export type ModelKind = 'diffedit' | 'single-file' | 'captioner' | 'language-model';
+
+/** A model that the worker holds, whatever it is. */
+interface Model {
+  readonly gpu: Gpu;
+  readonly dtype: string;
+  readonly bytes: number;
+  readonly hostBytes: number;
+  readonly peakBytes: number;
+  dispose(): void;
+}
+
+/** How models are opened. Tests stand in for it. */
+export type OpenModel = (
+  kind: ModelKind,
+  source: unknown,
+  options: Readonly<Record<string, unknown>>,
+) => Promise<Model>;
+
+const openModel: OpenModel = (kind, source, options) => {
+  const folder = source as FolderSource;
+  if (kind === 'captioner') return BlipForConditionalGeneration.fromPretrained(folder, options);
+  if (kind === 'language-model') return T5ForConditionalGeneration.fromPretrained(folder, options);
+  if (kind === 'single-file') return DiffEditPipeline.fromSingleFile(source as ByteSource, options);
+  return DiffEditPipeline.fromPretrained(folder, options);
+};
+
+/** Results that the models keep for later calls: they are copied. */
+const KEPT = ['encodePrompt', 'embedPrompts', 'encode', 'logits', 'plan', 'planSavings'];
+/** Members that are no calls of a page's. */
+const HIDDEN = ['constructor', 'dispose', 'fromPretrained', 'fromSingleFile'];
+
+/** A device that models share, and how many do. */
+interface Shared {
+  readonly gpu: Promise<Gpu>;
+  users: number;
+}
+
+/**
+ * Answers for models on a port, until its other end goes.
+ * @param port a worker's own global object, or a MessagePort
+ * @param options `requestGpu` opens devices where there is no navigator.gpu, as in Node
+ */
+export function serveModels(
+  port: PortLike,
+  options: { readonly open?: OpenModel; readonly requestGpu?: (options: GpuOptions) => Promise<Gpu> } = {},
+): void {
+  const { open = openModel, requestGpu = Gpu.request } = options;
+  const models = new Map<number, { readonly model: Model; readonly release: () => void }>();
+  const devices = new Map<string, Shared>();
+  let last = 0;
+
+  const device = (wanted: GpuOptions): { readonly gpu: Promise<Gpu>; readonly release: () => void } => {
+    const key = JSON.stringify(wanted);
+    const shared = devices.get(key) ?? { gpu: requestGpu(wanted), users: 0 };
+    devices.set(key, shared);
+    shared.users++;
+    const release = (): void => {
+      if (--shared.users > 0) return;
+      if (devices.get(key) === shared) devices.delete(key);
+      void shared.gpu.then(
+        gpu => gpu.dispose(),
+        () => undefined,
+      );
+    };
+    return { gpu: shared.gpu, release };
+  };
+
+  const named = (id: unknown): Model => {
+    const found = models.get(Number(id));
+    if (found) return found.model;
+    throw new DeviceError({ op: 'worker', problem: 'the model was disposed', fix: 'Open it again.' });
+  };
+
+  const answers: Record<string, (...args: readonly unknown[]) => unknown> = {
+    async open(kind, source, given): Promise<unknown> {
+      const { gpuOptions = {}, ...own } = given as { readonly gpuOptions?: GpuOptions };
+      const { gpu, release } = device(gpuOptions);
+      try {
+        const model = await open(kind as ModelKind, source, { ...own, gpu: await gpu });
+        models.set(++last, { model, release });
+        return { id: last, facts: factsOf(model), memory: memoryOf(model) };
+      } catch (error) {
+        release();
+        throw error;
+      }
+    },
+    async call(id, method, args): Promise<unknown> {
+      const model = named(id);
+      const value = await methodOf(model, method)(...(args as readonly unknown[]));
+      return { value, memory: memoryOf(model) };
+    },
+    steps(id, method, args): unknown {
+      const model = named(id);
+      const steps = methodOf(model, method)(...(args as readonly unknown[])) as AsyncGenerator<unknown, unknown>;
+      return {
+        next: answersOneAtATime(async (): Promise<unknown> => {
+          const { done = false, value } = await steps.next();
+          return { done, value, memory: memoryOf(model) };
+        }),
+        leave: async () => void (await steps.return(undefined)),
+      };
+    },
+    dispose(id): void {
+      const found = models.get(Number(id));
+      models.delete(Number(id));
+      found?.model.dispose();
+      found?.release();
+    },
+  };
+  new Peer(port, {
+    async answer(name, args) {
+      const answer = Object.hasOwn(answers, name) ? answers[name] : undefined;
+      if (!answer) throw noSuch(name);
+      return answer(...args);
+    },
+    givesAway: ([, method]) => !KEPT.includes(String(method)),
+    make,
+  });
+}
+
+function methodOf(model: Model, name: unknown): (...args: readonly unknown[]) => unknown {
+  const method: unknown = HIDDEN.includes(String(name)) ? undefined : Reflect.get(model, String(name));
+  if (typeof method !== 'function') throw noSuch(String(name));
+  return (...args) => method.apply(model, args);
+}
+
+function noSuch(name: string): PentimentoError {
+  return new InputError({ op: 'worker', problem: 'there is no such call', received: name });
+}
+
+function memoryOf({ bytes, hostBytes, peakBytes }: Model): unknown {
+  return { bytes, hostBytes, peakBytes };
+}
+
+/** What a page is told of a model once: its plain fields. */
+function factsOf(model: Model): unknown {
+  const { caps } = model.gpu;
+  const field = (name: string): unknown => Reflect.get(model, name);
+  const json = (name: string): unknown => (field(name) as { toJSON?(): unknown } | undefined)?.toJSON?.();
+  return {
+    ...{ dtype: model.dtype, caps, vaeScaleFactor: field('vaeScaleFactor'), defaultSize: field('defaultSize') },
+    ...{ recommended: field('recommended'), config: field('config') },
+    ...{ scheduler: json('scheduler'), inverseScheduler: json('inverseScheduler') },
+  };
+}
+
+function make(note: unknown, unpacked: Readonly<Record<string, unknown>>, drawn: Drawn[]): unknown {
+  const { $: kind } = note as Note;
+  if (kind === 'generator') {
+    const id = Number(unpacked['id']);
+    const known = drawn.find(stream => stream.id === id)?.stream;
+    if (known) return known; // the same stream twice
+    const stream = new Generator(0);
+    stream.setState(unpacked['state'] as GeneratorState);
+    drawn.push({ id, stream: stream as unknown as Drawn['stream'] });
+    return stream;
+  }
+  if (kind === 'scheduler') {
+    const config = unpacked['config'] as SchedulerJson;
+    const inverse = config['_class_name'] === 'DDIMInverseScheduler';
+    return inverse ? DDIMInverseScheduler.fromConfig(config) : DDIMScheduler.fromConfig(config);
+  }
+  return folderFrom(kind, unpacked);
+}
