@@ -12,6 +12,7 @@ import {
   ShapeError,
   WeightsError,
 } from '../core/errors.ts';
+import { checkByName } from '../core/known-names.ts';
 import { OutOfMemoryError } from '../gpu/out-of-memory.ts';
 import { StorageFullError } from '../io/kept/storage.ts';
 
@@ -42,8 +43,10 @@ export function errorFrom({ json, foreign }: ErrorData): unknown {
  * An error of its JSON: class, code and message are the same; `expected` and `received` are what JSON holds of them, and so is a cause of
  * another library.
  * @param json what an error's toJSON returned
+ * @throws InputError for what is no object
  */
 export function errorFromJson(json: ErrorJson): PentimentoError {
+  checkByName('errorFromJson', json);
   const cause = isOwn(json.cause) ? errorFromJson(json.cause) : json.cause;
   const details: ErrorDetails = {
     ...{ op: json.op ?? '', problem: json.problem ?? json.message, expected: json.expected },

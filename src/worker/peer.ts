@@ -21,7 +21,7 @@ export interface PortLike {
 }
 
 /** Of all messages: another version is told so, not misunderstood. */
-export const PROTOCOL = 1;
+const PROTOCOL = 1;
 
 type Message =
   | {

@@ -49,93 +49,125 @@ const KEPT = ['encodePrompt', 'embedPrompts', 'encode', 'logits', 'plan', 'planS
 /** Members that are no calls of a page's. */
 const HIDDEN = ['constructor', 'dispose', 'fromPretrained', 'fromSingleFile'];
 
-/** A device that models share, and how many do. */
-interface Shared {
+/** A device of the worker, and who gives it back. */
+interface Taken {
   readonly gpu: Promise<Gpu>;
-  users: number;
+  readonly release: () => void;
 }
 
-/**
- * Answers for models on a port, until its other end goes.
- * @param port a worker's own global object, or a MessagePort
- * @param options `requestGpu` opens devices where there is no navigator.gpu, as in Node
- */
-export function serveModels(
-  port: PortLike,
-  options: { readonly open?: OpenModel; readonly requestGpu?: (options: GpuOptions) => Promise<Gpu> } = {},
-): void {
-  const { open = openModel, requestGpu = Gpu.request } = options;
-  const models = new Map<number, { readonly model: Model; readonly release: () => void }>();
-  const devices = new Map<string, Shared>();
-  let last = 0;
+/** One device for all models that wish for the same; it goes with the last of them. */
+class Devices {
+  readonly #open = new Map<string, { readonly gpu: Promise<Gpu>; users: number }>();
+  readonly #request: (options: GpuOptions) => Promise<Gpu>;
 
-  const device = (wanted: GpuOptions): { readonly gpu: Promise<Gpu>; readonly release: () => void } => {
+  constructor(request: (options: GpuOptions) => Promise<Gpu>) {
+    this.#request = request;
+  }
+
+  take(wanted: GpuOptions): Taken {
     const key = JSON.stringify(wanted);
-    const shared = devices.get(key) ?? { gpu: requestGpu(wanted), users: 0 };
-    devices.set(key, shared);
+    const shared = this.#open.get(key) ?? { gpu: this.#request(wanted), users: 0 };
+    this.#open.set(key, shared);
     shared.users++;
     const release = (): void => {
       if (--shared.users > 0) return;
-      if (devices.get(key) === shared) devices.delete(key);
+      if (this.#open.get(key) === shared) this.#open.delete(key);
       void shared.gpu.then(
         gpu => gpu.dispose(),
         () => undefined,
       );
     };
     return { gpu: shared.gpu, release };
-  };
+  }
+}
 
-  const named = (id: unknown): Model => {
-    const found = models.get(Number(id));
-    if (found) return found.model;
-    throw new DeviceError({ op: 'worker', problem: 'the model was disposed', fix: 'Open it again.' });
-  };
+/** How a port is served. */
+export interface ServeOptions {
+  /** In place of the models' own fromPretrained. */
+  readonly open?: OpenModel;
+  /** Opens devices where there is no navigator.gpu, as in Node. */
+  readonly requestGpu?: (options: GpuOptions) => Promise<Gpu>;
+}
 
-  const answers: Record<string, (...args: readonly unknown[]) => unknown> = {
-    async open(kind, source, given): Promise<unknown> {
-      const { gpuOptions = {}, ...own } = given as { readonly gpuOptions?: GpuOptions };
-      const { gpu, release } = device(gpuOptions);
-      try {
-        const model = await open(kind as ModelKind, source, { ...own, gpu: await gpu });
-        models.set(++last, { model, release });
-        return { id: last, facts: factsOf(model), memory: memoryOf(model) };
-      } catch (error) {
-        release();
-        throw error;
-      }
-    },
-    async call(id, method, args): Promise<unknown> {
-      const model = named(id);
-      const value = await methodOf(model, method)(...(args as readonly unknown[]));
-      return { value, memory: memoryOf(model) };
-    },
-    steps(id, method, args): unknown {
-      const model = named(id);
-      const steps = methodOf(model, method)(...(args as readonly unknown[])) as AsyncGenerator<unknown, unknown>;
-      return {
-        next: answersOneAtATime(async (): Promise<unknown> => {
-          const { done = false, value } = await steps.next();
-          return { done, value, memory: memoryOf(model) };
-        }),
-        leave: async () => void (await steps.return(undefined)),
-      };
-    },
-    dispose(id): void {
-      const found = models.get(Number(id));
-      models.delete(Number(id));
-      found?.model.dispose();
-      found?.release();
-    },
+/**
+ * Answers for models on a port, until its other end goes.
+ * @param port a worker's own global object, or a MessagePort
+ */
+export function serveModels(port: PortLike, options: ServeOptions = {}): void {
+  const { open = openModel, requestGpu = Gpu.request } = options;
+  const models = new Models(open, new Devices(requestGpu));
+  const calls: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {
+    open: (kind, source, given) => models.open(kind as ModelKind, source, given as { gpuOptions?: GpuOptions }),
+    call: (id, method, args) => models.call(id, method, args as readonly unknown[]),
+    steps: (id, method, args) => models.steps(id, method, args as readonly unknown[]),
+    dispose: id => models.dispose(id),
   };
   new Peer(port, {
     async answer(name, args) {
-      const answer = Object.hasOwn(answers, name) ? answers[name] : undefined;
-      if (!answer) throw noSuch(name);
-      return answer(...args);
+      const call = Object.hasOwn(calls, name) ? calls[name] : undefined;
+      if (!call) throw noSuch(name);
+      return call(...args);
     },
     givesAway: ([, method]) => !KEPT.includes(String(method)),
     make,
   });
+}
+
+/** The models of a worker, by numbers. */
+class Models {
+  readonly #open: OpenModel;
+  readonly #devices: Devices;
+  readonly #models = new Map<number, { readonly model: Model; readonly release: () => void }>();
+  #last = 0;
+
+  constructor(open: OpenModel, devices: Devices) {
+    [this.#open, this.#devices] = [open, devices];
+  }
+
+  async open(kind: ModelKind, source: unknown, given: { readonly gpuOptions?: GpuOptions }): Promise<unknown> {
+    const { gpuOptions = {}, ...own } = given;
+    const { gpu, release } = this.#devices.take(gpuOptions);
+    try {
+      const model = await this.#open(kind, source, { ...own, gpu: await gpu });
+      const id = ++this.#last;
+      this.#models.set(id, { model, release });
+      return { id, facts: factsOf(model), memory: memoryOf(model) };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  async call(id: unknown, method: unknown, args: readonly unknown[]): Promise<unknown> {
+    const model = this.#named(id);
+    const value = await methodOf(model, method)(...args);
+    return { value, memory: memoryOf(model) };
+  }
+
+  steps(id: unknown, method: unknown, args: readonly unknown[]): unknown {
+    const model = this.#named(id);
+    const steps = methodOf(model, method)(...args) as AsyncGenerator<unknown, unknown>;
+    return {
+      next: answersOneAtATime(async (): Promise<unknown> => {
+        const { done = false, value } = await steps.next();
+        return { done, value, memory: memoryOf(model) };
+      }),
+      leave: async () => void (await steps.return(undefined)),
+    };
+  }
+
+  dispose(id: unknown): void {
+    const found = this.#models.get(Number(id));
+    this.#models.delete(Number(id));
+    found?.model.dispose();
+    found?.release();
+  }
+
+  #named(id: unknown): Model {
+    const found = this.#models.get(Number(id));
+    if (found) return found.model;
+    throw new DeviceError({ op: 'worker', problem: 'the model was disposed', fix: 'Open it again.' });
+  }
 }
 
 function methodOf(model: Model, name: unknown): (...args: readonly unknown[]) => unknown {
