@@ -9,6 +9,7 @@ const ENTRIES = {
   safetensors: 'src/safetensors.ts',
   schedulers: 'src/schedulers/index.ts',
   page: 'src/page.ts',
+  worker: 'src/worker/index.ts',
 };
 
 /** Kernels as text without comments and indentation, a fifteenth of the page's bundle; lines keep their numbers for messages. */
@@ -38,10 +39,14 @@ function loadedAtOnce(entry: string, graph: Graph): ReadonlySet<string> {
 
 let loaded: ReadonlyMap<string, ReadonlySet<string>> | undefined;
 
+/** Of float16 the schedulers use one function; its index names all of them. */
+const ARRAYS_OF_HALVES = /float16\/src\/(Float16Array|_util\/(arrayIterator|brand|is|spec))/;
+
 /** The public entries that load a module at once. */
 function entriesOf(id: string, graph: Graph): string[] {
   loaded ??= new Map(Object.entries(ENTRIES).map(([name, path]) => [name, loadedAtOnce(path, graph)]));
-  return [...loaded].filter(([, modules]) => modules.has(id)).map(([name]) => name);
+  const entries = [...loaded].filter(([, modules]) => modules.has(id)).map(([name]) => name);
+  return ARRAYS_OF_HALVES.test(id) ? entries.filter(name => name !== 'schedulers') : entries;
 }
 
 /**
@@ -61,6 +66,8 @@ const chunksByEntries = Object.keys(ENTRIES).map((_, i, all) => ({
 export default defineConfig({
   entry: {
     ...ENTRIES,
+    // Beside worker.js, which names it: no entry of the package's own.
+    'worker-entry': 'src/worker/worker-entry.ts',
     cli: 'src/cli/main.ts',
     bench: 'bench/main.ts',
     'bench-models': 'bench/models.ts',
@@ -70,7 +77,12 @@ export default defineConfig({
   format: 'esm',
   target: 'es2022',
   platform: 'neutral',
-  deps: { neverBundle: [/^node:/] },
+  deps: {
+    neverBundle: [/^node:/],
+    // Import maps of a page do not reach its workers: what the worker's script imports by a bare name would not be found.
+    alwaysBundle: ['@huggingface/tokenizers', '@petamoriken/float16'],
+    onlyBundle: ['@huggingface/tokenizers', '@petamoriken/float16'],
+  },
   plugins: [wgslAsText],
   fixedExtension: false,
   hash: false,

@@ -61,6 +61,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'pipeline/text',
     'pipeline/diffedit',
   ],
+  worker: [
+    'core',
+    'gpu',
+    'schedulers',
+    'io',
+    'models/stable-diffusion',
+    ...['runtime', 'diffusion', 'text', 'diffedit'].map(room => `pipeline/${room}`),
+  ],
   node: ['core', 'gpu', 'io', 'node:'],
   cli: [
     'core',
@@ -74,6 +82,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'generation',
     'io',
     'pipeline',
+    'worker',
     'node',
     'node:',
   ],
@@ -216,7 +225,7 @@ describe('layers', () => {
           nothing: [],
           Node: ['node:'],
           'all rooms of pipeline': rooms.filter(room => room !== layer),
-          'everything above': [...above, 'pipeline', 'node'],
+          'everything above': [...above, 'pipeline', 'worker', 'node'],
         };
         return [layer, named.flatMap(name => groups[name] ?? [name]).sort()];
       }),

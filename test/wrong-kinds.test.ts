@@ -5,12 +5,13 @@ import * as index from '../src/index.ts';
 import * as node from '../src/node/index.ts';
 import * as page from '../src/page.ts';
 import * as schedulers from '../src/schedulers/index.ts';
+import * as worker from '../src/worker/index.ts';
 
 const VALUES: readonly unknown[] = [null, undefined, 5, 'x', {}, [], true, () => {}];
 /** Without arguments these do their work: they open devices. */
 const WORK = ['requestGpu', 'listAdapters'];
 
-const functions = Object.entries({ ...schedulers, ...node, ...page, ...index }).filter(
+const functions = Object.entries({ ...schedulers, ...node, ...page, ...worker, ...index }).filter(
   ([name, value]) => typeof value === 'function' && /^[a-z]/.test(name) && !WORK.includes(name),
 ) as [string, (...args: unknown[]) => unknown][];
 

@@ -156,7 +156,7 @@ describe('a strict program of every entry, TypeScript 7', () => {
 });
 
 describe('the declarations', () => {
-  const ENTRIES = ['index', 'node', 'kernels', 'safetensors', 'schedulers', 'page'];
+  const ENTRIES = ['index', 'node', 'kernels', 'safetensors', 'schedulers', 'page', 'worker'];
   const home = () => join(installed.project, 'node_modules/pentimento/dist');
 
   it('name no package: a program needs nothing but TypeScript to read them', () => {

@@ -44,6 +44,8 @@ describe('the packed tarball', () => {
       'schedulers.d.ts',
       'schedulers.js',
       'wgsl',
+      'worker.d.ts',
+      'worker.js',
     ]);
     expect(installed.files.filter(path => /models|bench|test/.test(path))).toEqual([]);
     const kernels = readdirSync(join(ROOT, 'wgsl'), { recursive: true, encoding: 'utf8' }).filter(name =>
@@ -55,7 +57,7 @@ describe('the packed tarball', () => {
   it('gives every entry to Node, with classes that are the same in all of them', async () => {
     const { code, stdout, stderr } = await script(`
       const all = {};
-      for (const entry of ['', '/node', '/kernels', '/safetensors', '/schedulers', '/page']) all[entry] = await import('pentimento' + entry);
+      for (const entry of ['', '/node', '/kernels', '/safetensors', '/schedulers', '/page', '/worker']) all[entry] = await import('pentimento' + entry);
       console.log(JSON.stringify(Object.fromEntries(Object.entries(all).map(([k, v]) => [k, Object.keys(v).length]))));
       const error = await all['/node'].readImage('missing.png').catch(e => e);
       console.log(error instanceof all[''].InputError, all[''].Gpu === all['/kernels'].Gpu);
@@ -139,7 +141,7 @@ describe("the core's bundle", () => {
     return { files: [...files], bare: [...bare].sort() };
   }
 
-  it.each(['index.js', 'kernels.js', 'safetensors.js', 'schedulers.js', 'page.js'])(
+  it.each(['index.js', 'kernels.js', 'safetensors.js', 'schedulers.js', 'page.js', 'worker.js', 'worker-entry.js'])(
     '%s reaches nothing of Node',
     entry => {
       const { bare, files } = reach(entry);
@@ -202,6 +204,9 @@ describe("the core's bundle", () => {
     ['schedulers.js', 16, 0],
     // Storage, downloads and their digests, the Hub's listing (9); addresses (6).
     ['page.js', 18, 1],
+    // Messages and the errors of both sides; the worker's script, which is no part of it, holds all models.
+    ['worker.js', 7, 0],
+    ['worker-entry.js', 184, 76],
   ])('%s stays below %i KiB, and %i that load when used', async (entry, ceiling, more) => {
     const { atOnce, later } = await sizes(entry);
     expect(atOnce).toBeLessThan(ceiling);

@@ -14,6 +14,7 @@ import { directory, type NodeGpuOptions, readImage, requestGpu, saveImage } from
 import { type CacheListing, cachedFolder, hubUrlFolder, listCache, purge, StorageFullError } from 'pentimento/page';
 import { openSafetensors, type SafetensorsSource, writeSafetensors } from 'pentimento/safetensors';
 import { DDIMScheduler, Generator, type SchedulerConfig } from 'pentimento/schedulers';
+import { createWorkerPipeline, type PortLike, startWorker, type WorkerPipeline } from 'pentimento/worker';
 
 export async function edit(path: string): Promise<RgbImage | undefined> {
   const options: NodeGpuOptions = { powerPreference: 'low-power', adapterName: 'llvmpipe' };
@@ -74,4 +75,13 @@ export async function keep(): Promise<FolderSource> {
   return cachedFolder(hubUrlFolder('owner/name', { token: 'hf_x' }), {
     onProgress: ({ file, bytes }) => full(`${file} ${bytes}`),
   });
+}
+
+export async function afar(folder: FolderSource): Promise<readonly RgbImage[]> {
+  const worker: PortLike = startWorker();
+  const pipeline: WorkerPipeline = await createWorkerPipeline(folder, { worker, dtype: 'float16' });
+  const image = { width: 1, height: 1, data: new Uint8Array(3) };
+  for await (const { step, latents } of pipeline.runSteps({ image, sourcePrompt: 'a', targetPrompt: 'b' }))
+    if (step > 0) await latents();
+  return (await pipeline.run({ image, sourcePrompt: 'a', targetPrompt: 'b' })).images;
 }

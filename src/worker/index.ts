@@ -1,0 +1,25 @@
+/**
+ * `pentimento/worker`: models in a worker, with the faces that they have in a page. The page's thread stays free, and so does its memory;
+ * bundlers find the worker's script by themselves. @module
+ */
+export type { AbortSignalLike } from '../core/platform.ts';
+export type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+export type { Caps } from '../gpu/caps.ts';
+export type { GpuOptions } from '../gpu/device.ts';
+export { errorFromJson } from './error-data.ts';
+export type { PortLike } from './peer.ts';
+export { type StartedWorker, startWorker } from './start.ts';
+export {
+  createWorkerCaptioner,
+  createWorkerLanguageModel,
+  WorkerCaptioner,
+  WorkerLanguageModel,
+} from './text-models.ts';
+export type { InWorker, WorkerOptions } from './worker-model.ts';
+export { WorkerModel } from './worker-model.ts';
+export {
+  createWorkerPipeline,
+  createWorkerPipelineFromSingleFile,
+  WorkerPipeline,
+  type WorkerPipelineFacts,
+} from './worker-pipeline.ts';

@@ -1,0 +1,333 @@
+/**
+ * One end of a connection: calls of the other end's functions, and answers to its calls. Both ends are alike, so that a callback in the
+ * page and a reader of latents in the worker are the same thing.
+ */
+import { DeviceError, InputError } from '../core/errors.ts';
+import type { AbortSignalLike } from '../core/platform.ts';
+import { type ErrorData, errorData, errorFrom } from './error-data.ts';
+import { buffersOf, type Packer, pack, type StreamLike } from './pack.ts';
+import { type Unpacker, unpack } from './unpack.ts';
+
+/** What messages go through: a `Worker`, a `MessagePort`, or a worker's own global object. */
+export interface PortLike {
+  /** Sends; takes the buffers along. */
+  postMessage(message: unknown, options?: { transfer?: ArrayBuffer[] }): void;
+  /** Hears what the other end sends. */
+  addEventListener(type: 'message' | 'messageerror' | 'error', listener: (event: object) => void): void;
+  /** Hears no more. */
+  removeEventListener(type: 'message' | 'messageerror' | 'error', listener: (event: object) => void): void;
+  /** Of a `MessagePort`: begins to hear. */
+  start?(): void;
+}
+
+/** Of all messages: another version is told so, not misunderstood. */
+const PROTOCOL = 1;
+
+type Message =
+  | {
+      readonly pentimento: number;
+      readonly is: 'call';
+      readonly id: number;
+      readonly of: number | string;
+      readonly args: unknown;
+    }
+  | {
+      readonly pentimento: number;
+      readonly is: 'value';
+      readonly id: number;
+      readonly value: unknown;
+      readonly streams: unknown;
+    }
+  | { readonly pentimento: number; readonly is: 'error'; readonly id: number; readonly error: ErrorData }
+  | { readonly pentimento: number; readonly is: 'aborted'; readonly id: number; readonly signal: number }
+  | ({ readonly pentimento: number } & Told);
+
+/** What needs no answer. */
+type Told =
+  | { readonly is: 'signal'; readonly id: number; readonly reason: ErrorData }
+  | { readonly is: 'drop'; readonly ids: readonly number[] }
+  | { readonly is: 'ended'; readonly signals: readonly number[] };
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  readonly scope: Scope;
+}
+
+/** What one call lends to the other end, until it is over. */
+class Scope implements Packer {
+  readonly functions: number[] = [];
+  readonly signals = new Map<number, { readonly signal: AbortSignalLike; readonly heard: () => void }>();
+  readonly streams = new Map<number, StreamLike>();
+  readonly #peer: Peer;
+
+  constructor(peer: Peer) {
+    this.#peer = peer;
+  }
+
+  keep(work: (...args: never) => unknown): number {
+    const id = this.#peer.remember(work);
+    this.functions.push(id);
+    return id;
+  }
+
+  watch(signal: AbortSignalLike): number {
+    const id = this.#peer.number();
+    const heard = (): void => this.#peer.tell({ is: 'signal', id, reason: errorData(signal.reason) });
+    this.signals.set(id, { signal, heard });
+    signal.addEventListener('abort', heard);
+    return id;
+  }
+
+  stream(generator: StreamLike): number {
+    for (const [id, known] of this.streams) if (known === generator) return id;
+    const id = this.#peer.number();
+    this.streams.set(id, generator);
+    return id;
+  }
+
+  end(): void {
+    for (const { signal, heard } of this.signals.values()) signal.removeEventListener('abort', heard);
+    this.#peer.forget(this.functions);
+    if (this.signals.size > 0) this.#peer.tell({ is: 'ended', signals: [...this.signals.keys()] });
+  }
+}
+
+/** A random stream that the worker drew from. */
+export interface Drawn {
+  readonly id: number;
+  readonly stream: StreamLike;
+}
+
+/** What answers the calls that go to names. */
+export interface Answers {
+  /** @returns what the caller gets; its functions stay callable */
+  answer(name: string, args: readonly unknown[]): Promise<unknown>;
+  /** Whether what a call returned belongs to nobody else: its arrays are given away, not copied. */
+  givesAway(args: readonly unknown[]): boolean;
+  /** Makes schedulers, random streams and folders of notes. */
+  make?: (note: unknown, unpacked: Readonly<Record<string, unknown>>, drawn: Drawn[]) => unknown;
+}
+
+const oneAtATime = new WeakSet<(...args: never) => unknown>();
+
+/** Marks a function whose answer's own functions hold until it is asked again, such as an iterator's `next`. */
+export function answersOneAtATime<F extends (...args: never) => unknown>(work: F): F {
+  oneAtATime.add(work);
+  return work;
+}
+
+/** A function of the other end. */
+export interface Remote {
+  (...args: unknown[]): Promise<unknown>;
+  /** Its number there. */
+  readonly id: number;
+}
+
+/** One end. */
+export class Peer {
+  readonly #port: PortLike;
+  readonly #answers: Answers | undefined;
+  readonly #functions = new Map<number, (...args: never) => unknown>();
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #signals = new Map<number, AbortController>();
+  readonly #heard = (event: object): void => this.#hear((event as { readonly data?: unknown }).data);
+  /** What functions that answer one at a time lent with their last answer. */
+  readonly #lentLast = new Map<number, number[]>();
+  #last = 0;
+  #closed: Error | undefined;
+
+  constructor(port: PortLike, answers?: Answers) {
+    [this.#port, this.#answers] = [port, answers];
+    port.addEventListener('message', this.#heard);
+    port.start?.();
+  }
+
+  /**
+   * Calls a function of the other end.
+   * @param of its number, or a name
+   * @param op for messages
+   * @throws what it throws, an error of the same class; a signal's own reason
+   */
+  async call(of: number | string, op: string, args: readonly unknown[]): Promise<unknown> {
+    const { value, end } = await this.lend(of, op, args);
+    end();
+    return value;
+  }
+
+  /** `call` whose functions and signals the other end may use until `end` is called. */
+  async lend(
+    of: number | string,
+    op: string,
+    args: readonly unknown[],
+  ): Promise<{ readonly value: unknown; readonly end: () => void }> {
+    if (this.#closed) throw this.#closed;
+    const scope = new Scope(this);
+    const id = this.number();
+    const answered = new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject, scope });
+    });
+    answered.catch(() => undefined); // where packing fails, nobody waits
+    try {
+      const packed = pack(op, args, scope, typeof of === 'number');
+      for (const { signal } of scope.signals.values()) signal.throwIfAborted();
+      this.#send(op, { pentimento: PROTOCOL, is: 'call', id, of, args: packed }, false);
+      return { value: await answered, end: () => scope.end() };
+    } catch (error) {
+      scope.end();
+      throw error;
+    } finally {
+      this.#waiting.delete(id);
+    }
+  }
+
+  /** Forgets functions of the other end that came with a result. */
+  drop(ids: readonly number[]): void {
+    this.tell({ is: 'drop', ids });
+  }
+
+  /** Ends all calls with an error; further ones too. */
+  close(error: Error): void {
+    if (this.#closed) return;
+    this.#closed = error;
+    this.#port.removeEventListener('message', this.#heard);
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#functions.clear();
+  }
+
+  /** @internal */
+  number(): number {
+    return ++this.#last;
+  }
+
+  /** @internal */
+  remember(work: (...args: never) => unknown): number {
+    const id = this.number();
+    this.#functions.set(id, work);
+    if (oneAtATime.has(work)) this.#lentLast.set(id, []);
+    return id;
+  }
+
+  /** @internal */
+  forget(ids: readonly number[]): void {
+    for (const id of ids) {
+      this.#functions.delete(id);
+      this.forget(this.#lentLast.get(id) ?? []);
+      this.#lentLast.delete(id);
+    }
+  }
+
+  /** @internal */
+  tell(message: Told): void {
+    if (!this.#closed) this.#port.postMessage({ pentimento: PROTOCOL, ...message });
+  }
+
+  #send(op: string, message: Message, transfer: boolean): void {
+    try {
+      if (transfer) this.#port.postMessage(message, { transfer: [...buffersOf(message)] });
+      else this.#port.postMessage(message);
+    } catch (cause) {
+      const fix = 'Pass numbers, texts, arrays, pictures, Blobs and folders.';
+      throw new InputError({ op, problem: 'an argument cannot be passed to a worker', fix, cause });
+    }
+  }
+
+  #hear(data: unknown): void {
+    const message = Object(data) as Message;
+    if (message.pentimento === undefined) return; // of somebody else on the same port
+    if (message.is === 'call') void this.#answer(message);
+    else if (message.is === 'drop') this.forget(message.ids);
+    else if (message.is === 'ended') for (const id of message.signals) this.#signals.delete(id);
+    else if (message.is === 'signal') this.#signals.get(message.id)?.abort(errorFrom(message.reason));
+    else this.#settle(message);
+  }
+
+  #settle(message: Message & { is: 'value' | 'error' | 'aborted' }): void {
+    const waiting = this.#waiting.get(message.id);
+    if (!waiting) return;
+    const { resolve, reject, scope } = waiting;
+    if (message.is === 'error') reject(errorFrom(message.error));
+    else if (message.is === 'aborted') reject(scope.signals.get(message.signal)?.signal.reason);
+    else {
+      const streams = unpack(message.streams, this.#unpacker([], [])) as readonly (readonly [number, unknown])[];
+      for (const [id, state] of streams) scope.streams.get(id)?.setState(state);
+      resolve(unpack(message.value, this.#unpacker([], [])));
+    }
+  }
+
+  async #answer({ id, of, args, pentimento }: Message & { is: 'call' }): Promise<void> {
+    const signals: number[] = [];
+    const drawn: Drawn[] = [];
+    const lent: number[] = [];
+    const keep: Packer['keep'] = work => {
+      const number = this.remember(work);
+      lent.push(number);
+      return number;
+    };
+    try {
+      if (pentimento !== PROTOCOL) throw otherVersion(pentimento);
+      const given = unpack(args, this.#unpacker(signals, drawn)) as unknown[];
+      const value = await this.#perform(of, given);
+      const packed = pack('worker', value, { keep, watch: () => 0, stream: () => 0 }, true);
+      const streams = drawn.map(({ id: number, stream }) => [number, stream.getState()]);
+      if (typeof of === 'number' && this.#lentLast.has(of)) {
+        this.forget(this.#lentLast.get(of) ?? []);
+        this.#lentLast.set(of, lent);
+      }
+      const away = typeof of === 'number' || this.#answers?.givesAway(given) === true;
+      this.#send('worker', { pentimento: PROTOCOL, is: 'value', id, value: packed, streams }, away);
+    } catch (error) {
+      if (this.#closed) return;
+      const signal = signals.find(number => this.#signals.get(number)?.signal.reason === error);
+      if (signal === undefined) this.#sendError(id, error);
+      else this.#port.postMessage({ pentimento: PROTOCOL, is: 'aborted', id, signal });
+    }
+  }
+
+  #sendError(id: number, error: unknown): void {
+    try {
+      this.#port.postMessage({ pentimento: PROTOCOL, is: 'error', id, error: errorData(error) });
+    } catch {
+      const told = new DeviceError({ op: 'worker', problem: String(error) }); // it holds what no message does
+      this.#port.postMessage({ pentimento: PROTOCOL, is: 'error', id, error: errorData(told) });
+    }
+  }
+
+  async #perform(of: number | string, args: readonly unknown[]): Promise<unknown> {
+    if (typeof of === 'string') return this.#answers?.answer(of, args);
+    const work = this.#functions.get(of) as ((...given: readonly unknown[]) => unknown) | undefined;
+    if (work) return work(...args);
+    throw new InputError({ op: 'worker', problem: 'the call that this function belonged to is over' });
+  }
+
+  #unpacker(signals: number[], drawn: Drawn[]): Unpacker {
+    const { make } = this.#answers ?? {};
+    return {
+      call: id => {
+        const remote = (...args: unknown[]): Promise<unknown> => {
+          const answer = this.call(id, 'worker', args);
+          answer.catch(() => undefined); // listeners are not awaited
+          return answer;
+        };
+        return Object.assign(remote, { id }) satisfies Remote;
+      },
+      signal: id => {
+        const known = this.#signals.get(id) ?? new AbortController();
+        this.#signals.set(id, known);
+        signals.push(id);
+        return known.signal;
+      },
+      ...(make && { make: (note, unpacked) => make(note, unpacked, drawn) }),
+    };
+  }
+}
+
+function otherVersion(received: unknown): DeviceError {
+  return new DeviceError({
+    op: 'worker',
+    problem: 'page and worker are of different versions of this library',
+    expected: `protocol ${PROTOCOL}`,
+    received: `protocol ${received}`,
+    fix: 'Reload the page.',
+  });
+}

@@ -1,0 +1,216 @@
+/** The worker's side: it holds models, and answers for them. */
+import { DeviceError, InputError, type PentimentoError } from '../core/errors.ts';
+import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
+import { Gpu, type GpuOptions } from '../gpu/device.ts';
+import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
+import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
+import { T5ForConditionalGeneration } from '../pipeline/text/t5.ts';
+import {
+  DDIMInverseScheduler,
+  DDIMScheduler,
+  Generator,
+  type GeneratorState,
+  type SchedulerJson,
+} from '../schedulers/index.ts';
+import { folderFrom } from './folders.ts';
+import type { Note } from './pack.ts';
+import { answersOneAtATime, type Drawn, Peer, type PortLike } from './peer.ts';
+
+/** What is opened. */
+export type ModelKind = 'diffedit' | 'single-file' | 'captioner' | 'language-model';
+
+/** A model that the worker holds, whatever it is. */
+interface Model {
+  readonly gpu: Gpu;
+  readonly dtype: string;
+  readonly bytes: number;
+  readonly hostBytes: number;
+  readonly peakBytes: number;
+  dispose(): void;
+}
+
+/** How models are opened. Tests stand in for it. */
+export type OpenModel = (
+  kind: ModelKind,
+  source: unknown,
+  options: Readonly<Record<string, unknown>>,
+) => Promise<Model>;
+
+const openModel: OpenModel = (kind, source, options) => {
+  const folder = source as FolderSource;
+  if (kind === 'captioner') return BlipForConditionalGeneration.fromPretrained(folder, options);
+  if (kind === 'language-model') return T5ForConditionalGeneration.fromPretrained(folder, options);
+  if (kind === 'single-file') return DiffEditPipeline.fromSingleFile(source as ByteSource, options);
+  return DiffEditPipeline.fromPretrained(folder, options);
+};
+
+/** Results that the models keep for later calls: they are copied. */
+const KEPT = ['encodePrompt', 'embedPrompts', 'encode', 'logits', 'plan', 'planSavings'];
+/** Members that are no calls of a page's. */
+const HIDDEN = ['constructor', 'dispose', 'fromPretrained', 'fromSingleFile'];
+
+/** A device of the worker, and who gives it back. */
+interface Taken {
+  readonly gpu: Promise<Gpu>;
+  readonly release: () => void;
+}
+
+/** One device for all models that wish for the same; it goes with the last of them. */
+class Devices {
+  readonly #open = new Map<string, { readonly gpu: Promise<Gpu>; users: number }>();
+  readonly #request: (options: GpuOptions) => Promise<Gpu>;
+
+  constructor(request: (options: GpuOptions) => Promise<Gpu>) {
+    this.#request = request;
+  }
+
+  take(wanted: GpuOptions): Taken {
+    const key = JSON.stringify(wanted);
+    const shared = this.#open.get(key) ?? { gpu: this.#request(wanted), users: 0 };
+    this.#open.set(key, shared);
+    shared.users++;
+    const release = (): void => {
+      if (--shared.users > 0) return;
+      if (this.#open.get(key) === shared) this.#open.delete(key);
+      void shared.gpu.then(
+        gpu => gpu.dispose(),
+        () => undefined,
+      );
+    };
+    return { gpu: shared.gpu, release };
+  }
+}
+
+/** How a port is served. */
+export interface ServeOptions {
+  /** In place of the models' own fromPretrained. */
+  readonly open?: OpenModel;
+  /** Opens devices where there is no navigator.gpu, as in Node. */
+  readonly requestGpu?: (options: GpuOptions) => Promise<Gpu>;
+}
+
+/**
+ * Answers for models on a port, until its other end goes.
+ * @param port a worker's own global object, or a MessagePort
+ */
+export function serveModels(port: PortLike, options: ServeOptions = {}): void {
+  const { open = openModel, requestGpu = Gpu.request } = options;
+  const models = new Models(open, new Devices(requestGpu));
+  const calls: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {
+    open: (kind, source, given) => models.open(kind as ModelKind, source, given as { gpuOptions?: GpuOptions }),
+    call: (id, method, args) => models.call(id, method, args as readonly unknown[]),
+    steps: (id, method, args) => models.steps(id, method, args as readonly unknown[]),
+    dispose: id => models.dispose(id),
+  };
+  new Peer(port, {
+    async answer(name, args) {
+      const call = Object.hasOwn(calls, name) ? calls[name] : undefined;
+      if (!call) throw noSuch(name);
+      return call(...args);
+    },
+    givesAway: ([, method]) => !KEPT.includes(String(method)),
+    make,
+  });
+}
+
+/** The models of a worker, by numbers. */
+class Models {
+  readonly #open: OpenModel;
+  readonly #devices: Devices;
+  readonly #models = new Map<number, { readonly model: Model; readonly release: () => void }>();
+  #last = 0;
+
+  constructor(open: OpenModel, devices: Devices) {
+    [this.#open, this.#devices] = [open, devices];
+  }
+
+  async open(kind: ModelKind, source: unknown, given: { readonly gpuOptions?: GpuOptions }): Promise<unknown> {
+    const { gpuOptions = {}, ...own } = given;
+    const { gpu, release } = this.#devices.take(gpuOptions);
+    try {
+      const model = await this.#open(kind, source, { ...own, gpu: await gpu });
+      const id = ++this.#last;
+      this.#models.set(id, { model, release });
+      return { id, facts: factsOf(model), memory: memoryOf(model) };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  async call(id: unknown, method: unknown, args: readonly unknown[]): Promise<unknown> {
+    const model = this.#named(id);
+    const value = await methodOf(model, method)(...args);
+    return { value, memory: memoryOf(model) };
+  }
+
+  steps(id: unknown, method: unknown, args: readonly unknown[]): unknown {
+    const model = this.#named(id);
+    const steps = methodOf(model, method)(...args) as AsyncGenerator<unknown, unknown>;
+    return {
+      next: answersOneAtATime(async (): Promise<unknown> => {
+        const { done = false, value } = await steps.next();
+        return { done, value, memory: memoryOf(model) };
+      }),
+      leave: async () => void (await steps.return(undefined)),
+    };
+  }
+
+  dispose(id: unknown): void {
+    const found = this.#models.get(Number(id));
+    this.#models.delete(Number(id));
+    found?.model.dispose();
+    found?.release();
+  }
+
+  #named(id: unknown): Model {
+    const found = this.#models.get(Number(id));
+    if (found) return found.model;
+    throw new DeviceError({ op: 'worker', problem: 'the model was disposed', fix: 'Open it again.' });
+  }
+}
+
+function methodOf(model: Model, name: unknown): (...args: readonly unknown[]) => unknown {
+  const method: unknown = HIDDEN.includes(String(name)) ? undefined : Reflect.get(model, String(name));
+  if (typeof method !== 'function') throw noSuch(String(name));
+  return (...args) => method.apply(model, args);
+}
+
+function noSuch(name: string): PentimentoError {
+  return new InputError({ op: 'worker', problem: 'there is no such call', received: name });
+}
+
+function memoryOf({ bytes, hostBytes, peakBytes }: Model): unknown {
+  return { bytes, hostBytes, peakBytes };
+}
+
+/** What a page is told of a model once: its plain fields. */
+function factsOf(model: Model): unknown {
+  const { caps } = model.gpu;
+  const field = (name: string): unknown => Reflect.get(model, name);
+  const json = (name: string): unknown => (field(name) as { toJSON?(): unknown } | undefined)?.toJSON?.();
+  return {
+    ...{ dtype: model.dtype, caps, vaeScaleFactor: field('vaeScaleFactor'), defaultSize: field('defaultSize') },
+    ...{ recommended: field('recommended'), config: field('config') },
+    ...{ scheduler: json('scheduler'), inverseScheduler: json('inverseScheduler') },
+  };
+}
+
+function make(note: unknown, unpacked: Readonly<Record<string, unknown>>, drawn: Drawn[]): unknown {
+  const { $: kind } = note as Note;
+  if (kind === 'generator') {
+    const id = Number(unpacked['id']);
+    const known = drawn.find(stream => stream.id === id)?.stream;
+    if (known) return known; // the same stream twice
+    const stream = new Generator(0);
+    stream.setState(unpacked['state'] as GeneratorState);
+    drawn.push({ id, stream: stream as unknown as Drawn['stream'] });
+    return stream;
+  }
+  if (kind === 'scheduler') {
+    const config = unpacked['config'] as SchedulerJson;
+    const inverse = config['_class_name'] === 'DDIMInverseScheduler';
+    return inverse ? DDIMInverseScheduler.fromConfig(config) : DDIMScheduler.fromConfig(config);
+  }
+  return folderFrom(kind, unpacked);
+}
