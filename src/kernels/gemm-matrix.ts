@@ -5,10 +5,10 @@
 import source from '../../wgsl/gemm-matrix.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps, MatrixUnits } from '../gpu/caps.ts';
-import { type GemmProblem, gemmBindings, PANEL } from './gemm.ts';
+import { type GemmProblem, gemmBindings, hasSlabs, momentsPitch, PANEL } from './gemm.ts';
 import { GEMV_ROWS } from './gemv.ts';
 import { type KernelCall, RANK, storageBytes } from './kernel.ts';
-import { ACTIVATION, activationLib, matrixLibs, outputLib } from './libs.ts';
+import { ACTIVATION, activationLib, matrixLibs, momentsLib, outputLib } from './libs.ts';
 import type { Variant } from './op.ts';
 
 /** How gemm-matrix cuts y. */
@@ -60,6 +60,7 @@ function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem,
     weights,
     fits: (caps, p) => takes(caps, p) && (p.b.layout === weights || (weights === 'rows' && p.b.layout === 'plain')),
     rank,
+    measures: (_, p) => hasSlabs(p),
     tiles: ({ matrix, software }, p) => {
       const units = matrix ?? { m: 8, n: 8, k: 8, component: 'f16', lanes: 32, pinned: false, preferred: false };
       // LLVM's time grows with the fragments that a subgroup keeps: 1 s for one, 2 to 7 s for four.
@@ -85,7 +86,12 @@ function matrixCall({ matrix }: Caps, p: GemmProblem, tiles: MatrixTile): Kernel
   return {
     kernel: 'gemm-matrix',
     source,
-    libs: [...matrixLibs({ component, pinned }, p.a.storage, p.b.storage), outputLib(p.y.storage), activationLib],
+    libs: [
+      ...matrixLibs({ component, pinned }, p.a.storage, p.b.storage),
+      outputLib(p.y.storage),
+      activationLib,
+      momentsLib(p.moments),
+    ],
     values: {
       ...tiles,
       ...{ SIDE_M: m, SIDE_N: n, SIDE_K: k, LANES: lanes },
@@ -144,7 +150,7 @@ function bWords({ batch, b, k, columns, epilogue }: GemmProblem, taps: number): 
   return { ...(own ? rest : shared), ...words, b_tap: 0, b_batch: (b.batch ?? k * pitch) / 8, b_offset: 0 };
 }
 
-function yWords({ y, rows, epilogue = {} }: GemmProblem): Words {
+function yWords({ y, rows, moments, epilogue = {} }: GemmProblem): Words {
   const { channelAdd } = epilogue;
   const batch = y.batch ?? rows * y.pitch;
   return {
@@ -156,6 +162,8 @@ function yWords({ y, rows, epilogue = {} }: GemmProblem): Words {
     has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
     ...(channelAdd ? {} : { channel_base: 0 }),
     ...(batch === rows * y.pitch ? {} : { y_base: 0 }),
+    moments_pitch: momentsPitch(y.pitch) / 2,
+    ...(moments ? {} : { moments_base: 0 }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** The problem that matmul, linear and conv2d share: what is multiplied, and what follows a sum. */
 import { ShapeError } from '../core/errors.ts';
+import { alignUp, ROW_ALIGN } from '../core/shape.ts';
 import type { ConvGeometry } from './conv-pixels.ts';
 import type { Storage } from './kernel.ts';
 import type { Activation } from './libs.ts';
@@ -89,7 +90,20 @@ export interface GemmProblem {
   readonly conv?: ConvGeometry | undefined;
   /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
+  /**
+   * Measures y for a group norm that reads it next: one more binding, `moments` [rows / MOMENT_ROWS, momentsPitch(y.pitch)]
+   * f32, laid out as wgsl/lib/moments.wgsl tells. Only where the variant says that it `measures` the problem; default false.
+   */
+  readonly moments?: boolean | undefined;
 }
+
+/** Elements from one measured slab to the next: three numbers for every pair of channels. */
+export function momentsPitch(pitch: number): number {
+  return alignUp((3 * pitch) / 2, ROW_ALIGN);
+}
+
+/** Neighbouring rows of y that are measured together. One number for all variants and tiles, so that no bit depends on them. */
+export const MOMENT_ROWS = 16;
 
 /** Panel width of packed weights, in columns. */
 export const PANEL = 32;
@@ -106,6 +120,11 @@ const BLOCK = 512;
  */
 export function blockOf({ k, conv, a }: GemmProblem): number {
   return conv || a.storage !== 'f32' ? k : BLOCK;
+}
+
+/** Whether rows that lie back to back, without gates, are whole slabs: what variants ask before they measure. */
+export function hasSlabs({ batch, rows, y, conv, epilogue }: GemmProblem): boolean {
+  return batch === 1 && !conv?.phases && !epilogue?.geglu && rows % MOMENT_ROWS === 0 && y.batch === undefined;
 }
 
 /** Taps of a convolution's kernel; 1 for other products. */
