@@ -60,7 +60,7 @@ function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem,
     weights,
     fits: (caps, p) => takes(caps, p) && (p.b.layout === weights || (weights === 'rows' && p.b.layout === 'plain')),
     rank,
-    measures: (_, p) => hasSlabs(p),
+    measures: hasSlabs,
     tiles: ({ matrix, software }, p) => {
       const units = matrix ?? { m: 8, n: 8, k: 8, component: 'f16', lanes: 32, pinned: false, preferred: false };
       // LLVM's time grows with the fragments that a subgroup keeps: 1 s for one, 2 to 7 s for four.

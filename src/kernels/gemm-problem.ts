@@ -1,6 +1,7 @@
 /** The problem that matmul, linear and conv2d share: what is multiplied, and what follows a sum. */
 import { ShapeError } from '../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../core/shape.ts';
+import type { Caps } from '../gpu/caps.ts';
 import type { ConvGeometry } from './conv-pixels.ts';
 import type { Storage } from './kernel.ts';
 import type { Activation } from './libs.ts';
@@ -122,8 +123,17 @@ export function blockOf({ k, conv, a }: GemmProblem): number {
   return conv || a.storage !== 'f32' ? k : BLOCK;
 }
 
-/** Whether rows that lie back to back, without gates, are whole slabs: what variants ask before they measure. */
-export function hasSlabs({ batch, rows, y, conv, epilogue }: GemmProblem): boolean {
+/**
+ * Multiply-adds of an image from which on software measures: a pipeline of its own costs a quarter of a second to compile, and saves a
+ * hundredth to a fortieth of a product's time.
+ */
+const LEAST_MEASURED = 2 ** 29;
+
+/** Whether rows that lie back to back, without gates, are whole slabs, and worth it: what variants ask before they measure. */
+export function hasSlabs({ software }: Pick<Caps, 'software'>, problem: GemmProblem): boolean {
+  const { batch, rows, columns, k, y, conv, epilogue, itemRows = 1 } = problem;
+  const imageRows = conv ? conv.outHeight * conv.outWidth : itemRows;
+  if (software && imageRows * columns * k * tapsOf(conv) < LEAST_MEASURED) return false;
   return batch === 1 && !conv?.phases && !epilogue?.geglu && rows % MOMENT_ROWS === 0 && y.batch === undefined;
 }
 

@@ -57,7 +57,7 @@ export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
   weights: 'panels',
   fits: canBroadcast,
   rank: RANK.broadcast,
-  measures: (caps, problem) => hasSlabs(problem) && broadcastRows(caps, problem) % MOMENT_ROWS === 0,
+  measures: (caps, problem) => hasSlabs(caps, problem) && broadcastRows(caps, problem) % MOMENT_ROWS === 0,
   tiles: (caps, problem) => ({ LANES: caps.subgroupSize, ROWS: broadcastRows(caps, problem) }),
   call: (_, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: 4 * tiles.LANES };
@@ -120,7 +120,7 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   weights: 'panels',
   fits: () => true,
   rank: RANK.tile,
-  measures: (_, problem) => hasSlabs(problem),
+  measures: hasSlabs,
   tiles: tileOf,
   call: (caps, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: tiles.COLUMNS / (problem.epilogue?.geglu ? 2 : 1) };

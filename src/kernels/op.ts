@@ -25,7 +25,7 @@ export interface Variant<P, T extends Tiles = Tiles> {
   fits(caps: Caps, problem: P): boolean;
   /** Place in the choice where nothing is forced or tuned: the lowest is taken, of equals the first listed. Default 0. */
   rank?(caps: Caps, problem: P): number;
-  /** Whether it can also measure what it stores, as `GemmProblem.moments` asks; default no. */
+  /** Whether it can also measure what it stores, as `GemmProblem.moments` asks, and gains by it; default no. */
   measures?(caps: Caps, problem: P): boolean;
   /** Constants of the text for a problem that fits. */
   tiles(caps: Caps, problem: P): T;

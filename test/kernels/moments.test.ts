@@ -63,7 +63,7 @@ function operandsOf(c: Case, p: GemmProblem, x: Float32Array): Record<string, Op
 async function statisticsOf(c: Case, setting: Setting, x: Float32Array) {
   const { caps } = setting.gpu;
   const problem = problemOf(c, setting);
-  expect(measures(LINEAR, caps, problem, force(setting.family))).toBe(true);
+  expect(measures(LINEAR, { ...caps, software: false }, problem, force(setting.family))).toBe(true);
   const call = linear(caps, problem, force(setting.family));
   const { y, moments } = await runBothWays(setting.gpu, call, operandsOf(c, problem, x));
   const slabs = c.pixels / MOMENT_ROWS;
@@ -173,6 +173,7 @@ describe('no tile changes a bit', () => {
 });
 
 describe('products that measure nothing', () => {
+  const caps = { ...gpu.caps, software: false };
   const setting: Setting = { gpu, storage: 'f32', family: 'tile', tolerance: 0 };
   const problem = problemOf({ images: 1, pixels: 32, width: 16, groups: 2 }, setting);
   it.each<[string, Partial<GemmProblem>]>([
@@ -180,12 +181,18 @@ describe('products that measure nothing', () => {
     ['have gates', { epilogue: { geglu: true } }],
     ['are several', { batch: 2 }],
   ])('%s', (_, more) => {
-    expect(measures(LINEAR, gpu.caps, problem, force('tile'))).toBe(true);
-    expect(measures(LINEAR, gpu.caps, { ...problem, ...more }, force('tile'))).toBe(false);
+    expect(measures(LINEAR, caps, problem, force('tile'))).toBe(true);
+    expect(measures(LINEAR, caps, { ...problem, ...more }, force('tile'))).toBe(false);
   });
 
   it('have a subgroup that makes eight rows', () => {
-    const caps = { ...gpu.caps, subgroupSize: 4 };
-    expect(measures(LINEAR, caps, problem, force('broadcast'))).toBe(false);
+    expect(measures(LINEAR, caps, problem, force('broadcast'))).toBe(true);
+    expect(measures(LINEAR, { ...caps, subgroupSize: 4 }, problem, force('broadcast'))).toBe(false);
+  });
+
+  it('are too small an image for software, however many there are', () => {
+    const large = { ...problem, k: 2 ** 13, itemRows: 2 ** 12, rows: 2 ** 12 };
+    expect(measures(LINEAR, gpu.caps, large, force('tile'))).toBe(true);
+    expect(measures(LINEAR, gpu.caps, { ...large, itemRows: 2 ** 11 }, force('tile'))).toBe(!gpu.caps.software);
   });
 });
