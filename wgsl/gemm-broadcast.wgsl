@@ -8,6 +8,7 @@
 //   bias         [N]                                 f32
 //   channel_add  [images, N]                         Output    e.g. the time embedding, one row an image
 //   residual, y  [batch, rows, y_pitch]              Output
+//   moments      of y                                f32     where a norm follows: lib/moments
 //
 // A workgroup makes ROWS rows by LANES * 4 columns: each lane keeps ROWS x 4 sums. Per four values of K each lane brings them for LOADS
 // rows, and its four columns of B; subgroupBroadcast hands the rows round: 4 LOADS + 16 gathers feed 16 ROWS FMAs. A gather is what
@@ -17,7 +18,7 @@
 // Traffic: A once per column tile, B once per row tile, y once. Sums in f32 in the order of K: one chain per output,
 // or where BLOCKED one per output and block of K, whose results are added in turn: rounding errors grow with a chain's length.
 // GEGLU: panels alternate value and gate (b packed so), y = value * gelu(gate), half as wide.
-// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm, lib/moments.
 enable subgroups;
 
 const LANES: u32 = 8;       // the subgroup size: 4 to 16
@@ -147,15 +148,15 @@ fn settle(totals: ptr<function, Sums>, sums: ptr<function, Sums>) {
   *sums = Sums();
 }
 
-fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) {
-  if (column >= p.columns4) { return; }
+fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) -> vec4f {
+  if (column >= p.columns4) { return vec4f(0.0); }
   var v: vec4f;
   if (GEGLU) {
     v = (sum + shift) * activate(2u, gate + gate_shift);
   } else {
     v = activate(ACTIVATION, sum * p.scale + shift);
   }
-  finish(row, batch, column, v);
+  return finish(row, batch, column, v);
 }
 
 @compute @workgroup_size(LANES)
@@ -219,7 +220,12 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     values = totals;
     value_gates = total_gates;
   }
+  var measured: Moments;
   for (var i = 0u; i < p.tile_rows && row0 + i < p.rows; i++) {
-    store(row0 + i, batch, column, values[i], value_gates[i], shift, gate_shift);
+    let stored = store(row0 + i, batch, column, values[i], value_gates[i], shift, gate_shift);
+    if (MEASURES) {
+      measured = measure(measured, i % SLAB, stored);
+      if (i % SLAB == SLAB - 1u && column < p.columns4) { store_moments(row0 + i, column, measured); }
+    }
   }
 }

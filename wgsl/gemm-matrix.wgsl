@@ -9,6 +9,7 @@
 //   bias         [N]                                 f32
 //   channel_add  [images, N]                         Output    e.g. the time embedding, one row an image
 //   residual, y  [batch, rows, y_pitch]              Output
+//   moments      of y                                f32     where a norm follows: lib/moments
 //
 // A workgroup makes ROWS rows by COLUMNS columns of B, each of its subgroups TALL x WIDE fragments of SIDE_M x SIDE_N. Memory is read by
 // eights: what comes next is fetched before the products of a pass and put into workgroup memory behind them, so that nothing is
@@ -20,7 +21,7 @@
 // Finished sums pass through workgroup memory, because fragments have no rows and no columns: one row of fragments at a time.
 // GEGLU: panels alternate value and gate (b packed so); the left half of a tile is values, the right one their gates.
 // Workgroup memory: (ROWS + COLUMNS) * (DEPTH + 8) components. Needs: lib/matrix-input, lib/matrix-weight, lib/output, lib/activation,
-// lib/matrix, lib/matrix-entry-pinned.
+// lib/matrix, lib/matrix-entry-pinned, lib/moments.
 
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -57,6 +58,7 @@ const SUMS_PITCH: u32 = COLUMNS / 4u + 1u;                 // slots of a row of 
 const SUMS: u32 = DOWN * SIDE_M * SUMS_PITCH;
 const OUT4: u32 = select(COLUMNS, COLUMNS / 2u, GEGLU) / 4u;  // vec4 of y in a row of a tile
 const OUT_STEP: u32 = THREADS / OUT4;                      // rows that all threads finish at once
+const EACH: u32 = select(SIDE_M, 16u, TALL == 1u);         // finished rows that follow each other in y too
 const_assert TALL <= 4u && A_LOADS * THREADS == ROWS * EIGHTS && B_LOADS * THREADS == COLUMNS * EIGHTS;
 const_assert THREADS % EIGHTS == 0u && THREADS % B_ROW == 0u && THREADS % OUT4 == 0u && DOWN * SIDE_M % OUT_STEP == 0u;
 
@@ -85,6 +87,7 @@ struct Params {
   has_bias: u32, has_channel_add: u32,
   has_residual: u32,    // 1: added, 2: multiplied
   tall: u32, sums_rows: u32,  // TALL and DOWN * SIDE_M again
+  moments_pitch: u32, moments_base: u32,  // vec2, of lib/moments
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -231,6 +234,7 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   let column = thread % OUT4;
   let y_column = column_tile * OUT4 + column;
   let sums_at = sg_row / TALL * SUMS_PITCH + sg_column / 4u;
+  var measured: Moments;
   for (var i = 0u; i < p.tall; i++) {
     for (var j = 0u; j < WIDE; j++) {
       let to = sums_at + j * (SIDE_N / 4u);
@@ -241,15 +245,29 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
     }
     workgroupBarrier();
     for (var r = thread / OUT4; r < p.sums_rows; r += OUT_STEP) {
-      finish(row0 + r / SIDE_M * (TALL * SIDE_M) + i * SIDE_M + r % SIDE_M, batch, y_column, r * SUMS_PITCH + column);
+      let slot = r * SUMS_PITCH + column;
+      let stored = finish(row0 + r / SIDE_M * (TALL * SIDE_M) + i * SIDE_M + r % SIDE_M, batch, y_column, slot);
+      if (MEASURES) { stage[slot] = bitcast<Slot>(stored); }
     }
     workgroupBarrier();
+    if (MEASURES) {
+      let stretch = thread / OUT4;  // of EACH rows, of which one thread takes one column
+      if (stretch < p.sums_rows / EACH) {
+        for (var r = 0u; r < EACH; r++) {
+          let done = i * EACH + r;
+          let row = row0 + stretch * (TALL * EACH) + done;
+          measured = measure(measured, done % SLAB, bitcast<vec4f>(stage[(stretch * EACH + r) * SUMS_PITCH + column]));
+          if (done % SLAB == SLAB - 1u && row < p.rows && y_column < p.columns4) { store_moments(row, y_column, measured); }
+        }
+      }
+      workgroupBarrier();
+    }
   }
 }
 
-// Stores one vec4 of y: bias, activation or gate, then channel_add and residual.
-fn finish(row: u32, batch: u32, column: u32, slot: u32) {
-  if (row >= p.rows || column >= p.columns4) { return; }
+// Stores one vec4 of y: bias, activation or gate, then channel_add and residual. Returns what was stored, as it was rounded.
+fn finish(row: u32, batch: u32, column: u32, slot: u32) -> vec4f {
+  if (row >= p.rows || column >= p.columns4) { return vec4f(0.0); }
   var v: vec4f;
   if (GEGLU) {
     let panel = column / 8u * 16u + column % 8u;
@@ -262,5 +280,7 @@ fn finish(row: u32, batch: u32, column: u32, slot: u32) {
   if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + p.channel_offset + column - p.channel_base]); }
   if (p.has_residual == 1u) { v += output_load(residual[at]); }
   if (p.has_residual == 2u) { v *= output_load(residual[at]); }
-  y[at] = output_store(v);
+  let stored = output_store(v);
+  y[at] = stored;
+  return output_load(stored);
 }

@@ -8,6 +8,7 @@
 //   bias         [N]                                 f32
 //   channel_add  [images, N]                         Output    e.g. the time embedding, one row an image
 //   residual, y  [batch, rows, y_pitch]              Output
+//   moments      of y                                f32     where a norm follows: lib/moments
 //
 // A workgroup makes ROWS rows by COLUMNS columns; thread (ty, tx) of TALL x WIDE keeps 8 rows x SPAN columns, the vec4s tx and
 // WIDE + tx of a row: per value of K it reads 4 (8 + SPAN) bytes of workgroup memory for 8 SPAN FMAs. Per DEPTH values of K the tiles of
@@ -18,7 +19,7 @@
 // Sums in f32 in the order of K, one chain per output or, where BLOCKED, per output and block of K, as in gemm-broadcast: no bit
 // depends on the tile.
 // GEGLU: panels alternate value and gate (b packed so); a thread's vec4 tx holds values, its vec4 WIDE + tx their gates.
-// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm, lib/moments.
 
 const ROWS: u32 = 64;       // of y in a tile: 32, 64 or 128
 const COLUMNS: u32 = 64;    // of B in a tile: a multiple of 32
@@ -42,6 +43,8 @@ const LOADS: u32 = DEPTH * COLUMNS4 / THREADS;  // vec4 of B that a thread bring
 const LINES: u32 = THREADS / COLUMNS4;          // values of K between them
 const_assert (SPAN == 4u || SPAN == 8u) && (DEPTH == 8u || DEPTH == 16u) && COLUMNS % 32u == 0u && ROWS % 32u == 0u;
 const_assert BRINGS == 1u || BRINGS == 2u || BRINGS == 4u;
+const HANDED: u32 = TALL / 2u * COLUMNS4;       // vec4 columns of half slabs, measured
+const_assert !MEASURES || (2u * HANDED <= DEPTH * ROWS4 && HANDED <= DEPTH * COLUMNS4);
 const_assert (UNROLL == 1u || UNROLL == 8u) && LOADS * LINES == DEPTH && LOADS <= 4u && LOADS != 3u && (!GEGLU || SPAN == 8u);
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -122,15 +125,29 @@ fn settle(totals: ptr<function, Sums>, sums: ptr<function, Sums>) {
   *sums = Sums();
 }
 
-fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) {
-  if (row >= p.rows || column >= p.columns4) { return; }
+fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) -> vec4f {
+  if (row >= p.rows || column >= p.columns4) { return vec4f(0.0); }
   var v: vec4f;
   if (GEGLU) {
     v = (sum + shift) * activate(2u, gate + gate_shift);
   } else {
     v = activate(ACTIVATION, sum * p.scale + shift);
   }
-  finish(row, batch, column, v);
+  return finish(row, batch, column, v);
+}
+
+// Halves of a slab lie in neighbouring threads of a column: odd ones hand theirs over where the tiles of A and B were.
+fn hand_over(odd: u32, column: u32, m: Moments) {
+  let at = odd * COLUMNS4 + column;
+  a_tile[at % (DEPTH * ROWS4)] = m.shift;
+  a_tile[(HANDED + at) % (DEPTH * ROWS4)] = m.mean;
+  b_tile[at % (DEPTH * COLUMNS4)] = m.squares;
+}
+
+fn take_over(even: u32, column: u32, m: Moments) -> Moments {
+  let at = even * COLUMNS4 + column;
+  let other = Moments(a_tile[at % (DEPTH * ROWS4)], a_tile[(HANDED + at) % (DEPTH * ROWS4)], b_tile[at % (DEPTH * COLUMNS4)]);
+  return merge(m, other, 8.0);
 }
 
 @compute @workgroup_size(THREADS)
@@ -239,9 +256,27 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   } else {
     let shift = bias_at(known);
     let far_shift = bias_at(min(column + FAR, p.columns4 - 1u));
+    var near: Moments;
+    var far: Moments;
     for (var i = 0u; i < 8u; i++) {
-      store(row + i, batch, column, sums[i], vec4f(0.0), shift, vec4f(0.0));
-      if (SPAN > 4u) { store(row + i, batch, column + FAR, sums[(8u + i) % (2u * SPAN)], vec4f(0.0), far_shift, vec4f(0.0)); }
+      let stored = store(row + i, batch, column, sums[i], vec4f(0.0), shift, vec4f(0.0));
+      if (MEASURES) { near = measure(near, i, stored); }
+      if (SPAN > 4u) {
+        let far_stored = store(row + i, batch, column + FAR, sums[(8u + i) % (2u * SPAN)], vec4f(0.0), far_shift, vec4f(0.0));
+        if (MEASURES) { far = measure(far, i, far_stored); }
+      }
+    }
+    if (MEASURES) {
+      workgroupBarrier();  // all have read the last tiles
+      if (ty % 2u == 1u) {
+        hand_over(ty / 2u, tx, near);
+        if (SPAN > 4u) { hand_over(ty / 2u, FAR + tx, far); }
+      }
+      workgroupBarrier();
+      if (ty % 2u == 0u && row < p.rows) {
+        if (column < p.columns4) { store_moments(row, column, take_over(ty / 2u, tx, near)); }
+        if (SPAN > 4u && column + FAR < p.columns4) { store_moments(row, column + FAR, take_over(ty / 2u, FAR + tx, far)); }
+      }
     }
   }
 }

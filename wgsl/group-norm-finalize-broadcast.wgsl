@@ -3,7 +3,7 @@
 // scale = weight / sqrt(var + eps), shift = bias - mean * scale, so that y = x * scale + shift.
 // Wu & He 2018, Group Normalization, https://arxiv.org/abs/1803.08494
 //
-//   partials     [N, slabs, 3, pitch]  f32  of group-norm-stats
+//   partials     parts of all groups   f32  of group-norm-stats or of products: lib/group-norm-finalize
 //   weight, bias [C]                   f32
 //   scale_shift  [N, 2, pitch]         f32  row 0 scale, row 1 shift, padding zero
 //
@@ -27,25 +27,22 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   if (tile >= p.end_tile) { return; }
   let image = tile / p.groups;
   let first = tile % p.groups * p.group_channels;
-  let start = image * p.slabs * 3u * p.pitch + first - p.partials_base;
-  let items = p.slabs * p.group_channels;
-  let origin = partials[start];
+  let parts = parts_of_group();
+  let origin = origin_of(image, first);
 
   var sum = 0.0;
   var squares = 0.0;
-  for (var i = lane; i < items; i += LANES) {
-    let slab = i / p.group_channels;
-    let at = start + slab * 3u * p.pitch + i % p.group_channels;
-    sum += f32(min(p.slab_pixels, p.pixels - slab * p.slab_pixels)) * (partials[at] - origin + partials[at + p.pitch]);
-    squares += partials[at + 2u * p.pitch];
+  for (var i = lane; i < parts; i += LANES) {
+    let part = part_of(image, first, i, origin);
+    sum += part.count * part.mean;
+    squares += part.squares;
   }
   let total = f32(p.pixels * p.group_channels);
   let offset = subgroupAdd(sum) / total;
-  for (var i = lane; i < items; i += LANES) {
-    let slab = i / p.group_channels;
-    let at = start + slab * 3u * p.pitch + i % p.group_channels;
-    let delta = partials[at] - origin + partials[at + p.pitch] - offset;
-    squares += f32(min(p.slab_pixels, p.pixels - slab * p.slab_pixels)) * delta * delta;
+  for (var i = lane; i < parts; i += LANES) {
+    let part = part_of(image, first, i, origin);
+    let delta = part.mean - offset;
+    squares += part.count * delta * delta;
   }
   let rstd = 1.0 / sqrt(subgroupAdd(squares) / total + p.eps);
   let mean = origin + offset;

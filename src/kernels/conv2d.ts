@@ -61,6 +61,8 @@ export interface Conv2dProblem {
   readonly output: Storage;
   /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
+  /** Measures y for a group norm, as `GemmProblem.moments`; default false. */
+  readonly moments?: boolean | undefined;
 }
 
 /** Output height and width of a convolution. @throws ShapeError where the kernel does not fit the padded input */
@@ -124,6 +126,7 @@ export function asGemm(p: Conv2dProblem): GemmProblem {
     b: { layout: p.layout ?? 'panels', storage: p.weight },
     y: { pitch: p.outChannels, offset: (p.window?.first ?? 0) + odd * 2 * p.width * p.outChannels, storage: p.output },
     epilogue: p.epilogue,
+    moments: p.moments,
     conv: pointwise
       ? undefined
       : {

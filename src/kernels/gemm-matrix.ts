@@ -5,11 +5,11 @@
 import source from '../../wgsl/gemm-matrix.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps, MatrixUnits } from '../gpu/caps.ts';
-import { type GemmProblem, gemmBindings, PANEL } from './gemm.ts';
+import { type GemmProblem, gemmBindings, hasSlabs, momentsPitch, PANEL } from './gemm.ts';
 import { ownTaps, phasesOf, tapsOf } from './gemm-problem.ts';
 import { GEMV_ROWS } from './gemv.ts';
 import { type KernelCall, RANK, storageBytes } from './kernel.ts';
-import { ACTIVATION, activationLib, matrixLibs, outputLib } from './libs.ts';
+import { ACTIVATION, activationLib, matrixLibs, momentsLib, outputLib } from './libs.ts';
 import type { Variant } from './op.ts';
 import { partsOf, splitCalls } from './split-k.ts';
 
@@ -68,6 +68,7 @@ function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem,
     weights,
     fits: (caps, p) => takes(caps, p) && (p.b.layout === weights || (weights === 'rows' && p.b.layout === 'plain')),
     rank,
+    measures: (caps, p) => hasSlabs(caps, p) && partsOf(p) === 1,
     tiles,
     call: matrixCall,
     split: (caps, p) => {
@@ -93,7 +94,12 @@ function matrixCall({ matrix }: Caps, p: GemmProblem, tiles: MatrixTile): Kernel
   return {
     kernel: 'gemm-matrix',
     source,
-    libs: [...matrixLibs({ component, pinned }, p.a.storage, p.b.storage), outputLib(p.y.storage), activationLib],
+    libs: [
+      ...matrixLibs({ component, pinned }, p.a.storage, p.b.storage),
+      outputLib(p.y.storage),
+      activationLib,
+      momentsLib(p.moments),
+    ],
     values: {
       ...tiles,
       ...{ SIDE_M: m, SIDE_N: n, SIDE_K: k, LANES: lanes },
@@ -155,7 +161,7 @@ function bWords(p: GemmProblem): Words {
   return { ...(own ? rest : shared), ...words, b_tap: 0, b_batch: (b.batch ?? k * pitch) / 8, b_offset: 0 };
 }
 
-function yWords({ y, rows, split, epilogue = {} }: GemmProblem): Words {
+function yWords({ y, rows, split, moments, epilogue = {} }: GemmProblem): Words {
   const { channelAdd } = epilogue;
   const batch = y.batch ?? rows * y.pitch;
   return {
@@ -167,6 +173,8 @@ function yWords({ y, rows, split, epilogue = {} }: GemmProblem): Words {
     has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
     ...(channelAdd ? {} : { channel_base: 0 }),
     ...(split || batch === rows * y.pitch ? {} : { y_base: 0 }),
+    moments_pitch: momentsPitch(y.pitch) / 2,
+    ...(moments ? {} : { moments_base: 0 }),
   };
 }
 

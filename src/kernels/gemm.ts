@@ -7,9 +7,28 @@ import tileSource from '../../wgsl/gemm-tile.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
-import { blockOf, type GemmProblem, ownTaps, PANEL, phasesOf, tapsOf } from './gemm-problem.ts';
+import {
+  blockOf,
+  type GemmProblem,
+  hasSlabs,
+  MOMENT_ROWS,
+  momentsPitch,
+  ownTaps,
+  PANEL,
+  phasesOf,
+  tapsOf,
+} from './gemm-problem.ts';
 import { canBroadcast, type KernelBinding, type KernelCall, pinned, RANK, storageBytes, unread } from './kernel.ts';
-import { ACTIVATION, activationLib, inputLib, outputLib, pairedLibs, sharedLib, weightLib } from './libs.ts';
+import {
+  ACTIVATION,
+  activationLib,
+  inputLib,
+  momentsLib,
+  outputLib,
+  pairedLibs,
+  sharedLib,
+  weightLib,
+} from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 import { partsOf, splitCalls } from './split-k.ts';
@@ -19,6 +38,9 @@ export {
   checkGemm,
   type Epilogue,
   type GemmProblem,
+  hasSlabs,
+  MOMENT_ROWS,
+  momentsPitch,
   PANEL,
   packedOf,
 } from './gemm-problem.ts';
@@ -54,6 +76,7 @@ export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
   weights: 'panels',
   fits: canBroadcast,
   rank: RANK.broadcast,
+  measures: (caps, problem) => hasSlabs(caps, problem) && broadcastRows(caps, problem) % MOMENT_ROWS === 0,
   tiles: (caps, problem) => ({ LANES: caps.subgroupSize, ROWS: broadcastRows(caps, problem) }),
   call: (_, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: 4 * tiles.LANES };
@@ -110,7 +133,9 @@ function tileOf({ software }: Pick<Caps, 'software'>, problem: GemmProblem): Gem
   if (geglu) return pick(CUTS.find(cut => !software && count(cut) >= cut.least) ?? CUTS[2]);
   if (software) return pick(NARROW);
   if (isBlocked(problem)) return pick(count(NARROW) >= CUTS[2].least ? NARROW : SMALL);
-  return pick(CUTS.find(cut => count(cut) >= cut.least) ?? SMALL);
+  // Measured halves of slabs are handed over where the tiles of A lay.
+  const fits = (cut: { readonly COLUMNS: number }) => !problem.moments || cut.COLUMNS <= 8 * depth.DEPTH;
+  return pick(CUTS.find(cut => count(cut) >= cut.least && fits(cut)) ?? SMALL);
 }
 
 /** Workgroup tiles and register tiles, for GPUs whose matrix units are out of reach. */
@@ -119,6 +144,7 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   weights: 'panels',
   fits: () => true,
   rank: RANK.tile,
+  measures: (caps, problem) => hasSlabs(caps, problem) && partsOf(problem) === 1,
   tiles: tileOf,
   call: tileCall,
   split: (caps, problem) => {
@@ -168,7 +194,7 @@ function gemmCall(
   const packedTaps = phasesOf(problem) * taps;
   return {
     ...program,
-    libs: [...program.libs, outputLib(problem.y.storage), activationLib, sharedLib],
+    libs: [...program.libs, outputLib(problem.y.storage), activationLib, sharedLib, momentsLib(problem.moments)],
     values: {
       ...tiles,
       BLOCKED: isBlocked(problem),
@@ -237,6 +263,8 @@ export function gemmWords(p: GemmProblem): KernelCall['params'] {
     ...(ownB(p) ? {} : { b_base: 0 }),
     ...(channelAdd ? {} : { channel_base: 0 }),
     ...(plainY(p) ? {} : { y_base: 0 }),
+    moments_pitch: momentsPitch(y.pitch) / 2,
+    ...(p.moments ? {} : { moments_base: 0 }),
   };
 }
 
@@ -297,7 +325,17 @@ export function rowBindings(p: GemmProblem, rowRange: RowRange, batchTiles: numb
     channelAddOf(p, rowRange),
     p.epilogue?.residual ? (plainY(p) ? { ...residual, window: yWindow } : residual) : unread('residual'),
     plainY(p) ? { ...y, window: yWindow } : y,
+    ...(p.moments ? [momentsOf(p, rowRange)] : []),
   ];
+}
+
+function momentsOf({ y }: GemmProblem, rowRange: RowRange): KernelBinding {
+  const pairs = momentsPitch(y.pitch) / 2;
+  const range: RowRange = (first, end) => {
+    const [from, to] = rowRange(first, end);
+    return [Math.floor(from / MOMENT_ROWS) * pairs, ceilDiv(to, MOMENT_ROWS) * pairs];
+  };
+  return { name: 'moments', access: 'write', window: { field: 'moments_base', range, elementBytes: 8 } };
 }
 
 function plainB(p: GemmProblem, batchTiles: number): KernelBinding {

@@ -5,6 +5,7 @@
 import { ShapeError } from '../core/errors.ts';
 import { alignUp, ceilDiv, ROW_ALIGN } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
+import { MOMENT_ROWS } from './gemm-problem.ts';
 import type { Storage } from './kernel.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
@@ -58,6 +59,12 @@ export function groupNormSizes(
   const slabs = ceilDiv(pixels, slabPixels);
   const pitch = alignUp(channels, ROW_ALIGN);
   return { slabPixels, slabs, pitch, partials: images * slabs * 3 * pitch, scaleShift: images * 2 * pitch };
+}
+
+/** Whether what products measure of the sources suffices: whole slabs of an image, and groups of pairs of channels. */
+export function isMeasurable(problem: Pick<GroupNormProblem, 'pixels' | 'sources'>, groups: number): boolean {
+  const channels = groupNormChannels(problem.sources) / groups;
+  return problem.pixels % MOMENT_ROWS === 0 && channels % 2 === 0 && problem.sources[0].channels % 2 === 0;
 }
 
 /** Channels of all sources together. */

@@ -73,11 +73,12 @@ export {
 } from './embedding.ts';
 export { type FoldDoublingProblem, foldDoubling, type PhaseLines } from './fold-doubling.ts';
 export { type GatherColumnsProblem, gatherColumns } from './gather-columns.ts';
-export { type Epilogue, GEMM_TILE, type GemmProblem, type GemmTile, PANEL } from './gemm.ts';
+export { type Epilogue, GEMM_TILE, type GemmProblem, type GemmTile, MOMENT_ROWS, momentsPitch, PANEL } from './gemm.ts';
 export { GEMV_ROWS } from './gemv.ts';
 export { type GroupNormProblem, type GroupNormSizes, type GroupNormSource, groupNormSizes } from './group-norm.ts';
 export { type GroupNormApplyProblem, groupNormApply } from './group-norm-apply.ts';
 export { GROUP_NORM_FINALIZE, type GroupNormFinalizeProblem, groupNormFinalize } from './group-norm-finalize.ts';
+export { type GroupNormMergeProblem, groupNormMerge } from './group-norm-merge.ts';
 export { groupNormStats } from './group-norm-stats.ts';
 export { type GuidanceRescaleProblem, guidanceRescale } from './guidance-rescale.ts';
 export { type GuidedNoiseProblem, guidedNoise } from './guided-noise.ts';
@@ -102,6 +103,7 @@ export { MATMUL, type MatmulProblem, matmul } from './matmul.ts';
 export {
   callOf,
   choose,
+  measures,
   nameOf,
   type Op,
   type PackedLayout,

@@ -12,6 +12,8 @@ import matrixInputF16 from '../../wgsl/lib/matrix-input-f16.wgsl';
 import matrixInputF32 from '../../wgsl/lib/matrix-input-f32.wgsl';
 import matrixWeightF16 from '../../wgsl/lib/matrix-weight-f16.wgsl';
 import matrixWeightF32 from '../../wgsl/lib/matrix-weight-f32.wgsl';
+import moments from '../../wgsl/lib/moments.wgsl';
+import momentsNone from '../../wgsl/lib/moments-none.wgsl';
 import outputF16 from '../../wgsl/lib/output-f16.wgsl';
 import outputF16Packed from '../../wgsl/lib/output-f16-packed.wgsl';
 import outputF32 from '../../wgsl/lib/output-f32.wgsl';
@@ -69,6 +71,11 @@ export function matrixLibs(
     ...[pick('matrix input', MATRIX_INPUT, input), pick('matrix weight', MATRIX_WEIGHT, weight)],
     ...[component === 'f16' ? matrixF16 : matrixF32, pinned ? matrixEntryPinned : matrixEntry],
   ];
+}
+
+/** Text that measures what a product stores, or stands in its place where nobody asks. */
+export function momentsLib(asked: boolean | undefined): string {
+  return asked ? moments : momentsNone;
 }
 
 /** activate(kind, x) and erf4(x). */

@@ -25,6 +25,8 @@ export interface Variant<P, T extends Tiles = Tiles> {
   fits(caps: Caps, problem: P): boolean;
   /** Place in the choice where nothing is forced or tuned: the lowest is taken, of equals the first listed. Default 0. */
   rank?(caps: Caps, problem: P): number;
+  /** Whether it can also measure what it stores, as `GemmProblem.moments` asks, and gains by it; default no. */
+  measures?(caps: Caps, problem: P): boolean;
   /** Constants of the text for a problem that fits. */
   tiles(caps: Caps, problem: P): T;
   /** The call of a problem that fits, cut by `tiles`. */
@@ -110,6 +112,11 @@ export function choose<P>(op: Op<P>, caps: Caps, problem: P, asked: Tuning = NO_
   return forced(op, able, tuning) ?? tuned(op, able, problem, tuning) ?? ranked(op, able, caps, problem);
 }
 
+/** Whether the variant that a problem gets can also measure what it stores. @throws as choose */
+export function measures<P>(op: Op<P>, caps: Caps, problem: P, tuning?: Tuning): boolean {
+  return choose(op, caps, problem, tuning).measures?.(caps, problem) ?? false;
+}
+
 /**
  * The call that a problem becomes on a device.
  *
@@ -140,6 +147,7 @@ export function through<P, Q, T extends Tiles>(variant: Variant<Q, T>, become: (
     weights: variant.weights,
     fits: (caps, problem) => variant.fits(caps, become(problem)),
     rank: (caps, problem) => variant.rank?.(caps, become(problem)) ?? 0,
+    measures: (caps, problem) => variant.measures?.(caps, become(problem)) ?? false,
     tiles: (caps, problem) => variant.tiles(caps, become(problem)),
     call: (caps, problem, tiles) => variant.call(caps, become(problem), tiles),
     split: (caps, problem) => variant.split?.(caps, become(problem)),

@@ -8,7 +8,7 @@ import { rewrite } from './fuse.ts';
 import { copyRows } from './ops/copy.ts';
 import type { Recording } from './recording.ts';
 import { storageOf } from './storage.ts';
-import type { Lowering, Placed, Tensor, Value } from './tensor.ts';
+import type { Lowering, Node, Placed, Tensor, Value } from './tensor.ts';
 
 /** What decides which calls a recording becomes on a device. */
 export interface LoweringOptions {
@@ -52,8 +52,10 @@ export interface Lowered {
 export function lower(recording: Recording, options: LoweringOptions): Lowered {
   const steps: Step[] = [];
   const tuning = options.tuning && checkTuning(options.tuning);
-  const lowering = loweringFor(recording, tuning, steps);
-  for (const node of rewrite(recording, options.fuse !== false)) node.lower(lowering);
+  const fuse = options.fuse !== false;
+  const nodes = rewrite(recording, fuse);
+  const lowering = loweringFor(recording, tuning, steps, fuse ? measuredOf(nodes) : new Map());
+  for (const node of nodes) node.lower(lowering);
   const homes = homesOf(recording);
   for (const { tensor, target } of recording.stores) {
     const home = tensor.value.device?.slice ?? homes.get(tensor.value);
@@ -62,11 +64,27 @@ export function lower(recording: Recording, options: LoweringOptions): Lowered {
   return { steps, homes };
 }
 
-function loweringFor(recording: Recording, tuning: Tuning | undefined, steps: Step[]): Lowering {
+/** Pixels of an image of each value that some norm wants measured, whole and in one way. */
+function measuredOf(nodes: readonly Node[]): ReadonlyMap<Value, number> {
+  const pixelsOf = new Map<Value, number>();
+  for (const { tensors, pixels } of nodes.flatMap(node => node.measured?.() ?? [])) {
+    for (const { value } of tensors) pixelsOf.set(value, pixelsOf.get(value) ?? pixels);
+  }
+  return pixelsOf;
+}
+
+function loweringFor(
+  recording: Recording,
+  tuning: Tuning | undefined,
+  steps: Step[],
+  pixelsOf: ReadonlyMap<Value, number>,
+): Lowering {
   const { caps } = recording.gpu;
   return {
     caps,
     tuning,
+    moments: new Map(),
+    measuredPixels: value => pixelsOf.get(value),
     storage: dtype => storageOf(dtype, caps),
     temporary: (shape, dtype) => recording.allocate(shape, dtype),
     emit: (call, buffers) => {

@@ -49,6 +49,10 @@ export interface Lowering {
   storage(dtype: DType): Storage;
   /** Memory for this node's own use. */
   temporary(shape: Shape, dtype: DType): Tensor;
+  /** Pixels of an image of a value of which a norm wants to know mean and variance; undefined where none does. */
+  measuredPixels(value: Value): number | undefined;
+  /** What its producer measured of a value, by the rows of `MOMENT_ROWS` neighbouring ones. */
+  readonly moments: Map<Value, Tensor>;
   /** Appends a call; buffers by binding name. */
   emit(call: KernelCall, buffers: Readonly<Record<string, Tensor | Placed>>): void;
 }
@@ -63,6 +67,8 @@ export interface Node {
   readonly output: Tensor | undefined;
   /** Turns itself into kernel calls. */
   lower(l: Lowering): void;
+  /** Tensors whose producers may measure them, as images of so many pixels, so that this node need not read them once more. */
+  measured?(): { readonly tensors: readonly Tensor[]; readonly pixels: number };
   /** A node that does the work of this one and of `consumer`, the only reader of its output; undefined where it cannot. */
   absorb?(consumer: Node): Node | undefined;
   /** A node that does the work of this one and of `producer`, whose output it alone reads; undefined where it cannot. */

@@ -21,9 +21,11 @@ import { embedding, embeddingWindows } from '../../src/kernels/embedding.ts';
 import { firstNonFinite } from '../../src/kernels/first-nonfinite.ts';
 import { foldDoubling } from '../../src/kernels/fold-doubling.ts';
 import { gatherColumns } from '../../src/kernels/gather-columns.ts';
+import { MOMENT_ROWS } from '../../src/kernels/gemm.ts';
 import { groupNormSizes } from '../../src/kernels/group-norm.ts';
 import { groupNormApply } from '../../src/kernels/group-norm-apply.ts';
 import { groupNormFinalize } from '../../src/kernels/group-norm-finalize.ts';
+import { groupNormMerge } from '../../src/kernels/group-norm-merge.ts';
 import { groupNormStats } from '../../src/kernels/group-norm-stats.ts';
 import { guidanceRescale } from '../../src/kernels/guidance-rescale.ts';
 import { guidedNoise } from '../../src/kernels/guided-noise.ts';
@@ -49,6 +51,7 @@ const BATCH = 2 * IMAGES; // with guidance
 const LATENT = 128 * 128;
 const PIXELS = 1024 * 1024;
 const STEPS = 50;
+const SLABS = (IMAGES * PIXELS) / MOMENT_ROWS;
 const LATENTS = IMAGES * LATENT * 32; // bytes: rows of 8 floats
 const f32 = (pitch: number) => ({ pitch, storage: 'f32' as const });
 
@@ -104,11 +107,13 @@ function products(): Case[] {
   }));
   const image = { images: IMAGES, height: 1024, width: 1024, channels: 256, outChannels: 256, kernel: [3, 3] } as const;
   const around = { stride: 1, padding: { top: 1, right: 1, bottom: 1, left: 1 } };
-  const conv = conv2d(caps, { ...image, ...around, input: 'f32', weight: 'f32', output: 'f32' });
+  const forms = { input: 'f32', weight: 'f32', output: 'f32' } as const;
+  const conv = conv2d(caps, { ...image, ...around, ...forms });
   const patches = { force: { conv2d: 'conv-tile' } };
-  const patched = conv2d(caps, { ...image, ...around, input: 'f32', weight: 'f32', output: 'f32' }, patches);
+  const patched = conv2d(caps, { ...image, ...around, ...forms }, patches);
+  const measured = conv2d(caps, { ...image, ...around, ...forms, moments: true });
   const half = { ...image, height: 512, width: 512, kernel: [2, 2], phases: 'all' } as const;
-  const doubling = conv2d(caps, { ...half, ...around, input: 'f32', weight: 'f32', output: 'f32' });
+  const doubling = conv2d(caps, { ...half, ...around, ...forms });
   const map = IMAGES * PIXELS * 256 * 4;
   // The deepest maps of 32 x 32 behind a concatenation: three lines of taps, summed apart.
   const deep = { images: BATCH, height: 32, width: 32, channels: 2560, outChannels: 1280, kernel: [3, 3] } as const;
@@ -125,6 +130,10 @@ function products(): Case[] {
       call,
       bytes: { a: map, 'b channel_add residual': 256 * 256 * 36, bias: 1024, y: map },
     })),
+    {
+      call: measured,
+      bytes: { a: map, 'b channel_add residual': 256 * 256 * 36, bias: 1024, y: map, moments: SLABS * 1536 },
+    },
     // At most 2^23 sums at once.
     {
       call: foldDoubling({ columns: 384, k: 1280, weight: 'f32', output: 'f32' }),
@@ -156,6 +165,14 @@ function norms(): Case[] {
       call: groupNormFinalize(broadcasting, { ...map, groups: 32, eps: 1e-6 }, force(family)),
       bytes: sizes,
     })),
+    {
+      call: groupNormMerge({ images: IMAGES, slabs: PIXELS / MOMENT_ROWS, together: 32, values: 32, pitch: 256 }),
+      bytes: { x: SLABS * 1536, y: SLABS * 48 },
+    },
+    {
+      call: groupNormFinalize(caps, { ...map, groups: 32, eps: 1e-6, measuredPixels: 32 * MOMENT_ROWS }),
+      bytes: { 'partials partials2': SLABS * 48, scale_shift: 4 * scaleShift, 'weight bias': 1024 },
+    },
     { call: groupNormApply({ ...map, output: 'f32' }), bytes: { 'x1 x2 y': x, ...sizes } },
     ...(['broadcast', 'tile'] as const).flatMap(family => [
       {

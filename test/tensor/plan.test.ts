@@ -91,6 +91,8 @@ function descriptionOf(graph: Graph) {
         caps: gpu.caps,
         storage: dtype => (dtype === 'float16' ? gpu.caps.half : 'f32'),
         temporary: (shape, dtype) => graph.allocate(shape, dtype),
+        measuredPixels: () => undefined,
+        moments: new Map(),
         emit: ({ bindings, ...call }, buffers) => {
           const names = bindings.map(({ name, access }) => ({ name, access }));
           const operands = Object.entries(buffers).map(([name, b]) => [name, 'value' in b ? look(b) : b.slice]);

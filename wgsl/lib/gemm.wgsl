@@ -24,6 +24,7 @@ struct Params {
   has_bias: u32, has_channel_add: u32,
   has_residual: u32,    // 1: added, 2: multiplied
   tile_rows: u32,       // rows of a tile again: no constant, so that a loop over finished rows stays a loop
+  moments_pitch: u32, moments_base: u32,  // vec2, of lib/moments
 }
 
 // What a workgroup makes: tiles count columns fastest, then phases, then rows, then batches.
@@ -71,8 +72,8 @@ fn inside_picture(start: RowStart, read: Input4) -> vec4f {
 // One vec4 of a row of A, zeros outside the picture.
 fn row_values(start: RowStart, at: u32) -> vec4f { return inside_picture(start, a[start.at + at]); }
 
-// Stores one vec4 of a row of y behind the activation: channel_add and residual follow.
-fn finish(row: u32, batch: u32, column: u32, activated: vec4f) {
+// Stores one vec4 of a row of y behind the activation: channel_add and residual follow. Returns what was stored, as it was rounded.
+fn finish(row: u32, batch: u32, column: u32, activated: vec4f) -> vec4f {
   var v = activated;
   var line = row;
   if (CONV && p.doubled != 0u) { line = 2u * (row + row / p.out_w * p.out_w + (batch >> 1u) * p.out_w) + (batch & 1u); }
@@ -80,5 +81,7 @@ fn finish(row: u32, batch: u32, column: u32, activated: vec4f) {
   if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + p.channel_offset + column - p.channel_base]); }
   if (p.has_residual == 1u) { v += output_load(residual[at]); }
   if (p.has_residual == 2u) { v *= output_load(residual[at]); }
-  y[at] = output_store(v);
+  let stored = output_store(v);
+  y[at] = stored;
+  return output_load(stored);
 }

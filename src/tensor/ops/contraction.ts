@@ -7,11 +7,11 @@ import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
 import { CONV2D, type Conv2dProblem, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
 import { foldDoubling, foldedRows, foldedTaps, type PhaseLines } from '../../kernels/fold-doubling.ts';
-import { type Epilogue, PANEL } from '../../kernels/gemm.ts';
+import { type Epilogue, MOMENT_ROWS, momentsPitch, PANEL } from '../../kernels/gemm.ts';
 import { type KernelCall, storageBytes } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
 import { LINEAR } from '../../kernels/linear.ts';
-import { callsOf, type Split } from '../../kernels/op.ts';
+import { callOf, callsOf, measures, type Op, type Split } from '../../kernels/op.ts';
 import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Lowering, Node, Placed, Tensor } from '../tensor.ts';
@@ -49,6 +49,21 @@ interface Fused {
   readonly addFirst?: number;
   readonly residual?: Tensor;
   readonly gate?: Tensor;
+}
+
+/** A call that is still to be made. */
+interface Product {
+  /** Whether it can also measure what it stores. */
+  measures(): boolean;
+  calls(moments: boolean): KernelCall | Split;
+}
+
+function product<P extends { readonly moments?: boolean | undefined }>(op: Op<P>, l: Lowering, problem: P): Product {
+  return {
+    measures: () => measures(op, l.caps, problem, l.tuning),
+    calls: moments =>
+      moments ? callOf(op, l.caps, { ...problem, moments }, l.tuning) : callsOf(op, l.caps, problem, l.tuning),
+  };
 }
 
 /** y = act(x W + b) + channelAdd, then + residual or * gate; x rows or, with `conv`, pixels. */
@@ -165,7 +180,10 @@ class ContractionNode implements Node {
             : undefined,
         geglu,
       };
-      for (const window of this.#windows(l, output)) {
+      const windows = this.#windows(l, output);
+      const products = folds ? [] : windows.map(w => this.#product(l, x, output, kOffset, epilogue, w, undefined));
+      const moments = last ? this.#moments(l, products) : undefined;
+      for (const [at, window] of windows.entries()) {
         for (const lines of passes) {
           const { weight } = window;
           const folded = lines && this.#fold(l, window, lines);
@@ -177,14 +195,27 @@ class ContractionNode implements Node {
             channel_add: (last ? channelAdd : undefined) ?? weight,
             residual: gate ?? sum ?? weight,
             y: output,
+            ...(moments ? { moments } : {}),
           };
           const kernels = folded && lines && { lines, dtype: folded.dtype };
-          emitProduct(l, this.#calls(l, x, output, kOffset, epilogue, window, kernels), buffers);
+          const product = products[at] ?? this.#product(l, x, output, kOffset, epilogue, window, kernels);
+          emitProduct(l, product.calls(moments !== undefined), buffers);
         }
       }
       kOffset += x.pitch;
       sum = output;
     }
+  }
+
+  /** Room for what products measure of the output, where a norm wants to know and all of them can tell. */
+  #moments(l: Lowering, products: readonly Product[]): Tensor | undefined {
+    const { value, rows, pitch } = this.output;
+    if (l.measuredPixels(value) === undefined || products.length === 0 || !products.every(p => p.measures())) {
+      return undefined;
+    }
+    const moments = l.temporary([rows / MOMENT_ROWS, momentsPitch(pitch)], 'float32');
+    l.moments.set(value, moments);
+    return moments;
   }
 
   /** Whether small kernels take the place of one behind a doubling. */
@@ -235,7 +266,7 @@ class ContractionNode implements Node {
     }));
   }
 
-  #calls(
+  #product(
     l: Lowering,
     x: Tensor,
     output: Tensor,
@@ -243,7 +274,7 @@ class ContractionNode implements Node {
     epilogue: Epilogue,
     window: PanelWindow,
     folded: { readonly lines: PhaseLines; readonly dtype: DType } | undefined,
-  ): KernelCall | Split {
+  ): Product {
     const { weight, conv } = this.#options;
     const { channelAdd } = epilogue;
     const own = channelAdd
@@ -259,12 +290,12 @@ class ContractionNode implements Node {
         output: y.storage,
       };
       const geometry = { ...this.#geometry(conv), ...(folded ? { ...FOLDED, phases: folded.lines } : {}) };
-      return callsOf(CONV2D, l.caps, { ...geometry, ...storage, window, epilogue: own }, l.tuning);
+      return product(CONV2D, l, { ...geometry, ...storage, window, epilogue: own });
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
     const itemRows = output.shape.length > 2 ? output.rows / output.dim(0) : 1;
     const sizes = { batch: 1, rows: output.rows, itemRows, columns: window.columns, k: x.pitch };
-    return callsOf(LINEAR, l.caps, { ...sizes, a, b, y, epilogue: own }, l.tuning);
+    return product(LINEAR, l, { ...sizes, a, b, y, epilogue: own });
   }
 
   #geometry(conv: NonNullable<ContractionOptions['conv']>): Omit<Conv2dProblem, 'input' | 'weight' | 'output'> {

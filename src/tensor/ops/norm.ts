@@ -1,14 +1,21 @@
 /** Normalisations as recorded nodes. */
 import type { DType } from '../../core/dtype.ts';
-import { type GroupNormProblem, groupNormSizes } from '../../kernels/group-norm.ts';
+import { ceilDiv } from '../../core/shape.ts';
+import { MOMENT_ROWS } from '../../kernels/gemm.ts';
+import { type GroupNormProblem, groupNormSizes, isMeasurable } from '../../kernels/group-norm.ts';
 import { groupNormApply } from '../../kernels/group-norm-apply.ts';
 import { groupNormFinalize } from '../../kernels/group-norm-finalize.ts';
+import { groupNormMerge } from '../../kernels/group-norm-merge.ts';
 import { groupNormStats } from '../../kernels/group-norm-stats.ts';
 import { layerNorm as layerNormCall, rmsNorm as rmsNormCall } from '../../kernels/layer-norm.ts';
 import type { Activation } from '../../kernels/libs.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Lowering, Node, Tensor } from '../tensor.ts';
 import { UnaryNode } from './unary.ts';
+
+/** Measured slabs of an image that group-norm-finalize reads as they are, and how many become one where there are more. */
+const MOST_SLABS = 1024;
+const MERGED_SLABS = 32;
 
 export interface GroupNormOptions {
   readonly weight: Parameter;
@@ -42,6 +49,19 @@ class GroupNormNode implements Node {
     return new GroupNormNode(this.#x, consumer.output, this.#options, consumer.activation);
   }
 
+  measured(): { readonly tensors: readonly Tensor[]; readonly pixels: number } {
+    const tensors = this.#sources();
+    const whole = tensors.every(t => t.rowOffset === 0 && t.rows === t.value.layout.rows);
+    const measurable = whole && isMeasurable(this.#shape, this.#options.groups);
+    return { tensors: measurable ? tensors : [], pixels: this.#shape.pixels };
+  }
+
+  get #shape(): Pick<GroupNormProblem, 'images' | 'pixels' | 'sources'> {
+    const images = this.#x.dim(0);
+    const sources = this.#sources().map(s => ({ channels: s.width, pitch: s.pitch }));
+    return { images, pixels: this.#x.rows / images, sources: sources as unknown as GroupNormProblem['sources'] };
+  }
+
   #sources(): readonly Tensor[] {
     const { parts } = this.#x;
     const fits = parts?.length === 2 && parts.every(p => p.width % 4 === 0 && p.dtype === this.#x.dtype);
@@ -49,29 +69,50 @@ class GroupNormNode implements Node {
   }
 
   lower(l: Lowering): void {
-    const images = this.#x.dim(0);
-    const sources = this.#sources();
-    const [first, second = first] = sources as [Tensor, Tensor?];
-    const problem = {
-      images,
-      pixels: this.#x.rows / images,
-      sources: sources.map(s => ({ channels: s.width, pitch: s.pitch })),
-      storage: l.storage(this.#x.dtype),
-    } as unknown as GroupNormProblem;
+    const [first, second = first] = this.#sources() as [Tensor, Tensor?];
+    const problem = { ...this.#shape, storage: l.storage(this.#x.dtype) };
     const sizes = groupNormSizes(l.caps, problem);
-    const partials = l.temporary([sizes.partials / 8, 8], 'float32');
     const scaleShift = l.temporary([sizes.scaleShift / 8, 8], 'float32');
     const { weight, bias, groups, eps } = this.#options;
     const x = { x1: first, x2: second };
-    l.emit(groupNormStats(l.caps, problem), { ...x, partials });
-    l.emit(groupNormFinalize(l.caps, { ...problem, groups, eps }, l.tuning), {
-      partials,
-      weight,
-      bias,
-      scale_shift: scaleShift,
-    });
+    const measured = this.#moments(l);
+    if (measured) {
+      const { measuredPixels, partials } = this.#merged(l, measured);
+      const [own, other = own] = partials as [Tensor, Tensor?];
+      const call = groupNormFinalize(l.caps, { ...problem, groups, eps, measuredPixels }, l.tuning);
+      l.emit(call, { partials: own, partials2: other, weight, bias, scale_shift: scaleShift });
+    } else {
+      const partials = l.temporary([sizes.partials / 8, 8], 'float32');
+      l.emit(groupNormStats(l.caps, problem), { ...x, partials });
+      const call = groupNormFinalize(l.caps, { ...problem, groups, eps }, l.tuning);
+      l.emit(call, { partials, weight, bias, scale_shift: scaleShift });
+    }
     const apply = groupNormApply({ ...problem, output: l.storage(this.output.dtype), activation: this.#activation });
     l.emit(apply, { ...x, scale_shift: scaleShift, y: this.output });
+  }
+
+  /** What the producers measured; undefined where one of them did not, or not in images of as many pixels. */
+  #moments(l: Lowering): readonly Tensor[] | undefined {
+    const { tensors, pixels } = this.measured();
+    const moments = tensors.flatMap(({ value }) => {
+      return l.measuredPixels(value) === pixels ? (l.moments.get(value) ?? []) : [];
+    });
+    return tensors.length > 0 && moments.length === tensors.length ? moments : undefined;
+  }
+
+  /** The same in few slabs where there are many: the next call has one workgroup a group. */
+  #merged(l: Lowering, moments: readonly Tensor[]): { measuredPixels: number; partials: readonly Tensor[] } {
+    const { images, pixels } = this.#shape;
+    const slabs = pixels / MOMENT_ROWS;
+    if (slabs <= MOST_SLABS) return { measuredPixels: MOMENT_ROWS, partials: moments };
+    const sources = this.#sources();
+    const partials = moments.map((x, i) => {
+      const y = l.temporary([images * ceilDiv(slabs, MERGED_SLABS), x.width], 'float32');
+      const sizes = { images, slabs, together: MERGED_SLABS, values: 2 * MOMENT_ROWS, pitch: sources[i]?.pitch ?? 0 };
+      l.emit(groupNormMerge(sizes), { x, y });
+      return y;
+    });
+    return { measuredPixels: MOMENT_ROWS * MERGED_SLABS, partials };
   }
 }
 

@@ -11,6 +11,8 @@ export interface ProductOperands {
   readonly channel_add: Tensor | Placed;
   readonly residual: Tensor | Placed;
   readonly y: Tensor;
+  /** Where one call measures y. */
+  readonly moments?: Tensor;
 }
 
 /** Records what a product becomes; the partial sums are memory of the plan, as any result between two calls. */

@@ -1,0 +1,140 @@
+/** Group norms of what a product measured as it stored it, against norms that read it once more. */
+import { describe, expect, it } from 'vitest';
+import { Conv2d } from '../../src/nn/conv2d.ts';
+import { concat, silu, upsampleNearest } from '../../src/nn/functional.ts';
+import { Linear } from '../../src/nn/linear.ts';
+import { GroupNorm } from '../../src/nn/norm.ts';
+import { Weights } from '../../src/nn/weights.ts';
+import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
+import { Graph } from '../../src/tensor/graph.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { expectClose } from '../support/close.ts';
+import { testGpu } from '../support/gpu.ts';
+import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
+import { type Family, force, limited } from '../support/rows.ts';
+import { randoms } from '../support/run-kernel.ts';
+
+const own = await testGpu();
+/** Software measures large images only: this is as if it were a card. */
+const gpu = limited(own, { software: false });
+const C = 20;
+const layer = (name: string, shape: number[], seed: number) => ({
+  [`${name}.weight`]: {
+    shape,
+    values: randoms(
+      shape.reduce((a, b) => a * b),
+      seed,
+    ),
+  },
+  [`${name}.bias`]: { shape: shape.slice(0, 1), values: randoms(shape[0] as number, seed + 1) },
+});
+const w = Weights.open(
+  memoryCheckpoint({
+    ...layer('conv', [C, C, 3, 3], 1),
+    ...layer('other', [C, C, 3, 3], 3),
+    ...layer('linear', [C, C], 5),
+    ...layer('norm', [C], 7),
+    ...layer('odd', [C], 9),
+    ...layer('both', [2 * C], 11),
+  }),
+);
+const convolution = { in: C, out: C, kernel: 3, padding: 1 } as const;
+const conv = new Conv2d(w.at('conv'), convolution);
+const other = new Conv2d(w.at('other'), convolution);
+const linear = new Linear(w.at('linear'), { in: C, out: C });
+const norm = new GroupNorm(w.at('norm'), { channels: C, groups: 2, eps: 1e-5 });
+const odd = new GroupNorm(w.at('odd'), { channels: C, groups: 4, eps: 1e-5 });
+const both = new GroupNorm(w.at('both'), { channels: 2 * C, groups: 4, eps: 1e-5 });
+await w.load(own);
+
+interface Run {
+  readonly size?: readonly [height: number, width: number];
+  readonly images?: number;
+  readonly fuse?: boolean;
+  readonly family?: Family;
+}
+
+/** What a recording makes of pictures of 8 x 10, and which kernels it runs. */
+async function run(
+  record: (x: Tensor) => Tensor,
+  { size: [height, width] = [8, 10], images = 2, fuse = true, family = 'broadcast' }: Run = {},
+) {
+  const length = images * C * height * width;
+  const x = DeviceTensor.from(own, randoms(3 * length, 13).subarray(0, length), [images, C, height, width]);
+  const graph = new Graph(gpu);
+  const y = record(graph.input(x));
+  const out = DeviceTensor.create(own, y.shape, y.dtype);
+  graph.store(y, out);
+  const plan = await graph.compile({ fuse, tuning: force(family) });
+  plan.run();
+  plan.run();
+  const result = await out.read();
+  const kernels = (await plan.profile()).map(dispatch => dispatch.label);
+  for (const owned of [plan, out, x]) owned.dispose();
+  return { result, kernels };
+}
+
+const statistics = (kernels: readonly string[]) => kernels.filter(name => name === 'group-norm-stats').length;
+
+/** A norm behind a product, by a name, and how many of its norms the product measures of how many. */
+const MEASURED: Record<string, (x: Tensor) => Tensor> = {
+  'a convolution': x => silu(norm.forward(conv.forward(x))),
+  'a convolution to which its input is added, which is added again behind': x => {
+    const h = conv.forward(x).add(x);
+    return other.forward(silu(norm.forward(h))).add(h);
+  },
+  'tokens through a linear layer, added to a picture': x => {
+    const tokens = linear.forward(x.tokens()).image(x.dim(2), x.dim(3));
+    return norm.forward(x.add(tokens));
+  },
+  'one convolution with two norms': x => {
+    const h = conv.forward(x);
+    return norm.forward(h).add(other.forward(norm.forward(h)));
+  },
+  'two convolutions side by side': x => both.forward(concat([conv.forward(x), other.forward(x)], 1)),
+};
+
+describe('a group norm does not read once more', () => {
+  it.each(Object.keys(MEASURED))('%s', async name => {
+    const record = MEASURED[name] as (x: Tensor) => Tensor;
+    const [fused, plain] = [await run(record), await run(record, { fuse: false })];
+    expectClose(fused.result, plain.result, 1e-6);
+    expect(statistics(plain.kernels)).toBeGreaterThan(0);
+    expect(statistics(fused.kernels)).toBe(0);
+  });
+
+  it('a map of many pixels, of which slabs are merged first', async () => {
+    const size = [130, 128] as const;
+    const record = (x: Tensor) => norm.forward(conv.forward(x));
+    const [fused, plain] = [await run(record, { size }), await run(record, { size, fuse: false })];
+    expectClose(fused.result, plain.result, 1e-6);
+    expect(fused.kernels.slice(1)).toEqual([
+      'group-norm-merge',
+      expect.stringMatching('group-norm-finalize'),
+      'group-norm-apply',
+    ]);
+  });
+
+  it.each(['broadcast', 'tile'] as const)('in the family %s, the same for any number of pictures', async family => {
+    const record = MEASURED['a convolution'] as (x: Tensor) => Tensor;
+    const [one, three] = [await run(record, { images: 1, family }), await run(record, { images: 3, family })];
+    expect([...one.kernels, ...three.kernels].filter(k => k === 'group-norm-stats')).toEqual([]);
+    expect(one.kernels[0]).toBe(`gemm-${family}`);
+    expect(three.result.subarray(0, one.result.length)).toEqual(one.result);
+  });
+});
+
+describe('a group norm reads its input', () => {
+  it.each<[string, (x: Tensor) => Tensor, Run?]>([
+    ['where an image is no whole number of slabs', x => norm.forward(conv.forward(x)), { size: [7, 10] }],
+    ['where a group has an odd number of channels', x => odd.forward(conv.forward(x))],
+    ['where nobody of this graph made it', x => norm.forward(x)],
+    ['where one of two sources cannot be measured', x => both.forward(concat([conv.forward(x), x], 1))],
+    ['where small kernels enlarge it', x => norm.forward(conv.forward(upsampleNearest(x, [16, 20])))],
+    ['where it is a part of what was made', x => norm.forward(conv.forward(x).slice(0, 1, 2))],
+  ])('%s', async (_, record, options) => {
+    const [fused, plain] = [await run(record, options), await run(record, { ...options, fuse: false })];
+    expectClose(fused.result, plain.result, 2e-6);
+    expect(statistics(fused.kernels)).toBe(1);
+  });
+});
