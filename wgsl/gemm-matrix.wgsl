@@ -121,8 +121,7 @@ fn row_of(row: u32, batch: u32) -> Row {
   let inside = min(row, p.rows - 1u);
   if (!CONV) { return Row((batch * p.a_batch + inside * p.a_pitch + p.a_offset - p.a_base) / 8u, 0, 0, 0u); }
   let line = inside / p.out_w;
-  let y = i32(line % p.out_h * p.stride + batch) - i32(p.pad_top);  // a part of K is a line of taps
-  return Row(0u, i32(inside % p.out_w * p.stride) - i32(p.pad_left), y, line / p.out_h * p.in_h);
+  return Row(0u, i32(inside % p.out_w * p.stride) - i32(p.pad_left), i32(line % p.out_h * p.stride) - i32(p.pad_top), line / p.out_h * p.in_h);
 }
 
 fn a_eight(row: Row, at: Step, eight: u32) -> Eight {
@@ -197,7 +196,7 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   var sums: array<array<Result, WIDE>, TALL>;
   var a_next: array<Eight, A_LOADS>;
   var b_next: array<Eight, B_LOADS>;
-  var at = Step(0u, 0u, 0u, 0u);
+  var at = Step(0u, 0u, 0u, select(0u, batch, CONV));  // a part of K is a line of taps
   for (var i = 0u; i < A_LOADS; i++) { put(a_to + i * (A_STEP * PITCH), a_eight(a_rows[i], at, a_own)); }
   for (var i = 0u; i < B_LOADS; i++) {
     put(b_to + i * (B_STEP * B_PITCH), b_eight(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)));

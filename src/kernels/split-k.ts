@@ -29,7 +29,7 @@ export function partsOf(p: GemmProblem): number {
 }
 
 /** The products of the parts, as `split` of a problem says. */
-export function partialProducts(p: GemmProblem, parts: number): GemmProblem {
+function partialProducts(p: GemmProblem, parts: number): GemmProblem {
   const y = { pitch: parts * p.columns, batch: p.columns, storage: 'f32' } as const;
   const shared = { ...p, batch: parts, split: true, y, scale: undefined, epilogue: { bias: false } };
   if (p.conv) return shared;
@@ -51,7 +51,7 @@ export function splitCalls(p: GemmProblem, parts: number, call: (partial: GemmPr
 }
 
 /** y = act(scale * the sum of partials [rows, parts, columns] + bias) and what follows it. Bindings: partials, and gemm's but a and b. */
-export function sumParts(p: GemmProblem, parts: number): KernelCall {
+function sumParts(p: GemmProblem, parts: number): KernelCall {
   const { rows, columns, y, epilogue = {} } = p;
   const { channelAdd: add, residual, bias } = epilogue;
   const range = flatRows(rows, columns / 4);
