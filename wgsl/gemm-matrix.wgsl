@@ -103,6 +103,7 @@ var<workgroup> stage: array<Slot, max(STAGED, SUMS)>;
 alias Left = subgroup_matrix_left<Component, SIDE_K, SIDE_M>;
 alias Right = subgroup_matrix_right<Component, SIDE_N, SIDE_K>;
 alias Result = subgroup_matrix_result<f32, SIDE_N, SIDE_M>;
+alias Sums = array<array<Result, WIDE>, TALL>;
 
 // Where a pass stands on the K axis: its tap, and the first value in it.
 struct Step { k: u32, tap: u32, kx: u32, ky: u32 }
@@ -172,6 +173,24 @@ fn bias_at(column: u32) -> vec4f {
   return bias[column];
 }
 
+// Products of what is staged, from a subgroup's first row and column of the tile on.
+fn add_products(sums: ptr<function, Sums>, row: u32, column: u32) {
+  for (var k = 0u; k < DEPTH; k += SIDE_K) {
+    for (var j = 0u; j < WIDE; j++) {
+      var right: Right;
+      if (ALONG) {
+        right = subgroupMatrixLoad<Right, col_major>(&stage, B_STAGE + (column + j * SIDE_N) * PITCH + k / 8u * SLOTS, PITCH);
+      } else {
+        right = subgroupMatrixLoad<Right, row_major>(&stage, B_STAGE + k * B_PITCH + (column + j * SIDE_N) / 8u * SLOTS, B_PITCH);
+      }
+      for (var i = 0u; i < TALL; i++) {  // drivers load each left fragment once, and find registers more easily so
+        let left = subgroupMatrixLoad<Left, row_major>(&stage, (row + i * SIDE_M) * PITCH + k / 8u * SLOTS, PITCH);
+        (*sums)[i][j] = subgroupMatrixMultiplyAccumulate(left, right, (*sums)[i][j]);
+      }
+    }
+  }
+}
+
 fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   let thread = invocation % THREADS;  // the same, and provably in range
   let column_tile = tile % p.column_tiles;
@@ -193,7 +212,7 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   let a_to = thread / EIGHTS * PITCH + a_own * SLOTS;
   let b_to = B_STAGE + thread / B_ROW * B_PITCH + b_own * SLOTS;
 
-  var sums: array<array<Result, WIDE>, TALL>;
+  var sums: Sums;
   var a_next: array<Eight, A_LOADS>;
   var b_next: array<Eight, B_LOADS>;
   var at = Step(0u, 0u, 0u, select(0u, batch, CONV));  // a part of K is a line of taps
@@ -202,31 +221,26 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
     put(b_to + i * (B_STEP * B_PITCH), b_eight(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)));
   }
   workgroupBarrier();
-  for (var step = 1u; step <= p.steps; step++) {
-    if (step < p.steps) { at = next(at); }  // the last pass brings its own tile again
-    for (var i = 0u; i < A_LOADS; i++) { a_next[i] = a_eight(a_rows[i], at, a_own); }
-    for (var i = 0u; i < B_LOADS; i++) {
-      b_next[i] = b_eight(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG));
-    }
-    for (var k = 0u; k < DEPTH; k += SIDE_K) {
-      for (var j = 0u; j < WIDE; j++) {
-        var right: Right;
-        if (ALONG) {
-          right = subgroupMatrixLoad<Right, col_major>(&stage, B_STAGE + (sg_column + j * SIDE_N) * PITCH + k / 8u * SLOTS, PITCH);
-        } else {
-          right = subgroupMatrixLoad<Right, row_major>(&stage, B_STAGE + k * B_PITCH + (sg_column + j * SIDE_N) / 8u * SLOTS, B_PITCH);
-        }
-        for (var i = 0u; i < TALL; i++) {  // drivers load each left fragment once, and find registers more easily so
-          let left = subgroupMatrixLoad<Left, row_major>(&stage, (sg_row + i * SIDE_M) * PITCH + k / 8u * SLOTS, PITCH);
-          sums[i][j] = subgroupMatrixMultiplyAccumulate(left, right, sums[i][j]);
-        }
-      }
-    }
+  if (p.steps > 1u) { at = next(at); }  // the last pass brings its own tile again
+  for (var i = 0u; i < A_LOADS; i++) { a_next[i] = a_eight(a_rows[i], at, a_own); }
+  for (var i = 0u; i < B_LOADS; i++) {
+    b_next[i] = b_eight(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG));
+  }
+  // The first products stand before the loop: some compilers find whole registers for sums that begin as products, but not as zeros.
+  add_products(&sums, sg_row, sg_column);
+  for (var step = 2u; step <= p.steps; step++) {
     workgroupBarrier();
     for (var i = 0u; i < A_LOADS; i++) { put(a_to + i * (A_STEP * PITCH), a_next[i]); }
     for (var i = 0u; i < B_LOADS; i++) { put(b_to + i * (B_STEP * B_PITCH), b_next[i]); }
     workgroupBarrier();
+    if (step < p.steps) { at = next(at); }
+    for (var i = 0u; i < A_LOADS; i++) { a_next[i] = a_eight(a_rows[i], at, a_own); }
+    for (var i = 0u; i < B_LOADS; i++) {
+      b_next[i] = b_eight(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG));
+    }
+    add_products(&sums, sg_row, sg_column);
   }
+  workgroupBarrier();
 
   // One row of fragments of every subgroup at a time: [DOWN * SIDE_M][COLUMNS], one vec4 a slot. Both bounds are no constants, so
   // that the loops stay loops and the text behind a sum is compiled once; fragments keep registers by constant indices.
