@@ -13,6 +13,7 @@
 // Needs: lib/group-norm-finalize.
 
 const LANES: u32 = 64;  // a power of two
+const TWO: bool = false;  // parts of two sources: lib/group-norm-finalize-moments
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> partials: array<f32>;
