@@ -27,8 +27,13 @@ fn pair_of(row: u32, channel: u32) -> vec3f {
   let local = channel - select(0u, p.split, second);
   let pitch = select(p.pitch1, p.pitch2, second);
   let at = row * pitch + local / 4u * 6u + local / 2u % 2u - select(p.partials_base, p.partials2_base, second);
-  if (second) { return vec3f(partials2[at], partials2[at + 2u], partials2[at + 4u]); }
-  return vec3f(partials[at], partials[at + 2u], partials[at + 4u]);
+  var pair: vec3f;  // one way out: with two, drivers repeat what follows
+  if (second) {
+    pair = vec3f(partials2[at], partials2[at + 2u], partials2[at + 4u]);
+  } else {
+    pair = vec3f(partials[at], partials[at + 2u], partials[at + 4u]);
+  }
+  return pair;
 }
 
 fn origin_of(image: u32, first: u32) -> f32 { return pair_of(image * p.slabs, first).x; }
