@@ -136,6 +136,20 @@ fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4
   return finish(row, batch, column, v);
 }
 
+// Moments of a thread's eight rows of a column, in two passes: nothing beside the rows themselves is kept while they are stored.
+fn half_slab(sums: ptr<function, Sums>, at: u32) -> Moments {
+  let shift = (*sums)[at];
+  var rows: array<vec4f, 8>;
+  for (var i = 0u; i < 8u; i++) { rows[i] = (*sums)[at + i] - shift; }
+  let mean = (((rows[0] + rows[1]) + (rows[2] + rows[3])) + ((rows[4] + rows[5]) + (rows[6] + rows[7]))) * 0.125;
+  var squares = vec4f(0.0);
+  for (var i = 0u; i < 8u; i++) {
+    let delta = rows[i] - mean;
+    squares += delta * delta;
+  }
+  return Moments(shift, mean, squares);
+}
+
 // Halves of a slab lie in neighbouring threads of a column: odd ones hand theirs over where the tiles of A and B were.
 fn hand_over(odd: u32, column: u32, m: Moments) {
   let at = odd * COLUMNS4 + column;
@@ -256,17 +270,18 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   } else {
     let shift = bias_at(known);
     let far_shift = bias_at(min(column + FAR, p.columns4 - 1u));
-    var near: Moments;
-    var far: Moments;
     for (var i = 0u; i < 8u; i++) {
       let stored = store(row + i, batch, column, sums[i], vec4f(0.0), shift, vec4f(0.0));
-      if (MEASURES) { near = measure(near, i, stored); }
+      if (MEASURES) { sums[i] = stored; }
       if (SPAN > 4u) {
-        let far_stored = store(row + i, batch, column + FAR, sums[(8u + i) % (2u * SPAN)], vec4f(0.0), far_shift, vec4f(0.0));
-        if (MEASURES) { far = measure(far, i, far_stored); }
+        let at = (8u + i) % (2u * SPAN);
+        let far_stored = store(row + i, batch, column + FAR, sums[at], vec4f(0.0), far_shift, vec4f(0.0));
+        if (MEASURES) { sums[at] = far_stored; }
       }
     }
     if (MEASURES) {
+      let near = half_slab(&sums, 0u);
+      let far = half_slab(&sums, 8u % (2u * SPAN));
       workgroupBarrier();  // all have read the last tiles
       if (ty % 2u == 1u) {
         hand_over(ty / 2u, tx, near);

@@ -14,6 +14,7 @@
 enable subgroups;
 
 const LANES: u32 = 8;
+const TWO: bool = false;  // parts of two sources: lib/group-norm-finalize-moments
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> partials: array<f32>;

@@ -14,6 +14,7 @@
 
 const LANES: u32 = 64;  // a power of two, at least 8
 const SHARERS: u32 = 8;  // invocations that add up what all have
+const TWO: bool = false;  // parts of two sources: lib/group-norm-finalize-moments
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> partials: array<f32>;

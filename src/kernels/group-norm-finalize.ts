@@ -97,7 +97,7 @@ function finalizeCall(
     kernel,
     source,
     libs: [problem.measuredPixels ? momentsLib : sharedLib],
-    values: tiles,
+    values: { ...tiles, TWO: problem.measuredPixels !== undefined && sources.length === 2 },
     bindings: [
       ...bindings,
       { name: 'weight', access: 'read' },

@@ -1,5 +1,6 @@
 /** Group norms of what a product measured as it stored it, against norms that read it once more. */
 import { describe, expect, it } from 'vitest';
+import type { Gpu } from '../../src/gpu/device.ts';
 import { Conv2d } from '../../src/nn/conv2d.ts';
 import { concat, silu, upsampleNearest } from '../../src/nn/functional.ts';
 import { Linear } from '../../src/nn/linear.ts';
@@ -52,16 +53,18 @@ interface Run {
   readonly images?: number;
   readonly fuse?: boolean;
   readonly family?: Family;
+  /** Device of the plan; default one that is limited by nothing. */
+  readonly on?: Gpu;
 }
 
 /** What a recording makes of pictures of 8 x 10, and which kernels it runs. */
 async function run(
   record: (x: Tensor) => Tensor,
-  { size: [height, width] = [8, 10], images = 2, fuse = true, family = 'broadcast' }: Run = {},
+  { size: [height, width] = [8, 10], images = 2, fuse = true, family = 'broadcast', on = gpu }: Run = {},
 ) {
   const length = images * C * height * width;
   const x = DeviceTensor.from(own, randoms(3 * length, 13).subarray(0, length), [images, C, height, width]);
-  const graph = new Graph(gpu);
+  const graph = new Graph(on);
   const y = record(graph.input(x));
   const out = DeviceTensor.create(own, y.shape, y.dtype);
   graph.store(y, out);
@@ -113,6 +116,17 @@ describe('a group norm does not read once more', () => {
       expect.stringMatching('group-norm-finalize'),
       'group-norm-apply',
     ]);
+  });
+
+  it('values in parts and windows, to the bit', async () => {
+    const record = MEASURED['two convolutions side by side'] as (x: Tensor) => Tensor;
+    const size = [64, 61] as const; // parts end within an image, and tiles straddle them
+    const whole = await run(record, { size });
+    const on = limited(own, { software: false, maxBufferBytes: 2 ** 17, maxBindingBytes: 2 ** 16 });
+    const parts = await run(record, { size, on });
+    expect(parts.kernels.filter(name => name === 'gemm-broadcast').length).toBeGreaterThan(4);
+    expect(statistics(parts.kernels)).toBe(0);
+    expect(parts.result).toEqual(whole.result);
   });
 
   it.each(['broadcast', 'tile'] as const)('in the family %s, the same for any number of pictures', async family => {

@@ -3,6 +3,8 @@
 //
 //   partials, partials2  [N, slabs, pitch1 or 2]  f32  for every four channels, of the first and of the second pair of them: shift,
 //                                                      mean - shift, sum of (x - mean)^2 (lib/moments)
+//
+// The kernel declares TWO and the binding `partials`.
 
 struct Params {
   first_tile: u32, end_tile: u32,
@@ -21,13 +23,17 @@ struct Part { count: f32, mean: f32, squares: f32 }
 fn parts_of_group() -> u32 { return p.slabs * (p.group_channels / 2u); }
 
 fn pair_of(row: u32, channel: u32) -> vec3f {
-  if (channel < p.split) {
-    let at = row * p.pitch1 + channel / 4u * 6u + channel / 2u % 2u - p.partials_base;
-    return vec3f(partials[at], partials[at + 2u], partials[at + 4u]);
+  let second = TWO && channel >= p.split;
+  let local = channel - select(0u, p.split, second);
+  let pitch = select(p.pitch1, p.pitch2, second);
+  let at = row * pitch + local / 4u * 6u + local / 2u % 2u - select(p.partials_base, p.partials2_base, second);
+  var pair: vec3f;  // one way out: with two, drivers repeat what follows
+  if (second) {
+    pair = vec3f(partials2[at], partials2[at + 2u], partials2[at + 4u]);
+  } else {
+    pair = vec3f(partials[at], partials[at + 2u], partials[at + 4u]);
   }
-  let local = channel - p.split;
-  let at = row * p.pitch2 + local / 4u * 6u + local / 2u % 2u - p.partials2_base;
-  return vec3f(partials2[at], partials2[at + 2u], partials2[at + 4u]);
+  return pair;
 }
 
 fn origin_of(image: u32, first: u32) -> f32 { return pair_of(image * p.slabs, first).x; }
