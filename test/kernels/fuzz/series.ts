@@ -1,6 +1,6 @@
 /** Random problems of a row: batches, every one by a seed of its own, so that a finding can be run again alone. */
 import type { Gpu } from '../../../src/gpu/device.ts';
-import type { Storage } from '../../../src/kernels/kernel.ts';
+import { canBroadcast, type Storage } from '../../../src/kernels/kernel.ts';
 import { Draw } from './draw.ts';
 import type { Problem, Row, Where } from './problem.ts';
 import { Fuzz } from './run.ts';
@@ -34,7 +34,7 @@ export function whereOf({ caps, device }: Gpu): Where {
 /** Whether a device can run a row: broadcasts want small subgroups, matrices their units. */
 export function runsOn({ caps }: Gpu, { kernel }: Row): boolean {
   if (kernel.endsWith('-matrix')) return caps.matrix !== undefined;
-  return !/-broadcast(-wide)?$/.test(kernel) || caps.subgroupSize > 0;
+  return !/-broadcast(-wide)?$/.test(kernel) || canBroadcast(caps);
 }
 
 /** Runs problems of a row. */
