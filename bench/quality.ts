@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { needsChild, runInChild } from '../src/cli/driver-noise.ts';
 import { checkOutput } from '../src/cli/output.ts';
 import type { RgbImage } from '../src/io/image.ts';
 import { sideBySide } from '../src/io/mask.ts';
@@ -35,6 +36,8 @@ const VERSION = 1;
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 const { values: asked } = readArguments();
+if (needsChild()) process.exit((await runInChild()) ?? 1); // without Dawn's lines
+
 const set = asked.containers ? 'containers' : asked.swaps ? 'swaps' : 'scenes';
 const { variants, scenes } = await prepare().catch(refuse);
 const gpu = await requestGpu({ adapterName: asked.device });
@@ -88,6 +91,8 @@ async function prepare(): Promise<{ variants: Variant[]; scenes: readonly Scene[
   const { only } = asked;
   if (only !== undefined && asked.cases !== undefined)
     throw new Error('--only and --cases both choose scenes: give one');
+  if (asked.record && (only !== undefined || asked.cases !== undefined))
+    throw new Error('--record keeps rows over all scenes: leave out --only and --cases');
   if (asked.containers && asked.swaps) throw new Error('give one of --containers and --swaps');
   const read = await readScenes(asked.scenes, set === 'scenes' && only === undefined ? cases : undefined);
   const made = { scenes: () => read, containers: () => containerSwaps(read), swaps: () => otherSwaps(read) };

@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { InputError } from '../src/core/errors.ts';
 import type { ByteSource } from '../src/core/tensor-source.ts';
 import { reason } from '../src/node/files.ts';
+import { makeFolder } from '../src/node/make-folder.ts';
 import { FAKE_MODELS, type FakeModel, fakeModelFiles } from '../test/support/fake-models.ts';
 import type { FakeDType } from '../test/support/fake-weights.ts';
 
@@ -41,7 +42,7 @@ async function main(): Promise<void> {
   if (inside && inside.length > 0) throw refused('OUT is not empty', 'a folder that is empty or does not exist', out);
   const partial = `${out}.partial-${process.pid}`;
   try {
-    await mkdir(dirname(out), { recursive: true });
+    await makeFolder(dirname(out));
     await mkdir(partial);
     // Now rather than when gigabytes are written: a link or a mount point cannot be replaced.
     await rename(partial, out);

@@ -178,3 +178,33 @@ function checkBinding(value: number | undefined): void {
     fix: 'Leave it out to use what the device allows.',
   });
 }
+
+const HALVES: readonly HalfStorage[] = ['f16', 'f16-packed'];
+const AMOUNTS = [
+  ...(['maxBindingBytes', 'grantedBindingBytes', 'maxBufferBytes', 'maxWorkgroupBytes', 'maxInvocations'] as const),
+  ...(['maxStorageBuffers', 'maxWorkgroups', 'storageAlign', 'uniformAlign'] as const),
+] as const;
+
+/**
+ * Checks capabilities that somebody has written down.
+ * @param op the method, for the message
+ * @throws InputError for what is no capabilities, or lacks some
+ */
+export function checkCaps(op: string, caps: Caps): void {
+  const given = Object(caps) as Readonly<Record<string, unknown>>;
+  const fix = 'Pass DEFAULT_CAPS, or { ...DEFAULT_CAPS, ...others }.';
+  const check = (name: keyof Caps, expected: string, holds: boolean): void => {
+    if (holds) return;
+    const problem = 'not the capabilities of a device';
+    throw new InputError({ op, problem, expected, value: given[name], path: `caps.${name}`, fix });
+  };
+  for (const name of AMOUNTS) {
+    const value = given[name];
+    check(name, 'a whole number above 0', Number.isSafeInteger(value) && (value as number) > 0);
+  }
+  const lanes = given['subgroupSize'];
+  check('subgroupSize', 'a whole number from 0 on', Number.isSafeInteger(lanes) && (lanes as number) >= 0);
+  check('half', HALVES.join(' or '), HALVES.includes(given['half'] as HalfStorage));
+  for (const name of ['software', 'timestamps'] as const)
+    check(name, 'true or false', typeof given[name] === 'boolean');
+}

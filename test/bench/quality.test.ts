@@ -1,4 +1,5 @@
 /** What the benchmark of pictures measures, on pictures and captions whose measure is known. */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -222,4 +223,16 @@ describe('tables', () => {
     const recorded = JSON.parse(readFileSync('bench/results/quality.json', 'utf8'));
     expect(withMeasured(document, recorded)).toBe(document);
   });
+});
+
+it('keeps no rows over some of the scenes in place of those over all', () => {
+  for (const some of [
+    ['--only', '01'],
+    ['--cases', '2'],
+  ]) {
+    const bench = ['--import', './test/support/run-typescript.mjs', 'bench/quality.ts', '--record', ...some];
+    const { status, stderr } = spawnSync(process.execPath, bench, { encoding: 'utf8' });
+    expect(stderr).toBe('bench: --record keeps rows over all scenes: leave out --only and --cases\n');
+    expect(status).toBe(2);
+  }
 });

@@ -109,6 +109,20 @@ test('embeddings have three axes, the model’s width and the shape of their neg
   );
 });
 
+test('what the host could not hold or work out is refused before anything begins', async () => {
+  for (const numImagesPerPrompt of [1e5, 1e9])
+    expect(await refusal('edit', { ...edit, numImagesPerPrompt })).toContain(
+      'more pictures than the host holds at once',
+    );
+  expect(await refusal('run', { ...run, numImagesPerPrompt: 1e9 })).toContain('(numImagesPerPrompt)');
+  expect(await refusal('invert', { ...invert, numRegSteps: 1e9 })).toMatchInlineSnapshot(
+    `"InputError: invert: not a count of rounds: expected a whole number from 0 to 1000, got 1000000000 (numRegSteps)"`,
+  );
+  expect(await refusal('invert', { ...invert, numRegSteps: 1, numAutoCorrRolls: 1e9 })).toMatchInlineSnapshot(
+    `"InputError: invert: not a count of rolls: expected a whole number from 1 to 1000, got 1000000000 (numAutoCorrRolls)"`,
+  );
+});
+
 test('numbers lie in their ranges', async () => {
   for (const inpaintStrength of [-0.1, 1.1, Number.NaN, null, '0.5']) {
     expect(await refusal('invert', { ...invert, inpaintStrength })).toContain('a number from 0 to 1');

@@ -88,6 +88,16 @@ test('a signal ends a step between two of its rounds', async () => {
   await expect(inversion).rejects.toThrow('enough');
 });
 
+test('a signal ends a step between two rounds of its regularisation', async () => {
+  const ending = new AbortController();
+  setTimeout(() => ending.abort(new Error('enough')), 500);
+  const inversion = pipeline.invert({
+    ...{ ...few, image, prompt: SOURCE, guidanceScale: 1, signal: ending.signal },
+    ...{ numRegSteps: 1000, numAutoCorrRolls: 100 }, // minutes of them
+  });
+  await expect(inversion).rejects.toThrow('enough');
+});
+
 describe('guidance', () => {
   test('acts within its interval of noise levels alone', async () => {
     const scale = 4;
@@ -244,6 +254,8 @@ describe('a DDPM inversion', () => {
     await expect(pipeline.edit({ ...edit, eta: 0.5 })).rejects.toThrowErrorMatchingInlineSnapshot(
       `[InputError: edit: noise of a DDPM inversion is for steps with all of it: expected 1, or left out, got 0.5 (eta). Leave eta out.]`,
     );
+    const bare = { ...few, image, sourcePrompt: SOURCE, targetPrompt: TARGET, maskImage: all, imageLatents: latents };
+    await expect(pipeline.run({ ...bare, inversion: 'ddpm' })).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: run: latents of a DDPM inversion without its noise: got imageLatents alone (inversionNoise). Pass the noise that invert() returned with them, or for latents of another inversion inversion 'ddim'.]`);
     const short = { data: latents.data.subarray(clean.length), shape: [1, 2, 4, H, W] };
     await expect(pipeline.edit({ ...edit, inversionNoise: short })).rejects.toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: edit: inversion noise of another number of prompts or steps: expected [1, 3], got [1, 2] (inversionNoise). Give invert() and edit() the same numInferenceSteps, inpaintStrength and number of prompts.]`,

@@ -1,7 +1,9 @@
 import { describe, expect, test, vi } from 'vitest';
 import { DeviceError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
+import type { Caps } from '../../src/gpu/caps.ts';
 import { Gpu } from '../../src/gpu/device.ts';
+import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
 import { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
 import type { PretrainedOptions } from '../../src/pipeline/diffedit/pretrained-options.ts';
 import type { RunArgs } from '../../src/pipeline/diffedit/types.ts';
@@ -101,6 +103,19 @@ test('a plan without arguments is refused as such', async () => {
     await expect(pipeline.plan(nothing)).rejects.toThrow(/^plan: arguments go by name/);
     await expect(pipeline.planSavings(nothing)).rejects.toThrow(/^planSavings: arguments go by name/);
   }
+  pipeline.dispose();
+});
+
+test('capabilities that are none are refused by name', async () => {
+  const pipeline = await openPipeline(FOLDER, { gpu: device.gpu, loadWhenNeeded: true });
+  await expect(pipeline.plan(run, { caps: {} as Caps })).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[InputError: plan: not the capabilities of a device: expected a whole number above 0, got undefined (caps.maxBindingBytes). Pass DEFAULT_CAPS, or { ...DEFAULT_CAPS, ...others }.]`,
+  );
+  for (const [name, value] of Object.entries({ half: 'f8', software: 1, subgroupSize: -1, maxBufferBytes: 2.5 })) {
+    const caps = { ...DEFAULT_CAPS, [name]: value } as Caps;
+    await expect(pipeline.planSavings(run, { caps })).rejects.toThrow(`(caps.${name})`);
+  }
+  await pipeline.plan(run, { caps: DEFAULT_CAPS });
   pipeline.dispose();
 });
 

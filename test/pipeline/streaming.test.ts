@@ -105,6 +105,23 @@ describe('a UNet whose weights pass through the device', () => {
     expect([pipeline.bytes, pipeline.hostBytes, device.counter.liveBytes]).toEqual([0, 0, 0]);
   });
 
+  test('comes from the host too where a budget has one network at a time on the device', async () => {
+    const free = await open({ loadWhenNeeded: true });
+    const offloaded = (await free.planSavings(run)).find(({ savings }) => /one network at a time/.test(savings));
+    free.dispose();
+    const pipeline = await open({ maxBytes: offloaded?.plan?.peakBytes, hostMemory: true, loadWhenNeeded: true });
+    const { hostBytes } = await pipeline.plan(run);
+    expect(await imagesOf(pipeline)).toEqual(whole.images);
+    expect(reads).toBeGreaterThan(0);
+    expect(hostBytes).toBeGreaterThanOrEqual(pipeline.hostBytes);
+    expect(pipeline.hostBytes / hostBytes).toBeGreaterThan(0.9);
+    reads = 0;
+    expect(await imagesOf(pipeline)).toEqual(whole.images);
+    expect(reads).toBe(0);
+    pipeline.dispose();
+    expect([pipeline.hostBytes, device.counter.liveBytes]).toEqual([0, 0]);
+  });
+
   test('creates, binds and compiles nothing in a step', async () => {
     const pipeline = await open({ streamWeights: SMALL });
     let steps = 0;

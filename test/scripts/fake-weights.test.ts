@@ -120,6 +120,10 @@ it('the tool writes what is in memory, and nothing where it is refused', async (
   for (const args of [['sd3', 'x'], ['sd21'], ['sd21', 'x', '--dtype', 'bf16'], ['sd21', 'x', '--shard', '1']]) {
     expect((await write(...args)).code, args.join(' ')).toBe(1);
   }
+  expect(await write('flan-t5-small', '/proc/deep/out')).toMatchObject({
+    code: 1,
+    said: expect.stringContaining('a folder that can be written'),
+  });
   expect(readdirSync(folder).sort()).toEqual(['deep', 'full']);
 });
 

@@ -8,6 +8,8 @@ export type CheckName =
   | 'ratio'
   | 'count'
   | 'whole'
+  | 'rounds'
+  | 'rolls'
   | 'number'
   | 'positive'
   | 'exponent'
@@ -37,12 +39,24 @@ const isWhole = (value: unknown, least: number, most = Number.POSITIVE_INFINITY)
   Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
 
 const INFINITE = Number.POSITIVE_INFINITY;
+/** Rounds of regularisation a step, and rolls a round: the host works them out, and nothing is gained long before. */
+const MOST_ROUNDS = 1000;
 const OUT_OF_RANGE = 'not a number in range';
 
 const CHECKS: Readonly<Record<Exclude<CheckName, 'layers' | 'seed'>, Check>> = {
   strength: { problem: 'strength out of range', expected: 'a number from 0 to 1', accepts: v => within(v, 0, 1) },
   ratio: { problem: 'not a ratio', expected: 'a number > 0', accepts: v => typeof v === 'number' && v > 0 },
   count: { problem: 'not a count', expected: 'a whole number >= 1', accepts: v => isWhole(v, 1) },
+  rounds: {
+    problem: 'not a count of rounds',
+    expected: `a whole number from 0 to ${MOST_ROUNDS}`,
+    accepts: v => isWhole(v, 0, MOST_ROUNDS),
+  },
+  rolls: {
+    problem: 'not a count of rolls',
+    expected: `a whole number from 1 to ${MOST_ROUNDS}`,
+    accepts: v => isWhole(v, 1, MOST_ROUNDS),
+  },
   whole: { problem: 'not a count', expected: 'a whole number >= 0', accepts: v => isWhole(v, 0) },
   number: { problem: OUT_OF_RANGE, expected: 'a finite number', accepts: v => within(v, -INFINITE, INFINITE) },
   positive: { problem: OUT_OF_RANGE, expected: 'a finite number >= 0', accepts: v => within(v, 0, INFINITE) },

@@ -209,13 +209,13 @@ export const ARGUMENTS = {
   numRegSteps: {
     in: 'invert run',
     default: 0,
-    check: 'whole',
+    check: 'rounds',
     option: ['Inversion', '<n>', 'rounds of regularisation a step; 0 is none'],
   },
   numAutoCorrRolls: {
     in: 'invert run',
     default: 5,
-    check: 'count',
+    check: 'rolls',
     option: ['Inversion', '<n>', 'rolls of the autocorrelation a round'],
   },
   inversion: {

@@ -1,8 +1,8 @@
 /** What a call takes, looked at before it begins: refused where it cannot fit, and made to fit a budget. */
 import { DeviceError } from '../../core/errors.ts';
-import { namesOf } from '../../core/known-names.ts';
+import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
-import type { Caps } from '../../gpu/caps.ts';
+import { type Caps, checkCaps } from '../../gpu/caps.ts';
 import { type TileSizes, tileSizes } from '../../models/stable-diffusion/index.ts';
 import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
@@ -10,7 +10,6 @@ import type { PromptRequest } from '../diffusion/prompt-request.ts';
 import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
-import { sameLimits } from '../runtime/dry-model.ts';
 import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
 import { guidanceShape } from './guidance.ts';
 import {
@@ -40,8 +39,13 @@ export interface CallPlanOptions {
   readonly caps?: Caps | undefined;
 }
 
-/** Every name of CallPlanOptions. */
-export const CALL_PLAN_OPTIONS: readonly string[] = namesOf<CallPlanOptions>({ caps: 1 });
+const CALL_PLAN_OPTIONS = namesOf<CallPlanOptions>({ caps: 1 });
+
+/** @throws InputError for unknown names, or what is no capabilities */
+export function checkPlanOptions(op: string, options: CallPlanOptions): void {
+  checkNames(op, options, CALL_PLAN_OPTIONS);
+  if (options.caps !== undefined) checkCaps(op, options.caps);
+}
 
 /** What a planner is told once. */
 export interface PlannerOptions {
@@ -203,7 +207,7 @@ export class CallPlanner {
     }
     for (const [name, limits] of Object.entries(everyStream(savings.streams))) {
       const network = this.#device.networks[name as keyof StableDiffusionNetworks];
-      if (!sameLimits(limits, network.keeping.stream)) this.#device.stream(network, limits);
+      this.#device.stream(network, limits, this.#device.offload || savings.offload);
     }
     this.#adjust(this.#model, savings);
     call.check();

@@ -2,13 +2,14 @@
 
 import type { NdArray } from '../../core/ndarray.ts';
 import { sizeOf } from '../../core/shape.ts';
-import { applyStep, regularise, type ScheduledStep } from '../../schedulers/index.ts';
+import { applyStep, type RegulariseOptions, regularise, type ScheduledStep } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import { embeddingRows, type StepInputs } from '../diffusion/denoiser.ts';
+import type { StepInputs } from '../diffusion/denoiser.ts';
 import { drawLatents } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { EncodedPictures } from '../diffusion/latent-draws.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
+import { embeddingRows } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
 import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceProgram } from '../runtime/device-program.ts';
@@ -126,12 +127,9 @@ async function* regularised(
       denoiser.set(io, timestep, guidanceAt(guidance, timestep, model.sampler));
       await program.run(call);
       const predicted = asArray(await io.output.read(), x.shape);
-      const e = regularise(predicted, x, {
-        ...settings,
-        epsilon: inverseSampler.getEpsilonCoefficients(timestep),
-        guided: guidance.guided,
-        draw: bound => rolls.randint(bound),
-      });
+      const epsilon = inverseSampler.getEpsilonCoefficients(timestep);
+      const draw = (bound: number): number => rolls.randint(bound);
+      const e = await regularisedBy(call, predicted, x, { ...settings, epsilon, guided: guidance.guided, draw });
       x = applyStep(coefficients, e, x).prevSample;
       if (!allFinite(x.data)) bad ??= i;
       all.set(x.data, (to.frames - 1 - i) * x.data.length);
@@ -140,6 +138,28 @@ async function* regularised(
     firstNonFinite: () => bad,
   });
   to.tensor.write(all);
+}
+
+/** Milliseconds that the host works before it looks whether anybody has given up. */
+const UNHEARD_MS = 50;
+
+/** All rounds of a step's regularisation; a signal is heard between two of them. */
+async function regularisedBy(
+  call: DeviceCall,
+  predicted: NdArray,
+  x: NdArray,
+  { numRegSteps, ...options }: RegulariseOptions & { readonly numRegSteps: number },
+): Promise<NdArray> {
+  let e = predicted;
+  let since = performance.now();
+  for (let round = 0; round < numRegSteps; round++) {
+    e = regularise(e, x, { ...options, numRegSteps: 1 });
+    if (performance.now() - since < UNHEARD_MS) continue;
+    await new Promise(resume => setTimeout(resume));
+    call.check();
+    since = performance.now();
+  }
+  return e;
 }
 
 /** Rows for the UNet: the unconditional half first. */

@@ -5,7 +5,7 @@ import { dim, type Shape, sameShape } from '../../core/shape.ts';
 import type { ScheduledStep } from '../../schedulers/index.ts';
 import { checkPyramid } from '../../schedulers/regularise.ts';
 import { checkGenerators, type Generators, generatorOf } from '../diffusion/generators.ts';
-import { checkDraws, latentSides, preparePictures } from '../diffusion/image-latents.ts';
+import { checkCopies, checkDraws, latentSides, preparePictures } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import {
   batchOf,
@@ -27,6 +27,7 @@ import {
   withDefaults,
 } from './arguments.ts';
 import { checkMaskSize, prepareLatents, prepareMask } from './edit-inputs.ts';
+import { checkExclusive } from './exclusive-settings.ts';
 import { type Guidance, guidanceOf, guidanceOfMap } from './guidance.ts';
 import { checkFittedSize, checkPasteBack, outputTypeOf } from './output.ts';
 import type { EditRequest, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
@@ -261,32 +262,13 @@ export function bindInvert(op: string, s: Settled<'invert'>, shared: Shared, ret
   };
 }
 
-/** @throws InputError for ways to invert that exclude each other */
+/** @throws InputError for ways to invert that exclude each other, or a sampler that cannot be solved for its noise */
 function checkInversion(op: string, s: Settled<'invert'>, schedule: readonly ScheduledStep[]): void {
   const { inversion, inversionRounds, numRegSteps } = s;
-  const refuse = (problem: string, path: string, fix: string): never => {
-    throw new InputError({ op, problem, path, fix });
-  };
-  if (inversionRounds > 0 && numRegSteps > 0) {
-    refuse(
-      'fixed-point rounds of regularised predictions',
-      'inversionRounds',
-      'Leave out numRegSteps or inversionRounds.',
-    );
-  }
-  if (inversion === 'ddim') return;
-  if (inversionRounds > 0 || numRegSteps > 0) {
-    const path = inversionRounds > 0 ? 'inversionRounds' : 'numRegSteps';
-    refuse(
-      `${path} of a DDPM inversion, which follows no prediction`,
-      path,
-      `Leave out ${path}, or pass inversion 'ddim'.`,
-    );
-  }
-  if (schedule.some(step => step.coefficients.threshold)) {
-    const fix = "Pass inversion 'ddim', or a scheduler without thresholding.";
-    refuse('a DDPM inversion with dynamic thresholding', 'inversion', fix);
-  }
+  checkExclusive(op, { inversion, inversionRounds, numRegSteps });
+  if (inversion === 'ddim' || !schedule.some(step => step.coefficients.threshold)) return;
+  const fix = "Pass inversion 'ddim', or a scheduler without thresholding.";
+  throw new InputError({ op, problem: 'a DDPM inversion with dynamic thresholding', path: 'inversion', fix });
 }
 
 function regularisationOf(op: string, s: Settled<'invert'>, generator: Generators): Regularisation {
@@ -353,6 +335,7 @@ export function bindEdit(
     s.inversionNoise == null ? undefined : prepareLatents(op, s.inversionNoise, { ...expected, noise: true });
   const generator = shared.generator();
   const [copies, noisy] = [s.numImagesPerPrompt, s.eta > 0 || found];
+  checkCopies(op, copies, { batch, size, vae: model.autoencoder });
   if (noisy && !found) checkGenerators(op, generator, batch * copies);
   const guidance = guidanceOf(s, schedule, model.sampler);
   const encoding = { guided: guidance.guided, clipSkip: s.clipSkip, text: model.prompts.sizes };
@@ -382,13 +365,5 @@ function checkFoundNoise(
       fix: 'Pass imageLatents of the same inversion beside it, or leave it out.',
     });
   }
-  if (eta === 0 || eta === 1) return;
-  throw new InputError({
-    op,
-    problem: 'noise of a DDPM inversion is for steps with all of it',
-    expected: '1, or left out',
-    received: eta,
-    path: 'eta',
-    fix: 'Leave eta out.',
-  });
+  checkExclusive(op, { inversion: 'ddpm', eta });
 }

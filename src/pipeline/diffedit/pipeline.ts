@@ -26,7 +26,7 @@ import { drain } from '../runtime/drain.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
-import { CALL_PLAN_OPTIONS, CallPlanner, type CallPlanOptions, type SavingsPlan } from './call-planner.ts';
+import { CallPlanner, type CallPlanOptions, checkPlanOptions, type SavingsPlan } from './call-planner.ts';
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
 import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
@@ -191,7 +191,7 @@ export class DiffEditPipeline extends PretrainedModel {
    */
   async plan(args: RunArgs, options: CallPlanOptions = {}): Promise<CallPlan> {
     checkByName('plan', args);
-    checkNames('plan', options, CALL_PLAN_OPTIONS);
+    checkPlanOptions('plan', options);
     this.#device.checkOpen('plan');
     return this.#planner.plan('plan', runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }
@@ -202,7 +202,7 @@ export class DiffEditPipeline extends PretrainedModel {
    */
   async planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
     checkByName('planSavings', args);
-    checkNames('planSavings', options, CALL_PLAN_OPTIONS);
+    checkPlanOptions('planSavings', options);
     this.#device.checkOpen('planSavings');
     return this.#planner.savings(runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
   }

@@ -65,7 +65,8 @@ export function runRequest(args: RunArgs, home: RequestHome, op: string = 'run')
   checkRows(op, settled, args.generator);
   const pictures = once(() => preparePictures(op, args.image, autoencoder, warn));
   const shared = { ...home, pictures, generator };
-  const { returnLatents } = withDefaults('run', args);
+  const { returnLatents, inversion } = withDefaults('run', args);
+  if (!invert && inversion === 'ddpm' && args.inversionNoise == null) throw noiseMissing(op);
   return {
     // In this order they are checked.
     mask: mask && bindMask(op, mask.s, shared),
@@ -97,6 +98,17 @@ function generatorsOf(op: string, args: RunArgs): () => Generators {
   }
   checkedSeed(seed);
   return () => new Generator(seed);
+}
+
+/** Latents of a DDPM inversion are edited with the noise that it found. */
+function noiseMissing(op: string): InputError {
+  return new InputError({
+    op,
+    problem: 'latents of a DDPM inversion without its noise',
+    received: 'imageLatents alone',
+    path: 'inversionNoise',
+    fix: "Pass the noise that invert() returned with them, or for latents of another inversion inversion 'ddim'.",
+  });
 }
 
 function checkNumbers(op: string, sources: number, targets: number): void {

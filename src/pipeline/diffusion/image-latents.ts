@@ -1,7 +1,7 @@
 /** The picture at hand: prepared, encoded once, and drawn from as often as a phase needs. */
 import { InputError, ShapeError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
-import { dim } from '../../core/shape.ts';
+import { dim, type Shape } from '../../core/shape.ts';
 import { type PictureInput, preprocessImage } from '../../io/preprocess.ts';
 import { randnBatch } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
@@ -57,8 +57,27 @@ export async function encodePictures(call: DeviceCall, pictures: NdArray, vae: A
   return { values, drawn: false };
 }
 
-/** Numbers of noise in one array: a gigabyte of them. */
+/** Numbers in one array of noise or pictures: a gigabyte of them. */
 const MOST_DRAWN = 2 ** 28;
+
+/**
+ * Checks that the host can hold all pictures that are made.
+ * @param copies pictures of each prompt
+ * @param o.size [C, h, w] of the latents
+ * @throws InputError where it cannot
+ */
+export function checkCopies(
+  op: string,
+  copies: number,
+  o: { readonly batch: number; readonly size: Shape; readonly vae: Autoencoder },
+): void {
+  const { outChannels } = o.vae.network.model.config;
+  const numbers = outChannels * dim(o.size, 1) * dim(o.size, 2) * o.vae.factor ** 2;
+  const most = Math.max(1, Math.floor(MOST_DRAWN / (o.batch * numbers)));
+  if (copies <= most) return;
+  const [problem, fix] = ['more pictures than the host holds at once', 'Make fewer, in several calls.'];
+  throw new InputError({ op, problem, expected: `at most ${most}`, received: copies, path: 'numImagesPerPrompt', fix });
+}
 
 /** Sides [h, w] of the latents of prepared pictures. */
 export function latentSides(pictures: NdArray, vae: Autoencoder): readonly [number, number] {

@@ -1,6 +1,6 @@
 /** Rows of arrays: entries of their first axis, taken, picked and repeated. */
 import type { NdArray } from '../../core/ndarray.ts';
-import { sizeOf } from '../../core/shape.ts';
+import { dim, sizeOf } from '../../core/shape.ts';
 import { concatenate } from '../../io/preprocess.ts';
 
 /** Entries [start, end) of the first axis, not copied. */
@@ -26,5 +26,12 @@ export function pickRows(array: NdArray, rows: readonly number[]): NdArray {
   return concatenate(
     rows.map(row => rowsOf(array, row, row + 1)),
     'pickRows',
+  );
+}
+
+/** The rows of embeddings [B, L, D], each one `times` times consecutively. */
+export function embeddingRows(embeds: NdArray, times = 1): NdArray[] {
+  return Array.from({ length: dim(embeds.shape, 0) * times }, (_, i) =>
+    rowsOf(embeds, Math.floor(i / times), Math.floor(i / times) + 1),
   );
 }

@@ -11,7 +11,7 @@ import { Gpu } from '../../gpu/device.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
-import { type DryCall, DryModel } from './dry-model.ts';
+import { type DryCall, DryModel, sameLimits } from './dry-model.ts';
 import type { CallPlan } from './memory-plan.ts';
 import { Network, type Networks, type OpenedNetwork, type OpenedNetworks } from './network.ts';
 import type { CallOptions, ProgressEvent } from './progress.ts';
@@ -109,11 +109,15 @@ export class DeviceModel<M> {
 
   /**
    * Lets the weights of a network pass through the device whenever they are used, or keeps them there whole again. It leaves the
-   * device; the next call brings it. The results are the same bit for bit.
+   * device, unless they are kept so already; the next call brings it. The results are the same bit for bit.
    * @param limits undefined keeps the weights whole
+   * @param offload whether they come to the device again and again, so that the host keeps a copy where it may
    */
-  stream(network: Network<unknown>, limits: StreamLimits | undefined): void {
-    network.keep({ stream: limits, hostMemory: this.#options.hostMemory && (this.#offload || limits !== undefined) });
+  stream(network: Network<unknown>, limits: StreamLimits | undefined, offload: boolean = this.#offload): void {
+    const hostMemory = this.#options.hostMemory === true && (offload || limits !== undefined);
+    const { keeping } = network;
+    if (sameLimits(limits, keeping.stream) && hostMemory === (keeping.hostMemory ?? false)) return;
+    network.keep({ stream: limits, hostMemory });
   }
 
   /**
@@ -202,7 +206,8 @@ export class DeviceModel<M> {
     this.checkOpen('plan');
     const { caps = this.gpu.caps, offload = this.#offload, ...rest } = how;
     if (!this.#dry?.fits(this.networks, caps)) this.#dry = new DryModel(this.networks, caps, this.memory.dtype);
-    return this.#dry.plan(work, { signal: undefined, ...rest, offload, stagingBytes: this.#options.stagingBytes });
+    const { stagingBytes, hostMemory } = this.#options;
+    return this.#dry.plan(work, { signal: undefined, hostMemory, ...rest, offload, stagingBytes });
   }
 
   /** Takes everything off the device for a call that begins with nothing there. */
@@ -219,7 +224,8 @@ export class DeviceModel<M> {
   enableModelCpuOffload(): void {
     this.checkIdle('enableModelCpuOffload');
     this.#offload = true;
-    for (const network of this.#all) this.stream(network, network.keeping.stream); // takes it off the device
+    this.#release();
+    for (const network of this.#all) this.stream(network, network.keeping.stream);
   }
 
   /**

@@ -20,6 +20,8 @@ export interface DryCall {
   readonly fresh?: boolean | undefined;
   /** How the weights of networks are kept, by their names; the others as they are now. */
   readonly streams?: Readonly<Record<string, StreamLimits | undefined>> | undefined;
+  /** The host keeps a copy of weights that go to the device again. */
+  readonly hostMemory?: boolean | undefined;
   /** Bytes of weights on their way at once. */
   readonly stagingBytes: number | undefined;
   /** Ends the planning with its reason. */
@@ -68,7 +70,7 @@ export class DryModel<M> {
 
   async #make(
     work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
-    { offload, keepPrograms, maxBytes, fresh, streams = {}, stagingBytes, signal }: DryCall,
+    { offload, keepPrograms, maxBytes, fresh, streams = {}, hostMemory, stagingBytes, signal }: DryCall,
   ): Promise<CallPlan> {
     const home = { memory: this.#memory, networks: this.#twins, stagingBytes, offload, checkDisposed: () => undefined };
     const call = new DeviceCall(home, { signal });
@@ -76,10 +78,10 @@ export class DryModel<M> {
       for (const [i, network] of this.#real.entries()) {
         call.check();
         const twin = this.#twins[i] as Network<unknown>;
-        const { stream: now, hostMemory } = network.keeping;
+        const { stream: now } = network.keeping;
         const name = this.#names[i] as string;
         const stream = name in streams ? streams[name] : now;
-        twin.keep({ stream, hostMemory });
+        twin.keep({ stream, hostMemory: hostMemory && (offload || stream !== undefined) });
         if (network.loaded && !fresh && sameLimits(stream, now)) await twin.load({ stagingBytes });
       }
       if (keepPrograms) call.keepPrograms();
