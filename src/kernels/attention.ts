@@ -72,16 +72,22 @@ function isApple({ vendor, device }: Caps): boolean {
   return /apple/i.test(`${vendor} ${device}`);
 }
 
+/** Whose compiler takes two blocks of sums as fast as one; slices repeat scores. */
+function isSwiftShader({ architecture, description }: Caps): boolean {
+  return /swiftshader/i.test(`${architecture} ${description}`);
+}
+
 const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS: number; readonly BLOCKS: number }> = {
   stem: 'attention-tile',
   fits: () => true,
   rank: RANK.tile,
-  // Software takes the fewest sums an invocation, because its compiler needs seconds for more; the M1 spills more of them.
+  // Lavapipe takes the fewest sums an invocation, because its compiler needs seconds for more; the M1 spills more of them.
   tiles: (caps, { headWidth }) => {
     const few = caps.software || isApple(caps);
     const THREADS = headWidth > 4 * columnsOf(128) && !caps.software && caps.maxInvocations >= 256 ? 256 : 128;
     const KEYS = few && THREADS === 128 ? 32 : 64;
-    return { THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), few ? 1 : 2) };
+    const most = few && !isSwiftShader(caps) ? 1 : 2;
+    return { THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), most) };
   },
   call: (caps, problem, tiles) => {
     const program = { kernel: 'attention-tile', source: pinned(caps, tileSource) };

@@ -4,7 +4,7 @@
  */
 import broadcastSource from '../../wgsl/gemm-broadcast.wgsl';
 import tileSource from '../../wgsl/gemm-tile.wgsl';
-import { ceilDiv } from '../core/shape.ts';
+import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
 import {
@@ -53,8 +53,11 @@ export type GemmBroadcastTile = {
   readonly ROWS: number;
 };
 
-/** Multiply-adds of a product from which on the longer compilation of a text for 32 rows comes back within its first run. */
-const LARGE = 2 ** 29;
+/**
+ * Multiply-adds of a product from which on a text for 32 rows, which saves an eighth of the time, is worth its longer compilation: those of
+ * published networks, which share a few texts and run hundreds of times. Small networks would compile both texts.
+ */
+const LARGE = 2 ** 28;
 
 /**
  * Rows of a tile of gemm-broadcast; no bit depends on them. On lavapipe, GFLOP per CPU second of a convolution of 320 channels and of
@@ -66,7 +69,8 @@ function broadcastRows({ subgroupSize, maxBindingBytes }: Caps, problem: GemmPro
   const rowBytes = Math.max(a.pitch * storageBytes(a.storage), y.pitch * storageBytes(y.storage));
   const narrow = 128 * rowBytes > maxBindingBytes; // a window holds all rows of a tile, and lines around them
   if (subgroupSize < 8 || rows <= least || narrow) return least;
-  const large = batch * rows * columns * k * tapsOf(conv) >= LARGE && rows >= 256;
+  const filled = rows >= 256 || alignUp(rows, 32) === alignUp(rows, 16);
+  const large = batch * rows * columns * k * tapsOf(conv) >= LARGE && filled;
   return large && !epilogue?.geglu ? 32 : 16;
 }
 

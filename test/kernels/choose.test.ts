@@ -330,6 +330,8 @@ describe('a tile of another size', () => {
     const wide = { columns: 1280, k: 1280 };
     expect([cut(lavapipe, 8), cut(lavapipe, 9), cut(lavapipe, 256)]).toEqual([8, 16, 16]);
     expect([cut(lavapipe, 4096, wide), cut(lavapipe, 128, wide)]).toEqual([32, 16]);
+    // Rows are rounded up to a tile: a seventh more of them would eat what the larger one saves.
+    expect([cut(lavapipe, 192, wide), cut(lavapipe, 208, wide), cut(lavapipe, 300, wide)]).toEqual([32, 16, 32]);
     expect(cut(lavapipe, 4096, { ...wide, epilogue: { geglu: true } })).toBe(16);
     expect([cut(swiftshader, 1), cut(swiftshader, 4096, wide)]).toEqual([8, 8]);
   });
