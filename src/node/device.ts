@@ -37,6 +37,7 @@ interface Dawn {
 }
 
 const OPTIONS = namesOf<NodeGpuOptions>({
+  ...{ software: 1 },
   ...{
     powerPreference: 1,
     forceFallbackAdapter: 1,
