@@ -1,6 +1,6 @@
 /**
  * `pentimento/page`: what pages and their workers keep and open beside addresses: weights in the browser's own storage, repositories of
- * the Hub. @module
+ * the Hub, folders that people pick and drop. @module
  */
 export type { MemoryShortage } from './core/errors.ts';
 export type { AbortSignalLike, BlobLike, FetchLike } from './core/platform.ts';
@@ -24,4 +24,11 @@ export {
   StorageFullError,
   type StorageWritable,
 } from './io/kept/storage.ts';
+export {
+  type DirectoryHandleLike,
+  type DroppedItemLike,
+  type DroppedLike,
+  directoryHandleFolder,
+  droppedFolder,
+} from './io/picked-folders.ts';
 export { type UrlOptions, urlFolder } from './io/url-source.ts';

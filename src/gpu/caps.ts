@@ -34,7 +34,7 @@ export interface Caps {
   readonly device: string;
   /** The driver's own words; '' where they are not told. */
   readonly description: string;
-  /** Vulkan in software (lavapipe, SwiftShader): barriers are slow, broadcasts are free. */
+  /** Vulkan in software (lavapipe, SwiftShader, every fallback adapter): barriers are slow, broadcasts are free. */
   readonly software: boolean;
   /** How float16 lies in memory. */
   readonly half: HalfStorage;
@@ -69,7 +69,7 @@ export interface Caps {
 /** Bytes of the largest storage binding that every WebGPU device allows. */
 export const DEFAULT_BINDING_BYTES: number = 128 * 2 ** 20;
 
-const OPTIONS = namesOf<CapsOptions>({ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1 });
+const OPTIONS = namesOf<CapsOptions>({ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1, software: 1 });
 
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|warp|softpipe/i;
 
@@ -89,6 +89,17 @@ export interface CapsOptions {
    * whose units are no faster.
    */
   matrixUnits?: boolean | undefined;
+  /**
+   * Whether this is Vulkan in software, whose kernels are others; default what the adapter tells, and where it tells nothing, as Firefox, what
+   * Gpu.request measures.
+   */
+  software?: boolean | undefined;
+}
+
+/** Whether an adapter tells anything by which software is known. */
+export function tellsItsKind(info: WebGpuAdapterInfo): boolean {
+  const { vendor, architecture, device, description, isFallbackAdapter } = info as Partial<GPUAdapterInfo>;
+  return Boolean(vendor || architecture || device || description) || isFallbackAdapter !== undefined;
 }
 
 /** Reads the capabilities off a granted device. */
@@ -98,7 +109,9 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
   const limits = device.limits;
   const subgroups = device.features.has('subgroups' as GPUFeatureName);
   const min = info.subgroupMinSize ?? 0;
-  const software = SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.description}`);
+  const software =
+    options.software ??
+    (info.isFallbackAdapter === true || SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.description}`));
   const half = options.half ?? (software ? 'f16-packed' : 'f16');
   return {
     vendor: info.vendor,

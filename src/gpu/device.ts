@@ -5,7 +5,7 @@
 
 import { DeviceError, InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import { type Caps, type CapsOptions, readCaps, SUBGROUP_MATRIX } from './caps.ts';
+import { type Caps, type CapsOptions, readCaps, SUBGROUP_MATRIX, tellsItsKind } from './caps.ts';
 import { DEFAULT_CAPS, type DryObserver, dryDevice } from './dry-device.ts';
 import { HeldMemory, isOutOfMemory, type Made } from './held-memory.ts';
 import { PipelineCache } from './pipelines.ts';
@@ -37,20 +37,22 @@ export interface GpuOptions extends CapsOptions {
 }
 
 const OPTIONS = namesOf<GpuOptions>({
+  ...{ software: 1 },
   ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1 },
   ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1, availableBytes: 1, trusted: 1 },
 });
 
 const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query', SUBGROUP_MATRIX];
-const LIMITS = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupSizeX',
-  'maxComputeWorkgroupSizeY',
-  'maxStorageBuffersPerShaderStage',
-] as const;
+/** Limits that are asked for where an adapter has more than WebGPU's defaults, which are these. */
+const LIMITS = {
+  maxBufferSize: 2 ** 28,
+  maxStorageBufferBindingSize: 2 ** 27,
+  maxComputeWorkgroupStorageSize: 16_384,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupSizeX: 256,
+  maxComputeWorkgroupSizeY: 256,
+  maxStorageBuffersPerShaderStage: 8,
+} as const;
 
 /** Older browsers tell nothing of a device's adapter. */
 const NAMELESS = { vendor: '', architecture: '', device: '', description: '' } as GPUAdapterInfo;
@@ -115,20 +117,22 @@ export class Gpu {
     const own = { maxBindingBytes, maxBufferBytes, half, matrixUnits };
     if (options.device) {
       const info = options.device.adapterInfo ?? NAMELESS;
-      return new Gpu(options.device, readCaps(options.device, info, own), { owned: false, availableBytes });
+      const caps = await capsOf(options.device, info, { ...own, software: options.software });
+      return new Gpu(options.device, caps, { owned: false, availableBytes });
     }
     const adapter = await requestAdapter(options);
-    const features = options.bare ? [] : FEATURES.filter(f => adapter.features.has(f as GPUFeatureName));
-    const requiredLimits = options.bare ? {} : Object.fromEntries(LIMITS.map(l => [l, adapter.limits[l]]));
     try {
-      const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[], requiredLimits });
-      return new Gpu(device, readCaps(device, adapter.info, own), { owned: true, availableBytes });
+      const device = await adapter.requestDevice(options.bare ? {} : wishes(adapter));
+      const caps = await capsOf(device, adapter.info ?? NAMELESS, { ...own, software: options.software });
+      return new Gpu(device, caps, { owned: true, availableBytes });
     } catch (cause) {
       throw new DeviceError({
         op: 'Gpu.request',
         problem: 'the adapter refused a device',
-        received: describeAdapter(adapter.info),
-        fix: 'Update the graphics driver, or choose another adapter by adapterName.',
+        received: describeAdapter(adapter.info ?? NAMELESS),
+        fix: inPage()
+          ? 'Close other tabs that use the graphics card, then reload the page; update browser and graphics driver.'
+          : 'Update the graphics driver, or choose another adapter by adapterName.',
         cause,
       });
     }
@@ -240,14 +244,39 @@ function refuseTrusted(): never {
   });
 }
 
+/** What an adapter has beyond WebGPU's defaults; empty lists are left out, which some validators refuse. */
+function wishes({ features, limits }: GPUAdapter): GPUDeviceDescriptor {
+  const requiredFeatures = FEATURES.filter(f => features.has(f as GPUFeatureName)) as GPUFeatureName[];
+  const names = Object.keys(LIMITS) as (keyof typeof LIMITS)[];
+  const more = names.filter(name => limits[name] > LIMITS[name]).map(name => [name, limits[name]] as const);
+  return {
+    ...(requiredFeatures.length > 0 && { requiredFeatures }),
+    ...(more.length > 0 && { requiredLimits: Object.fromEntries(more) }),
+  };
+}
+
+/** The device's capabilities; whether it is software is measured where nobody tells. */
+async function capsOf(device: WebGpuDevice, info: WebGpuAdapterInfo, options: CapsOptions): Promise<Caps> {
+  if (options.software !== undefined || tellsItsKind(info)) return readCaps(device, info, options);
+  const { isSlowDevice } = await import('./measure-speed.ts');
+  return readCaps(device, info, { ...options, software: await isSlowDevice(device) });
+}
+
+/** Whether a browser runs this: its visitors install no drivers by hand. */
+function inPage(): boolean {
+  return 'document' in globalThis || 'importScripts' in globalThis;
+}
+
 async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {
   const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
   if (!gpu) {
     throw new DeviceError({
       op: 'Gpu.request',
       problem: 'this JavaScript runtime has no WebGPU',
-      received: 'navigator.gpu is undefined',
-      fix: "In Node import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; in a page use a browser with WebGPU over https or localhost.",
+      received: globalThis.isSecureContext === false ? 'a page that is not secure' : 'navigator.gpu is undefined',
+      fix: inPage()
+        ? 'Use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141, or newer), and open the page over https or from localhost.'
+        : "In Node import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; elsewhere use a runtime with WebGPU.",
     });
   }
   const request: GPURequestAdapterOptions = {};
@@ -258,18 +287,22 @@ async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {
     throw new DeviceError({
       op: 'Gpu.request',
       problem: 'no WebGPU adapter was found',
-      expected: 'a Vulkan, Metal or D3D12 driver',
-      fix: 'On Linux install a Vulkan driver (a software one: Mesa 25 or newer, package mesa-vulkan-drivers; older ones are refused by Dawn) and set XDG_RUNTIME_DIR; in Chrome check chrome://gpu.',
+      expected: inPage() ? 'a graphics card that the browser uses' : 'a Vulkan, Metal or D3D12 driver',
+      fix: inPage()
+        ? 'Update browser and graphics driver, and turn hardware acceleration on in the settings of the browser; chrome://gpu or about:support says what is missing.'
+        : 'On Linux install a Vulkan driver (a software one: Mesa 25 or newer, package mesa-vulkan-drivers; older ones are refused by Dawn) and set XDG_RUNTIME_DIR.',
     });
   }
-  const name = describeAdapter(adapter.info);
+  const name = describeAdapter(adapter.info ?? NAMELESS);
   if (options.adapterName && !name.toLowerCase().includes(options.adapterName.toLowerCase())) {
     throw new DeviceError({
       op: 'Gpu.request',
       problem: 'the adapter on offer has another name',
       expected: options.adapterName,
       received: name,
-      fix: 'Run `pentimento devices` to see the names, or set powerPreference.',
+      fix: inPage()
+        ? 'Leave adapterName out: a page gets what the browser chooses.'
+        : 'Run `pentimento devices` to see the names, or set powerPreference.',
     });
   }
   return adapter;

@@ -87,6 +87,8 @@ export interface PlainAdapterInfo {
   readonly device: string;
   /** The driver's own words, such as 'llvmpipe (LLVM 19.1.7, 256 bits)'. */
   readonly description: string;
+  /** Whether it is software; undefined where that is not told. */
+  readonly isFallbackAdapter?: boolean;
 }
 
 /** What {@link WebGpuLimits} has where the program knows no WebGPU. */

@@ -9,6 +9,7 @@ import { checkByName } from '../core/known-names.ts';
 import type { BlobLike, FileLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { madeBy } from './folder-recipe.ts';
+import { modelRoot } from './model-root.ts';
 
 /** Anything that can hand out bytes at an offset. */
 export interface RangeReader {
@@ -162,22 +163,32 @@ export function mapFolder(
 
 /**
  * The files of a directory picker (`<input type="file" webkitdirectory>`) as a folder; their common first segment is
- * the folder's name.
+ * the folder's name, and where it was the folder around the model, the model's is taken. Files that were chosen one by one lie beside each
+ * other.
  * @param files the input's FileList
- * @throws InputError when it is empty
+ * @throws InputError when it is empty, or holds no model, or several, naming what was found
  */
 export function fileListFolder(files: Iterable<FileLike>): FolderSource {
+  const op = 'fileListFolder';
   if (
     typeof (Object(files) as Partial<Iterable<FileLike>>)[Symbol.iterator] !== 'function' ||
     typeof files === 'string'
   ) {
-    throw new InputError({ op: 'fileListFolder', problem: 'no list of files', received: kindOf(files) });
+    throw new InputError({ op, problem: 'no list of files', received: kindOf(files) });
   }
   const all = [...files];
   const [first] = all;
-  if (!first) throw new InputError({ op: 'fileListFolder', problem: 'no files', fix: 'Choose a model folder.' });
-  const root = first.webkitRelativePath?.split('/')[0] || 'files';
-  return mapFolder(new Map(all.map(f => [f.webkitRelativePath?.split('/').slice(1).join('/') || f.name, f])), root);
+  if (!first) throw new InputError({ op, problem: 'no files', fix: 'Choose a model folder.' });
+  const named = new Map(all.map(f => [f.webkitRelativePath?.split('/').slice(1).join('/') || f.name, f]));
+  if (named.size < all.length) {
+    const twice = all.find(f => named.get(f.name) !== undefined && named.get(f.name) !== f);
+    const fix = 'Choose the folder, not its files: <input type="file" webkitdirectory>.';
+    throw new InputError({ op, problem: 'two files have one name', received: twice?.name, fix });
+  }
+  const root = modelRoot(op, [...named.keys()]);
+  const own = [...named].filter(([path]) => path.startsWith(root));
+  const label = first.webkitRelativePath?.split('/')[0] || 'files';
+  return mapFolder(new Map(own.map(([path, f]) => [path.slice(root.length), f])), label);
 }
 
 /**

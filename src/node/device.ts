@@ -47,6 +47,7 @@ interface Dawn {
 }
 
 const OPTIONS = namesOf<NodeGpuOptions>({
+  ...{ software: 1 },
   ...{
     powerPreference: 1,
     forceFallbackAdapter: 1,

@@ -4,6 +4,7 @@ import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import type { FolderRecipe } from '../io/folder-recipe.ts';
 import { type CachedFolderOptions, cachedFolder } from '../io/kept/cached-folder.ts';
 import { hubUrlFolder } from '../io/kept/hub-url-folder.ts';
+import { type DirectoryHandleLike, directoryHandleFolder } from '../io/picked-folders.ts';
 import { type FileContent, mapFolder, type RangeReader, readerSource } from '../io/sources.ts';
 import { urlFolder } from '../io/url-source.ts';
 
@@ -32,6 +33,6 @@ function fromRecipe(recipe: FolderRecipe): FolderSource {
     case 'files':
       return mapFolder(recipe.files as ReadonlyMap<string, FileContent>, recipe.label);
     case 'handle':
-      return mapFolder({}, 'handle');
+      return directoryHandleFolder(recipe.handle as DirectoryHandleLike);
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type CapsOptions, readCaps } from '../../src/gpu/caps.ts';
+import { type CapsOptions, readCaps, tellsItsKind } from '../../src/gpu/caps.ts';
+import { isSlow } from '../../src/gpu/measure-speed.ts';
 
 function half(features: readonly string[], description: string, options: CapsOptions = {}): string {
   const device = { features: new Set(features), limits: {} } as unknown as GPUDevice;
@@ -20,6 +21,31 @@ describe('the form of halves', () => {
   it('is the other where that is asked for', () => {
     expect(half(['shader-f16'], 'llvmpipe', { half: 'f16' })).toBe('f16');
     expect(half(['shader-f16'], 'NVIDIA H100', { half: 'f16-packed' })).toBe('f16-packed');
+  });
+});
+
+describe('software', () => {
+  const software = (info: object, options: CapsOptions = {}) => {
+    const device = { features: new Set(), limits: {} } as unknown as GPUDevice;
+    return readCaps(device, { vendor: '', architecture: '', device: '', description: '', ...info } as never, options)
+      .software;
+  };
+
+  it('is known by its name, or as a fallback adapter without one, or is what the caller says', () => {
+    expect(software({ description: 'llvmpipe (LLVM 15)' })).toBe(true);
+    expect(software({ isFallbackAdapter: true })).toBe(true);
+    expect(software({ vendor: 'nvidia', isFallbackAdapter: false })).toBe(false);
+    expect(software({}, { software: true })).toBe(true);
+    expect(software({ description: 'llvmpipe' }, { software: false })).toBe(false);
+  });
+
+  it('is measured where an adapter tells nothing: a hundred thousand million operations a second are none', () => {
+    const operations = 2.7e8;
+    expect([isSlow(operations, 5), isSlow(operations, 2)]).toEqual([true, false]);
+    const blank = { vendor: '', architecture: '', device: '', description: '' };
+    expect(tellsItsKind(blank as GPUAdapterInfo)).toBe(false);
+    for (const told of [{ isFallbackAdapter: false }, { vendor: 'x' }, { device: 'x' }])
+      expect(tellsItsKind({ ...blank, ...told } as GPUAdapterInfo)).toBe(true);
   });
 });
 

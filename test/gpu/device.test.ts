@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createStorage, readSlice } from '../../src/gpu/buffer.ts';
 import { Gpu } from '../../src/gpu/device.ts';
 import { DispatchList } from '../../src/kernels/dispatch.ts';
@@ -103,7 +103,7 @@ describe('asking for an adapter', () => {
     const { asked, gpu } = entry(null);
     const options = { gpu, powerPreference: 'low-power', forceFallbackAdapter: true } as const;
     await expect(Gpu.request(options)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: Gpu.request: no WebGPU adapter was found: expected a Vulkan, Metal or D3D12 driver. On Linux install a Vulkan driver (a software one: Mesa 25 or newer, package mesa-vulkan-drivers; older ones are refused by Dawn) and set XDG_RUNTIME_DIR; in Chrome check chrome://gpu.]`,
+      `[DeviceError: Gpu.request: no WebGPU adapter was found: expected a Vulkan, Metal or D3D12 driver. On Linux install a Vulkan driver (a software one: Mesa 25 or newer, package mesa-vulkan-drivers; older ones are refused by Dawn) and set XDG_RUNTIME_DIR.]`,
     );
     expect(asked).toEqual([{ powerPreference: 'low-power', forceFallbackAdapter: true }]);
   });
@@ -122,11 +122,75 @@ describe('asking for an adapter', () => {
     );
   });
 
+  it('tells visitors of a page what they can do, and nothing of drivers and commands', async () => {
+    const { navigator } = globalThis;
+    const refusal = (options: object) => Gpu.request(options as never).catch((error: Error) => error.message);
+    const requestDevice = () => Promise.reject(new Error('busy'));
+    const found = { gpu: entry({ info, features: new Set(), limits: {}, requestDevice }).gpu };
+    Object.defineProperty(globalThis, 'navigator', { value: {}, configurable: true });
+    vi.stubGlobal('document', {});
+    try {
+      const told = [
+        await refusal({}),
+        await refusal({ gpu: entry(null).gpu }),
+        await refusal(found),
+        await refusal({ ...found, adapterName: 'x' }),
+      ];
+      expect(told).toMatchInlineSnapshot(`
+        [
+          "Gpu.request: this JavaScript runtime has no WebGPU: got navigator.gpu is undefined. Use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141, or newer), and open the page over https or from localhost.",
+          "Gpu.request: no WebGPU adapter was found: expected a graphics card that the browser uses. Update browser and graphics driver, and turn hardware acceleration on in the settings of the browser; chrome://gpu or about:support says what is missing.",
+          "Gpu.request: the adapter refused a device: got acme roadrunner Acme 1. Close other tabs that use the graphics card, then reload the page; update browser and graphics driver.",
+          "Gpu.request: the adapter on offer has another name: expected x, got acme roadrunner Acme 1. Leave adapterName out: a page gets what the browser chooses.",
+        ]
+      `);
+      expect(told.join()).not.toMatch(/Mesa|Node|pentimento devices|XDG/);
+    } finally {
+      vi.unstubAllGlobals();
+      Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
+    }
+  });
+
+  it('asks for what exceeds the defaults alone, and for nothing where there is nothing', async () => {
+    const asked: unknown[] = [];
+    const adapterOf = (limits: object, features: readonly string[] = []) =>
+      entry({
+        ...{ info, limits, features: new Set(features) },
+        requestDevice: async (wishes: unknown) => {
+          asked.push(wishes);
+          throw new Error('enough');
+        },
+      });
+    const defaults = {
+      ...{ maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27, maxComputeWorkgroupStorageSize: 16_384 },
+      ...{ maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupSizeX: 256, maxComputeWorkgroupSizeY: 256 },
+      maxStorageBuffersPerShaderStage: 8,
+    };
+    for (const { gpu } of [adapterOf(defaults), adapterOf({ ...defaults, maxBufferSize: 2 ** 30 }, ['shader-f16'])])
+      await expect(Gpu.request({ gpu })).rejects.toThrow('the adapter refused a device');
+    expect(asked).toEqual([{}, { requiredFeatures: ['shader-f16'], requiredLimits: { maxBufferSize: 2 ** 30 } }]);
+  });
+
+  it('measures whether it is software where the adapter tells nothing', async () => {
+    const real = (await dawn.requestAdapter()) as GPUAdapter;
+    const blank = { vendor: '', architecture: '', device: '', description: '' };
+    const adapter = {
+      ...{ info: blank, features: real.features, limits: real.limits },
+      // An adapter gives one device.
+      requestDevice: async (wishes: GPUDeviceDescriptor) => (await dawn.requestAdapter())?.requestDevice(wishes),
+    };
+    const gpu = await Gpu.request({ gpu: entry(adapter).gpu });
+    expect(gpu.caps.software).toBe((await freshGpu()).caps.software);
+    const named = await Gpu.request({ gpu: entry(adapter).gpu, software: !gpu.caps.software });
+    expect(named.caps.software).toBe(!gpu.caps.software);
+    for (const one of [gpu, named]) one.dispose();
+  });
+
   it('says where there is no WebGPU at all', async () => {
     const { navigator } = globalThis;
     Object.defineProperty(globalThis, 'navigator', { value: {}, configurable: true });
     await expect(Gpu.request()).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: Gpu.request: this JavaScript runtime has no WebGPU: got navigator.gpu is undefined. In Node import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; in a page use a browser with WebGPU over https or localhost.]`,
+      `[DeviceError: Gpu.request: this JavaScript runtime has no WebGPU: got navigator.gpu is undefined. In Node import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; elsewhere use a runtime with WebGPU.]`,
     );
     Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
   });
