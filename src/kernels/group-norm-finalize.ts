@@ -1,3 +1,7 @@
+/**
+ * The middle one of group normalisation's calls: from parts of statistics, which group-norm-stats counted or products measured, to a
+ * factor and a shift for each image and channel.
+ */
 import broadcastSource from '../../wgsl/group-norm-finalize-broadcast.wgsl';
 import tileSource from '../../wgsl/group-norm-finalize-tile.wgsl';
 import sharedLib from '../../wgsl/lib/group-norm-finalize.wgsl';

@@ -36,6 +36,8 @@ export interface ContractionOptions {
 const LEAST_PIXELS = 64;
 /** Values of such kernels that are made at once: they lie beside the activations, and the deepest maps are small. */
 const FOLDED_VALUES = 2 ** 23;
+/** Bytes that a product may write of an image for the norm behind it: the largest maps of the autoencoder set the peak of memory. */
+const MOST_MEASURED = 2 ** 23;
 /** A convolution by them. */
 const FOLDED = { kernel: [2, 2], upsample: false } as const;
 
@@ -210,10 +212,11 @@ class ContractionNode implements Node {
   /** Room for what products measure of the output, where a norm wants to know and all of them can tell. */
   #moments(l: Lowering, products: readonly Product[]): Tensor | undefined {
     const { value, rows, pitch } = this.output;
-    if (l.measuredPixels(value) === undefined || products.length === 0 || !products.every(p => p.measures())) {
-      return undefined;
-    }
-    const moments = l.temporary([rows / MOMENT_ROWS, momentsPitch(pitch)], 'float32');
+    const pixels = l.measuredPixels(value);
+    const width = momentsPitch(pitch);
+    if (pixels === undefined || products.length === 0 || !products.every(p => p.measures())) return undefined;
+    if ((pixels / MOMENT_ROWS) * width * BYTES.float32 > MOST_MEASURED) return undefined;
+    const moments = l.temporary([rows / MOMENT_ROWS, width], 'float32');
     l.moments.set(value, moments);
     return moments;
   }
