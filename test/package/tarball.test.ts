@@ -149,7 +149,7 @@ describe("the core's bundle", () => {
       expect(bare.filter(name => !allowed.includes(name))).toEqual([]);
       for (const file of files) {
         const text = readFileSync(join(installed.project, 'node_modules/pentimento/dist', file), 'utf8');
-        expect(text, file).not.toMatch(/["']node:|\bprocess\.|\bBuffer\.|\brequire\(/);
+        expect(text, file).not.toMatch(/["']node:|\bprocess\.\w|\bBuffer\.|\brequire\(/);
       }
     },
   );
@@ -195,10 +195,12 @@ describe("the core's bundle", () => {
     // and budgets (5), ranges behind a URL read together (2). Soft masks and clean-up of masks: 2. Guidance, inversions, reconstruction: 4.
     // Pictures of any shape (2): fits, and the way back by them. Products, convolutions and attention by matrix units: 9.
     // Attention in wide tiles, doublings as small kernels, gemm-tile in cuts without clamps: 4. What settings exclude each other: 1.
-    ['index.js', 184, 63],
+    // Folders that are not the model but lie around it: 1. What measures a device without a name comes later: 1.
+    ['index.js', 186, 65],
     // Three more than in 0.3.0: windows of all operands, clean-up of masks, rescaled guidance. Matrix units: 8.
     // Attention in wide tiles, doublings, gemm-tile in cuts: 4.
-    ['kernels.js', 56, 0],
+    // Later: what measures a device without a name.
+    ['kernels.js', 57, 1],
     // Later: what names a pointer or a page in place of a file.
     ['safetensors.js', 5, 1],
     ['schedulers.js', 16, 0],
@@ -206,7 +208,7 @@ describe("the core's bundle", () => {
     ['page.js', 18, 1],
     // Messages and the errors of both sides; the worker's script, which is no part of it, holds all models.
     ['worker.js', 7, 0],
-    ['worker-entry.js', 184, 76],
+    ['worker-entry.js', 194, 78],
   ])('%s stays below %i KiB, and %i that load when used', async (entry, ceiling, more) => {
     const { atOnce, later } = await sizes(entry);
     expect(atOnce).toBeLessThan(ceiling);
