@@ -135,8 +135,10 @@ export const PLANTS: readonly Plant[] = [
   near('upsample-nearest', '* p.in_w + ix', '* p.in_w + ix + 1u'),
 ];
 
-const PER_BATCH = 8;
+const PER_BATCH = 16;
 const BATCHES = 40;
+/** Batches before what is compiled in takes its next turn: the first are the quickest to compile. */
+const BEFORE_OTHERS = 3;
 
 /** A text without its comments, which plants do not look into. */
 export function bare(text: string): string {
@@ -168,7 +170,7 @@ export async function findPlant(
     for (let batch = 0; batch < BATCHES; batch++) {
       const row = own[batch % own.length] as Row;
       const seed = `${plant.kernel}:${plant.put}:${batch}`;
-      const sizes = row.forms(new Draw(seed, Math.floor(batch / own.length)), whereOf(gpu));
+      const sizes = row.forms(new Draw(seed, Math.floor(batch / own.length / BEFORE_OTHERS)), whereOf(gpu));
       if (!sizes) continue;
       const problems = Array.from({ length: PER_BATCH }, (_, i) => sizes(new Draw(`${seed}:${i}`)));
       const changed = problems.flatMap(problem => {

@@ -26,7 +26,7 @@ function forms(draw: Draw, { storages }: Where, { stem }: Variant<never>): Forms
   const heads = draw.turn(matrix ? MATRIX_HEADS : HEADS);
   return {
     ...{ q: draw.turn(matrix ? plain : storages), k: draw.turn(kept), out: draw.pick(storages) },
-    ...{ added: stem !== 'attention-broadcast-wide' && draw.turn([false, true]), single: draw.chance(4) },
+    ...{ added: stem !== 'attention-broadcast-wide' && draw.turn([true, false, true]), single: draw.chance(4) },
     ...{ heads, step: matrix ? 8 : 4 },
   };
 }
@@ -79,8 +79,8 @@ function biasOf(draw: Draw, p: { heads: number; queries: number; keys: number; s
   const heads = draw.pick([1, p.heads]);
   const rows = p.start + p.queries;
   if (draw.chance()) {
-    const pitch = p.keys + draw.int(0, 3);
-    return { heads, pitch, headPitch: rows * pitch + draw.int(0, 2) };
+    const pitch = p.keys + draw.pick([0, 0, 0, 1, 3]);
+    return { heads, pitch, headPitch: rows * pitch + draw.pick([0, 0, 1]) };
   }
   const origin = Math.max(rows, p.keys) - 1 + draw.int(0, 2);
   return { heads, pitch: 0, headPitch: origin + p.keys + draw.int(0, 2), origin };
