@@ -102,9 +102,7 @@ class FileOnItsWay {
     const { folder } = this.#what;
     await this.#storing(async () => {
       await writeRecord(folder, this.#record);
-      const names: string[] = [];
-      for await (const name of folder.keys()) if (/^\d+$/.test(name)) names.push(name);
-      for (const name of names) await folder.removeEntry(name);
+      for (const name of await namesIn(folder)) if (/^\d+$/.test(name)) await folder.removeEntry(name);
     });
   }
 
