@@ -14,6 +14,7 @@ import {
   type FileWriter,
   fileWriter,
   isFull,
+  namesIn,
   type StorageFolder,
   StorageFullError,
   storageEstimate,
