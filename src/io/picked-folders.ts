@@ -18,8 +18,8 @@ export interface DirectoryHandleLike {
     /** What it holds. */
     getFile(): Promise<BlobLike>;
   }>;
-  /** Names of what lies in it. */
-  keys(): AsyncIterable<string>;
+  /** Names of what lies in it. TypeScript 5 knows it with the library DOM.AsyncIterable alone; every browser has it. */
+  keys?(): AsyncIterable<string>;
 }
 
 /** Models lie no deeper below what was picked. */
@@ -69,7 +69,8 @@ class HandleFolder implements FolderSource {
   async list(path: string): Promise<readonly string[]> {
     const folder = await this.#folder((await this.#rootPath()) + (path === '' ? '' : `${path}/`));
     const names: string[] = [];
-    if (folder) for await (const name of folder.keys()) if (await orNone(folder.getFileHandle(name))) names.push(name);
+    if (folder)
+      for await (const name of folder.keys?.() ?? []) if (await orNone(folder.getFileHandle(name))) names.push(name);
     return names;
   }
 
@@ -95,7 +96,7 @@ class HandleFolder implements FolderSource {
 }
 
 async function filesOf(folder: DirectoryHandleLike, at: string, depth: number, found: string[]): Promise<string[]> {
-  for await (const name of folder.keys()) {
+  for await (const name of folder.keys?.() ?? []) {
     if (found.length >= MOST_FILES || name.startsWith('.')) continue;
     const inner = depth > 0 ? await orNone(folder.getDirectoryHandle(name)) : undefined;
     if (inner) await filesOf(inner, `${at}${name}/`, depth - 1, found);

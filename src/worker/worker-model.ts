@@ -53,6 +53,7 @@ export abstract class WorkerModel {
   #memory: Memory;
   #disposed = false;
 
+  /** @internal */
   protected constructor(opened: Opened<{ readonly caps: Caps; readonly dtype: 'float32' | 'float16' }>) {
     this.caps = opened.facts.caps;
     this.dtype = opened.facts.dtype;

@@ -14,6 +14,7 @@ import {
   type FileWriter,
   fileWriter,
   isFull,
+  namesIn,
   type StorageFolder,
   StorageFullError,
   storageEstimate,
@@ -102,9 +103,7 @@ class FileOnItsWay {
     const { folder } = this.#what;
     await this.#storing(async () => {
       await writeRecord(folder, this.#record);
-      const names: string[] = [];
-      for await (const name of folder.keys()) if (/^\d+$/.test(name)) names.push(name);
-      for (const name of names) await folder.removeEntry(name);
+      for (const name of await namesIn(folder)) if (/^\d+$/.test(name)) await folder.removeEntry(name);
     });
   }
 

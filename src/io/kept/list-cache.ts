@@ -2,7 +2,7 @@
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import { lockIfFree, type Release } from './locks.ts';
 import { type KeptFile, type KeptModel, nameFor, readRecord } from './record.ts';
-import { orAbsent, type StorageFolder, storageEstimate, storageRoot } from './storage.ts';
+import { namesIn, orAbsent, type StorageFolder, storageEstimate, storageRoot } from './storage.ts';
 
 /** A file that is kept. */
 export interface CachedFile {
@@ -96,7 +96,7 @@ export async function purge(options: PurgeOptions = {}): Promise<Purged> {
   const root = await storageRoot('purge', options.root);
   const wanted = options.name === undefined ? undefined : await Promise.all([nameFor(`${options.name}/`)]);
   let [bytes, inUse] = [0, 0];
-  for await (const name of root.keys()) {
+  for (const name of await namesIn(root)) {
     if (wanted && !wanted.includes(name)) continue;
     const folder = await orAbsent(root.getDirectoryHandle(name));
     if (!folder) continue;
@@ -124,7 +124,7 @@ async function removed(folder: StorageFolder, home: StorageFolder, release: Rele
 
 async function foldersOf(folder: StorageFolder): Promise<StorageFolder[]> {
   const found: StorageFolder[] = [];
-  for await (const name of folder.keys()) {
+  for (const name of await namesIn(folder)) {
     const inner = await orAbsent(folder.getDirectoryHandle(name));
     if (inner) found.push(inner);
   }
@@ -134,7 +134,7 @@ async function foldersOf(folder: StorageFolder): Promise<StorageFolder[]> {
 /** Of a file's pieces. */
 async function bytesOf(home: StorageFolder): Promise<number> {
   let bytes = 0;
-  for await (const name of home.keys()) {
+  for (const name of await namesIn(home)) {
     const handle = name === 'file.json' ? undefined : await orAbsent(home.getFileHandle(name));
     bytes += (await handle?.getFile())?.size ?? 0;
   }

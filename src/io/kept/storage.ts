@@ -16,8 +16,8 @@ export interface StorageFolder {
   getFileHandle(name: string, options?: { readonly create?: boolean }): Promise<StorageFile>;
   /** Removes a file, or a folder with all that it holds. */
   removeEntry(name: string, options?: { readonly recursive?: boolean }): Promise<void>;
-  /** Names of what lies in it. */
-  keys(): AsyncIterable<string>;
+  /** Names of what lies in it. TypeScript 5 knows it with the library DOM.AsyncIterable alone; every browser has it. */
+  keys?(): AsyncIterable<string>;
 }
 
 /** A file of the browser's storage: a `FileSystemFileHandle`. */
@@ -160,6 +160,13 @@ function isAbsent(error: unknown): boolean {
 
 function nameOf(error: unknown): string {
   return String((Object(error) as { readonly name?: unknown }).name);
+}
+
+/** Names of what lies in a folder now: it may change while they are gone through. */
+export async function namesIn(folder: StorageFolder): Promise<string[]> {
+  const names: string[] = [];
+  for await (const name of folder.keys?.() ?? []) names.push(name);
+  return names;
 }
 
 /** undefined for a file or folder that is not there. */
