@@ -82,6 +82,7 @@ export class DeviceTensor {
    */
   copyFrom(other: DeviceTensor): void {
     this.#check('DeviceTensor.copyFrom');
+    other.#check('DeviceTensor.copyFrom');
     if (!sameShape(this.shape, other.shape) || this.dtype !== other.dtype) {
       throw new ShapeError({
         op: 'DeviceTensor.copyFrom',
@@ -103,6 +104,7 @@ export class DeviceTensor {
     range: { readonly from?: number; readonly to?: number; readonly count?: number } = {},
   ): void {
     this.#check('DeviceTensor.copyRows');
+    other.#check('DeviceTensor.copyRows');
     const { from = 0, to = 0, count = dim(other.shape, 0) - from } = range;
     const fits = sameShape(this.shape.slice(1), other.shape.slice(1)) && this.dtype === other.dtype;
     if (!fits || from < 0 || to < 0 || from + count > dim(other.shape, 0) || to + count > dim(this.shape, 0)) {

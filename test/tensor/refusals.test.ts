@@ -101,6 +101,8 @@ describe('tensors', () => {
     await expect(tensor.read()).rejects.toThrow('DeviceTensor.read: the tensor was disposed');
     expect(() => tensor.copyFrom(other)).toThrow('DeviceTensor.copyFrom: the tensor was disposed');
     expect(() => tensor.copyRows(other)).toThrow('DeviceTensor.copyRows: the tensor was disposed');
+    expect(() => other.copyFrom(tensor)).toThrow('DeviceTensor.copyFrom: the tensor was disposed');
+    expect(() => other.copyRows(tensor)).toThrow('DeviceTensor.copyRows: the tensor was disposed');
   });
 
   it('are viewed and cut within what they are', () => {

@@ -200,6 +200,7 @@ export class Autoencoder {
     found?.write([FOUND.nothing]);
     await program.run(call);
     const [first = FOUND.nothing] = found ? await found.read() : [];
+    call.check(); // who disposed of the model meanwhile has freed what is to be copied
     if (first !== FOUND.nothing) throw nonFiniteResult(way, call.memory.dtype);
     return y;
   }

@@ -153,6 +153,7 @@ export async function drawLatents(
   if (noise) io.drawNoise?.write(pickRows(noise, rows).data);
   io.step.write(stepValues({}));
   await program.run(call);
+  call.check();
   const clean = call.scope.tensor(io.latents.shape, 'float32', 'clean latents');
   clean.copyFrom(io.latents);
   return clean;
