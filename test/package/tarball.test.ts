@@ -217,7 +217,8 @@ describe("the core's bundle", () => {
     expect(later).toBeLessThanOrEqual(more);
   });
 
-  it('the tarball stays below 700 KiB', () => {
-    expect(installed.packedBytes / 1024).toBeLessThan(700);
+  // Two packages that are built in, and the licence of one: 20. Kernels of products in parts, patches and measured norms: 10.
+  it('the tarball stays below 720 KiB', () => {
+    expect(installed.packedBytes / 1024).toBeLessThan(720);
   });
 });
