@@ -68,7 +68,12 @@ export interface Node {
   /** Turns itself into kernel calls. */
   lower(l: Lowering): void;
   /** Tensors whose producers may measure them, as images of so many pixels, so that this node need not read them once more. */
-  measured?(): { readonly tensors: readonly Tensor[]; readonly pixels: number };
+  measured?(): {
+    /** They; none where they cannot be measured. */
+    readonly tensors: readonly Tensor[];
+    /** Of one image. */
+    readonly pixels: number;
+  };
   /** A node that does the work of this one and of `consumer`, the only reader of its output; undefined where it cannot. */
   absorb?(consumer: Node): Node | undefined;
   /** A node that does the work of this one and of `producer`, whose output it alone reads; undefined where it cannot. */
