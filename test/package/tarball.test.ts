@@ -149,7 +149,7 @@ describe("the core's bundle", () => {
       expect(bare.filter(name => !allowed.includes(name))).toEqual([]);
       for (const file of files) {
         const text = readFileSync(join(installed.project, 'node_modules/pentimento/dist', file), 'utf8');
-        expect(text, file).not.toMatch(/["']node:|\bprocess\.|\bBuffer\.|\brequire\(/);
+        expect(text, file).not.toMatch(/["']node:|\bprocess\s*\.\s*\w|\bBuffer\.|\brequire\(/);
       }
     },
   );
@@ -196,10 +196,12 @@ describe("the core's bundle", () => {
     // Pictures of any shape (2): fits, and the way back by them. Products, convolutions and attention by matrix units: 9.
     // Attention in wide tiles, doublings as small kernels, gemm-tile in cuts without clamps: 4. What settings exclude each other: 1.
     // Parts of the K axis, patches in workgroup memory: 3.
-    ['index.js', 187, 63],
+    // Norms measured by products, draws and blends of tiles on the device, weights packed into rows, trusted kernels: 8.
+    ['index.js', 195, 63],
     // Three more than in 0.3.0: windows of all operands, clean-up of masks, rescaled guidance. Matrix units: 8.
     // Attention in wide tiles, doublings, gemm-tile in cuts: 4. Parts of the K axis, patches in workgroup memory: 3.
-    ['kernels.js', 59, 0],
+    // Norms measured by products, draws and blends, weights packed into rows: 5.
+    ['kernels.js', 64, 0],
     // Later: what names a pointer or a page in place of a file.
     ['safetensors.js', 5, 1],
     ['schedulers.js', 16, 0],
@@ -207,7 +209,7 @@ describe("the core's bundle", () => {
     ['page.js', 18, 1],
     // Messages and the errors of both sides; the worker's script, which is no part of it, holds all models.
     ['worker.js', 7, 0],
-    ['worker-entry.js', 184, 76],
+    ['worker-entry.js', 202, 76],
   ])('%s stays below %i KiB, and %i that load when used', async (entry, ceiling, more) => {
     const { atOnce, later } = await sizes(entry);
     expect(atOnce).toBeLessThan(ceiling);
