@@ -116,22 +116,22 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
 
   var sums: Sums;
   for (var k = 0u; k < p.k; k += 8u) {
-    let v0 = row_values(start0, k / 4u);
-    let v1 = row_values(start1, k / 4u);
-    let v2 = row_values(start2, k / 4u);
-    workgroupBarrier();
-    scatter(own, v0);
-    scatter(own + THREADS, v1);
-    scatter(own + 2u * THREADS, v2);
+    let x0 = a[start0.at + k / 4u];
+    let x1 = a[start1.at + k / 4u];
+    let x2 = a[start2.at + k / 4u];
+    workgroupBarrier();  // what was read is converted behind it: compilers that convert a value where it comes wait for each
+    scatter(own, inside_picture(start0, x0));
+    scatter(own + THREADS, inside_picture(start1, x1));
+    scatter(own + 2u * THREADS, inside_picture(start2, x2));
     for (var ky = 0u; ky < 3u; ky++) {
       let at = b_first + (k + own / 16u) * p.k_stride + 3u * ky * tap;
-      let w0 = weight_load(b[at]);
-      let w1 = weight_load(b[at + tap]);
-      let w2 = weight_load(b[at + 2u * tap]);
+      let w0 = b[at];
+      let w1 = b[at + tap];
+      let w2 = b[at + 2u * tap];
       workgroupBarrier();
-      b_tile[own] = w0;
-      b_tile[own + 128u] = w1;
-      b_tile[own + 256u] = w2;
+      b_tile[own] = weight_load(w0);
+      b_tile[own + 128u] = weight_load(w1);
+      b_tile[own + 256u] = weight_load(w2);
       workgroupBarrier();
       let line = 3u * (ty + ky);
       for (var c = 0u; c < 8u / UNROLL; c++) {

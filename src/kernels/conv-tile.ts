@@ -6,7 +6,7 @@ import type { ConvGeometry } from './conv-pixels.ts';
 import { gemmWords, rowBindings } from './gemm.ts';
 import type { GemmProblem } from './gemm-problem.ts';
 import { type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
-import { ACTIVATION, activationLib, inputLib, outputLib, sharedLib, weightLib } from './libs.ts';
+import { ACTIVATION, activationLib, outputLib, pairedLibs, sharedLib } from './libs.ts';
 import type { Variant } from './op.ts';
 import type { RowRange } from './rows.ts';
 import { partsOf } from './split-k.ts';
@@ -27,7 +27,7 @@ function isCentred(c: ConvGeometry): boolean {
 }
 
 /**
- * First on NVIDIA's cards, whose cycles a multiply-add it lowers by a sixth, for maps that tiles fill and whose K stays whole. On the others it
+ * First on NVIDIA's cards, whose cycles a multiply-add it lowers by a tenth, for maps that tiles fill and whose K stays whole. On the others it
  * comes out even or behind (docs/performance.md), and goes last. The size of the maps decides, never how many there are.
  */
 function rank({ vendor, software }: Caps, p: GemmProblem): number {
@@ -58,7 +58,7 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
     return {
       kernel: 'conv-tile',
       source: pinned(caps, source),
-      libs: [inputLib(p.a.storage), weightLib(p.b.storage), outputLib(p.y.storage), activationLib, sharedLib],
+      libs: [...pairedLibs(p.a.storage, p.b.storage), outputLib(p.y.storage), activationLib, sharedLib],
       values: { ...tiles, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
       bindings: rowBindings(p, bandRange(outHeight, outWidth, grid.down, grid.across * columnTiles), count),
       params: { ...gemmWords(p), row_tiles: grid.down, column_tiles: columnTiles, tile_rows: 1 },

@@ -107,6 +107,7 @@ export {
   nameOf,
   type Op,
   type PackedLayout,
+  type Split,
   type Tiles,
   type TunedChoice,
   type Tuning,
