@@ -15,9 +15,13 @@ export interface Plant {
   readonly put: string;
   /** Stays within the guards, so that by its own text the kernel can be run with it on a device that checks nothing. */
   readonly near?: true;
+  /** How the names of the rows end that show it; default all rows of the kernel. */
+  readonly rows?: string;
 }
 
 const plant = (kernel: string, find: string, put: string): Plant => ({ kernel, find, put });
+/** Seen where a product is measured, or its K in parts: other rows would compile for minutes. */
+const seenBy = (rows: string, kernel: string, find: string, put: string): Plant => ({ kernel, find, put, rows });
 /** One place too far, into the guards. */
 const near = (kernel: string, find: string, put: string): Plant => ({ kernel, find, put, near: true });
 
@@ -95,10 +99,20 @@ export const PLANTS: readonly Plant[] = [
     'b_tile[(b_line + LINES * LOADS) * COLUMNS4 + b_local] = weight_load(w0);',
   ),
   // Parts of K, which count as the products of a doubling do, and what is measured.
-  plant('gemm-tile', 'if (CONV && p.doubled != 0u)', 'if (CONV && p.phases != 1u)'),
-  plant('gemm-tile', 'if (column < p.columns4) { store_moments', 'if (column <= p.columns4) { store_moments'),
-  plant('gemm-broadcast', '&& column < p.columns4) { store_moments', '&& column <= p.columns4) { store_moments'),
-  plant('gemm-matrix', '&& row < p.rows && y_column', '&& row < p.rows + SLAB && y_column'),
+  seenBy('conv2d/gemm-tile split', 'gemm-tile', 'if (CONV && p.doubled != 0u)', 'if (CONV && p.phases != 1u)'),
+  seenBy(
+    'measured',
+    'gemm-tile',
+    'if (column < p.columns4) { store_moments',
+    'if (column <= p.columns4) { store_moments',
+  ),
+  seenBy(
+    'measured',
+    'gemm-broadcast',
+    '&& column < p.columns4) { store_moments',
+    '&& column <= p.columns4) { store_moments',
+  ),
+  seenBy('measured', 'gemm-matrix', '&& row < p.rows && y_column', '&& row < p.rows + SLAB && y_column'),
   plant(
     'gemm-matrix',
     'if (row >= p.rows || column >= p.columns4) { return vec4f(0.0); }',
@@ -186,7 +200,8 @@ export async function findPlant(
   plant: Plant,
   runs: 'watched' | 'guarded',
 ): Promise<string> {
-  const own = rows.filter(row => row.kernel === plant.kernel && runsOn(gpu, row));
+  const shows = ({ name, kernel }: Row) => kernel === plant.kernel && name.endsWith(plant.rows ?? '');
+  const own = rows.filter(row => shows(row) && runsOn(gpu, row));
   const fuzz = new Fuzz(gpu);
   try {
     for (let batch = 0; batch < BATCHES * own.length; batch++) {
