@@ -112,7 +112,7 @@ export const PLANTS: readonly Plant[] = [
     '&& column < p.columns4) { store_moments',
     '&& column <= p.columns4) { store_moments',
   ),
-  seenBy('measured', 'gemm-matrix', '&& row < p.rows && y_column', '&& row < p.rows + SLAB && y_column'),
+  seenBy('measured', 'gemm-matrix', 'y_column < p.columns4) { store_', 'y_column <= p.columns4) { store_'),
   plant(
     'gemm-matrix',
     'if (row >= p.rows || column >= p.columns4) { return vec4f(0.0); }',
