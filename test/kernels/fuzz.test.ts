@@ -9,6 +9,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { specialize } from '../../src/gpu/specialize.ts';
+import { LINEAR } from '../../src/kernels/linear.ts';
 import { nameOf } from '../../src/kernels/op.ts';
 import { OPS } from '../../src/kernels/registry.ts';
 import { requestGpu } from '../../src/node/device.ts';
@@ -45,9 +46,15 @@ describe('every kernel', () => {
   it('has a row of the fuzz, and every variant of every operation', () => {
     expect(new Set(ROWS.map(row => row.kernel))).toEqual(new Set(namesIn('.')));
     const variants = OPS.flatMap(op => op.variants.map(variant => `${op.name}/${nameOf(variant)}`));
-    const rows = ROWS.map(row => row.name).filter(name => name.includes('/'));
+    const products = ROWS.map(row => row.name).filter(name => name.includes('/'));
+    const rows = products.filter(name => !/ (measured|split)$/.test(name));
     // It takes packed weights alone, which matmul has none of.
     expect(new Set([...rows, 'matmul/gemm-matrix-panels'])).toEqual(new Set(variants));
+    const also = LINEAR.variants.flatMap(({ measures, split, ...variant }) => [
+      ...(measures ? [`linear/${nameOf(variant)} measured`, `conv2d/${nameOf(variant)} measured`] : []),
+      ...(split ? [`linear/${nameOf(variant)} split`, `conv2d/${nameOf(variant)} split`] : []),
+    ]);
+    expect(products.filter(name => !rows.includes(name)).sort()).toEqual(also.sort());
   });
 
   it('has a defect that is planted in it, at a place that there is', () => {

@@ -15,9 +15,13 @@ export interface Plant {
   readonly put: string;
   /** Stays within the guards, so that by its own text the kernel can be run with it on a device that checks nothing. */
   readonly near?: true;
+  /** How the names of the rows end that show it; default all rows of the kernel. */
+  readonly rows?: string;
 }
 
 const plant = (kernel: string, find: string, put: string): Plant => ({ kernel, find, put });
+/** Seen where a product is measured, or its K in parts: other rows would compile for minutes. */
+const seenBy = (rows: string, kernel: string, find: string, put: string): Plant => ({ kernel, find, put, rows });
 /** One place too far, into the guards. */
 const near = (kernel: string, find: string, put: string): Plant => ({ kernel, find, put, near: true });
 
@@ -49,11 +53,19 @@ export const PLANTS: readonly Plant[] = [
     'u32(i32(place.batch * p.queries * p.q_pitch + p.q_offset + head4 - p.q_base) >> 1u)',
     '(place.batch * p.queries * p.q_pitch + p.q_offset + head4 - p.q_base) / 2u',
   ),
+  near('blend-edge', LAST, BEHIND),
+  plant('blend-edge', 'p.near_top + y)', 'p.near_top + y + 1u)'),
   plant('cache-append', 'if (position < p.capacity)', 'if (position <= p.capacity)'),
   plant('cache-gather', 'p.group - 1u', 'p.group'),
   plant('cache-gather', 'r < p.group; r++) { held[r]', 'r <= p.group; r++) { held[r]'),
+  plant('conv-tile', 'clamp(x, 0, i32(p.in_w) - 1)', 'clamp(x, 0, i32(p.in_w))'),
+  plant('conv-tile', '&& line < p.out_h', '&& line <= p.out_h'),
+  plant('conv-tile', '3u * (ty + ky)', '3u * (ty + ky + 3u)'),
   near('copy', 'if (i >= p.items) { return; }', 'if (i > p.items) { return; }'),
   near('copy', 'if (channel < p.count1)', 'if (channel <= p.count1)'),
+  near('draw-latents', LAST, BEHIND),
+  plant('draw-latents', 'first + k >= end', 'first + k > end'),
+  plant('draw-latents', 'p.pixels % p.pictures * p.pixels', 'p.pixels * p.pixels'),
   near('elementwise-binary', LAST, BEHIND),
   plant('elementwise-binary', 'row / p.b_divide % p.b_modulo', 'row / p.b_divide'),
   near('elementwise-unary', LAST, BEHIND),
@@ -77,19 +89,34 @@ export const PLANTS: readonly Plant[] = [
   ),
   plant(
     'gemm-tile',
-    'if (row >= p.rows || column >= p.columns4) { return; }',
-    'if (row > p.rows || column >= p.columns4) { return; }',
+    'if (row >= p.rows || column >= p.columns4) { return vec4f(0.0); }',
+    'if (row > p.rows || column >= p.columns4) { return vec4f(0.0); }',
   ),
   near('gemm-tile', 'bias_at(known)', 'bias_at(known + 1u)'),
   plant(
     'gemm-tile',
-    'b_tile[b_line * COLUMNS4 + b_local] = w0;',
-    'b_tile[(b_line + LINES * LOADS) * COLUMNS4 + b_local] = w0;',
+    'b_tile[b_line * COLUMNS4 + b_local] = weight_load(w0);',
+    'b_tile[(b_line + LINES * LOADS) * COLUMNS4 + b_local] = weight_load(w0);',
   ),
+  // Parts of K, which count as the products of a doubling do, and what is measured.
+  seenBy('conv2d/gemm-tile split', 'gemm-tile', 'if (CONV && p.doubled != 0u)', 'if (CONV && p.phases != 1u)'),
+  seenBy(
+    'measured',
+    'gemm-tile',
+    'if (column < p.columns4) { store_moments',
+    'if (column <= p.columns4) { store_moments',
+  ),
+  seenBy(
+    'measured',
+    'gemm-broadcast',
+    '&& column < p.columns4) { store_moments',
+    '&& column <= p.columns4) { store_moments',
+  ),
+  seenBy('measured', 'gemm-matrix', 'y_column < p.columns4) { store_', 'y_column <= p.columns4) { store_'),
   plant(
     'gemm-matrix',
-    'if (row >= p.rows || column >= p.columns4) { return; }',
-    'if (row > p.rows || column >= p.columns4) { return; }',
+    'if (row >= p.rows || column >= p.columns4) { return vec4f(0.0); }',
+    'if (row > p.rows || column >= p.columns4) { return vec4f(0.0); }',
   ),
   plant('gemm-matrix', 'select(p.k, p.k / 8u, ALONG) - 1u', 'select(p.k, p.k / 8u, ALONG)'),
   plant('gemm-matrix', 'clamp(y, 0, i32(p.in_h << p.grow) - 1)', 'clamp(y, 0, i32(p.in_h << p.grow))'),
@@ -105,9 +132,13 @@ export const PLANTS: readonly Plant[] = [
   near('group-norm-apply', 'if (item >= p.items) { return; }', 'if (item > p.items) { return; }'),
   plant('group-norm-apply', 'min(start + BLOCK, p.pixels)', 'start + BLOCK'),
   near('group-norm-finalize-broadcast', 'c < first + p.group_channels', 'c <= first + p.group_channels'),
-  near('group-norm-finalize-broadcast', 'for (var i = lane; i < items;', 'for (var i = lane; i <= items;'),
+  near('group-norm-finalize-broadcast', 'for (var i = lane; i < parts;', 'for (var i = lane; i <= parts;'),
   near('group-norm-finalize-tile', 'c < first + p.group_channels', 'c <= first + p.group_channels'),
-  plant('group-norm-finalize-tile', 'shared_sums[lane + width]', 'shared_sums[lane + 2u * width]'),
+  plant('group-norm-finalize-tile', 'i < LANES; i += SHARERS', 'i <= LANES; i += SHARERS'),
+  plant('group-norm-finalize-broadcast', 'select(p.pitch1, p.pitch2, second)', 'max(p.pitch1, p.pitch2) + 1u'),
+  plant('group-norm-finalize-tile', 'local / 4u * 6u', 'local / 4u * 8u'),
+  near('group-norm-merge', 'if (item >= p.items) { return; }', 'if (item > p.items) { return; }'),
+  plant('group-norm-merge', 'min(p.together, p.slabs - first)', 'p.together'),
   near('group-norm-stats', 'if (item >= p.items) { return; }', 'if (item > p.items) { return; }'),
   plant('group-norm-stats', 'for (; k < count; k++)', 'for (; k <= count; k++)'),
   near('guidance-rescale', 'i < p.count; i += LANES) { e[own + i]', 'i <= p.count; i += LANES) { e[own + i]'),
@@ -118,7 +149,7 @@ export const PLANTS: readonly Plant[] = [
   plant('history-store', 'step.history >= p.entries', 'step.history > p.entries'),
   near('layer-norm-broadcast', 'c < p.y_pitch', 'c <= p.y_pitch'),
   plant('layer-norm-tile', 'if (row >= p.rows) { return; }', 'if (row > p.rows) { return; }'),
-  plant('layer-norm-tile', 'shared_sums[local + width]', 'shared_sums[local + 2u * width]'),
+  plant('layer-norm-tile', 'i < LANES; i += SHARERS', 'i <= LANES; i += SHARERS'),
   plant('mask-cleanup', 'y < i32(p.height)', 'y <= i32(p.height)'),
   plant('mask-cleanup', 'y >= 0 &&', 'y >= -1 &&'),
   near('mask-map', LAST, BEHIND),
@@ -126,9 +157,13 @@ export const PLANTS: readonly Plant[] = [
   near('mask-threshold', 'i < p.pixels; i += WORKGROUP', 'i <= p.pixels; i += WORKGROUP'),
   plant('mask-threshold', 'shared_sums[lane + width]', 'shared_sums[lane + 2u * width]'),
   plant('pack-weight', 'if (row < p.rows &&', 'if (row <= p.rows &&'),
+  plant('pack-weight', 'to >= p.columns', 'to > p.columns'),
+  plant('pack-weight', 'if (row >= p.rows) { return 0u; }', 'if (row > p.rows) { return 0u; }'),
   plant('pack-weight', 'block[thread * 33u + c]', 'block[thread * 34u + c]'),
   near('softmax-broadcast', 'c < p.y_pitch', 'c <= p.y_pitch'),
   plant('softmax-tile', 'if (row >= p.rows) { return; }', 'if (row > p.rows) { return; }'),
+  near('sum-parts', LAST, BEHIND),
+  plant('sum-parts', 'partials[at + 2u * p.columns4]', 'partials[at + 3u * p.columns4]'),
   plant('top-k', '4u * c < p.width', '4u * c <= p.width'),
   plant('top-k', 'if (lane < 16u)', 'if (lane < 17u)'),
   near('upsample-nearest', LAST, BEHIND),
@@ -136,7 +171,8 @@ export const PLANTS: readonly Plant[] = [
 ];
 
 const PER_BATCH = 16;
-const BATCHES = 40;
+/** Of each row of the kernel. */
+const BATCHES = 13;
 /** Batches before what is compiled in takes its next turn: the first are the quickest to compile. */
 const BEFORE_OTHERS = 3;
 
@@ -164,10 +200,11 @@ export async function findPlant(
   plant: Plant,
   runs: 'watched' | 'guarded',
 ): Promise<string> {
-  const own = rows.filter(row => row.kernel === plant.kernel && runsOn(gpu, row));
+  const shows = ({ name, kernel }: Row) => kernel === plant.kernel && name.endsWith(plant.rows ?? '');
+  const own = rows.filter(row => shows(row) && runsOn(gpu, row));
   const fuzz = new Fuzz(gpu);
   try {
-    for (let batch = 0; batch < BATCHES; batch++) {
+    for (let batch = 0; batch < BATCHES * own.length; batch++) {
       const row = own[batch % own.length] as Row;
       const seed = `${plant.kernel}:${plant.put}:${batch}`;
       const sizes = row.forms(new Draw(seed, Math.floor(batch / own.length / BEFORE_OTHERS)), whereOf(gpu));

@@ -1,7 +1,7 @@
 /** What a row of the fuzz gives: a call of the library's, and the buffers that it promises to index only inside of. */
 import type { Caps } from '../../../src/gpu/caps.ts';
 import type { KernelCall, Storage } from '../../../src/kernels/kernel.ts';
-import { callOf, nameOf, type Op, type Tiles, type Variant } from '../../../src/kernels/op.ts';
+import { nameOf, type Op, type Tiles, type Variant } from '../../../src/kernels/op.ts';
 import type { Draw } from './draw.ts';
 
 /** A call with a buffer for each of its bindings, each exactly as long as the shapes say. */
@@ -45,8 +45,22 @@ export interface OpProblem<P> {
 
 const TRIES = 60;
 
-/** Texts that are cut as for a card, too: software takes few of their cuts. Others would compile for minutes. */
-const CUT_FOR_CARDS = ['gemm-tile', 'attention-tile'];
+/**
+ * Texts that are cut as where the problem is so many times larger, too: small ones, and software, take few of their cuts. Other texts cut
+ * for a card would compile for minutes.
+ */
+const LARGER: Readonly<Record<string, readonly (number | undefined)[]>> = {
+  'gemm-tile': [undefined, 1000, 100, undefined, 1],
+  'attention-tile': [undefined, 1000, 100, undefined, 1],
+  'gemm-broadcast': [undefined, 1e6],
+};
+
+/** How a row's batch cuts its problems. */
+export function cutsOf<P, T extends Tiles>(draw: Draw, variant: Variant<P, T>): (caps: Caps, problem: P) => T {
+  const times = draw.turn(LARGER[variant.stem] ?? [undefined]);
+  return (caps, problem) =>
+    times === undefined ? variant.tiles(caps, problem) : tilesOfCards(variant, caps, problem, times);
+}
 
 /**
  * A row for each variant of an op. A problem that a variant does not take is drawn anew.
@@ -62,23 +76,29 @@ export function rowsOf<P>(
     forms: (draw, where) => {
       const next = forms(draw, where, variant);
       if (!next) return undefined;
-      const times = CUT_FOR_CARDS.includes(variant.stem) ? draw.turn([undefined, 1000, 100, undefined, 1]) : undefined;
+      const cut = cutsOf(draw, variant);
       return own => {
         for (let i = 0; i < TRIES; i++) {
           const { problem, buffers } = next(own);
           op.check(problem);
           const packed = op.packed?.(problem);
           if ((packed !== undefined && packed !== variant.weights) || !variant.fits(where.caps, problem)) continue;
-          const call =
-            times === undefined
-              ? callOf(op, where.caps, problem, { force: { [op.name]: nameOf(variant) } })
-              : variant.call(where.caps, problem, tilesOfCards(variant, where.caps, problem, times));
-          return { call, buffers, about: problem as object };
+          if (measured(problem) && !variant.measures?.({ ...where.caps, software: false }, problem)) continue;
+          return {
+            call: variant.call(where.caps, problem, cut(where.caps, problem)),
+            buffers,
+            about: problem as object,
+          };
         }
         throw new Error(`${op.name}/${nameOf(variant)}: ${TRIES} problems, and it takes none of them`);
       };
     },
   }));
+}
+
+/** Whether a product measures what it stores. On software only large ones gain by it, but all must stay in range. */
+function measured(problem: unknown): boolean {
+  return (problem as { readonly moments?: boolean }).moments === true;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Element-wise kernels, norms, copies, tables: all that goes over rows. */
+import { blendEdge } from '../../../src/kernels/blend-edge.ts';
 import { copy } from '../../../src/kernels/copy.ts';
 import { elementwiseBinary } from '../../../src/kernels/elementwise-binary.ts';
 import { elementwiseUnary } from '../../../src/kernels/elementwise-unary.ts';
@@ -112,6 +113,19 @@ const upsample = row('upsample-nearest', (draw, { storages }) => {
   };
 });
 
+const edge = row('blend-edge', () => {
+  return own => {
+    const tile = { height: own.size(8, 20), width: own.size(8, 20) };
+    const from = own.pick(['above', 'left'] as const);
+    const extent = own.int(1, from === 'above' ? tile.height : tile.width);
+    const beyond = extent + own.int(0, 3);
+    const near = from === 'above' ? { ...tile, height: beyond } : { ...tile, width: beyond };
+    const problem = { images: own.int(1, 3), pitch: pitchFor(own, own.int(1, 16)), tile, near, from, extent };
+    const side = ({ height, width }: typeof tile) => own.values('f32', problem.images * height * width * problem.pitch);
+    return { call: blendEdge(problem), buffers: { tile: side(tile), near: side(near) }, about: problem };
+  };
+});
+
 const embeddings = row('embedding', (draw, where) => {
   const [storage, output] = [draw.turn(kept(where)), draw.pick(where.storages)];
   const layout = draw.turn(['rows', 'panels'] as const);
@@ -166,16 +180,21 @@ const fold = row('fold-doubling', (draw, where) => {
 const pack = row('pack-weight', (draw, where) => {
   const from = draw.turn(['F32', 'F16', 'BF16'] as const);
   const to = draw.pick(from === 'BF16' ? kept(where) : where.storages);
+  const layout = draw.turn(['panels', 'rows'] as const);
   return own => {
     const taps = own.pick([1, 1, 4, 9]);
-    const sizes = { k: own.size(64 / 8, 40), taps, rows: own.size(32, 70), base: own.int(0, 9) };
+    const k = layout === 'rows' ? 2 * own.size(64 / 2, 70) : own.size(64 / 8, 40);
+    const sizes = { k, taps, rows: own.size(32, 70), base: own.int(0, 9) };
     const panels = Math.ceil(sizes.rows / 32) + own.int(0, 1);
-    const problem = { from, to, ...sizes, panel: own.int(0, 2), step: own.int(1, 2), panels };
-    const elements = sizes.base + sizes.rows * sizes.k * taps;
-    const reach = problem.panel + (panels - 1) * problem.step + 1;
+    const [panel, step] = [own.int(0, 2), own.int(1, 2)];
+    const reach = 32 * (panel + (panels - 1) * step + 1);
+    // Rows end where the weight does: within the last panel, or behind it where gates follow.
+    const columns = layout === 'rows' ? own.pick([reach, own.int(1, reach), reach + 32]) : undefined;
+    const problem = { from, to, ...sizes, panel, step, panels, layout, columns };
+    const elements = sizes.base + sizes.rows * k * taps;
     const buffers = {
       source: own.values(from === 'F32' ? 'f32' : from === 'F16' ? 'f16' : 'bf16-packed', elements),
-      packed: own.values(to, reach * sizes.k * taps * 32),
+      packed: own.values(to, (columns ?? reach) * k * taps),
     };
     return { call: packWeight(problem), buffers, about: problem };
   };
@@ -230,6 +249,6 @@ const softmaxes = rowsOf(SOFTMAX, (draw, { storages }) => {
 
 /** All kernels that go over rows. */
 export const PLAIN: readonly Row[] = [
-  ...[unary, binary, copies, upsample, embeddings, gather, fold, pack, largest],
+  ...[unary, binary, copies, upsample, edge, embeddings, gather, fold, pack, largest],
   ...[...norms, ...softmaxes],
 ];

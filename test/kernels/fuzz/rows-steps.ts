@@ -1,10 +1,14 @@
 /** Group normalisation, the sampler's steps, masks, and the caches of decoders. */
+import type { Caps } from '../../../src/gpu/caps.ts';
 import { cacheAppend } from '../../../src/kernels/cache-append.ts';
 import { cacheGather } from '../../../src/kernels/cache-gather.ts';
+import { drawLatents } from '../../../src/kernels/draw-latents.ts';
 import { firstNonFinite } from '../../../src/kernels/first-nonfinite.ts';
+import { MOMENT_ROWS, momentsPitch } from '../../../src/kernels/gemm.ts';
 import { groupNormSizes } from '../../../src/kernels/group-norm.ts';
 import { groupNormApply } from '../../../src/kernels/group-norm-apply.ts';
 import { GROUP_NORM_FINALIZE } from '../../../src/kernels/group-norm-finalize.ts';
+import { groupNormMerge } from '../../../src/kernels/group-norm-merge.ts';
 import { groupNormStats } from '../../../src/kernels/group-norm-stats.ts';
 import { guidanceRescale } from '../../../src/kernels/guidance-rescale.ts';
 import { guidedNoise } from '../../../src/kernels/guided-noise.ts';
@@ -51,20 +55,67 @@ const stats = row('group-norm-stats', (draw, { caps, storages }) => {
   };
 });
 
+/** Channels of a norm, and what is read and written for each. */
+function factors(draw: Draw, { sources }: ReturnType<typeof groupNorm>) {
+  const channels = sources.reduce((sum, source) => sum + source.channels, 0);
+  return { channels, buffers: { weight: draw.values('f32', channels), bias: draw.values('f32', channels) } };
+}
+
+/** Groups of channels; measured ones come in pairs. */
+function groupsOf(draw: Draw, channels: number, each: number): number {
+  return draw.pick([1, 2, 4, 8, channels / each].filter(count => channels % (each * count) === 0));
+}
+
 const finalize = rowsOf(GROUP_NORM_FINALIZE, (draw, { caps }) => {
-  const two = draw.turn([false, true]);
+  const [two, measured] = draw.turn([
+    [false, false],
+    [true, true],
+    [false, true],
+    [true, false],
+  ] as const);
   return own => {
+    if (measured) return measuredNorm(own, two, caps);
     const problem = groupNorm(own, two);
-    const channels = problem.sources.reduce((sum, source) => sum + source.channels, 0);
-    const groups = own.pick([1, 2, 4, 8, channels].filter(count => channels % count === 0));
+    const { channels, buffers } = factors(own, problem);
     const { partials, scaleShift } = groupNormSizes(caps, problem);
     return {
-      problem: { ...problem, groups, eps: 1e-5 },
-      buffers: {
-        ...{ partials: own.values('f32', partials), scale_shift: own.values('f32', scaleShift) },
-        ...{ weight: own.values('f32', channels), bias: own.values('f32', channels) },
-      },
+      problem: { ...problem, groups: groupsOf(own, channels, 1), eps: 1e-5 },
+      buffers: { ...buffers, partials: own.values('f32', partials), scale_shift: own.values('f32', scaleShift) },
     };
+  };
+});
+
+/** A norm of what products measured, slab by slab or several slabs together. */
+function measuredNorm(draw: Draw, two: boolean, caps: Caps) {
+  const drawn = groupNorm(draw, two);
+  const sources = drawn.sources.map(({ channels }) => {
+    const even = channels + (channels % 2);
+    return { channels: even, pitch: pitchFor(draw, even) };
+  }) as unknown as typeof drawn.sources;
+  const problem = { ...drawn, sources, pixels: MOMENT_ROWS * draw.int(1, 12) };
+  const measuredPixels = MOMENT_ROWS * draw.pick([1, 1, 2, 3]);
+  const { channels, buffers } = factors(draw, problem);
+  const slabs = problem.images * Math.ceil(problem.pixels / measuredPixels);
+  const [first, second = first] = sources.map(({ pitch }) => draw.values('f32', slabs * momentsPitch(pitch)));
+  if (!first || !second) throw new Error('a source');
+  const scaleShift = draw.values('f32', groupNormSizes(caps, problem).scaleShift);
+  return {
+    problem: { ...problem, groups: groupsOf(draw, channels, 2), eps: 1e-5, measuredPixels },
+    buffers: { ...buffers, partials: first, partials2: second, scale_shift: scaleShift },
+  };
+}
+
+const merge = row('group-norm-merge', () => {
+  return own => {
+    const sizes = { images: own.int(1, 3), slabs: own.size(8, 30), together: own.int(1, 9), values: 32 };
+    const problem = { ...sizes, pitch: pitchFor(own, own.int(1, 64)) };
+    const { images, slabs, together } = sizes;
+    const pitch = momentsPitch(problem.pitch);
+    const buffers = {
+      x: own.values('f32', images * slabs * pitch),
+      y: own.values('f32', images * Math.ceil(slabs / together) * pitch),
+    };
+    return { call: groupNormMerge(problem), buffers, about: problem };
   };
 });
 
@@ -98,6 +149,25 @@ function stepOf(values: StepValues = {}): Uint32Array {
     packStep({ guidance: 2, x0FromX: 1, outFromX0: 1, outFromEps: 0.5, epsFromNoise: 1, ...values }),
   );
 }
+
+const drawing = row('draw-latents', (draw, { storages }) => {
+  const storage = draw.turn(storages);
+  const drawn = draw.turn([true, false]);
+  return own => {
+    const { images, pixels, channels } = latents(own);
+    const x = { pitch: pitchFor(own, (drawn ? 2 : 1) * channels), storage };
+    const problem = { images, pictures: own.int(1, 4), pixels, channels, x, drawn, scaling: 0.5 };
+    const elements = images * pixels * eights(channels);
+    const buffers = {
+      x: own.values(storage, problem.pictures * pixels * x.pitch),
+      noise: drawn ? own.values('f32', elements) : nothing(own),
+      step: stepOf({ sigma: own.chance() ? 0.1 : 0 }),
+      level_noise: own.values('f32', elements),
+      y: own.values('f32', elements),
+    };
+    return { call: drawLatents(problem), buffers, about: problem };
+  };
+});
 
 const noise = row('guided-noise', (draw, { storages }) => {
   const storage = draw.turn(storages);
@@ -267,6 +337,6 @@ const reorder = row('cache-gather', (draw, { storages }) => {
 
 /** Kernels of samplers, masks and decoders. */
 export const STEPS: readonly Row[] = [
-  ...[stats, ...finalize, apply, noise, rescale, step, history, nonFinite],
+  ...[stats, merge, ...finalize, apply, drawing, noise, rescale, step, history, nonFinite],
   ...[map, threshold, cleanup, append, reorder],
 ];
