@@ -12,7 +12,6 @@ import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
-import { parseArgs } from 'node:util';
 import { FILE_BYTES, type FileDType } from '../src/core/convert-bits.ts';
 import { readTensors, type StoredTensor, type TensorRange, type TensorSource } from '../src/core/tensor-source.ts';
 import { type BufferSlice, createStorage, destroySlice } from '../src/gpu/buffer.ts';
@@ -31,6 +30,7 @@ import { parseT5Config, T5Model } from '../src/models/t5/index.ts';
 import { Weights } from '../src/nn/weights.ts';
 import { fileSource, requestGpu } from '../src/node/index.ts';
 import { batchBytes, STAGING_BYTES, Staging } from '../src/tensor/staging.ts';
+import { parseOptions, refuse } from './words.ts';
 
 const MODELS: Record<string, (w: Weights, config: unknown) => unknown> = {
   unet: (w, config) => new UNet2DConditionModel(w, parseUNetConfig(config, 'unet')),
@@ -61,18 +61,16 @@ const SHAPES = new URL('../test/golden/fullsize/shapes.json', import.meta.url);
 /** Weights of one buffer. */
 const SLAB = 256 * 2 ** 20;
 
-const { values: asked } = parseArgs({
-  options: {
-    network: { type: 'string', default: 'unet' },
-    stored: { type: 'string', default: 'F16' },
-    dtype: { type: 'string', default: 'float32' },
-    rounds: { type: 'string', default: '3' },
-    file: { type: 'boolean', default: false },
-    device: { type: 'string' },
-  },
+const asked = parseOptions({
+  network: { type: 'string', default: 'unet' },
+  stored: { type: 'string', default: 'F16' },
+  dtype: { type: 'string', default: 'float32' },
+  rounds: { type: 'string', default: '3' },
+  file: { type: 'boolean', default: false },
+  device: { type: 'string' },
 });
-const make = MODELS[asked.network];
-if (!make) throw new Error(`bench: --network is one of ${Object.keys(MODELS).join(', ')}`);
+const make =
+  MODELS[asked.network] ?? refuse(`--network is one of ${Object.keys(MODELS).join(', ')}, got ${asked.network}`);
 const dtype = asked.dtype === 'float16' ? 'float16' : 'float32';
 const { config, tensors } = JSON.parse(await readFile(SHAPES, 'utf8'))[asked.network];
 const stored = storedTensors(tensors, asked.stored as FileDType);

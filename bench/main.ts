@@ -11,7 +11,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import process from 'node:process';
-import { parseArgs } from 'node:util';
 import { requestGpu } from '../src/node/device.ts';
 import { attentionCases } from './kernels/attention-cases.ts';
 import { gemmCases } from './kernels/gemm-cases.ts';
@@ -19,6 +18,7 @@ import { normCases } from './kernels/norm-cases.ts';
 import { type BenchRow, prepareRow, type Summary, spread, summary } from './measure.ts';
 import { loadPeer } from './peers/onnx.ts';
 import { randoms } from './random.ts';
+import { parseOptions, refuse } from './words.ts';
 
 interface PeerRow {
   readonly name: string;
@@ -32,27 +32,24 @@ interface PeerRow {
 /** dist/bench.js and bench/main.ts both lie one folder below the root. */
 const RESULTS = new URL('../bench/results/', import.meta.url);
 
-const { values: asked } = parseArgs({
-  options: {
-    filter: { type: 'string', default: '' },
-    samples: { type: 'string', default: '15' },
-    device: { type: 'string' },
-    label: { type: 'string' },
-    peer: { type: 'boolean', default: false },
-  },
+const asked = parseOptions({
+  filter: { type: 'string', default: '' },
+  samples: { type: 'string', default: '15' },
+  device: { type: 'string' },
+  label: { type: 'string' },
+  peer: { type: 'boolean', default: false },
 });
 const samples = Number(asked.samples);
-if (!(Number.isInteger(samples) && samples > 0)) {
-  process.stderr.write(`bench: --samples takes a whole number above 0, got ${asked.samples}\n`);
-  process.exit(2);
-}
+if (!(Number.isInteger(samples) && samples > 0)) refuse(`--samples takes a whole number above 0, got ${asked.samples}`);
 
 // Compile times are those of a first run.
 process.env['MESA_SHADER_CACHE_DISABLE'] = 'true';
 const gpu = await requestGpu({ adapterName: asked.device });
-const cases = [...gemmCases(gpu.caps), ...attentionCases(gpu.caps), ...normCases(gpu.caps)];
+const all = [...gemmCases(gpu.caps), ...attentionCases(gpu.caps), ...normCases(gpu.caps)];
+const cases = all.filter(c => c.name.includes(asked.filter));
+if (cases.length === 0) refuse(`no row has "${asked.filter}" in its name`);
 const rows: BenchRow[] = [];
-for (const bench of cases.filter(c => c.name.includes(asked.filter))) rows.push(await prepareRow(gpu, bench));
+for (const bench of cases) rows.push(await prepareRow(gpu, bench));
 for (let i = 0; i < samples; i++) for (const row of rows) await row.sample();
 const own = rows.map(summary);
 const peer = asked.peer ? await runPeer(rows, own) : undefined;

@@ -13,7 +13,6 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { directory, readImage, requestGpu } from '../src/node/index.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { BlipForConditionalGeneration } from '../src/pipeline/text/blip.ts';
@@ -24,6 +23,7 @@ import { spread } from './measure.ts';
 import { type Network, orchardUNet, orchardVision } from './networks.ts';
 import { peerCosts } from './peers/networks.ts';
 import { replayCost } from './replay.ts';
+import { parseOptions, refuse } from './words.ts';
 
 interface Row {
   readonly name: string;
@@ -46,19 +46,14 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
   'blip-base': blipBase,
 };
 
-const { values: asked } = parseArgs({
-  options: {
-    part: { type: 'string', multiple: true, default: Object.keys(PARTS) },
-    device: { type: 'string' },
-    label: { type: 'string' },
-    peer: { type: 'boolean', default: false },
-  },
+const asked = parseOptions({
+  part: { type: 'string', multiple: true, default: Object.keys(PARTS) },
+  device: { type: 'string' },
+  label: { type: 'string' },
+  peer: { type: 'boolean', default: false },
 });
 const unknown = asked.part.find(name => !(name in PARTS));
-if (unknown !== undefined) {
-  process.stderr.write(`bench: --part is one of ${Object.keys(PARTS).join(', ')}, got ${unknown}\n`);
-  process.exit(2);
-}
+if (unknown !== undefined) refuse(`--part is one of ${Object.keys(PARTS).join(', ')}, got ${unknown}`);
 /** dist/bench-models.js and bench/models.ts both lie one folder below the root. */
 const root = new URL('../', import.meta.url);
 const orchard = (part: string): string => fileURLToPath(new URL(`models/orchard/${part}`, root));

@@ -28,11 +28,12 @@ function isCentred(c: ConvGeometry): boolean {
 
 /**
  * First on NVIDIA's cards, whose cycles a multiply-add it lowers by a tenth, for maps that tiles fill and whose K stays whole. On the others it
- * comes out even or behind (docs/performance.md), and goes last. The size of the maps decides, never how many there are.
+ * comes out even or behind (docs/performance.md), and goes last. The size of the maps and all columns of y decide, never how many of either
+ * one call makes.
  */
 function rank({ vendor, software }: Caps, p: GemmProblem): number {
   const { outHeight = 1, outWidth = 1 } = p.conv ?? {};
-  const filled = outHeight % TILE.high === 0 && outWidth % TILE.wide === 0 && p.columns % TILE.columns === 0;
+  const filled = outHeight % TILE.high === 0 && outWidth % TILE.wide === 0 && p.y.pitch % TILE.columns === 0;
   return filled && vendor === 'nvidia' && !software && partsOf(p) === 1 ? RANK.patches : RANK.last;
 }
 

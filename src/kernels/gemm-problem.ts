@@ -136,9 +136,9 @@ const LEAST_MEASURED = 2 ** 29;
 
 /** Whether rows that lie back to back, without gates, are whole slabs, and worth it: what variants ask before they measure. */
 export function hasSlabs({ software }: Pick<Caps, 'software'>, problem: GemmProblem): boolean {
-  const { batch, rows, columns, k, y, conv, epilogue, itemRows = 1 } = problem;
+  const { batch, rows, k, y, conv, epilogue, itemRows = 1 } = problem;
   const imageRows = conv ? conv.outHeight * conv.outWidth : itemRows;
-  if (software && imageRows * columns * k * tapsOf(conv) < LEAST_MEASURED) return false;
+  if (software && imageRows * y.pitch * k * tapsOf(conv) < LEAST_MEASURED) return false;
   return batch === 1 && !conv?.phases && !epilogue?.geglu && rows % MOMENT_ROWS === 0 && y.batch === undefined;
 }
 

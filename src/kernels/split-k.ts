@@ -16,12 +16,13 @@ const LEAST_COLUMNS = 1024;
 const LEAST_K = 4096;
 
 /**
- * Parts of K, 1 where it stays whole. Columns and K alone decide, never the rows: a batch gives the same bits cut or whole. Of products by
- * packed weights alone, and in whole blocks where K is summed in blocks; a convolution is cut into its lines of taps.
+ * Parts of K, 1 where it stays whole. The columns of all of y and K alone decide, never the rows, nor how many of the columns one call
+ * makes: whatever is cut gives the bits of the whole. Of products by packed weights alone, and in whole blocks where K is summed in blocks; a
+ * convolution is cut into its lines of taps.
  */
 export function partsOf(p: GemmProblem): number {
   const taps = tapsOf(p.conv);
-  const small = p.columns < LEAST_COLUMNS || p.k * taps < LEAST_K;
+  const small = p.y.pitch < LEAST_COLUMNS || p.k * taps < LEAST_K;
   if (small || p.b.layout === 'plain' || p.batch > 1 || p.conv?.phases || p.epilogue?.geglu) return 1;
   if (p.conv) return p.conv.kernelHeight === 2 || p.conv.kernelHeight === 3 ? p.conv.kernelHeight : 1;
   const step = Math.max(16, blockOf(p) === p.k ? 16 : blockOf(p));

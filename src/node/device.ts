@@ -5,7 +5,7 @@
 
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { DeviceError } from '../core/errors.ts';
+import { DeviceError, InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { describeAdapter, Gpu, type GpuOptions } from '../gpu/device.ts';
 import type { WebGpuAdapterInfo, WebGpuLimits } from '../gpu/webgpu-types.ts';
@@ -72,11 +72,13 @@ const instances = new Map<string, GPU>();
  * Requests a device from Dawn, with every feature that the engine can use.
  * @param options as for `Gpu.request`; `adapterName` picks an adapter by any part of its name
  * @returns a device; `dispose` it, or the process stays alive
- * @throws DeviceError when the package `webgpu` or a Vulkan, Metal or D3D12 driver is missing, or the driver is too old
+ * @throws DeviceError when the package `webgpu` or a Vulkan, Metal or D3D12 driver is missing, or the driver is too old; InputError for a
+ * `trusted` that is no boolean
  */
 export async function requestGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   checkNames('requestGpu', options, OPTIONS);
   const { dawnFlags = [], trusted = false, ...rest } = options;
+  if (typeof trusted !== 'boolean') refuseTrust(trusted);
   const named = rest.adapterName === undefined ? [] : [`adapter=${await fullName(rest.adapterName)}`];
   const gpu = await dawn([...named, ...dawnFlags, ...(trusted ? [TRUSTED] : [])]);
   const { adapterName: _, ...request } = rest;
@@ -85,6 +87,18 @@ export async function requestGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   } catch (error) {
     throw error instanceof DeviceError && /no WebGPU adapter/.test(error.problem) ? noAdapter(error) : error;
   }
+}
+
+/** A word such as 'no', out of an environment perhaps, takes no checks away. */
+function refuseTrust(value: unknown): never {
+  throw new InputError({
+    op: 'requestGpu',
+    problem: 'not a statement of trust',
+    expected: 'true or false',
+    value,
+    path: 'trusted',
+    fix: 'Leave it out to keep the checks.',
+  });
 }
 
 /**

@@ -104,6 +104,13 @@ describe('who gets patches', () => {
     expect(stem(map(1, 48), { ...nvidia, software: true })).toBe('gemm-tile');
   });
 
+  it('windows of columns as all columns', () => {
+    const window = { first: 0, columns: 64 };
+    expect(stem(map(1, 48, { window: { first: 576, columns: 64 } }))).toBe('conv-tile');
+    expect(stem(map(1, 48, { outChannels: 648, window }))).toBe('gemm-tile');
+    expect(stem(map(1, 48, { channels: 1280, outChannels: 1280, window }))).toBe('gemm-tile');
+  });
+
   it('no maps that fill none, no K that is cut, and no other kernels', () => {
     expect(stem(map(1, 24))).toBe('gemm-tile');
     expect(stem(map(1, 48, { outChannels: 8 }))).toBe('gemm-tile');

@@ -85,6 +85,11 @@ describe('which products are cut', () => {
     }
   });
 
+  it('windows of columns are cut as all columns are', () => {
+    expect(partsOf(problem(9, { columns: 64 }))).toBe(2);
+    expect(partsOf(map(2, 12, { window: { first: 1216, columns: 64 } }))).toBe(3);
+  });
+
   it('few columns, a short K, gates, doublings and products of activations stay whole', () => {
     const sizes = { columns: 640, y: side(640, 'f16') };
     expect(partsOf(problem(9, sizes))).toBe(1);

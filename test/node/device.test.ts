@@ -105,6 +105,13 @@ describe('requestGpu', () => {
       trusted.dispose();
     }
   });
+
+  it('takes no word for trust', async () => {
+    const trusted = 'no' as unknown as boolean;
+    await expect(requestGpu({ trusted, dawnFlags: ['backend=null'] })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: requestGpu: not a statement of trust: expected true or false, got "no" (trusted). Leave it out to keep the checks.]`,
+    );
+  });
 });
 
 describe('listAdapters', () => {

@@ -68,6 +68,13 @@ const CASES: Record<string, { inputs: number[][]; record: (...inputs: Tensor[]) 
     ],
     record: (x: Tensor, y: Tensor) => conv.forward(x).add(y),
   },
+  'a product added to itself': {
+    inputs: [[4, 16]],
+    record: (x: Tensor) => {
+      const h = linear.forward(x);
+      return h.add(h);
+    },
+  },
 };
 
 describe('fusion leaves alone', () => {

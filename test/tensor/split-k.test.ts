@@ -1,5 +1,6 @@
 /** A layer whose K axis is cut, within a plan: its memory, its replays, and that no batch changes a bit of another. */
 import { expect, it } from 'vitest';
+import type { Gpu } from '../../src/gpu/device.ts';
 import { Linear } from '../../src/nn/linear.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
@@ -9,6 +10,7 @@ import { expectClose } from '../support/close.ts';
 import { countDevice } from '../support/counting.ts';
 import { testGpu } from '../support/gpu.ts';
 import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
+import { limited } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
 
 const [K, N, TOKENS] = [4096, 1024, 5];
@@ -23,8 +25,8 @@ await w.load(gpu);
 const input = randoms(4 * TOKENS * K, 3);
 
 /** Sequences from `first` on through the layer, twice: results, kernels, memory, and what the second run created. */
-async function run(first: number, items: number) {
-  const graph = new Graph(gpu);
+async function run(first: number, items: number, on: Gpu = gpu) {
+  const graph = new Graph(on);
   const part = input.subarray(first * TOKENS * K, (first + items) * TOKENS * K);
   const x = DeviceTensor.from(gpu, part, [items, TOKENS, K]);
   const y = wide.forward(graph.input(x));
@@ -68,4 +70,10 @@ it('a sequence alone has the bits that it has among others', async () => {
     const among = all.result.subarray(first * each, (first + items) * each);
     expect((await run(first, items)).result, `${items} from ${first}`).toEqual(among);
   }
+});
+
+it('windows of columns, where a weight exceeds a binding, have the bits of all columns at once', async () => {
+  const windowed = await run(0, 1, limited(gpu, { maxBindingBytes: 2 ** 23 }));
+  expect(windowed.kernels).toEqual(['gemm-tile', 'sum-parts', 'gemm-tile', 'sum-parts']);
+  expect(windowed.result).toEqual((await run(0, 1)).result);
 });

@@ -31,8 +31,8 @@ export class BinaryNode implements Node {
 
   /** In an addition, the operand beside `one`; undefined where a producer cannot add it. */
   otherAddend(one: Tensor): Tensor | undefined {
-    if (this.#op !== 'add') return undefined;
-    if (this.#a.value === one.value && this.#b.value !== one.value) return this.#b;
+    if (this.#op !== 'add' || this.#a.value === this.#b.value) return undefined; // nobody adds to itself what it is only making
+    if (this.#a.value === one.value) return this.#b;
     return this.#b.value === one.value && this.#a.rows === this.#b.rows ? this.#a : undefined;
   }
 
