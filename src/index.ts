@@ -56,6 +56,7 @@ export type {
 // The device.
 export type { Caps, CapsOptions, HalfStorage, MatrixUnits } from './gpu/caps.ts';
 export { Gpu, type GpuOptions } from './gpu/device.ts';
+export { type DeviceLoss, DeviceLostError } from './gpu/device-lost.ts';
 export { DEFAULT_CAPS, type DryBuffer, type DryObserver } from './gpu/dry-device.ts';
 export { OutOfMemoryError } from './gpu/out-of-memory.ts';
 export type { Access } from './gpu/pipelines.ts';
@@ -241,8 +242,9 @@ export type {
   GuideOwnArgs,
   GuidePhase,
 } from './pipeline/guide/guide-arguments.ts';
-export type { DeviceModelOptions } from './pipeline/runtime/device-model.ts';
+export type { DeviceLossEvent, DeviceRecoveryOptions } from './pipeline/runtime/device-recovery.ts';
 export type { CallPlan, PhasePlan } from './pipeline/runtime/memory-plan.ts';
+export type { DeviceModelOptions } from './pipeline/runtime/model-options.ts';
 export { PretrainedModel } from './pipeline/runtime/pretrained-model.ts';
 export type { CallOptions, Phase, ProgressEvent } from './pipeline/runtime/progress.ts';
 export {

@@ -18,7 +18,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   tokenizers: ['core', 'io/json-file', 'io/stand-in'],
   generation: ['core', 'schedulers'],
   io: ['core'],
-  'pipeline/runtime': ['core', 'gpu/caps', 'gpu/device', 'gpu/dry-device', 'tensor', 'nn', 'io/json-file'],
+  'pipeline/runtime': [
+    'core',
+    'gpu/caps',
+    'gpu/device',
+    'gpu/device-lost',
+    'gpu/dry-device',
+    'tensor',
+    'nn',
+    'io/json-file',
+  ],
   'pipeline/diffusion': [
     'core',
     'tensor',
@@ -246,7 +255,7 @@ describe('layers', () => {
   it('takes of gpu only its plain data and its device where the pipeline needs one', () => {
     const pipeline = sources.filter(s => s.layer.startsWith('pipeline/')).flatMap(s => importsOf(s).map(i => i.target));
     expect(new Set(pipeline.filter(t => t.startsWith('src/gpu/')))).toEqual(
-      new Set(['src/gpu/caps.ts', 'src/gpu/device.ts', 'src/gpu/dry-device.ts']),
+      new Set(['src/gpu/caps.ts', 'src/gpu/device-lost.ts', 'src/gpu/device.ts', 'src/gpu/dry-device.ts']),
     );
   });
 

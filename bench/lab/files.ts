@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename } from 'node:path';
 import process from 'node:process';
-import { describeAdapter } from '../../src/gpu/device.ts';
+import { describeAdapter } from '../../src/gpu/grant.ts';
 import { specialize } from '../../src/gpu/specialize.ts';
 import type { PipelineLog } from './absent-card.ts';
 import { LabError } from './cards.ts';

@@ -70,6 +70,8 @@ export interface ErrorJson {
   readonly fix?: string;
   /** Of an OutOfMemoryError, or a StorageFullError. */
   readonly bytes?: MemoryShortage;
+  /** Of a DeviceLostError: WebGPU's reason and message, and how many devices were lost one after another. */
+  readonly loss?: { readonly reason: string; readonly message: string; readonly losses: number };
   /** An error's own JSON, anything else as a plain value. */
   readonly cause?: PlainValue | ErrorJson;
 }

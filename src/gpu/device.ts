@@ -1,40 +1,19 @@
 /**
- * The device: asking for an adapter, reading what it can do, building pipelines, and saying clearly what is missing.
+ * The device: what it can do, its pipelines, its memory, its errors and its end. How one is asked for is in grant.ts.
  * Buffers and dispatches live in kernels/; this file knows nothing of tensors.
  */
 
 import { DeviceError, InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import { type Caps, type CapsOptions, readCaps, SUBGROUP_MATRIX, tellsItsKind } from './caps.ts';
+import type { Caps } from './caps.ts';
+import { type DeviceLoss, DeviceLostError } from './device-lost.ts';
 import { DEFAULT_CAPS, type DryObserver, dryDevice } from './dry-device.ts';
+import { capsOf, type GpuOptions, grantDevice, NAMELESS } from './grant.ts';
 import { HeldMemory, isOutOfMemory, type Made } from './held-memory.ts';
 import { PipelineCache } from './pipelines.ts';
-import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
+import type { WebGpuDevice } from './webgpu-types.ts';
 
-/** Which device `Gpu.request` asks for, or the one it takes. */
-export interface GpuOptions extends CapsOptions {
-  /** The WebGPU entry point; default `navigator.gpu`. In Node, `pentimento/node` supplies Dawn's. */
-  gpu?: WebGpu | undefined;
-  /** A device that the caller made and keeps; nothing is requested then and `dispose` leaves it alone. */
-  device?: WebGpuDevice | undefined;
-  /** Which of two chips, where a machine has two; by default the browser or driver chooses. */
-  powerPreference?: WebGpuPowerPreference | undefined;
-  /** Asks for the fallback (software) adapter. */
-  forceFallbackAdapter?: boolean | undefined;
-  /** Only an adapter whose vendor, architecture, device or description contains this text, case ignored. */
-  adapterName?: string | undefined;
-  /** Leaves out optional features: tests run the engine on a bare device by it. */
-  bare?: boolean | undefined;
-  /**
-   * What this process may still take of the machine's memory, in bytes; undefined where nobody knows. Asked before a larger
-   * buffer is made on a device in software, whose memory is the machine's: what is refused so is an OutOfMemoryError, where
-   * the driver would end the process. `requestGpu` of pentimento/node brings one.
-   * @param heldBytes of the buffers on the device, which the system counts only once they are written
-   */
-  availableBytes?: ((heldBytes: number) => number | undefined) | undefined;
-  /** Of `requestGpu` of pentimento/node alone, where it is described: true is refused here. */
-  trusted?: boolean | undefined;
-}
+export type { GpuOptions } from './grant.ts';
 
 const OPTIONS = namesOf<GpuOptions>({
   ...{ software: 1 },
@@ -42,38 +21,42 @@ const OPTIONS = namesOf<GpuOptions>({
   ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1, availableBytes: 1, trusted: 1 },
 });
 
-const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query', SUBGROUP_MATRIX];
-/** Limits that are asked for where an adapter has more than WebGPU's defaults, which are these. */
-const LIMITS = {
-  maxBufferSize: 2 ** 28,
-  maxStorageBufferBindingSize: 2 ** 27,
-  maxComputeWorkgroupStorageSize: 16_384,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupSizeX: 256,
-  maxComputeWorkgroupSizeY: 256,
-  maxStorageBuffersPerShaderStage: 8,
-} as const;
-
-/** Older browsers tell nothing of a device's adapter. */
-const NAMELESS = { vendor: '', architecture: '', device: '', description: '' } as GPUAdapterInfo;
 /** Less is not worth a submission. */
 const RECLAIMED_BYTES = 2 ** 24;
 /** On a device that runs nothing: steps between two moments in which others are heard. */
 const IDLES_UNHEARD = 64;
 const UNSEEN: DryObserver = { created() {}, destroyed() {}, bound() {} };
 
+/** Errors of a loss may come before its news, by so many milliseconds. */
+const NEWS_MS = 20;
+
+/** A device, and what is known and kept of it. */
+interface Granted {
+  readonly device: GPUDevice;
+  readonly caps: Caps;
+  readonly pipelines: PipelineCache;
+  readonly memory: HeldMemory;
+}
+
+/** How a Gpu is made, and made again. */
+interface Making extends Pick<GpuOptions, 'availableBytes'> {
+  readonly owned: boolean;
+  readonly dry?: boolean;
+  /** Asks for another device like it; absent where that is the caller's affair. */
+  readonly again?: () => Promise<Pick<Granted, 'device' | 'caps'>>;
+}
+
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
 export class Gpu {
-  /** WebGPU's own device, for buffers and passes of the caller's. */
-  readonly device: WebGpuDevice;
-  /** What the device grants and how its memory is used. */
-  readonly caps: Caps;
-  /** @internal */ readonly pipelines: PipelineCache;
-  /** @internal The library's buffers on it. */ readonly memory: HeldMemory;
   /** Whether it runs nothing: then values need not be made for it, and what is read back is zeros. */
   readonly dry: boolean;
-  readonly #owned: boolean;
-  #lost: GPUDeviceLostInfo | undefined;
+  readonly #making: Making;
+  /** Not #private: tests show a device with other capabilities by Object.create. */
+  private granted: Granted;
+  #lost: DeviceLoss | undefined;
+  #renewals = 0;
+  #renewing: Promise<void> | undefined;
+  readonly #lossListeners = new Set<(loss: DeviceLoss) => void>();
   /** The first error that no scope caught: memory refused for a tensor, a submission on destroyed buffers. */
   #uncaught: { readonly error: GPUError; readonly made: Made } | undefined;
   #disposed = false;
@@ -82,22 +65,98 @@ export class Gpu {
   /** Calls of `idle` on a device that runs nothing. */
   #idled = 0;
 
-  private constructor(
-    device: GPUDevice,
-    caps: Caps,
-    { owned, dry = false, availableBytes }: { owned: boolean; dry?: boolean } & Pick<GpuOptions, 'availableBytes'>,
-  ) {
-    this.device = device;
-    this.caps = caps;
-    this.pipelines = new PipelineCache(device);
-    this.memory = new HeldMemory(device, caps.software && !dry ? availableBytes : undefined);
-    this.#owned = owned;
-    this.dry = dry;
-    void device.lost.then(info => {
-      this.#lost = info;
+  private constructor(device: GPUDevice, caps: Caps, making: Making) {
+    this.dry = making.dry ?? false;
+    this.#making = making;
+    this.granted = this.#take(device, caps);
+  }
+
+  #take(device: GPUDevice, caps: Caps): Granted {
+    const { owned, availableBytes } = this.#making;
+    const memory = new HeldMemory(device, caps.software && !this.dry ? availableBytes : undefined);
+    void device.lost.then(({ reason, message }) => {
+      if (this.#disposed || device !== this.device) return;
+      this.#lost = { reason, message, losses: 0 };
+      for (const listen of this.#lossListeners) listen(this.#lost);
     });
     // On a device of the caller's, errors may be the caller's own.
-    if (owned) device.addEventListener('uncapturederror', event => this.#notice(event));
+    if (owned) device.addEventListener('uncapturederror', event => device === this.device && this.#notice(event));
+    return { device, caps, pipelines: new PipelineCache(device), memory };
+  }
+
+  /** WebGPU's own device, for buffers and passes of the caller's; another one once a lost device was renewed. */
+  get device(): WebGpuDevice {
+    return this.granted.device;
+  }
+
+  /** What the device grants and how its memory is used. */
+  get caps(): Caps {
+    return this.granted.caps;
+  }
+
+  /** @internal */
+  get pipelines(): PipelineCache {
+    return this.granted.pipelines;
+  }
+
+  /** @internal The library's buffers on it. */
+  get memory(): HeldMemory {
+    return this.granted.memory;
+  }
+
+  /** How often a lost device was renewed: what was made before the last time is gone. */
+  get renewals(): number {
+    return this.#renewals;
+  }
+
+  /** Why the device is gone; undefined while it is there. */
+  get loss(): DeviceLoss | undefined {
+    return this.#lost;
+  }
+
+  /** Calls `listen` whenever the device is lost; not where it is disposed. @returns ends that */
+  onLoss(listen: (loss: DeviceLoss) => void): () => void {
+    this.#lossListeners.add(listen);
+    return () => void this.#lossListeners.delete(listen);
+  }
+
+  /** Whether the device is gone, asked behind an error that may come of it: waits a moment for the news. */
+  async isLost(): Promise<boolean> {
+    if (this.#disposed || this.dry) return false;
+    await Promise.race([this.granted.device.lost, new Promise<void>(resume => setTimeout(resume, NEWS_MS))]);
+    return this.#lost !== undefined;
+  }
+
+  /**
+   * Takes a new device of the same wishes in the place of a lost one. Buffers, plans and tensors of the old one are gone; models
+   * notice with their next call. One that is not lost stays.
+   * @throws DeviceLostError for a device that the caller made, or where none is granted; DeviceError once it was disposed
+   */
+  async renew(): Promise<void> {
+    if (this.#lost === undefined) return this.check('Gpu.renew');
+    this.#renewing ??= this.#renew(this.#lost).finally(() => {
+      this.#renewing = undefined;
+    });
+    await this.#renewing;
+  }
+
+  async #renew(loss: DeviceLoss): Promise<void> {
+    const { again } = this.#making;
+    if (!again) {
+      const fix = 'Make a new device, then a Gpu and models on it: this one was made by the caller.';
+      throw new DeviceLostError('Gpu.renew', loss, { fix });
+    }
+    let next: Pick<Granted, 'device' | 'caps'>;
+    try {
+      next = await again();
+    } catch (cause) {
+      throw new DeviceLostError('Gpu.renew', loss, { problem: 'the device was lost, and no other is granted', cause });
+    }
+    if (this.#disposed) next.device.destroy();
+    this.#checkDisposed('Gpu.renew');
+    this.granted = this.#take(next.device, next.caps);
+    [this.#lost, this.#uncaught] = [undefined, undefined];
+    this.#renewals++;
   }
 
   #notice(event: GPUUncapturedErrorEvent): void {
@@ -120,22 +179,9 @@ export class Gpu {
       const caps = await capsOf(options.device, info, { ...own, software: options.software });
       return new Gpu(options.device, caps, { owned: false, availableBytes });
     }
-    const adapter = await requestAdapter(options);
-    try {
-      const device = await adapter.requestDevice(options.bare ? {} : wishes(adapter));
-      const caps = await capsOf(device, adapter.info ?? NAMELESS, { ...own, software: options.software });
-      return new Gpu(device, caps, { owned: true, availableBytes });
-    } catch (cause) {
-      throw new DeviceError({
-        op: 'Gpu.request',
-        problem: 'the adapter refused a device',
-        received: describeAdapter(adapter.info ?? NAMELESS),
-        fix: inPage()
-          ? 'Close other tabs that use the graphics card, then reload the page; update browser and graphics driver.'
-          : 'Update the graphics driver, or choose another adapter by adapterName.',
-        cause,
-      });
-    }
+    const again = () => grantDevice({ ...options }, own);
+    const { device, caps } = await again();
+    return new Gpu(device, caps, { owned: true, availableBytes, again });
   }
 
   /**
@@ -147,24 +193,27 @@ export class Gpu {
     return new Gpu(dryDevice(observer), { ...DEFAULT_CAPS, ...caps }, { owned: true, dry: true });
   }
 
+  /** @internal For what was made on a device: throws a DeviceLostError once another one has taken its place. */
+  checkSame(op: string, device: WebGpuDevice): void {
+    if (device === this.device) return;
+    const message = 'another device has taken its place since';
+    throw new DeviceLostError(op, { reason: 'unknown', message, losses: 0 });
+  }
+
   /** Throws a DeviceError once the device is lost or disposed, and for an error that came outside of any call. */
   check(op: string): void {
-    if (this.#disposed) {
-      throw new DeviceError({ op, problem: 'the device was disposed', fix: 'Request a new one with Gpu.request().' });
-    }
-    if (this.#lost) {
-      throw new DeviceError({
-        op,
-        problem: 'the device was lost',
-        received: `${this.#lost.reason}: ${this.#lost.message}`,
-        fix: 'Request a new device and load the models again; a driver reset or a time-out is the usual cause.',
-      });
-    }
+    this.#checkDisposed(op);
+    if (this.#lost) throw new DeviceLostError(op, this.#lost);
     if (this.#uncaught === undefined) return;
     const { error, made } = this.#uncaught;
     this.#uncaught = undefined;
     if (isOutOfMemory(error)) throw this.memory.exhausted(op, made, error);
     throw new DeviceError({ op, problem: 'the device reported an error earlier', received: error.message });
+  }
+
+  #checkDisposed(op: string): void {
+    if (!this.#disposed) return;
+    throw new DeviceError({ op, problem: 'the device was disposed', fix: 'Request a new one with Gpu.request().' });
   }
 
   /**
@@ -229,7 +278,7 @@ export class Gpu {
   }
 
   #destroy(): void {
-    if (this.#owned && this.#keepers === 0) this.device.destroy();
+    if (this.#making.owned && this.#keepers === 0) this.device.destroy();
   }
 }
 
@@ -242,73 +291,4 @@ function refuseTrusted(): never {
     path: 'trusted',
     fix: "Leave trusted out; in Node, requestGpu({ trusted: true }) of 'pentimento/node' makes such a device.",
   });
-}
-
-/** What an adapter has beyond WebGPU's defaults; empty lists are left out, which some validators refuse. */
-function wishes({ features, limits }: GPUAdapter): GPUDeviceDescriptor {
-  const requiredFeatures = FEATURES.filter(f => features.has(f as GPUFeatureName)) as GPUFeatureName[];
-  const names = Object.keys(LIMITS) as (keyof typeof LIMITS)[];
-  const more = names.filter(name => limits[name] > LIMITS[name]).map(name => [name, limits[name]] as const);
-  return {
-    ...(requiredFeatures.length > 0 && { requiredFeatures }),
-    ...(more.length > 0 && { requiredLimits: Object.fromEntries(more) }),
-  };
-}
-
-/** The device's capabilities; whether it is software is measured where nobody tells. */
-async function capsOf(device: WebGpuDevice, info: WebGpuAdapterInfo, options: CapsOptions): Promise<Caps> {
-  if (options.software !== undefined || tellsItsKind(info)) return readCaps(device, info, options);
-  const { isSlowDevice } = await import('./measure-speed.ts');
-  return readCaps(device, info, { ...options, software: await isSlowDevice(device) });
-}
-
-/** Whether a browser runs this: its visitors install no drivers by hand. */
-function inPage(): boolean {
-  return 'document' in globalThis || 'importScripts' in globalThis;
-}
-
-async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {
-  const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
-  if (!gpu) {
-    throw new DeviceError({
-      op: 'Gpu.request',
-      problem: 'this JavaScript runtime has no WebGPU',
-      received: globalThis.isSecureContext === false ? 'a page that is not secure' : 'navigator.gpu is undefined',
-      fix: inPage()
-        ? 'Use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141, or newer), and open the page over https or from localhost.'
-        : "In Node import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; elsewhere use a runtime with WebGPU.",
-    });
-  }
-  const request: GPURequestAdapterOptions = {};
-  if (options.powerPreference) request.powerPreference = options.powerPreference;
-  if (options.forceFallbackAdapter) request.forceFallbackAdapter = true;
-  const adapter = await gpu.requestAdapter(request);
-  if (!adapter) {
-    throw new DeviceError({
-      op: 'Gpu.request',
-      problem: 'no WebGPU adapter was found',
-      expected: inPage() ? 'a graphics card that the browser uses' : 'a Vulkan, Metal or D3D12 driver',
-      fix: inPage()
-        ? 'Update browser and graphics driver, and turn hardware acceleration on in the settings of the browser; chrome://gpu or about:support says what is missing.'
-        : 'On Linux install a Vulkan driver (a software one: Mesa 25 or newer, package mesa-vulkan-drivers; older ones are refused by Dawn) and set XDG_RUNTIME_DIR.',
-    });
-  }
-  const name = describeAdapter(adapter.info ?? NAMELESS);
-  if (options.adapterName && !name.toLowerCase().includes(options.adapterName.toLowerCase())) {
-    throw new DeviceError({
-      op: 'Gpu.request',
-      problem: 'the adapter on offer has another name',
-      expected: options.adapterName,
-      received: name,
-      fix: inPage()
-        ? 'Leave adapterName out: a page gets what the browser chooses.'
-        : 'Run `pentimento devices` to see the names, or set powerPreference.',
-    });
-  }
-  return adapter;
-}
-
-/** Vendor, architecture, device and description in one line. */
-export function describeAdapter(info: WebGpuAdapterInfo): string {
-  return [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ') || 'unnamed adapter';
 }

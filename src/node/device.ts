@@ -7,7 +7,8 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { DeviceError, InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import { describeAdapter, Gpu, type GpuOptions } from '../gpu/device.ts';
+import { Gpu, type GpuOptions } from '../gpu/device.ts';
+import { describeAdapter } from '../gpu/grant.ts';
 import type { WebGpuAdapterInfo, WebGpuLimits } from '../gpu/webgpu-types.ts';
 import { hostMemory } from './host-memory.ts';
 

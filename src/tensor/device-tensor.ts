@@ -5,6 +5,7 @@ import { dim, type Shape, sameShape, sizeOf } from '../core/shape.ts';
 import { type BufferSlice, copySlice, createStorage, destroySlice, readSlice, writeSlice } from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { KEPT_BYTES } from '../gpu/dry-device.ts';
+import type { WebGpuDevice } from '../gpu/webgpu-types.ts';
 import { decode, encode, fromMemory, layoutOf, toMemory } from './layout.ts';
 
 /** What makes tensors that outlive a plan smaller: latents and their history, caches of a text. */
@@ -20,10 +21,12 @@ export class DeviceTensor {
   readonly dtype: DType;
   /** Where it lies: rows padded to a multiple of 8 elements, channels last. */
   readonly slice: BufferSlice;
+  readonly #device: WebGpuDevice;
   #disposed = false;
 
   private constructor(gpu: Gpu, shape: Shape, dtype: DType, slice: BufferSlice) {
     this.gpu = gpu;
+    this.#device = gpu.device;
     this.shape = shape;
     this.dtype = dtype;
     this.slice = slice;
@@ -138,6 +141,7 @@ export class DeviceTensor {
   }
 
   #check(op: string): void {
+    this.gpu.checkSame(op, this.#device);
     if (this.#disposed) {
       throw new DeviceError({
         op,

@@ -5,6 +5,7 @@ import { DeviceError } from '../core/errors.ts';
 import { type BufferSlice, createStorage, destroySlice, SLICE_ALIGN, writeSlice } from '../gpu/buffer.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
+import type { WebGpuDevice } from '../gpu/webgpu-types.ts';
 import { type BoundSlice, DispatchList, type ProfiledDispatch } from '../kernels/dispatch.ts';
 import type { DeviceTensor } from './device-tensor.ts';
 import { type Lowered, type LoweringOptions, lower, type Operand, type Step } from './lower.ts';
@@ -39,6 +40,7 @@ export class Plan {
   readonly reads: readonly WeightReads[];
   /** @internal What brings weights while the plan runs, and runs it; undefined where they lie on the device. */
   readonly stream: WeightStream | undefined;
+  readonly #device: WebGpuDevice;
   readonly #list: DispatchList;
   readonly #memory: readonly BufferSlice[];
   /** What it reads and writes beside its own memory. */
@@ -54,6 +56,7 @@ export class Plan {
     work: Pick<Plan, 'flops' | 'reads'>,
   ) {
     this.gpu = gpu;
+    this.#device = gpu.device;
     this.label = label;
     this.#list = list;
     this.#memory = memory;
@@ -136,6 +139,7 @@ export class Plan {
 
   #check(): void {
     this.gpu.check(`Plan ${this.label}`);
+    this.gpu.checkSame(`Plan ${this.label}`, this.#device);
     if (this.#disposed) {
       throw new DeviceError({ op: `Plan ${this.label}`, problem: 'the plan was disposed', fix: 'Compile it again.' });
     }

@@ -13,6 +13,7 @@ import {
   WeightsError,
 } from '../core/errors.ts';
 import { checkByName } from '../core/known-names.ts';
+import { DeviceLostError } from '../gpu/device-lost.ts';
 import { OutOfMemoryError } from '../gpu/out-of-memory.ts';
 import { StorageFullError } from '../io/kept/storage.ts';
 
@@ -54,7 +55,7 @@ export function errorFromJson(json: ErrorJson): PentimentoError {
     ...(json.fix === undefined ? {} : { fix: json.fix }),
     ...(cause === undefined ? {} : { cause }),
   };
-  const error = shortage(json, details) ?? own(json, details);
+  const error = shortage(json, details) ?? lost(json, details) ?? own(json, details);
   const fields = { name: json.class, ...json };
   for (const name of ['name', 'message', 'problem', 'expected', 'received', 'path', 'fix'] as const)
     Object.defineProperty(error, name, { value: fields[name], enumerable: name !== 'message', configurable: true });
@@ -75,6 +76,11 @@ function shortage(json: ErrorJson, { op, path, cause }: ErrorDetails): Pentiment
   if (name === 'StorageFullError') return new StorageFullError(path ?? '', bytes, cause);
   const what = / for (.*), beside /.exec(String(received))?.[1] ?? '';
   return name === 'OutOfMemoryError' ? new OutOfMemoryError(op, what, bytes, cause) : undefined;
+}
+
+function lost({ class: name, loss }: ErrorJson, { op, cause }: ErrorDetails): PentimentoError | undefined {
+  if (name !== 'DeviceLostError' || !loss) return undefined;
+  return new DeviceLostError(op, loss, cause === undefined ? {} : { cause });
 }
 
 function isOwn(value: PlainValue | ErrorJson | undefined): value is ErrorJson {

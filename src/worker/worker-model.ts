@@ -3,7 +3,7 @@ import { DeviceError, InputError } from '../core/errors.ts';
 import { checkByName } from '../core/known-names.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { GpuOptions } from '../gpu/device.ts';
-import type { DeviceModelOptions } from '../pipeline/runtime/device-model.ts';
+import type { DeviceModelOptions } from '../pipeline/runtime/model-options.ts';
 import { Peer, type PortLike, type Remote } from './peer.ts';
 
 /** Which worker a model lives in, and on which device. */

@@ -11,7 +11,7 @@ import { drawsFrom } from '../diffusion/latent-draws.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
 import { asArray, type DeviceCall } from '../runtime/device-call.ts';
 import { guidanceAt } from './guidance.ts';
-import { type History, type InvertWork, sizeFor } from './inversion-history.ts';
+import { framesOf, type History, type InvertWork, sizeFor } from './inversion-history.ts';
 
 /**
  * Fills the history with x_i = sqrt(a_i) x_0 + sqrt(1 - a_i) n_i for the levels of an edit's steps, n_i drawn for each, and finds
@@ -22,7 +22,7 @@ import { type History, type InvertWork, sizeFor } from './inversion-history.ts';
 export async function* ddpmInversion(
   call: DeviceCall,
   model: LatentDiffusion,
-  { request, rows, report }: InvertWork,
+  { request, rows, report, kept }: InvertWork,
   to: History & { readonly clean: DeviceTensor },
 ): AsyncGenerator<StepEvent, DeviceTensor> {
   const { schedule, guidance, callback, callbackSteps } = request;
@@ -36,7 +36,8 @@ export async function* ddpmInversion(
   const frameAt = (i: number): number => frames - 1 - i;
   let last = 0;
   yield* runSteps(call, {
-    ...{ phase: 'invert', report, callback, callbackSteps },
+    ...{ phase: 'invert', report, kept, callback, callbackSteps },
+    state: io.history && { tensor: io.history, entries: framesOf(to) },
     timesteps: schedule.map(step => step.timestep).reverse(),
     submit: i => {
       const at = frameAt(i);

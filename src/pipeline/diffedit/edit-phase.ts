@@ -11,6 +11,7 @@ import { repeatRows, rowsOf } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
 import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/device-call.ts';
 import { allFinite } from '../runtime/finite.ts';
+import type { KeptPhase } from '../runtime/kept-phases.ts';
 import { guidanceAt, guidanceShape } from './guidance.ts';
 import type { History } from './inversion-history.ts';
 import { promptRows } from './invert-phase.ts';
@@ -41,11 +42,12 @@ export async function* editPhase(
   const [height, width] = [dim(mask.shape, 2), dim(mask.shape, 3)];
   const frames = schedule.length;
   const report = call.phase('edit', frames);
+  const kept = call.kept.phase('edit', request.generator);
   const rows = promptRows(embeddings, copies);
   const size = { images: batch * copies, height, width, ...guidanceShape(guidance) };
   const history = 'tensor' in latents ? latents : toDevice(call, latents, request.noise);
   if (schedule.some(step => step.coefficients.threshold))
-    return yield* onHost(call, model, request, { history, mask, size, rows, report });
+    return yield* onHost(call, model, request, { history, mask, size, rows, report, kept });
   // Mended, the blend ends with one frame more: the clean latents.
   const blend = {
     masks: batch,
@@ -62,7 +64,8 @@ export async function* editPhase(
   const firstNonFinite = model.denoiser.watch(io);
   const latentsNow = async (): Promise<NdArray> => asArray(await io.latents.read(), io.latents.shape);
   yield* runSteps(call, {
-    ...{ phase: 'edit', report, callback, callbackSteps },
+    ...{ phase: 'edit', report, kept, callback, callbackSteps },
+    state: { tensor: io.latents },
     timesteps: schedule.map(step => step.timestep),
     submit: i => {
       if (history.noise && io.noise) copyForImages(io.noise, history.noise, { first: i * batch, copies });
@@ -127,6 +130,7 @@ interface HostEdit {
   readonly size: DenoiserSize;
   readonly rows: readonly NdArray[];
   readonly report: PhaseReport;
+  readonly kept: KeptPhase;
 }
 
 /** Dynamic thresholding needs a quantile of all values: the step and the blend happen on the host. */
@@ -134,7 +138,7 @@ async function* onHost(
   call: DeviceCall,
   model: LatentDiffusion,
   request: EditRequest,
-  { history, mask, size, rows, report }: HostEdit,
+  { history, mask, size, rows, report, kept }: HostEdit,
 ): AsyncGenerator<StepEvent, NdArray> {
   const { schedule, guidance, copies, generator, noisy, mendQuirks, softExponent, callback, callbackSteps } = request;
   const program = await model.denoiser.noise(call, size, rows);
@@ -147,10 +151,11 @@ async function* onHost(
     const at = Math.min(i, frames - 1) * batch;
     return repeatRows(rowsOf(all, at, at + batch), copies);
   };
-  let x = frame(0);
-  let bad: number | undefined;
+  const before = kept.held as { readonly x: NdArray; readonly bad: number | undefined } | undefined;
+  let x = before?.x ?? frame(0);
+  let bad = before?.bad;
   yield* runSteps(call, {
-    ...{ phase: 'edit', report, callback, callbackSteps },
+    ...{ phase: 'edit', report, kept, callback, callbackSteps },
     timesteps: schedule.map(step => step.timestep),
     submit: async i => {
       io.latents.write(x.data);
@@ -163,6 +168,7 @@ async function* onHost(
       const next = applyStep(coefficients, e, x, noise).prevSample;
       const cut = softExponent === undefined ? mask : cutMask(mask, maskAbove(i, frames, softExponent));
       x = blended(next, frame(mendQuirks ? i + 1 : i), cut, maskOrder(mendQuirks));
+      kept.hold(i + 1, { x, bad });
     },
     latents: async () => copyOf(x),
     firstNonFinite: () => bad,

@@ -2,8 +2,10 @@
 import type { NdArray } from '../../core/ndarray.ts';
 import { sizeOf } from '../../core/shape.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
+import type { Entries } from '../../tensor/host-copy.ts';
 import type { DenoiserSize } from '../diffusion/denoiser.ts';
 import { asArray, type PhaseReport } from '../runtime/device-call.ts';
+import type { KeptPhase } from '../runtime/kept-phases.ts';
 import { swapFirst } from './edit-inputs.ts';
 import { type Guidance, guidanceShape } from './guidance.ts';
 import type { InvertRequest } from './request.ts';
@@ -32,6 +34,12 @@ export interface InvertWork {
   /** Of the UNet's batch. */
   readonly rows: readonly NdArray[];
   readonly report: PhaseReport;
+  readonly kept: KeptPhase;
+}
+
+/** Entries of a history that steps [from, to) of its making have filled: the last ones first. */
+export function framesOf({ frames, batch }: Pick<History, 'frames' | 'batch'>): (from: number, to: number) => Entries {
+  return (from, to) => ({ from: (frames - to) * batch, count: (to - from) * batch });
 }
 
 /** Size of the UNet's work on latents. */

@@ -16,7 +16,7 @@ import type { DeviceProgram } from '../runtime/device-program.ts';
 import { allFinite } from '../runtime/finite.ts';
 import { ddpmInversion } from './ddpm-inversion.ts';
 import { guidanceAt } from './guidance.ts';
-import { type History, type InvertWork, sizeFor } from './inversion-history.ts';
+import { framesOf, type History, type InvertWork, sizeFor } from './inversion-history.ts';
 import type { InvertRequest, Regularisation } from './request.ts';
 
 /** The networks' part of an inversion's request. */
@@ -35,24 +35,40 @@ export async function* invertPhase(
   request: InvertRequest,
   { embeddings, pictures }: EncodedInversion,
 ): AsyncGenerator<StepEvent, History> {
+  const { batch, schedule } = request;
+  const frames = schedule.length;
+  const home = { scope: call.scope, most: batch * Math.max(1, call.kept.every) };
+  const { tensor, clean, noise } = yield* call.kept.tensors('history', home, () =>
+    inverted(call, model, request, { embeddings, pictures }),
+  );
+  return { tensor: tensor as DeviceTensor, clean: clean as DeviceTensor, noise, frames, batch };
+}
+
+async function* inverted(
+  call: DeviceCall,
+  model: LatentDiffusion,
+  request: InvertRequest,
+  { embeddings, pictures }: EncodedInversion,
+): AsyncGenerator<StepEvent, { tensor: DeviceTensor; clean: DeviceTensor; noise: DeviceTensor | undefined }> {
   const { batch, schedule, generator, regularisation } = request;
   const frames = schedule.length;
   const report = call.phase('invert', frames);
+  const kept = call.kept.phase('invert', [generator, regularisation?.generator].flat());
   const { scalingFactor: scaling } = model.autoencoder;
   const clean = await drawLatents(call, model.denoiser, pictures, { batch, generator, scaling });
   const tensor = call.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
   const history = { tensor, frames, batch, clean };
-  const work = { request, rows: promptRows(embeddings), report };
-  if (request.kind === 'ddpm') return { ...history, noise: yield* ddpmInversion(call, model, work, history) };
+  const work = { request, rows: promptRows(embeddings), report, kept };
+  if (request.kind === 'ddpm') return { tensor, clean, noise: yield* ddpmInversion(call, model, work, history) };
   if (regularisation) yield* regularised(call, model, { ...work, regularisation }, history);
   else yield* plain(call, model, work, history);
-  return history;
+  return { tensor, clean, noise: undefined };
 }
 
 async function* plain(
   call: DeviceCall,
   model: LatentDiffusion,
-  { request, rows, report }: InvertWork,
+  { request, rows, report, kept }: InvertWork,
   to: History & { clean: DeviceTensor },
 ): AsyncGenerator<StepEvent, void> {
   const { schedule, guidance, rounds, callback, callbackSteps } = request;
@@ -63,8 +79,12 @@ async function* plain(
   io.latents.copyFrom(to.clean);
   const start = rounds > 0 ? call.scope.tensor(to.clean.shape, 'float32', 'latents before the step') : undefined;
   const firstNonFinite = denoiser.watch(io);
+  const resumed = (step: number): void => {
+    if (io.history) io.latents.copyRows(io.history, framesOf(to)(step - 1, step));
+  };
   yield* runSteps(call, {
-    ...{ phase: 'invert', report, callback, callbackSteps },
+    ...{ phase: 'invert', report, kept, callback, callbackSteps },
+    state: io.history && { tensor: io.history, entries: framesOf(to), resumed },
     timesteps: schedule.map(step => step.timestep),
     submit: i => {
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
@@ -103,11 +123,18 @@ async function fixedPoint(
   }
 }
 
+/** Where an inversion on the host stands: the latents of all steps so far, the last ones, the first step that was not finite. */
+interface HostInversion {
+  readonly all: Float32Array<ArrayBuffer>;
+  readonly x: NdArray;
+  readonly bad: number | undefined;
+}
+
 /** Every prediction is pushed towards white noise on the host before its step. */
 async function* regularised(
   call: DeviceCall,
   model: LatentDiffusion,
-  { request, rows, report, regularisation }: InvertWork & { readonly regularisation: Regularisation },
+  { request, rows, report, kept, regularisation }: InvertWork & { readonly regularisation: Regularisation },
   to: History & { clean: DeviceTensor },
 ): AsyncGenerator<StepEvent, void> {
   const { schedule, guidance, callback, callbackSteps } = request;
@@ -115,11 +142,12 @@ async function* regularised(
   const { denoiser, inverseSampler } = model;
   const program = await denoiser.noise(call, sizeFor(to.clean, guidance), rows);
   const { io } = program;
-  const all = new Float32Array(sizeOf(to.tensor.shape));
-  let x = asArray(await to.clean.read(), to.clean.shape);
-  let bad: number | undefined;
+  const before = kept.held as HostInversion | undefined;
+  const all = before?.all ?? new Float32Array(sizeOf(to.tensor.shape));
+  let x = before?.x ?? asArray(await to.clean.read(), to.clean.shape);
+  let bad = before?.bad;
   yield* runSteps(call, {
-    ...{ phase: 'invert', report, callback, callbackSteps },
+    ...{ phase: 'invert', report, kept, callback, callbackSteps },
     timesteps: schedule.map(step => step.timestep),
     submit: async i => {
       const { timestep, coefficients } = schedule[i] as ScheduledStep;
@@ -133,6 +161,7 @@ async function* regularised(
       x = applyStep(coefficients, e, x).prevSample;
       if (!allFinite(x.data)) bad ??= i;
       all.set(x.data, (to.frames - 1 - i) * x.data.length);
+      kept.hold(i + 1, { all, x, bad } satisfies HostInversion);
     },
     latents: async () => copyOf(x),
     firstNonFinite: () => bad,

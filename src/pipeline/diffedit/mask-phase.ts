@@ -34,6 +34,7 @@ export async function* maskPhase(
 ): AsyncGenerator<StepEvent, MaskOutput> {
   const { batch, maps, timestep, generator, guidance, gain } = request;
   const report = call.phase('mask', maps);
+  const kept = call.kept.phase('mask', generator);
   const [, , height, width] = pictures.values.shape as [number, number, number, number];
   const drawn = noiseOfDraws(pictures, { repeat: maps, generator });
   const shape = [batch * maps, model.denoiser.channels, height, width];
@@ -48,7 +49,7 @@ export async function* maskPhase(
   const firstNonFinite = model.denoiser.watch(io);
   yield* runSteps(call, {
     phase: 'mask',
-    report,
+    ...{ report, kept, state: { tensor: io.map } },
     timesteps: new Array<number>(maps).fill(timestep),
     submit: map => {
       const own = Array.from({ length: batch }, (_, b) => b * maps + map);

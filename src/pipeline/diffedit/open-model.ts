@@ -11,7 +11,8 @@ import {
   type StableDiffusionFolder,
   type StableDiffusionNetworks,
 } from '../diffusion/stable-diffusion-folder.ts';
-import { DeviceModel, warner } from '../runtime/device-model.ts';
+import { DeviceModel } from '../runtime/device-model.ts';
+import { warner } from '../runtime/model-options.ts';
 import type { PlannerOptions } from './call-planner.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import {

@@ -21,9 +21,10 @@ import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-fold
 import type { TextualInversions } from '../diffusion/textual-inversion.ts';
 import type { EmbeddingSource, TextualInversionOptions } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
-import { type DeviceModel, warner } from '../runtime/device-model.ts';
+import type { DeviceModel } from '../runtime/device-model.ts';
 import { drain } from '../runtime/drain.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
+import { warner } from '../runtime/model-options.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
 import { CallPlanner, type CallPlanOptions, checkPlanOptions, type SavingsPlan } from './call-planner.ts';
@@ -369,11 +370,11 @@ export class DiffEditPipeline extends PretrainedModel {
     request: (args: A, home: RequestHome) => Request,
     result: (results: PhaseResults, call: DeviceCall) => T,
   ): AsyncGenerator<StepEvent, T> {
-    const home = this.#home;
-    const planner = this.#planner;
+    const [home, planner] = [this.#home, this.#planner];
     const show = (accepted: Request): void => this.#showTimesteps(accepted);
+    let settled: Request | undefined; // once: work that is done again draws from the same random streams
     return this.#device.steps(op, args, async function* (call) {
-      const settled = request(args, home);
+      settled ??= request(args, home);
       await planner.prepare(op, call, settled);
       show(settled);
       return result(yield* runPhases(call, home.model, settled), call);

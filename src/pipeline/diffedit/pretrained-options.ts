@@ -7,7 +7,7 @@ import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import type { LoraInput } from '../diffusion/lora-adapters.ts';
 import type { SingleFileOptions } from '../diffusion/single-file-options.ts';
 import type { EmbeddingInput } from '../diffusion/textual-inversion-sources.ts';
-import type { DeviceModelOptions } from '../runtime/device-model.ts';
+import type { DeviceModelOptions } from '../runtime/model-options.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 
 /** How a Stable Diffusion folder is opened: device, precision, schedulers, offload, diffusers' slips. */

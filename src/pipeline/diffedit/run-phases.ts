@@ -5,11 +5,13 @@ import type { RgbImage } from '../../io/image.ts';
 import { preprocessMask } from '../../io/mask.ts';
 import { postprocessImage } from '../../io/postprocess.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import { encodePictures } from '../diffusion/image-latents.ts';
+import { encodePictures, isDrawn } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { EncodedPictures } from '../diffusion/latent-draws.ts';
 import { rowsOf } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
 import { asArray, type DeviceCall } from '../runtime/device-call.ts';
+import { withoutSteps } from '../runtime/drain.ts';
 import { type EditInputs, editPhase, maskOrder } from './edit-phase.ts';
 import { readHistory } from './inversion-history.ts';
 import { invertPhase } from './invert-phase.ts';
@@ -40,9 +42,12 @@ export async function* runPhases(
   const { mask: m, invert: v, edit: e } = request;
   const wanted = [e?.prompt, m?.source, m?.target, v?.prompt, request.text];
   const [embeddings, source, target, inverted] = await model.prompts.encodeAll(call, wanted);
-  const pictures = request.pictures && (await encodePictures(call, request.pictures, model.autoencoder));
+  const { kept } = call;
+  const pictures = request.pictures && (yield* encodedOnce(call, model, request.pictures));
   const mask =
-    m && source && target && pictures ? yield* maskPhase(call, model, m, { source, target, pictures }) : undefined;
+    m && source && target && pictures
+      ? yield* kept.once('mask', () => maskPhase(call, model, m, { source, target, pictures }))
+      : undefined;
   const history =
     v && inverted && pictures ? yield* invertPhase(call, model, v, { embeddings: inverted, pictures }) : undefined;
   const read = history && v?.returned ? await readHistory(history) : undefined;
@@ -60,6 +65,18 @@ export async function* runPhases(
   const roundTrip = clean && request.pictures && (await throughVae(call, model, request.pictures, clean));
   call.endPhase();
   return { mask, inversion, images, roundTrip };
+}
+
+/** The pictures as the VAE encodes them, which outlives a lost device. */
+async function* encodedOnce(
+  call: DeviceCall,
+  { autoencoder }: LatentDiffusion,
+  pictures: NdArray,
+): AsyncGenerator<never, EncodedPictures> {
+  const { values } = yield* call.kept.tensors('pictures', call, () =>
+    withoutSteps(async () => ({ values: (await encodePictures(call, pictures, autoencoder)).values })),
+  );
+  return { values: values as DeviceTensor, drawn: isDrawn(pictures, autoencoder) };
 }
 
 async function throughVae(
@@ -96,7 +113,7 @@ async function* editAndDecode(
   inputs: EditInputs,
 ): AsyncGenerator<StepEvent, RgbImage[] | NdArray> {
   const { output, pasteBack, mendQuirks, softExponent } = request;
-  const latents = yield* editPhase(call, model, request, inputs);
+  const latents = yield* call.kept.once('edit', () => editPhase(call, model, request, inputs));
   const images = await toOutput(call, model, latents, output);
   if (!pasteBack || !Array.isArray(images)) return images;
   const shown = softExponent === undefined ? inputs.mask : shownShare(inputs.mask, softExponent);

@@ -49,12 +49,15 @@ export function preparePictures(
 
 /** Runs the encoder, unless the pictures are latents. */
 export async function encodePictures(call: DeviceCall, pictures: NdArray, vae: Autoencoder): Promise<EncodedPictures> {
-  if (dim(pictures.shape, 1) !== vae.network.model.config.latentChannels) {
-    return { values: await vae.encode(call, pictures), drawn: true };
-  }
+  if (isDrawn(pictures, vae)) return { values: await vae.encode(call, pictures), drawn: true };
   const values = call.scope.tensor(pictures.shape, 'float32', 'latents of the pictures');
   values.write(pictures.data);
   return { values, drawn: false };
+}
+
+/** Whether prepared pictures are encoded, and their latents drawn; false where they are latents. */
+export function isDrawn(pictures: NdArray, vae: Autoencoder): boolean {
+  return dim(pictures.shape, 1) !== vae.network.model.config.latentChannels;
 }
 
 /** Numbers in one array of noise or pictures: a gigabyte of them. */

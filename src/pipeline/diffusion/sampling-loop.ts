@@ -5,6 +5,7 @@ import type { StepCoefficients } from '../../schedulers/index.ts';
 import type { StepValues } from '../../tensor/ops/diffusion.ts';
 import type { DeviceCall, PhaseReport } from '../runtime/device-call.ts';
 import { nonFiniteLatents } from '../runtime/finite.ts';
+import type { KeptPhase, LoopState } from '../runtime/kept-phases.ts';
 
 /** One step of a loop, as the async iterators yield it. */
 export interface StepEvent {
@@ -38,6 +39,10 @@ export interface SamplingLoop {
   readonly submit: (i: number) => void | Promise<void>;
   /** Reads the latents behind the last step submitted; a copy, which the caller may change. */
   readonly latents: () => Promise<NdArray>;
+  /** What of it outlives a lost device. */
+  readonly kept: KeptPhase;
+  /** Of a loop on the device: what it changes. One on the host tells `kept` itself. */
+  readonly state?: LoopState | undefined;
   /** The first step whose result was not finite, asked behind the last one. */
   readonly firstNonFinite: () => number | undefined | Promise<number | undefined>;
   /** Told after every `callbackSteps`-th step. */
@@ -48,35 +53,48 @@ export interface SamplingLoop {
 
 /**
  * Runs steps with at most one in flight behind the one being recorded, so that progress, abort and memory keep up with the
- * device. Reads nothing back unless somebody asks, and one word at the end.
+ * device. Reads nothing back unless somebody asks, but for the state that is kept every few steps, for which it does not wait, and one
+ * word at the end. A loop that runs again goes on behind what was kept, and tells nobody twice.
  * @throws NumericsError where the result of a step was not finite; the signal's reason
  */
 export async function* runSteps(call: DeviceCall, loop: SamplingLoop): AsyncGenerator<StepEvent, void> {
-  const { phase, report, timesteps, callback, callbackSteps = 1 } = loop;
+  const { phase, report, timesteps, callback, callbackSteps = 1, kept } = loop;
   const of = timesteps.length;
+  const done = (step: number): void => {
+    if (kept.isNew(step)) report.done(step, timesteps[step - 1]);
+  };
   let flying: Promise<void> = Promise.resolve();
   let last = -1;
+  const watch = loop.state && kept.watch(loop.state, of);
+  const first = kept.resume();
   try {
-    for (const [i, timestep] of timesteps.entries()) {
+    for (const [i, timestep] of [...timesteps.entries()].slice(first)) {
       call.check();
       await loop.submit(i);
       last = i;
-      const done = call.memory.gpu.idle();
-      done.catch(() => undefined); // awaited below, or not at all where the call ends early
+      await watch?.after(i + 1);
+      const idle = call.memory.gpu.idle();
+      idle.catch(() => undefined); // awaited below, or not at all where the call ends early
       await flying;
-      if (i > 0) report.done(i, timesteps[i - 1]);
-      flying = done;
+      if (i > first) done(i);
+      flying = idle;
       const latents = (): Promise<NdArray> => (last === i ? loop.latents() : Promise.reject(outdated(phase, i)));
-      if (callback && i % callbackSteps === 0) await callback(i, timestep, latents);
+      if (callback && i % callbackSteps === 0 && i >= kept.called) {
+        await callback(i, timestep, latents);
+        kept.called = i + 1;
+      }
+      if (i < kept.yielded) continue;
       yield { phase, step: i, of, timestep, latents };
+      kept.yielded = i + 1;
     }
     await flying;
-    report.done(of, timesteps[of - 1]);
+    done(of);
     call.check();
     const bad = await loop.firstNonFinite();
     if (bad !== undefined) throw nonFiniteLatents(phase, { step: bad, timesteps, dtype: call.memory.dtype });
   } finally {
     last = -1; // what the readers read now belongs to the next call
+    watch?.dispose();
   }
 }
 

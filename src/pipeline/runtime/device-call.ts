@@ -8,6 +8,7 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { DeviceMemory, TensorScope } from './device-memory.ts';
 import { DeviceProgram, type Recording, runOnce } from './device-program.ts';
 import { checkFinite } from './finite.ts';
+import { KeptPhases } from './kept-phases.ts';
 import type { Network } from './network.ts';
 import type { CallOptions, Phase, ProgressEvent } from './progress.ts';
 
@@ -21,6 +22,8 @@ export interface CallHome {
   readonly stagingBytes: number | undefined;
   /** Only one network on the device at a time. */
   readonly offload: boolean;
+  /** Steps from one copy of a loop's state to the next, kept in case the device is lost; 0 or undefined: nothing is kept. */
+  readonly keepEvery?: number | undefined;
   /** @throws DeviceError once the model was disposed */
   readonly checkDisposed: () => void;
 }
@@ -54,14 +57,15 @@ export class DeviceCall {
   /** Only one network on the device at a time. */
   #offload: boolean;
   #keepPrograms = false;
-  /** Tensors of this call. */
-  readonly scope: TensorScope;
+  /** What outlives a lost device. */
+  readonly kept: KeptPhases;
   /** The model's. */
   readonly memory: DeviceMemory;
   /** Milliseconds spent in each phase so far. */
   readonly timings: Partial<Record<Phase, number>> = {};
   readonly #home: CallHome;
   readonly #options: CallOptions;
+  #scope: TensorScope;
   #current: Clock | undefined;
 
   constructor(home: CallHome, options: CallOptions) {
@@ -69,7 +73,25 @@ export class DeviceCall {
     this.#options = options;
     this.#offload = home.offload;
     this.memory = home.memory;
-    this.scope = home.memory.scope();
+    this.kept = new KeptPhases(home.keepEvery ?? 0);
+    this.#scope = home.memory.scope();
+  }
+
+  /** Tensors of this call. */
+  get scope(): TensorScope {
+    return this.#scope;
+  }
+
+  /** The phase that runs. */
+  get current(): Phase | undefined {
+    return this.#current?.name;
+  }
+
+  /** Forgets everything on the device; what is kept on the host stays. The work is done again then, behind what is kept. */
+  restart(): void {
+    this.endPhase();
+    this.#scope.dispose();
+    this.#scope = this.memory.scope();
   }
 
   /** Whether only one network is on the device at a time. */
@@ -212,7 +234,7 @@ export class DeviceCall {
   /** Ends the last phase and frees the call's tensors. */
   close(): void {
     this.endPhase();
-    this.scope.dispose();
+    this.#scope.dispose();
   }
 }
 

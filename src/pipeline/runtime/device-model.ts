@@ -3,73 +3,30 @@
  * and language models hold one and add what is theirs.
  */
 
-import { DeviceError, InputError } from '../../core/errors.ts';
-import { checkByName, checkNames, checkSignal, namesOf } from '../../core/known-names.ts';
+import { DeviceError } from '../../core/errors.ts';
+import { checkByName, checkSignal } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Caps } from '../../gpu/caps.ts';
 import { Gpu } from '../../gpu/device.ts';
+import { type DeviceLoss, DeviceLostError } from '../../gpu/device-lost.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
+import {
+  type DeviceLossEvent,
+  type DeviceRecovery,
+  lostAgain,
+  type ReadableStep,
+  recovering,
+  recoveryOf,
+  renewDevice,
+} from './device-recovery.ts';
+import { drain, withoutSteps } from './drain.ts';
 import { type DryCall, DryModel, sameLimits } from './dry-model.ts';
 import type { CallPlan } from './memory-plan.ts';
+import { checkOptions, type DeviceModelNames, type DeviceModelOptions, warner } from './model-options.ts';
 import { Network, type Networks, type OpenedNetwork, type OpenedNetworks } from './network.ts';
-import type { CallOptions, ProgressEvent } from './progress.ts';
-
-/** Options of every model's `fromPretrained`. */
-export interface DeviceModelOptions extends CallOptions {
-  /** A device from Gpu.request() or requestGpu() of pentimento/node; by default a new one, which dispose() then frees. */
-  readonly gpu?: Gpu | undefined;
-  /** Of activations, and, for float16, of weights; float32 keeps weights in the file's own precision. Default float32. */
-  readonly dtype?: 'float32' | 'float16' | undefined;
-  /** Such as 'fp16': takes the weight files of that name. */
-  readonly variant?: string | undefined;
-  /** Told of loading, and of every call that brings no listener of its own. */
-  readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
-  /** Ends the loading: it rejects with the signal's reason, and nothing stays on the device. */
-  readonly signal?: AbortSignalLike | undefined;
-  /** Told of cut prompts, corrected configs, ignored tensors and the like; default console.warn. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-  /** Leaves the weights in the files until they are needed, one network at a time; see enableModelCpuOffload. */
-  readonly modelCpuOffload?: boolean | undefined;
-  /**
-   * Leaves the weights in the files until a call needs them: a call that is refused has read none. They stay then, unless
-   * modelCpuOffload says otherwise. Default false.
-   */
-  readonly loadWhenNeeded?: boolean | undefined;
-  /** Bytes of weights that are on their way to the device at once, beside those that are there. Default 32 MiB. */
-  readonly stagingBytes?: number | undefined;
-  /**
-   * Keeps weights that go to the device more than once (by modelCpuOffload, or streamed) in host memory, in the precision of the
-   * file: each is read once. Default false.
-   */
-  readonly hostMemory?: boolean | undefined;
-}
-
-const OPTIONS = namesOf<DeviceModelOptions>({
-  ...{
-    gpu: 1,
-    dtype: 1,
-    variant: 1,
-    onProgress: 1,
-    signal: 1,
-    onWarning: 1,
-    modelCpuOffload: 1,
-    loadWhenNeeded: 1,
-    stagingBytes: 1,
-    hostMemory: 1,
-  },
-});
-
-/** How messages call the model. */
-export interface DeviceModelNames {
-  /** The class. */
-  readonly op: string;
-  /** What it is, such as 'captioner'. */
-  readonly noun: string;
-  /** Names of options that only this model has. */
-  readonly ownOptions?: readonly string[];
-}
+import type { CallOptions } from './progress.ts';
 
 /** The networks of a model, M by name, and the device that they run on. */
 export class DeviceModel<M> {
@@ -83,10 +40,15 @@ export class DeviceModel<M> {
   readonly #options: DeviceModelOptions;
   readonly #opened: readonly OpenedNetwork<unknown>[];
   readonly #all: readonly Network<unknown>[];
+  readonly #recovery: DeviceRecovery | undefined;
+  readonly #unwatch: () => void;
   #offload: boolean;
+  /** Of the device, when the networks came to it. */
+  #renewals: number;
   #dry: DryModel<M> | undefined;
   /** The method that runs. */
   #running: string | undefined;
+  #call: DeviceCall | undefined;
   #disposed = false;
 
   private constructor(names: DeviceModelNames, gpu: Gpu, opened: OpenedNetworks<M>, options: DeviceModelOptions) {
@@ -95,6 +57,9 @@ export class DeviceModel<M> {
     this.#names = names;
     this.#options = options;
     this.#offload = options.modelCpuOffload ?? false;
+    this.#recovery = recoveryOf(`${names.op}.fromPretrained`, options.deviceRecovery);
+    this.#renewals = gpu.renewals;
+    this.#unwatch = gpu.onLoss(loss => this.#tell('lost', loss));
     const entries = Object.entries<OpenedNetwork<unknown>>(opened);
     this.#opened = entries.map(([, network]) => network);
     this.#all = this.#opened.map(network => new Network(network, this.memory));
@@ -137,6 +102,7 @@ export class DeviceModel<M> {
     let device: DeviceModel<M> | undefined;
     try {
       device = new DeviceModel<M>(names, options.gpu ?? (await Gpu.request()), opened.networks, options);
+      await device.#ready(options.signal);
       await prepare(device.networks, opened, device);
       if (!options.modelCpuOffload && !options.loadWhenNeeded) await device.#load();
       options.signal?.throwIfAborted();
@@ -153,7 +119,7 @@ export class DeviceModel<M> {
    * @param op the method, for messages
    * @throws DeviceError for a busy or disposed model, also for one that is disposed meanwhile; the signal's reason
    */
-  async *steps<S, T>(
+  async *steps<S extends ReadableStep, T>(
     op: string,
     options: CallOptions,
     work: (call: DeviceCall) => AsyncGenerator<S, T>,
@@ -161,7 +127,11 @@ export class DeviceModel<M> {
     const call = this.#begin(op, options);
     try {
       call.check();
-      const result = yield* work(call);
+      await this.#ready(options.signal);
+      const result = yield* recovering(
+        () => work(call),
+        error => this.#recover(op, call, error),
+      );
       call.check();
       return result;
     } catch (error) {
@@ -171,19 +141,48 @@ export class DeviceModel<M> {
     }
   }
 
-  /** The same for a call that yields nothing. */
+  /** The same for a call that yields nothing: where the device is lost it begins again. */
   async call<T>(op: string, options: CallOptions, work: (call: DeviceCall) => Promise<T>): Promise<T> {
-    const call = this.#begin(op, options);
-    try {
-      call.check();
-      const result = await work(call);
-      call.check();
-      return result;
-    } catch (error) {
-      throw this.#reason(error, options.signal);
-    } finally {
-      this.#end(call);
+    return drain(this.steps(op, options, call => withoutSteps(() => work(call))));
+  }
+
+  /** Sees to it that there is a device, and nothing of a former one. @throws DeviceLostError; the signal's reason */
+  async #ready(signal: AbortSignalLike | undefined): Promise<void> {
+    const { loss } = this.gpu;
+    if (loss) {
+      if (!this.#recovery) throw new DeviceLostError(this.#names.op, loss);
+      await renewDevice(this.gpu, this.#recovery.attempts, signal);
+      this.#tell('restored', loss);
     }
+    if (this.#renewals === this.gpu.renewals) return;
+    this.#release();
+    this.#renewals = this.gpu.renewals;
+  }
+
+  /**
+   * Makes everything ready for doing the work of a call again, if it failed for the loss of its device.
+   * @throws the error itself where there is another reason; DeviceLostError where no device lasts
+   */
+  async #recover(op: string, call: DeviceCall, error: unknown): Promise<void> {
+    const { signal } = call;
+    if (!this.#recovery || this.#disposed || signal?.aborted) throw error;
+    const lost = await this.gpu.isLost();
+    if (!lost && this.#renewals === this.gpu.renewals) throw error;
+    const losses = ++call.kept.losses;
+    const { reason, message } = this.gpu.loss ?? { reason: 'unknown', message: 'another model has renewed it' };
+    if (losses >= this.#recovery.attempts) throw lostAgain(op, { reason, message, losses }, call.current, error);
+    call.restart();
+    this.#release();
+    await this.#ready(signal);
+    call.check();
+  }
+
+  #tell(state: DeviceLossEvent['state'], { reason, message }: Pick<DeviceLoss, 'reason' | 'message'>): void {
+    const { onDeviceLoss } = this.#options;
+    const said =
+      state === 'lost' ? `the device was lost (${reason}: ${message})` : 'another device has taken its place';
+    if (onDeviceLoss) onDeviceLoss({ state, reason, message, phase: this.#call?.current });
+    else warner(this.#options)(`${this.#names.op}: ${said}`);
   }
 
   /** Whether calls keep one network on the device at a time. */
@@ -207,7 +206,8 @@ export class DeviceModel<M> {
     const { caps = this.gpu.caps, offload = this.#offload, ...rest } = how;
     if (!this.#dry?.fits(this.networks, caps)) this.#dry = new DryModel(this.networks, caps, this.memory.dtype);
     const { stagingBytes, hostMemory } = this.#options;
-    return this.#dry.plan(work, { signal: undefined, hostMemory, ...rest, offload, stagingBytes });
+    const keepEvery = this.#recovery?.keepEvery;
+    return this.#dry.plan(work, { signal: undefined, hostMemory, ...rest, offload, stagingBytes, keepEvery });
   }
 
   /** Takes everything off the device for a call that begins with nothing there. */
@@ -241,6 +241,7 @@ export class DeviceModel<M> {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#unwatch();
     for (const network of this.#all) network.dispose();
     void closeAll(this.#opened);
     if (this.#options.gpu === undefined) this.gpu.dispose();
@@ -256,19 +257,21 @@ export class DeviceModel<M> {
         networks: this.#all,
         stagingBytes: this.#options.stagingBytes,
         offload: this.#offload,
+        keepEvery: this.#recovery?.keepEvery,
         checkDisposed: () => {
           if (this.#disposed) throw this.#wasDisposed();
         },
       },
       { signal: options.signal, onProgress: options.onProgress ?? this.#options.onProgress },
     );
+    this.#call = call;
     this.#running = op; // last: what failed before has begun nothing that would have to end
     return call;
   }
 
   #end(call: DeviceCall): void {
     call.close();
-    this.#running = undefined;
+    [this.#running, this.#call] = [undefined, undefined];
     if (call.offload || this.#disposed) this.#release();
   }
 
@@ -303,7 +306,7 @@ export class DeviceModel<M> {
    * @throws DeviceError for a busy or disposed model, or a lost device
    */
   checkIdle(op: string): void {
-    this.gpu.check(op);
+    if (!(this.#recovery && this.gpu.loss)) this.gpu.check(op); // a lost one is renewed by the call
     this.checkOpen(op);
     if (this.#running) throw this.#isBusy(op, this.#running);
   }
@@ -335,35 +338,6 @@ export class DeviceModel<M> {
       cause,
     });
   }
-}
-
-/** Where warnings go. */
-export function warner(options: DeviceModelOptions): (message: string) => void {
-  return options.onWarning ?? (message => console.warn(message));
-}
-
-function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options: DeviceModelOptions): void {
-  const op = `${model}.fromPretrained`;
-  checkNames(op, options, [...OPTIONS, ...ownOptions]);
-  const { gpu, dtype, stagingBytes, hostMemory, signal } = options;
-  if (gpu != null && !(gpu instanceof Gpu)) {
-    const received = (gpu as unknown) instanceof Promise ? 'a promise' : typeof gpu;
-    const [expected, fix] = ['a Gpu', "Pass await requestGpu() of 'pentimento/node', or await Gpu.request()."];
-    throw new InputError({ op, problem: 'no device of this library', expected, received, path: 'gpu', fix });
-  }
-  if (dtype !== undefined && dtype !== 'float32' && dtype !== 'float16') {
-    const expected = 'float32 or float16';
-    throw new InputError({ op, problem: 'unknown dtype', expected, value: dtype, path: 'dtype' });
-  }
-  if (stagingBytes !== undefined && !(Number.isInteger(stagingBytes) && stagingBytes >= 1)) {
-    const [expected, path] = ['a whole number >= 1', 'stagingBytes'];
-    throw new InputError({ op, problem: 'not a count', expected, value: stagingBytes, path });
-  }
-  if (hostMemory !== undefined && typeof hostMemory !== 'boolean') {
-    const [expected, path] = ['true or false', 'hostMemory'];
-    throw new InputError({ op, problem: 'neither yes nor no', expected, value: hostMemory, path });
-  }
-  signal?.throwIfAborted();
 }
 
 async function closeAll(opened: readonly OpenedNetwork<unknown>[]): Promise<void> {

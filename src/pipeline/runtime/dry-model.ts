@@ -24,6 +24,8 @@ export interface DryCall {
   readonly hostMemory?: boolean | undefined;
   /** Bytes of weights on their way at once. */
   readonly stagingBytes: number | undefined;
+  /** Steps between copies that are kept in case the device is lost; 0 for none. */
+  readonly keepEvery?: number | undefined;
   /** Ends the planning with its reason. */
   readonly signal: AbortSignalLike | undefined;
 }
@@ -70,9 +72,12 @@ export class DryModel<M> {
 
   async #make(
     work: (call: DeviceCall, networks: Networks<M>) => AsyncGenerator<unknown, unknown>,
-    { offload, keepPrograms, maxBytes, fresh, streams = {}, hostMemory, stagingBytes, signal }: DryCall,
+    { offload, keepPrograms, maxBytes, fresh, streams = {}, hostMemory, stagingBytes, keepEvery, signal }: DryCall,
   ): Promise<CallPlan> {
-    const home = { memory: this.#memory, networks: this.#twins, stagingBytes, offload, checkDisposed: () => undefined };
+    const home = {
+      ...{ memory: this.#memory, networks: this.#twins, stagingBytes, offload, keepEvery },
+      checkDisposed: () => undefined,
+    };
     const call = new DeviceCall(home, { signal });
     try {
       for (const [i, network] of this.#real.entries()) {

@@ -92,6 +92,7 @@ export class TextWriter<N, I, E extends EncodedInputs> implements Writer<I> {
     const settings = withTokenText(own, task.defaults ?? {}, tokenizer);
     planGeneration(task, settings); // refuses what makes no sense
     return this.#device.call('generate', { signal: options.signal, onProgress }, async call => {
+      call.kept.phase('generate', settings.generator); // where the device is lost, the texts are drawn again from there
       const encoding = await this.#encode(call, input);
       const output = await generate({ ...task, startDecoder: (...sizes) => encoding.start(...sizes) }, settings);
       const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };

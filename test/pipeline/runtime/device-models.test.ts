@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FolderSource } from '../../../src/core/tensor-source.ts';
 import { Gpu } from '../../../src/gpu/device.ts';
 import { DiffEditPipeline } from '../../../src/pipeline/diffedit/pipeline.ts';
-import type { DeviceModelOptions } from '../../../src/pipeline/runtime/device-model.ts';
+import type { DeviceModelOptions } from '../../../src/pipeline/runtime/model-options.ts';
 import type { PretrainedModel } from '../../../src/pipeline/runtime/pretrained-model.ts';
 import type { CallOptions, ProgressEvent } from '../../../src/pipeline/runtime/progress.ts';
 import { BlipForConditionalGeneration } from '../../../src/pipeline/text/blip.ts';
