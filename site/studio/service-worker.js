@@ -27,14 +27,24 @@ self.addEventListener('activate', event => {
   );
 });
 
+/** A worker has the policy of its script's answer, not the page's: the same hosts as in src/policy.ts. */
+async function withPolicy(answer, clientId) {
+  const page = await self.clients.get(clientId);
+  const hub = page && new URL(page.url).searchParams.has('model');
+  const hosts = hub ? ' https://huggingface.co https://*.huggingface.co https://*.hf.co' : '';
+  const headers = new Headers(answer.headers);
+  headers.set('content-security-policy', `default-src 'none'; script-src 'self'; connect-src 'self' blob:${hosts}`);
+  return new Response(answer.body, { headers });
+}
+
 self.addEventListener('fetch', event => {
-  const { request } = event;
+  const { request, clientId } = event;
   if (request.method !== 'GET' || new URL(request.url).origin !== self.location.origin) return;
-  event.respondWith(
-    caches
-      .open(CACHE)
-      .then(
-        async cache => (await cache.match(request, { ignoreSearch: request.mode === 'navigate' })) ?? fetch(request),
-      ),
-  );
+  const answer = async () => {
+    const cache = await caches.open(CACHE);
+    const kept = await cache.match(request, { ignoreSearch: request.mode === 'navigate' });
+    if (kept && request.destination === 'worker') return withPolicy(kept, clientId);
+    return kept ?? fetch(request);
+  };
+  event.respondWith(answer());
 });

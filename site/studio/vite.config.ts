@@ -26,7 +26,8 @@ function serviceWorker(): Plugin {
         }
         const samples = readdirSync(join(ROOT, SAMPLES)).map(name => `${SAMPLES}/${name}`);
         const said = { version: hash.digest('hex').slice(0, 16), files: ['./', ...names, ...samples] };
-        const source = text.replace('{ version: "", files: [] }', JSON.stringify(said));
+        const source = text.replace(/{ version: '', files: \[\] }/, () => JSON.stringify(said));
+        if (source === text) throw new Error('service-worker.js has no place for the names of the files');
         this.emitFile({ type: 'asset', fileName: 'service-worker.js', source });
       },
     },

@@ -113,6 +113,19 @@ export class Models {
     return this.#writer;
   }
 
+  /** Fetches what caption and suggestions need, so that they work without a network later. What fails is tried again when it is used. */
+  async keepForLater(): Promise<void> {
+    const quiet = { onProgress: () => undefined, onWarning: () => undefined };
+    const open = [createWorkerCaptioner, createWorkerLanguageModel];
+    for (const [i, name] of ['blip', 't5'].entries()) {
+      this.#worker ??= startWorker();
+      const model = await open[i]?.(kept(urlFolder(part(name))), { ...quiet, worker: this.#worker }).catch(
+        () => undefined,
+      );
+      model?.dispose();
+    }
+  }
+
   async #opened<T>(open: (options: Listeners & { worker: StartedWorker }) => Promise<T>): Promise<T> {
     this.#worker ??= startWorker();
     return open({ ...this.#listeners, worker: this.#worker });

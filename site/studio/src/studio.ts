@@ -6,7 +6,7 @@ import { Editor, findMask, maskKey, runArguments, type Subject, type Watch } fro
 import { box, button, element, input, make, select } from './elements.ts';
 import { Mask, type UNTOUCHED } from './mask.ts';
 import { nameModel } from './model-panel.ts';
-import { type Choice, Models } from './models.ts';
+import { type Choice, embedded, Models } from './models.ts';
 import { Painter } from './painter.ts';
 import { savePicture, saveText } from './pixels.ts';
 import { planTable } from './plan-table.ts';
@@ -71,6 +71,7 @@ export class Studio {
       this.refit(pipe);
       return 'Ready.';
     });
+    if (this.choice === embedded) await this.models.keepForLater();
   }
 
   /** Another picture. */
