@@ -40,7 +40,7 @@ export class Painter {
 
   set mask(mask: Mask | undefined) {
     this.#mask = mask;
-    if (mask) this.#at = [mask.width / 2, mask.height / 2];
+    if (mask) this.#at = [Math.floor(mask.width / 2) + 0.5, Math.floor(mask.height / 2) + 0.5];
     this.show();
   }
 
@@ -108,13 +108,13 @@ export class Painter {
     const [x, y] = this.#at;
     const go = (dx: number, dy: number) => (): void => {
       this.#at = [clamp(x + dx * far, mask.width), clamp(y + dy * far, mask.height)];
-      this.#say(`column ${Math.round(this.#at[0])}, row ${Math.round(this.#at[1])}`);
+      this.#say(`column ${Math.ceil(this.#at[0])}, row ${Math.ceil(this.#at[1])}`);
     };
     const stamp = (): void => {
       mask.begin();
       mask.stamp(x, y, this.#radius, this.#value);
       this.#changed();
-      this.#say(`${this.#value ? 'painted' : 'erased'} at column ${Math.round(x)}, row ${Math.round(y)}`);
+      this.#say(`${this.#value ? 'painted' : 'erased'} at column ${Math.ceil(x)}, row ${Math.ceil(y)}`);
     };
     const keys: Record<string, () => void> = {
       ArrowLeft: go(-1, 0),

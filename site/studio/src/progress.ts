@@ -40,10 +40,11 @@ export class Progress {
     box('detail').textContent = `${done}${left}`;
   }
 
-  /** It has ended. */
+  /** It has ended well. */
   end(text: string): void {
     this.#bar.hidden = true;
     box('detail').textContent = '';
+    box('problem').textContent = '';
     this.say(text);
   }
 

@@ -136,7 +136,7 @@ export class Studio {
     for (const name of SLIDERS) input(name).value = String(asked.mask[name]);
     this.refit(pipe);
     this.adjust();
-    this.progress.say('The settings are as in the file.');
+    this.progress.end('The settings are as in the file.');
   }
 
   /** Finds the mask and shows it. */
