@@ -4,7 +4,7 @@ import { type MaskAdjustments, UNTOUCHED } from './mask.ts';
 import { SETTINGS, type Setting } from './settings-table.ts';
 
 /** Which version of the file this page writes and reads. */
-export const VERSION = 1;
+const VERSION = 1;
 
 /** A value of a setting, as `run` takes it. */
 export type SettingValue = number | string | boolean | readonly [number, number];
