@@ -71,6 +71,8 @@ it('opens with the embedded model, a sample and its recommended settings', async
   expect(await page.locator('#settings #setting-maskMode').inputValue()).toBe('soft');
   expect(await page.locator('#more-settings #setting-eta').inputValue()).toBe('');
   expect(await page.locator('#problem').textContent()).toBe('');
+  // Nobody has asked for it.
+  expect(await page.evaluate(() => document.activeElement === document.body)).toBe(true);
   expect(problems).toEqual([]);
 });
 

@@ -11,6 +11,7 @@ const failed = (error: unknown): void => studio.progress.fail(error);
 const receivers: Receivers = {
   photo: (photo, shows) => studio.photo(photo, shows),
   settings: text => void studio.settings(text).catch(failed),
+  folder: folder => void studio.open({ name: 'a dropped folder', folder: () => folder }),
   failed,
 };
 
@@ -33,6 +34,7 @@ const clicks: Record<string, () => unknown> = {
   'save-picture': () => studio.savePicture(),
   'save-mask': () => studio.saveMask(),
   'save-settings': () => studio.saveSettings(),
+  'use-again': () => studio.useAgain(),
 };
 for (const [id, act] of Object.entries(clicks)) {
   button(id).addEventListener('click', () => void Promise.resolve(act()).catch(failed));

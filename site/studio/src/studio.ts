@@ -20,6 +20,8 @@ import { Tries, type Try } from './tries.ts';
 /** How many sentences are suggested. */
 const SUGGESTIONS = 4;
 const SLIDERS = ['level', 'grow', 'soften'] as const;
+/** Buttons that begin what runs alone. */
+const WORKERS = ['edit', 'find', 'caption', 'suggest', 'plan', 'blank'];
 
 /** Everything behind the page. */
 export class Studio {
@@ -36,6 +38,8 @@ export class Studio {
   /** What the mask was found for; undefined where it was drawn by hand. */
   #maskKey: string | undefined;
   #running: AbortController | undefined;
+  /** The button that had focus when it began. */
+  #began: HTMLButtonElement | undefined;
 
   constructor(choice: Choice) {
     const onWarning = (message: string): void => this.progress.say(message);
@@ -255,6 +259,14 @@ export class Studio {
     if (this.#tries.chosen) await savePicture(this.#tries.chosen.mask, 'pentimento-mask.png');
   }
 
+  /** Puts what the chosen try was asked into the page. */
+  async useAgain(): Promise<void> {
+    const { chosen } = this.#tries;
+    if (!chosen) return;
+    this.photo(chosen.photo);
+    await this.settings(writeSettings(chosen.asked, chosen.model));
+  }
+
   saveSettings(): void {
     const { chosen } = this.#tries;
     if (chosen) saveText(writeSettings(chosen.asked, chosen.model), 'pentimento.json');
@@ -281,14 +293,16 @@ export class Studio {
     }
   }
 
+  /** Focus goes from the button that begins something to the one that ends it, and back; nobody else's is taken. */
   #enable(free: boolean): void {
-    for (const name of ['edit', 'find', 'caption', 'suggest', 'plan', 'blank']) button(name).disabled = !free;
     const { activeElement } = document;
-    const held = button('cancel') === activeElement;
-    button('cancel').hidden = free;
-    // Focus must not get lost with the button that had it.
-    if (held) button('edit').focus();
-    else if (!free && activeElement === document.body) button('cancel').focus();
+    const buttons = WORKERS.map(button);
+    const cancel = button('cancel');
+    if (!free) this.#began = buttons.find(one => one === activeElement);
+    for (const one of buttons) one.disabled = !free;
+    cancel.hidden = free;
+    if (!free && this.#began) cancel.focus();
+    if (free && activeElement === cancel) (this.#began ?? button('edit')).focus();
   }
 
   #adjustments(): typeof UNTOUCHED {

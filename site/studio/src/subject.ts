@@ -1,5 +1,15 @@
 /** The picture to edit, however it comes: dropped, pasted, chosen, or a sample. */
-import { type FitMode, type FitModel, type FittedImage, fitImage, fitSize, loadImage, type RgbImage } from 'pentimento';
+import {
+  type FitMode,
+  type FitModel,
+  type FittedImage,
+  type FolderSource,
+  fitImage,
+  fitSize,
+  loadImage,
+  type RgbImage,
+} from 'pentimento';
+import { droppedFolder } from 'pentimento/page';
 import type { Subject } from './edit.ts';
 import { box, element, input, make, select } from './elements.ts';
 import { SAMPLES } from './models.ts';
@@ -22,6 +32,8 @@ const NAMES: Readonly<Record<string, string>> = {
 export interface Receivers {
   readonly photo: (photo: RgbImage, shows: string | undefined) => void;
   readonly settings: (text: string) => void;
+  /** A model's folder. */
+  readonly folder: (folder: FolderSource) => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -45,7 +57,10 @@ export function receiveFiles(receivers: Receivers): void {
   document.addEventListener('drop', event => {
     event.preventDefault();
     box('stage').classList.remove('over');
-    open(event.dataTransfer?.files[0]);
+    const { dataTransfer } = event;
+    const isFolder = dataTransfer?.items[0]?.webkitGetAsEntry()?.isDirectory === true;
+    if (isFolder) droppedFolder(dataTransfer).then(receivers.folder, receivers.failed);
+    else open(dataTransfer?.files[0]);
   });
 }
 
