@@ -8,6 +8,8 @@ import { patience } from './patience.ts';
 
 const TYPES: Record<string, string> = {
   '.html': 'text/html',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
   '.js': 'text/javascript',
   '.mjs': 'text/javascript',
   '.json': 'application/json',

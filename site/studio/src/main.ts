@@ -1,0 +1,71 @@
+/** Wires the page to what it does. */
+import { box, button, element, input, select } from './elements.ts';
+import { firstChoice, watchModelPanel } from './model-panel.ts';
+import { narrowPolicy } from './policy.ts';
+import { Studio } from './studio.ts';
+import { offerSamples, openSample, type Receivers, receiveFiles } from './subject.ts';
+
+narrowPolicy();
+const studio = new Studio(firstChoice());
+const failed = (error: unknown): void => studio.progress.fail(error);
+const receivers: Receivers = {
+  photo: (photo, shows) => studio.photo(photo, shows),
+  settings: text => void studio.settings(text).catch(failed),
+  folder: folder => void studio.open({ name: 'a dropped folder', folder: () => folder }),
+  failed,
+};
+
+const clicks: Record<string, () => unknown> = {
+  find: () => studio.find(),
+  cancel: () => studio.cancel(),
+  caption: () => studio.caption(),
+  suggest: () => studio.suggest(),
+  blank: () => studio.blank(),
+  undo: () => studio.painter.undo(),
+  unpaint: () => {
+    studio.painter.mask?.clear();
+    studio.maskChanged();
+  },
+  plan: () => studio.plan(),
+  'as-recommended': () => studio.form.recommend(),
+  'as-diffusers': () => {
+    studio.form.values = {};
+  },
+  'save-picture': () => studio.savePicture(),
+  'save-mask': () => studio.saveMask(),
+  'save-settings': () => studio.saveSettings(),
+  'use-again': () => studio.useAgain(),
+};
+for (const [id, act] of Object.entries(clicks)) {
+  button(id).addEventListener('click', () => void Promise.resolve(act()).catch(failed));
+}
+element('controls', HTMLFormElement).addEventListener('submit', event => {
+  event.preventDefault();
+  void studio.edit();
+});
+for (const id of ['level', 'grow', 'soften']) input(id).addEventListener('input', () => studio.adjust());
+for (const field of [select('fit'), input('frame')]) {
+  field.addEventListener('input', () => void studio.models.pipeline().then(pipe => studio.refit(pipe), failed));
+}
+watchModelPanel(
+  () => studio.choice,
+  choice => void studio.open(choice),
+);
+receiveFiles(receivers);
+offerSamples(receivers);
+studio.maskChanged();
+openSample('apples-bowl.png', receivers);
+
+if (navigator.gpu) void studio.open();
+else
+  failed(
+    new Error(
+      'This browser offers no WebGPU here. Chrome, Edge, Safari 26 and Firefox 141 or newer have it, over https or from localhost.',
+    ),
+  );
+box('stage').setAttribute('data-ready', '');
+
+// The page itself is kept for visits without a network.
+if ('serviceWorker' in navigator && isSecureContext) {
+  navigator.serviceWorker.register(new URL('service-worker.js', document.baseURI)).catch(failed);
+}

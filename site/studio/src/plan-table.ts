@@ -1,0 +1,34 @@
+/** What an edit takes of the device's memory, as a table. */
+import type { CallPlan } from 'pentimento';
+import { make } from './elements.ts';
+
+/** The table of a plan. */
+export function planTable({ peakBytes, phases }: CallPlan): HTMLElement {
+  const rows = phases.map(phase =>
+    row('td', phase.phase, phase.peakBytes, phase.weightBytes, phase.activationBytes, phase.hostBytes),
+  );
+  const head = make(
+    'tr',
+    {},
+    ...['phase', 'device MB', 'weights', 'activations', 'host'].map(text => heading(text, 'col')),
+  );
+  return make(
+    'table',
+    {},
+    make('caption', {}, `At most ${text(peakBytes)} MB of the device at one time.`),
+    make('thead', {}, head),
+    make('tbody', {}, ...rows),
+  );
+}
+
+function row(tag: 'td', name: string, ...bytes: number[]): HTMLElement {
+  return make('tr', {}, heading(name, 'row'), ...bytes.map(one => make(tag, {}, text(one))));
+}
+
+function heading(text: string, scope: string): HTMLElement {
+  return make('th', { scope }, text);
+}
+
+function text(bytes: number): string {
+  return (bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0);
+}

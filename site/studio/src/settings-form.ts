@@ -1,0 +1,83 @@
+/** The form of the settings: those that the model recommends first, all others behind "more". */
+import type { Recommended } from 'pentimento';
+import { box, make } from './elements.ts';
+import { checked, type SettingValue } from './settings-file.ts';
+import { SETTINGS, type Setting } from './settings-table.ts';
+
+/** Shown where a model recommends nothing. */
+const FIRST: readonly string[] = ['numInferenceSteps', 'guidanceScale', 'inpaintStrength'];
+
+/** The form. Fields that are left empty are diffusers' defaults. */
+export class SettingsForm {
+  readonly #fields = new Map<string, HTMLInputElement | HTMLSelectElement>();
+  #recommended: Recommended | undefined;
+
+  /** Makes the fields anew for a model. Its recommended settings are taken. */
+  model(recommended: Recommended | undefined): void {
+    this.#recommended = recommended;
+    this.#fields.clear();
+    const first = (one: Setting): boolean =>
+      one.name === 'numInferenceSteps' || (recommended ? one.name in recommended.settings : FIRST.includes(one.name));
+    box('settings').replaceChildren(...SETTINGS.filter(first).map(one => this.#row(one)));
+    box('more-settings').replaceChildren(...SETTINGS.filter(one => !first(one)).map(one => this.#row(one)));
+    this.recommend();
+  }
+
+  /** What the model recommends; nothing but that. */
+  recommend(): void {
+    this.values = (this.#recommended?.settings ?? {}) as Record<string, SettingValue>;
+  }
+
+  /** By their names in `run`. @throws Error for what a field cannot be */
+  get values(): Record<string, SettingValue> {
+    const given = SETTINGS.flatMap(setting => {
+      const text = this.#fields.get(setting.name)?.value.trim() ?? '';
+      return text === '' ? [] : [[setting.name, checked(setting, parsed(setting, text))] as const];
+    });
+    return Object.fromEntries(given);
+  }
+
+  set values(values: Readonly<Record<string, SettingValue>>) {
+    for (const [name, field] of this.#fields) {
+      const value = values[name];
+      field.value = value === undefined ? '' : Array.isArray(value) ? value.join(', ') : String(value);
+    }
+  }
+
+  /** The negative prompt where nobody wrote one; undefined for the source prompt. */
+  get negativePrompt(): string | undefined {
+    return this.#recommended?.settings.negativePrompt;
+  }
+
+  #row(setting: Setting): HTMLElement {
+    const { name, usual, help } = setting;
+    const id = `setting-${name}`;
+    const field = fieldOf(setting);
+    field.id = id;
+    field.setAttribute('aria-describedby', `${id}-note`);
+    this.#fields.set(name, field);
+    const why = this.#recommended?.reasons[name];
+    const note = make('p', { id: `${id}-note`, className: 'note' }, why ?? `${help} diffusers: ${usual}.`);
+    return make('div', { className: 'setting' }, make('label', { htmlFor: id }, name), field, note);
+  }
+}
+
+function fieldOf(setting: Setting): HTMLInputElement | HTMLSelectElement {
+  const { usual } = setting;
+  if (setting.kind === 'number') {
+    const { min, max, step } = setting;
+    const limits = { min: String(min), ...(max === undefined ? {} : { max: String(max) }), step: String(step) };
+    return make('input', { type: 'number', placeholder: usual, ...limits });
+  }
+  if (setting.kind === 'pair') return make('input', { placeholder: usual });
+  const choices = setting.kind === 'switch' ? ['true', 'false'] : setting.choices;
+  const texts = { true: 'on', false: 'off' } as Record<string, string>;
+  const options = choices.map(value => make('option', { value }, texts[value] ?? value));
+  return make('select', {}, make('option', { value: '' }, `default (${usual})`), ...options);
+}
+
+function parsed({ kind }: Setting, text: string): unknown {
+  if (kind === 'number') return Number(text);
+  if (kind === 'switch') return text === 'true';
+  return kind === 'pair' ? text.split(',').map(Number) : text;
+}

@@ -1,0 +1,98 @@
+/** The picture to edit, however it comes: dropped, pasted, chosen, or a sample. */
+import {
+  type FitMode,
+  type FitModel,
+  type FittedImage,
+  type FolderSource,
+  fitImage,
+  fitSize,
+  loadImage,
+  type RgbImage,
+} from 'pentimento';
+import { droppedFolder } from 'pentimento/page';
+import type { Subject } from './edit.ts';
+import { box, element, input, make, select } from './elements.ts';
+import { SAMPLES } from './models.ts';
+import { cutTo } from './pixels.ts';
+
+/** Samples beside the embedded model, and what they show. */
+const NAMES: Readonly<Record<string, string>> = {
+  'apples-bowl.png': 'a bowl of apples',
+  'pears-basket.png': 'a basket of pears',
+  'fruits-bowl.png': 'a bowl of fruits',
+  'lemons-basket.png': 'a basket of lemons',
+  'oranges-plate.png': 'a plate of oranges',
+  'peaches-bowl.png': 'a bowl of peaches',
+  'strawberries-bowl.png': 'a bowl of strawberries',
+  'tomatoes-basket.png': 'a basket of tomatoes',
+  'market.jpg': 'a bowl of fruits',
+};
+
+/** Who is told of what comes. */
+export interface Receivers {
+  readonly photo: (photo: RgbImage, shows: string | undefined) => void;
+  readonly settings: (text: string) => void;
+  /** A model's folder. */
+  readonly folder: (folder: FolderSource) => void;
+  readonly failed: (error: unknown) => void;
+}
+
+/** Listens for pictures and files of settings. */
+export function receiveFiles(receivers: Receivers): void {
+  const open = (file: File | null | undefined): void => {
+    if (!file) return;
+    const isSettings = file.type === 'application/json' || file.name.endsWith('.json');
+    const read = isSettings
+      ? file.text().then(receivers.settings)
+      : loadImage(file).then(photo => receivers.photo(photo, undefined));
+    read.catch(receivers.failed);
+  };
+  input('file').addEventListener('change', () => open(input('file').files?.[0]));
+  document.addEventListener('paste', event => open(event.clipboardData?.files[0]));
+  document.addEventListener('dragover', event => {
+    event.preventDefault();
+    box('stage').classList.add('over');
+  });
+  document.addEventListener('dragleave', () => box('stage').classList.remove('over'));
+  document.addEventListener('drop', event => {
+    event.preventDefault();
+    box('stage').classList.remove('over');
+    const { dataTransfer } = event;
+    const isFolder = dataTransfer?.items[0]?.webkitGetAsEntry()?.isDirectory === true;
+    if (isFolder) droppedFolder(dataTransfer).then(receivers.folder, receivers.failed);
+    else open(dataTransfer?.files[0]);
+  });
+}
+
+/** The list of samples. */
+export function offerSamples(receivers: Receivers): void {
+  const list = element('sample', HTMLSelectElement);
+  list.append(
+    make('option', { value: '' }, 'none'),
+    ...Object.entries(NAMES).map(([value, text]) =>
+      make('option', { value }, value === 'market.jpg' ? 'a market' : text),
+    ),
+  );
+  list.addEventListener('change', () => {
+    if (list.value) openSample(list.value, receivers);
+  });
+}
+
+/** Opens a sample. */
+export function openSample(name: string, receivers: Receivers): void {
+  select('sample').value = name;
+  loadImage(new URL(name, SAMPLES).href)
+    .then(photo => receivers.photo(photo, NAMES[name]))
+    .catch(receivers.failed);
+}
+
+/** A photo as the model sees it; a cropped one by the place of its frame. @param frame 0 to 1, along the side that is cut */
+export function subjectOf(photo: RgbImage, model: FitModel, fit: FitMode, frame: number): Subject {
+  if (fit !== 'crop') return { photo, fitted: fitImage(photo, model, { fit }) };
+  const size = fitSize(photo, model, { fit });
+  const left = Math.round(frame * (photo.width - size.region.width));
+  const top = Math.round(frame * (photo.height - size.region.height));
+  const region = { ...size.region, left, top };
+  const fitted: FittedImage = { ...size, region, image: cutTo(photo, region, size.working) };
+  return { photo, fitted };
+}
