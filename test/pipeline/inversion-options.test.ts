@@ -255,7 +255,9 @@ describe('a DDPM inversion', () => {
       `[InputError: edit: noise of a DDPM inversion is for steps with all of it: expected 1, or left out, got 0.5 (eta). Leave eta out.]`,
     );
     const bare = { ...few, image, sourcePrompt: SOURCE, targetPrompt: TARGET, maskImage: all, imageLatents: latents };
-    await expect(pipeline.run({ ...bare, inversion: 'ddpm' })).rejects.toThrowErrorMatchingInlineSnapshot(`[InputError: run: latents of a DDPM inversion without its noise: got imageLatents alone (inversionNoise). Pass the noise that invert() returned with them, or for latents of another inversion inversion 'ddim'.]`);
+    await expect(pipeline.run({ ...bare, inversion: 'ddpm' })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[InputError: run: latents of a DDPM inversion without its noise: got imageLatents alone (inversionNoise). Pass the noise that invert() returned with them, or for latents of another inversion inversion 'ddim'.]`,
+    );
     const short = { data: latents.data.subarray(clean.length), shape: [1, 2, 4, H, W] };
     await expect(pipeline.edit({ ...edit, inversionNoise: short })).rejects.toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: edit: inversion noise of another number of prompts or steps: expected [1, 3], got [1, 2] (inversionNoise). Give invert() and edit() the same numInferenceSteps, inpaintStrength and number of prompts.]`,
