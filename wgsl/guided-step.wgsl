@@ -4,7 +4,7 @@
 // Levin & Fried 2023, Differential Diffusion, https://arxiv.org/abs/2306.00950
 //
 //   e   = u + guidance * (c - u)             where GUIDED, else c
-//   x0  = x0_x * x + x0_e * e                within +-clip where clip > 0
+//   x0  = x0_x * x + x0_e * e                within +-clip where clip > 0; where BOUNDED within +-bound, over it
 //   eps = eps_x * x + eps_e * e
 //   x'  = out_x0 * x0 + out_eps * eps        + sigma * noise where NOISE
 //   x'  = x' * m + reference * (1 - m)       where BLEND; with SOFT m is 1 where the mask is above mask_above, else 0
@@ -16,6 +16,7 @@
 //   noise       [N, P, pitch]        f32    where NOISE
 //   mask        [M, P, 8]            f32    where BLEND, in lane 0; mask of image n: n % M where mask_tiled, else n * M / N
 //   reference   [T, R, P, pitch]     f32    where BLEND, at that frame; image n meets image n * R / N
+//   bound       [N, 8]               f32    where BOUNDED, in lane 0
 //
 // One invocation per vec4 of x. Tiles: WORKGROUP of them, once for each group of frames that one binding can hold; only those of
 // the group that has the frame do anything. Traffic: every operand once, x twice. Arithmetic in f32.
@@ -26,6 +27,7 @@ const GUIDED: bool = true;
 const NOISE: bool = false;
 const BLEND: bool = false;
 const SOFT: bool = false;
+const BOUNDED: bool = false;
 
 struct Params {
   first_tile: u32, end_tile: u32,
@@ -46,6 +48,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> noise: array<vec4f>;
 @group(0) @binding(6) var<storage, read> mask: array<vec4f>;
 @group(0) @binding(7) var<storage, read> reference: array<vec4f>;
+@group(0) @binding(8) var<storage, read> bound: array<vec4f>;
 
 fn guided(i: u32) -> vec4f {
   let u = input_load(prediction[i - p.prediction_base]);
@@ -77,6 +80,10 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let old = x[i - p.x_base];
   var x0 = step.x0_x * old + step.x0_e * e;
   if (step.clip > 0.0) { x0 = clamp(x0, vec4f(-step.clip), vec4f(step.clip)); }
+  if (BOUNDED) {
+    let most = bound[2u * (i / (p.pixels * p.columns))].x;
+    x0 = clamp(x0, vec4f(-most), vec4f(most)) / most;
+  }
   let eps = step.eps_x * old + step.eps_e * e;
   var value = step.out_x0 * x0 + step.out_eps * eps;
   if (NOISE) { value += step.sigma * noise[i - p.noise_base]; }

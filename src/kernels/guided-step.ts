@@ -25,6 +25,8 @@ export interface GuidedStepProblem {
   readonly guided: boolean;
   /** Add sigma * noise. */
   readonly noise?: boolean | undefined;
+  /** The predicted clean latents stay within the image's bound and are divided by it. */
+  readonly bounded?: boolean | undefined;
   /** Keep the reference where the mask is 0. */
   readonly blend?:
     | {
@@ -45,8 +47,8 @@ export interface GuidedStepProblem {
 /**
  * x' = outFromX0 * x0 + outFromEps * eps (+ sigma * noise), blended with a reference by a mask; in place, all latents f32,
  * coefficients and the reference's frame from `step`. Bindings: prediction [N or 2N, P, pitch], conditional (prediction again), x
- * [N, P, pitch], step (packStep), noise [N, P, pitch], mask [masks, P, 8], reference [frames, references, P, pitch]; in place of
- * a noise, mask or reference that is not used stands any other read operand.
+ * [N, P, pitch], step (packStep), noise [N, P, pitch], mask [masks, P, 8], reference [frames, references, P, pitch], bound [N, 8]; in
+ * place of a noise, mask, reference or bound that is not used stands any other read operand.
  *
  * @throws ShapeError for sizes that are no positive integers, or numbers of masks or references that do not divide the images
  * @see diffusers DDIMScheduler.step
@@ -67,6 +69,7 @@ export function guidedStep(caps: Pick<Caps, 'maxBindingBytes'>, problem: GuidedS
       NOISE: problem.noise ?? false,
       BLEND: blend !== undefined,
       SOFT: blend?.soft ?? false,
+      BOUNDED: problem.bounded ?? false,
     },
     bindings: bindings(problem, columns, groups),
     params: {
@@ -110,6 +113,7 @@ function bindings(p: GuidedStepProblem, columns: number, { items, span }: FrameG
     noise ? vec4Binding('noise', 'read', 'f32', 'noise_base', items) : unread('noise'),
     blend ? rowBinding('mask', 'read', { pitch: 8, storage: 'f32' }, 'mask_base', masked) : unread('mask'),
     blend ? vec4Binding('reference', 'read', 'f32', 'reference_base', span(referred)) : unread('reference'),
+    p.bounded ? { name: 'bound', access: 'read' } : unread('bound'),
   ];
 }
 

@@ -32,6 +32,7 @@ export { ATTENTION, type AttentionBias, type AttentionProblem, type AttentionRow
 export { type BlendEdgeProblem, blendEdge, type MapSides } from './blend-edge.ts';
 export { type CacheAppendProblem, cacheAppend } from './cache-append.ts';
 export { type CacheGatherProblem, cacheGather, LARGEST_GROUP } from './cache-gather.ts';
+export { type CleanBoundProblem, cleanBound } from './clean-bound.ts';
 export type { ConvGeometry } from './conv-pixels.ts';
 export { CONV2D, type Conv2dProblem, conv2d, conv2dSize, type Padding } from './conv2d.ts';
 export { type CopyProblem, type CopyRows, type CopySource, copy } from './copy.ts';

@@ -11,6 +11,7 @@ import { attention } from '../../src/kernels/attention.ts';
 import { blendEdge } from '../../src/kernels/blend-edge.ts';
 import { cacheAppend } from '../../src/kernels/cache-append.ts';
 import { cacheGather } from '../../src/kernels/cache-gather.ts';
+import { cleanBound } from '../../src/kernels/clean-bound.ts';
 import { CONV2D, conv2d } from '../../src/kernels/conv2d.ts';
 import { copy } from '../../src/kernels/copy.ts';
 import { splitTiles } from '../../src/kernels/dispatch.ts';
@@ -194,8 +195,19 @@ function steps(): Case[] {
   const prediction = { 'prediction conditional': 2 * LATENTS };
   return [
     {
-      call: guidedStep(caps, { ...latents, guided: true, noise: true, blend }),
-      bytes: { ...prediction, ...step, 'x noise': LATENTS, mask: LATENT * 32, reference: STEPS * LATENTS },
+      call: guidedStep(caps, { ...latents, guided: true, noise: true, bounded: true, blend }),
+      bytes: {
+        ...prediction,
+        ...step,
+        'x noise': LATENTS,
+        mask: LATENT * 32,
+        bound: IMAGES * 32,
+        reference: STEPS * LATENTS,
+      },
+    },
+    {
+      call: cleanBound({ images: IMAGES, pixels: LATENT, channels: 4, ratio: 0.995, most: 1 }),
+      bytes: { 'e x': LATENTS, ...step, bound: IMAGES * 32 },
     },
     { call: guidedNoise(latents), bytes: { ...prediction, ...step, e: LATENTS } },
     { call: guidanceRescale(latents), bytes: { conditional: 2 * LATENTS, ...step, e: LATENTS } },

@@ -7,6 +7,7 @@ export interface GuidedStepCase {
   guided: boolean;
   noise?: boolean;
   clip?: number;
+  bounded?: boolean;
   blend?: { masks: number; order: 'tiled' | 'consecutive'; references: number; soft?: boolean };
 }
 
@@ -14,6 +15,7 @@ export const guidedStepCases: GuidedStepCase[] = [
   { name: 'one pixel without guidance', images: 1, pixels: 1, channels: 4, guided: false },
   { name: 'guidance', images: 2, pixels: 31, channels: 4, guided: true },
   { name: 'noise and clipping', images: 1, pixels: 33, channels: 4, guided: true, noise: true, clip: 0.5 },
+  { name: 'a bound for each image', images: 3, pixels: 33, channels: 4, guided: false, noise: true, bounded: true },
   {
     name: 'two masks in turn, two references for two images each',
     images: 4,

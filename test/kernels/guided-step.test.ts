@@ -29,8 +29,9 @@ describe('guided-step', () => {
         const noise = randoms(images * size, 3);
         const mask = randoms((blend?.masks ?? 1) * pixels, 4).map((v, i) => (i % 3 ? Number(v > 0) : Math.abs(v)));
         const frames = randoms(FRAMES * (blend?.references ?? 1) * size, 5);
+        const bounds = Float32Array.from({ length: images }, (_, i) => 1 + 0.3 * i);
         const problem = {
-          ...{ images, pixels, channels, storage, guided, noise: c.noise },
+          ...{ images, pixels, channels, storage, guided, noise: c.noise, bounded: c.bounded },
           blend: blend && { ...blend, frames: FRAMES },
         };
         const operands: Record<string, Operand> = {
@@ -41,6 +42,7 @@ describe('guided-step', () => {
           noise: f32(padRows(noise, channels)),
           mask: f32(padRows(mask, 1)),
           reference: f32(padRows(frames, channels)),
+          bound: f32(padRows(bounds, 1)),
         };
         const result = await runBothWays(gpu, guidedStep(gpu.caps, problem), operands);
         const one = await runBothWays(gpu, guidedStep({ maxBindingBytes: 1 }, problem), operands); // a frame a group
@@ -48,6 +50,7 @@ describe('guided-step', () => {
         const expected = reference({
           ...{ images, pixels, channels, values, prediction, x, guided },
           noise: c.noise ? noise : undefined,
+          bounds: c.bounded ? bounds : undefined,
           blend: blend && { ...blend, mask, tiled: blend.order === 'tiled', reference: frames },
         });
         expectRows(result.x, expected, channels, 2e-6);
@@ -109,6 +112,7 @@ describe('guided-step', () => {
         noise: f32(x),
         mask: f32(padRows(new Float32Array(8).fill(m), 1)),
         reference: f32(padRows(frames, 4)),
+        bound: f32(new Float32Array(8)),
       });
       return result.x;
     };
@@ -131,6 +135,7 @@ describe('guided-step', () => {
         noise: f32(mask),
         mask: f32(padRows(mask, 1)),
         reference: f32(padRows(randoms(2 * images * pixels * 4, 3), 4)),
+        bound: f32(new Float32Array(8)),
       });
       return new Uint32Array(x.buffer);
     };
@@ -146,7 +151,15 @@ describe('guided-step', () => {
     const zero = f32(new Float32Array(16));
     for (const caps of [gpu.caps, { maxBindingBytes: 1 }]) {
       const { x } = await runBothWays(gpu, guidedStep(caps, problem), {
-        ...{ prediction: zero, conditional: zero, x: zero, noise: zero, mask: zero, reference: f32(frames) },
+        ...{
+          prediction: zero,
+          conditional: zero,
+          x: zero,
+          noise: zero,
+          mask: zero,
+          bound: zero,
+          reference: f32(frames),
+        },
         step: step({ ...VALUES, referenceIndex: 1e9 }),
       });
       expect(x).toEqual(frames.slice(16));

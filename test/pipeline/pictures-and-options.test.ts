@@ -130,7 +130,7 @@ describe('outputs', () => {
 });
 
 describe('schedulers', () => {
-  test('with dynamic thresholding step on the host, with the same blend', async () => {
+  test('with dynamic thresholding step with the same blend', async () => {
     const scheduler = DDIMScheduler.fromConfig(shared.pipeline.scheduler.config, {
       thresholding: true,
       sampleMaxValue: 1e6,

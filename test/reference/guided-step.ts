@@ -15,6 +15,8 @@ export interface GuidedStepReference {
   x: ArrayLike<number>;
   guided: boolean;
   noise?: ArrayLike<number> | undefined;
+  /** [N]: x0 stays within its image's bound and is divided by it. */
+  bounds?: ArrayLike<number> | undefined;
   /** masks [M, P], reference [T, R, P, C]. */
   blend?:
     | {
@@ -45,6 +47,8 @@ export function guidedStep(r: GuidedStepReference): Float64Array {
   return Float64Array.from({ length: r.images * size }, (_, i) => {
     let x0 = v.x0FromX * x[i] + v.x0FromNoise * e[i];
     if (v.clip > 0) x0 = Math.min(v.clip, Math.max(-v.clip, x0));
+    const bound = r.bounds?.[Math.floor(i / size)];
+    if (bound !== undefined) x0 = Math.min(bound, Math.max(-bound, x0)) / bound;
     const eps = v.epsFromX * x[i] + v.epsFromNoise * e[i];
     const out = v.outFromX0 * x0 + v.outFromEps * eps + (r.noise ? v.sigma * r.noise[i] : 0);
     if (!blend) return out;

@@ -2,16 +2,13 @@
 
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
-import { applyStep, randnBatch, type ScheduledStep } from '../../schedulers/index.ts';
+import { randnBatch, type ScheduledStep } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import type { DenoiserSize, StepInputs } from '../diffusion/denoiser.ts';
+import type { StepInputs } from '../diffusion/denoiser.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
-import { repeatRows, rowsOf } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type DeviceCall, type PhaseReport } from '../runtime/device-call.ts';
-import { allFinite } from '../runtime/finite.ts';
-import type { KeptPhase } from '../runtime/kept-phases.ts';
+import { asArray, type DeviceCall } from '../runtime/device-call.ts';
 import { guidanceAt, guidanceShape } from './guidance.ts';
 import type { History } from './inversion-history.ts';
 import { promptRows } from './invert-phase.ts';
@@ -46,8 +43,6 @@ export async function* editPhase(
   const rows = promptRows(embeddings, copies);
   const size = { images: batch * copies, height, width, ...guidanceShape(guidance) };
   const history = 'tensor' in latents ? latents : toDevice(call, latents, request.noise);
-  if (schedule.some(step => step.coefficients.threshold))
-    return yield* onHost(call, model, request, { history, mask, size, rows, report, kept });
   // Mended, the blend ends with one frame more: the clean latents.
   const blend = {
     masks: batch,
@@ -56,7 +51,8 @@ export async function* editPhase(
     frames: frames + (mendQuirks ? 1 : 0),
     soft: softExponent !== undefined,
   };
-  const program = await model.denoiser.step(call, { ...size, noise: noisy, blend }, rows);
+  const threshold = schedule[0]?.coefficients.threshold ?? undefined;
+  const program = await model.denoiser.step(call, { ...size, noise: noisy, threshold, blend }, rows);
   const { io } = program;
   fillReference(io, history, mendQuirks);
   io.mask?.write(mask.data);
@@ -121,75 +117,4 @@ function fillReference(io: StepInputs, history: History, mend: boolean): void {
   if (!mend) return;
   if (clean) io.reference?.copyRows(clean, { to: frames * batch });
   else io.reference?.copyRows(tensor, { from: (frames - 1) * batch, to: frames * batch, count: batch });
-}
-
-/** What an edit on the host works with. */
-interface HostEdit {
-  readonly history: History;
-  readonly mask: NdArray;
-  readonly size: DenoiserSize;
-  readonly rows: readonly NdArray[];
-  readonly report: PhaseReport;
-  readonly kept: KeptPhase;
-}
-
-/** Dynamic thresholding needs a quantile of all values: the step and the blend happen on the host. */
-async function* onHost(
-  call: DeviceCall,
-  model: LatentDiffusion,
-  request: EditRequest,
-  { history, mask, size, rows, report, kept }: HostEdit,
-): AsyncGenerator<StepEvent, NdArray> {
-  const { schedule, guidance, copies, generator, noisy, mendQuirks, softExponent, callback, callbackSteps } = request;
-  const program = await model.denoiser.noise(call, size, rows);
-  const { io } = program;
-  const { tensor, frames, batch, clean } = history;
-  const all = asArray(await tensor.read(), tensor.shape);
-  const last = clean && asArray(await clean.read(), clean.shape);
-  const frame = (i: number): NdArray => {
-    if (i >= frames && last) return repeatRows(last, copies);
-    const at = Math.min(i, frames - 1) * batch;
-    return repeatRows(rowsOf(all, at, at + batch), copies);
-  };
-  const before = kept.held as { readonly x: NdArray; readonly bad: number | undefined } | undefined;
-  let x = before?.x ?? frame(0);
-  let bad = before?.bad;
-  yield* runSteps(call, {
-    ...{ phase: 'edit', report, kept, callback, callbackSteps },
-    timesteps: schedule.map(step => step.timestep),
-    submit: async i => {
-      io.latents.write(x.data);
-      const { timestep, coefficients } = schedule[i] as ScheduledStep;
-      model.denoiser.set(io, timestep, guidanceAt(guidance, timestep, model.sampler));
-      await program.run(call);
-      const e = asArray(await io.output.read(), x.shape);
-      if (!allFinite(e.data)) bad ??= i;
-      const noise = noisy ? { noise: randnBatch(x.shape, generator) } : {};
-      const next = applyStep(coefficients, e, x, noise).prevSample;
-      const cut = softExponent === undefined ? mask : cutMask(mask, maskAbove(i, frames, softExponent));
-      x = blended(next, frame(mendQuirks ? i + 1 : i), cut, maskOrder(mendQuirks));
-      kept.hold(i + 1, { x, bad });
-    },
-    latents: async () => copyOf(x),
-    firstNonFinite: () => bad,
-  });
-  return x;
-}
-
-/** A soft mask as the zeros and ones of one step. */
-function cutMask(mask: NdArray, above: number): NdArray {
-  return { ...mask, data: mask.data.map(v => (v > above ? 1 : 0)) };
-}
-
-/** x m + reference (1 - m) */
-function blended(x: NdArray, reference: NdArray, mask: NdArray, order: 'tiled' | 'consecutive'): NdArray {
-  const [images, channels, height, width] = x.shape as [number, number, number, number];
-  const [pixels, masks] = [height * width, dim(mask.shape, 0)];
-  const data = x.data.map((value, i) => {
-    const image = Math.floor(i / (channels * pixels));
-    const which = order === 'tiled' ? image % masks : Math.floor((image * masks) / images);
-    const m = mask.data[which * pixels + (i % pixels)] as number;
-    return value * m + (reference.data[i] as number) * (1 - m);
-  });
-  return { data, shape: x.shape };
 }

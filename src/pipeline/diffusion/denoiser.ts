@@ -6,6 +6,7 @@ import type { DType } from '../../core/dtype.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape, sameShape } from '../../core/shape.ts';
 import { timestepFeatures, type UNet2DConditionModel } from '../../models/stable-diffusion/index.ts';
+import type { Threshold } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { Graph } from '../../tensor/graph.ts';
 import { concat } from '../../tensor/ops/copy.ts';
@@ -25,6 +26,7 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
 import type { DeviceProgram } from '../runtime/device-program.ts';
 import type { Network } from '../runtime/network.ts';
+import { bounded, guidedBy } from './guided-prediction.ts';
 import { type DrawInputs, type DrawShape, recordDraws } from './latent-draws.ts';
 import { rowChunks } from './row-chunks.ts';
 
@@ -117,6 +119,8 @@ export interface StepShape extends DenoiserSize {
         readonly soft?: boolean | undefined;
       }
     | undefined;
+  /** Dynamic thresholding of the predicted clean latents. */
+  readonly threshold?: Threshold | undefined;
   /** Whether steps add fresh noise. */
   readonly noise: boolean;
   /** Frames of the history. */
@@ -168,7 +172,8 @@ export class Denoiser {
 
   /** One sampler step in place, with blend, noise or history as asked. */
   step(call: DeviceCall, s: StepShape, rows: readonly NdArray[]): Promise<DeviceProgram<StepInputs>> {
-    return this.#program(call, 'step', { size: s, rows }, ({ graph, scope, io, shape }) => {
+    return this.#program(call, 'step', { size: s, rows }, r => {
+      const { graph, scope, io, shape } = r;
       const frames = (count: number, label: string): DeviceTensor =>
         scope.tensor([count, ...shape.slice(1)], 'float32', label);
       const { blend } = s;
@@ -179,9 +184,10 @@ export class Denoiser {
       const kept = blend && mask && reference && { mask: graph.input(mask), reference: graph.input(reference) };
       const moved = s.apart ? scope.tensor(shape, 'float32', 'moved latents') : io.latents;
       const [x, step] = [graph.input(moved), graph.input(io.step)];
-      const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
+      const both = this.#predict(graph, io, s.guided ? 2 : 1);
+      const predicted = s.guided && (s.rescaled || s.threshold) ? guidedBy(r, both, s.rescaled) : both;
       guidedStep({
-        prediction: s.guided && s.rescaled ? rescaled({ graph, scope, io, shape }, prediction) : prediction,
+        ...(s.threshold ? bounded(r, predicted, { ...s.threshold, x }) : { prediction: predicted }),
         x,
         step,
         noise: noise && graph.input(noise),
@@ -222,7 +228,7 @@ export class Denoiser {
       const [step, sum] = [graph.input(io.step), graph.input(map)];
       const prediction = this.#predict(graph, io, s.guided ? 4 : 2);
       const pair = (first: number): Tensor =>
-        rescaled({ graph, scope, io, shape }, rowsIn(prediction, first * s.images, (first + 2) * s.images));
+        guidedBy({ graph, scope, io, shape }, rowsIn(prediction, first * s.images, (first + 2) * s.images), true);
       maskMap(s.guided && s.rescaled ? concat([pair(0), pair(2)], 0) : prediction, step, sum);
       firstNonFinite(sum, step, graph.input(io.found));
       return { ...io, ...draws, map };
@@ -361,13 +367,6 @@ export class Denoiser {
     this.network.attach(made);
     return made;
   }
-}
-
-/** The guided prediction of [2N, C, H, W], rescaled by the step's number: f32 [N, C, H, W]. */
-function rescaled({ graph, scope, io, shape }: UNetRecording, prediction: Tensor): Tensor {
-  const into = graph.input(scope.tensor(shape, 'float32', 'guided prediction'));
-  rescaledNoise(prediction, graph.input(io.step), into);
-  return into;
 }
 
 /** Puts the contexts into the program's rows, unless they stand there already. */

@@ -3,6 +3,7 @@
  * differences, its threshold. What changes from step to step lies in a small DeviceTensor that the host rewrites.
  */
 import { ShapeError } from '../../core/errors.ts';
+import { cleanBound as cleanBoundCall } from '../../kernels/clean-bound.ts';
 import { drawLatents as drawLatentsCall } from '../../kernels/draw-latents.ts';
 import { firstNonFinite as firstNonFiniteCall, NONE_FOUND } from '../../kernels/first-nonfinite.ts';
 import { guidanceRescale } from '../../kernels/guidance-rescale.ts';
@@ -49,6 +50,8 @@ export interface GuidedStep {
         readonly soft?: boolean | undefined;
       }
     | undefined;
+  /** f32 [N, 1], as `cleanBounds` leaves them: the predicted clean latents stay within and are divided by them. */
+  readonly bounds?: Tensor | undefined;
   /** f32 [T * N, C, H, W]: receives x at the step's history index. */
   readonly history?: Tensor | undefined;
 }
@@ -59,7 +62,7 @@ export interface GuidedStep {
  * @see diffusers DDIMScheduler.step, StableDiffusionDiffEditPipeline
  */
 export function guidedStep(o: GuidedStep): void {
-  const { prediction, x, step, noise, blend, history } = o;
+  const { prediction, x, step, noise, blend, bounds, history } = o;
   const images = x.dim(0);
   const guided = guidedOf('guidedStep', prediction, images);
   const buffers = {
@@ -70,6 +73,7 @@ export function guidedStep(o: GuidedStep): void {
     noise: noise ?? step,
     mask: blend?.mask ?? step,
     reference: blend?.reference ?? step,
+    bound: bounds ?? step,
   };
   const node = new EffectNode(buffers, l =>
     guidedStepCall(l.caps, {
@@ -79,6 +83,7 @@ export function guidedStep(o: GuidedStep): void {
       storage: l.storage(prediction.dtype),
       guided,
       noise: noise !== undefined,
+      bounded: bounds !== undefined,
       blend: blend && {
         masks: blend.mask.dim(0),
         order: blend.order,
@@ -92,6 +97,22 @@ export function guidedStep(o: GuidedStep): void {
   if (!history) return;
   const store = { rows: x.rows, pitch: x.pitch, entries: history.dim(0) / images };
   x.graph.effect(new EffectNode({ x, step, history }, l => historyStore(l.caps, store)));
+}
+
+/**
+ * Records how far the predicted clean latents of each image may reach: a quantile of their magnitudes, between 1 and `most`.
+ * @param e f32 [N, C, H, W]: the guided prediction
+ * @param x f32 [N, C, H, W]
+ * @param step f32, STEP_SHAPE: x0FromX, x0FromNoise
+ * @param into f32 [N, 1]
+ * @see Saharia et al. 2022, section 2.3, https://arxiv.org/abs/2205.11487
+ */
+export function cleanBounds(
+  { e, x, step, into }: Readonly<Record<'e' | 'x' | 'step' | 'into', Tensor>>,
+  { ratio, most }: { readonly ratio: number; readonly most: number },
+): void {
+  const problem = { images: x.dim(0), pixels: x.dim(2) * x.dim(3), channels: x.dim(1), ratio, most };
+  into.graph.effect(new EffectNode({ e, x, step, bound: into }, () => cleanBoundCall(problem)));
 }
 
 /** Records e = u + g (c - u) into `into`, f32 [N, C, H, W]; prediction [2N, C, H, W], step as for guidedStep. */
