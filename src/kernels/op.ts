@@ -42,7 +42,12 @@ export interface Split {
   /** Reads them as `partials`. */
   readonly sum: KernelCall;
   /** The floats between the two, rows without padding. */
-  readonly scratch: { readonly rows: number; readonly width: number };
+  readonly scratch: {
+    /** Of all parts. */
+    readonly rows: number;
+    /** Floats of a row. */
+    readonly width: number;
+  };
 }
 
 /** An operation that a device may run in several ways. */
