@@ -71,7 +71,14 @@ export interface ErrorJson {
   /** Of an OutOfMemoryError, or a StorageFullError. */
   readonly bytes?: MemoryShortage;
   /** Of a DeviceLostError: WebGPU's reason and message, and how many devices were lost one after another. */
-  readonly loss?: { readonly reason: string; readonly message: string; readonly losses: number };
+  readonly loss?: {
+    /** 'destroyed' or 'unknown', as WebGPU tells. */
+    readonly reason: string;
+    /** What WebGPU says of it. */
+    readonly message: string;
+    /** Devices lost one after another. */
+    readonly losses: number;
+  };
   /** An error's own JSON, anything else as a plain value. */
   readonly cause?: PlainValue | ErrorJson;
 }

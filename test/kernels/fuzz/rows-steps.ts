@@ -2,6 +2,7 @@
 import type { Caps } from '../../../src/gpu/caps.ts';
 import { cacheAppend } from '../../../src/kernels/cache-append.ts';
 import { cacheGather } from '../../../src/kernels/cache-gather.ts';
+import { cleanBound } from '../../../src/kernels/clean-bound.ts';
 import { drawLatents } from '../../../src/kernels/draw-latents.ts';
 import { firstNonFinite } from '../../../src/kernels/first-nonfinite.ts';
 import { MOMENT_ROWS, momentsPitch } from '../../../src/kernels/gemm.ts';
@@ -196,14 +197,20 @@ const rescale = row('guidance-rescale', (draw, { storages }) => {
 
 const step = row('guided-step', (draw, { storages }) => {
   const storage = draw.turn(storages);
-  const [guided, noisy, blends, soft] = [draw.chance(), draw.chance(), draw.chance(), draw.chance()];
+  const [guided, noisy, blends, soft, bounded] = [0, 0, 0, 0, 0].map(() => draw.chance()) as [
+    boolean,
+    boolean,
+    boolean,
+    boolean,
+    boolean,
+  ];
   return own => {
     const { images, ...sizes } = latents(own);
     const divisor = () => own.pick([1, images, 2].filter(count => images % count === 0));
     const frames = own.int(1, 5);
     const order = own.pick(['tiled', 'consecutive'] as const);
     const blend = blends ? { masks: divisor(), order, references: divisor(), frames, soft } : undefined;
-    const problem = { images, ...sizes, storage, guided, noise: noisy, blend };
+    const problem = { images, ...sizes, storage, guided, noise: noisy, bounded, blend };
     const image = sizes.pixels * eights(sizes.channels);
     const all = images * image;
     const buffers = {
@@ -214,8 +221,23 @@ const step = row('guided-step', (draw, { storages }) => {
       noise: noisy ? own.values('f32', all) : nothing(own),
       mask: blend ? own.values('f32', blend.masks * sizes.pixels * 8) : nothing(own),
       reference: blend ? own.values('f32', frames * blend.references * image) : nothing(own),
+      bound: bounded ? own.values('f32', 8 * images) : nothing(own),
     };
     return { call: guidedStep({ maxBindingBytes: frameBytes(own, all) }, problem), buffers, about: problem };
+  };
+});
+
+const bound = row('clean-bound', () => {
+  return own => {
+    const problem = { ...latents(own), ratio: own.int(0, 100) / 100, most: 2 };
+    const elements = problem.images * problem.pixels * eights(problem.channels);
+    const buffers = {
+      e: own.values('f32', elements),
+      x: own.values('f32', elements),
+      step: stepOf({ x0FromX: 1.5, x0FromNoise: -0.5 }),
+      bound: own.values('f32', 8 * problem.images),
+    };
+    return { call: cleanBound(problem), buffers, about: problem };
   };
 });
 
@@ -337,6 +359,6 @@ const reorder = row('cache-gather', (draw, { storages }) => {
 
 /** Kernels of samplers, masks and decoders. */
 export const STEPS: readonly Row[] = [
-  ...[stats, merge, ...finalize, apply, drawing, noise, rescale, step, history, nonFinite],
+  ...[stats, merge, ...finalize, apply, drawing, noise, rescale, bound, step, history, nonFinite],
   ...[map, threshold, cleanup, append, reorder],
 ];
