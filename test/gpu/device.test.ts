@@ -67,7 +67,7 @@ describe('a lost device', () => {
     gpu.device.destroy();
     await gpu.device.lost;
     expect(() => gpu.check('DeviceTensor.write')).toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: DeviceTensor.write: the device was lost: got destroyed: device was destroyed. Request a new device and load the models again; a driver reset or a time-out is the usual cause.]`,
+      `[DeviceLostError: DeviceTensor.write: the device was lost: got destroyed: device was destroyed. Request a new device and load the models again; a driver reset or a time-out is the usual cause.]`,
     );
     await expect(gpu.guarded('Plan.compile', () => 1)).rejects.toThrow('the device was lost');
   });

@@ -195,7 +195,7 @@ describe('a step that does not come to its end', () => {
 
   test('on a device that is lost says so, as does the next one, and is freed all the same', async () => {
     const gpu = await freshGpu();
-    const pipeline = await open({ gpu, streamWeights: SMALL });
+    const pipeline = await open({ gpu, streamWeights: SMALL, deviceRecovery: false });
     onRead = () => {
       if (reads === LATE) gpu.device.destroy();
     };
