@@ -76,8 +76,8 @@ function parse(): Asked {
   const { values, positionals: files } = parseArgs({ allowPositionals: true, options });
   const networks = words(values.networks ?? (files.length > 0 ? '' : Object.keys(NETWORKS).join(',')));
   const size = Number(values.size);
-  if (!(Number.isInteger(size) && size >= 64 && size % 64 === 0)) {
-    throw new LabError(`--size is a multiple of 64, got '${values.size}'`);
+  if (!(Number.isInteger(size) && size >= 64 && size <= 4096 && size % 64 === 0)) {
+    throw new LabError(`--size is a multiple of 64 up to 4096, got '${values.size}'`);
   }
   return {
     card: cardOf(values.family),
