@@ -1,6 +1,7 @@
 /** A folder that reads no more once a signal fires: who opens a model from it ends at once, wherever he is. */
 import type { AbortSignalLike } from '../core/platform.ts';
 import { type ByteSource, type FolderSource, readRanges } from '../core/tensor-source.ts';
+import { unlessAborted } from '../core/unless-aborted.ts';
 
 /**
  * Runs `open` on a folder whose reads end with the signal. What is read after `open` has ended heeds it no more.
@@ -49,21 +50,5 @@ export async function heedSignal<T>(
     });
   } finally {
     opening = false;
-  }
-}
-
-/** Waits no longer once the signal fires. @throws its reason */
-export async function unlessAborted<T>(signal: AbortSignalLike | undefined, work: Promise<T>): Promise<T> {
-  if (!signal) return work;
-  let stop = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason);
-  });
-  if (signal.aborted) stop();
-  signal.addEventListener('abort', stop);
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', stop);
   }
 }

@@ -1,7 +1,7 @@
 /** Requests for files by range: headers, refusals in words, and an end at once where the caller's signal says so. */
 import { WeightsError } from '../core/errors.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
-import { unlessAborted } from './heed-signal.ts';
+import { unlessAborted } from '../core/unless-aborted.ts';
 import { missingFile } from './sources.ts';
 import type { UrlOptions } from './url-options.ts';
 

@@ -5,7 +5,7 @@
  */
 import { PentimentoError, WeightsError } from '../../core/errors.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
-import { unlessAborted } from '../heed-signal.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import { brokeOff, NoAnswer } from '../url-request.ts';
 import type { Arrival, Listed, Origin } from './origin.ts';
 import { type KeptFile, VERSION, writeRecord } from './record.ts';

@@ -1,7 +1,7 @@
 /** A file whose download has begun, and one that is kept as soon as more than its beginning is read. */
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { type ByteRange, type ByteSource, readRanges } from '../../core/tensor-source.ts';
-import { unlessAborted } from '../heed-signal.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import { checkBytes } from '../sources.ts';
 import type { Arrival } from './origin.ts';
 

@@ -3,6 +3,7 @@ import { InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import type { Gpu } from '../../gpu/device.ts';
 import { type DeviceLoss, DeviceLostError } from '../../gpu/device-lost.ts';
 import type { Phase } from './progress.ts';
@@ -84,15 +85,16 @@ export async function renewDevice(gpu: Gpu, attempts: number, signal?: AbortSign
   }
 }
 
-function pause(ms: number, signal: AbortSignalLike | undefined): Promise<void> {
-  return new Promise(resume => {
-    const timer = setTimeout(resume, ms);
-    const stop = (): void => {
-      clearTimeout(timer);
-      resume();
-    };
-    signal?.addEventListener('abort', stop);
+async function pause(ms: number, signal: AbortSignalLike | undefined): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const waiting = new Promise<void>(resume => {
+    timer = setTimeout(resume, ms);
   });
+  try {
+    await unlessAborted(signal, waiting);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The error of a call that lost one device after another. */
