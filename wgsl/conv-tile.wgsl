@@ -15,7 +15,7 @@
 // clamped and values selected, because a branch around a load is a wait for it.
 // Tiles: images x ceil(H/16) x ceil(W/8) x ceil(columns/64), columns fastest. Traffic: A once a column tile and border, B once a tile, y once.
 // Sums in f32, one chain per output over blocks of eight channels, in each over the taps' lines, then channels, then the taps of a line.
-// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/epilogue, lib/gemm, lib/moments.
 
 const UNROLL: u32 = 8;      // channels written out: 8, or 1 where compiling costs more than it brings
 const ACTIVATION: u32 = 0;  // lib/activation

@@ -19,7 +19,7 @@
 // Sums in f32 in the order of K, one chain per output or, where BLOCKED, per output and block of K, as in gemm-broadcast: no bit
 // depends on the tile.
 // GEGLU: panels alternate value and gate (b packed so); a thread's vec4 tx holds values, its vec4 WIDE + tx their gates.
-// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm, lib/moments.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/epilogue, lib/gemm, lib/moments.
 
 const ROWS: u32 = 64;       // of y in a tile: 32, 64 or 128
 const COLUMNS: u32 = 64;    // of B in a tile: a multiple of 32
@@ -289,8 +289,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       }
       workgroupBarrier();
       if (ty % 2u == 0u && row < p.rows) {
-        if (column < p.columns4) { store_moments(row, column, take_over(ty / 2u, tx, near)); }
-        if (SPAN > 4u && column + FAR < p.columns4) { store_moments(row, column + FAR, take_over(ty / 2u, FAR + tx, far)); }
+        if (column < p.columns4) { store_moments(slab_of(row, batch), column, take_over(ty / 2u, tx, near)); }
+        if (SPAN > 4u && column + FAR < p.columns4) { store_moments(slab_of(row, batch), column + FAR, take_over(ty / 2u, FAR + tx, far)); }
       }
     }
   }

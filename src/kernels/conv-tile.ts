@@ -6,7 +6,7 @@ import type { ConvGeometry } from './conv-pixels.ts';
 import { gemmWords, rowBindings } from './gemm.ts';
 import type { GemmProblem } from './gemm-problem.ts';
 import { type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
-import { ACTIVATION, activationLib, outputLib, pairedLibs, sharedLib } from './libs.ts';
+import { ACTIVATION, activationLib, epilogueLib, momentsLib, outputLib, pairedLibs, sharedLib } from './libs.ts';
 import type { Variant } from './op.ts';
 import type { RowRange } from './rows.ts';
 import { partsOf } from './split-k.ts';
@@ -59,7 +59,10 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
     return {
       kernel: 'conv-tile',
       source: pinned(caps, source),
-      libs: [...pairedLibs(p.a.storage, p.b.storage), outputLib(p.y.storage), activationLib, sharedLib],
+      libs: [
+        ...pairedLibs(p.a.storage, p.b.storage),
+        ...[outputLib(p.y.storage), activationLib, epilogueLib, sharedLib, momentsLib(p.moments)],
+      ],
       values: { ...tiles, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
       bindings: rowBindings(p, bandRange(outHeight, outWidth, grid.down, grid.across * columnTiles), count),
       params: { ...gemmWords(p), row_tiles: grid.down, column_tiles: columnTiles, tile_rows: 1 },

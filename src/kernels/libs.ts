@@ -1,5 +1,6 @@
 /** The library texts that kernels append: storage forms by role, and shared functions. */
 import activation from '../../wgsl/lib/activation.wgsl';
+import epilogue from '../../wgsl/lib/epilogue.wgsl';
 import gemm from '../../wgsl/lib/gemm.wgsl';
 import inputF16 from '../../wgsl/lib/input-f16.wgsl';
 import inputF16Packed from '../../wgsl/lib/input-f16-packed.wgsl';
@@ -80,6 +81,9 @@ export function momentsLib(asked: boolean | undefined): string {
 
 /** activate(kind, x) and erf4(x). */
 export const activationLib: string = activation;
+
+/** bias_at(column), and finish_at(at, row, column, v), which stores. */
+export const epilogueLib: string = epilogue;
 
 /** What the texts of a product by tiles share. */
 export const sharedLib: string = gemm;

@@ -4,4 +4,4 @@ const SLAB: u32 = 16u;
 struct Moments { shift: vec4f, mean: vec4f, squares: vec4f }
 fn measure(m: Moments, before: u32, v: vec4f) -> Moments { return m; }
 fn merge(a: Moments, b: Moments, each: f32) -> Moments { return a; }
-fn store_moments(row: u32, column: u32, m: Moments) {}
+fn store_moments(slab: u32, column: u32, m: Moments) {}

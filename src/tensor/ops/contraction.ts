@@ -5,13 +5,14 @@
 import { BYTES, type DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
+import type { PhaseLines } from '../../kernels/conv-pixels.ts';
 import { CONV2D, type Conv2dProblem, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
-import { foldDoubling, foldedRows, foldedTaps, type PhaseLines } from '../../kernels/fold-doubling.ts';
+import { foldDoubling, foldedRows, foldedTaps } from '../../kernels/fold-doubling.ts';
 import { type Epilogue, MOMENT_ROWS, momentsPitch, PANEL } from '../../kernels/gemm.ts';
 import { type KernelCall, storageBytes } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
 import { LINEAR } from '../../kernels/linear.ts';
-import { callOf, callsOf, measures, type Op, type Split } from '../../kernels/op.ts';
+import { callsOf, measures, type Op, type Split } from '../../kernels/op.ts';
 import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Lowering, Node, Placed, Tensor } from '../tensor.ts';
@@ -63,8 +64,7 @@ interface Product {
 function product<P extends { readonly moments?: boolean | undefined }>(op: Op<P>, l: Lowering, problem: P): Product {
   return {
     measures: () => measures(op, l.caps, problem, l.tuning),
-    calls: moments =>
-      moments ? callOf(op, l.caps, { ...problem, moments }, l.tuning) : callsOf(op, l.caps, problem, l.tuning),
+    calls: moments => callsOf(op, l.caps, moments ? { ...problem, moments } : problem, l.tuning),
   };
 }
 
@@ -163,6 +163,7 @@ class ContractionNode implements Node {
     const sources = this.#sources();
     const folds = this.#folds;
     const passes = folds ? this.#folding(l).lines : [undefined];
+    const windows = this.#windows(l);
     let kOffset = 0;
     let sum = residual;
     for (const [i, x] of sources.entries()) {
@@ -182,27 +183,23 @@ class ContractionNode implements Node {
             : undefined,
         geglu,
       };
-      const windows = this.#windows(l, output);
-      const products = folds ? [] : windows.map(w => this.#product(l, x, output, kOffset, epilogue, w, undefined));
+      const products = windows.flatMap(window =>
+        passes.map(lines => ({ window, lines, ...this.#product(l, x, output, kOffset, epilogue, window, lines) })),
+      );
       const moments = last ? this.#moments(l, products) : undefined;
-      for (const [at, window] of windows.entries()) {
-        for (const lines of passes) {
-          const { weight } = window;
-          const folded = lines && this.#fold(l, window, lines);
-          // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
-          const buffers = {
-            a: x,
-            b: folded ?? weight,
-            bias: (i === 0 ? window.bias : undefined) ?? weight,
-            channel_add: (last ? channelAdd : undefined) ?? weight,
-            residual: gate ?? sum ?? weight,
-            y: output,
-            ...(moments ? { moments } : {}),
-          };
-          const kernels = folded && lines && { lines, dtype: folded.dtype };
-          const product = products[at] ?? this.#product(l, x, output, kOffset, epilogue, window, kernels);
-          emitProduct(l, product.calls(moments !== undefined), buffers);
-        }
+      for (const { window, lines, calls } of products) {
+        const { weight } = window;
+        // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
+        const buffers = {
+          a: x,
+          b: lines ? this.#fold(l, window, lines) : weight,
+          bias: (i === 0 ? window.bias : undefined) ?? weight,
+          channel_add: (last ? channelAdd : undefined) ?? weight,
+          residual: gate ?? sum ?? weight,
+          y: output,
+          ...(moments ? { moments } : {}),
+        };
+        emitProduct(l, calls(moments !== undefined), buffers);
       }
       kOffset += x.pitch;
       sum = output;
@@ -214,7 +211,7 @@ class ContractionNode implements Node {
     const { value, rows, pitch } = this.output;
     const pixels = l.measuredPixels(value);
     const width = momentsPitch(pitch);
-    if (pixels === undefined || products.length === 0 || !products.every(p => p.measures())) return undefined;
+    if (pixels === undefined || !products.every(p => p.measures())) return undefined;
     if ((pixels / MOMENT_ROWS) * width * BYTES.float32 > MOST_MEASURED) return undefined;
     const moments = l.temporary([rows / MOMENT_ROWS, width], 'float32');
     l.moments.set(value, moments);
@@ -254,7 +251,8 @@ class ContractionNode implements Node {
   }
 
   /** The whole matrix, or windows of columns where it exceeds a binding. */
-  #windows(l: Lowering, output: Tensor): (PanelWindow & { weight: Placed; bias: Placed | undefined })[] {
+  #windows(l: Lowering): (PanelWindow & { weight: Placed; bias: Placed | undefined })[] {
+    const { output } = this;
     const { weight, bias, geglu } = this.#options;
     const each = geglu ? 2 : 1; // panels of values alternate with panels of gates, in the bias too
     const { storage, layout } = weight;
@@ -276,7 +274,7 @@ class ContractionNode implements Node {
     kOffset: number,
     epilogue: Epilogue,
     window: PanelWindow,
-    folded: { readonly lines: PhaseLines; readonly dtype: DType } | undefined,
+    phases: PhaseLines | undefined,
   ): Product {
     const { weight, conv } = this.#options;
     const { channelAdd } = epilogue;
@@ -288,11 +286,11 @@ class ContractionNode implements Node {
     if (conv && !isPointwise(conv)) {
       const storage = {
         input: a.storage,
-        weight: folded ? l.storage(folded.dtype) : weight.storage,
+        weight: phases ? l.storage(this.#foldedType) : weight.storage,
         layout: weight.layout,
         output: y.storage,
       };
-      const geometry = { ...this.#geometry(conv), ...(folded ? { ...FOLDED, phases: folded.lines } : {}) };
+      const geometry = { ...this.#geometry(conv), ...(phases ? { ...FOLDED, phases } : {}) };
       return product(CONV2D, l, { ...geometry, ...storage, window, epilogue: own });
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
