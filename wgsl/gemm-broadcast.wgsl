@@ -28,6 +28,7 @@ const GEGLU: bool = false;  // panels alternate value and gate
 const ROWS: u32 = max(8u, LANES);  // of y in a tile: 8, 16 or 32, one to four times LANES
 const LOADS: u32 = ROWS / LANES;  // rows of A that a lane brings: row i of a tile is lane i % LANES's number i / LANES
 const BLOCKED: bool = false;  // K is summed in blocks
+const MOMENTS: u32 = 7u;    // binding of lib/moments
 const_assert ROWS % LANES == 0u && ROWS % 8u == 0u && LOADS <= 4u && (LANES >= 8u || ROWS == 8u);
 
 @group(0) @binding(0) var<uniform> p: Params;

@@ -40,6 +40,7 @@ const ALONG: bool = true;   // K runs along the rows of B: each column of B lies
 const RAGGED: bool = true;  // DEPTH does not divide the K of a tap
 const ACTIVATION: u32 = 0;  // lib/activation
 const GEGLU: bool = false;  // panels alternate value and gate
+const MOMENTS: u32 = 7u;    // binding of lib/moments
 
 const ACROSS: u32 = COLUMNS / (WIDE * SIDE_N);             // subgroups side by side
 const DOWN: u32 = ROWS / (TALL * SIDE_M);                  // and one above another

@@ -16,6 +16,7 @@ const EACH: u32 = 4;
 const ROWS: u32 = 16;
 const PARTS: u32 = 2;       // 2, 3 or 4
 const ACTIVATION: u32 = 0;  // lib/activation
+const MOMENTS: u32 = 6u;    // binding of lib/moments
 const WORKGROUP: u32 = WIDE * (ROWS / EACH);
 const HANDED: u32 = WORKGROUP - WIDE;  // vec4 columns of rows that others measured
 const_assert PARTS >= 2u && PARTS <= 4u && ROWS == SLAB;

@@ -6,7 +6,17 @@ import type { ConvGeometry } from './conv-pixels.ts';
 import { gemmWords, rowBindings } from './gemm.ts';
 import type { GemmProblem } from './gemm-problem.ts';
 import { type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
-import { ACTIVATION, activationLib, epilogueLib, momentsLib, outputLib, pairedLibs, sharedLib } from './libs.ts';
+import {
+  ACTIVATION,
+  activationLib,
+  epilogueLib,
+  halfSlabLib,
+  momentsLib,
+  outputLib,
+  pairedLibs,
+  sharedLib,
+} from './libs.ts';
+import { hasSlabs } from './moments.ts';
 import type { Variant } from './op.ts';
 import type { RowRange } from './rows.ts';
 import { partsOf } from './split-k.ts';
@@ -43,6 +53,9 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
   weights: 'panels',
   fits: (_, { batch, conv, epilogue }) => batch === 1 && !epilogue?.geglu && conv !== undefined && isCentred(conv),
   rank,
+  // Slabs are two lines of eight pixels each.
+  measures: (caps, p) =>
+    hasSlabs(caps, p) && p.conv !== undefined && p.conv.outHeight % 2 === 0 && p.conv.outWidth % 8 === 0,
   tiles: ({ software }) => ({ UNROLL: software ? 1 : 8 }),
   call: (caps, p, tiles) => {
     const { images = 1, outHeight = 1, outWidth = 1 } = p.conv ?? {};
@@ -61,7 +74,7 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
       source: pinned(caps, source),
       libs: [
         ...pairedLibs(p.a.storage, p.b.storage),
-        ...[outputLib(p.y.storage), activationLib, epilogueLib, sharedLib, momentsLib(p.moments)],
+        ...[outputLib(p.y.storage), activationLib, epilogueLib, sharedLib, halfSlabLib, momentsLib(p.moments)],
       ],
       values: { ...tiles, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
       bindings: rowBindings(p, bandRange(outHeight, outWidth, grid.down, grid.across * columnTiles), count),

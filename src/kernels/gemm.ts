@@ -13,6 +13,7 @@ import {
   ACTIVATION,
   activationLib,
   epilogueLib,
+  halfSlabLib,
   inputLib,
   momentsLib,
   outputLib,
@@ -152,7 +153,7 @@ function tileCall(caps: Caps, problem: GemmProblem, tiles: GemmTile): KernelCall
   const program = {
     kernel: 'gemm-tile',
     source: pinned(caps, tileSource),
-    libs: pairedLibs(problem.a.storage, problem.b.storage),
+    libs: [...pairedLibs(problem.a.storage, problem.b.storage), halfSlabLib],
   };
   return gemmCall(program, problem, tiles, cut);
 }

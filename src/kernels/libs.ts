@@ -2,6 +2,7 @@
 import activation from '../../wgsl/lib/activation.wgsl';
 import epilogue from '../../wgsl/lib/epilogue.wgsl';
 import gemm from '../../wgsl/lib/gemm.wgsl';
+import halfSlab from '../../wgsl/lib/half-slab.wgsl';
 import inputF16 from '../../wgsl/lib/input-f16.wgsl';
 import inputF16Packed from '../../wgsl/lib/input-f16-packed.wgsl';
 import inputF32 from '../../wgsl/lib/input-f32.wgsl';
@@ -78,6 +79,9 @@ export function matrixLibs(
 export function momentsLib(asked: boolean | undefined): string {
   return asked ? moments : momentsNone;
 }
+
+/** half_slab(sums, at), of kernels whose threads make eight rows. */
+export const halfSlabLib: string = halfSlab;
 
 /** activate(kind, x) and erf4(x). */
 export const activationLib: string = activation;

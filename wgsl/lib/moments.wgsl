@@ -4,15 +4,16 @@
 //   moments  [rows / SLAB, moments_pitch] f32, in pairs  of a slab, for every vec4 of y, of channels 0 and 1 together and of 2
 //                                                        and 3: shift, mean - shift, sum of (x - mean)^2
 //
-// A slab is SLAB pixels of one image, for a text always the same: neighbouring rows; of a doubling, neighbours of one parity.
+// A slab is SLAB pixels of one image, for a text always the same: neighbouring rows; of a doubling, neighbours of one
+// parity; in conv-tile pixels above and below each other too.
 //
 // Of what is stored, rounded as it is. Values are shifted by the first of their column, so that a large mean cancels nothing (the
 // mean itself would lose digits to it). No tile size changes a bit: halves of a slab are always merged, or never. The kernel
-// declares Params with moments_pitch, moments_offset and moments_base. lib/moments-none stands where nobody asks.
+// declares Params with moments_pitch, moments_offset and moments_base, and MOMENTS. lib/moments-none stands where nobody asks.
 const MEASURES: bool = true;
 const SLAB: u32 = 16u;
 
-@group(0) @binding(7) var<storage, read_write> moments: array<vec2f>;
+@group(0) @binding(MOMENTS) var<storage, read_write> moments: array<vec2f>;
 
 struct Moments { shift: vec4f, mean: vec4f, squares: vec4f }  // mean is shifted
 
