@@ -63,18 +63,23 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let local = lane % WIDE;
   let column = tile % p.column_tiles * WIDE + local;
   let row0 = tile / p.column_tiles * ROWS + lane / WIDE * EACH;
-  let shift = bias_at(min(column, p.columns4 - 1u));
+  let known = min(column, p.columns4 - 1u);
+  var sums: array<vec4f, EACH>;
+  for (var i = 0u; i < EACH; i++) {
+    let at = min(row0 + i, p.rows - 1u) * PARTS * p.columns4 + known - p.partials_base;
+    sums[i] = partials[at] + partials[at + p.columns4];
+    if (PARTS > 2u) { sums[i] += partials[at + 2u * p.columns4]; }
+    if (PARTS > 3u) { sums[i] += partials[at + 3u * p.columns4]; }
+  }
+  let shift = bias_at(known);
   var measured: Moments;
   for (var i = 0u; i < EACH; i++) {
     let row = row0 + i;
-    if (row >= p.rows || column >= p.columns4) { break; }
-    let at = row * PARTS * p.columns4 + column - p.partials_base;
-    var sum = partials[at] + partials[at + p.columns4];
-    if (PARTS > 2u) { sum += partials[at + 2u * p.columns4]; }
-    if (PARTS > 3u) { sum += partials[at + 3u * p.columns4]; }
-    let v = activate(ACTIVATION, sum * p.scale + shift);
-    let stored = finish_at(row * p.y_pitch + p.y_offset + column - p.y_base, row, column, v);
-    if (MEASURES) { measured = measure(measured, i, stored); }
+    if (row < p.rows && column < p.columns4) {
+      let v = activate(ACTIVATION, sums[i] * p.scale + shift);
+      let stored = finish_at(row * p.y_pitch + p.y_offset + column - p.y_base, row, column, v);
+      if (MEASURES) { measured = measure(measured, i, stored); }
+    }
   }
   if (MEASURES) {
     if (lane >= WIDE) { hand_over(lane - WIDE, measured); }
