@@ -49,7 +49,7 @@ export function weightLib(storage: Storage): string {
   return pick('weight', WEIGHT, storage);
 }
 
-/** Text that defines Output4, output_load and output_store. */
+/** Text that defines Output4, output_load, output_store and output_rounded. */
 export function outputLib(storage: Storage): string {
   return pick('output', OUTPUT, storage);
 }

@@ -13,7 +13,6 @@ fn finish_at(at: u32, row: u32, column: u32, activated: vec4f) -> vec4f {
   if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + p.channel_offset + column - p.channel_base]); }
   if (p.has_residual == 1u) { v += output_load(residual[at]); }
   if (p.has_residual == 2u) { v *= output_load(residual[at]); }
-  let stored = output_store(v);
-  y[at] = stored;
-  return output_load(stored);
+  y[at] = output_store(v);
+  return output_rounded(v);
 }
