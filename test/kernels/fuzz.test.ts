@@ -9,6 +9,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { specialize } from '../../src/gpu/specialize.ts';
+import { CONV_TILE } from '../../src/kernels/conv-tile.ts';
 import { LINEAR } from '../../src/kernels/linear.ts';
 import { nameOf } from '../../src/kernels/op.ts';
 import { OPS } from '../../src/kernels/registry.ts';
@@ -50,10 +51,11 @@ describe('every kernel', () => {
     const rows = products.filter(name => !/ (measured|split)$/.test(name));
     // It takes packed weights alone, which matmul has none of.
     expect(new Set([...rows, 'matmul/gemm-matrix-panels'])).toEqual(new Set(variants));
-    const also = LINEAR.variants.flatMap(({ measures, split, ...variant }) => [
-      ...(measures ? [`linear/${nameOf(variant)} measured`, `conv2d/${nameOf(variant)} measured`] : []),
-      ...(split ? [`linear/${nameOf(variant)} split`, `conv2d/${nameOf(variant)} split`] : []),
-    ]);
+    const also = [...LINEAR.variants, CONV_TILE].flatMap(({ measures, split, ...variant }) => {
+      const ops = variant.stem === CONV_TILE.stem ? ['conv2d'] : ['linear', 'conv2d'];
+      const kinds = [...(measures ? ['measured'] : []), ...(split ? ['split'] : [])];
+      return ops.flatMap(op => kinds.map(kind => `${op}/${nameOf(variant)} ${kind}`));
+    });
     expect(products.filter(name => !rows.includes(name)).sort()).toEqual(also.sort());
   });
 
