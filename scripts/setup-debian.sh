@@ -3,7 +3,7 @@
 # Debian 12 has it in the suite bookworm-backports; the mirror and the key are those that apt uses already.
 #
 #   scripts/setup-debian.sh             asks first, unless it runs as root or in CI
-#   scripts/setup-debian.sh --browser   Chromium too, for the browser tests
+#   scripts/setup-debian.sh --browser   Chromium and Firefox too, for the browser tests
 #   scripts/setup-debian.sh --dry-run   only prints what it would do
 #
 # Running it again changes nothing. On other systems it prints the line to type and ends with status 3.
@@ -86,7 +86,7 @@ confirm() {
     say "will not install without asking. Type: sudo sh $0 $*"
     exit 3
   fi
-  printf 'setup: install %s with sudo? [y/N] ' "$PACKAGES $CHROMIUM" >&2
+  printf 'setup: install %s with sudo? [y/N] ' "$PACKAGES $CHROMIUM $FIREFOX" >&2
   read -r answer
   case $answer in
     y | Y | yes) ;;
@@ -120,6 +120,7 @@ esac
 
 PACKAGES=""
 CHROMIUM=""
+FIREFOX=""
 TARGET=""
 BACKPORTS=no
 if [ "$(major "$(installed mesa-vulkan-drivers)")" -lt "$WANTED" ]; then
@@ -131,7 +132,11 @@ fi
 if [ "$BROWSER" = yes ] && [ -z "$(installed chromium)" ] && { [ -n "$ROOT" ] || [ ! -x /usr/bin/chromium ]; }; then
   CHROMIUM=chromium
 fi
-if [ -z "$PACKAGES$CHROMIUM" ]; then
+if [ "$BROWSER" = yes ] && { [ -n "$ROOT" ] || { [ ! -x /usr/bin/firefox-esr ] && [ ! -x /usr/bin/firefox ]; }; }; then
+  FIREFOX=firefox-esr # Debian's; Ubuntu has another
+  [ "$(field ID)" = debian ] || FIREFOX=firefox
+fi
+if [ -z "$PACKAGES$CHROMIUM$FIREFOX" ]; then
   say "nothing to do: Mesa $(installed mesa-vulkan-drivers) is installed"
   exit 0
 fi
@@ -156,4 +161,6 @@ as_root apt-get update -qq
 # shellcheck disable=SC2086 # lists of words
 [ -z "$PACKAGES" ] || as_root apt-get install -y -qq --no-install-recommends $TARGET $PACKAGES
 [ -z "$CHROMIUM" ] || as_root apt-get install -y -qq --no-install-recommends "$CHROMIUM"
+[ -z "$FIREFOX" ] || as_root apt-get install -y -qq --no-install-recommends "$FIREFOX" ||
+  say "Firefox cannot be installed; its tests will fail. FIREFOX_PATH names one that lies elsewhere"
 say "done"

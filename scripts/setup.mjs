@@ -3,7 +3,7 @@
 //
 //   node scripts/setup.mjs             packages and driver
 //   node scripts/setup.mjs --build     also dist/
-//   node scripts/setup.mjs --browser   also Chromium, for the browser tests
+//   node scripts/setup.mjs --browser   also Chromium and Firefox, for the browser tests
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,6 +13,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const FIREFOXES = ['/usr/bin/firefox-esr', '/usr/bin/firefox'];
 
 /** Does what is missing; ends the process with a line of advice where it cannot. */
 export function setup({ build = false, browser = false } = {}) {
@@ -35,6 +36,11 @@ export function chromiumPath() {
   return asked ?? BROWSERS.find(path => existsSync(path));
 }
 
+/** Where Firefox lies: FIREFOX_PATH, or a usual place. */
+function firefoxPath() {
+  return process.env.FIREFOX_PATH ?? FIREFOXES.find(path => existsSync(path));
+}
+
 function packages() {
   const installed = join(ROOT, 'node_modules', '.package-lock.json');
   if (existsSync(installed) && newest(installed) >= newest(join(ROOT, 'package-lock.json'))) return;
@@ -45,10 +51,14 @@ function packages() {
 
 function driver(browser) {
   const gpu = hasAdapter();
-  if (gpu && (!browser || chromiumPath())) return;
-  say(gpu ? 'installing Chromium for the browser tests' : 'no usable Vulkan driver; installing a software one');
+  if (gpu && (!browser || (chromiumPath() && firefoxPath()))) return;
+  const which = chromiumPath() ? 'Firefox' : 'Chromium';
+  say(gpu ? `installing ${which} for the browser tests` : 'no usable Vulkan driver; installing a software one');
   const script = join(ROOT, 'scripts', 'setup-debian.sh');
-  run('sh', [script, ...(browser ? ['--browser'] : [])], 'see the line above for what to type');
+  const args = [script, ...(browser ? ['--browser'] : [])];
+  // Without Firefox alone its tests fail, and say so.
+  if (gpu && chromiumPath()) return void spawnSync('sh', args, { cwd: ROOT, stdio: ['inherit', 2, 2] });
+  run('sh', args, 'see the line above for what to type');
   if (!hasAdapter())
     fail('there is still no usable Vulkan driver; `npx pentimento devices` says more after `npm run build`');
 }

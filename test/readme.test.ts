@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { createProgram } from '../src/cli/program.ts';
 import { readImage } from '../src/node/images.ts';
 import { blocks, replaced } from './support/documents.ts';
+import { RUNTIME_VERSIONS } from './support/runtimes.ts';
 
 const README = readFileSync('README.md', 'utf8');
 const documents = [
@@ -58,6 +59,23 @@ describe('README', () => {
     for (const name of names) expect(README).toMatch(new RegExp(`\`${name}\`|npx pentimento ${name}\\b`));
     const used = [...README.matchAll(/npx pentimento (\w+)/g)].map(m => m[1]);
     expect(used.filter(name => !names.includes(name))).toEqual([]);
+  });
+
+  it('says what runs where of what tests have run, by version', () => {
+    const [, table] = README.split('## What runs where');
+    const rows = table
+      .split('\n## ')[0]
+      .split('\n')
+      .filter(line => line.startsWith('| '));
+    const tests = rows.flatMap(row => row.match(/(?<=`)test\/[\w./-]+/g) ?? []);
+    expect(tests.length).toBeGreaterThan(5);
+    expect(tests.filter(path => !existsSync(path))).toEqual([]);
+    // Chromium and Firefox are as new as the system that runs the tests; these are fetched as written down.
+    for (const [name, version] of Object.entries(RUNTIME_VERSIONS)) {
+      const [minor] = /^\d+\.\d+/.exec(version) ?? [];
+      expect(table).toMatch(new RegExp(`\\b${name}\`? ${minor}\\b`, 'i'));
+    }
+    for (const name of ['Node', 'Chromium', 'Firefox ESR']) expect(table).toMatch(new RegExp(`\\| ${name} \\d+`));
   });
 
   it('names options that the command has', () => {

@@ -42,11 +42,11 @@ const BRINGS: u32 = ROWS * QUADS / THREADS;     // vec4 of A that a thread bring
 const BETWEEN: u32 = THREADS / QUADS;           // rows between two of them
 const LOADS: u32 = DEPTH * COLUMNS4 / THREADS;  // vec4 of B that a thread brings: 1, 2 or 4
 const LINES: u32 = THREADS / COLUMNS4;          // values of K between them
-const_assert (SPAN == 4u || SPAN == 8u) && (DEPTH == 8u || DEPTH == 16u) && COLUMNS % 32u == 0u && ROWS % 32u == 0u;
+const_assert ((SPAN == 4u || SPAN == 8u) && (DEPTH == 8u || DEPTH == 16u) && COLUMNS % 32u == 0u && ROWS % 32u == 0u);
 const_assert BRINGS == 1u || BRINGS == 2u || BRINGS == 4u;
 const HANDED: u32 = TALL / 2u * COLUMNS4;       // vec4 columns of half slabs, measured
 const_assert !MEASURES || (2u * HANDED <= DEPTH * ROWS4 && HANDED <= DEPTH * COLUMNS4);
-const_assert (UNROLL == 1u || UNROLL == 8u) && LOADS * LINES == DEPTH && LOADS <= 4u && LOADS != 3u && (!GEGLU || SPAN == 8u);
+const_assert ((UNROLL == 1u || UNROLL == 8u) && LOADS * LINES == DEPTH && LOADS <= 4u && LOADS != 3u && (!GEGLU || SPAN == 8u));
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<Input4>;

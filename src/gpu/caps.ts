@@ -26,7 +26,7 @@ export interface MatrixUnits {
 
 /** What the engine may rely on: the granted limits and features of one device, as plain data. */
 export interface Caps {
-  /** Maker of the adapter, such as 'nvidia'; '' where it is not told. */
+  /** Maker of the adapter, such as 'nvidia', also where its number is told (Deno); '' where nothing is. */
   readonly vendor: string;
   /** Family of chips, such as 'ampere'; '' where it is not told. */
   readonly architecture: string;
@@ -102,6 +102,18 @@ export function tellsItsKind(info: WebGpuAdapterInfo): boolean {
   return Boolean(vendor || architecture || device || description) || isFallbackAdapter !== undefined;
 }
 
+/** Makers by their numbers, of PCI and, above 2^16, of Khronos: wgpu, and so Deno, tells these. */
+const MAKERS: Readonly<Record<string, string>> = {
+  ...{ 4098: 'amd', 4112: 'imgtec', 4203: 'apple', 4318: 'nvidia', 5045: 'arm', 5140: 'microsoft', 20803: 'qualcomm' },
+  ...{ 32902: 'intel', 65541: 'mesa' },
+};
+
+/** A maker's name in WebGPU's words; Metal has no numbers, but names the chip. */
+function makerOf({ vendor, description }: WebGpuAdapterInfo): string {
+  if (vendor === '0') return /^apple\b/i.test(description) ? 'apple' : '';
+  return MAKERS[vendor] ?? vendor;
+}
+
 /** Reads the capabilities off a granted device. */
 export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options: CapsOptions = {}): Caps {
   checkNames('readCaps', options, OPTIONS);
@@ -114,7 +126,7 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
     (info.isFallbackAdapter === true || SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.description}`));
   const half = options.half ?? (software ? 'f16-packed' : 'f16');
   return {
-    vendor: info.vendor,
+    vendor: makerOf(info),
     architecture: info.architecture,
     device: info.device,
     description: info.description,

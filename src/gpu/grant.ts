@@ -50,7 +50,7 @@ export async function grantDevice(
   const adapter = await requestAdapter(options);
   const info = adapter.info ?? NAMELESS;
   try {
-    const device = await adapter.requestDevice(options.bare ? {} : wishes(adapter));
+    const device = await requestDevice(adapter, options.bare ? {} : wishes(adapter));
     return { device, caps: await capsOf(device, info, { ...own, software: options.software }) };
   } catch (cause) {
     throw new DeviceError({
@@ -61,6 +61,22 @@ export async function grantDevice(
         ? 'Close other tabs that use the graphics card, then reload the page; update browser and graphics driver.'
         : 'Update the graphics driver, or choose another adapter by adapterName.',
       cause,
+    });
+  }
+}
+
+/**
+ * A device as wished for; where limits that the adapter itself tells are refused, as bun-webgpu refuses all, one with WebGPU's defaults,
+ * on which everything runs too.
+ */
+async function requestDevice(adapter: GPUAdapter, wished: GPUDeviceDescriptor): Promise<GPUDevice> {
+  const { requiredLimits, ...others } = wished;
+  try {
+    return await adapter.requestDevice(wished);
+  } catch (cause) {
+    if (!requiredLimits) throw cause;
+    return adapter.requestDevice(others).catch(() => {
+      throw cause;
     });
   }
 }
@@ -97,7 +113,7 @@ async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {
       received: globalThis.isSecureContext === false ? 'a page that is not secure' : 'navigator.gpu is undefined',
       fix: inPage()
         ? 'Use a browser with WebGPU (Chrome or Edge 113, Safari 26, Firefox 141, or newer), and open the page over https or from localhost.'
-        : "In Node import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; elsewhere use a runtime with WebGPU.",
+        : "In Node and Bun import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; elsewhere use a runtime with WebGPU.",
     });
   }
   const request: GPURequestAdapterOptions = {};

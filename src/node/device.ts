@@ -182,11 +182,16 @@ async function load(): Promise<Dawn> {
       problem: absent ? "the package 'webgpu' is not installed" : "the package 'webgpu' cannot be loaded",
       received: absent ? undefined : cause instanceof Error ? cause.message.split('\n')[0] : cause,
       fix: absent
-        ? 'Run: npm install webgpu'
+        ? `Run: npm install webgpu${ownWebGpu() ? "; or use this runtime's own WebGPU, by Gpu.request() of 'pentimento'" : ''}`
         : 'It has binaries for Linux and Windows (x64, arm64) and macOS: check that yours is among them, then reinstall it.',
       cause,
     });
   }
+}
+
+/** Whether the runtime has WebGPU without a package, as Deno has. */
+function ownWebGpu(): boolean {
+  return (globalThis as { navigator?: { gpu?: object } }).navigator?.gpu !== undefined;
 }
 
 /** `Gpu.request` calls `requestAdapter` on what it is given; Dawn's refusals arrive as exceptions there. */

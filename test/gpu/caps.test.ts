@@ -49,6 +49,20 @@ describe('software', () => {
   });
 });
 
+describe('the maker', () => {
+  const maker = (vendor: string, description = '') => {
+    const device = { features: new Set(), limits: {} } as unknown as GPUDevice;
+    return readCaps(device, { vendor, architecture: '', device: '0', description } as GPUAdapterInfo).vendor;
+  };
+
+  it("has a name where a runtime tells its number, and the chip's where there is none", () => {
+    expect([maker('nvidia'), maker('4318'), maker('32902'), maker('65541')]).toEqual([
+      ...['nvidia', 'nvidia', 'intel', 'mesa'],
+    ]);
+    expect([maker('0', 'Apple M2'), maker('0', 'a card'), maker('77'), maker('')]).toEqual(['apple', '', '77', '']);
+  });
+});
+
 describe('matrix units', () => {
   const all = ['shader-f16', 'subgroups', 'subgroup-size-control', 'chromium-experimental-subgroup-matrix'];
   type Config = readonly [component: string, result: string, m: number, n: number, k: number];

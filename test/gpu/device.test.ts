@@ -168,7 +168,22 @@ describe('asking for an adapter', () => {
     };
     for (const { gpu } of [adapterOf(defaults), adapterOf({ ...defaults, maxBufferSize: 2 ** 30 }, ['shader-f16'])])
       await expect(Gpu.request({ gpu })).rejects.toThrow('the adapter refused a device');
-    expect(asked).toEqual([{}, { requiredFeatures: ['shader-f16'], requiredLimits: { maxBufferSize: 2 ** 30 } }]);
+    const requiredFeatures = ['shader-f16'];
+    const limits = { requiredLimits: { maxBufferSize: 2 ** 30 } };
+    expect(asked).toEqual([{}, { requiredFeatures, ...limits }, { requiredFeatures }]);
+  });
+
+  it('takes a device of the default limits where those are refused that the adapter told', async () => {
+    const requestDevice = async (wishes: GPUDeviceDescriptor) => {
+      if (wishes.requiredLimits) throw new Error('Value must be between 0 and 0, got 8');
+      return (await dawn.requestAdapter())?.requestDevice(wishes);
+    };
+    const real = (await dawn.requestAdapter()) as GPUAdapter;
+    const gpu = await Gpu.request({
+      gpu: entry({ info, features: real.features, limits: real.limits, requestDevice }).gpu,
+    });
+    expect([gpu.caps.maxBufferBytes, gpu.caps.maxStorageBuffers]).toEqual([2 ** 28, 8]);
+    gpu.dispose();
   });
 
   it('measures whether it is software where the adapter tells nothing', async () => {
@@ -190,7 +205,7 @@ describe('asking for an adapter', () => {
     const { navigator } = globalThis;
     Object.defineProperty(globalThis, 'navigator', { value: {}, configurable: true });
     await expect(Gpu.request()).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: Gpu.request: this JavaScript runtime has no WebGPU: got navigator.gpu is undefined. In Node import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; elsewhere use a runtime with WebGPU.]`,
+      `[DeviceError: Gpu.request: this JavaScript runtime has no WebGPU: got navigator.gpu is undefined. In Node and Bun import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; elsewhere use a runtime with WebGPU.]`,
     );
     Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
   });

@@ -106,10 +106,18 @@ describe('setup-debian.sh', () => {
     expect(lines).toEqual(['apt-get update -qq', `${install} mesa-vulkan-drivers libvulkan1`]);
   });
 
-  it('brings Chromium from its own suite when asked to', () => {
+  it('brings the browsers from their own suite when asked to', () => {
     const { lines } = dryRun({ ...old, 'etc/apt/sources.list.d/debian.sources': deb822 }, '--browser');
-    expect(lines.at(-1)).toBe(`${install} chromium`);
-    expect(lines.at(-2)).toBe(`${install} -t bookworm-backports mesa-vulkan-drivers libvulkan1`);
+    expect(lines.slice(-3)).toEqual([
+      `${install} -t bookworm-backports mesa-vulkan-drivers libvulkan1`,
+      `${install} chromium`,
+      `${install} firefox-esr`,
+    ]);
+  });
+
+  it("takes Ubuntu's own Firefox", () => {
+    const { lines } = dryRun({ 'etc/os-release': 'ID=ubuntu\nID_LIKE=debian\n' }, '--browser');
+    expect(lines.at(-1)).toBe(`${install} firefox`);
   });
 
   it.each([

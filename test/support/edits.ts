@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { expect } from 'vitest';
 import { rgbToGrey } from '../../src/io/image.ts';
 import { readImage } from '../../src/node/images.ts';
 
@@ -27,4 +28,13 @@ export async function recordedPicture(name: string): Promise<Uint8Array | Uint8C
 
 export async function recordedMask(name: string): Promise<number[]> {
   return Array.from(rgbToGrey(await readImage(new URL(`${name}.mask.png`, FOLDER))).data);
+}
+
+/** Whether a runtime made the quick edit as it was recorded: pictures within 1 of 255 on average, the same mask (0 and 1 a latent). */
+export async function expectQuickEdit(made: { readonly picture: number[]; readonly mask: number[] }): Promise<void> {
+  const picture = await recordedPicture('quick');
+  expect(made.picture).toHaveLength(picture.length);
+  const mean = made.picture.reduce((sum, v, i) => sum + Math.abs(v - picture[i]), 0) / picture.length;
+  expect(mean).toBeLessThanOrEqual(1);
+  expect(made.mask.map(v => 255 * v)).toEqual(await recordedMask('quick'));
 }
