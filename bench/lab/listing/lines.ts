@@ -10,8 +10,8 @@ export interface Dialect {
   count(counts: Counts, line: string): void;
   /** Whether a line loads from global memory. */
   loads(line: string): boolean;
-  /** Whether a line waits for all that was loaded. */
-  waits(line: string): boolean;
+  /** How many of the loads under way may still be after this line; undefined where it waits for none. */
+  waits(line: string): number | undefined;
   /** How often a loop of these lines is run. */
   times(lines: readonly string[]): number | undefined;
 }
@@ -44,16 +44,35 @@ function ownLines(lines: readonly string[], { from, to }: Range, inside: readonl
   return lines.filter((_, i) => i >= from && i <= to && !inside.some(one => i >= one.from && i <= one.to));
 }
 
+/** Loads that come in the order in which they went out. */
+class LoadsUnderWay {
+  /** The longest chain of loads, each of which went out when the one before it had come. */
+  trips = 0;
+  #arrived = 0;
+  readonly #places: number[] = [];
+
+  load(): void {
+    this.#places.push(this.#arrived + 1);
+    this.trips = Math.max(this.trips, this.#arrived + 1);
+  }
+
+  /** Until no more than `left` are under way. */
+  wait(left: number): void {
+    while (this.#places.length > left) this.#arrived = Math.max(this.#arrived, this.#places.shift() ?? 0);
+  }
+}
+
 function countLines(lines: readonly string[], dialect: Dialect): Counts {
   const counts = noCounts();
-  let waiting = false;
+  const underWay = new LoadsUnderWay();
   for (const line of lines) {
     dialect.count(counts, line);
-    if (dialect.waits(line)) waiting = false;
-    if (!dialect.loads(line)) continue;
-    if (!waiting) counts.trips++;
-    waiting = true;
+    const left = dialect.waits(line);
+    if (left !== undefined) underWay.wait(left);
+    if (dialect.loads(line)) underWay.load();
   }
+  counts.trips = underWay.trips;
+  counts.queued = underWay.trips;
   return counts;
 }
 

@@ -6,6 +6,8 @@ interface Instruction {
   readonly suffix: string;
   /** The scoreboard that a load sets when it has loaded. */
   readonly sets: number | undefined;
+  /** The scoreboard that it sets when it has read its operands. */
+  readonly releases: number | undefined;
   /** Scoreboards that are waited for, the last one first; empty without. */
   readonly waits: string;
 }
@@ -34,8 +36,11 @@ function instructionOf(counts: Counts, line: string): Instruction | undefined {
   const waits = /wt=([01]+)/.exec(note)?.[1] ?? '';
   counts.cycles += Number(/delay=(\d+)/.exec(note)?.[1] ?? 1);
   if (waits.includes('1')) counts.waits++;
-  const sets = /wr:(\d)/.exec(note)?.[1];
-  return { op: found[1], suffix: found[2] ?? '', sets: sets === undefined ? undefined : Number(sets), waits };
+  const scoreboard = (of: RegExp): number | undefined => {
+    const id = of.exec(note)?.[1];
+    return id === undefined ? undefined : Number(id);
+  };
+  return { op: found[1], suffix: found[2] ?? '', sets: scoreboard(/wr:(\d)/), releases: scoreboard(/rd:(\d)/), waits };
 }
 
 function countMemory(c: Counts, { op, suffix }: Instruction): boolean {
@@ -78,18 +83,37 @@ function countLine(c: Counts, line: string): Instruction | undefined {
   return instruction;
 }
 
-/** Groups of loads: a group ends where one of its scoreboards is waited for by an instruction that is no load. */
+/**
+ * Chains of loads, each of which went out when the one before it had come. What uses a value waits for its scoreboard; where none of
+ * the six is left, NAK lets a load wait for the oldest and take its place, though nothing asks for the value: counted apart.
+ */
 class Trips {
+  /** The longest chain by what uses values. */
   count = 0;
-  readonly #open = new Set<number>();
+  /** And with the waits of loads for a scoreboard. */
+  queued = 0;
+  /** By scoreboard: a load's place in both chains. */
+  readonly #open = new Map<number, readonly [number, number]>();
+  #arrived = 0;
+  #queue = 0;
 
-  see({ op, suffix, sets, waits }: Instruction): void {
+  see({ op, suffix, sets, releases, waits }: Instruction): void {
     const load = op === 'ld' && suffix.includes('.global');
-    const waited = [...waits].reverse().some((bit, i) => bit === '1' && this.#open.has(i));
-    if (waited && !load) this.#open.clear();
-    if (!load || sets === undefined) return;
-    if (this.#open.size === 0) this.count++;
-    this.#open.add(sets);
+    for (const [i, bit] of [...waits].reverse().entries()) {
+      const place = bit === '1' ? this.#open.get(i) : undefined;
+      if (!place) continue;
+      this.#open.delete(i);
+      this.#queue = Math.max(this.#queue, place[1]);
+      if (!load) this.#arrived = Math.max(this.#arrived, place[0]);
+    }
+    if (releases !== undefined) this.#open.delete(releases);
+    if (sets === undefined) return;
+    this.#open.delete(sets);
+    if (!load) return;
+    const place = [this.#arrived + 1, this.#queue + 1] as const;
+    this.#open.set(sets, place);
+    this.count = Math.max(this.count, place[0]);
+    this.queued = Math.max(this.queued, place[1]);
   }
 }
 
@@ -103,6 +127,7 @@ function countBlocks(blocks: readonly Block[]): Counts {
     }
   }
   counts.trips = trips.count;
+  counts.queued = trips.queued;
   return counts;
 }
 
