@@ -83,35 +83,57 @@ function countLine(c: Counts, line: string): Instruction | undefined {
   return instruction;
 }
 
+/** Registers that a line names: `r48..52 = ld.global.b128 [r8..10]` names 48 to 51, then 8 and 9. */
+function registersOf(line: string): number[] {
+  const named = line.split('//')[0].matchAll(/\br(\d+)(?:\.\.(\d+))?/g);
+  return [...named].flatMap(([, from, to]) =>
+    Array.from({ length: to === undefined ? 1 : Number(to) - Number(from) }, (_, i) => Number(from) + i),
+  );
+}
+
 /**
- * Chains of loads, each of which went out when the one before it had come. What uses a value waits for its scoreboard; where none of
- * the six is left, NAK lets a load wait for the oldest and take its place, though nothing asks for the value: counted apart.
+ * Chains of loads, each of which went out when the one before it had come. What names the register of a load waits for it, and a branch
+ * for all that its scoreboards say. Where none of the six scoreboards is left, NAK lets an instruction wait for the oldest and take its
+ * place, though nothing asks for the value: counted apart.
  */
 class Trips {
   /** The longest chain by what uses values. */
   count = 0;
-  /** And with the waits of loads for a scoreboard. */
+  /** And by all waits. */
   queued = 0;
-  /** By scoreboard: a load's place in both chains. */
-  readonly #open = new Map<number, readonly [number, number]>();
   #arrived = 0;
   #queue = 0;
+  /** Places in the first chain, by register. */
+  readonly #values = new Map<number, number>();
+  /** Places in both chains, by scoreboard. */
+  readonly #boards = new Map<number, readonly [number, number]>();
 
-  see({ op, suffix, sets, releases, waits }: Instruction): void {
-    const load = op === 'ld' && suffix.includes('.global');
-    for (const [i, bit] of [...waits].reverse().entries()) {
-      const place = bit === '1' ? this.#open.get(i) : undefined;
-      if (!place) continue;
-      this.#open.delete(i);
-      this.#queue = Math.max(this.#queue, place[1]);
-      if (!load) this.#arrived = Math.max(this.#arrived, place[0]);
+  see(instruction: Instruction, line: string): void {
+    for (const register of registersOf(line)) {
+      this.#arrived = Math.max(this.#arrived, this.#values.get(register) ?? 0);
+      this.#values.delete(register);
     }
-    if (releases !== undefined) this.#open.delete(releases);
-    if (sets === undefined) return;
-    this.#open.delete(sets);
-    if (!load) return;
+    this.#wait(instruction);
+    const { op, suffix, sets, releases } = instruction;
+    if (releases !== undefined) this.#boards.delete(releases);
+    if (sets !== undefined) this.#boards.delete(sets);
+    if (op === 'ld' && suffix.includes('.global') && sets !== undefined) this.#load(sets, line);
+  }
+
+  #wait({ op, waits }: Instruction): void {
+    for (const [board, bit] of [...waits].reverse().entries()) {
+      const place = bit === '1' ? this.#boards.get(board) : undefined;
+      if (!place) continue;
+      this.#boards.delete(board);
+      if (op === 'bra') this.#arrived = Math.max(this.#arrived, place[0]);
+      this.#queue = Math.max(this.#queue, place[1]);
+    }
+  }
+
+  #load(sets: number, line: string): void {
     const place = [this.#arrived + 1, this.#queue + 1] as const;
-    this.#open.set(sets, place);
+    this.#boards.set(sets, place);
+    for (const register of registersOf(line.split('=')[0])) this.#values.set(register, place[0]);
     this.count = Math.max(this.count, place[0]);
     this.queued = Math.max(this.queued, place[1]);
   }
@@ -123,7 +145,7 @@ function countBlocks(blocks: readonly Block[]): Counts {
   for (const { lines } of blocks) {
     for (const line of lines) {
       const instruction = countLine(counts, line);
-      if (instruction) trips.see(instruction);
+      if (instruction) trips.see(instruction, line);
     }
   }
   counts.trips = trips.count;

@@ -202,6 +202,7 @@ block 1 L1 [0, 1] -> {
       r10 p0   = iadd3 r11 c[0x1][0x10] rZ                         // delay=1 wt=000011
       r4       = ld.global.a64.constant.b32 [r10..12], p0          // delay=2 rd:0 wr:1
       r5       = f2f.f32.f16.re r2                                 // delay=1 wt=000100 wr:4
+      ur1      = r2ur r20                                          // delay=1 wt=000010 wr:1
       r6       = ld.global.a64.constant.b32 [r10..12], p0          // delay=2 wr:0
                  bra up0 L1                                        // delay=1 wt=111111
 } -> [1, 2]
@@ -209,12 +210,34 @@ block 2 L2 [1] -> {
                  exit                                              // delay=1
 } -> []
 `;
-    expect(readListing('nvidia', text)?.main?.own).toMatchObject({ globalLoads: 4, trips: 2, queued: 2 });
+    // What asks for no value but for a scoreboard waits in the second chain alone.
+    expect(readListing('nvidia', text)?.main?.own).toMatchObject({ globalLoads: 4, trips: 2, queued: 3 });
+  });
+
+  it('takes a branch for a wait for all that is under way', () => {
+    const load = (register: number) =>
+      `      r${register}       = ld.global.a64.constant.b32 [r8..10], p0           // delay=2 wr:1\n`;
+    const text = `
+block 0 L0 [] -> {
+      r0       = mov rZ                                            // delay=1
+} -> [1]
+block 1 L1 [0, 2] -> {
+${load(1)}@!p0             bra pT L2                                         // delay=1 wt=000010
+} -> [2, 3]
+block 2 L2 [1] -> {
+${load(2)}                 bra up0 L1                                        // delay=1 wt=000010
+} -> [1, 3]
+block 3 L3 [1, 2] -> {
+                 exit                                              // delay=1
+} -> []
+`;
+    expect(readListing('nvidia', text)?.main?.own).toMatchObject({ globalLoads: 2, trips: 2, queued: 2 });
   });
 
   it('counts apart the loads that wait for no value but for the scoreboard of a load before them', () => {
+    let register = 10;
     const load = (wait: string, board: number) =>
-      `      r1       = ld.global.a64.constant.b32 [r8..10], p0           // delay=2 ${wait} rd:0 wr:${board}\n`;
+      `      r${++register}       = ld.global.a64.constant.b32 [r8..10], p0           // delay=2 ${wait} rd:0 wr:${board}\n`;
     const boards = [1, 2, 3, 4, 5].map(board => load('', board)).join('');
     const again = [1, 2, 3, 4, 5].map(board => load(`wt=${(1 << board).toString(2).padStart(6, '0')}`, board)).join('');
     const text = `
