@@ -49,7 +49,14 @@ class LoadsUnderWay {
   /** The longest chain of loads, each of which went out when the one before it had come. */
   trips = 0;
   #arrived = 0;
-  readonly #places: number[] = [];
+  #places: number[] = [];
+
+  /** Another pass begins. */
+  turn(): void {
+    this.trips = 0;
+    this.#arrived = 0;
+    this.#places = this.#places.map(() => 0);
+  }
 
   load(): void {
     this.#places.push(this.#arrived + 1);
@@ -64,16 +71,24 @@ class LoadsUnderWay {
 
 function countLines(lines: readonly string[], dialect: Dialect): Counts {
   const counts = noCounts();
-  const underWay = new LoadsUnderWay();
-  for (const line of lines) {
-    dialect.count(counts, line);
-    const left = dialect.waits(line);
-    if (left !== undefined) underWay.wait(left);
-    if (dialect.loads(line)) underWay.load();
-  }
-  counts.trips = underWay.trips;
-  counts.queued = underWay.trips;
+  for (const line of lines) dialect.count(counts, line);
   return counts;
+}
+
+/** Round trips of one pass: what the pass before it left under way is none of its own. */
+function tripsOf(lines: readonly string[], dialect: Dialect): number {
+  const underWay = new LoadsUnderWay();
+  const pass = (): void => {
+    for (const line of lines) {
+      const left = dialect.waits(line);
+      if (left !== undefined) underWay.wait(left);
+      if (dialect.loads(line)) underWay.load();
+    }
+  };
+  pass();
+  underWay.turn();
+  pass();
+  return underWay.trips;
 }
 
 /** What the lines of a program say. */
@@ -84,10 +99,11 @@ export function readLines(lines: readonly string[], dialect: Dialect): Listing {
   for (const range of ranges) {
     const inside = [...loops.keys()].filter(one => one.from >= range.from && one.to <= range.to);
     const own = ownLines(lines, range, inside);
+    const trips = tripsOf(own, dialect);
     loops.set(range, {
       label: range.label,
       inner: inside.flatMap(one => loops.get(one) ?? []),
-      own: countLines(own, dialect),
+      own: { ...countLines(own, dialect), trips, queued: trips },
       times: dialect.times(own),
       text: lines.slice(range.from, range.to + 1),
     });

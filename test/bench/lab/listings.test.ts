@@ -101,6 +101,13 @@ describe('ACO', () => {
     expect(readListing('amd', text)?.main?.own).toMatchObject({ globalLoads: 3, trips, queued: trips });
   });
 
+  it('counts no wait for what the pass before left under way', () => {
+    const load = '\tbuffer_load_b128 v[0:3], v4, s[0:3], 0 offen\n';
+    // Four are under way at the end; the wait in the midst is for those of the pass before.
+    const pass = `${load}${load}\ts_waitcnt vmcnt(2)\n${load}${load}`;
+    expect(readListing('amd', `BB1:\n${pass}\ts_cbranch_scc1 BB1\n`)?.main?.own.trips).toBe(1);
+  });
+
   it('counts a load that goes out after waits for two of a group once', () => {
     const load = '\tbuffer_load_b128 v[0:3], v4, s[0:3], 0 offen\n';
     const two = `${load}${load}\ts_waitcnt vmcnt(1)\n${load}\ts_waitcnt vmcnt(1)\n${load}`;
