@@ -129,9 +129,10 @@ fn row_of(row: u32, batch: u32) -> Row {
 fn a_load(row: Row, at: Step, eight: u32) -> Input8 {
   let k8 = select(at.k / 8u + eight, min(at.k / 8u + eight, p.k / 8u - 1u), RAGGED);
   if (!CONV) { return a[row.at + k8]; }
-  let x = clamp(row.x + i32(at.kx), 0, i32(p.in_w << p.grow) - 1);
-  let y = clamp(row.y + i32(at.ky), 0, i32(p.in_h << p.grow) - 1);
-  let pixel = (row.image + (u32(y) >> p.grow)) * p.in_w + (u32(x) >> p.grow);
+  let x = row.x + i32(at.kx);
+  let y = row.y + i32(at.ky);
+  let inside = vec2i(clamp(x, 0, i32(p.in_w << p.grow) - 1), clamp(y, 0, i32(p.in_h << p.grow) - 1));
+  let pixel = (row.image + (u32(inside.y) >> p.grow)) * p.in_w + (u32(inside.x) >> p.grow);
   return a[(pixel * p.a_pitch + p.a_offset - p.a_base) / 8u + k8];
 }
 
