@@ -36,7 +36,8 @@ const CHUNK: u32 = 16;         // columns of q and k in workgroup memory: a mult
 const WIDE: u32 = 2;           // fragments of columns of a slice: up to 12
 const HELD: bool = false;      // the head fits one chunk: queries stay in registers
 const RAGGED: bool = true;     // CHUNK does not divide the head
-const ADDITIVE: bool = false;  // a bias or a mask, or both
+const BIASED: bool = false;    // a bias is added
+const MASKED: bool = false;    // and a mask
 
 const GROWTH: f32 = 8.0;       // weights stay below 2^8, of 2^16 that a half holds
 const SEEN: f32 = -1e38;       // between HIDDEN and every real score
@@ -55,6 +56,8 @@ const S_PITCH: u32 = KEYS / 4u + 1u;            // slots of a row of scores
 const SCRATCH: u32 = STAGED;                    // behind it: [SUBGROUPS][SIDE_M][S_PITCH]
 const SLOTS_USED: u32 = max(SCRATCH + ROWS * S_PITCH, select(0u, ROWS * PITCH, HELD));
 const K_LOADS: u32 = (KEYS * CHUNK8 + THREADS - 1u) / THREADS;  // eights that a thread brings
+const Q_LOADS: u32 = (ROWS * CHUNK8 + THREADS - 1u) / THREADS;
+const MASK_LOADS: u32 = (KEYS + THREADS - 1u) / THREADS;
 const V_LOADS: u32 = (KEYS * SLICE8 + THREADS - 1u) / THREADS;
 const_assert PER_ROW * SIDE_M == LANES && PART % SIDE_K == 0u && CHUNK % SIDE_K == 0u && KEYS % SIDE_N == 0u && KEYS >= SIDE_N;
 const_assert SIDE_N / 4u % PER_ROW == 0u && WIDE <= 12u;
@@ -69,6 +72,7 @@ const_assert SIDE_N / 4u % PER_ROW == 0u && WIDE <= 12u;
 @group(0) @binding(7) var<storage, read_write> out: array<Output4>;
 
 var<workgroup> stage: array<Slot, SLOTS_USED>;
+var<workgroup> masks: array<vec4f, KEYS / 4u>;  // of the keys of a step
 var<workgroup> grown: u32;  // the last step in which a row outgrew its maximum, counted from 1
 
 alias Left = subgroup_matrix_left<Component, SIDE_K, SIDE_M>;
@@ -78,6 +82,10 @@ alias Blocks = array<Result, WIDE>;
 alias Chunk = array<Left, CHUNK / SIDE_K>;
 alias Sums = array<Result, KEYS / SIDE_N>;
 alias Scores = array<vec4f, FOURS>;
+alias Keys = array<Weight8, K_LOADS>;
+alias Values = array<Weight8, V_LOADS>;
+alias Queries = array<Input8, Q_LOADS>;
+alias Mask = array<f32, MASK_LOADS>;
 
 // What an invocation needs to know of its tile.
 struct Place {
@@ -90,34 +98,67 @@ struct Place {
   column8: u32,   // first eight of the slice within the head
 }
 
-fn q_eight(at: Place, local: u32, column: u32) -> Eight {
+// What is read of a row: the last row and the last eight of the head stand for those past them.
+fn q_load(at: Place, local: u32, column: u32) -> Input8 {
   let row = min(at.row0 + local, p.queries - 1u);
-  let value = input_eight(q[at.q_at + row * (p.q_pitch / 2u) + select(column, min(column, p.head4 / 2u - 1u), RAGGED)]);
-  if (RAGGED) { return eight_or_zero(value, column < p.head4 / 2u); }
-  return value;
+  return q[at.q_at + row * (p.q_pitch / 2u) + select(column, min(column, p.head4 / 2u - 1u), RAGGED)];
 }
 
 // Rows past the last key may hold anything: their scores are hidden later.
-fn k_eight(at: Place, key: u32, column: u32) -> Eight {
+fn k_load(at: Place, key: u32, column: u32) -> Weight8 {
   let row = min(key, at.count - 1u);
-  let value = weight_eight(k[at.k_at + row * (p.k_pitch / 2u) + select(column, min(column, p.head4 / 2u - 1u), RAGGED)]);
+  return k[at.k_at + row * (p.k_pitch / 2u) + select(column, min(column, p.head4 / 2u - 1u), RAGGED)];
+}
+
+// Columns past the head are not stored later; rows past the last key become zeros before they are weighed.
+fn v_load(at: Place, key: u32, column: u32) -> Weight8 {
+  let row = min(key, at.count - 1u);
+  return v[at.v_at + row * (p.v_pitch / 2u) + min(at.column8 + column, p.head4 / 2u - 1u)];
+}
+
+// As components, zeros past the head.
+fn in_head(value: Eight, column: u32) -> Eight {
   if (RAGGED) { return eight_or_zero(value, column < p.head4 / 2u); }
   return value;
 }
 
-// Columns past the head are not stored later; rows past the last key become zeros before they are weighed.
-fn v_eight(at: Place, key: u32, column: u32) -> Eight {
-  let row = min(key, at.count - 1u);
-  return weight_eight(v[at.v_at + row * (p.v_pitch / 2u) + min(at.column8 + column, p.head4 / 2u - 1u)]);
+// Columns of keys of a step; those past the last key are the last ones again.
+fn load_keys(at: Place, thread: u32, key0: u32, column: u32, k_next: ptr<function, Keys>) {
+  for (var i = 0u; i < K_LOADS; i++) {
+    let own = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
+    (*k_next)[i] = k_load(at, key0 + own / CHUNK8, column + own % CHUNK8);
+  }
+}
+
+// What a step takes from its beginning on: the keys of held queries, values and mask.
+fn load_next(at: Place, thread: u32, key0: u32, k_next: ptr<function, Keys>, v_next: ptr<function, Values>, mask_next: ptr<function, Mask>) {
+  if (HELD) { load_keys(at, thread, key0, 0u, k_next); }
+  for (var i = 0u; i < V_LOADS; i++) {
+    let own = min(thread + i * THREADS, KEYS * SLICE8 - 1u);
+    (*v_next)[i] = v_load(at, key0 + own / SLICE8, own % SLICE8);
+  }
+  if (MASKED) {
+    for (var i = 0u; i < MASK_LOADS; i++) { (*mask_next)[i] = key_mask[at.mask_at + min(key0 + thread + i * THREADS, at.count - 1u)]; }
+  }
 }
 
 // Four scores with bias and mask in powers of two, HIDDEN where the query does not see the key.
-fn complete(at: Place, sums: vec4f, row: u32, key0: u32) -> vec4f {
+fn complete(at: Place, sums: vec4f, extra: vec4f, row: u32, key0: u32) -> vec4f {
   let key = vec4u(key0, key0 + 1u, key0 + 2u, key0 + 3u);
   let end = select(at.count, min(at.count, at.start + row + 1u), p.causal == 1u);
-  var extra = vec4f(0.0);
-  if (ADDITIVE) { extra = added_terms(at.bias_at + min(row, p.queries - 1u) * p.bias_pitch, at.mask_at, min(key, vec4u(at.count - 1u))); }
-  return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), extra), key < vec4u(end));
+  var terms = vec4f(0.0);
+  if (BIASED || MASKED) { terms = max(extra, vec4f(LOWEST)) * LOG2_E; }
+  return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), terms), key < vec4u(end));
+}
+
+// The bias of a lane's keys of a step.
+fn load_bias(at: Place, row: u32, key0: u32, bias_next: ptr<function, Scores>) {
+  let start = at.bias_at + min(row, p.queries - 1u) * p.bias_pitch;
+  let last = at.count - 1u;
+  for (var i = 0u; i < FOURS; i++) {
+    let key = min(vec4u(key0 + 4u * i) + vec4u(0u, 1u, 2u, 3u), vec4u(last)) + start;
+    (*bias_next)[i] = vec4f(bias[key.x], bias[key.y], bias[key.z], bias[key.w]);
+  }
 }
 
 // Staged queries of a subgroup into registers.
@@ -207,7 +248,7 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
   var held: Chunk;
   if (HELD) {
     for (var i = thread; i < ROWS * CHUNK8; i += THREADS) {
-      put(i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, q_eight(at, i / CHUNK8, i % CHUNK8));
+      put(i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, in_head(input_eight(q_load(at, i / CHUNK8, i % CHUNK8)), i % CHUNK8));
     }
     workgroupBarrier();
     hold(&held, subgroup * SIDE_M * PITCH);
@@ -216,38 +257,49 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
 
   var o: Blocks;
   var s: Sums;
-  var v_next: array<Eight, V_LOADS>;
-  var k_next: array<Eight, K_LOADS>;
+  // What the next pass needs, as it lies in memory: what converts a value where it is loaded waits for it there.
+  var v_next: Values;
+  var k_next: Keys;
+  var q_next: Queries;
+  var mask_next: Mask;
+  var bias_next: Scores;
   var largest = HIDDEN;  // what the sums of the row are relative to
   var sum = 0.0;         // of this lane's keys
-  if (HELD && count > 0u) {
-    for (var i = 0u; i < K_LOADS; i++) {
-      let own_k = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
-      k_next[i] = k_eight(at, own_k / CHUNK8, own_k % CHUNK8);
-    }
+  if (count > 0u) {
+    load_next(at, thread, 0u, &k_next, &v_next, &mask_next);
+    if (BIASED) { load_bias(at, row, lane % PER_ROW * PART, &bias_next); }
   }
   for (var key0 = 0u; key0 < count; key0 += KEYS) {
     let whole = key0 + KEYS <= count;
-    for (var i = 0u; i < V_LOADS; i++) {
-      let own_v = min(thread + i * THREADS, KEYS * SLICE8 - 1u);
-      v_next[i] = v_eight(at, key0 + own_v / SLICE8, own_v % SLICE8);
+    if (MASKED) {
+      for (var i = 0u; i < MASK_LOADS; i++) {
+        let own = min(thread + i * THREADS, KEYS - 1u);
+        masks[own / 4u][own % 4u] = mask_next[i];
+      }
     }
     for (var n = 0u; n < KEYS / SIDE_N; n++) { s[n] = Result(); }  // a declaration here would be zero in the first step alone
     if (HELD) {
       for (var i = 0u; i < K_LOADS; i++) {
         let own_k = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
-        put(own_k / CHUNK8 * PITCH + own_k % CHUNK8 * SLOTS, k_next[i]);
+        put(own_k / CHUNK8 * PITCH + own_k % CHUNK8 * SLOTS, in_head(weight_eight(k_next[i]), own_k % CHUNK8));
       }
       workgroupBarrier();
       add_scores(&s, &held);
       workgroupBarrier();
     } else {
       for (var chunk = 0u; chunk < p.head4 / 2u; chunk += CHUNK8) {
-        for (var i = thread; i < KEYS * CHUNK8; i += THREADS) {
-          put(i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, k_eight(at, key0 + i / CHUNK8, chunk + i % CHUNK8));
+        load_keys(at, thread, key0, chunk, &k_next);
+        for (var i = 0u; i < Q_LOADS; i++) {
+          let own_q = min(thread + i * THREADS, ROWS * CHUNK8 - 1u);
+          q_next[i] = q_load(at, own_q / CHUNK8, chunk + own_q % CHUNK8);
         }
-        for (var i = thread; i < ROWS * CHUNK8; i += THREADS) {
-          put(Q_STAGE + i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, q_eight(at, i / CHUNK8, chunk + i % CHUNK8));
+        for (var i = 0u; i < K_LOADS; i++) {
+          let own_k = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
+          put(own_k / CHUNK8 * PITCH + own_k % CHUNK8 * SLOTS, in_head(weight_eight(k_next[i]), chunk + own_k % CHUNK8));
+        }
+        for (var i = 0u; i < Q_LOADS; i++) {
+          let own_q = min(thread + i * THREADS, ROWS * CHUNK8 - 1u);
+          put(Q_STAGE + own_q / CHUNK8 * PITCH + own_q % CHUNK8 * SLOTS, in_head(input_eight(q_next[i]), chunk + own_q % CHUNK8));
         }
         workgroupBarrier();
         hold(&held, Q_STAGE + subgroup * SIDE_M * PITCH);
@@ -260,15 +312,16 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
     }
     for (var i = 0u; i < V_LOADS; i++) {
       let own_v = min(thread + i * THREADS, KEYS * SLICE8 - 1u);
-      if (!whole) { v_next[i] = eight_or_zero(v_next[i], key0 + own_v / SLICE8 < count); }
-      put(own_v / SLICE8 * V_PITCH + own_v % SLICE8 * SLOTS, v_next[i]);
+      var value = weight_eight(v_next[i]);
+      if (!whole) { value = eight_or_zero(value, key0 + own_v / SLICE8 < count); }
+      put(own_v / SLICE8 * V_PITCH + own_v % SLICE8 * SLOTS, value);
     }
     workgroupBarrier();
 
     var scores: Scores;
     var four = vec4f(HIDDEN);
     var scale = 1.0;  // what the scores still lack
-    if (!ADDITIVE && p.causal == 0u && p.scale >= 0.0 && whole) {
+    if (!BIASED && !MASKED && p.causal == 0u && p.scale >= 0.0 && whole) {
       for (var i = 0u; i < FOURS; i++) {
         scores[i] = bitcast<vec4f>(stage[own + i]);
         four = max(four, scores[i]);
@@ -277,7 +330,10 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
       scale = p.scale;
     } else {
       for (var i = 0u; i < FOURS; i++) {
-        scores[i] = complete(at, bitcast<vec4f>(stage[own + i]), row, key0 + lane % PER_ROW * PART + 4u * i);
+        let first = lane % PER_ROW * PART + 4u * i;
+        var extra = bias_next[i];
+        if (MASKED) { extra += masks[first / 4u]; }
+        scores[i] = complete(at, bitcast<vec4f>(stage[own + i]), extra, row, key0 + first);
         four = max(four, scores[i]);
       }
     }
@@ -312,12 +368,8 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
       put(own + i / 2u * SLOTS, eight_of(lo, hi));
     }
     sum += (added.x + added.y) + (added.z + added.w);
-    if (HELD) {  // the last step brings the last key again
-      for (var i = 0u; i < K_LOADS; i++) {
-        let own_k = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
-        k_next[i] = k_eight(at, key0 + KEYS + own_k / CHUNK8, own_k % CHUNK8);
-      }
-    }
+    load_next(at, thread, key0 + KEYS, &k_next, &v_next, &mask_next);
+    if (BIASED) { load_bias(at, row, key0 + KEYS + lane % PER_ROW * PART, &bias_next); }
     workgroupBarrier();
     for (var j = 0u; j < KEYS / SIDE_K; j++) {
       let weights = scratch + j * SIDE_K / PART * FOURS + j * SIDE_K % PART / 8u * SLOTS;

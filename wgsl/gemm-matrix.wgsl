@@ -126,20 +126,31 @@ fn row_of(row: u32, batch: u32) -> Row {
   return Row(0u, i32(inside % p.out_w * p.stride) - i32(p.pad_left), i32(line % p.out_h * p.stride) - i32(p.pad_top), line / p.out_h * p.in_h);
 }
 
-fn a_eight(row: Row, at: Step, eight: u32) -> Eight {
-  let known = at.k + eight * 8u < p.k;
+// Eight values of K of a row as they lie in memory; the nearest of the picture or of K where the place is outside.
+fn a_load(row: Row, at: Step, eight: u32) -> Input8 {
   let k8 = select(at.k / 8u + eight, min(at.k / 8u + eight, p.k / 8u - 1u), RAGGED);
-  if (!CONV) {
-    let value = input_eight(a[row.at + k8]);
-    if (RAGGED) { return eight_or_zero(value, known); }
-    return value;
-  }
+  if (!CONV) { return a[row.at + k8]; }
   let x = row.x + i32(at.kx);
   let y = row.y + i32(at.ky);
   let inside = vec2i(clamp(x, 0, i32(p.in_w << p.grow) - 1), clamp(y, 0, i32(p.in_h << p.grow) - 1));
   let pixel = (row.image + (u32(inside.y) >> p.grow)) * p.in_w + (u32(inside.x) >> p.grow);
-  let value = input_eight(a[(pixel * p.a_pitch + p.a_offset - p.a_base) / 8u + k8]);
-  return eight_or_zero(value, inside.x == x && inside.y == y && (!RAGGED || known));
+  return a[(pixel * p.a_pitch + p.a_offset - p.a_base) / 8u + k8];
+}
+
+// Whether what was read is what was asked for. Both sides of the comparisons are made: a branch is a wait for all loads under way.
+fn a_known(row: Row, at: Step, eight: u32) -> bool {
+  let along = !RAGGED | (at.k + eight * 8u < p.k);
+  if (!CONV) { return along; }
+  let x = u32(row.x + i32(at.kx));  // huge where negative
+  let y = u32(row.y + i32(at.ky));
+  return along & (x < (p.in_w << p.grow)) & (y < (p.in_h << p.grow));
+}
+
+// And as components, zeros outside.
+fn a_eight(read: Input8, known: bool) -> Eight {
+  let value = input_eight(read);
+  if (CONV || RAGGED) { return eight_or_zero(value, known); }
+  return value;
 }
 
 // Column of B behind column `local` of a tile, or its eight of columns where they lie side by side.
@@ -160,12 +171,16 @@ fn b_start(column_tile: u32, local: u32, batch: u32) -> u32 {
 }
 
 // ALONG: eight `own` of K; else value `own` of K.
-fn b_eight(start: u32, at: Step, own: u32) -> Eight {
-  let known = at.k + own * select(1u, 8u, ALONG) < p.k;
+fn b_load(start: u32, at: Step, own: u32) -> Weight8 {
   let k = select(at.k + own, at.k / 8u + own, ALONG);
   let inside = select(k, min(k, select(p.k, p.k / 8u, ALONG) - 1u), RAGGED);
-  let value = weight_eight(b[start + at.tap * p.b_tap + inside * select(p.k_stride, 1u, ALONG)]);
-  if (RAGGED) { return eight_or_zero(value, known); }
+  return b[start + at.tap * p.b_tap + inside * select(p.k_stride, 1u, ALONG)];
+}
+
+// As components, zeros behind the last value of K.
+fn b_eight(read: Weight8, at: Step, own: u32) -> Eight {
+  let value = weight_eight(read);
+  if (RAGGED) { return eight_or_zero(value, at.k + own * select(1u, 8u, ALONG) < p.k); }
   return value;
 }
 
@@ -209,32 +224,36 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   let b_to = B_STAGE + thread / B_ROW * B_PITCH + b_own * SLOTS;
 
   var sums: Sums;
+  var a_read: array<Input8, A_LOADS>;
+  var b_read: array<Weight8, B_LOADS>;
   var a_next: array<Eight, A_LOADS>;
   var b_next: array<Eight, B_LOADS>;
   var at = Step(0u, 0u, 0u, select(0u, batch, CONV));  // a part of K is a line of taps
-  for (var i = 0u; i < A_LOADS; i++) { put(a_to + i * (A_STEP * PITCH), a_eight(a_rows[i], at, a_own)); }
+  for (var i = 0u; i < A_LOADS; i++) { a_read[i] = a_load(a_rows[i], at, a_own); }
+  for (var i = 0u; i < B_LOADS; i++) { b_read[i] = b_load(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
+  for (var i = 0u; i < A_LOADS; i++) { put(a_to + i * (A_STEP * PITCH), a_eight(a_read[i], a_known(a_rows[i], at, a_own))); }
   for (var i = 0u; i < B_LOADS; i++) {
-    put(b_to + i * (B_STEP * B_PITCH), b_eight(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)));
+    put(b_to + i * (B_STEP * B_PITCH), b_eight(b_read[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)));
   }
   workgroupBarrier();
   if (p.steps > 1u) { at = next(at); }  // the last pass brings its own tile again
-  for (var i = 0u; i < A_LOADS; i++) { a_next[i] = a_eight(a_rows[i], at, a_own); }
-  for (var i = 0u; i < B_LOADS; i++) {
-    b_next[i] = b_eight(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG));
-  }
+  for (var i = 0u; i < A_LOADS; i++) { a_read[i] = a_load(a_rows[i], at, a_own); }
+  for (var i = 0u; i < B_LOADS; i++) { b_read[i] = b_load(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
   // The first products stand before the loop: some compilers find whole registers for sums that begin as products, but not as zeros.
   add_products(&sums, sg_row, sg_column);
+  for (var i = 0u; i < A_LOADS; i++) { a_next[i] = a_eight(a_read[i], a_known(a_rows[i], at, a_own)); }
+  for (var i = 0u; i < B_LOADS; i++) { b_next[i] = b_eight(b_read[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
   for (var step = 2u; step <= p.steps; step++) {
     workgroupBarrier();
     for (var i = 0u; i < A_LOADS; i++) { put(a_to + i * (A_STEP * PITCH), a_next[i]); }
     for (var i = 0u; i < B_LOADS; i++) { put(b_to + i * (B_STEP * B_PITCH), b_next[i]); }
     workgroupBarrier();
     if (step < p.steps) { at = next(at); }
-    for (var i = 0u; i < A_LOADS; i++) { a_next[i] = a_eight(a_rows[i], at, a_own); }
-    for (var i = 0u; i < B_LOADS; i++) {
-      b_next[i] = b_eight(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG));
-    }
+    for (var i = 0u; i < A_LOADS; i++) { a_read[i] = a_load(a_rows[i], at, a_own); }
+    for (var i = 0u; i < B_LOADS; i++) { b_read[i] = b_load(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
     add_products(&sums, sg_row, sg_column);
+    for (var i = 0u; i < A_LOADS; i++) { a_next[i] = a_eight(a_read[i], a_known(a_rows[i], at, a_own)); }
+    for (var i = 0u; i < B_LOADS; i++) { b_next[i] = b_eight(b_read[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
   }
   workgroupBarrier();
 

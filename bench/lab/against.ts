@@ -15,7 +15,7 @@ function factsOf({ loop, bound, ...row }: LabRow): Facts {
     ...{ waves: row.waves, instructions: row.instructions, estimate: row.estimate },
     ...{ loop: loop?.instructions, fma: loop?.fma, packed: loop?.packed, matrix: loop?.matrix, dual: loop?.dual },
     ...{ vector: loop?.vector, 'ds bytes': loop && loop.ldsReadBytes + loop.ldsWriteBytes },
-    ...{ 'global bytes': loop?.globalLoadBytes, trips: row.pass?.trips },
+    ...{ 'global bytes': loop?.globalLoadBytes, trips: row.pass?.trips, queued: row.pass?.queued },
     ...{ 'cyc/FMA': rounded(row.cyclesPerFma), 'peak %': share(bound?.share), 'pass %': share(row.pass?.bound?.share) },
     ...{ dispatches: row.dispatches, workgroups: row.workgroups },
   };

@@ -26,6 +26,8 @@ export interface TilePass {
   readonly multiplyAdds: number;
   /** Round trips to global memory that wait for one another. */
   readonly trips: number;
+  /** With those that only wait for a scoreboard. */
+  readonly queued: number;
   /** Where the compiler tells cycles; 0 elsewhere. */
   readonly cycles: number;
   readonly bound: Bound | undefined;
@@ -105,8 +107,9 @@ function total(statistics: CompiledPipeline['statistics'], ...names: readonly st
 }
 
 function passOf(card: Card, counts: Counts, wave: number): TilePass {
-  const { instructions, trips, cycles } = counts;
-  return { instructions, multiplyAdds: multiplyAdds(counts, wave), trips, cycles, bound: boundOf(card, counts, wave) };
+  const { instructions, trips, queued, cycles } = counts;
+  const bound = boundOf(card, counts, wave);
+  return { instructions, multiplyAdds: multiplyAdds(counts, wave), trips, queued, cycles, bound };
 }
 
 /** @returns the row, and the listing that it was read from */

@@ -6,7 +6,8 @@ import type { Weighed } from './weigh.ts';
 const HEAD = [
   ...['#', 'kernel', 'variant', 'wave', 'regs', 'LDS', 'spills', 'scratch', 'waves', 'instr', 'estimate'],
   ...['loop', 'fma', 'pk/dot', 'matrix', 'dual', 'cvt', 'sel', 'vector', 'ds read(B)', 'ds write(B)', 'global(B)'],
-  ...['waits', 'barriers', 'cycles', 'peak %', 'pass', 'trips', 'pass %', 'cyc/FMA', 'dispatches', 'workgroups'],
+  ...['waits', 'barriers', 'cycles', 'peak %', 'pass', 'trips', 'queued', 'pass %', 'cyc/FMA', 'dispatches'],
+  'workgroups',
 ];
 const LOOP_COLUMNS = 14;
 const LEFT = new Set(['kernel', 'variant', 'family']);
@@ -39,7 +40,13 @@ function cellsOf(row: LabRow, i: number): unknown[] {
     ...[i + 1, row.kernel, row.variant, row.wave, row.registers, row.lds, row.spills, row.scratch, row.waves],
     ...[row.instructions, row.estimate, ...(loop ?? Array.from({ length: LOOP_COLUMNS }))],
     bounded(row.bound),
-    ...[row.pass?.instructions, row.pass?.trips, bounded(row.pass?.bound), fixed(row.cyclesPerFma, 2)],
+    ...[
+      row.pass?.instructions,
+      row.pass?.trips,
+      row.pass?.queued,
+      bounded(row.pass?.bound),
+      fixed(row.cyclesPerFma, 2),
+    ],
     ...[row.dispatches, row.workgroups],
   ];
 }

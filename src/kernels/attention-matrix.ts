@@ -3,7 +3,7 @@ import source from '../../wgsl/attention-matrix.wgsl';
 import sharedLib from '../../wgsl/lib/attention.wgsl';
 import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { type AttentionProblem, isAdditive } from './attention-problem.ts';
+import type { AttentionProblem } from './attention-problem.ts';
 import { type KernelCall, RANK } from './kernel.ts';
 import { matrixLibs, outputLib } from './libs.ts';
 import type { Variant } from './op.ts';
@@ -75,7 +75,8 @@ export function attentionMatrix(makeCall: MakeCall): Variant<AttentionProblem, M
         ...{ SIDE_M: m, SIDE_N: n, SIDE_K: k, LANES: lanes },
         HELD: tiles.CHUNK >= headWidth,
         RAGGED: headWidth % tiles.CHUNK !== 0,
-        ADDITIVE: isAdditive(problem),
+        BIASED: problem.bias !== undefined,
+        MASKED: problem.keyMask !== undefined,
       };
       const cut = { rows: m * tiles.SUBGROUPS, columns: (tiles.WIDE * n) / 4 };
       const libs = [...matrixLibs({ component, pinned }, q.storage, keys.storage), outputLib(out.storage), sharedLib];

@@ -81,12 +81,21 @@ function timesOf(lines: readonly string[]): number | undefined {
   return undefined;
 }
 
+/** `s_waitcnt vmcnt(2)`, and on RDNA 4 `s_wait_loadcnt 0x2` or `s_wait_loadcnt_dscnt 0x201`, its second byte for workgroup memory. */
+function waitOf(line: string): number | undefined {
+  const old = /^s_waitcnt .*vmcnt\((\d+)\)/.exec(line)?.[1];
+  if (old !== undefined) return Number(old);
+  if (/^s_waitcnt 0\b/.test(line)) return 0;
+  const [, both, count] = /^s_wait_loadcnt(_dscnt)? (0x[\da-f]+)/.exec(line) ?? [];
+  return count === undefined ? undefined : both ? Number(count) >> 8 : Number(count);
+}
+
 const ACO: Dialect = {
   label: /^(BB\d+):/,
   jump: /^s_c?branch\w*\s+(BB\d+)/,
   count: countLine,
   loads: line => /^(buffer|global|flat)_load/.test(line),
-  waits: line => /vmcnt\(0\)|s_wait_loadcnt\w* 0x0|s_waitcnt 0/.test(line),
+  waits: waitOf,
   times: timesOf,
 };
 

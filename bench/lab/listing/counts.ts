@@ -44,8 +44,10 @@ export interface Counts {
   branches: number;
   /** Sum of the clocks for which the compiler lets the wave rest, where it says so (NVIDIA). */
   cycles: number;
-  /** Round trips to global memory in one pass: groups of loads that are waited for before the next group is issued. */
+  /** Round trips to global memory that follow one another: the longest chain of loads, each issued when the one before it had come. */
   trips: number;
+  /** The same with loads that the compiler lets wait for another's scoreboard (NVIDIA, which has six); at least `trips`. */
+  queued: number;
 }
 
 /** A stretch of code that is run again and again. */
@@ -81,7 +83,7 @@ export function noCounts(): Counts {
     ...{ instructions: 0, vector: 0, fma: 0, packed: 0, dot: 0, matrix: 0, matrixFma: 0, dual: 0, conversions: 0 },
     ...{ special: 0, selections: 0, moves: 0, ldsReads: 0, ldsReadBytes: 0, ldsWrites: 0, ldsWriteBytes: 0 },
     ...{ globalLoads: 0, globalLoadBytes: 0, globalStores: 0, scratch: 0, waits: 0, barriers: 0, branches: 0 },
-    ...{ cycles: 0, trips: 0 },
+    ...{ cycles: 0, trips: 0, queued: 0 },
   };
 }
 

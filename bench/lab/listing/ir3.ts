@@ -91,7 +91,7 @@ const IR3: Dialect = {
   jump: /(?:^|\))(?:br|brao|jump)\s.*#(l\d+)$/,
   count: countLine,
   loads: line => GLOBAL_LOAD.test(instructionOf(line)?.op ?? ''),
-  waits: line => line.startsWith('(sy)'),
+  waits: line => (line.startsWith('(sy)') ? 0 : undefined),
   times: timesOf,
 };
 

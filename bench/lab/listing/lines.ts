@@ -10,8 +10,8 @@ export interface Dialect {
   count(counts: Counts, line: string): void;
   /** Whether a line loads from global memory. */
   loads(line: string): boolean;
-  /** Whether a line waits for all that was loaded. */
-  waits(line: string): boolean;
+  /** How many of the loads under way may still be after this line; undefined where it waits for none. */
+  waits(line: string): number | undefined;
   /** How often a loop of these lines is run. */
   times(lines: readonly string[]): number | undefined;
 }
@@ -44,17 +44,51 @@ function ownLines(lines: readonly string[], { from, to }: Range, inside: readonl
   return lines.filter((_, i) => i >= from && i <= to && !inside.some(one => i >= one.from && i <= one.to));
 }
 
+/** Loads that come in the order in which they went out. */
+class LoadsUnderWay {
+  /** The longest chain of loads, each of which went out when the one before it had come. */
+  trips = 0;
+  #arrived = 0;
+  #places: number[] = [];
+
+  /** Another pass begins. */
+  turn(): void {
+    this.trips = 0;
+    this.#arrived = 0;
+    this.#places = this.#places.map(() => 0);
+  }
+
+  load(): void {
+    this.#places.push(this.#arrived + 1);
+    this.trips = Math.max(this.trips, this.#arrived + 1);
+  }
+
+  /** Until no more than `left` are under way. */
+  wait(left: number): void {
+    while (this.#places.length > left) this.#arrived = Math.max(this.#arrived, this.#places.shift() ?? 0);
+  }
+}
+
 function countLines(lines: readonly string[], dialect: Dialect): Counts {
   const counts = noCounts();
-  let waiting = false;
-  for (const line of lines) {
-    dialect.count(counts, line);
-    if (dialect.waits(line)) waiting = false;
-    if (!dialect.loads(line)) continue;
-    if (!waiting) counts.trips++;
-    waiting = true;
-  }
+  for (const line of lines) dialect.count(counts, line);
   return counts;
+}
+
+/** Round trips of one pass: what the pass before it left under way is none of its own. */
+function tripsOf(lines: readonly string[], dialect: Dialect): number {
+  const underWay = new LoadsUnderWay();
+  const pass = (): void => {
+    for (const line of lines) {
+      const left = dialect.waits(line);
+      if (left !== undefined) underWay.wait(left);
+      if (dialect.loads(line)) underWay.load();
+    }
+  };
+  pass();
+  underWay.turn();
+  pass();
+  return underWay.trips;
 }
 
 /** What the lines of a program say. */
@@ -65,10 +99,11 @@ export function readLines(lines: readonly string[], dialect: Dialect): Listing {
   for (const range of ranges) {
     const inside = [...loops.keys()].filter(one => one.from >= range.from && one.to <= range.to);
     const own = ownLines(lines, range, inside);
+    const trips = tripsOf(own, dialect);
     loops.set(range, {
       label: range.label,
       inner: inside.flatMap(one => loops.get(one) ?? []),
-      own: countLines(own, dialect),
+      own: { ...countLines(own, dialect), trips, queued: trips },
       times: dialect.times(own),
       text: lines.slice(range.from, range.to + 1),
     });

@@ -6,6 +6,8 @@ interface Instruction {
   readonly suffix: string;
   /** The scoreboard that a load sets when it has loaded. */
   readonly sets: number | undefined;
+  /** The scoreboard that it sets when it has read its operands. */
+  readonly releases: number | undefined;
   /** Scoreboards that are waited for, the last one first; empty without. */
   readonly waits: string;
 }
@@ -34,8 +36,11 @@ function instructionOf(counts: Counts, line: string): Instruction | undefined {
   const waits = /wt=([01]+)/.exec(note)?.[1] ?? '';
   counts.cycles += Number(/delay=(\d+)/.exec(note)?.[1] ?? 1);
   if (waits.includes('1')) counts.waits++;
-  const sets = /wr:(\d)/.exec(note)?.[1];
-  return { op: found[1], suffix: found[2] ?? '', sets: sets === undefined ? undefined : Number(sets), waits };
+  const scoreboard = (of: RegExp): number | undefined => {
+    const id = of.exec(note)?.[1];
+    return id === undefined ? undefined : Number(id);
+  };
+  return { op: found[1], suffix: found[2] ?? '', sets: scoreboard(/wr:(\d)/), releases: scoreboard(/rd:(\d)/), waits };
 }
 
 function countMemory(c: Counts, { op, suffix }: Instruction): boolean {
@@ -78,18 +83,59 @@ function countLine(c: Counts, line: string): Instruction | undefined {
   return instruction;
 }
 
-/** Groups of loads: a group ends where one of its scoreboards is waited for by an instruction that is no load. */
-class Trips {
-  count = 0;
-  readonly #open = new Set<number>();
+/** Registers that a line names: `r48..52 = ld.global.b128 [r8..10]` names 48 to 51, then 8 and 9. */
+function registersOf(line: string): number[] {
+  const named = line.split('//')[0].matchAll(/\br(\d+)(?:\.\.(\d+))?/g);
+  return [...named].flatMap(([, from, to]) =>
+    Array.from({ length: to === undefined ? 1 : Number(to) - Number(from) }, (_, i) => Number(from) + i),
+  );
+}
 
-  see({ op, suffix, sets, waits }: Instruction): void {
-    const load = op === 'ld' && suffix.includes('.global');
-    const waited = [...waits].reverse().some((bit, i) => bit === '1' && this.#open.has(i));
-    if (waited && !load) this.#open.clear();
-    if (!load || sets === undefined) return;
-    if (this.#open.size === 0) this.count++;
-    this.#open.add(sets);
+/**
+ * Chains of loads, each of which went out when the one before it had come. What names the register of a load waits for it, and a branch
+ * for all that its scoreboards say. Where none of the six scoreboards is left, NAK lets an instruction wait for the oldest and take its
+ * place, though nothing asks for the value: counted apart.
+ */
+class Trips {
+  /** The longest chain by what uses values. */
+  count = 0;
+  /** And by all waits. */
+  queued = 0;
+  #arrived = 0;
+  #queue = 0;
+  /** Places in the first chain, by register. */
+  readonly #values = new Map<number, number>();
+  /** Places in both chains, by scoreboard. */
+  readonly #boards = new Map<number, readonly [number, number]>();
+
+  see(instruction: Instruction, line: string): void {
+    for (const register of registersOf(line)) {
+      this.#arrived = Math.max(this.#arrived, this.#values.get(register) ?? 0);
+      this.#values.delete(register);
+    }
+    this.#wait(instruction);
+    const { op, suffix, sets, releases } = instruction;
+    if (releases !== undefined) this.#boards.delete(releases);
+    if (sets !== undefined) this.#boards.delete(sets);
+    if (op === 'ld' && suffix.includes('.global') && sets !== undefined) this.#load(sets, line);
+  }
+
+  #wait({ op, waits }: Instruction): void {
+    for (const [board, bit] of [...waits].reverse().entries()) {
+      const place = bit === '1' ? this.#boards.get(board) : undefined;
+      if (!place) continue;
+      this.#boards.delete(board);
+      if (op === 'bra') this.#arrived = Math.max(this.#arrived, place[0]);
+      this.#queue = Math.max(this.#queue, place[1]);
+    }
+  }
+
+  #load(sets: number, line: string): void {
+    const place = [this.#arrived + 1, this.#queue + 1] as const;
+    this.#boards.set(sets, place);
+    for (const register of registersOf(line.split('=')[0])) this.#values.set(register, place[0]);
+    this.count = Math.max(this.count, place[0]);
+    this.queued = Math.max(this.queued, place[1]);
   }
 }
 
@@ -99,10 +145,11 @@ function countBlocks(blocks: readonly Block[]): Counts {
   for (const { lines } of blocks) {
     for (const line of lines) {
       const instruction = countLine(counts, line);
-      if (instruction) trips.see(instruction);
+      if (instruction) trips.see(instruction, line);
     }
   }
   counts.trips = trips.count;
+  counts.queued = trips.queued;
   return counts;
 }
 

@@ -88,6 +88,32 @@ describe('ACO', () => {
     });
   });
 
+  it.each([
+    ['for all that was loaded', 's_waitcnt vmcnt(0)', 2],
+    ['for the first', 's_waitcnt vmcnt(1)', 2],
+    ['for the first, on RDNA 4', 's_wait_loadcnt 0x1', 2],
+    ['for all, and for workgroup memory but one', 's_wait_loadcnt_dscnt 0x1', 2],
+    ['for none of them', 's_waitcnt vmcnt(2)', 1],
+    ['for workgroup memory alone', 's_waitcnt lgkmcnt(0)', 1],
+  ])('counts a load that goes out after a wait %s', (_, wait, trips) => {
+    const load = '\tbuffer_load_b128 v[0:3], v4, s[0:3], 0 offen\n';
+    const text = `BB1:\n${load}${load}\t${wait}\n${load}\ts_cbranch_scc1 BB1\n`;
+    expect(readListing('amd', text)?.main?.own).toMatchObject({ globalLoads: 3, trips, queued: trips });
+  });
+
+  it('counts no wait for what the pass before left under way', () => {
+    const load = '\tbuffer_load_b128 v[0:3], v4, s[0:3], 0 offen\n';
+    // Four are under way at the end; the wait in the midst is for those of the pass before.
+    const pass = `${load}${load}\ts_waitcnt vmcnt(2)\n${load}${load}`;
+    expect(readListing('amd', `BB1:\n${pass}\ts_cbranch_scc1 BB1\n`)?.main?.own.trips).toBe(1);
+  });
+
+  it('counts a load that goes out after waits for two of a group once', () => {
+    const load = '\tbuffer_load_b128 v[0:3], v4, s[0:3], 0 offen\n';
+    const two = `${load}${load}\ts_waitcnt vmcnt(1)\n${load}\ts_waitcnt vmcnt(1)\n${load}`;
+    expect(readListing('amd', `BB1:\n${two}\ts_cbranch_scc1 BB1\n`)?.main?.own.trips).toBe(2);
+  });
+
   it('takes the loop of matrix products for the main one, not that of a longer epilogue', () => {
     const text = `BB1:
 	v_wmma_f32_16x16x16_f16 v[8:15], v[92:95], v[112:115], v[8:15]
@@ -168,6 +194,71 @@ describe('NAK', () => {
     expect(listing?.loops[1]?.own).toMatchObject({
       ...{ trips: 2, globalLoads: 3, globalLoadBytes: 2 + 16 + 4, conversions: 1, ldsWriteBytes: 16, barriers: 1 },
     });
+  });
+
+  it('takes a wait for two scoreboards of loads that went out together for one round trip', () => {
+    const text = `
+block 0 L0 [] -> {
+      r0       = mov rZ                                            // delay=1
+} -> [1]
+block 1 L1 [0, 1] -> {
+      r1       = ld.global.a64.constant.b32 [r8..10], p0           // delay=2 rd:0 wr:1
+      r10 p0   = iadd3 r11 c[0x1][0x10] rZ                         // delay=1 wt=000001
+      r2       = ld.global.a64.constant.b32 [r10..12], p0          // delay=2 rd:0 wr:2
+      r3       = f2f.f32.f16.re r1                                 // delay=1 wt=000010 rd:1 wr:3
+      r10 p0   = iadd3 r11 c[0x1][0x10] rZ                         // delay=1 wt=000011
+      r4       = ld.global.a64.constant.b32 [r10..12], p0          // delay=2 rd:0 wr:1
+      r5       = f2f.f32.f16.re r2                                 // delay=1 wt=000100 wr:4
+      ur1      = r2ur r20                                          // delay=1 wt=000010 wr:1
+      r6       = ld.global.a64.constant.b32 [r10..12], p0          // delay=2 wr:0
+                 bra up0 L1                                        // delay=1 wt=111111
+} -> [1, 2]
+block 2 L2 [1] -> {
+                 exit                                              // delay=1
+} -> []
+`;
+    // What asks for no value but for a scoreboard waits in the second chain alone.
+    expect(readListing('nvidia', text)?.main?.own).toMatchObject({ globalLoads: 4, trips: 2, queued: 3 });
+  });
+
+  it('takes a branch for a wait for all that is under way', () => {
+    const load = (register: number) =>
+      `      r${register}       = ld.global.a64.constant.b32 [r8..10], p0           // delay=2 wr:1\n`;
+    const text = `
+block 0 L0 [] -> {
+      r0       = mov rZ                                            // delay=1
+} -> [1]
+block 1 L1 [0, 2] -> {
+${load(1)}@!p0             bra pT L2                                         // delay=1 wt=000010
+} -> [2, 3]
+block 2 L2 [1] -> {
+${load(2)}                 bra up0 L1                                        // delay=1 wt=000010
+} -> [1, 3]
+block 3 L3 [1, 2] -> {
+                 exit                                              // delay=1
+} -> []
+`;
+    expect(readListing('nvidia', text)?.main?.own).toMatchObject({ globalLoads: 2, trips: 2, queued: 2 });
+  });
+
+  it('counts apart the loads that wait for no value but for the scoreboard of a load before them', () => {
+    let register = 10;
+    const load = (wait: string, board: number) =>
+      `      r${++register}       = ld.global.a64.constant.b32 [r8..10], p0           // delay=2 ${wait} rd:0 wr:${board}\n`;
+    const boards = [1, 2, 3, 4, 5].map(board => load('', board)).join('');
+    const again = [1, 2, 3, 4, 5].map(board => load(`wt=${(1 << board).toString(2).padStart(6, '0')}`, board)).join('');
+    const text = `
+block 0 L0 [] -> {
+      r0       = mov rZ                                            // delay=1
+} -> [1]
+block 1 L1 [0, 1] -> {
+${boards}${again}                 bra up0 L1                                        // delay=1 wt=111111
+} -> [1, 2]
+block 2 L2 [1] -> {
+                 exit                                              // delay=1
+} -> []
+`;
+    expect(readListing('nvidia', text)?.main?.own).toMatchObject({ globalLoads: 10, trips: 1, queued: 2 });
   });
 
   it('sums the cycles of a pass', () => {
