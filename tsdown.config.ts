@@ -13,7 +13,7 @@ const ENTRIES = {
 };
 
 /** Kernels as text without comments and indentation, a fifteenth of the page's bundle; lines keep their numbers for messages. */
-const wgslAsText = {
+export const wgslAsText = {
   name: 'wgsl-as-text',
   load(id: string) {
     if (!id.endsWith('.wgsl')) return null;
@@ -66,8 +66,6 @@ const chunksByEntries = Object.keys(ENTRIES).map((_, i, all) => ({
 export default defineConfig({
   entry: {
     ...ENTRIES,
-    // Beside worker.js, which names it: no entry of the package's own.
-    'worker-entry': 'src/worker/worker-entry.ts',
     cli: 'src/cli/main.ts',
     bench: 'bench/main.ts',
     'bench-models': 'bench/models.ts',

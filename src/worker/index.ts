@@ -8,7 +8,8 @@ export type { Caps } from '../gpu/caps.ts';
 export type { GpuOptions } from '../gpu/device.ts';
 export { errorFromJson } from './error-data.ts';
 export type { PortLike } from './peer.ts';
-export { type StartedWorker, startWorker } from './start.ts';
+export type { StartedWorker } from './script-port.ts';
+export { startWorker } from './start.ts';
 export {
   createWorkerCaptioner,
   createWorkerLanguageModel,

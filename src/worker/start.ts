@@ -1,11 +1,11 @@
 /** Where the worker's script is. */
 import { DeviceError } from '../core/errors.ts';
-import type { PortLike } from './peer.ts';
+import { ScriptPort, type StartedWorker } from './script-port.ts';
 
-/** A worker that runs this library's script. */
-export interface StartedWorker extends PortLike {
-  /** Ends it at once, with all that it holds. */
-  terminate(): void;
+/** What bundlers put into `import.meta`; nothing of it need be there. */
+interface BundlerMeta {
+  readonly url?: string;
+  readonly env?: { readonly PROD?: boolean };
 }
 
 /**
@@ -19,6 +19,28 @@ export function startWorker(): StartedWorker {
       problem: 'this runtime has no Worker',
       fix: 'Open the model without a worker: import { DiffEditPipeline } from "pentimento".',
     });
-  // As it stands: bundlers look for these words.
+  // A bundler that writes its own address of this file into it also knows workers. Either way is tried where the other fails.
+  const asFile = (import.meta as BundlerMeta).url?.startsWith('file:') === true;
+  return new ScriptPort(asFile ? [fromScript, fromChunk] : [fromChunk, fromScript]);
+}
+
+/** webpack, Parcel, Turbopack, Vite: they look for these words and make a file of the script. Without a bundler it lies there. */
+async function fromScript(): Promise<Worker> {
   return new Worker(new URL('./worker-entry.js', import.meta.url), { type: 'module' });
+}
+
+/** esbuild, Rollup, Vite's server: what is imported becomes a file, which knows its own address. */
+async function fromChunk(): Promise<Worker | undefined> {
+  // Vite's builds drop all of this: their chunks do not run in a worker.
+  if ((import.meta as BundlerMeta).env?.PROD !== true) {
+    const { scriptUrl, SCRIPT_NAME } = await import(/* webpackIgnore: true */ './script-chunk.ts');
+    // One file for all: as a worker it would be the page.
+    if (scriptUrl === import.meta.url) return undefined;
+    const elsewhere = new URL(scriptUrl).origin !== globalThis.location?.origin;
+    const script = elsewhere
+      ? URL.createObjectURL(new Blob([`import ${JSON.stringify(scriptUrl)};`], { type: 'text/javascript' }))
+      : scriptUrl;
+    return new Worker(script, { type: 'module', name: SCRIPT_NAME });
+  }
+  return undefined;
 }

@@ -1,5 +1,4 @@
-/** What a worker of this library runs: `createWorkerPipeline` starts it. @module */
-import type { PortLike } from './peer.ts';
-import { serveModels } from './serve.ts';
+/** What a worker of this library runs, all in one file: `createWorkerPipeline` starts it. @module */
+import { serveWorker } from './serve-worker.ts';
 
-serveModels(globalThis as unknown as PortLike);
+serveWorker();

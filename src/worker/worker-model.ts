@@ -166,8 +166,8 @@ export async function openInWorker<Facts>(
     (port as Partial<Worker>).terminate?.();
   };
   const failed = (event: object): void => {
-    const fix = 'Look into the console; a Content-Security-Policy must allow workers of this origin (worker-src).';
-    const received = (event as Partial<ErrorEvent>).message || 'no reason was told';
+    const { message, fix = 'Look into the console.' } = event as Partial<Record<'message' | 'fix', string>>;
+    const received = message || 'no reason was told';
     peer.close(new DeviceError({ op, problem: 'the worker failed', received, fix }));
     peers.delete(port);
   };

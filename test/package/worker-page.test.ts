@@ -55,6 +55,6 @@ it('the second load moves no byte, in a worker of its own', async () => {
   asked = [];
   expect(await run('again')).toBeGreaterThan(1e6);
   expect(asked.filter(url => url.includes('/models/'))).toEqual([]);
-  expect(asked.some(url => url.endsWith('worker-entry.js'))).toBe(true);
+  expect(asked.some(url => url.endsWith('script-chunk.js'))).toBe(true);
   expect(problems).toEqual([]);
 });
