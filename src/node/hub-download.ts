@@ -43,7 +43,11 @@ const BEAT_MS = 5000;
 /** Whoever has not touched its file for so long is not working on it. */
 const STALE_MS = 30_000;
 
-const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+/** This machine in names of files. Asked when one is fetched: some runtimes ask their user before they tell. */
+function hostMark(): string {
+  return createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+}
+
 /** Those of this process. */
 const writing = new Set<string>();
 let count = 0;
@@ -84,7 +88,7 @@ function isAbsent(error: unknown): boolean {
  * @returns undefined where another process has landed the blob meanwhile
  */
 async function claim(client: HubClient, blob: string, { file }: Download): Promise<string | undefined> {
-  const own = `${blob}.pentimento-${HOST}-${process.pid}-${count++}.incomplete`;
+  const own = `${blob}.pentimento-${hostMark()}-${process.pid}-${count++}.incomplete`;
   for (let told = false; ; ) {
     const { live, resting } = await partsOf(blob);
     if (live.length === 0) {
@@ -137,7 +141,7 @@ export function isLive(path: string, touchedMs: number): boolean {
   if (writing.has(path)) return true;
   const [, host, pid] = /\.pentimento-(\w+)-(\d+)-\d+\.incomplete$/.exec(path) ?? [];
   if (pid === undefined || Math.abs(Date.now() - touchedMs) > STALE_MS) return false;
-  if (host !== HOST) return true;
+  if (host !== hostMark()) return true;
   if (Number(pid) === process.pid) return false; // of a process before this one, or it would be known
   try {
     process.kill(Number(pid), 0); // asks whether it exists

@@ -19,11 +19,11 @@ describe.runIf(process.env.PENTIMENTO_FULL !== undefined)('in Bun', () => {
   afterAll(() => project?.remove());
 
   it('edits as recorded by the package webgpu', async () => {
-    await expectQuickEdit(await answerOf<Made>(project.run('quick-edit.mjs', 'node', MODEL)));
+    await expectQuickEdit(await answerOf<Made>(project.run('quick-edit.mjs', ['node', MODEL])));
   });
 
   it('says what to do where a script asks for a navigator.gpu', async () => {
-    const { refused } = await answerOf<Made>(project.run('quick-edit.mjs', 'own', MODEL));
+    const { refused } = await answerOf<Made>(project.run('quick-edit.mjs', ['own', MODEL]));
     expect(refused).toMatchInlineSnapshot(
       `"Gpu.request: this JavaScript runtime has no WebGPU: got navigator.gpu is undefined. In Node and Bun import { requestGpu } from 'pentimento/node' and install the 'webgpu' package; elsewhere use a runtime with WebGPU."`,
     );
@@ -31,7 +31,7 @@ describe.runIf(process.env.PENTIMENTO_FULL !== undefined)('in Bun', () => {
 
   it('edits as recorded by bun-webgpu, which gives a device of the default limits alone', async () => {
     project.add('bun-webgpu');
-    const made = await answerOf<Made>(project.run('quick-edit.mjs', 'bun-webgpu', MODEL));
+    const made = await answerOf<Made>(project.run('quick-edit.mjs', ['bun-webgpu', MODEL]));
     expect(made.refused).toBeUndefined();
     await expectQuickEdit(made);
     expect(made.caps['maxBufferBytes']).toBe(2 ** 28);

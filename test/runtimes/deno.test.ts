@@ -9,6 +9,9 @@ import { shadersWithoutSubgroups } from '../support/shader-variants.ts';
 import { ROOT } from '../support/tarball.ts';
 
 const MODEL = join(ROOT, 'models/orchard');
+/** What docs/in-the-browser.md says that a script needs. */
+const FILES = ['--allow-read'];
+const DAWN = [...FILES, '--allow-ffi', '--allow-env', '--allow-sys'];
 type Made = Record<'picture' | 'mask', number[]> & {
   readonly caps: Record<string, unknown>;
   readonly refused?: string;
@@ -22,7 +25,7 @@ describe.runIf(process.env.PENTIMENTO_FULL !== undefined)('in Deno', () => {
   afterAll(() => project?.remove());
 
   it('edits as recorded by its own WebGPU, of whose software it is told', async () => {
-    const made = await answerOf<Made>(project.run('quick-edit.mjs', 'own', MODEL));
+    const made = await answerOf<Made>(project.run('quick-edit.mjs', ['own', MODEL], FILES));
     expect(made.refused).toBeUndefined();
     await expectQuickEdit(made);
     expect(made.caps['subgroupSize']).toBe(0);
@@ -31,12 +34,12 @@ describe.runIf(process.env.PENTIMENTO_FULL !== undefined)('in Deno', () => {
   });
 
   it('edits as recorded by the package webgpu', async () => {
-    await expectQuickEdit(await answerOf<Made>(project.run('quick-edit.mjs', 'node', MODEL)));
+    await expectQuickEdit(await answerOf<Made>(project.run('quick-edit.mjs', ['node', MODEL], DAWN)));
   });
 
   it('says both ways where the package webgpu is not installed', async () => {
     project.drop('webgpu');
-    const { refused } = await answerOf<Made>(project.run('quick-edit.mjs', 'node', MODEL));
+    const { refused } = await answerOf<Made>(project.run('quick-edit.mjs', ['node', MODEL], DAWN));
     expect(refused).toMatchInlineSnapshot(
       `"requestGpu: the package 'webgpu' is not installed. Run: npm install webgpu; or use this runtime's own WebGPU, by Gpu.request() of 'pentimento'"`,
     );
@@ -46,7 +49,7 @@ describe.runIf(process.env.PENTIMENTO_FULL !== undefined)('in Deno', () => {
     const folder = mkdtempSync(join(tmpdir(), 'pentimento-deno-'));
     writeFileSync(join(folder, 'shaders.json'), JSON.stringify(shadersWithoutSubgroups()));
     project.bring('compile-shaders.mjs');
-    const refused = await answerOf<unknown>(project.run('compile-in-deno.mjs', join(folder, 'shaders.json')));
+    const refused = await answerOf<unknown>(project.run('compile-in-deno.mjs', [join(folder, 'shaders.json')], FILES));
     rmSync(folder, { recursive: true });
     expect(refused).toEqual([{ name: 'broken', message: expect.stringMatching(/expected to be `u32`/) }]);
   });

@@ -48,16 +48,27 @@ afterEach(() => {
 const call = (module: string, name: string, argument?: object): Promise<unknown> =>
   page.evaluate(`import(${JSON.stringify(module)}).then(m => m.${name}(${JSON.stringify(argument) ?? ''}))`);
 
-it('knows software by its being a fallback, where no name is told', async () => {
+it('knows software by its being a fallback, where no name is told; and by its speed, where that is not told either', async () => {
   const told = (await page.evaluate(`import('pentimento').then(async ({ Gpu }) => {
+    const names = ['vendor', 'architecture', 'device', 'description'];
+    const software = async options => {
+      const gpu = await Gpu.request(options);
+      gpu.dispose();
+      return gpu.caps.software;
+    };
+    const requestAdapter = async () => {
+      const real = await navigator.gpu.requestAdapter();
+      const { features, limits } = real;
+      const info = Object.fromEntries(names.map(name => [name, '']));
+      return { info, features, limits, requestDevice: wishes => real.requestDevice(wishes) };
+    };
     const { info } = await navigator.gpu.requestAdapter();
-    const gpu = await Gpu.request();
-    const { software } = gpu.caps;
-    gpu.dispose();
-    return { name: info.vendor + info.architecture + info.device + info.description, fallback: info.isFallbackAdapter, software };
-  })`)) as { name: string; fallback: boolean; software: boolean };
-  expect(told.name).toBe('');
-  expect(told.software).toBe(told.fallback);
+    return {
+      names: names.map(name => info[name]).join(''),
+      ...{ fallback: info.isFallbackAdapter, software: await software(), measured: await software({ gpu: { requestAdapter } }) },
+    };
+  })`)) as Record<'fallback' | 'software' | 'measured', boolean>;
+  expect(told).toEqual({ names: '', fallback: told.fallback, software: told.fallback, measured: told.fallback });
 });
 
 it('compiles every shader that needs no subgroups: naga refuses none', async () => {

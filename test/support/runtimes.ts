@@ -20,8 +20,8 @@ interface Ended {
 
 /** A project with the packed package, in which a runtime runs the scripts of test/runtimes. */
 export interface RuntimeProject {
-  /** Runs a script of test/runtimes with these arguments, of whatever has access to everything. */
-  run(script: string, ...args: string[]): Promise<Ended>;
+  /** Runs a script of test/runtimes with these arguments; `flags` are the runtime's, in Deno what the script may do. */
+  run(script: string, args: readonly string[], flags?: readonly string[]): Promise<Ended>;
   /** Lays a script of test/runtimes beside those that are run. */
   bring(script: string): void;
   /** Adds a package that was fetched with the runtimes. */
@@ -40,9 +40,9 @@ export function projectOf(runtime: 'deno' | 'bun'): RuntimeProject {
   const bring = (script: string) => copyFileSync(join(ROOT, 'test/runtimes', script), join(project, script));
   return {
     bring,
-    run(script, ...args) {
+    run(script, args, flags = []) {
       bring(script);
-      const before = runtime === 'deno' ? ['run', '--allow-all', '--quiet'] : [];
+      const before = runtime === 'deno' ? ['run', '--no-prompt', ...flags] : flags;
       const env = { XDG_RUNTIME_DIR: '/tmp', ...ownDrivers(), NO_COLOR: '1' };
       const options = { cwd: project, env, encoding: 'utf8', timeout: patience(), maxBuffer: 2 ** 26 } as const;
       return new Promise(resolve => {

@@ -20,6 +20,7 @@ export const LONG: readonly string[] = [
   'test/kernels/attention.test.ts',
   'test/examples/examples.test.ts',
   'test/scripts/demo.test.ts',
+  'test/runtimes/firefox.test.ts',
   'test/models/full-size.test.ts',
   'test/readme.test.ts',
   'test/models/stable-diffusion/vae.test.ts',
