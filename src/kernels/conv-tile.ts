@@ -6,7 +6,7 @@ import type { ConvGeometry } from './conv-pixels.ts';
 import { gemmWords, rowBindings } from './gemm.ts';
 import type { GemmProblem } from './gemm-problem.ts';
 import { type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
-import { ACTIVATION, activationLib, outputLib, pairedLibs, sharedLib } from './libs.ts';
+import { ACTIVATION, activationLib, normalizeLib, outputLib, pairedLibs, sharedLib } from './libs.ts';
 import type { Variant } from './op.ts';
 import type { RowRange } from './rows.ts';
 import { partsOf } from './split-k.ts';
@@ -37,12 +37,20 @@ function rank({ vendor, software }: Caps, p: GemmProblem): number {
   return filled && vendor === 'nvidia' && !software && partsOf(p) === 1 ? RANK.patches : RANK.last;
 }
 
+/**
+ * Columns, for each byte of a value, up to which a norm is applied while patches are loaded. Every 64 columns pay for it anew, 2 % of their
+ * time on NVIDIA's cards, and what it saves is the norm's own way to memory and back, once: as much of a convolution's time as it has few
+ * columns. Of halves at 128 columns 4 % on a RTX 3090 and 9 % on a RTX 4090, at 256 half of it (docs/performance.md).
+ */
+const MOST_COLUMNS_A_BYTE = 128;
+
 /** Patches of 18 x 10 pixels, for kernels of 3 x 3. */
 export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
   stem: 'conv-tile',
   weights: 'panels',
   fits: (_, { batch, conv, epilogue }) => batch === 1 && !epilogue?.geglu && conv !== undefined && isCentred(conv),
   rank,
+  normalizes: (_, { y, a }) => y.pitch <= MOST_COLUMNS_A_BYTE * storageBytes(a.storage),
   tiles: ({ software }) => ({ UNROLL: software ? 1 : 8 }),
   call: (caps, p, tiles) => {
     const { images = 1, outHeight = 1, outWidth = 1 } = p.conv ?? {};
@@ -59,9 +67,22 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
     return {
       kernel: 'conv-tile',
       source: pinned(caps, source),
-      libs: [...pairedLibs(p.a.storage, p.b.storage), outputLib(p.y.storage), activationLib, sharedLib],
-      values: { ...tiles, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
-      bindings: rowBindings(p, bandRange(outHeight, outWidth, grid.down, grid.across * columnTiles), count),
+      libs: [
+        ...pairedLibs(p.a.storage, p.b.storage),
+        outputLib(p.y.storage),
+        activationLib,
+        sharedLib,
+        normalizeLib(p.normalize !== undefined),
+      ],
+      values: {
+        ...tiles,
+        ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
+        INPUT_ACTIVATION: ACTIVATION[p.normalize?.activation ?? 'none'],
+      },
+      bindings: [
+        ...rowBindings(p, bandRange(outHeight, outWidth, grid.down, grid.across * columnTiles), count),
+        ...(p.normalize ? [{ name: 'scale_shift', access: 'read' } as const] : []),
+      ],
       params: { ...gemmWords(p), row_tiles: grid.down, column_tiles: columnTiles, tile_rows: 1 },
       tiles: count,
       cost: { flops, bytes: traffic.reduce((sum, bytes) => sum + bytes, 0) },

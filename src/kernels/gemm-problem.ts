@@ -101,6 +101,18 @@ export interface GemmProblem {
    * f32, laid out as wgsl/lib/moments.wgsl tells. Only where the variant says that it `measures` the problem; default false.
    */
   readonly moments?: boolean | undefined;
+  /**
+   * Reads A as act(A * scale + shift), the end of a group norm, with zeros around a map behind it: one more binding, `scale_shift`
+   * [images, 2, k] f32, as group-norm-finalize makes it. Only where the variant says that it `normalizes` the problem, and not together
+   * with `moments`; default A as it lies.
+   */
+  readonly normalize?: NormalizedInput | undefined;
+}
+
+/** What a convolution does to each value of its input as it loads it. */
+export interface NormalizedInput {
+  /** Function of the normalised value; default none. */
+  readonly activation?: Activation | undefined;
 }
 
 /** Elements from one measured slab to the next: three numbers for every pair of channels. */
@@ -185,6 +197,12 @@ export function checkGemm(op: string, p: GemmProblem): void {
     if (!(Number.isInteger(value) && value > 0)) {
       throw new ShapeError({ op, problem: 'a size must be a positive integer', value, path: name });
     }
+  }
+  if (p.normalize && (!p.conv || p.moments)) {
+    const problem = p.conv
+      ? 'a product normalises or measures, not both'
+      : 'only a convolution normalises what it reads';
+    throw new ShapeError({ op, problem, path: 'normalize', fix: 'Leave it out, and use group-norm-apply.' });
   }
 }
 
