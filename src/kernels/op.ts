@@ -153,14 +153,15 @@ export function callsOf<P>(op: Op<P>, caps: Caps, problem: P, tuning?: Tuning): 
 
 /** A variant of one op for the problems of another that become its problems. */
 export function through<P, Q, T extends Tiles>(variant: Variant<Q, T>, become: (problem: P) => Q): Variant<P, T> {
+  const { normalizes: able } = variant;
   return {
+    ...(able ? { normalizes: (caps: Caps, problem: P) => able(caps, become(problem)) } : {}),
     stem: variant.stem,
     name: variant.name,
     weights: variant.weights,
     fits: (caps, problem) => variant.fits(caps, become(problem)),
     rank: (caps, problem) => variant.rank?.(caps, become(problem)) ?? 0,
     measures: (caps, problem) => variant.measures?.(caps, become(problem)) ?? false,
-    normalizes: (caps, problem) => variant.normalizes?.(caps, become(problem)) ?? false,
     tiles: (caps, problem) => variant.tiles(caps, become(problem)),
     call: (caps, problem, tiles) => variant.call(caps, become(problem), tiles),
     split: (caps, problem) => variant.split?.(caps, become(problem)),
