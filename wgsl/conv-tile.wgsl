@@ -7,6 +7,7 @@
 //   bias         [columns]                     f32
 //   channel_add  [images, columns]             Output    e.g. the time embedding, one row an image
 //   residual, y  [N, H, W, y_pitch]            Output
+//   moments      of y                          f32       where a norm follows: lib/moments, slabs being 2 lines of 8 pixels
 //
 // A workgroup makes 16 lines of 8 pixels by 64 columns; thread (ty, tx) keeps the 8 pixels of line ty by 8 columns, the vec4s tx and 8 + tx
 // of a row. Per channel and line of taps it reads three vec4 of a patch's line for 192 FMAs, because neighbouring taps share pixels, and
@@ -15,17 +16,19 @@
 // clamped and values selected, because a branch around a load is a wait for it.
 // Tiles: images x ceil(H/16) x ceil(W/8) x ceil(columns/64), columns fastest. Traffic: A once a column tile and border, B once a tile, y once.
 // Sums in f32, one chain per output over blocks of eight channels, in each over the taps' lines, then channels, then the taps of a line.
-// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm, lib/normalize-none. With lib/normalize in its place the map is read
-// as act(a * scale + shift), once for all taps, and the zeros around it stay zeros.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/epilogue, lib/gemm, lib/moments, lib/half-slab, lib/normalize-none. With
+// lib/normalize in its place the map is read as act(a * scale + shift), once for all taps, and the zeros around it stay zeros.
 
 const UNROLL: u32 = 8;      // channels written out: 8, or 1 where compiling costs more than it brings
 const ACTIVATION: u32 = 0;  // lib/activation
 const INPUT_ACTIVATION: u32 = 0;  // the same, of what lib/normalize makes
 const CONV: bool = true;    // for lib/gemm
+const MOMENTS: u32 = 7u;    // binding of lib/moments
 const HIGH: u32 = 16;       // lines of a tile
 const THREADS: u32 = 8u * HIGH;
 const LINES: u32 = 20;      // of a patch: 18, and room for what the last threads bring
 const CHANNEL: u32 = 3u * LINES;  // vec4s of a channel in a patch
+const HANDED: u32 = HIGH / 2u * 16u;  // vec4 columns of half slabs, measured
 const_assert UNROLL == 1u || UNROLL == 8u;
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -94,9 +97,22 @@ fn arrived(start: RowStart, read: Input4, factors: Factors) -> vec4f {
   return select(vec4f(0.0), normalized(input_load(read), factors), start.valid);
 }
 
-fn store(row: u32, inside: bool, column: u32, sum: vec4f, shift: vec4f) {
-  if (!inside || column >= p.columns4) { return; }
-  finish(row, 0u, column, activate(ACTIVATION, sum * p.scale + shift));
+fn store(row: u32, inside: bool, column: u32, sum: vec4f, shift: vec4f) -> vec4f {
+  if (!inside || column >= p.columns4) { return vec4f(0.0); }
+  return finish(row, 0u, column, activate(ACTIVATION, sum * p.scale + shift));
+}
+
+// Halves of a slab lie in neighbouring lines: odd ones hand theirs over where the tile of B was.
+fn hand_over(odd: u32, column: u32, m: Moments) {
+  let at = (odd * 16u + column) % HANDED;
+  b_tile[at] = m.shift;
+  b_tile[HANDED + at] = m.mean;
+  b_tile[2u * HANDED + at] = m.squares;
+}
+
+fn take_over(even: u32, column: u32, m: Moments) -> Moments {
+  let at = (even * 16u + column) % HANDED;
+  return merge(m, Moments(b_tile[at], b_tile[HANDED + at], b_tile[2u * HANDED + at]), 8.0);
 }
 
 @compute @workgroup_size(THREADS)
@@ -167,7 +183,26 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   for (var i = 0u; i < 8u; i++) {
     let inside = x0 + i < p.out_w && line < p.out_h;
     let row = (image * p.out_h + line) * p.out_w + x0 + i;
-    store(row, inside, column, sums[i], shift);
-    store(row, inside, column + 8u, sums[8u + i], far_shift);
+    let stored = store(row, inside, column, sums[i], shift);
+    let far_stored = store(row, inside, column + 8u, sums[8u + i], far_shift);
+    if (MEASURES) {
+      sums[i] = stored;
+      sums[8u + i] = far_stored;
+    }
+  }
+  if (MEASURES) {
+    let near = half_slab(&sums, 0u);
+    let far = half_slab(&sums, 8u);
+    workgroupBarrier();  // all have read the last tile
+    if (ty % 2u == 1u) {
+      hand_over(ty / 2u, tx, near);
+      hand_over(ty / 2u, 8u + tx, far);
+    }
+    workgroupBarrier();
+    if (ty % 2u == 0u && line < p.out_h) {
+      let slab = (image * p.out_h + line) / 2u * across + x0 / 8u;
+      if (column < p.columns4) { store_moments(slab, column, take_over(ty / 2u, tx, near)); }
+      if (column + 8u < p.columns4) { store_moments(slab, column + 8u, take_over(ty / 2u, 8u + tx, far)); }
+    }
   }
 }

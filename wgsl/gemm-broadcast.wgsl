@@ -18,7 +18,7 @@
 // Traffic: A once per column tile, B once per row tile, y once. Sums in f32 in the order of K: one chain per output,
 // or where BLOCKED one per output and block of K, whose results are added in turn: rounding errors grow with a chain's length.
 // GEGLU: panels alternate value and gate (b packed so), y = value * gelu(gate), half as wide.
-// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm, lib/moments.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/epilogue, lib/gemm, lib/moments.
 enable subgroups;
 
 const LANES: u32 = 8;       // the subgroup size: 4 to 16
@@ -28,6 +28,7 @@ const GEGLU: bool = false;  // panels alternate value and gate
 const ROWS: u32 = max(8u, LANES);  // of y in a tile: 8, 16 or 32, one to four times LANES
 const LOADS: u32 = ROWS / LANES;  // rows of A that a lane brings: row i of a tile is lane i % LANES's number i / LANES
 const BLOCKED: bool = false;  // K is summed in blocks
+const MOMENTS: u32 = 7u;    // binding of lib/moments
 const_assert ROWS % LANES == 0u && ROWS % 8u == 0u && LOADS <= 4u && (LANES >= 8u || ROWS == 8u);
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -225,7 +226,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
     let stored = store(row0 + i, batch, column, values[i], value_gates[i], shift, gate_shift);
     if (MEASURES) {
       measured = measure(measured, i % SLAB, stored);
-      if (i % SLAB == SLAB - 1u && column < p.columns4) { store_moments(row0 + i, column, measured); }
+      if (i % SLAB == SLAB - 1u && column < p.columns4) { store_moments(slab_of(row0 + i, batch), column, measured); }
     }
   }
 }

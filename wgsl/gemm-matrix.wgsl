@@ -20,7 +20,7 @@
 // Factors in Component, sums in f32 in the order of K by the units' own order within SIDE_K: no tile size changes a bit.
 // Finished sums pass through workgroup memory, because fragments have no rows and no columns: one row of fragments at a time.
 // GEGLU: panels alternate value and gate (b packed so); the left half of a tile is values, the right one their gates.
-// Workgroup memory: (ROWS + COLUMNS) * (DEPTH + 8) components. Needs: lib/matrix-input, lib/matrix-weight, lib/output, lib/activation,
+// Workgroup memory: (ROWS + COLUMNS) * (DEPTH + 8) components. Needs: lib/matrix-input, lib/matrix-weight, lib/output, lib/activation, lib/epilogue,
 // lib/matrix, lib/matrix-entry-pinned, lib/moments.
 
 enable subgroups;
@@ -40,6 +40,7 @@ const ALONG: bool = true;   // K runs along the rows of B: each column of B lies
 const RAGGED: bool = true;  // DEPTH does not divide the K of a tap
 const ACTIVATION: u32 = 0;  // lib/activation
 const GEGLU: bool = false;  // panels alternate value and gate
+const MOMENTS: u32 = 7u;    // binding of lib/moments
 
 const ACROSS: u32 = COLUMNS / (WIDE * SIDE_N);             // subgroups side by side
 const DOWN: u32 = ROWS / (TALL * SIDE_M);                  // and one above another
@@ -87,7 +88,7 @@ struct Params {
   has_bias: u32, has_channel_add: u32,
   has_residual: u32,    // 1: added, 2: multiplied
   tall: u32, sums_rows: u32,  // TALL and DOWN * SIDE_M again
-  moments_pitch: u32, moments_base: u32,  // vec2, of lib/moments
+  moments_pitch: u32, moments_offset: u32, moments_base: u32,  // vec2, of lib/moments
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -166,11 +167,6 @@ fn b_eight(start: u32, at: Step, own: u32) -> Eight {
   let value = weight_eight(b[start + at.tap * p.b_tap + inside * select(p.k_stride, 1u, ALONG)]);
   if (RAGGED) { return eight_or_zero(value, known); }
   return value;
-}
-
-fn bias_at(column: u32) -> vec4f {
-  if (p.has_bias == 0u) { return vec4f(0.0); }
-  return bias[column];
 }
 
 // Products of what is staged, from a subgroup's first row and column of the tile on.
@@ -270,7 +266,7 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
           let done = i * EACH + r;
           let row = row0 + stretch * (TALL * EACH) + done;
           measured = measure(measured, done % SLAB, bitcast<vec4f>(stage[(stretch * EACH + r) * SUMS_PITCH + column]));
-          if (done % SLAB == SLAB - 1u && row < p.rows && y_column < p.columns4) { store_moments(row, y_column, measured); }
+          if (done % SLAB == SLAB - 1u && row < p.rows && y_column < p.columns4) { store_moments(row / SLAB, y_column, measured); }
         }
       }
       workgroupBarrier();
@@ -289,11 +285,5 @@ fn finish(row: u32, batch: u32, column: u32, slot: u32) -> vec4f {
   } else {
     v = activate(ACTIVATION, bitcast<vec4f>(stage[slot]) * p.scale + bias_at(column));
   }
-  let at = batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base;
-  if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + p.channel_offset + column - p.channel_base]); }
-  if (p.has_residual == 1u) { v += output_load(residual[at]); }
-  if (p.has_residual == 2u) { v *= output_load(residual[at]); }
-  let stored = output_store(v);
-  y[at] = stored;
-  return output_load(stored);
+  return finish_at(batch * p.y_batch + row * p.y_pitch + p.y_offset + column - p.y_base, row, column, v);
 }

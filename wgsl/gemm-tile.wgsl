@@ -19,7 +19,7 @@
 // Sums in f32 in the order of K, one chain per output or, where BLOCKED, per output and block of K, as in gemm-broadcast: no bit
 // depends on the tile.
 // GEGLU: panels alternate value and gate (b packed so); a thread's vec4 tx holds values, its vec4 WIDE + tx their gates.
-// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/gemm, lib/moments.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/epilogue, lib/gemm, lib/moments, lib/half-slab.
 
 const ROWS: u32 = 64;       // of y in a tile: 32, 64 or 128
 const COLUMNS: u32 = 64;    // of B in a tile: a multiple of 32
@@ -30,6 +30,7 @@ const CONV: bool = false;   // rows are pixels
 const ACTIVATION: u32 = 0;  // lib/activation
 const GEGLU: bool = false;  // panels alternate value and gate
 const BLOCKED: bool = false;      // K is summed in blocks
+const MOMENTS: u32 = 7u;    // binding of lib/moments
 const WIDE: u32 = COLUMNS / SPAN; // threads along the columns
 const TALL: u32 = ROWS / 8u;      // threads along the rows
 const THREADS: u32 = WIDE * TALL;
@@ -134,20 +135,6 @@ fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4
     v = activate(ACTIVATION, sum * p.scale + shift);
   }
   return finish(row, batch, column, v);
-}
-
-// Moments of a thread's eight rows of a column, in two passes: nothing beside the rows themselves is kept while they are stored.
-fn half_slab(sums: ptr<function, Sums>, at: u32) -> Moments {
-  let shift = (*sums)[at];
-  var rows: array<vec4f, 8>;
-  for (var i = 0u; i < 8u; i++) { rows[i] = (*sums)[at + i] - shift; }
-  let mean = (((rows[0] + rows[1]) + (rows[2] + rows[3])) + ((rows[4] + rows[5]) + (rows[6] + rows[7]))) * 0.125;
-  var squares = vec4f(0.0);
-  for (var i = 0u; i < 8u; i++) {
-    let delta = rows[i] - mean;
-    squares += delta * delta;
-  }
-  return Moments(shift, mean, squares);
 }
 
 // Halves of a slab lie in neighbouring threads of a column: odd ones hand theirs over where the tiles of A and B were.
@@ -289,8 +276,8 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       }
       workgroupBarrier();
       if (ty % 2u == 0u && row < p.rows) {
-        if (column < p.columns4) { store_moments(row, column, take_over(ty / 2u, tx, near)); }
-        if (SPAN > 4u && column + FAR < p.columns4) { store_moments(row, column + FAR, take_over(ty / 2u, FAR + tx, far)); }
+        if (column < p.columns4) { store_moments(slab_of(row, batch), column, take_over(ty / 2u, tx, near)); }
+        if (SPAN > 4u && column + FAR < p.columns4) { store_moments(slab_of(row, batch), column + FAR, take_over(ty / 2u, FAR + tx, far)); }
       }
     }
   }

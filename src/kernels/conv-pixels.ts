@@ -1,5 +1,8 @@
 /** Where the rows of a convolution come from, and which pixels of maps its tiles touch. */
 
+/** Output lines of a doubling that are made at once: all, or those of even or odd numbers. */
+export type PhaseLines = 'all' | 'even' | 'odd';
+
 /** Where conv rows come from. Sizes in pixels; `upsample` reads the input as if it were twice as large. */
 export interface ConvGeometry {
   /** N: maps of the batch. */
@@ -28,7 +31,7 @@ export interface ConvGeometry {
    * Writes an output twice as large, of which `outHeight` and `outWidth` are half: `batch` is 4, and product 2 py + px makes the pixels of
    * that parity, by a kernel of its own and with `padTop` and `padLeft` less by py and px; or it is 2, for one py.
    */
-  readonly phases?: boolean | undefined;
+  readonly phases?: PhaseLines | undefined;
 }
 
 /** Pixels of a map twice as large whose lines are those of pixels [from, to), `width` to a line. */

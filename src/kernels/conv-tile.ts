@@ -6,7 +6,18 @@ import type { ConvGeometry } from './conv-pixels.ts';
 import { gemmWords, rowBindings } from './gemm.ts';
 import type { GemmProblem } from './gemm-problem.ts';
 import { type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
-import { ACTIVATION, activationLib, normalizeLib, outputLib, pairedLibs, sharedLib } from './libs.ts';
+import {
+  ACTIVATION,
+  activationLib,
+  epilogueLib,
+  halfSlabLib,
+  momentsLib,
+  normalizeLib,
+  outputLib,
+  pairedLibs,
+  sharedLib,
+} from './libs.ts';
+import { hasSlabs } from './moments.ts';
 import type { Variant } from './op.ts';
 import type { RowRange } from './rows.ts';
 import { partsOf } from './split-k.ts';
@@ -51,6 +62,9 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
   fits: (_, { batch, conv, epilogue }) => batch === 1 && !epilogue?.geglu && conv !== undefined && isCentred(conv),
   rank,
   normalizes: (_, { y, a }) => y.pitch <= MOST_COLUMNS_A_BYTE * storageBytes(a.storage),
+  // Slabs are two lines of eight pixels each.
+  measures: (caps, p) =>
+    hasSlabs(caps, p) && p.conv !== undefined && p.conv.outHeight % 2 === 0 && p.conv.outWidth % 8 === 0,
   tiles: ({ software }) => ({ UNROLL: software ? 1 : 8 }),
   call: (caps, p, tiles) => {
     const { images = 1, outHeight = 1, outWidth = 1 } = p.conv ?? {};
@@ -69,9 +83,7 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
       source: pinned(caps, source),
       libs: [
         ...pairedLibs(p.a.storage, p.b.storage),
-        outputLib(p.y.storage),
-        activationLib,
-        sharedLib,
+        ...[outputLib(p.y.storage), activationLib, epilogueLib, sharedLib, halfSlabLib, momentsLib(p.moments)],
         normalizeLib(p.normalize !== undefined),
       ],
       values: {

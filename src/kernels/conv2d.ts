@@ -1,8 +1,8 @@
 /** Convolutions as products: rows of A are output pixels, and the K axis runs over taps, then input channels. */
 import { ShapeError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
+import type { PhaseLines } from './conv-pixels.ts';
 import { CONV_TILE } from './conv-tile.ts';
-import type { PhaseLines } from './fold-doubling.ts';
 import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
 import { GEMM_MATRIX } from './gemm-matrix.ts';
 import type { NormalizedInput } from './gemm-problem.ts';
@@ -152,7 +152,7 @@ export function asGemm(p: Conv2dProblem): GemmProblem {
           padTop: p.padding.top - odd,
           padLeft: p.padding.left,
           upsample: p.upsample === true,
-          phases: p.phases !== undefined,
+          phases: p.phases,
         },
   };
 }

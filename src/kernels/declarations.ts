@@ -16,7 +16,7 @@ export interface ParamField {
   readonly type: WordType;
 }
 
-/** One `@group(0) @binding(n) var<storage, …>`; n counts from 1, because 0 is the uniform block. */
+/** One `@group(0) @binding(n) var<storage, …>`, n a number or a `const` of it; n counts from 1, because 0 is the uniform block. */
 export interface BindingDeclaration {
   /** Its number, from 1 on. */
   readonly binding: number;
@@ -38,7 +38,7 @@ export interface Declarations {
 export const BLOCK_WORDS = 64;
 
 const PARAMS = /\bstruct\s+Params\s*\{([^}]*)\}/g;
-const BINDING = /@group\(0\)\s*@binding\((\d+)\)\s*var<storage(?:,\s*(\w+))?>\s*(\w+)\s*:/g;
+const BINDING = /@group\(0\)\s*@binding\((\w+)\)\s*var<storage(?:,\s*(\w+))?>\s*(\w+)\s*:/g;
 const FIELD = /^(\w+)\s*:\s*(u32|i32|f32)$/;
 
 /** By source text, then by the libs' texts, which a source has few combinations of. */
@@ -78,8 +78,9 @@ function fieldsOf(kernel: string, text: string): Map<string, ParamField> {
 }
 
 function bindingsOf(kernel: string, text: string): BindingDeclaration[] {
+  const numberOf = (name = '') => new RegExp(`^const ${name}: u32 = (\\d+)u?;`, 'm').exec(text)?.[1] ?? name;
   const found = [...text.matchAll(BINDING)].map(([, binding, access = 'read', name = '']): BindingDeclaration => {
-    return { binding: Number(binding), name, access: access === 'read' ? 'read' : 'read_write' };
+    return { binding: Number(numberOf(binding)), name, access: access === 'read' ? 'read' : 'read_write' };
   });
   found.sort((a, b) => a.binding - b.binding);
   if (found.some((b, i) => b.binding !== i + 1)) {

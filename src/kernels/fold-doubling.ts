@@ -1,12 +1,10 @@
 import source from '../../wgsl/fold-doubling.wgsl';
 import { alignUp, ceilDiv } from '../core/shape.ts';
+import type { PhaseLines } from './conv-pixels.ts';
 import { PANEL } from './gemm.ts';
 import { type KernelCall, type Storage, storageBytes } from './kernel.ts';
 import { outputLib, weightLib } from './libs.ts';
 import { FLAT_TILE, requireSizes } from './rows.ts';
-
-/** Output lines whose kernels are made: of all phases, or of those with even or odd lines. */
-export type PhaseLines = 'all' | 'even' | 'odd';
 
 /** A packed 3 x 3 kernel behind a twofold enlargement. */
 export interface FoldDoublingProblem {

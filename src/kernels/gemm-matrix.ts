@@ -5,11 +5,12 @@
 import source from '../../wgsl/gemm-matrix.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps, MatrixUnits } from '../gpu/caps.ts';
-import { type GemmProblem, gemmBindings, hasSlabs, momentsPitch, PANEL } from './gemm.ts';
+import { type GemmProblem, gemmBindings, PANEL } from './gemm.ts';
 import { ownTaps, phasesOf, tapsOf } from './gemm-problem.ts';
 import { GEMV_ROWS } from './gemv.ts';
 import { type KernelCall, RANK, storageBytes } from './kernel.ts';
-import { ACTIVATION, activationLib, matrixLibs, momentsLib, outputLib } from './libs.ts';
+import { ACTIVATION, activationLib, epilogueLib, matrixLibs, momentsLib, outputLib } from './libs.ts';
+import { hasSlabs, momentsWords } from './moments.ts';
 import type { Variant } from './op.ts';
 import { partsOf, splitCalls } from './split-k.ts';
 
@@ -68,7 +69,7 @@ function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem,
     weights,
     fits: (caps, p) => takes(caps, p) && (p.b.layout === weights || (weights === 'rows' && p.b.layout === 'plain')),
     rank,
-    measures: (caps, p) => hasSlabs(caps, p) && partsOf(p) === 1,
+    measures: hasSlabs,
     tiles,
     call: matrixCall,
     split: (caps, p) => {
@@ -98,6 +99,7 @@ function matrixCall({ matrix }: Caps, p: GemmProblem, tiles: MatrixTile): Kernel
       ...matrixLibs({ component, pinned }, p.a.storage, p.b.storage),
       outputLib(p.y.storage),
       activationLib,
+      epilogueLib,
       momentsLib(p.moments),
     ],
     values: {
@@ -161,7 +163,8 @@ function bWords(p: GemmProblem): Words {
   return { ...(own ? rest : shared), ...words, b_tap: 0, b_batch: (b.batch ?? k * pitch) / 8, b_offset: 0 };
 }
 
-function yWords({ y, rows, split, moments, epilogue = {} }: GemmProblem): Words {
+function yWords(p: GemmProblem): Words {
+  const { y, rows, split, epilogue = {} } = p;
   const { channelAdd } = epilogue;
   const batch = y.batch ?? rows * y.pitch;
   return {
@@ -173,8 +176,7 @@ function yWords({ y, rows, split, moments, epilogue = {} }: GemmProblem): Words 
     has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
     ...(channelAdd ? {} : { channel_base: 0 }),
     ...(split || batch === rows * y.pitch ? {} : { y_base: 0 }),
-    moments_pitch: momentsPitch(y.pitch) / 2,
-    ...(moments ? {} : { moments_base: 0 }),
+    ...momentsWords(p),
   };
 }
 

@@ -1,7 +1,5 @@
 /** The problem that matmul, linear and conv2d share: what is multiplied, and what follows a sum. */
 import { ShapeError } from '../core/errors.ts';
-import { alignUp, ROW_ALIGN } from '../core/shape.ts';
-import type { Caps } from '../gpu/caps.ts';
 import type { ConvGeometry } from './conv-pixels.ts';
 import type { Storage } from './kernel.ts';
 import type { Activation } from './libs.ts';
@@ -97,14 +95,14 @@ export interface GemmProblem {
   /** What follows a sum; default a bias. */
   readonly epilogue?: Epilogue | undefined;
   /**
-   * Measures y for a group norm that reads it next: one more binding, `moments` [rows / MOMENT_ROWS, momentsPitch(y.pitch)]
+   * Measures y for a group norm that reads it next: one more binding, `moments` [rows of all y / MOMENT_ROWS, momentsPitch(y.pitch)]
    * f32, laid out as wgsl/lib/moments.wgsl tells. Only where the variant says that it `measures` the problem; default false.
    */
   readonly moments?: boolean | undefined;
   /**
    * Reads A as act(A * scale + shift), the end of a group norm, with zeros around a map behind it: one more binding, `scale_shift`
-   * [images, 2, k] f32, as group-norm-finalize makes it. Only where the variant says that it `normalizes` the problem, and not together
-   * with `moments`; default A as it lies.
+   * [images, 2, k] f32, as group-norm-finalize makes it. Only where the variant says that it `normalizes` the problem;
+   * default A as it lies.
    */
   readonly normalize?: NormalizedInput | undefined;
 }
@@ -114,14 +112,6 @@ export interface NormalizedInput {
   /** Function of the normalised value; default none. */
   readonly activation?: Activation | undefined;
 }
-
-/** Elements from one measured slab to the next: three numbers for every pair of channels. */
-export function momentsPitch(pitch: number): number {
-  return alignUp((3 * pitch) / 2, ROW_ALIGN);
-}
-
-/** Neighbouring rows of y that are measured together. One number for all variants and tiles, so that no bit depends on them. */
-export const MOMENT_ROWS = 16;
 
 /** Panel width of packed weights, in columns. */
 export const PANEL = 32;
@@ -138,20 +128,6 @@ const BLOCK = 512;
  */
 export function blockOf({ k, conv, a }: GemmProblem): number {
   return conv || a.storage !== 'f32' ? k : BLOCK;
-}
-
-/**
- * Multiply-adds of an image from which on software measures: a pipeline of its own costs a quarter of a second to compile, and saves a
- * hundredth to a fortieth of a product's time.
- */
-const LEAST_MEASURED = 2 ** 29;
-
-/** Whether rows that lie back to back, without gates, are whole slabs, and worth it: what variants ask before they measure. */
-export function hasSlabs({ software }: Pick<Caps, 'software'>, problem: GemmProblem): boolean {
-  const { batch, rows, k, y, conv, epilogue, itemRows = 1 } = problem;
-  const imageRows = conv ? conv.outHeight * conv.outWidth : itemRows;
-  if (software && imageRows * y.pitch * k * tapsOf(conv) < LEAST_MEASURED) return false;
-  return batch === 1 && !conv?.phases && !epilogue?.geglu && rows % MOMENT_ROWS === 0 && y.batch === undefined;
 }
 
 /** Taps of a convolution's kernel; 1 for other products. */
@@ -198,11 +174,9 @@ export function checkGemm(op: string, p: GemmProblem): void {
       throw new ShapeError({ op, problem: 'a size must be a positive integer', value, path: name });
     }
   }
-  if (p.normalize && (!p.conv || p.moments)) {
-    const problem = p.conv
-      ? 'a product normalises or measures, not both'
-      : 'only a convolution normalises what it reads';
-    throw new ShapeError({ op, problem, path: 'normalize', fix: 'Leave it out, and use group-norm-apply.' });
+  if (p.normalize && !p.conv) {
+    const fix = 'Leave it out, and use group-norm-apply.';
+    throw new ShapeError({ op, problem: 'only a convolution normalises what it reads', path: 'normalize', fix });
   }
 }
 

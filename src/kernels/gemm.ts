@@ -7,21 +7,13 @@ import tileSource from '../../wgsl/gemm-tile.wgsl';
 import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
-import {
-  blockOf,
-  type GemmProblem,
-  hasSlabs,
-  MOMENT_ROWS,
-  momentsPitch,
-  ownTaps,
-  PANEL,
-  phasesOf,
-  tapsOf,
-} from './gemm-problem.ts';
+import { blockOf, type GemmProblem, ownTaps, PANEL, phasesOf, tapsOf } from './gemm-problem.ts';
 import { canBroadcast, type KernelBinding, type KernelCall, pinned, RANK, storageBytes, unread } from './kernel.ts';
 import {
   ACTIVATION,
   activationLib,
+  epilogueLib,
+  halfSlabLib,
   inputLib,
   momentsLib,
   outputLib,
@@ -29,6 +21,7 @@ import {
   sharedLib,
   weightLib,
 } from './libs.ts';
+import { hasSlabs, MOMENT_ROWS, momentsBindings, momentsWords } from './moments.ts';
 import type { Tiles, Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 import { partsOf, splitCalls } from './split-k.ts';
@@ -38,12 +31,10 @@ export {
   checkGemm,
   type Epilogue,
   type GemmProblem,
-  hasSlabs,
-  MOMENT_ROWS,
-  momentsPitch,
   PANEL,
   packedOf,
 } from './gemm-problem.ts';
+export { hasSlabs, MOMENT_ROWS, momentsPitch } from './moments.ts';
 
 /** How gemm-broadcast cuts y. */
 export type GemmBroadcastTile = {
@@ -148,7 +139,7 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   weights: 'panels',
   fits: () => true,
   rank: RANK.tile,
-  measures: (caps, problem) => hasSlabs(caps, problem) && partsOf(problem) === 1,
+  measures: hasSlabs,
   tiles: tileOf,
   call: tileCall,
   split: (caps, problem) => {
@@ -162,7 +153,7 @@ function tileCall(caps: Caps, problem: GemmProblem, tiles: GemmTile): KernelCall
   const program = {
     kernel: 'gemm-tile',
     source: pinned(caps, tileSource),
-    libs: pairedLibs(problem.a.storage, problem.b.storage),
+    libs: [...pairedLibs(problem.a.storage, problem.b.storage), halfSlabLib],
   };
   return gemmCall(program, problem, tiles, cut);
 }
@@ -198,7 +189,10 @@ function gemmCall(
   const packedTaps = phasesOf(problem) * taps;
   return {
     ...program,
-    libs: [...program.libs, outputLib(problem.y.storage), activationLib, sharedLib, momentsLib(problem.moments)],
+    libs: [
+      ...program.libs,
+      ...[outputLib(problem.y.storage), activationLib, epilogueLib, sharedLib, momentsLib(problem.moments)],
+    ],
     values: {
       ...tiles,
       BLOCKED: isBlocked(problem),
@@ -267,8 +261,7 @@ export function gemmWords(p: GemmProblem): KernelCall['params'] {
     ...(ownB(p) ? {} : { b_base: 0 }),
     ...(channelAdd ? {} : { channel_base: 0 }),
     ...(plainY(p) ? {} : { y_base: 0 }),
-    moments_pitch: momentsPitch(y.pitch) / 2,
-    ...(p.moments ? {} : { moments_base: 0 }),
+    ...momentsWords(p),
   };
 }
 
@@ -329,17 +322,8 @@ export function rowBindings(p: GemmProblem, rowRange: RowRange, batchTiles: numb
     channelAddOf(p, rowRange),
     p.epilogue?.residual ? (plainY(p) ? { ...residual, window: yWindow } : residual) : unread('residual'),
     plainY(p) ? { ...y, window: yWindow } : y,
-    ...(p.moments ? [momentsOf(p, rowRange)] : []),
+    ...momentsBindings(p, rowRange),
   ];
-}
-
-function momentsOf({ y }: GemmProblem, rowRange: RowRange): KernelBinding {
-  const pairs = momentsPitch(y.pitch) / 2;
-  const range: RowRange = (first, end) => {
-    const [from, to] = rowRange(first, end);
-    return [Math.floor(from / MOMENT_ROWS) * pairs, ceilDiv(to, MOMENT_ROWS) * pairs];
-  };
-  return { name: 'moments', access: 'write', window: { field: 'moments_base', range, elementBytes: 8 } };
 }
 
 function plainB(p: GemmProblem, batchTiles: number): KernelBinding {

@@ -9,7 +9,6 @@ import momentsLib from '../../wgsl/lib/group-norm-finalize-moments.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { momentsPitch } from './gemm-problem.ts';
 import {
   checkGroupNorm,
   type GroupNormProblem,
@@ -18,6 +17,7 @@ import {
   isMeasurable,
 } from './group-norm.ts';
 import { canBroadcast, type KernelBinding, type KernelCall, RANK } from './kernel.ts';
+import { momentsPitch } from './moments.ts';
 import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
 import { type RowRange, requireSizes, wordBinding } from './rows.ts';
 

@@ -1,7 +1,7 @@
 import source from '../../wgsl/group-norm-merge.wgsl';
 import { ceilDiv } from '../core/shape.ts';
-import { momentsPitch } from './gemm-problem.ts';
 import type { KernelBinding, KernelCall } from './kernel.ts';
+import { momentsPitch } from './moments.ts';
 import { flatRows, type RowRange, requirePitch, requireSizes } from './rows.ts';
 
 const WORKGROUP = 64;

@@ -5,8 +5,8 @@
 import { ShapeError } from '../core/errors.ts';
 import { alignUp, ceilDiv, ROW_ALIGN } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { MOMENT_ROWS } from './gemm-problem.ts';
 import type { Storage } from './kernel.ts';
+import { MOMENT_ROWS } from './moments.ts';
 import { requirePitch, requireSizes } from './rows.ts';
 
 /** One of the tensors that make up the input: [images, pixels, pitch]. */

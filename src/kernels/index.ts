@@ -33,7 +33,7 @@ export { type BlendEdgeProblem, blendEdge, type MapSides } from './blend-edge.ts
 export { type CacheAppendProblem, cacheAppend } from './cache-append.ts';
 export { type CacheGatherProblem, cacheGather, LARGEST_GROUP } from './cache-gather.ts';
 export { type CleanBoundProblem, cleanBound } from './clean-bound.ts';
-export type { ConvGeometry } from './conv-pixels.ts';
+export type { ConvGeometry, PhaseLines } from './conv-pixels.ts';
 export { CONV2D, type Conv2dProblem, conv2d, conv2dSize, type Padding } from './conv2d.ts';
 export { type CopyProblem, type CopyRows, type CopySource, copy } from './copy.ts';
 // Calls, and what they must agree with.
@@ -72,7 +72,7 @@ export {
   embedding,
   embeddingWindows,
 } from './embedding.ts';
-export { type FoldDoublingProblem, foldDoubling, type PhaseLines } from './fold-doubling.ts';
+export { type FoldDoublingProblem, foldDoubling } from './fold-doubling.ts';
 export { type GatherColumnsProblem, gatherColumns } from './gather-columns.ts';
 export { type Epilogue, GEMM_TILE, type GemmProblem, type GemmTile, MOMENT_ROWS, momentsPitch, PANEL } from './gemm.ts';
 export { GEMV_ROWS } from './gemv.ts';

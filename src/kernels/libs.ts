@@ -1,6 +1,8 @@
 /** The library texts that kernels append: storage forms by role, and shared functions. */
 import activation from '../../wgsl/lib/activation.wgsl';
+import epilogue from '../../wgsl/lib/epilogue.wgsl';
 import gemm from '../../wgsl/lib/gemm.wgsl';
+import halfSlab from '../../wgsl/lib/half-slab.wgsl';
 import inputF16 from '../../wgsl/lib/input-f16.wgsl';
 import inputF16Packed from '../../wgsl/lib/input-f16-packed.wgsl';
 import inputF32 from '../../wgsl/lib/input-f32.wgsl';
@@ -49,7 +51,7 @@ export function weightLib(storage: Storage): string {
   return pick('weight', WEIGHT, storage);
 }
 
-/** Text that defines Output4, output_load and output_store. */
+/** Text that defines Output4, output_load, output_store and output_rounded. */
 export function outputLib(storage: Storage): string {
   return pick('output', OUTPUT, storage);
 }
@@ -85,8 +87,14 @@ export function normalizeLib(asked: boolean): string {
   return asked ? normalize : normalizeNone;
 }
 
+/** half_slab(sums, at), of kernels whose threads make eight rows. */
+export const halfSlabLib: string = halfSlab;
+
 /** activate(kind, x) and erf4(x). */
 export const activationLib: string = activation;
+
+/** bias_at(column), and finish_at(at, row, column, v), which stores. */
+export const epilogueLib: string = epilogue;
 
 /** What the texts of a product by tiles share. */
 export const sharedLib: string = gemm;

@@ -6,9 +6,10 @@ import source from '../../wgsl/sum-parts.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import { blockOf, type GemmProblem, tapsOf } from './gemm-problem.ts';
 import { type KernelBinding, type KernelCall, storageBytes, unread } from './kernel.ts';
-import { ACTIVATION, activationLib, outputLib } from './libs.ts';
+import { ACTIVATION, activationLib, epilogueLib, momentsLib, outputLib } from './libs.ts';
+import { MOMENT_ROWS, momentsBindings, momentsWords } from './moments.ts';
 import type { Split } from './op.ts';
-import { FLAT_TILE, flatRows, type RowRange, rowBinding } from './rows.ts';
+import { type RowRange, rowBinding } from './rows.ts';
 
 /** Least columns of a product whose K is cut. In Stable Diffusion maps so deep have 24 x 24 pixels at most (of a picture of 768 x 768). */
 const LEAST_COLUMNS = 1024;
@@ -32,7 +33,8 @@ export function partsOf(p: GemmProblem): number {
 /** The products of the parts, as `split` of a problem says. */
 function partialProducts(p: GemmProblem, parts: number): GemmProblem {
   const y = { pitch: parts * p.columns, batch: p.columns, storage: 'f32' } as const;
-  const shared = { ...p, batch: parts, split: true, y, scale: undefined, epilogue: { bias: false } };
+  const nothing = { scale: undefined, epilogue: { bias: false }, moments: false };
+  const shared = { ...p, batch: parts, split: true, y, ...nothing };
   if (p.conv) return shared;
   const k = p.k / parts;
   return { ...shared, k, a: { ...p.a, batch: k }, b: { ...p.b, kTotal: p.b.kTotal ?? p.k } };
@@ -51,11 +53,18 @@ export function splitCalls(p: GemmProblem, parts: number, call: (partial: GemmPr
   };
 }
 
+/** vec4 columns of a tile of sum-parts, which has MOMENT_ROWS rows. */
+const WIDE = 64;
+
 /** y = act(scale * the sum of partials [rows, parts, columns] + bias) and what follows it. Bindings: partials, and gemm's but a and b. */
 function sumParts(p: GemmProblem, parts: number): KernelCall {
   const { rows, columns, y, epilogue = {} } = p;
   const { channelAdd: add, residual, bias } = epilogue;
-  const range = flatRows(rows, columns / 4);
+  const columnTiles = ceilDiv(columns / 4, WIDE);
+  const range: RowRange = (first, end) => {
+    const slab = (tile: number) => Math.floor(tile / columnTiles) * MOMENT_ROWS;
+    return [slab(first), Math.min(slab(end - 1) + MOMENT_ROWS, rows)];
+  };
   const images: RowRange = (first, end) => {
     const [from, to] = range(first, end);
     const per = add?.rowsPerImage ?? 1;
@@ -65,7 +74,7 @@ function sumParts(p: GemmProblem, parts: number): KernelCall {
   return {
     kernel: 'sum-parts',
     source,
-    libs: [outputLib(y.storage), activationLib],
+    libs: [outputLib(y.storage), activationLib, epilogueLib, momentsLib(p.moments)],
     values: { PARTS: parts, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
     bindings: [
       rowBinding('partials', 'read', { pitch: parts * columns, storage: 'f32' }, 'partials_base', range),
@@ -75,17 +84,19 @@ function sumParts(p: GemmProblem, parts: number): KernelCall {
         : unread('channel_add'),
       residual ? own('residual', 'read') : unread('residual'),
       own('y', 'write'),
+      ...momentsBindings(p, range),
     ],
     params: {
-      ...{ count: (rows * columns) / 4, columns4: columns / 4 },
+      ...{ rows, columns4: columns / 4, column_tiles: columnTiles },
       ...{ y_pitch: y.pitch / 4, y_offset: (y.offset ?? 0) / 4 },
       ...{ rows_per_image: add?.rowsPerImage ?? 1, channel_pitch: (add?.pitch ?? 0) / 4 },
       ...{ channel_offset: (add?.offset ?? 0) / 4, ...(add ? {} : { channel_base: 0 }) },
       scale: p.scale ?? 1,
       ...{ has_bias: bias === false ? 0 : 1, has_channel_add: add ? 1 : 0 },
       has_residual: residual === 'multiply' ? 2 : residual ? 1 : 0,
+      ...momentsWords(p),
     },
-    tiles: ceilDiv((rows * columns) / 4, FLAT_TILE),
+    tiles: ceilDiv(rows, MOMENT_ROWS) * columnTiles,
     cost: {
       flops: rows * columns * (parts - 1),
       bytes: rows * columns * (4 * parts + storageBytes(y.storage) * (residual ? 2 : 1)),

@@ -4,7 +4,8 @@ import { DeviceError, InputError, ShapeError } from '../../src/core/errors.ts';
 import { alignUp } from '../../src/core/shape.ts';
 import type { Caps } from '../../src/gpu/caps.ts';
 import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
-import { CONV2D, type Conv2dProblem, conv2d } from '../../src/kernels/conv2d.ts';
+import { asGemm, CONV2D, type Conv2dProblem, conv2d } from '../../src/kernels/conv2d.ts';
+import { checkGemm } from '../../src/kernels/gemm.ts';
 import type { Storage } from '../../src/kernels/kernel.ts';
 import { choose, normalizes } from '../../src/kernels/op.ts';
 import * as reference from '../reference/gemm.ts';
@@ -144,13 +145,14 @@ describe('who normalises while loading', () => {
     expect(gains({}, 'amd')).toBe(false);
   });
 
-  it('nobody else runs such a problem, and no product measures at once', () => {
+  it('nobody else runs such a problem, and no linear layer asks', () => {
     const normalize = { activation: 'silu' } as const;
     const asked: Conv2dProblem = { ...narrow, input: 'f32', weight: 'f32', output: 'f32', normalize };
     expect(choose(CONV2D, gpu.caps, asked).stem).toBe('conv-tile');
     expect(() => conv2d(gpu.caps, asked, { force: { conv2d: 'gemm-tile' } })).toThrow(InputError);
     expect(() => conv2d(gpu.caps, { ...asked, stride: 2 })).toThrow(DeviceError);
-    expect(() => conv2d(gpu.caps, { ...asked, moments: true })).toThrow(ShapeError);
+    const linear = { ...asGemm(asked), conv: undefined };
+    expect(() => checkGemm('linear', linear)).toThrow(ShapeError);
   });
 });
 

@@ -1,5 +1,6 @@
 /** What products measure of their results for a group norm behind them, against f64 loops over what they stored. */
 import { describe, expect, it } from 'vitest';
+import { CONV2D, type Conv2dProblem, conv2d } from '../../src/kernels/conv2d.ts';
 import { GEMM_TILE, type GemmProblem, type GemmTile, MOMENT_ROWS, momentsPitch } from '../../src/kernels/gemm.ts';
 import { GEMM_MATRIX } from '../../src/kernels/gemm-matrix.ts';
 import { groupNormFinalize } from '../../src/kernels/group-norm-finalize.ts';
@@ -7,6 +8,7 @@ import { groupNormMerge } from '../../src/kernels/group-norm-merge.ts';
 import type { KernelCall } from '../../src/kernels/kernel.ts';
 import { LINEAR, linear } from '../../src/kernels/linear.ts';
 import { measures } from '../../src/kernels/op.ts';
+import { splitCalls } from '../../src/kernels/split-k.ts';
 import { groupStatistics } from '../reference/group-norm.ts';
 import { testGpu } from '../support/gpu.ts';
 import { packColumns, packPanels } from '../support/pack.ts';
@@ -14,6 +16,7 @@ import {
   FAMILY_SETTINGS,
   force,
   MATRIX_SETTINGS,
+  padRows,
   runBothWays,
   type Setting,
   settingOf,
@@ -34,7 +37,12 @@ interface Case {
   readonly groups: number;
   /** Slabs that are merged before the norm's second call. */
   readonly together?: number;
+  /** Lines and pixels of the map that a convolution reads. */
+  readonly map?: readonly [height: number, width: number];
 }
+
+/** Values of a case, made into y as a storage form keeps it, and what was measured of it. */
+type Producer = (c: Case, setting: Setting, x: Float32Array) => Promise<Record<'y' | 'moments', Float32Array>>;
 
 function problemOf({ images, pixels, width }: Case, { storage, family, gpu }: Setting): GemmProblem {
   const pitch = Math.ceil(width / 8) * 8;
@@ -44,9 +52,9 @@ function problemOf({ images, pixels, width }: Case, { storage, family, gpu }: Se
   return { ...rows, a: { pitch, storage }, b, y: { pitch, storage }, epilogue: { bias: false }, moments: true };
 }
 
-/** The product of x and one, so that the result is x as the storage form keeps it. */
+/** The product of x and 0.7, which halves do not keep as it is: measured is what is stored. */
 function operandsOf(c: Case, p: GemmProblem, x: Float32Array): Record<string, Operand> {
-  const one = Float32Array.from({ length: c.width ** 2 }, (_, i) => (i % (c.width + 1) === 0 ? 1 : 0));
+  const scale = Float32Array.from({ length: c.width ** 2 }, (_, i) => (i % (c.width + 1) === 0 ? 0.7 : 0));
   const pack = p.b.layout === 'rows' ? packColumns : packPanels;
   const padded = new Float32Array(p.rows * p.k);
   x.forEach((v, i) => {
@@ -54,20 +62,91 @@ function operandsOf(c: Case, p: GemmProblem, x: Float32Array): Record<string, Op
   });
   return {
     a: { storage: p.a.storage, values: padded },
-    b: { storage: p.b.storage, values: pack(one, c.width, c.width) },
+    b: { storage: p.b.storage, values: pack(scale, c.width, c.width) },
     ...{ bias: NOTHING, channel_add: NOTHING, residual: NOTHING },
     y: { storage: p.y.storage, size: p.rows * p.columns },
     moments: { storage: 'f32', size: (p.rows / MOMENT_ROWS) * momentsPitch(p.columns) },
   };
 }
 
+/** A linear layer by one call. */
+const byProduct: Producer = async (c, setting, x) => {
+  const problem = problemOf(c, setting);
+  const tuning = force(setting.family);
+  expect(measures(LINEAR, { ...setting.gpu.caps, software: false }, problem, tuning)).toBe(true);
+  const call = linear(setting.gpu.caps, problem, tuning);
+  return (await runBothWays(setting.gpu, call, operandsOf(c, problem, x))) as Awaited<ReturnType<Producer>>;
+};
+
+/** What adds up a linear layer's parts of K: three, of which the first is x. */
+const byParts: Producer = async (c, setting, x) => {
+  const problem = problemOf(c, setting);
+  const { a: _, b: __, ...behind } = operandsOf(c, problem, x);
+  const calls = splitCalls(problem, 3, part => linear(setting.gpu.caps, part, force('tile')));
+  const { width } = calls.scratch;
+  const first = padRows(x, c.width);
+  const small = randoms(first.length, 5);
+  const partials = new Float32Array(calls.scratch.rows * width);
+  first.forEach((v, i) => {
+    const [row, column] = [Math.floor(i / problem.k), i % problem.k];
+    const inside = column < c.width ? (small[i] ?? 0) : 0;
+    [v, inside, inside / 3].forEach((part, p) => {
+      partials[row * width + p * problem.k + column] = part;
+    });
+  });
+  const operands = { partials: { storage: 'f32', values: partials } as const, ...behind };
+  return (await runBothWays(setting.gpu, calls.sum, operands)) as Awaited<ReturnType<Producer>>;
+};
+
+/** A convolution of which each pixel is 0.7 of one of the map, which the taps `centres` meet. */
+async function byConvolution(
+  c: Case,
+  { gpu, storage, family }: Setting,
+  x: Float32Array,
+  more: Pick<Conv2dProblem, 'kernel' | 'phases'>,
+  { taps, centres, variant }: { taps: number; centres: readonly number[]; variant: string | undefined },
+) {
+  const [height, width] = c.map as [number, number];
+  const pitch = Math.ceil(c.width / 8) * 8;
+  const weight = storage === 'f16-packed' ? gpu.caps.half : storage;
+  const problem: Conv2dProblem = {
+    ...{ images: c.images, height, width, channels: pitch, outChannels: pitch, stride: 1, ...more },
+    ...{ padding: { top: 1, right: 1, bottom: 1, left: 1 }, input: storage, weight, output: storage },
+    ...{ epilogue: { bias: false }, moments: true },
+  };
+  const tuning = variant ? { force: { conv2d: variant } } : force(family);
+  expect(measures(CONV2D, { ...gpu.caps, software: false }, problem, tuning)).toBe(true);
+  const w = new Float32Array(c.width ** 2 * taps);
+  for (let i = 0; i < c.width; i++) for (const tap of centres) w[i * (c.width + 1) * taps + tap] = 0.7;
+  const rows = c.images * c.pixels;
+  const results = await runBothWays(gpu, conv2d(gpu.caps, problem, tuning), {
+    a: { storage, values: padRows(x, c.width) },
+    b: { storage: weight, values: packPanels(w, c.width, c.width, taps) },
+    ...{ bias: NOTHING, channel_add: NOTHING, residual: NOTHING },
+    y: { storage, size: rows * pitch },
+    moments: { storage: 'f32', size: (rows / MOMENT_ROWS) * momentsPitch(pitch) },
+  });
+  return results as Awaited<ReturnType<Producer>>;
+}
+
+/** A doubling: `centres` are the taps of each parity that meet the pixel itself. */
+const byDoubling: Producer = (c, setting, x) =>
+  byConvolution(
+    c,
+    setting,
+    x,
+    { kernel: [2, 2], phases: 'all' },
+    { taps: 16, centres: [3, 6, 9, 12], variant: undefined },
+  );
+
+const byPatches: Producer = (c, setting, x) =>
+  byConvolution(c, setting, x, { kernel: [3, 3] }, { taps: 9, centres: [4], variant: 'conv-tile' });
+
 /** Scale and shift of the norm behind a product, and the rows that it normalises. */
-async function statisticsOf(c: Case, setting: Setting, x: Float32Array) {
+async function statisticsOf(c: Case, setting: Setting, x: Float32Array, by: Producer) {
   const { caps } = setting.gpu;
   const problem = problemOf(c, setting);
-  expect(measures(LINEAR, { ...caps, software: false }, problem, force(setting.family))).toBe(true);
-  const call = linear(caps, problem, force(setting.family));
-  const { y, moments } = await runBothWays(setting.gpu, call, operandsOf(c, problem, x));
+  const { y, moments } = await by(c, setting, x);
   const slabs = c.pixels / MOMENT_ROWS;
   const { images, together = 1 } = c;
   let partials = moments;
@@ -103,8 +182,8 @@ async function statisticsOf(c: Case, setting: Setting, x: Float32Array) {
 }
 
 /** Largest relative error of deviation and mean of any group. */
-async function errorOf(c: Case, setting: Setting, x: Float32Array): Promise<number> {
-  const { rows, scaleShift } = await statisticsOf(c, setting, x);
+async function errorOf(c: Case, setting: Setting, x: Float32Array, by = byProduct): Promise<number> {
+  const { rows, scaleShift } = await statisticsOf(c, setting, x, by);
   const { mean, rstd } = groupStatistics(rows, { ...c, channels: c.width, eps: 1e-5 });
   const errors = scaleShift.map((value, i) => {
     const [row, channel] = [Math.floor(i / c.width), i % c.width];
@@ -137,6 +216,39 @@ describe.each(SETTINGS)('%s', name => {
     const setting = await settingOf(name);
     const x = randoms(c.images * c.pixels * c.width, 9).map((v, i) => Math.fround(v + (i % 24) + 600));
     expect(await errorOf(c, setting, x)).toBeLessThan(1e-6);
+  });
+
+  const map = [12, 20] as const;
+  const others: [string, Producer, Case][] = [
+    ['parts of K', byParts, { images: 3, pixels: 144, width: 284, groups: 2 }],
+    ['a doubling', byDoubling, { images: 2, pixels: 4 * 240, width: 40, groups: 4, together: 7, map }],
+    ['patches of a map', byPatches, { images: 2, pixels: 24 * 16, width: 72, groups: 6, map: [24, 16] }],
+    [
+      'patches of a map with fewer lines than a tile',
+      byPatches,
+      { images: 3, pixels: 96, width: 8, groups: 2, map: [6, 16] },
+    ],
+  ];
+  const able = others.filter(([, by]) => name.endsWith('tile') || (name.endsWith('broadcast') && by === byDoubling));
+  it.each(able)('of %s', async (_, by, c) => {
+    const setting = await settingOf(name);
+    const pixels = c.map ? c.map[0] * c.map[1] : c.pixels;
+    const x = randoms(c.images * pixels * c.width, 11);
+    const errors = [
+      await errorOf(
+        c,
+        setting,
+        x.map(v => 3 * v + 1),
+        by,
+      ),
+      await errorOf(
+        c,
+        setting,
+        x.map((v, i) => Math.fround(v + (i % c.width) / 8 + 600)),
+        by,
+      ),
+    ];
+    for (const error of errors) expect(error).toBeLessThan(1e-6);
   });
 });
 
@@ -185,6 +297,22 @@ describe('products that measure nothing', () => {
   ])('%s', (_, more) => {
     expect(measures(LINEAR, caps, problem, force('tile'))).toBe(true);
     expect(measures(LINEAR, caps, { ...problem, ...more }, force('tile'))).toBe(false);
+  });
+
+  it('are convolutions of images with rows left behind their last slab, or maps that patches cut across slabs', () => {
+    const around = { stride: 1, padding: { top: 1, right: 1, bottom: 1, left: 1 }, weight: 'f32' } as const;
+    const map = { images: 2, channels: 16, outChannels: 16, ...around, input: 'f32', output: 'f32' } as const;
+    const measured = (variant: string, size: readonly [number, number], phases?: 'all' | 'even') => {
+      const kernel = phases ? ([2, 2] as const) : ([3, 3] as const);
+      const [height, width] = size;
+      return measures(CONV2D, caps, { ...map, height, width, kernel, phases }, { force: { conv2d: variant } });
+    };
+    expect([measured('gemm-tile', [4, 4]), measured('gemm-tile', [4, 4], 'all')]).toEqual([true, true]);
+    // 8 pixels of each parity: 32 of y, and no whole slab.
+    expect(measured('gemm-tile', [4, 2])).toBe(true);
+    expect([measured('gemm-tile', [4, 2], 'all'), measured('gemm-tile', [4, 2], 'even')]).toEqual([false, false]);
+    expect(measured('conv-tile', [2, 8])).toBe(true);
+    expect([measured('conv-tile', [4, 4]), measured('conv-tile', [1, 16])]).toEqual([false, false]);
   });
 
   it('have a subgroup that makes eight rows', () => {

@@ -44,7 +44,7 @@ const strided = new Conv2d(w.at('conv'), { in: C, out: C, ...around, stride: 2 }
 const wide = new Conv2d(w.at('wide'), { in: C, out: 520, ...around });
 const joined = new Conv2d(w.at('joined'), { in: 2 * C, out: C, ...around });
 const point = new Conv2d(w.at('point'), { in: C, out: C, kernel: 1 });
-const norm = new GroupNorm(w.at('norm'), { channels: C, groups: 4, eps: 1e-5 });
+const norm = new GroupNorm(w.at('norm'), { channels: C, groups: 2, eps: 1e-5 });
 const both = new GroupNorm(w.at('both'), { channels: 2 * C, groups: 4, eps: 1e-5 });
 await w.load(own);
 
@@ -131,6 +131,16 @@ describe('a convolution normalises what it loads', () => {
   it('by the statistics and the convolution alone', async () => {
     const { kernels } = await run(APPLIED['norm and activation'] as (x: Tensor) => Tensor);
     expect(kernels).toEqual(['group-norm-stats', expect.stringMatching('group-norm-finalize'), 'conv-tile']);
+  });
+
+  it('and measures what it stores for the next norm', async () => {
+    const record = (x: Tensor) => norm.forward(conv.forward(silu(norm.forward(x))));
+    const size = [16, 24] as const;
+    const [fused, plain] = [await run(record, { size }), await run(record, { size, fuse: false })];
+    expectClose(fused.result, plain.result, 2e-6);
+    const finalize = expect.stringMatching('group-norm-finalize');
+    const behind = [finalize, 'group-norm-apply'];
+    expect(fused.kernels).toEqual(['group-norm-stats', finalize, 'conv-tile', ...behind]);
   });
 
   it('values in parts and windows, to the bit', async () => {

@@ -1,5 +1,5 @@
-// gemm: what the texts of a product share: the uniform block, the place of a tile, where a row of A starts, and what follows a sum.
-// The kernel declares CONV and the bindings a, bias, channel_add, residual and y.
+// gemm: what the texts of a product share: the uniform block, the place of a tile, where a row of A starts, and where one of y lies.
+// The kernel declares CONV and the binding a. Needs: lib/epilogue.
 
 struct Params {
   first_tile: u32, end_tile: u32,
@@ -24,7 +24,7 @@ struct Params {
   has_bias: u32, has_channel_add: u32,
   has_residual: u32,    // 1: added, 2: multiplied
   tile_rows: u32,       // rows of a tile again: no constant, so that a loop over finished rows stays a loop
-  moments_pitch: u32, moments_base: u32,  // vec2, of lib/moments
+  moments_pitch: u32, moments_offset: u32, moments_base: u32,  // vec2, of lib/moments
 }
 
 // What a workgroup makes: tiles count columns fastest, then phases, then rows, then batches.
@@ -34,11 +34,6 @@ fn place_of(tile: u32) -> TilePlace {
   let rest = tile / p.column_tiles;
   let row_tile = rest / p.phases;
   return TilePlace(tile % p.column_tiles, row_tile % p.row_tiles, rest % p.phases + row_tile / p.row_tiles);
-}
-
-fn bias_at(column: u32) -> vec4f {
-  if (p.has_bias == 0u) { return vec4f(0.0); }
-  return bias[column];
 }
 
 // Where row `row` of A starts for tap (kx, ky), in vec4; not valid where the tap falls outside the picture.
@@ -72,16 +67,15 @@ fn inside_picture(start: RowStart, read: Input4) -> vec4f {
 // One vec4 of a row of A, zeros outside the picture.
 fn row_values(start: RowStart, at: u32) -> vec4f { return inside_picture(start, a[start.at + at]); }
 
-// Stores one vec4 of a row of y behind the activation: channel_add and residual follow. Returns what was stored, as it was rounded.
+// Stores one vec4 of a row of y behind the activation. Returns what was stored, as it was rounded.
 fn finish(row: u32, batch: u32, column: u32, activated: vec4f) -> vec4f {
-  var v = activated;
   var line = row;
   if (CONV && p.doubled != 0u) { line = 2u * (row + row / p.out_w * p.out_w + (batch >> 1u) * p.out_w) + (batch & 1u); }
-  let at = batch * p.y_batch + line * p.y_pitch + p.y_offset + column - p.y_base;
-  if (p.has_channel_add != 0u) { v += output_load(channel_add[row / p.rows_per_image * p.channel_pitch + p.channel_offset + column - p.channel_base]); }
-  if (p.has_residual == 1u) { v += output_load(residual[at]); }
-  if (p.has_residual == 2u) { v *= output_load(residual[at]); }
-  let stored = output_store(v);
-  y[at] = stored;
-  return output_load(stored);
+  return finish_at(batch * p.y_batch + line * p.y_pitch + p.y_offset + column - p.y_base, row, column, activated);
+}
+
+// The slab of lib/moments that ends with or begins at a row: of a doubling, 16 pixels of one parity, beside those of the others.
+fn slab_of(row: u32, batch: u32) -> u32 {
+  if (CONV && p.doubled != 0u) { return row / SLAB * 4u + batch; }
+  return row / SLAB;
 }

@@ -5,9 +5,9 @@
 //
 // Sixteen threads bring one factor each, which lies in workgroup memory until all have read it: drivers that check every component of
 // a load would check two vec4 in each thread. A barrier stands between keep_factor and factors_of. The kernel declares Params with k,
-// and INPUT_ACTIVATION (lib/activation). lib/normalize-none stands where nobody asks.
+// and INPUT_ACTIVATION (lib/activation), and appends lib/moments or lib/moments-none. lib/normalize-none stands where nobody asks.
 
-@group(0) @binding(7) var<storage, read> scale_shift: array<f32>;
+@group(0) @binding(NORMALIZED) var<storage, read> scale_shift: array<f32>;
 
 var<workgroup> kept_factors: array<vec4f, 4>;  // scales of eight channels, then shifts
 

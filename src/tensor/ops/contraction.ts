@@ -5,8 +5,9 @@
 import { BYTES, type DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
 import { alignUp, ROW_ALIGN } from '../../core/shape.ts';
+import type { PhaseLines } from '../../kernels/conv-pixels.ts';
 import { CONV2D, type Conv2dProblem, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
-import { foldDoubling, foldedRows, foldedTaps, type PhaseLines } from '../../kernels/fold-doubling.ts';
+import { foldDoubling, foldedRows, foldedTaps } from '../../kernels/fold-doubling.ts';
 import { type Epilogue, MOMENT_ROWS, momentsPitch, PANEL } from '../../kernels/gemm.ts';
 import { storageBytes } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
@@ -158,9 +159,7 @@ class ContractionNode implements Node {
 
   /** The norm and the product: while it loads, where the product gains by it, else one after the other. */
   #lowerBoth(l: Lowering, { norm, ...fused }: Fused & { readonly norm: GroupNormNode }): void {
-    const products = this.#windows(l, this.output).map(w =>
-      this.#product(l, this.#x, this.output, 0, {}, w, undefined),
-    );
+    const products = this.#windows(l).map(w => this.#product(l, this.#x, this.output, 0, {}, w, undefined));
     const map = products.every(p => p.normalizes()) ? norm.map : undefined;
     if (!map) norm.lower(l);
     const normalized = map && { scaleShift: norm.lowerFactors(l), activation: norm.activation };
@@ -177,6 +176,7 @@ class ContractionNode implements Node {
     const sources = this.#sources();
     const folds = this.#folds;
     const passes = folds ? this.#folding(l).lines : [undefined];
+    const windows = this.#windows(l);
     let kOffset = 0;
     let sum = residual;
     for (const [i, x] of sources.entries()) {
@@ -196,28 +196,24 @@ class ContractionNode implements Node {
             : undefined,
         geglu,
       };
-      const windows = this.#windows(l, output);
-      const products = folds ? [] : windows.map(w => this.#product(l, x, output, kOffset, epilogue, w, undefined));
+      const products = windows.flatMap(window =>
+        passes.map(lines => ({ window, lines, ...this.#product(l, x, output, kOffset, epilogue, window, lines) })),
+      );
       const moments = last ? this.#moments(l, products) : undefined;
-      for (const [at, window] of windows.entries()) {
-        for (const lines of passes) {
-          const { weight } = window;
-          const folded = lines && this.#fold(l, window, lines);
-          // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
-          const buffers = {
-            a: x,
-            b: folded ?? weight,
-            bias: (i === 0 ? window.bias : undefined) ?? weight,
-            channel_add: (last ? channelAdd : undefined) ?? weight,
-            residual: gate ?? sum ?? weight,
-            y: output,
-            ...(moments ? { moments } : {}),
-            ...(normalized ? { scale_shift: normalized.scaleShift } : {}),
-          };
-          const kernels = folded && lines && { lines, dtype: folded.dtype };
-          const product = products[at] ?? this.#product(l, x, output, kOffset, epilogue, window, kernels);
-          emitProduct(l, product.calls(moments !== undefined), buffers);
-        }
+      for (const { window, lines, calls } of products) {
+        const { weight } = window;
+        // Operands that the epilogue leaves out are bound to the weight, of which they read nothing.
+        const buffers = {
+          a: x,
+          b: lines ? this.#fold(l, window, lines) : weight,
+          bias: (i === 0 ? window.bias : undefined) ?? weight,
+          channel_add: (last ? channelAdd : undefined) ?? weight,
+          residual: gate ?? sum ?? weight,
+          y: output,
+          ...(moments ? { moments } : {}),
+          ...(normalized ? { scale_shift: normalized.scaleShift } : {}),
+        };
+        emitProduct(l, calls(moments !== undefined), buffers);
       }
       kOffset += x.pitch;
       sum = output;
@@ -229,7 +225,7 @@ class ContractionNode implements Node {
     const { value, rows, pitch } = this.output;
     const pixels = l.measuredPixels(value);
     const width = momentsPitch(pitch);
-    if (pixels === undefined || products.length === 0 || !products.every(p => p.measures())) return undefined;
+    if (pixels === undefined || !products.every(p => p.measures())) return undefined;
     if ((pixels / MOMENT_ROWS) * width * BYTES.float32 > MOST_MEASURED) return undefined;
     const moments = l.temporary([rows / MOMENT_ROWS, width], 'float32');
     l.moments.set(value, moments);
@@ -269,7 +265,8 @@ class ContractionNode implements Node {
   }
 
   /** The whole matrix, or windows of columns where it exceeds a binding. */
-  #windows(l: Lowering, output: Tensor): (PanelWindow & { weight: Placed; bias: Placed | undefined })[] {
+  #windows(l: Lowering): (PanelWindow & { weight: Placed; bias: Placed | undefined })[] {
+    const { output } = this;
     const { weight, bias, geglu } = this.#options;
     const each = geglu ? 2 : 1; // panels of values alternate with panels of gates, in the bias too
     const { storage, layout } = weight;
@@ -291,7 +288,7 @@ class ContractionNode implements Node {
     kOffset: number,
     epilogue: Epilogue,
     window: PanelWindow,
-    folded: { readonly lines: PhaseLines; readonly dtype: DType } | undefined,
+    phases: PhaseLines | undefined,
   ): Product {
     const { weight, conv } = this.#options;
     const { channelAdd } = epilogue;
@@ -303,12 +300,12 @@ class ContractionNode implements Node {
     if (conv && !isPointwise(conv)) {
       const storage = {
         input: a.storage,
-        weight: folded ? l.storage(folded.dtype) : weight.storage,
+        weight: phases ? l.storage(this.#foldedType) : weight.storage,
         layout: weight.layout,
         output: y.storage,
       };
       const { normalized: normalize } = this.#fused;
-      const geometry = { ...this.#geometry(conv), ...(folded ? { ...FOLDED, phases: folded.lines } : {}) };
+      const geometry = { ...this.#geometry(conv), ...(phases ? { ...FOLDED, phases } : {}) };
       return product(CONV2D, l, { ...geometry, ...storage, window, epilogue: own, normalize });
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };

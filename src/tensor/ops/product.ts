@@ -1,6 +1,6 @@
 /** A product as steps of a recording: one call, or sums of parts of its K axis and what adds them up. */
 import type { KernelCall } from '../../kernels/kernel.ts';
-import { callOf, callsOf, measures, normalizes, type Op, type Split } from '../../kernels/op.ts';
+import { callsOf, measures, normalizes, type Op, type Split } from '../../kernels/op.ts';
 import type { Lowering, Placed, Tensor } from '../tensor.ts';
 
 /** What a product reads and writes, by binding name. */
@@ -33,13 +33,12 @@ export interface Product {
   calls(moments: boolean): KernelCall | Split;
 }
 
-/** The call of a problem, for whom it is to be asked first. One that normalises does not measure. */
+/** The calls of a problem, and what they can do beside it. */
 export function product<P extends Asked>(op: Op<P>, l: Lowering, problem: P): Product {
   return {
-    measures: () => !problem.normalize && measures(op, l.caps, problem, l.tuning),
+    measures: () => measures(op, l.caps, problem, l.tuning),
     normalizes: () => normalizes(op, l.caps, problem, l.tuning),
-    calls: moments =>
-      moments ? callOf(op, l.caps, { ...problem, moments }, l.tuning) : callsOf(op, l.caps, problem, l.tuning),
+    calls: moments => callsOf(op, l.caps, moments ? { ...problem, moments } : problem, l.tuning),
   };
 }
 
