@@ -16,10 +16,12 @@
 // clamped and values selected, because a branch around a load is a wait for it.
 // Tiles: images x ceil(H/16) x ceil(W/8) x ceil(columns/64), columns fastest. Traffic: A once a column tile and border, B once a tile, y once.
 // Sums in f32, one chain per output over blocks of eight channels, in each over the taps' lines, then channels, then the taps of a line.
-// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/epilogue, lib/gemm, lib/moments, lib/half-slab.
+// Needs: lib/input, lib/weight, lib/output, lib/activation, lib/epilogue, lib/gemm, lib/moments, lib/half-slab, lib/normalize-none. With
+// lib/normalize in its place the map is read as act(a * scale + shift), once for all taps, and the zeros around it stay zeros.
 
 const UNROLL: u32 = 8;      // channels written out: 8, or 1 where compiling costs more than it brings
 const ACTIVATION: u32 = 0;  // lib/activation
+const INPUT_ACTIVATION: u32 = 0;  // the same, of what lib/normalize makes
 const CONV: bool = true;    // for lib/gemm
 const MOMENTS: u32 = 7u;    // binding of lib/moments
 const HIGH: u32 = 16;       // lines of a tile
@@ -90,6 +92,11 @@ fn scatter(item: u32, x: vec4f) {
   patch_of_a[at + 3u * CHANNEL][pixel % 4u] = x.w;
 }
 
+// What was read of a patch, as it is multiplied; zeros outside of the map.
+fn arrived(start: RowStart, read: Input4, factors: Factors) -> vec4f {
+  return select(vec4f(0.0), normalized(input_load(read), factors), start.valid);
+}
+
 fn store(row: u32, inside: bool, column: u32, sum: vec4f, shift: vec4f) -> vec4f {
   if (!inside || column >= p.columns4) { return vec4f(0.0); }
   return finish(row, 0u, column, activate(ACTIVATION, sum * p.scale + shift));
@@ -130,15 +137,18 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
   let b_first = p.b_offset - p.b_base + b_column / p.panel_width * p.panel_stride + b_column % p.panel_width;
   let tap = p.k * p.k_stride;
 
+  keep_factor(own, factor_at(image, 0u, own));
   var sums: Sums;
   for (var k = 0u; k < p.k; k += 8u) {
     let x0 = a[start0.at + k / 4u];
     let x1 = a[start1.at + k / 4u];
     let x2 = a[start2.at + k / 4u];
+    let next = factor_at(image, min(k + 8u, p.k - 8u), own);
     workgroupBarrier();  // what was read is converted behind it: compilers that convert a value where it comes wait for each
-    scatter(own, inside_picture(start0, x0));
-    scatter(own + THREADS, inside_picture(start1, x1));
-    scatter(own + 2u * THREADS, inside_picture(start2, x2));
+    let factors = factors_of(own);
+    scatter(own, arrived(start0, x0, factors));
+    scatter(own + THREADS, arrived(start1, x1, factors));
+    scatter(own + 2u * THREADS, arrived(start2, x2, factors));
     for (var ky = 0u; ky < 3u; ky++) {
       let at = b_first + (k + own / 16u) * p.k_stride + 3u * ky * tap;
       let w0 = b[at];
@@ -163,6 +173,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
         }
       }
     }
+    keep_factor(own, next);  // the old ones were read two barriers ago
   }
 
   let column = column_tile * 16u + tx;

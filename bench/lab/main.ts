@@ -25,6 +25,7 @@ import { mesaFolder, runInside } from './mesa.ts';
 import { type LabResults, readResults, writeResults } from './results.ts';
 import { rowOf } from './rows.ts';
 import { familyTable, pipelineTable } from './table.ts';
+import { knownToggles } from './toggles.ts';
 import { weigh } from './weigh.ts';
 
 /** What Dawn is asked for in Node, and what the matrices of files need. */
@@ -85,7 +86,7 @@ function parse(): Asked {
     networks: networks.map(name => oneOf('networks', name, Object.keys(NETWORKS))),
     dtype: oneOf('dtype', values.dtype, ['float16', 'float32']),
     size,
-    toggles: words(values.toggles),
+    toggles: knownToggles(words(values.toggles)),
     wave: values.wave === undefined ? undefined : Number(oneOf('wave', values.wave, ['32', '64'])),
     noMatrixUnits: values['no-matrix-units'] || values['no-pins'],
     noPins: values['no-pins'],

@@ -12,6 +12,7 @@ import {
   epilogueLib,
   halfSlabLib,
   momentsLib,
+  normalizeLib,
   outputLib,
   pairedLibs,
   sharedLib,
@@ -47,12 +48,20 @@ function rank({ vendor, software }: Caps, p: GemmProblem): number {
   return filled && vendor === 'nvidia' && !software && partsOf(p) === 1 ? RANK.patches : RANK.last;
 }
 
+/**
+ * Columns, for each byte of a value, up to which a norm is applied while patches are loaded. Every 64 columns pay for it anew, 2 % of their
+ * time on NVIDIA's cards, and what it saves is the norm's own way to memory and back, once: as much of a convolution's time as it has few
+ * columns. Of halves at 128 columns 4 % on a RTX 3090 and 9 % on a RTX 4090, at 256 half of it (docs/performance.md).
+ */
+const MOST_COLUMNS_A_BYTE = 128;
+
 /** Patches of 18 x 10 pixels, for kernels of 3 x 3. */
 export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
   stem: 'conv-tile',
   weights: 'panels',
   fits: (_, { batch, conv, epilogue }) => batch === 1 && !epilogue?.geglu && conv !== undefined && isCentred(conv),
   rank,
+  normalizes: (_, { y, a }) => y.pitch <= MOST_COLUMNS_A_BYTE * storageBytes(a.storage),
   // Slabs are two lines of eight pixels each.
   measures: (caps, p) =>
     hasSlabs(caps, p) && p.conv !== undefined && p.conv.outHeight % 2 === 0 && p.conv.outWidth % 8 === 0,
@@ -75,9 +84,17 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
       libs: [
         ...pairedLibs(p.a.storage, p.b.storage),
         ...[outputLib(p.y.storage), activationLib, epilogueLib, sharedLib, halfSlabLib, momentsLib(p.moments)],
+        normalizeLib(p.normalize !== undefined),
       ],
-      values: { ...tiles, ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'] },
-      bindings: rowBindings(p, bandRange(outHeight, outWidth, grid.down, grid.across * columnTiles), count),
+      values: {
+        ...tiles,
+        ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
+        INPUT_ACTIVATION: ACTIVATION[p.normalize?.activation ?? 'none'],
+      },
+      bindings: [
+        ...rowBindings(p, bandRange(outHeight, outWidth, grid.down, grid.across * columnTiles), count),
+        ...(p.normalize ? [{ name: 'scale_shift', access: 'read' } as const] : []),
+      ],
       params: { ...gemmWords(p), row_tiles: grid.down, column_tiles: columnTiles, tile_rows: 1 },
       tiles: count,
       cost: { flops, bytes: traffic.reduce((sum, bytes) => sum + bytes, 0) },

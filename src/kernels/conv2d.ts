@@ -5,8 +5,9 @@ import type { PhaseLines } from './conv-pixels.ts';
 import { CONV_TILE } from './conv-tile.ts';
 import { checkGemm, type Epilogue, GEMM_VARIANTS, type GemmProblem, packedOf } from './gemm.ts';
 import { GEMM_MATRIX } from './gemm-matrix.ts';
+import type { NormalizedInput } from './gemm-problem.ts';
 import type { KernelCall, Storage } from './kernel.ts';
-import { callOf, type Op, type PackedLayout, type Tuning, through } from './op.ts';
+import { callOf, type Op, type PackedLayout, type Tiles, type Tuning, through, type Variant } from './op.ts';
 
 /** Zeros around a picture, in pixels; the sides may differ. */
 export interface Padding {
@@ -63,6 +64,8 @@ export interface Conv2dProblem {
   readonly epilogue?: Epilogue | undefined;
   /** Measures y for a group norm, as `GemmProblem.moments`; default false. */
   readonly moments?: boolean | undefined;
+  /** Normalises x as it is loaded, as `GemmProblem.normalize`; default x as it lies. */
+  readonly normalize?: NormalizedInput | undefined;
 }
 
 /** Output height and width of a convolution. @throws ShapeError where the kernel does not fit the padded input */
@@ -90,8 +93,15 @@ export const CONV2D: Op<Conv2dProblem> = {
   name: 'conv2d',
   check: problem => checkGemm('conv2d', asGemm(problem)),
   packed: problem => packedOf(asGemm(problem)),
-  variants: [...GEMM_VARIANTS, ...GEMM_MATRIX, CONV_TILE].map(variant => through(variant, asGemm)),
+  variants: [...GEMM_VARIANTS, ...GEMM_MATRIX, CONV_TILE].map(variant => through(normalizing(variant), asGemm)),
 };
+
+/** The same variant for problems that it reads as they ask: only one that normalises runs those that do. */
+function normalizing<T extends Tiles>(variant: Variant<GemmProblem, T>): Variant<GemmProblem, T> {
+  const fits: typeof variant.fits = (caps, p) =>
+    (!p.normalize || variant.normalizes !== undefined) && variant.fits(caps, p);
+  return { ...variant, fits };
+}
 
 /**
  * Cross-correlation as torch's conv2d: y[n,o,oy,ox] = bias[o] + sum w[o,i,ky,kx] x[n,i,oy*s+ky-top,ox*s+kx-left].
@@ -127,6 +137,7 @@ export function asGemm(p: Conv2dProblem): GemmProblem {
     y: { pitch: p.outChannels, offset: (p.window?.first ?? 0) + odd * 2 * p.width * p.outChannels, storage: p.output },
     epilogue: p.epilogue,
     moments: p.moments,
+    normalize: p.normalize,
     conv: pointwise
       ? undefined
       : {

@@ -99,6 +99,18 @@ export interface GemmProblem {
    * f32, laid out as wgsl/lib/moments.wgsl tells. Only where the variant says that it `measures` the problem; default false.
    */
   readonly moments?: boolean | undefined;
+  /**
+   * Reads A as act(A * scale + shift), the end of a group norm, with zeros around a map behind it: one more binding, `scale_shift`
+   * [images, 2, k] f32, as group-norm-finalize makes it. Only where the variant says that it `normalizes` the problem;
+   * default A as it lies.
+   */
+  readonly normalize?: NormalizedInput | undefined;
+}
+
+/** What a convolution does to each value of its input as it loads it. */
+export interface NormalizedInput {
+  /** Function of the normalised value; default none. */
+  readonly activation?: Activation | undefined;
 }
 
 /** Panel width of packed weights, in columns. */
@@ -161,6 +173,10 @@ export function checkGemm(op: string, p: GemmProblem): void {
     if (!(Number.isInteger(value) && value > 0)) {
       throw new ShapeError({ op, problem: 'a size must be a positive integer', value, path: name });
     }
+  }
+  if (p.normalize && !p.conv) {
+    const fix = 'Leave it out, and use group-norm-apply.';
+    throw new ShapeError({ op, problem: 'only a convolution normalises what it reads', path: 'normalize', fix });
   }
 }
 

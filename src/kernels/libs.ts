@@ -16,6 +16,8 @@ import matrixWeightF16 from '../../wgsl/lib/matrix-weight-f16.wgsl';
 import matrixWeightF32 from '../../wgsl/lib/matrix-weight-f32.wgsl';
 import moments from '../../wgsl/lib/moments.wgsl';
 import momentsNone from '../../wgsl/lib/moments-none.wgsl';
+import normalize from '../../wgsl/lib/normalize.wgsl';
+import normalizeNone from '../../wgsl/lib/normalize-none.wgsl';
 import outputF16 from '../../wgsl/lib/output-f16.wgsl';
 import outputF16Packed from '../../wgsl/lib/output-f16-packed.wgsl';
 import outputF32 from '../../wgsl/lib/output-f32.wgsl';
@@ -78,6 +80,11 @@ export function matrixLibs(
 /** Text that measures what a product stores, or stands in its place where nobody asks. */
 export function momentsLib(asked: boolean | undefined): string {
   return asked ? moments : momentsNone;
+}
+
+/** Text that applies a group norm to what a kernel brings, or stands in its place where nobody asks. */
+export function normalizeLib(asked: boolean): string {
+  return asked ? normalize : normalizeNone;
 }
 
 /** half_slab(sums, at), of kernels whose threads make eight rows. */

@@ -27,6 +27,8 @@ export interface Variant<P, T extends Tiles = Tiles> {
   rank?(caps: Caps, problem: P): number;
   /** Whether it can also measure what it stores, as `GemmProblem.moments` asks, and gains by it; default no. */
   measures?(caps: Caps, problem: P): boolean;
+  /** Whether it can also normalise what it reads, as `GemmProblem.normalize` asks, and gains by it; default no. */
+  normalizes?(caps: Caps, problem: P): boolean;
   /** Constants of the text for a problem that fits. */
   tiles(caps: Caps, problem: P): T;
   /** The call of a problem that fits, cut by `tiles`. */
@@ -122,6 +124,11 @@ export function measures<P>(op: Op<P>, caps: Caps, problem: P, tuning?: Tuning):
   return choose(op, caps, problem, tuning).measures?.(caps, problem) ?? false;
 }
 
+/** Whether the variant that a problem gets can also normalise what it reads, and gains by it. @throws as choose */
+export function normalizes<P>(op: Op<P>, caps: Caps, problem: P, tuning?: Tuning): boolean {
+  return choose(op, caps, problem, tuning).normalizes?.(caps, problem) ?? false;
+}
+
 /**
  * The call that a problem becomes on a device.
  *
@@ -146,7 +153,9 @@ export function callsOf<P>(op: Op<P>, caps: Caps, problem: P, tuning?: Tuning): 
 
 /** A variant of one op for the problems of another that become its problems. */
 export function through<P, Q, T extends Tiles>(variant: Variant<Q, T>, become: (problem: P) => Q): Variant<P, T> {
+  const { normalizes: able } = variant;
   return {
+    ...(able ? { normalizes: (caps: Caps, problem: P) => able(caps, become(problem)) } : {}),
     stem: variant.stem,
     name: variant.name,
     weights: variant.weights,

@@ -1,11 +1,13 @@
 /** Convolutions of 3 x 3 by patches in workgroup memory, and who gets them. */
 import { describe, expect, it } from 'vitest';
+import { DeviceError, InputError, ShapeError } from '../../src/core/errors.ts';
 import { alignUp } from '../../src/core/shape.ts';
 import type { Caps } from '../../src/gpu/caps.ts';
 import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
-import { CONV2D, type Conv2dProblem, conv2d } from '../../src/kernels/conv2d.ts';
+import { asGemm, CONV2D, type Conv2dProblem, conv2d } from '../../src/kernels/conv2d.ts';
+import { checkGemm } from '../../src/kernels/gemm.ts';
 import type { Storage } from '../../src/kernels/kernel.ts';
-import { choose } from '../../src/kernels/op.ts';
+import { choose, normalizes } from '../../src/kernels/op.ts';
 import * as reference from '../reference/gemm.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
@@ -87,6 +89,70 @@ describe.each(['f32', 'f16-packed'] as const)('patches of a map, %s', storage =>
       const among = all.subarray(image * pixels * c.cout, (image + 1) * pixels * c.cout);
       expect(await run(1, image), `picture ${image}`).toEqual(among);
     }
+  });
+});
+
+describe.each(['f32', 'f16-packed'] as const)('a norm while patches are loaded, %s', storage => {
+  const tolerance = storage === 'f32' ? 2e-6 : 1e-3;
+
+  it.each(CASES)('$images x $height x $width, $cin -> $cout', async c => {
+    const rows = c.images * c.height * c.width;
+    const pitch = alignUp(c.cin, 8);
+    const [x, w] = [stored(randoms(rows * c.cin, 1), storage), stored(randoms(c.cout * c.cin * 9, 2), storage)];
+    const [scale, shift] = [randoms(c.images * c.cin, 6), randoms(c.images * c.cin, 7)];
+    // Zeros lie around what is normalised: shifts and the activation do not meet them.
+    const normalized = Float64Array.from(x, (value, i) => {
+      const factor = Math.floor(i / (rows / c.images) / c.cin) * c.cin + (i % c.cin);
+      return reference.activate('mish', value * scale[factor] + shift[factor]);
+    });
+    const { data } = reference.conv2d(normalized, w, { ...c, kernel: 3, stride: 1, padding: [1, 1, 1, 1] });
+    const epilogue = { bias: false };
+    const call = conv2d(gpu.caps, { ...problemOf(c, storage), epilogue, normalize: { activation: 'mish' } }, patches);
+    const { y } = await runBothWays(gpu, call, {
+      a: { storage, values: padRows(x, rows, c.cin) },
+      b: { storage, values: packPanels(w, c.cout, c.cin, 9) },
+      scale_shift: { storage: 'f32', values: interleaved(scale, shift, c, pitch) },
+      ...{ bias: NOTHING, channel_add: NOTHING, residual: NOTHING },
+      y: { storage, size: rows * alignUp(c.cout, 8) },
+    });
+    expectClose(unpadRows(y, rows, c.cout), data, tolerance);
+  });
+});
+
+/** [images, 2, pitch]: a row of scales and one of shifts for each picture. */
+function interleaved(scale: Float32Array, shift: Float32Array, c: (typeof CASES)[number], pitch: number): Float32Array {
+  const all = new Float32Array(c.images * 2 * pitch);
+  for (let image = 0; image < c.images; image++) {
+    const own = [image * c.cin, (image + 1) * c.cin] as const;
+    all.set(scale.subarray(...own), 2 * image * pitch);
+    all.set(shift.subarray(...own), (2 * image + 1) * pitch);
+  }
+  return all;
+}
+
+describe('who normalises while loading', () => {
+  const narrow: Conv2dProblem = { ...problemOf({ images: 1, height: 48, width: 48, cin: 128, cout: 128 }, 'f16') };
+  const gains = (change: Partial<Conv2dProblem>, vendor = 'nvidia') =>
+    normalizes(CONV2D, { ...DEFAULT_CAPS, vendor, half: 'f16' }, { ...narrow, ...change });
+
+  it('narrow convolutions by patches, whose columns pay for it seldom', () => {
+    expect(gains({})).toBe(true);
+    expect(gains({ outChannels: 256, channels: 1024, images: 16 })).toBe(true);
+    expect(gains({ outChannels: 320 })).toBe(false);
+    expect(gains({ outChannels: 320, input: 'f32', output: 'f32' })).toBe(true);
+    expect(gains({ outChannels: 320, window: { first: 0, columns: 64 } })).toBe(false);
+    expect(gains({ height: 24 })).toBe(false);
+    expect(gains({}, 'amd')).toBe(false);
+  });
+
+  it('nobody else runs such a problem, and no linear layer asks', () => {
+    const normalize = { activation: 'silu' } as const;
+    const asked: Conv2dProblem = { ...narrow, input: 'f32', weight: 'f32', output: 'f32', normalize };
+    expect(choose(CONV2D, gpu.caps, asked).stem).toBe('conv-tile');
+    expect(() => conv2d(gpu.caps, asked, { force: { conv2d: 'gemm-tile' } })).toThrow(InputError);
+    expect(() => conv2d(gpu.caps, { ...asked, stride: 2 })).toThrow(DeviceError);
+    const linear = { ...asGemm(asked), conv: undefined };
+    expect(() => checkGemm('linear', linear)).toThrow(ShapeError);
   });
 });
 

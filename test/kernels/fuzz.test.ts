@@ -10,6 +10,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { specialize } from '../../src/gpu/specialize.ts';
 import { CONV_TILE } from '../../src/kernels/conv-tile.ts';
+import { CONV2D } from '../../src/kernels/conv2d.ts';
 import { LINEAR } from '../../src/kernels/linear.ts';
 import { nameOf } from '../../src/kernels/op.ts';
 import { OPS } from '../../src/kernels/registry.ts';
@@ -48,7 +49,7 @@ describe('every kernel', () => {
     expect(new Set(ROWS.map(row => row.kernel))).toEqual(new Set(namesIn('.')));
     const variants = OPS.flatMap(op => op.variants.map(variant => `${op.name}/${nameOf(variant)}`));
     const products = ROWS.map(row => row.name).filter(name => name.includes('/'));
-    const rows = products.filter(name => !/ (measured|split)$/.test(name));
+    const rows = products.filter(name => !/ (measured|normalized|split)$/.test(name));
     // It takes packed weights alone, which matmul has none of.
     expect(new Set([...rows, 'matmul/gemm-matrix-panels'])).toEqual(new Set(variants));
     const also = [...LINEAR.variants, CONV_TILE].flatMap(({ measures, split, ...variant }) => {
@@ -56,7 +57,8 @@ describe('every kernel', () => {
       const kinds = [...(measures ? ['measured'] : []), ...(split ? ['split'] : [])];
       return ops.flatMap(op => kinds.map(kind => `${op}/${nameOf(variant)} ${kind}`));
     });
-    expect(products.filter(name => !rows.includes(name)).sort()).toEqual(also.sort());
+    const normalized = CONV2D.variants.flatMap(v => (v.normalizes ? [`conv2d/${nameOf(v)} normalized`] : []));
+    expect(products.filter(name => !rows.includes(name)).sort()).toEqual([...also, ...normalized].sort());
   });
 
   it('has a defect that is planted in it, at a place that there is', () => {

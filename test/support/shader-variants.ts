@@ -38,10 +38,12 @@ export function libsOf(stem: string, form: string): string[] {
     });
 }
 
-/** What may stand in place of a lib that a head names: the entry where subgroups have one size, what nobody or a product measured. */
+/** What may stand in place of a lib that a head names: the entry where subgroups have one size, what nobody or a product measured or
+ * normalised. */
 const INSTEAD: Readonly<Record<string, string>> = {
   'matrix-entry-pinned': 'matrix-entry',
   moments: 'moments-none',
+  'normalize-none': 'normalize',
   'group-norm-finalize': 'group-norm-finalize-moments',
 };
 export const standIn = (lib: string): string => INSTEAD[lib] ?? lib;
@@ -77,6 +79,7 @@ const ROWS: Readonly<Record<string, readonly number[]>> = {
 /** Values of the constants that are no flags, by stem. */
 const CHOICES: Readonly<Record<string, (stem: string) => readonly number[]>> = {
   ACTIVATION: () => Object.values(ACTIVATION),
+  INPUT_ACTIVATION: () => Object.values(ACTIVATION),
   FUNCTION: () => Object.values(UNARY_FUNCTION),
   OPERATION: () => [0, 1, 2, 3],
   PARTS: stem => (stem === 'sum-parts' ? [2, 3, 4] : []),

@@ -16,9 +16,12 @@ const w = Weights.open(
   memoryCheckpoint({
     'conv.weight': { shape: [40, 20, 3, 3], values: randoms(40 * 20 * 9, 1) },
     'conv.bias': { shape: [40], values: randoms(40, 2) },
+    'even.weight': { shape: [20, 20, 3, 3], values: randoms(20 * 20 * 9, 6) },
+    'even.bias': { shape: [20], values: randoms(20, 7) },
   }),
 );
 const conv = new Conv2d(w.at('conv'), { in: 20, out: 40, kernel: 3, padding: 1 });
+const even = new Conv2d(w.at('even'), { in: 20, out: 20, kernel: 3, padding: 1 });
 await w.load(gpu);
 
 interface Run {
@@ -60,6 +63,23 @@ describe('upsampling before a convolution of 3 x 3', () => {
     const [folded, plain] = [await run({ size: [16, 20], behind }), await run({ size: [16, 20], behind, fuse: false })];
     expectClose(folded.values, plain.values, 2e-6);
     expect(folded.dispatches).toBe(2);
+  });
+
+  it('stays by itself where its result is read behind the convolution too', async () => {
+    const same = async (fuse: boolean) => {
+      const graph = new Graph(gpu);
+      const x = DeviceTensor.from(gpu, randoms(2 * 20 * 80, 3), [2, 20, 8, 10]);
+      const larger = upsampleNearest(graph.input(x), [16, 20]);
+      const y = even.forward(larger).add(larger);
+      const out = DeviceTensor.create(gpu, y.shape, y.dtype);
+      graph.store(y, out);
+      const plan = await graph.compile({ fuse });
+      plan.run();
+      const values = await out.read();
+      for (const owned of [plan, out, x]) owned.dispose();
+      return values;
+    };
+    expectClose(await same(true), await same(false), 2e-6);
   });
 
   it('to an odd size keeps its nine', async () => {

@@ -12,6 +12,7 @@
 // declares Params with moments_pitch, moments_offset and moments_base, and MOMENTS. lib/moments-none stands where nobody asks.
 const MEASURES: bool = true;
 const SLAB: u32 = 16u;
+const NORMALIZED: u32 = 8u;  // binding of lib/normalize, behind that of a text with six others and this one
 
 @group(0) @binding(MOMENTS) var<storage, read_write> moments: array<vec2f>;
 

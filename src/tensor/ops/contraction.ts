@@ -9,16 +9,16 @@ import type { PhaseLines } from '../../kernels/conv-pixels.ts';
 import { CONV2D, type Conv2dProblem, conv2dSize, type Padding } from '../../kernels/conv2d.ts';
 import { foldDoubling, foldedRows, foldedTaps } from '../../kernels/fold-doubling.ts';
 import { type Epilogue, MOMENT_ROWS, momentsPitch, PANEL } from '../../kernels/gemm.ts';
-import { type KernelCall, storageBytes } from '../../kernels/kernel.ts';
+import { storageBytes } from '../../kernels/kernel.ts';
 import type { Activation } from '../../kernels/libs.ts';
 import { LINEAR } from '../../kernels/linear.ts';
-import { callsOf, measures, type Op, type Split } from '../../kernels/op.ts';
 import { type PanelWindow, panelWindows } from '../../kernels/panel-windows.ts';
 import type { Parameter } from '../parameter.ts';
 import type { Lowering, Node, Placed, Tensor } from '../tensor.ts';
 import { BinaryNode } from './binary.ts';
 import { CopyNode } from './copy.ts';
-import { emitProduct } from './product.ts';
+import { GroupNormNode } from './norm.ts';
+import { emitProduct, type Product, product } from './product.ts';
 import { UnaryNode } from './unary.ts';
 import { UpsampleNode } from './upsample.ts';
 
@@ -46,26 +46,16 @@ const FOLDED = { kernel: [2, 2], upsample: false } as const;
 interface Fused {
   /** The input is enlarged twofold on its way in. */
   readonly upsample?: boolean;
+  /** The norm whose result the input is; applied as it is loaded, where that pays. */
+  readonly norm?: GroupNormNode | undefined;
+  /** That it is: its factors and what follows it. */
+  readonly normalized?: { readonly scaleShift: Tensor; readonly activation: Activation } | undefined;
   readonly activation?: Activation;
   readonly channelAdd?: Tensor;
   /** Channel of channelAdd that meets the first one of the output; default 0. */
   readonly addFirst?: number;
   readonly residual?: Tensor;
   readonly gate?: Tensor;
-}
-
-/** A call that is still to be made. */
-interface Product {
-  /** Whether it can also measure what it stores. */
-  measures(): boolean;
-  calls(moments: boolean): KernelCall | Split;
-}
-
-function product<P extends { readonly moments?: boolean | undefined }>(op: Op<P>, l: Lowering, problem: P): Product {
-  return {
-    measures: () => measures(op, l.caps, problem, l.tuning),
-    calls: moments => callsOf(op, l.caps, moments ? { ...problem, moments } : problem, l.tuning),
-  };
 }
 
 /** y = act(x W + b) + channelAdd, then + residual or * gate; x rows or, with `conv`, pixels. */
@@ -84,8 +74,8 @@ class ContractionNode implements Node {
   }
 
   inputs(): readonly Tensor[] {
-    const { channelAdd, residual, gate } = this.#fused;
-    return [...this.#sources(), channelAdd, residual, gate].filter(t => t !== undefined);
+    const { norm, channelAdd, residual, gate } = this.#fused;
+    return [...(norm?.inputs() ?? this.#sources()), channelAdd, residual, gate].filter(t => t !== undefined);
   }
 
   absorb(consumer: Node): Node | undefined {
@@ -99,7 +89,12 @@ class ContractionNode implements Node {
   swallow(producer: Node): Node | undefined {
     if (producer instanceof CopyNode) return this.#addedFrom(producer);
     const { conv } = this.#options;
-    if (conv?.stride !== 1 || this.#fused.upsample) return undefined;
+    const { upsample, norm, residual, gate } = this.#fused;
+    if (conv?.stride !== 1 || upsample || norm) return undefined;
+    if ([residual, gate].some(t => t?.value === producer.output?.value)) return undefined; // read behind the product too
+    if (producer instanceof GroupNormNode && producer.map && isThreeByThree(conv)) {
+      return new ContractionNode(this.#x, this.output, this.#options, { ...this.#fused, norm: producer });
+    }
     if (!(producer instanceof UpsampleNode) || !producer.doubles) return undefined;
     return new ContractionNode(producer.x, this.output, this.#options, { ...this.#fused, upsample: true });
   }
@@ -157,9 +152,27 @@ class ContractionNode implements Node {
     return parts && aligned && pointwise && !this.#options.geglu && !this.#activated ? parts : [this.#x];
   }
 
+  /** What the norm that it has swallowed wants measured. */
+  measured(): ReturnType<GroupNormNode['measured']> {
+    return this.#fused.norm?.measured() ?? { tensors: [], pixels: 0 };
+  }
+
+  /** The norm and the product: while it loads, where the product gains by it, else one after the other. */
+  #lowerBoth(l: Lowering, { norm, ...fused }: Fused & { readonly norm: GroupNormNode }): void {
+    const products = this.#windows(l).map(w => this.#product(l, this.#x, this.output, 0, {}, w, undefined));
+    const map = products.every(p => p.normalizes()) ? norm.map : undefined;
+    if (!map) norm.lower(l);
+    const normalized = map && { scaleShift: norm.lowerFactors(l), activation: norm.activation };
+    new ContractionNode(map ?? this.#x, this.output, this.#options, { ...fused, normalized }).lower(l);
+  }
+
   lower(l: Lowering): void {
     const { bias, geglu } = this.#options;
-    const { activation = 'none', channelAdd, residual, gate } = this.#fused;
+    const { activation = 'none', channelAdd, residual, gate, norm, normalized } = this.#fused;
+    if (norm) {
+      this.#lowerBoth(l, { ...this.#fused, norm });
+      return;
+    }
     const sources = this.#sources();
     const folds = this.#folds;
     const passes = folds ? this.#folding(l).lines : [undefined];
@@ -198,6 +211,7 @@ class ContractionNode implements Node {
           residual: gate ?? sum ?? weight,
           y: output,
           ...(moments ? { moments } : {}),
+          ...(normalized ? { scale_shift: normalized.scaleShift } : {}),
         };
         emitProduct(l, calls(moments !== undefined), buffers);
       }
@@ -290,8 +304,9 @@ class ContractionNode implements Node {
         layout: weight.layout,
         output: y.storage,
       };
+      const { normalized: normalize } = this.#fused;
       const geometry = { ...this.#geometry(conv), ...(phases ? { ...FOLDED, phases } : {}) };
-      return product(CONV2D, l, { ...geometry, ...storage, window, epilogue: own });
+      return product(CONV2D, l, { ...geometry, ...storage, window, epilogue: own, normalize });
     }
     const b = { layout: weight.layout, storage: weight.storage, kTotal: weight.k, kOffset };
     const itemRows = output.shape.length > 2 ? output.rows / output.dim(0) : 1;

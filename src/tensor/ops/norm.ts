@@ -25,18 +25,19 @@ export interface GroupNormOptions {
 }
 
 /** Statistics, one scale and shift a channel, application; reads both halves of a concatenation in place. */
-class GroupNormNode implements Node {
+export class GroupNormNode implements Node {
   readonly kind = 'group-norm';
   readonly output: Tensor;
+  /** What follows the norm. */
+  readonly activation: Activation;
   readonly #x: Tensor;
   readonly #options: GroupNormOptions;
-  readonly #activation: Activation;
 
   constructor(x: Tensor, output: Tensor, options: GroupNormOptions, activation: Activation = 'none') {
     this.#x = x;
     this.output = output;
     this.#options = options;
-    this.#activation = activation;
+    this.activation = activation;
   }
 
   inputs(): readonly Tensor[] {
@@ -44,7 +45,7 @@ class GroupNormNode implements Node {
   }
 
   absorb(consumer: Node): Node | undefined {
-    if (!(consumer instanceof UnaryNode) || !consumer.activation || this.#activation !== 'none') return undefined;
+    if (!(consumer instanceof UnaryNode) || !consumer.activation || this.activation !== 'none') return undefined;
     if (consumer.output.dtype !== this.output.dtype) return undefined;
     return new GroupNormNode(this.#x, consumer.output, this.#options, consumer.activation);
   }
@@ -68,13 +69,28 @@ class GroupNormNode implements Node {
     return parts && fits ? parts : [this.#x];
   }
 
+  /** What is normalised, where it is one map; undefined for the halves of a concatenation. */
+  get map(): Tensor | undefined {
+    const [map, second] = this.#sources();
+    return second ? undefined : map;
+  }
+
   lower(l: Lowering): void {
+    const [first, second = first] = this.#sources() as [Tensor, Tensor?];
+    const scaleShift = this.lowerFactors(l);
+    const storage = l.storage(this.#x.dtype);
+    const { activation } = this;
+    const apply = groupNormApply({ ...this.#shape, storage, output: l.storage(this.output.dtype), activation });
+    l.emit(apply, { x1: first, x2: second, scale_shift: scaleShift, y: this.output });
+  }
+
+  /** Records statistics and what becomes of them: one scale and shift for each image and channel [N, 2, pitch], padding zero. */
+  lowerFactors(l: Lowering): Tensor {
     const [first, second = first] = this.#sources() as [Tensor, Tensor?];
     const problem = { ...this.#shape, storage: l.storage(this.#x.dtype) };
     const sizes = groupNormSizes(l.caps, problem);
     const scaleShift = l.temporary([sizes.scaleShift / 8, 8], 'float32');
     const { weight, bias, groups, eps } = this.#options;
-    const x = { x1: first, x2: second };
     const measured = this.#moments(l);
     if (measured) {
       const { measuredPixels, partials } = this.#merged(l, measured);
@@ -83,12 +99,11 @@ class GroupNormNode implements Node {
       l.emit(call, { partials: own, partials2: other, weight, bias, scale_shift: scaleShift });
     } else {
       const partials = l.temporary([sizes.partials / 8, 8], 'float32');
-      l.emit(groupNormStats(l.caps, problem), { ...x, partials });
+      l.emit(groupNormStats(l.caps, problem), { x1: first, x2: second, partials });
       const call = groupNormFinalize(l.caps, { ...problem, groups, eps }, l.tuning);
       l.emit(call, { partials, weight, bias, scale_shift: scaleShift });
     }
-    const apply = groupNormApply({ ...problem, output: l.storage(this.output.dtype), activation: this.#activation });
-    l.emit(apply, { ...x, scale_shift: scaleShift, y: this.output });
+    return scaleShift;
   }
 
   /** What the producers measured; undefined where one of them did not, or not in images of as many pixels. */

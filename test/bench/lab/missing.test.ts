@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { enterAbsentCard } from '../../../bench/lab/absent-card.ts';
-import { cardOf } from '../../../bench/lab/cards.ts';
+import { cardOf, LabError } from '../../../bench/lab/cards.ts';
 import { completeWgsl } from '../../../bench/lab/files.ts';
 import { mesaFolder, runInside } from '../../../bench/lab/mesa.ts';
+import { knownToggles } from '../../../bench/lab/toggles.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -27,6 +28,15 @@ function put(path: string): void {
 describe('the laboratory', () => {
   it('names the cards that it knows', () => {
     expect(() => cardOf('navi99')).toThrow(/--family is one of .*navi31.*adreno740; got 'navi99'/);
+  });
+
+  it('names a switch that Dawn has not, which Dawn would pass over', () => {
+    const asked = ['disable_robustness', 'dump_shaders'];
+    expect(knownToggles(asked)).toEqual(asked);
+    const none = (word: string) => `switches of Dawn, such as disable_robustness; it has none called '${word}'`;
+    expect(() => knownToggles(['disable_robustness', 'disable_robustnes'])).toThrow(none('disable_robustnes'));
+    expect(() => knownToggles(['malloc'])).toThrow(none('malloc'));
+    expect(() => knownToggles(['robustness'])).toThrow(LabError);
   });
 
   it('names the package that has a driver', () => {

@@ -61,6 +61,8 @@ export const PLANTS: readonly Plant[] = [
   plant('conv-tile', 'clamp(x, 0, i32(p.in_w) - 1)', 'clamp(x, 0, i32(p.in_w))'),
   plant('conv-tile', '&& line < p.out_h', '&& line <= p.out_h'),
   plant('conv-tile', '3u * (ty + ky)', '3u * (ty + ky + 3u)'),
+  seenBy('normalized', 'conv-tile', '(2u * image + thread / 8u % 2u)', '(2u * image + thread / 8u % 3u)'),
+  seenBy('normalized', 'conv-tile', 'min(k + 8u, p.k - 8u)', 'k + 8u'),
   near('copy', 'if (i >= p.items) { return; }', 'if (i > p.items) { return; }'),
   near('copy', 'if (channel < p.count1)', 'if (channel <= p.count1)'),
   plant('clean-bound', 'let at = 2u * image - p.bound_base', 'let at = 2u * image + 1u - p.bound_base'),

@@ -262,6 +262,17 @@ const sum = row('sum-parts', (draw, where) => {
   };
 });
 
+/** A convolution that normalises its input while it loads. */
+const normalized = rowsOf(CONV2D, (draw, where, variant) => {
+  const f = { ...forms(draw, where, variant), geglu: false };
+  const activation = draw.pick(['none', 'silu'] as const);
+  return own => {
+    const { problem, buffers } = convProblem(own, f, { centred: true });
+    const factors = own.values('f32', 2 * problem.images * problem.channels);
+    return { problem: { ...problem, normalize: { activation } }, buffers: { ...buffers, scale_shift: factors } };
+  };
+}).flatMap(row => (row.kernel === 'conv-tile' ? [{ ...row, name: `${row.name} normalized` }] : []));
+
 /** Every variant of every product. */
 export const PRODUCTS: readonly Row[] = [
   ...rowsOf(LINEAR, (draw, where, variant) => {
@@ -279,5 +290,5 @@ export const PRODUCTS: readonly Row[] = [
     const f = forms(draw, where, variant);
     return own => matmulProblem(own, f);
   }).filter(({ name }) => name !== 'matmul/gemm-matrix-panels'), // takes packed weights, which matmul has none of
-  ...[...measured, ...split, sum],
+  ...[...measured, ...normalized, ...split, sum],
 ];
