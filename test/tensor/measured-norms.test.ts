@@ -19,6 +19,8 @@ const own = await testGpu();
 /** Software measures large images only: this is as if it were a card. */
 const gpu = limited(own, { software: false });
 const C = 20;
+/** Channels of a convolution whose K is cut. */
+const DEEP = 1024;
 const layer = (name: string, shape: number[], seed: number) => ({
   [`${name}.weight`]: {
     shape,
@@ -37,6 +39,9 @@ const w = Weights.open(
     ...layer('norm', [C], 7),
     ...layer('odd', [C], 9),
     ...layer('both', [2 * C], 11),
+    ...layer('deep.first', [DEEP, C, 1, 1], 15),
+    ...layer('deep.norm', [DEEP], 17),
+    ...layer('deep.conv', [DEEP, DEEP, 3, 3], 19),
   }),
 );
 const convolution = { in: C, out: C, kernel: 3, padding: 1 } as const;
@@ -46,6 +51,11 @@ const linear = new Linear(w.at('linear'), { in: C, out: C });
 const norm = new GroupNorm(w.at('norm'), { channels: C, groups: 2, eps: 1e-5 });
 const odd = new GroupNorm(w.at('odd'), { channels: C, groups: 4, eps: 1e-5 });
 const both = new GroupNorm(w.at('both'), { channels: 2 * C, groups: 4, eps: 1e-5 });
+const deep = {
+  first: new Conv2d(w.at('deep.first'), { in: C, out: DEEP, kernel: 1 }),
+  conv: new Conv2d(w.at('deep.conv'), { in: DEEP, out: DEEP, kernel: 3, padding: 1 }),
+  norm: new GroupNorm(w.at('deep.norm'), { channels: DEEP, groups: 32, eps: 1e-5 }),
+};
 await w.load(own);
 
 interface Run {
@@ -53,6 +63,8 @@ interface Run {
   readonly images?: number;
   readonly fuse?: boolean;
   readonly family?: Family;
+  /** Variant of the convolutions; default the family's. */
+  readonly conv2d?: string;
   /** Device of the plan; default one that is limited by nothing. */
   readonly on?: Gpu;
 }
@@ -60,7 +72,7 @@ interface Run {
 /** What a recording makes of pictures of 8 x 10, and which kernels it runs. */
 async function run(
   record: (x: Tensor) => Tensor,
-  { size: [height, width] = [8, 10], images = 2, fuse = true, family = 'broadcast', on = gpu }: Run = {},
+  { size: [height, width] = [8, 10], images = 2, fuse = true, family = 'broadcast', conv2d, on = gpu }: Run = {},
 ) {
   const length = images * C * height * width;
   const x = DeviceTensor.from(own, randoms(3 * length, 13).subarray(0, length), [images, C, height, width]);
@@ -68,7 +80,8 @@ async function run(
   const y = record(graph.input(x));
   const out = DeviceTensor.create(own, y.shape, y.dtype);
   graph.store(y, out);
-  const plan = await graph.compile({ fuse, tuning: force(family) });
+  const forced = { ...force(family)?.force, ...(conv2d ? { conv2d } : {}) };
+  const plan = await graph.compile({ fuse, tuning: { force: forced } });
   plan.run();
   plan.run();
   const result = await out.read();
@@ -104,6 +117,50 @@ describe('a group norm does not read once more', () => {
     expectClose(fused.result, plain.result, 1e-6);
     expect(statistics(plain.kernels)).toBeGreaterThan(0);
     expect(statistics(fused.kernels)).toBe(0);
+  });
+
+  it.each(['broadcast', 'tile'] as const)('a map that small kernels enlarge, in the family %s', async family => {
+    const record = (x: Tensor) => norm.forward(conv.forward(upsampleNearest(x, [2 * x.dim(2), 2 * x.dim(3)])));
+    const [fused, plain] = [await run(record, { family }), await run(record, { family, fuse: false })];
+    expectClose(fused.result, plain.result, 2e-6);
+    expect(statistics(plain.kernels)).toBe(1);
+    expect(statistics(fused.kernels)).toBe(0);
+    expect(fused.kernels.slice(0, 2)).toEqual(['fold-doubling', `gemm-${family}`]);
+    // Parts end within an image and within the lines of a parity.
+    const sizes = { size: [24, 22], family } as const;
+    const on = limited(own, { software: false, maxBufferBytes: 2 ** 17, maxBindingBytes: 2 ** 16 });
+    const [whole, parts] = [await run(record, sizes), await run(record, { ...sizes, on })];
+    expect(parts.kernels.length).toBeGreaterThan(whole.kernels.length);
+    expect(statistics(parts.kernels)).toBe(0);
+    expect(parts.result).toEqual(whole.result);
+    const three = await run(record, { ...sizes, images: 3 });
+    expect(three.result.subarray(0, whole.result.length)).toEqual(whole.result);
+  });
+
+  it('a product whose K is in parts', async () => {
+    const record = (x: Tensor) => {
+      const h = deep.first.forward(x);
+      return deep.norm.forward(deep.conv.forward(h).add(h));
+    };
+    const options = { size: [4, 8], family: 'tile' } as const;
+    const [fused, plain] = [await run(record, options), await run(record, { ...options, fuse: false })];
+    expectClose(fused.result, plain.result, 2e-6);
+    expect(statistics(plain.kernels)).toBe(1);
+    expect(fused.kernels.slice(1)).toEqual([
+      ...['gemm-tile', 'sum-parts', 'group-norm-finalize-tile', 'group-norm-apply'],
+    ]);
+    const one = await run(record, { ...options, images: 1 });
+    expect(fused.result.subarray(0, one.result.length)).toEqual(one.result);
+  });
+
+  it('a convolution by patches of the map', async () => {
+    const record = (x: Tensor) => norm.forward(conv.forward(x));
+    const options = { size: [20, 24], family: 'tile', conv2d: 'conv-tile' } as const;
+    const [fused, plain] = [await run(record, options), await run(record, { ...options, fuse: false })];
+    expectClose(fused.result, plain.result, 1e-6);
+    expect(fused.kernels).toEqual(['conv-tile', 'group-norm-finalize-tile', 'group-norm-apply']);
+    const on = limited(own, { software: false, maxBufferBytes: 2 ** 17, maxBindingBytes: 2 ** 16 });
+    expect((await run(record, { ...options, on })).result).toEqual(fused.result);
   });
 
   it('a map of many pixels, of which slabs are merged first', async () => {
@@ -144,7 +201,11 @@ describe('a group norm reads its input', () => {
     ['where a group has an odd number of channels', x => odd.forward(conv.forward(x))],
     ['where nobody of this graph made it', x => norm.forward(x)],
     ['where one of two sources cannot be measured', x => both.forward(concat([conv.forward(x), x], 1))],
-    ['where small kernels enlarge it', x => norm.forward(conv.forward(upsampleNearest(x, [16, 20])))],
+    [
+      'where an image is no whole number of slabs of a parity',
+      x => norm.forward(conv.forward(upsampleNearest(x, [18, 24]))),
+      { size: [9, 12] },
+    ],
     ['where it is a part of what was made', x => norm.forward(conv.forward(x).slice(0, 1, 2))],
   ])('%s', async (_, record, options) => {
     const [fused, plain] = [await run(record, options), await run(record, { ...options, fuse: false })];

@@ -116,6 +116,10 @@ export const PLANTS: readonly Plant[] = [
     '&& column < p.columns4) { store_moments',
     '&& column <= p.columns4) { store_moments',
   ),
+  // Slabs of a doubling, which lie side by side, and of a patch, which are two lines high.
+  seenBy('conv2d/gemm-tile measured', 'gemm-tile', 'row / SLAB * 4u + batch', 'row / SLAB * 4u + batch + 1u'),
+  seenBy('conv2d/gemm-broadcast measured', 'gemm-broadcast', 'row / SLAB * 4u + batch', 'row / SLAB * 4u + batch + 1u'),
+  seenBy('measured', 'conv-tile', '+ line) / 2u * across', '+ line + 2u) / 2u * across'),
   seenBy('measured', 'gemm-matrix', 'y_column < p.columns4) { store_', 'y_column <= p.columns4) { store_'),
   plant(
     'gemm-matrix',
@@ -167,7 +171,9 @@ export const PLANTS: readonly Plant[] = [
   plant('pack-weight', 'block[thread * 33u + c]', 'block[thread * 34u + c]'),
   near('softmax-broadcast', 'c < p.y_pitch', 'c <= p.y_pitch'),
   plant('softmax-tile', 'if (row >= p.rows) { return; }', 'if (row > p.rows) { return; }'),
-  near('sum-parts', LAST, BEHIND),
+  near('sum-parts', 'if (row < p.rows && column', 'if (row <= p.rows && column'),
+  plant('sum-parts', 'row0 < p.rows && column < p.columns4)', 'row0 < p.rows && column <= p.columns4)'),
+  plant('sum-parts', 'min(row0 + i, p.rows - 1u)', 'min(row0 + i, p.rows)'),
   plant('sum-parts', 'partials[at + 2u * p.columns4]', 'partials[at + 3u * p.columns4]'),
   plant('top-k', '4u * c < p.width', '4u * c <= p.width'),
   plant('top-k', 'if (lane < 16u)', 'if (lane < 17u)'),

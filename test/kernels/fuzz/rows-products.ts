@@ -1,4 +1,5 @@
 /** Products: linear layers, convolutions, matrices of activations; measured for a norm, and with K in parts. */
+import { CONV_TILE } from '../../../src/kernels/conv-tile.ts';
 import { asGemm, CONV2D, type Conv2dProblem, conv2dSize } from '../../../src/kernels/conv2d.ts';
 import {
   type Epilogue,
@@ -80,18 +81,19 @@ function behind(
     residual: e.residual ? draw.values(f.y, sizes.yElements) : nothing(draw),
     y: draw.values(f.y, sizes.yElements),
     ...(f.kind === 'measured'
-      ? { moments: draw.values('f32', (sizes.rows / MOMENT_ROWS) * momentsPitch(sizes.pitch)) }
+      ? { moments: draw.values('f32', (sizes.yElements / sizes.pitch / MOMENT_ROWS) * momentsPitch(sizes.pitch)) }
       : {}),
   };
 }
 
 /** Rows of a linear layer, and length of its K. */
 function linearSizes(draw: Draw, { kind }: Forms, parts: number): { rows: number; k: number } {
-  const k = draw.chance(12) ? 8 * draw.int(64, 70) : draw.multiple(8, 16, 96);
+  const own = draw.chance(12) ? 8 * draw.int(64, 70) : draw.multiple(8, 16, 96);
+  const k = parts > 1 ? parts * 16 * draw.int(1, 3) : own;
   if (kind === 'few') return { rows: draw.int(1, 16), k };
   if (kind === 'measured') return { rows: MOMENT_ROWS * draw.int(1, 9), k };
   const rows = draw.size(draw.pick([8, 16, 64]), 140);
-  return { rows, k: kind === 'split' ? parts * 16 * draw.int(1, 3) : k };
+  return { rows, k };
 }
 
 function linearProblem(draw: Draw, f: Forms, parts = 1) {
@@ -126,10 +128,11 @@ const ONE_AROUND = { top: 1, right: 1, bottom: 1, left: 1 };
 function mapOf(draw: Draw, { kind }: Forms, lines: Conv2dProblem['phases'], centred: boolean) {
   const images = draw.int(1, 3);
   if (centred) {
-    const sides = { height: draw.size(16, 20), width: draw.size(8, 18) };
+    const [height, width] = kind === 'measured' ? [2 * draw.int(1, 10), 8 * draw.int(1, 3)] : [0, 0];
+    const sides = { height: height || draw.size(16, 20), width: width || draw.size(8, 18) };
     return { images, ...sides, kernel: [3, 3] as const, padding: ONE_AROUND, stride: 1, upsample: false };
   }
-  if (kind === 'measured') {
+  if (kind === 'measured' && !lines) {
     const side = draw.pick([1, 3]);
     const pad = (side - 1) / 2;
     return {
@@ -142,7 +145,9 @@ function mapOf(draw: Draw, { kind }: Forms, lines: Conv2dProblem['phases'], cent
   const pad = (most: number) => draw.int(0, most);
   const [down, across] = [kernel[0] - 1, kernel[1] - 1];
   return {
-    ...{ images, height: draw.int(kernel[0], 9), width: draw.int(kernel[1], 9), kernel },
+    ...(kind === 'measured'
+      ? { images, height: 4 * draw.int(1, 2), width: 4 * draw.int(1, 2), kernel }
+      : { images, height: draw.int(kernel[0], 9), width: draw.int(kernel[1], 9), kernel }),
     padding: lines ? ONE_AROUND : { top: pad(down), right: pad(across), bottom: pad(down), left: pad(across) },
     ...{ stride: lines ? 1 : draw.int(1, 2), upsample: !lines && draw.chance(3) },
   };
@@ -200,7 +205,7 @@ function matmulProblem(draw: Draw, f: Forms) {
 }
 
 /** Variants that can measure what they store. */
-const MEASURING = LINEAR.variants.filter(({ measures }) => measures).map(({ stem }) => stem);
+const MEASURING = [...LINEAR.variants, CONV_TILE].filter(({ measures }) => measures).map(({ stem }) => stem);
 
 const measured = [
   ...rowsOf(LINEAR, (draw, where, variant) => {
@@ -209,7 +214,10 @@ const measured = [
   }),
   ...rowsOf(CONV2D, (draw, where, variant) => {
     const f = forms(draw, where, variant, 'measured');
-    return own => convProblem(own, f, {});
+    const centred = variant.stem === 'conv-tile';
+    const doubled = !centred && variant.stem !== 'gemm-matrix' && draw.turn([false, true]);
+    const lines = (own: Draw) => (doubled ? own.pick(['all', 'even', 'odd'] as const) : undefined);
+    return own => convProblem(own, f, { lines: lines(own), centred });
   }),
 ].flatMap(row => (MEASURING.includes(row.kernel) ? [{ ...row, name: `${row.name} measured` }] : []));
 
@@ -243,7 +251,7 @@ const split = [GEMM_TILE, ...GEMM_MATRIX].flatMap((variant: Variant<GemmProblem>
 
 /** What adds them up. */
 const sum = row('sum-parts', (draw, where) => {
-  const f = forms(draw, where, GEMM_TILE, 'split');
+  const f = forms(draw, where, GEMM_TILE, draw.turn(['split', 'measured']));
   const parts = draw.turn([2, 3, 4]);
   return own => {
     const { problem, buffers } = linearProblem(own, f, parts);
@@ -256,7 +264,7 @@ const sum = row('sum-parts', (draw, where) => {
 
 /** A convolution that normalises its input while it loads. */
 const normalized = rowsOf(CONV2D, (draw, where, variant) => {
-  const f = { ...forms(draw, where, variant), geglu: false };
+  const f = { ...forms(draw, where, variant, draw.turn([undefined, 'measured'])), geglu: false };
   const activation = draw.pick(['none', 'silu'] as const);
   return own => {
     const { problem, buffers } = convProblem(own, f, { centred: true });
