@@ -3,7 +3,9 @@
  *
  *   npm run bench -- [--filter TEXT] [--samples 15] [--device NAME] [--peer] [--label NAME]
  *
- * Prints a table and writes bench/results/<adapter>.json. Samples of all rows are interleaved, so that a busy moment of
+ * Prints a table and writes bench/results/<adapter>.json, of which a run with --filter replaces its own rows alone; where those that are
+ * there are of another driver or processor it asks for a --label. Times are of the clock and, for software adapters, of the processor over
+ * all threads, which is the cost however many others use the machine. Samples of all rows are interleaved, so that a busy moment of
  * the machine does not fall on one row; each sample waits for the device and runs long enough for the clock. `--peer` runs
  * the same shapes on onnxruntime-node's WebGPU provider, copies of inputs and outputs included, since its session gives no
  * other way to wait for the device.
@@ -12,12 +14,14 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import process from 'node:process';
 import { requestGpu } from '../src/node/device.ts';
+import { medianOf } from './cost.ts';
 import { attentionCases } from './kernels/attention-cases.ts';
 import { gemmCases } from './kernels/gemm-cases.ts';
 import { normCases } from './kernels/norm-cases.ts';
 import { type BenchRow, prepareRow, type Summary, spread, summary } from './measure.ts';
 import { loadPeer } from './peers/onnx.ts';
 import { randoms } from './random.ts';
+import { readResults, strangers, withRows } from './results-file.ts';
 import { parseOptions, refuse } from './words.ts';
 
 interface PeerRow {
@@ -25,6 +29,8 @@ interface PeerRow {
   readonly minMs: number;
   readonly medianMs: number;
   readonly p90Ms: number;
+  /** Of the processor. */
+  readonly cpuMs: number;
   readonly gflops: number;
   readonly firstMs: number;
 }
@@ -48,6 +54,14 @@ const gpu = await requestGpu({ adapterName: asked.device });
 const all = [...gemmCases(gpu.caps), ...attentionCases(gpu.caps), ...normCases(gpu.caps)];
 const cases = all.filter(c => c.name.includes(asked.filter));
 if (cases.length === 0) refuse(`no row has "${asked.filter}" in its name`);
+const caps = gpu.caps;
+const label =
+  asked.label ?? (caps.architecture === 'software' ? 'lavapipe' : caps.architecture || caps.vendor || 'adapter');
+const file = new URL(`${label.replace(/[^\w-]+/g, '-')}.json`, RESULTS);
+const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
+const kept = cases.length < all.length ? readResults(file) : undefined;
+const strange = kept && strangers(kept, { adapter: caps, machine });
+if (strange) refuse(`${file.pathname} cannot take some rows: ${strange}. Name another file by --label`);
 const rows: BenchRow[] = [];
 for (const bench of cases) rows.push(await prepareRow(gpu, bench));
 for (let i = 0; i < samples; i++) for (const row of rows) await row.sample();
@@ -55,17 +69,13 @@ const own = rows.map(summary);
 const peer = asked.peer ? await runPeer(rows, own) : undefined;
 for (const row of rows) row.dispose();
 
-const caps = gpu.caps;
 process.stdout.write(
   `${caps.description || caps.device}, ${cpus().length} cores, ${samples} samples a row\n\n${table(own)}\n`,
 );
 if (peer) process.stdout.write(`\n${peer.name}\n${peer.rows.map(peerLine).join('\n')}\n`);
-const label =
-  asked.label ?? (caps.architecture === 'software' ? 'lavapipe' : caps.architecture || caps.vendor || 'adapter');
-const file = new URL(`${label.replace(/[^\w-]+/g, '-')}.json`, RESULTS);
+const made = { adapter: caps, machine, samples, rows: own, peer };
 await mkdir(RESULTS, { recursive: true });
-const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
-await writeFile(file, `${JSON.stringify({ adapter: caps, machine, samples, rows: own, peer }, null, 2)}\n`);
+await writeFile(file, `${JSON.stringify(kept ? withRows(kept, made) : made, null, 2)}\n`);
 process.stdout.write(`\n${file.pathname}\n`);
 gpu.dispose();
 process.exit(0);
@@ -85,8 +95,8 @@ async function runPeer(
     const [mine] = own.slice(i);
     const name = JSON.stringify(shape);
     if (!shape || !mine || done.has(name)) continue; // storage forms differ for us only
-    const { ms, firstMs } = await loaded.run(shape, samples, count => randoms(count));
-    const times = spread(ms);
+    const { all: taken, firstMs } = await loaded.run(shape, samples, count => randoms(count));
+    const times = { ...spread(taken.map(({ ms }) => ms)), cpuMs: 1000 * medianOf(taken).cpu };
     const flops = mine.gflops * mine.medianMs;
     done.set(name, { name: name.replace(/["{}]/g, ''), ...times, gflops: flops / times.medianMs, firstMs });
   }
@@ -94,10 +104,10 @@ async function runPeer(
 }
 
 function table(rows: readonly Summary[]): string {
-  const head = ['name', 'min ms', 'median', 'p90', 'GFLOP/s', 'GB/s', 'compile ms', 'error'];
+  const head = ['name', 'min ms', 'median', 'p90', 'processor', 'GFLOP/s', 'GB/s', 'compile ms', 'error'];
   const cells = rows.map(r => [
     r.name,
-    ...[r.minMs, r.medianMs, r.p90Ms].map(ms => ms.toFixed(2)),
+    ...[r.minMs, r.medianMs, r.p90Ms, r.cpuMs].map(ms => ms.toFixed(2)),
     ...[r.gflops, r.gbs].map(rate => rate.toFixed(1)),
     r.compileMs.toFixed(0),
     r.error.toExponential(1),
@@ -109,5 +119,5 @@ function table(rows: readonly Summary[]): string {
 }
 
 function peerLine(r: PeerRow): string {
-  return `${r.name}: min ${r.minMs.toFixed(2)} ms, median ${r.medianMs.toFixed(2)}, p90 ${r.p90Ms.toFixed(2)}, ${r.gflops.toFixed(1)} GFLOP/s, first run ${r.firstMs.toFixed(0)} ms`;
+  return `${r.name}: min ${r.minMs.toFixed(2)} ms, median ${r.medianMs.toFixed(2)}, p90 ${r.p90Ms.toFixed(2)}, processor ${r.cpuMs.toFixed(2)}, ${r.gflops.toFixed(1)} GFLOP/s, first run ${r.firstMs.toFixed(0)} ms`;
 }

@@ -4,6 +4,7 @@ import { type BufferSlice, createStorage, destroySlice, readSlice, writeSlice } 
 import type { Gpu } from '../src/gpu/device.ts';
 import { DispatchList } from '../src/kernels/dispatch.ts';
 import type { Storage } from '../src/kernels/kernel.ts';
+import { type Cost, costs, medianOf } from './cost.ts';
 import type { KernelBench } from './kernels/bench-case.ts';
 import { randoms } from './random.ts';
 
@@ -14,8 +15,8 @@ export interface BenchRow {
   readonly compileMs: number;
   /** Relative L2 over sampled elements, against f64. */
   readonly error: number;
-  /** Milliseconds of one operation. */
-  readonly ms: number[];
+  /** Of one operation. */
+  readonly samples: Cost[];
   sample(): Promise<void>;
   dispose(): void;
 }
@@ -26,6 +27,8 @@ export interface Summary {
   readonly minMs: number;
   readonly medianMs: number;
   readonly p90Ms: number;
+  /** Of the processor, over all threads. */
+  readonly cpuMs: number;
   readonly gflops: number;
   readonly gbs: number;
   readonly compileMs: number;
@@ -53,25 +56,26 @@ export async function prepareRow(gpu: Gpu, bench: KernelBench): Promise<BenchRow
   const start = performance.now();
   await list.build();
   const buildMs = performance.now() - start;
-  const run = async (times: number): Promise<number> => {
-    const from = performance.now();
-    for (let i = 0; i < times; i++) list.submit();
-    await gpu.idle();
-    return (performance.now() - from) / times;
+  const run = async (times: number): Promise<Cost> => {
+    const [all] = await costs(1, async () => {
+      for (let i = 0; i < times; i++) list.submit();
+      await gpu.idle();
+    });
+    return { ms: (all?.ms ?? Number.NaN) / times, cpu: (all?.cpu ?? Number.NaN) / times };
   };
-  const firstMs = await run(1);
+  const { ms: firstMs } = await run(1);
   const error = await compare(gpu, bench, slices, inputs);
-  const warmMs = await run(1);
+  const { ms: warmMs } = await run(1);
   const compileMs = buildMs + Math.max(0, firstMs - warmMs);
   const times = Math.max(1, Math.ceil(SAMPLE_MS / Math.min(firstMs, warmMs)));
-  const ms: number[] = [];
+  const samples: Cost[] = [];
   return {
     bench,
     compileMs,
     error,
-    ms,
+    samples,
     async sample(): Promise<void> {
-      ms.push(await run(times));
+      samples.push(await run(times));
     },
     dispose(): void {
       list.dispose();
@@ -119,19 +123,20 @@ async function compare(
 }
 
 /** The row in numbers; rates at the median. */
-export function summary({ bench, ms, compileMs, error }: BenchRow): Summary {
-  const { minMs, medianMs, p90Ms } = spread(ms);
+export function summary({ bench, samples, compileMs, error }: BenchRow): Summary {
+  const { minMs, medianMs, p90Ms } = spread(samples.map(({ ms }) => ms));
   const sum = (key: 'flops' | 'bytes'): number => bench.calls.reduce((total, call) => total + call.cost[key], 0);
   return {
     name: bench.name,
     minMs,
     medianMs,
     p90Ms,
+    cpuMs: 1000 * medianOf(samples).cpu,
     gflops: sum('flops') / medianMs / 1e6,
     gbs: sum('bytes') / medianMs / 1e6,
     compileMs,
     error,
-    samples: ms.length,
+    samples: samples.length,
   };
 }
 

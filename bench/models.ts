@@ -4,7 +4,8 @@
  *
  *   npm run bench:models -- [--part edit --part flan-t5-large ...] [--device NAME] [--label NAME] [--peer]
  *
- * Prints a table and writes bench/results/<adapter>-models.json: times, and seconds of the processor over all threads, which on
+ * Prints a table and writes bench/results/<adapter>-models.json, of which a run of some parts replaces its own rows alone, as
+ * bench/main.ts does: times, and seconds of the processor over all threads, which on
  * software adapters are the cost, however many others use the machine. Shaders are compiled by a first run of each row. `--peer`
  * runs the networks that bench/peers/export.py exported on onnxruntime-node's WebGPU provider, each right after ours; its times
  * hold copies of inputs and outputs, and leave out sampling and, for decoding, the encoder. The large models take 2 GB of memory.
@@ -23,6 +24,7 @@ import { spread } from './measure.ts';
 import { type Network, orchardUNet, orchardVision } from './networks.ts';
 import { peerCosts } from './peers/networks.ts';
 import { replayCost } from './replay.ts';
+import { readResults, strangers, withRows } from './results-file.ts';
 import { parseOptions, refuse } from './words.ts';
 
 interface Row {
@@ -58,23 +60,27 @@ if (unknown !== undefined) refuse(`--part is one of ${Object.keys(PARTS).join(',
 const root = new URL('../', import.meta.url);
 const orchard = (part: string): string => fileURLToPath(new URL(`models/orchard/${part}`, root));
 const gpu = await requestGpu({ adapterName: asked.device });
+const { caps } = gpu;
+const label =
+  asked.label ?? (caps.architecture === 'software' ? 'lavapipe' : caps.architecture || caps.vendor || 'adapter');
+const file = new URL(`bench/results/${label.replace(/[^\w-]+/g, '-')}-models.json`, root);
+const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
+const kept = Object.keys(PARTS).every(name => asked.part.includes(name)) ? undefined : readResults(file);
+const strange = kept && strangers(kept, { adapter: caps, machine });
+if (strange) refuse(`${file.pathname} cannot take some rows: ${strange}. Name another file by --label`);
 const rows: Row[] = [];
 const picture = await readImage(orchard('samples/apples-bowl.png'));
 
 for (const [name, run] of Object.entries(PARTS)) if (asked.part.includes(name)) await run();
 
-const { caps } = gpu;
 for (const { name, value, unit, cpu } of rows) {
   const rate = unit.endsWith('/s');
   const processor = rate ? `${cpu.toFixed(1)} a processor second` : `${cpu.toFixed(3)} processor seconds`;
   process.stdout.write(`${name.padEnd(64)} ${value.toFixed(1).padStart(8)} ${unit.padEnd(8)}   ${processor}\n`);
 }
-const label =
-  asked.label ?? (caps.architecture === 'software' ? 'lavapipe' : caps.architecture || caps.vendor || 'adapter');
-const file = new URL(`bench/results/${label.replace(/[^\w-]+/g, '-')}-models.json`, root);
+const made = { adapter: caps, machine, rows };
 await mkdir(new URL('.', file), { recursive: true });
-const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
-await writeFile(file, `${JSON.stringify({ adapter: caps, machine, rows }, null, 2)}\n`);
+await writeFile(file, `${JSON.stringify(kept ? withRows(kept, made) : made, null, 2)}\n`);
 process.stdout.write(`\n${file.pathname}\n`);
 gpu.dispose();
 process.exit(0);

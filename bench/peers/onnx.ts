@@ -3,6 +3,7 @@
  * package is not one of ours: `npm install` in this folder brings it.
  */
 import { createRequire } from 'node:module';
+import { type Cost, costs } from '../cost.ts';
 
 /** A shape to run, in the peer's own terms. */
 export type PeerShape =
@@ -48,7 +49,7 @@ export type PeerRunner = (
   shape: PeerShape,
   samples: number,
   random: (count: number) => Float32Array,
-) => Promise<{ ms: number[]; firstMs: number }>;
+) => Promise<{ all: Cost[]; firstMs: number }>;
 
 /**
  * onnxruntime-node with its WebGPU provider, or why there is none. This file and dist/chunks/onnx.js both lie two folders below
@@ -81,14 +82,9 @@ export function loadPeer(): { name: string; run: PeerRunner } | { missing: strin
     );
     await session.run(feeds);
     const firstMs = performance.now() - start;
-    const ms: number[] = [];
-    for (let i = 0; i < samples; i++) {
-      const from = performance.now();
-      await session.run(feeds);
-      ms.push(performance.now() - from);
-    }
+    const all = await costs(samples, () => session.run(feeds));
     await session.release();
-    return { ms, firstMs };
+    return { all, firstMs };
   };
   return { name: `onnxruntime-node ${ort.env.versions['node'] ?? ''} WebGPU`, run };
 }

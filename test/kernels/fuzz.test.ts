@@ -10,7 +10,6 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { specialize } from '../../src/gpu/specialize.ts';
 import { CONV_TILE } from '../../src/kernels/conv-tile.ts';
-import { CONV2D } from '../../src/kernels/conv2d.ts';
 import { LINEAR } from '../../src/kernels/linear.ts';
 import { nameOf } from '../../src/kernels/op.ts';
 import { OPS } from '../../src/kernels/registry.ts';
@@ -52,13 +51,13 @@ describe('every kernel', () => {
     const rows = products.filter(name => !/ (measured|normalized|split)$/.test(name));
     // It takes packed weights alone, which matmul has none of.
     expect(new Set([...rows, 'matmul/gemm-matrix-panels'])).toEqual(new Set(variants));
-    const also = [...LINEAR.variants, CONV_TILE].flatMap(({ measures, split, ...variant }) => {
+    const also = [...LINEAR.variants, CONV_TILE].flatMap(({ measures, normalizes, split, ...variant }) => {
       const ops = variant.stem === CONV_TILE.stem ? ['conv2d'] : ['linear', 'conv2d'];
-      const kinds = [...(measures ? ['measured'] : []), ...(split ? ['split'] : [])];
+      const able = { measured: measures, normalized: normalizes, split };
+      const kinds = Object.entries(able).flatMap(([kind, can]) => (can ? [kind] : []));
       return ops.flatMap(op => kinds.map(kind => `${op}/${nameOf(variant)} ${kind}`));
     });
-    const normalized = CONV2D.variants.flatMap(v => (v.normalizes ? [`conv2d/${nameOf(v)} normalized`] : []));
-    expect(products.filter(name => !rows.includes(name)).sort()).toEqual([...also, ...normalized].sort());
+    expect(products.filter(name => !rows.includes(name)).sort()).toEqual(also.sort());
   });
 
   it('has a defect that is planted in it, at a place that there is', () => {

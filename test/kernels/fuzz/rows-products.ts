@@ -264,7 +264,7 @@ const sum = row('sum-parts', (draw, where) => {
 
 /** A convolution that normalises its input while it loads. */
 const normalized = rowsOf(CONV2D, (draw, where, variant) => {
-  const f = { ...forms(draw, where, variant), geglu: false };
+  const f = { ...forms(draw, where, variant, draw.turn([undefined, 'measured'])), geglu: false };
   const activation = draw.pick(['none', 'silu'] as const);
   return own => {
     const { problem, buffers } = convProblem(own, f, { centred: true });
