@@ -1,5 +1,4 @@
 /** A port to a worker whose script is yet to be found. */
-import { DeviceError } from '../core/errors.ts';
 import type { PortLike } from './peer.ts';
 
 /** A worker that runs this library's script. */
@@ -7,9 +6,6 @@ export interface StartedWorker extends PortLike {
   /** Ends it at once, with all that it holds. */
   terminate(): void;
 }
-
-/** What the script says once it hears. */
-export const READY = { pentimento: 1, is: 'ready' } as const;
 
 const FIX =
   'Let the bundler split code (esbuild: --format=esm --splitting), or put pentimento/dist/worker-entry.js beside the bundle; ' +
@@ -67,13 +63,12 @@ export class ScriptPort implements StartedWorker {
       try {
         this.#worker = await way();
         if (this.#ended) return this.terminate();
-        if (this.#worker) {
-          await hears(this.#worker);
-          return this.#found(this.#worker);
-        }
+        const reason = this.#worker ? await whyDeaf(this.#worker) : undefined;
+        if (this.#worker && reason === undefined) return this.#found(this.#worker);
+        this.#worker?.terminate();
+        if (reason !== undefined) reasons.push(reason);
       } catch (error) {
         reasons.push(error instanceof Error ? error.message : String(error));
-        this.#worker?.terminate();
       }
     }
     this.#waiting = [];
@@ -93,16 +88,14 @@ export class ScriptPort implements StartedWorker {
   }
 }
 
-/** Settles when the script hears, or cannot be run. */
-function hears(worker: Worker): Promise<void> {
-  return new Promise((resolve, reject) => {
+/** Waits until the script hears, which is undefined, or cannot be run: why. */
+function whyDeaf(worker: Worker): Promise<string | undefined> {
+  return new Promise(resolve => {
     const first = (event: Event): void => {
       worker.removeEventListener('message', first);
       worker.removeEventListener('error', first);
       event.preventDefault(); // the next way may be there
-      if (event.type === 'message') resolve();
-      else
-        reject(new DeviceError({ op: 'startWorker', problem: (event as ErrorEvent).message || 'a file is not there' }));
+      resolve(event.type === 'message' ? undefined : (event as ErrorEvent).message || 'a file is not there');
     };
     worker.addEventListener('message', first);
     worker.addEventListener('error', first);

@@ -16,8 +16,11 @@ const TYPES: Record<string, string> = {
   '.png': 'image/png',
 };
 
-/** Serves folders under prefixes of the path, the longest prefix first, with ranges. */
-export async function serve(folders: Readonly<Record<string, string>>): Promise<{ url: string; close: () => void }> {
+/** Serves folders under prefixes of the path, the longest prefix first, with ranges; with `cors` to pages of any origin. */
+export async function serve(
+  folders: Readonly<Record<string, string>>,
+  { cors = false } = {},
+): Promise<{ url: string; close: () => void }> {
   const prefixes = Object.keys(folders).sort((a, b) => b.length - a.length);
   const server = createServer((request, response) => {
     let path = normalize(decodeURIComponent(new URL(request.url ?? '/', 'http://page').pathname));
@@ -30,6 +33,7 @@ export async function serve(folders: Readonly<Record<string, string>>): Promise<
       return;
     }
     const { size, mtimeMs } = statSync(file);
+    if (cors) response.setHeader('access-control-allow-origin', '*');
     response.setHeader('etag', `"${size}-${mtimeMs}"`);
     const [, from, to] = /bytes=(\d+)-(\d*)/.exec(request.headers.range ?? '') ?? [];
     const [start, end] =

@@ -13,10 +13,13 @@ export interface Installed {
   remove(): void;
 }
 
-/** Packs what is built. `npm test` builds first; here only its absence is noticed. */
-export function installTarball(): Installed {
+/**
+ * Packs what is built. `npm test` builds first; here only its absence is noticed.
+ * @param beside a folder whose node_modules have what the package depends on; without it, what this project has
+ */
+export function installTarball(beside?: string): Installed {
   if (!existsSync(join(ROOT, 'dist', 'index.js'))) throw new Error('dist/ is missing: run npm run build');
-  const project = mkdtempSync(join(tmpdir(), 'pentimento-package-'));
+  const project = mkdtempSync(join(beside ?? tmpdir(), 'pentimento-package-'));
   const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', project], {
     cwd: ROOT,
     encoding: 'utf8',
@@ -31,7 +34,7 @@ export function installTarball(): Installed {
   mkdirSync(home, { recursive: true });
   execFileSync('tar', ['-xzf', join(project, info.filename), '-C', home, '--strip-components=1']);
   const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'));
-  for (const name of Object.keys({ ...dependencies, ...peerDependencies })) {
+  for (const name of beside ? [] : Object.keys({ ...dependencies, ...peerDependencies })) {
     const link = join(project, 'node_modules', name);
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(join(ROOT, 'node_modules', name), link);

@@ -1,0 +1,7 @@
+'use client';
+
+import './bundled.js';
+
+export default function Page() {
+  return <p>bundled</p>;
+}
