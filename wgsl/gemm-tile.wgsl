@@ -117,7 +117,7 @@ fn step(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, near: vec4f, far: vec4f
   }
 }
 
-// Adds finished partial sums to the totals and begins anew.
+// Adds finished partial sums to the totals.
 fn settle(totals: ptr<function, Sums>, sums: ptr<function, Sums>) {
   (*totals)[0] += (*sums)[0];
   (*totals)[1] += (*sums)[1];
@@ -137,7 +137,6 @@ fn settle(totals: ptr<function, Sums>, sums: ptr<function, Sums>) {
     (*totals)[14u % (2u * SPAN)] += (*sums)[14u % (2u * SPAN)];
     (*totals)[15u % (2u * SPAN)] += (*sums)[15u % (2u * SPAN)];
   }
-  *sums = Sums();
 }
 
 fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) -> vec4f {
@@ -210,6 +209,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       let start3 = row_start(load_row + 3u, batch, kx, ky);
       let first = select(kx * p.block, 0u, CONV);
       let end = select(min(first + p.block, p.k), p.k, CONV);
+      if (BLOCKED) { sums = Sums(); }  // here, not behind a block: zeros that live from block to block take registers
       for (var k0 = first; k0 < end; k0 += DEPTH) {
         let at = k0 / 4u + quad;
         var w: Weights;
