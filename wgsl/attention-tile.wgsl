@@ -186,18 +186,25 @@ fn rescale(o: ptr<function, Rows>, thread: u32) {
   (*o)[7] *= factors[row + 7u];
 }
 
-// A vec4 of v. Times a one that the compiler does not know, halves cannot be converted within each product that uses them.
-fn v_load(at: u32) -> vec4f {
-  let value = weight_load(v[at]);
+// The rows of v of one slot, a vec4 of each.
+struct Four { x: Weight4, y: Weight4, z: Weight4, w: Weight4 }
+
+fn v_load(rows_at: vec4u, column: u32) -> Four {
+  let at = rows_at + min(column, p.head4 - 1u);
+  return Four(v[at.x], v[at.y], v[at.z], v[at.w]);
+}
+
+// Times a one that the compiler does not know, halves cannot be converted within each product that uses them.
+fn v_values(read: Weight4) -> vec4f {
+  let value = weight_load(read);
   if (PAIRED) { return value * f32(min(p.heads, 1u)); }
   return value;
 }
 
-// Adds the keys of one slot, whose rows of v start at `rows_at`, to one block of columns.
-fn add_values(o: ptr<function, Rows>, rows_at: vec4u, column: u32, thread: u32, i: u32) {
+// Adds the keys of one slot to one block of columns.
+fn add_values(o: ptr<function, Rows>, read: Four, thread: u32, i: u32) {
   let slot = thread / COLUMNS % 8u * 64u + i % 8u;
-  let at = rows_at + min(column, p.head4 - 1u);
-  let values = mat4x4f(v_load(at.x), v_load(at.y), v_load(at.z), v_load(at.w));
+  let values = mat4x4f(v_values(read.x), v_values(read.y), v_values(read.z), v_values(read.w));
   (*o)[0] = weigh(stage[slot], values, (*o)[0]);
   (*o)[1] = weigh(stage[slot + 8u], values, (*o)[1]);
   (*o)[2] = weigh(stage[slot + 16u], values, (*o)[2]);
@@ -279,8 +286,11 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       for (var i = 0u; i < slots; i++) {
         let key = min(vec4u(0u, 8u, 16u, 24u) + (first + i), vec4u(count - 1u));
         let rows_at = at.v_at + key * p.v_pitch;
-        add_values(&o0, rows_at, column, thread, i);
-        if (BLOCKS > 1u) { add_values(&o1, rows_at, column + COLUMNS, thread, i); }
+        let near = v_load(rows_at, column);
+        var far: Four;
+        if (BLOCKS > 1u) { far = v_load(rows_at, column + COLUMNS); }
+        add_values(&o0, near, thread, i);
+        if (BLOCKS > 1u) { add_values(&o1, far, thread, i); }
       }
     }
   }

@@ -146,9 +146,8 @@ fn a_known(row: Row, at: Step, eight: u32) -> bool {
   return along & (x < (p.in_w << p.grow)) & (y < (p.in_h << p.grow));
 }
 
-// And as components, zeros outside.
-fn a_eight(read: Input8, known: bool) -> Eight {
-  let value = input_eight(read);
+// Zeros outside of it.
+fn a_eight(value: Eight, known: bool) -> Eight {
   if (CONV || RAGGED) { return eight_or_zero(value, known); }
   return value;
 }
@@ -177,9 +176,8 @@ fn b_load(start: u32, at: Step, own: u32) -> Weight8 {
   return b[start + at.tap * p.b_tap + inside * select(p.k_stride, 1u, ALONG)];
 }
 
-// As components, zeros behind the last value of K.
-fn b_eight(read: Weight8, at: Step, own: u32) -> Eight {
-  let value = weight_eight(read);
+// Zeros behind the last value of K.
+fn b_eight(value: Eight, at: Step, own: u32) -> Eight {
   if (RAGGED) { return eight_or_zero(value, at.k + own * select(1u, 8u, ALONG) < p.k); }
   return value;
 }
@@ -224,6 +222,7 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   let b_to = B_STAGE + thread / B_ROW * B_PITCH + b_own * SLOTS;
 
   var sums: Sums;
+  // As they lie in memory until the products are made: a conversion, a selection or a branch among the loads is a wait.
   var a_read: array<Input8, A_LOADS>;
   var b_read: array<Weight8, B_LOADS>;
   var a_next: array<Eight, A_LOADS>;
@@ -231,9 +230,9 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   var at = Step(0u, 0u, 0u, select(0u, batch, CONV));  // a part of K is a line of taps
   for (var i = 0u; i < A_LOADS; i++) { a_read[i] = a_load(a_rows[i], at, a_own); }
   for (var i = 0u; i < B_LOADS; i++) { b_read[i] = b_load(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
-  for (var i = 0u; i < A_LOADS; i++) { put(a_to + i * (A_STEP * PITCH), a_eight(a_read[i], a_known(a_rows[i], at, a_own))); }
+  for (var i = 0u; i < A_LOADS; i++) { put(a_to + i * (A_STEP * PITCH), a_eight(input_eight(a_read[i]), a_known(a_rows[i], at, a_own))); }
   for (var i = 0u; i < B_LOADS; i++) {
-    put(b_to + i * (B_STEP * B_PITCH), b_eight(b_read[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)));
+    put(b_to + i * (B_STEP * B_PITCH), b_eight(weight_eight(b_read[i]), at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)));
   }
   workgroupBarrier();
   if (p.steps > 1u) { at = next(at); }  // the last pass brings its own tile again
@@ -241,19 +240,21 @@ fn make_tile(tile: u32, invocation: u32, subgroup: u32, lane: u32) {
   for (var i = 0u; i < B_LOADS; i++) { b_read[i] = b_load(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
   // The first products stand before the loop: some compilers find whole registers for sums that begin as products, but not as zeros.
   add_products(&sums, sg_row, sg_column);
-  for (var i = 0u; i < A_LOADS; i++) { a_next[i] = a_eight(a_read[i], a_known(a_rows[i], at, a_own)); }
-  for (var i = 0u; i < B_LOADS; i++) { b_next[i] = b_eight(b_read[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
+  for (var i = 0u; i < A_LOADS; i++) { a_next[i] = input_eight(a_read[i]); }
+  for (var i = 0u; i < B_LOADS; i++) { b_next[i] = weight_eight(b_read[i]); }
   for (var step = 2u; step <= p.steps; step++) {
     workgroupBarrier();
-    for (var i = 0u; i < A_LOADS; i++) { put(a_to + i * (A_STEP * PITCH), a_next[i]); }
-    for (var i = 0u; i < B_LOADS; i++) { put(b_to + i * (B_STEP * B_PITCH), b_next[i]); }
+    for (var i = 0u; i < A_LOADS; i++) { put(a_to + i * (A_STEP * PITCH), a_eight(a_next[i], a_known(a_rows[i], at, a_own))); }
+    for (var i = 0u; i < B_LOADS; i++) {
+      put(b_to + i * (B_STEP * B_PITCH), b_eight(b_next[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)));
+    }
     workgroupBarrier();
     if (step < p.steps) { at = next(at); }
     for (var i = 0u; i < A_LOADS; i++) { a_read[i] = a_load(a_rows[i], at, a_own); }
     for (var i = 0u; i < B_LOADS; i++) { b_read[i] = b_load(b_starts[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
     add_products(&sums, sg_row, sg_column);
-    for (var i = 0u; i < A_LOADS; i++) { a_next[i] = a_eight(a_read[i], a_known(a_rows[i], at, a_own)); }
-    for (var i = 0u; i < B_LOADS; i++) { b_next[i] = b_eight(b_read[i], at, select(thread / B_ROW + i * B_STEP, b_own, ALONG)); }
+    for (var i = 0u; i < A_LOADS; i++) { a_next[i] = input_eight(a_read[i]); }
+    for (var i = 0u; i < B_LOADS; i++) { b_next[i] = weight_eight(b_read[i]); }
   }
   workgroupBarrier();
 

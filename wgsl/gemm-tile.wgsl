@@ -27,6 +27,7 @@ const SPAN: u32 = 8;        // of which a thread makes 4 or 8
 const DEPTH: u32 = 16;      // values of K in workgroup memory: 8 or 16; K and blocks of it are multiples of it
 const UNROLL: u32 = 8;      // products written out, of values of K: 8, or 1 where compiling costs more than it brings
 const CONV: bool = false;   // rows are pixels
+const WEIGHTS_FIRST: bool = false;  // B is asked for before A: which order leaves all loads together is the compiler's matter
 const ACTIVATION: u32 = 0;  // lib/activation
 const GEGLU: bool = false;  // panels alternate value and gate
 const BLOCKED: bool = false;      // K is summed in blocks
@@ -72,6 +73,20 @@ fn b_column(column_tile: u32, local: u32, batch: u32) -> u32 {
   return first + column / p.panel_width * p.panel_stride + column % p.panel_width;
 }
 
+// What a thread brings of a tile's B.
+struct Weights { w0: Weight4, w1: Weight4, w2: Weight4, w3: Weight4 }
+
+fn weights(at: u32) -> Weights {
+  var w: Weights;
+  w.w0 = b[at];
+  if (LOADS > 1u) { w.w1 = b[at + LINES * p.k_stride]; }
+  if (LOADS > 2u) {
+    w.w2 = b[at + 2u * LINES * p.k_stride];
+    w.w3 = b[at + 3u * LINES * p.k_stride];
+  }
+  return w;
+}
+
 // Four values of K of one row of a tile's A.
 fn scatter(quad: u32, row: u32, x: vec4f) {
   let at = 4u * quad % DEPTH * ROWS4 + row / 4u % ROWS4;
@@ -103,7 +118,7 @@ fn step(sums: ptr<function, Sums>, lo: vec4f, hi: vec4f, near: vec4f, far: vec4f
   }
 }
 
-// Adds finished partial sums to the totals and begins anew.
+// Adds finished partial sums to the totals.
 fn settle(totals: ptr<function, Sums>, sums: ptr<function, Sums>) {
   (*totals)[0] += (*sums)[0];
   (*totals)[1] += (*sums)[1];
@@ -123,7 +138,6 @@ fn settle(totals: ptr<function, Sums>, sums: ptr<function, Sums>) {
     (*totals)[14u % (2u * SPAN)] += (*sums)[14u % (2u * SPAN)];
     (*totals)[15u % (2u * SPAN)] += (*sums)[15u % (2u * SPAN)];
   }
-  *sums = Sums();
 }
 
 fn store(row: u32, batch: u32, column: u32, sum: vec4f, gate: vec4f, shift: vec4f, gate_shift: vec4f) -> vec4f {
@@ -182,8 +196,11 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
       let start3 = row_start(load_row + 3u, batch, kx, ky);
       let first = select(kx * p.block, 0u, CONV);
       let end = select(min(first + p.block, p.k), p.k, CONV);
+      if (BLOCKED) { sums = Sums(); }  // here, not behind a block: zeros that live from block to block take registers
       for (var k0 = first; k0 < end; k0 += DEPTH) {
         let at = k0 / 4u + quad;
+        var w: Weights;
+        if (WEIGHTS_FIRST) { w = weights(b_at); }
         let x0 = a[start0.at + at];
         var x1: Input4; var x2: Input4; var x3: Input4;
         if (BRINGS > 1u) { x1 = a[start1.at + at]; }
@@ -191,13 +208,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
           x2 = a[start2.at + at];
           x3 = a[start3.at + at];
         }
-        let w0 = b[b_at];
-        var w1: Weight4; var w2: Weight4; var w3: Weight4;
-        if (LOADS > 1u) { w1 = b[b_at + LINES * p.k_stride]; }
-        if (LOADS > 2u) {
-          w2 = b[b_at + 2u * LINES * p.k_stride];
-          w3 = b[b_at + 3u * LINES * p.k_stride];
-        }
+        if (!WEIGHTS_FIRST) { w = weights(b_at); }
         b_at += DEPTH * p.k_stride;
         workgroupBarrier();  // what was read is converted behind it: compilers that convert a value where it comes wait for each
         let v0 = inside_picture(start0, x0);
@@ -212,11 +223,11 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, 
           scatter(quad, line, v0);
           if (BRINGS > 1u) { scatter(quad, line + BETWEEN, v1); }
         }
-        b_tile[b_line * COLUMNS4 + b_local] = weight_load(w0);
-        if (LOADS > 1u) { b_tile[(LINES + b_line) * COLUMNS4 + b_local] = weight_load(w1); }
+        b_tile[b_line * COLUMNS4 + b_local] = weight_load(w.w0);
+        if (LOADS > 1u) { b_tile[(LINES + b_line) * COLUMNS4 + b_local] = weight_load(w.w1); }
         if (LOADS > 2u) {
-          b_tile[(2u * LINES + b_line) % DEPTH * COLUMNS4 + b_local] = weight_load(w2);
-          b_tile[(3u * LINES + b_line) % DEPTH * COLUMNS4 + b_local] = weight_load(w3);
+          b_tile[(2u * LINES + b_line) % DEPTH * COLUMNS4 + b_local] = weight_load(w.w2);
+          b_tile[(3u * LINES + b_line) % DEPTH * COLUMNS4 + b_local] = weight_load(w.w3);
         }
         workgroupBarrier();
         // In this form Tint proves every index in range, and clamps none.

@@ -155,7 +155,16 @@ function tileCall(caps: Caps, problem: GemmProblem, tiles: GemmTile): KernelCall
     source: pinned(caps, tileSource),
     libs: [...pairedLibs(problem.a.storage, problem.b.storage), halfSlabLib],
   };
-  return gemmCall(program, problem, tiles, cut);
+  const call = gemmCall(program, problem, tiles, cut);
+  return { ...call, values: { ...call.values, WEIGHTS_FIRST: weightsFirst(caps, problem) } };
+}
+
+/**
+ * Whether B is asked for before A, by what the drivers' compilers make of both (docs/performance.md): NVIDIA's converts halves of A
+ * among the loads of a tile of one subgroup where A comes first, Adreno's among those of gates.
+ */
+function weightsFirst({ vendor }: Caps, { epilogue }: GemmProblem): boolean {
+  return vendor === 'nvidia' || (vendor === 'qualcomm' && epilogue?.geglu === true);
 }
 
 /**

@@ -47,6 +47,12 @@ export const PLANTS: readonly Plant[] = [
   plant('attention-tile', 'lengths[1]', 'lengths[min(p.dynamic, 2u) * 2u]'),
   plant('attention-matrix', 'if (row < p.queries && column < p.head4)', 'if (row <= p.queries && column < p.head4)'),
   plant('attention-matrix', 'let row = min(key, at.count - 1u);', 'let row = min(key, at.count);'),
+  plant(
+    'attention-matrix',
+    'min(key0 + thread + i * THREADS, at.count - 1u)',
+    'min(key0 + thread + i * THREADS, at.count)',
+  ),
+  plant('attention-matrix', 'vec4u(last)) + start', 'vec4u(last + 1u)) + start'),
   // Where the queries are bound in a window, row 0 of their batch may lie before it; half of a number below 0 is far away.
   plant(
     'attention-matrix',
@@ -99,8 +105,8 @@ export const PLANTS: readonly Plant[] = [
   near('gemm-tile', 'bias_at(known)', 'bias_at(known + 1u)'),
   plant(
     'gemm-tile',
-    'b_tile[b_line * COLUMNS4 + b_local] = weight_load(w0);',
-    'b_tile[(b_line + LINES * LOADS) * COLUMNS4 + b_local] = weight_load(w0);',
+    'b_tile[b_line * COLUMNS4 + b_local] = weight_load(w.w0);',
+    'b_tile[(b_line + LINES * LOADS) * COLUMNS4 + b_local] = weight_load(w.w0);',
   ),
   // Parts of K, which count as the products of a doubling do, and what is measured.
   seenBy('conv2d/gemm-tile split', 'gemm-tile', 'if (CONV && p.doubled != 0u)', 'if (CONV && p.phases != 1u)'),
