@@ -356,7 +356,15 @@ describe('the embedded model behind a channel', () => {
     const [there, wanted] = [await pipe.run(few), await here.run(few)];
     expect(there.images[0]).toEqual(wanted.images[0]);
     expect(there.mask).toEqual(wanted.mask);
-    expect([...phases]).toEqual(['load', 'text', 'encode', 'mask', 'invert', 'edit', 'decode']);
+    expect([...phases].filter(phase => phase !== 'compile')).toEqual([
+      'load',
+      'text',
+      'encode',
+      'mask',
+      'invert',
+      'edit',
+      'decode',
+    ]);
     expect([pipe.vaeScaleFactor, pipe.defaultSize]).toEqual([here.vaeScaleFactor, here.defaultSize]);
     expect(pipe.recommended).toEqual(here.recommended);
     expect(pipe.schedulerConfig).toEqual(JSON.parse(JSON.stringify(here.scheduler)));

@@ -5,6 +5,7 @@
 
 import { DeviceError } from '../../core/errors.ts';
 import { checkByName, checkSignal } from '../../core/known-names.ts';
+import { PaceMeter } from '../../core/pace.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Caps } from '../../gpu/caps.ts';
 import { Gpu } from '../../gpu/device.ts';
@@ -285,12 +286,14 @@ export class DeviceModel<M> {
     const { signal, onProgress, stagingBytes } = this.#options;
     const start = performance.now();
     const of = this.#all.reduce((sum, network) => sum + network.bytesToRead, 0);
+    const pace = new PaceMeter();
     let before = 0;
     for (const network of this.#all) {
       const report = (done: number): void => {
-        const ms = performance.now() - start;
-        onProgress?.({ phase: 'load', step: before + done, of, ms, bytes: this.memory.bytes });
+        const [ms, step] = [performance.now() - start, before + done];
+        onProgress?.({ phase: 'load', step, of, ms, bytes: this.memory.bytes, ...pace.at(ms, step, of) });
       };
+      if (before === 0) report(0);
       await network.load({ signal, stagingBytes, onProgress: report });
       before += network.bytesToRead;
       report(0);
