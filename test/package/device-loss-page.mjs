@@ -58,7 +58,7 @@ const losses = [];
 /** Opens the pipeline, and edits once without a loss. */
 export async function open(where) {
   place = places[where]();
-  const onDeviceLoss = ({ state, reason, phase }) => losses.push([state, reason, phase]);
+  const onDeviceLoss = ({ state, reason, phase }) => losses.push([state, reason, phase ?? null]);
   pipe = await place.open('diffedit', { onDeviceLoss, deviceRecovery: { keepEvery: 3 } });
   const image = await loadImage(`${MODELS}/samples/apples-bowl.png`);
   const prompts = { image, sourcePrompt: 'a bowl of apples', targetPrompt: 'a bowl of pears', seed: 0 };
