@@ -11,7 +11,7 @@ const failed = (error: unknown): void => studio.progress.fail(error);
 const receivers: Receivers = {
   photo: (photo, shows) => studio.photo(photo, shows),
   settings: text => void studio.settings(text).catch(failed),
-  folder: folder => void studio.open({ name: 'a dropped folder', folder: () => folder }),
+  folder: folder => void studio.open({ name: 'a dropped folder', folder: () => folder, local: true }),
   failed,
 };
 
@@ -27,6 +27,8 @@ const clicks: Record<string, () => unknown> = {
     studio.maskChanged();
   },
   plan: () => studio.plan(),
+  measure: () => studio.measure(),
+  'copy-kernels': () => studio.copyKernels(),
   'as-recommended': () => studio.form.recommend(),
   'as-diffusers': () => {
     studio.form.values = {};
@@ -44,9 +46,7 @@ element('controls', HTMLFormElement).addEventListener('submit', event => {
   void studio.edit();
 });
 for (const id of ['level', 'grow', 'soften']) input(id).addEventListener('input', () => studio.adjust());
-for (const field of [select('fit'), input('frame')]) {
-  field.addEventListener('input', () => void studio.models.pipeline().then(pipe => studio.refit(pipe), failed));
-}
+select('fit').addEventListener('change', () => studio.refit());
 watchModelPanel(
   () => studio.choice,
   choice => void studio.open(choice),

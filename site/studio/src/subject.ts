@@ -7,6 +7,8 @@ import {
   fitImage,
   fitSize,
   loadImage,
+  type PictureFit,
+  type PictureSize,
   type RgbImage,
 } from 'pentimento';
 import { droppedFolder } from 'pentimento/page';
@@ -14,6 +16,7 @@ import type { Subject } from './edit.ts';
 import { box, element, input, make, select } from './elements.ts';
 import { SAMPLES } from './models.ts';
 import { cutTo } from './pixels.ts';
+import type { Crop } from './settings-file.ts';
 
 /** Samples beside the embedded model, and what they show. */
 const NAMES: Readonly<Record<string, string>> = {
@@ -86,13 +89,20 @@ export function openSample(name: string, receivers: Receivers): void {
     .catch(receivers.failed);
 }
 
-/** A photo as the model sees it; a cropped one by the place of its frame. @param frame 0 to 1, along the side that is cut */
-export function subjectOf(photo: RgbImage, model: FitModel, fit: FitMode, frame: number): Subject {
+/** Where a photo's frame lies. */
+export function frameOf(photo: PictureSize, model: FitModel, crop: Crop): PictureFit {
+  const found = fitSize(photo, model, { fit: 'crop' });
+  const width = Math.max(1, Math.round(crop.size * found.region.width));
+  const height = Math.max(1, Math.round(crop.size * found.region.height));
+  const left = Math.round(crop.x * (photo.width - width));
+  const top = Math.round(crop.y * (photo.height - height));
+  return { ...found, region: { left, top, width, height } };
+}
+
+/** A photo as the model sees it; a cropped one by its frame. */
+export function subjectOf(photo: RgbImage, model: FitModel, fit: FitMode, crop: Crop): Subject {
   if (fit !== 'crop') return { photo, fitted: fitImage(photo, model, { fit }) };
-  const size = fitSize(photo, model, { fit });
-  const left = Math.round(frame * (photo.width - size.region.width));
-  const top = Math.round(frame * (photo.height - size.region.height));
-  const region = { ...size.region, left, top };
-  const fitted: FittedImage = { ...size, region, image: cutTo(photo, region, size.working) };
+  const frame = frameOf(photo, model, crop);
+  const fitted: FittedImage = { ...frame, image: cutTo(photo, frame.region, frame.working) };
   return { photo, fitted };
 }
