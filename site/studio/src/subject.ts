@@ -44,11 +44,12 @@ export interface Receivers {
 export function receiveFiles(receivers: Receivers): void {
   const open = (file: File | null | undefined): void => {
     if (!file) return;
+    const failed = (error: unknown): void => receivers.failed(new Error(`${file.name}: ${reasonOf(error)}`));
     const isSettings = file.type === 'application/json' || file.name.endsWith('.json');
     const read = isSettings
       ? file.text().then(receivers.settings)
       : loadImage(file).then(photo => receivers.photo(photo, undefined));
-    read.catch(receivers.failed);
+    read.catch(failed);
   };
   input('file').addEventListener('change', () => open(input('file').files?.[0]));
   document.addEventListener('paste', event => open(event.clipboardData?.files[0]));
@@ -63,8 +64,14 @@ export function receiveFiles(receivers: Receivers): void {
     const { dataTransfer } = event;
     const isFolder = dataTransfer?.items[0]?.webkitGetAsEntry()?.isDirectory === true;
     if (isFolder) droppedFolder(dataTransfer).then(receivers.folder, receivers.failed);
-    else open(dataTransfer?.files[0]);
+    else if (dataTransfer?.files[0]) open(dataTransfer.files[0]);
+    else receivers.failed(new Error('That was no file. Drop a picture, a file of settings, or the folder of a model.'));
   });
+}
+
+/** Without the name of the function that found it. */
+function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/^loadImage: /, '');
 }
 
 /** The list of samples. */
