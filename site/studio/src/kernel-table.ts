@@ -76,7 +76,7 @@ export class KernelTable {
       return make('tr', {}, make('th', { scope: 'row' }, ...named(name)), ...numbers.map(text => make('td', {}, text)));
     });
     const { vendor = '', architecture = '' } = this.#adapter ?? {};
-    const caption = `Median of seven; ${[vendor, architecture].filter(Boolean).join(' ') || 'an adapter without a name'}.`;
+    const caption = `Medians; ${[vendor, architecture].filter(Boolean).join(' ') || 'an adapter without a name'}.`;
     box('kernels-out').replaceChildren(
       make(
         'table',
@@ -94,7 +94,10 @@ function named(name: string): (Node | string)[] {
   const cut = /^(group-norm \+ silu|\S+) (.*)$/.exec(name);
   if (!cut) return [name];
   const [, operation = '', rest = ''] = cut;
-  return [operation, make('small', {}, rest.replace(/weights (\S+) activations (\S+)/, '$1 × $2'))];
+  return [
+    operation,
+    make('small', {}, rest.replace(/weights (\S+) activations (\S+)/, '$1 × $2').replace('activations ', '')),
+  ];
 }
 
 function rounded(value: number): string {

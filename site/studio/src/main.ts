@@ -57,12 +57,7 @@ studio.maskChanged();
 openSample('apples-bowl.png', receivers);
 
 if (navigator.gpu) void studio.open();
-else
-  failed(
-    new Error(
-      'This browser offers no WebGPU here. Chrome, Edge, Safari 26 and Firefox 141 or newer have it, over https or from localhost.',
-    ),
-  );
+else studio.refuse();
 box('stage').setAttribute('data-ready', '');
 
 // The page itself is kept for visits without a network.

@@ -40,6 +40,11 @@ export class Runner {
     return this.#running !== undefined;
   }
 
+  /** Nothing can be run. */
+  close(): void {
+    for (const one of WORKERS.map(button)) one.disabled = true;
+  }
+
   /** Ends what runs. */
   cancel(): void {
     this.#running?.abort();

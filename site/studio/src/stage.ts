@@ -41,7 +41,8 @@ export class Stage {
     draw(canvas('before'), photo);
     const ratio = photo.width / photo.height;
     this.#stage.classList.remove('empty');
-    Object.assign(this.#stage.style, { aspectRatio: String(ratio), width: `min(100%, ${70 * ratio}vh)` });
+    this.#stage.style.aspectRatio = String(ratio);
+    box('view').style.setProperty('--wide', `min(100%, ${70 * ratio}vh)`);
     this.result(undefined);
   }
 

@@ -90,6 +90,14 @@ export class Studio {
     else if (this.#subject) await this.plan();
   }
 
+  /** There is no WebGPU: nothing can be run, and the page says why. */
+  refuse(): void {
+    nameModel('No model can be opened here.');
+    this.#runner.close();
+    const where = 'Chrome, Edge, Safari 26 and Firefox 141 or newer have it, over https or from localhost.';
+    this.progress.fail(new Error(`This browser offers no WebGPU here. ${where}`));
+  }
+
   /** The model; one that was opened anew has the page fitted to it. */
   async #pipe(signal?: AbortSignal): Promise<WorkerPipeline> {
     const pipe = await this.models.pipeline(signal);
