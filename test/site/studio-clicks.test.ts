@@ -272,6 +272,8 @@ it.runIf(FULL)('a model of the Hub is planned before its weights are fetched, an
   const hub = await studio.visit('?model=someone/fruits', fakeHub);
   await opened(hub.page);
   expect(await hub.page.locator('#model-name').textContent()).toMatch(/^someone\/fruits, /);
+  // No weights are on the device yet.
+  expect(await hub.page.locator('#model-name').textContent()).not.toContain('on the device');
   await hub.page.locator('#plan-out tbody tr').first().waitFor({ state: 'attached', timeout: patience() });
   await free(hub.page);
   const hosts = new Set(hub.asked.filter(url => !url.startsWith('blob:')).map(url => new URL(url).origin));
@@ -284,6 +286,9 @@ it.runIf(FULL)('a model of the Hub is planned before its weights are fetched, an
   expect(await heard()).toEqual(
     expect.arrayContaining([expect.stringMatching(/^Fetching the model|^Loading weights/)]),
   );
+  await hub.page.locator('#kept summary').click();
+  const kept = hub.page.locator('#kept-list li', { hasText: 'someone/fruits' });
+  expect(await kept.textContent()).toMatch(/someone\/fruits@main, \d+ MB/);
   expect(hub.problems).toEqual([]);
   await shot(hub.page, '8-hub');
   await hub.page.context().close();

@@ -1,5 +1,6 @@
 /** Wires the page to what it does. */
 import { box, button, element, input, select } from './elements.ts';
+import { watchKeptPanel } from './kept-panel.ts';
 import { firstChoice, watchModelPanel } from './model-panel.ts';
 import { narrowPolicy } from './policy.ts';
 import { Studio } from './studio.ts';
@@ -51,6 +52,7 @@ watchModelPanel(
   () => studio.choice,
   choice => void studio.open(choice),
 );
+watchKeptPanel(failed, text => studio.progress.say(text));
 receiveFiles(receivers);
 offerSamples(receivers);
 studio.maskChanged();

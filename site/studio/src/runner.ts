@@ -1,6 +1,6 @@
 /** Runs one piece of work at a time: with a button that ends it, progress, and what it throws shown. */
 import type { Watch } from './edit.ts';
-import { button, element } from './elements.ts';
+import { box, button, element } from './elements.ts';
 import type { Progress } from './progress.ts';
 
 /** Buttons that begin what runs alone. */
@@ -79,6 +79,8 @@ export class Runner {
   /** The same for what needs the picture as it is. */
   async runLocked(text: string, work: Work): Promise<boolean> {
     if (this.#running) return this.run(text, work);
+    // On a phone the picture lies above the buttons.
+    box('stage').scrollIntoView({ block: 'nearest' });
     this.#lock(true);
     try {
       return await this.run(text, work);

@@ -79,7 +79,7 @@ function fieldOf(setting: Setting): HTMLInputElement | HTMLSelectElement {
   const choices = setting.kind === 'switch' ? ['true', 'false'] : setting.choices;
   const texts = { true: 'on', false: 'off' } as Record<string, string>;
   const options = choices.map(value => make('option', { value }, texts[value] ?? value));
-  return make('select', {}, make('option', { value: '' }, `default (${usual})`), ...options);
+  return make('select', {}, make('option', { value: '' }, 'default'), ...options);
 }
 
 function parsed({ kind }: Setting, text: string): unknown {
