@@ -36,7 +36,7 @@ export type Note =
   | { readonly $: 'map'; readonly entries: unknown };
 
 /** Functions that tell something and return nothing: they may be called from afar. */
-const LISTENERS = ['onProgress', 'onWarning', 'onToken', 'callback', 'onWholeRead', 'onDeviceLoss'];
+const LISTENERS = ['onProgress', 'onWarning', 'onDeviceLoss', 'onToken', 'callback', 'onWholeRead'];
 
 /**
  * Makes a value ready for a message.

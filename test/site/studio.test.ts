@@ -174,6 +174,8 @@ it('says so where there is no WebGPU, and stays usable for what needs none', asy
   await without.page.waitForFunction(() => !document.getElementById('stage')?.classList.contains('empty'));
   await free(without.page);
   expect(await without.page.locator('#edit').isDisabled()).toBe(true);
+  // Also once the sample has come.
+  expect(await told(without.page)).toMatch(/no WebGPU/);
   expect(await violations(without.page)).toEqual([]);
   expect(without.problems).toEqual([]);
   await without.page.context().close();

@@ -1,5 +1,5 @@
 /** What the page is doing, in words and as a bar. */
-import type { ProgressEvent } from 'pentimento';
+import type { DeviceLossEvent, ProgressEvent } from 'pentimento';
 import type { CacheEvent } from 'pentimento/page';
 import { box, element } from './elements.ts';
 
@@ -65,6 +65,16 @@ export class Progress {
     this.#show('fetch', 'Fetching the model…', { step: bytes, of: of ?? bytes, text });
   }
 
+  /** The device is lost, or there again. */
+  loss({ state }: DeviceLossEvent): void {
+    this.#phase = undefined; // which is told again
+    this.say(
+      state === 'lost'
+        ? 'The graphics card was lost (a driver that was reset, or the like); another one is asked for…'
+        : 'The graphics card is back; the work goes on where it was.',
+    );
+  }
+
   /** Rows of a table, or the like. */
   count(text: string, step: number, of: number): void {
     this.#show(text, text, { step, of, text: `${step} of ${of}` });
@@ -81,7 +91,7 @@ export class Progress {
   /** It has failed. */
   fail(error: unknown): void {
     this.end('');
-    box('problem').textContent = error instanceof Error ? error.message : String(error);
+    box('problem').textContent = reasonOf(error);
   }
 
   /** Speaks. */
@@ -98,6 +108,14 @@ export class Progress {
     this.#phase = phase;
     box('detail').textContent = text;
   }
+}
+
+/** What an error says, without the name of the function that threw it, which tells visitors nothing. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { op } = error as { readonly op?: unknown };
+  const text = error.message.startsWith(`${op}: `) ? error.message.slice(`${op}: `.length) : error.message;
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function left(seconds: number | undefined): string {

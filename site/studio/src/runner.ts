@@ -18,6 +18,7 @@ export class Runner {
   readonly #failed: (error: unknown) => Promise<void>;
   #running: AbortController | undefined;
   #locked = false;
+  #closed = false;
   /** The button that had focus when it began. */
   #began: HTMLButtonElement | undefined;
 
@@ -36,12 +37,17 @@ export class Runner {
     return this.#locked;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   get runs(): boolean {
     return this.#running !== undefined;
   }
 
   /** Nothing can be run. */
   close(): void {
+    this.#closed = true;
     for (const one of WORKERS.map(button)) one.disabled = true;
   }
 

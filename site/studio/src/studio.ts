@@ -60,7 +60,7 @@ export class Studio {
       onProgress: event => this.progress.step(event),
       onBytes: event => this.progress.bytes(event),
       onWarning: say,
-      onDeviceLoss: event => say(lossText(event)),
+      onDeviceLoss: event => this.progress.loss(event),
     });
     this.painter = new Painter(() => this.maskChanged(), say);
     this.#crop = new CropFrame(done => (done ? this.refit() : this.#showFrame()), say);
@@ -78,6 +78,7 @@ export class Studio {
   /** Opens the model, and fits the page to it. */
   async open(choice?: Choice): Promise<void> {
     if (this.#runner.runs) return this.progress.say('Something is running; cancel it before another model is opened.');
+    const before = this.choice;
     nameModel('opening…');
     const opened = await this.#runner.run('Opening the model…', async ({ signal }) => {
       if (choice) await this.models.choose(choice);
@@ -85,8 +86,10 @@ export class Studio {
       await this.#pipe(signal);
       return 'Ready.';
     });
-    if (!opened) nameModel('No model is open; what you ask for next opens it.');
-    else if (this.choice === embedded) await this.models.keepForLater();
+    if (!opened) {
+      if (choice) await this.models.choose(before);
+      nameModel(`No model is open; what you ask for next opens ${before.name}.`);
+    } else if (this.choice === embedded) await this.models.keepForLater();
     else if (this.#subject) await this.plan();
   }
 
@@ -129,7 +132,7 @@ export class Studio {
     else select('sample').value = '';
     this.#crop.crop = CENTRE;
     this.#stage.photo(photo);
-    box('problem').textContent = '';
+    if (!this.#runner.closed) box('problem').textContent = '';
     this.refit();
   }
 
@@ -389,10 +392,4 @@ export class Studio {
     input('show-mask').checked = false;
     this.painter.show();
   }
-}
-
-function lossText({ state }: DeviceLossEvent): string {
-  return state === 'lost'
-    ? 'The graphics card was lost (a driver that was reset, or the like); another one is asked for…'
-    : 'The graphics card is back; the work goes on where it was.';
 }

@@ -16,6 +16,7 @@ import type { Subject } from './edit.ts';
 import { box, element, input, make, select } from './elements.ts';
 import { SAMPLES } from './models.ts';
 import { cutTo } from './pixels.ts';
+import { reasonOf } from './progress.ts';
 import type { Crop } from './settings-file.ts';
 
 /** Samples beside the embedded model, and what they show. */
@@ -67,11 +68,6 @@ export function receiveFiles(receivers: Receivers): void {
     else if (dataTransfer?.files[0]) open(dataTransfer.files[0]);
     else receivers.failed(new Error('That was no file. Drop a picture, a file of settings, or the folder of a model.'));
   });
-}
-
-/** Without the name of the function that found it. */
-function reasonOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/^loadImage: /, '');
 }
 
 /** The list of samples. */
