@@ -319,7 +319,9 @@ it.runIf(FULL)('the page without WebGPU is shown', async () => {
     context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined })),
   );
   await without.page.locator('#problem', { hasText: 'no WebGPU' }).waitFor();
+  await without.page.waitForFunction(() => !document.getElementById('stage')?.classList.contains('empty'));
   await shot(without.page, '10-no-webgpu');
+  expect(await violations(without.page)).toEqual([]);
   await without.page.context().close();
 });
 

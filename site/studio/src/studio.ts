@@ -1,13 +1,5 @@
 /** The page's state, and what its buttons do. */
-import {
-  caption,
-  type DeviceLossEvent,
-  type FitMode,
-  type FitModel,
-  generatePrompts,
-  maskToImage,
-  type RgbImage,
-} from 'pentimento';
+import { caption, type FitMode, type FitModel, generatePrompts, maskToImage, type RgbImage } from 'pentimento';
 import type { WorkerPipeline } from 'pentimento/worker';
 import { AdapterPanel } from './adapters.ts';
 import { CropFrame } from './crop.ts';
