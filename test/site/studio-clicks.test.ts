@@ -174,6 +174,12 @@ it.runIf(FULL)('prompts are suggested, an adapter acts, a plan and the table of 
   }
   await page.emulateMedia({ colorScheme: 'light' });
   await page.setViewportSize({ width: 1280, height: 900 });
+  await page.selectOption('#sample', 'market.jpg');
+  await page.locator('#size', { hasNotText: /^128 × 128 pixels;/ }).waitFor();
+  await page.selectOption('#fit', 'crop');
+  await page.fill('#crop-size', '70');
+  await state('7-crop');
+  await page.selectOption('#fit', 'nearest');
   expect(visit.problems).toEqual([]);
   expect(visit.asked.filter(url => !url.startsWith(studio.url) && !url.startsWith('blob:'))).toEqual([]);
 });

@@ -58,6 +58,7 @@ export class Runner {
 
   /** Runs a piece of work, which can be cancelled. @returns whether it came to its end */
   async run(text: string, work: Work): Promise<boolean> {
+    if (this.#closed) return false;
     if (this.#running) {
       this.#progress.say('Something is running already; cancel it first.');
       return false;
@@ -84,7 +85,7 @@ export class Runner {
 
   /** The same for what needs the picture as it is. */
   async runLocked(text: string, work: Work): Promise<boolean> {
-    if (this.#running) return this.run(text, work);
+    if (this.#running || this.#closed) return this.run(text, work);
     // On a phone the picture lies above the buttons.
     box('stage').scrollIntoView({ block: 'nearest' });
     this.#lock(true);

@@ -18,7 +18,7 @@ export interface Crop {
 
 /** The largest frame in the middle. */
 export const CENTRE: Crop = { x: 0.5, y: 0.5, size: 1 };
-export const LEAST_CROP = 0.2;
+const LEAST_CROP = 0.2;
 
 /** A value of a setting, as `run` takes it. */
 export type SettingValue = number | string | boolean | readonly [number, number];

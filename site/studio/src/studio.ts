@@ -70,6 +70,7 @@ export class Studio {
   /** Opens the model, and fits the page to it. */
   async open(choice?: Choice): Promise<void> {
     if (this.#runner.runs) return this.progress.say('Something is running; cancel it before another model is opened.');
+    if (this.#runner.closed) return;
     const before = this.choice;
     nameModel('opening…');
     const opened = await this.#runner.run('Opening the model…', async ({ signal }) => {
