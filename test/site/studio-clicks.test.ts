@@ -280,7 +280,7 @@ it.runIf(FULL)('a model of the Hub is planned before its weights are fetched, an
   expect(await hub.page.locator('#model-name').textContent()).toMatch(/^someone\/fruits, /);
   // No weights are on the device yet.
   expect(await hub.page.locator('#model-name').textContent()).not.toContain('on the device');
-  await hub.page.locator('#plan-out tbody tr').first().waitFor({ state: 'attached', timeout: patience() });
+  await hub.page.locator('#plan-out tbody tr').first().waitFor({ timeout: patience() });
   await free(hub.page);
   const hosts = new Set(hub.asked.filter(url => !url.startsWith('blob:')).map(url => new URL(url).origin));
   expect(hosts).toEqual(new Set([new URL(studio.url).origin, 'https://huggingface.co']));

@@ -268,6 +268,7 @@ export class Studio {
       const plan = await pipe.plan(runArguments(this.asked(), this.#subjectNow()));
       box('plan-out').replaceChildren(planTable(plan));
       box('plan-out').hidden = false;
+      box('plan-out').closest('details')?.setAttribute('open', '');
       return `An edit takes at most ${Math.round(plan.peakBytes / 1e6)} MB.`;
     });
   }
