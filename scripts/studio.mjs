@@ -4,7 +4,8 @@ import process from 'node:process';
 import { build, preview } from 'vite';
 import { ROOT, setup } from './setup.mjs';
 
-setup({ build: true });
+// It takes the sources: dist/ is not needed.
+setup();
 
 const configFile = `${ROOT}/site/studio/vite.config.ts`;
 const logLevel = process.argv.includes('--serve') ? 'info' : 'warn';

@@ -143,7 +143,7 @@ export {
   readerSource,
   readText,
 } from './io/sources.ts';
-export { type UrlOptions, urlFolder, urlSource } from './io/url-source.ts';
+export { type UrlFolderOptions, type UrlOptions, urlFolder, urlSource } from './io/url-source.ts';
 export { openWeightFile } from './io/weight-file.ts';
 // Networks.
 export {

@@ -31,4 +31,4 @@ export {
   directoryHandleFolder,
   droppedFolder,
 } from './io/picked-folders.ts';
-export { type UrlOptions, urlFolder } from './io/url-source.ts';
+export { type UrlFolderOptions, type UrlOptions, urlFolder } from './io/url-source.ts';

@@ -3,7 +3,7 @@
  * caller's own have none.
  */
 import type { FolderSource } from '../core/tensor-source.ts';
-import type { UrlOptions } from './url-options.ts';
+import type { UrlFolderOptions, UrlOptions } from './url-options.ts';
 
 /** A repository of the Hub. */
 export interface HubRecipe {
@@ -17,7 +17,7 @@ export interface HubRecipe {
 
 /** How a folder was made. */
 export type FolderRecipe =
-  | { readonly kind: 'url'; readonly base: string; readonly options: UrlOptions }
+  | { readonly kind: 'url'; readonly base: string; readonly options: UrlFolderOptions }
   | { readonly kind: 'hub'; readonly hub: HubRecipe }
   | { readonly kind: 'kept'; readonly folder: FolderRecipe; readonly options: object }
   | { readonly kind: 'files'; readonly files: ReadonlyMap<string, unknown>; readonly label: string }

@@ -14,3 +14,12 @@ export interface UrlOptions {
   /** Largest file to read whole, in bytes; 1 GiB by default. */
   readonly maxWholeBytes?: number;
 }
+
+/** The same for all files of a folder. */
+export interface UrlFolderOptions extends UrlOptions {
+  /**
+   * Paths of the files that are there, where they are known: no other one is asked for, so that files that a model may lack leave no 404
+   * in a page's console. By default the server is asked.
+   */
+  readonly files?: readonly string[];
+}

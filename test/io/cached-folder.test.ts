@@ -75,6 +75,14 @@ describe.each([
     storage.inPlace = inPlace;
   });
 
+  it('are not asked for where the folder says that they are not there', async () => {
+    const options = { root: storage, pieceBytes: PIECE };
+    const folder = cachedFolder(urlFolder(server.url, { files: ['unet/config.json'] }), options);
+    expect([await folder.has('unet/absent.json'), await folder.has(WEIGHTS)]).toEqual([false, false]);
+    expect(await folder.text('unet/config.json')).toBe('{"a": 1}');
+    expect(server.asked.map(({ path }) => path)).toEqual(['unet/config.json']);
+  });
+
   it('are asked for once, by one request, and never again', async () => {
     const first = open();
     expect(await first.has('unet/absent.json')).toBe(false);

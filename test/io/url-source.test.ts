@@ -266,6 +266,16 @@ describe('urlFolder', () => {
     expect(requests.length).toBe(2);
   });
 
+  it('asks for no file that is not among those that are there', async () => {
+    const folder = urlFolder(base, { files: ['small.json', 'unet/small'] });
+    expect([await folder.has('small.json'), await folder.has('absent.json')]).toEqual([true, false]);
+    await expect(folder.text('absent.json')).rejects.toThrow('no file "absent.json"');
+    await folder.text('small.json');
+    expect(requests.map(r => r.url)).toEqual(['/small.json']);
+    for (const files of ['small', [3]] as never[])
+      expect(() => urlFolder(base, { files })).toThrow('urlFolder: no list of files: expected paths within the folder');
+  });
+
   it('does not keep failures', async () => {
     let fails = true;
     const flaky: typeof fetch = async (input, init) => {

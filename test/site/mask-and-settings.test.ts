@@ -58,7 +58,7 @@ const ASKED: Asked = {
   negativePrompt: '',
   seed: 7,
   fit: 'crop',
-  frame: 0.25,
+  crop: { x: 0.25, y: 0.5, size: 0.8 },
   settings: { maskMode: 'soft', numInferenceSteps: 20, guidanceInterval: [0.2, 1], maskCleanup: true },
   mask: { level: 0.4, grow: -1, soften: 0.5 },
 };

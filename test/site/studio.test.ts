@@ -1,105 +1,127 @@
-/** The page site/studio, built and opened under a sub-path in Chromium; clicked through whole where everything is asked for. */
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+/** The page site/studio, built and opened under a sub-path in Chromium; studio-clicks.test.ts goes through all of it. */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright';
+import type { Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { openPage, serve } from '../support/page.ts';
-import { patience } from '../support/patience.ts';
+import { free, hand, opened, Studio, said, told, type Visit, violations } from '../support/studio.ts';
 import { ROOT } from '../support/tarball.ts';
 
-const FULL = process.env.PENTIMENTO_FULL !== undefined;
-/** Kept, to be looked at. */
-const SHOTS = join(ROOT, 'out/studio-screenshots');
-const folder = mkdtempSync(join(tmpdir(), 'pentimento-studio-'));
-let server: { url: string; close: () => void };
-let browser: Browser;
+const studio = new Studio();
+let visit: Visit;
 let page: Page;
 let problems: string[];
-const asked: string[] = [];
-
 beforeAll(async () => {
-  const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
-  const config = join(ROOT, 'site/studio/vite.config.ts');
-  const { NODE_ENV: _, VITEST: __, ...env } = process.env;
-  const built = spawnSync(
-    process.execPath,
-    [vite, 'build', '--config', config, '--outDir', folder, '--logLevel', 'warn'],
-    { cwd: ROOT, env, encoding: 'utf8' },
-  );
-  expect(built.status, built.stderr).toBe(0);
-  server = await serve({ '/some/where/': folder });
-  ({ browser, page, problems } = await openPage());
-  await page.context().grantPermissions([]);
-  page.context().on('request', request => void asked.push(request.url()));
-  await page.goto(`${server.url}/some/where/`);
-  await opened();
+  await studio.start();
+  visit = await studio.visit();
+  ({ page, problems } = visit);
+  await opened(page);
 });
-afterAll(async () => {
-  await browser?.close();
-  server?.close();
-  rmSync(folder, { recursive: true, force: true });
+afterAll(() => studio.stop());
+
+const sample = (name: string): Uint8Array => readFileSync(join(ROOT, 'models/orchard/samples', name));
+const size = (): Promise<string | null> => page.locator('#size').textContent();
+
+it('is a folder of static files for any path and any host, and carries the library once', () => {
+  const files = readdirSync(studio.folder, { recursive: true, encoding: 'utf8' });
+  expect(files).toEqual(expect.arrayContaining(['index.html', '404.html', '.nojekyll', 'service-worker.js']));
+  const text = (name: string): string => readFileSync(join(studio.folder, name), 'utf8');
+  expect(text('index.html')).not.toMatch(/(src|href)="[/h]/);
+  const scripts = files.filter(name => name.startsWith('assets/') && name.endsWith('.js'));
+  const sizes = scripts.map(name => statSync(join(studio.folder, name)).size);
+  expect(sizes.reduce((sum, bytes) => sum + bytes)).toBeLessThan(1_000_000);
+  // The page's own script has no kernel, which only the worker needs.
+  const [own = '', ...more] = scripts.filter(name => /^assets\/index-/.test(name));
+  expect([more, text(own).includes('@compute')]).toEqual([[], false]);
+  expect(text(own).length).toBeLessThan(140_000);
 });
 
-const said = (): Promise<string | null> => page.locator('#status').textContent();
-const free = (): Promise<unknown> => page.locator('#cancel').waitFor({ state: 'hidden', timeout: patience() });
-async function opened(): Promise<void> {
-  await page.locator('#model-name', { hasText: 'on the device' }).waitFor({ timeout: patience() });
-  await free();
-}
-
-async function shot(name: string): Promise<void> {
-  if (!FULL) return;
-  mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
-}
-
-/** What axe-core finds wrong with the page as it is now. */
-async function violations(): Promise<unknown[]> {
-  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
-  const run = `axe.run(document, { resultTypes: ['violations'] })`;
-  const found = (await page.evaluate(run)) as { violations: { id: string; nodes: { html: string }[] }[] };
-  return found.violations.map(({ id, nodes }) => [id, nodes.map(node => node.html)]);
-}
-
-it('opens with the embedded model, a sample and its recommended settings', async () => {
+it('opens with the embedded model, a sample and its recommended settings, and no word of an error', async () => {
   expect(await page.title()).toBe('pentimento studio');
-  expect(await page.locator('#model-name').textContent()).toMatch(/^orchard .* 128 × 128 pixels/);
-  expect(await page.locator('#size').textContent()).toBe('128 × 128 pixels; the model works at 128 × 128.');
-  expect(await page.locator('#settings #setting-maskMode').inputValue()).toBe('soft');
+  expect(await page.locator('#model-name').textContent()).toMatch(/^orchard .* 128 × 128 pixels, \d+ MB on the device/);
+  expect(await size()).toBe('128 × 128 pixels; the model works at 128 × 128.');
+  expect(await page.locator('#settings #setting-numInferenceSteps').inputValue()).toBe('');
+  expect(await page.locator('#recommended-settings #setting-maskMode').inputValue()).toBe('soft');
   expect(await page.locator('#more-settings #setting-eta').inputValue()).toBe('');
-  expect(await page.locator('#problem').textContent()).toBe('');
+  expect(await told(page)).toBe('');
   // Nobody has asked for it.
   expect(await page.evaluate(() => document.activeElement === document.body)).toBe(true);
+  // Also none of files that a model may lack.
   expect(problems).toEqual([]);
 });
 
-it('has no violation that axe-core finds, light and dark, wide and as wide as a phone, where nothing is cut', async () => {
+it('has no violation that axe-core finds, and nothing is cut on a phone', async () => {
   for (const details of await page.locator('details').all())
     await details.evaluate(one => one.setAttribute('open', ''));
-  for (const colorScheme of ['light', 'dark'] as const) {
-    for (const width of [1280, 360]) {
-      await page.setViewportSize({ width, height: 800 });
-      await page.emulateMedia({ colorScheme });
-      expect(await violations(), `${colorScheme}, ${width} pixels`).toEqual([]);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
-      await shot(`${colorScheme}-${width}`);
-    }
+  for (const [colorScheme, width] of [
+    ['dark', 360],
+    ['light', 1280],
+  ] as const) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.emulateMedia({ colorScheme });
+    expect(await violations(page), `${colorScheme}, ${width} pixels`).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
   }
-  await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1280, height: 900 });
 });
 
-it('asks its own origin alone, and could ask no other', async () => {
-  const outcome = await page.evaluate(() => fetch('https://huggingface.co/').then(String, error => error.name));
-  expect(outcome).toBe('TypeError');
+it('asks its own origin alone, and neither page nor worker could ask another on this first visit', async () => {
+  const outside = (): Promise<unknown> => fetch('https://huggingface.co/').then(String, error => error.name);
+  expect(await page.evaluate(outside)).toBe('TypeError');
+  const [worker] = page.workers();
+  expect(await worker.evaluate(outside)).toBe('TypeError');
   expect(problems.splice(0).filter(text => !text.includes('Content Security Policy'))).toEqual([]);
-  expect(asked.filter(url => !url.startsWith(`${server.url}/some/where/`) && !url.startsWith('blob:'))).toEqual([
-    // The one above, which the policy has stopped.
-    ...asked.filter(url => url === 'https://huggingface.co/'),
-  ]);
+  const { asked } = visit;
+  // The two above, which the policy has stopped.
+  expect(new Set(asked.filter(url => !url.startsWith(studio.url) && !url.startsWith('blob:')))).toEqual(
+    new Set(asked.filter(url => url === 'https://huggingface.co/')),
+  );
+});
+
+it('takes dropped and pasted pictures, and says what is wrong with other files', async () => {
+  const market = { name: 'market.jpg', type: 'image/jpeg', bytes: sample('market.jpg') };
+  await hand(page, 'drop', [market]);
+  await page.locator('#size', { hasNotText: /^128 × 128 pixels;/ }).waitFor();
+  expect(await page.locator('#sample').inputValue()).toBe('');
+  await hand(page, 'drop', [{ name: 'notes.txt', type: 'text/plain', bytes: Buffer.from('no picture') }]);
+  await page.locator('#problem', { hasText: 'notes.txt' }).waitFor();
+  await hand(page, 'drop', []);
+  await page.locator('#problem', { hasText: 'no file' }).waitFor();
+  await hand(page, 'paste', [{ name: 'image.png', type: 'image/png', bytes: sample('pears-basket.png') }]);
+  await page.locator('#size', { hasText: /^128 × 128 pixels;/ }).waitFor();
+  expect(await told(page)).toBe('');
+  expect(problems).toEqual([]);
+});
+
+it('crops by a frame that is dragged, resized and moved by keys', async () => {
+  await hand(page, 'drop', [{ name: 'market.jpg', type: 'image/jpeg', bytes: sample('market.jpg') }]);
+  await page.locator('#size', { hasNotText: /^128 × 128 pixels;/ }).waitFor();
+  await page.selectOption('#fit', 'crop');
+  const frame = page.locator('#crop');
+  await frame.waitFor();
+  const box = async () => (await frame.boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 };
+  const drag = async (from: readonly [number, number], by: readonly [number, number]): Promise<void> => {
+    await page.mouse.move(...from);
+    await page.mouse.down();
+    await page.mouse.move(from[0] + by[0] / 2, from[1] + by[1] / 2);
+    await page.mouse.move(from[0] + by[0], from[1] + by[1]);
+    await page.mouse.up();
+  };
+  const first = await box();
+  await drag([first.x + first.width - 6, first.y + first.height - 6], [-first.width / 2, -first.height / 2]);
+  const small = await box();
+  expect(small.width / first.width).toBeCloseTo(0.5, 1);
+  expect([small.x, small.y]).toEqual([expect.closeTo(first.x, -1), expect.closeTo(first.y, -1)]);
+  await drag([small.x + 20, small.y + 20], [40, 30]);
+  const moved = await box();
+  expect([moved.x - small.x, moved.y - small.y]).toEqual([expect.closeTo(40, -1), expect.closeTo(30, -1)]);
+  await frame.focus();
+  for (const key of ['ArrowLeft', 'ArrowUp', '-']) await page.keyboard.press(key);
+  const keyed = await box();
+  expect(keyed.x).toBeLessThan(moved.x + 2);
+  expect(keyed.width).toBeLessThan(moved.width);
+  expect(await said(page)).toMatch(/^frame \d+ % across, \d+ % down, size 4\d %$/);
+  await page.selectOption('#fit', 'nearest');
+  await page.selectOption('#sample', 'apples-bowl.png');
+  await page.locator('#size', { hasText: /^128 × 128 pixels;/ }).waitFor();
 });
 
 it('takes masks by hand from the keyboard alone, and takes them back', async () => {
@@ -119,9 +141,9 @@ it('takes masks by hand from the keyboard alone, and takes them back', async () 
   expect(once).toBeGreaterThan(0);
   for (const key of ['ArrowRight', 'ArrowRight', 'ArrowRight', ']', 'Enter']) await page.keyboard.press(key);
   expect(await marked()).toBeGreaterThan(2 * once);
-  expect(await said()).toMatch(/^painted at column \d+, row \d+$/);
+  expect(await said(page)).toMatch(/^painted at column \d+, row \d+$/);
   for (const key of ['e', ' ']) await page.keyboard.press(key);
-  expect(await said()).toMatch(/^erased/);
+  expect(await said(page)).toMatch(/^erased/);
   for (let i = 0; i < 2; i++) await page.keyboard.press('Control+z');
   expect(await marked()).toBe(once);
   await page.keyboard.press('Control+z');
@@ -131,7 +153,7 @@ it('takes masks by hand from the keyboard alone, and takes them back', async () 
 
 it('says what is wrong with a file of settings, and takes a right one', async () => {
   const drop = (text: string): Promise<void> =>
-    page.locator('#file').setInputFiles({ name: 'a.json', mimeType: 'application/json', buffer: Buffer.from(text) });
+    hand(page, 'drop', [{ name: 'a.json', type: 'application/json', bytes: Buffer.from(text) }]);
   await drop('{"version":3}');
   await page.locator('#problem', { hasText: "The file's version is 3; this page reads version 1." }).waitFor();
   const prompts = { sourcePrompt: 'a bowl of apples', targetPrompt: 'a bowl of oranges' };
@@ -139,66 +161,20 @@ it('says what is wrong with a file of settings, and takes a right one', async ()
   await page.locator('#status', { hasText: 'as in the file' }).waitFor();
   expect(await page.locator('#target').inputValue()).toBe('a bowl of oranges');
   expect(await page.locator('#setting-numInferenceSteps').inputValue()).toBe('4');
-  expect(await page.locator('#problem').textContent()).toBe('');
+  expect(await told(page)).toBe('');
   expect(problems).toEqual([]);
 });
 
-it.runIf(FULL)('captions, finds, paints, softens, edits, cancels, edits again, compares and downloads', async () => {
-  await page.selectOption('#sample', 'apples-bowl.png');
-  await page.click('#as-recommended');
-  await page.fill('#setting-numInferenceSteps', '10');
-  await page.fill('#setting-numMapsPerMask', '2');
-  await page.click('#caption');
-  await free();
-  expect(await page.inputValue('#source')).toMatch(/bowl of apples/);
-  await page.fill('#source', 'a bowl of apples');
-  await page.fill('#target', 'a bowl of pears');
-  await page.click('#find');
-  await free();
-  await shot('mask');
-  await page.locator('#overlay').click({ position: { x: 30, y: 30 } });
-  expect(await page.locator('#undo').isEnabled()).toBe(true);
-  await page.click('#undo');
-  await page.fill('#soften', '0.5');
-  await page.click('#edit');
-  await page.locator('#preview').waitFor({ timeout: patience() });
-  await shot('preview');
-  await page.click('#cancel');
-  await free();
-  expect(await said()).toBe('Cancelled.');
-  await page.click('#edit');
-  await free();
-  expect(await said()).toMatch(/^Done in/);
-  expect(await page.locator('#history li').count()).toBe(1);
-  await page.fill('#slider', '20');
-  await shot('edit');
-  expect(await violations()).toEqual([]);
-  for (const [id, name] of Object.entries({ picture: 'pentimento.png', mask: 'pentimento-mask.png' })) {
-    const [file] = await Promise.all([page.waitForEvent('download'), page.click(`#save-${id}`)]);
-    expect(file.suggestedFilename()).toBe(name);
-    expect([...readFileSync(await file.path()).subarray(1, 4)]).toEqual([80, 78, 71]);
-  }
-  const [settings] = await Promise.all([page.waitForEvent('download'), page.click('#save-settings')]);
-  expect(JSON.parse(readFileSync(await settings.path(), 'utf8'))).toMatchObject({
-    ...{ version: 1, targetPrompt: 'a bowl of pears', seed: 3, mask: { soften: 0.5 } },
-  });
-  await page.click('#plan');
-  await free();
-  expect(await page.locator('#plan-out tbody tr').count()).toBeGreaterThan(4);
-  await page.click('#suggest');
-  await free();
-  expect(await page.locator('#suggestions li').count()).toBeGreaterThan(0);
-  expect(problems).toEqual([]);
-});
-
-it.runIf(FULL)('opens, captions and edits again without a network', async () => {
-  await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
-  await page.context().setOffline(true);
-  server.close();
-  await page.reload();
-  await opened();
-  await page.click('#caption');
-  await free();
-  expect(await page.inputValue('#source')).toMatch(/bowl of apples/);
-  expect(problems).toEqual([]);
+it('says so where there is no WebGPU, and stays usable for what needs none', async () => {
+  const without = await studio.visit('', context =>
+    context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined })),
+  );
+  await without.page.locator('#problem', { hasText: 'no WebGPU' }).waitFor();
+  await without.page.waitForFunction(() => !document.getElementById('stage')?.classList.contains('empty'));
+  await free(without.page);
+  expect(await without.page.locator('#edit').isDisabled()).toBe(true);
+  // Also once the sample has come.
+  expect(await told(without.page)).toMatch(/no WebGPU/);
+  expect(without.problems).toEqual([]);
+  await without.page.context().close();
 });

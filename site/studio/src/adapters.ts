@@ -4,9 +4,11 @@ import { box, input, make } from './elements.ts';
 
 /** Who is told. */
 export interface AdapterHost {
-  readonly pipeline: () => Promise<WorkerPipeline>;
   /** Runs a piece of work while nothing else runs. */
-  readonly busy: (text: string, work: (pipe: WorkerPipeline) => Promise<string>) => Promise<void>;
+  readonly busy: (
+    text: string,
+    work: (pipe: WorkerPipeline, signal: AbortSignal) => Promise<string>,
+  ) => Promise<unknown>;
 }
 
 /** The adapters of the model that is open. */
@@ -34,17 +36,17 @@ export class AdapterPanel {
     this.#show();
   }
 
-  #add(file: File): Promise<void> {
-    return this.#host.busy(`Reading ${file.name}…`, async pipe => {
+  #add(file: File): Promise<unknown> {
+    return this.#host.busy(`Reading ${file.name}…`, async (pipe, signal) => {
       const adapterName = file.name.replace(/\.[^.]*$/, '').replace(/\W+/g, '_');
-      const name = await pipe.loadLoraWeights(file, { adapterName });
+      const name = await pipe.loadLoraWeights(file, { adapterName, signal });
       this.#weights.set(name, 1);
       await this.#apply(pipe);
       return `${name} acts from the next edit on.`;
     });
   }
 
-  #remove(name: string): Promise<void> {
+  #remove(name: string): Promise<unknown> {
     return this.#host.busy(`Removing ${name}…`, async pipe => {
       await pipe.deleteAdapters(name);
       this.#weights.delete(name);
@@ -53,7 +55,7 @@ export class AdapterPanel {
     });
   }
 
-  #weigh(name: string, weight: number): Promise<void> {
+  #weigh(name: string, weight: number): Promise<unknown> {
     return this.#host.busy('Weighing the adapters…', async pipe => {
       this.#weights.set(name, weight);
       await this.#apply(pipe);
@@ -76,5 +78,6 @@ export class AdapterPanel {
       return make('li', { className: 'row' }, make('label', {}, `${name} `, field), remove);
     });
     box('adapters').replaceChildren(...rows);
+    box('no-adapters').hidden = rows.length > 0;
   }
 }

@@ -53,9 +53,9 @@ export function runArguments(asked: Asked, { photo, fitted }: Subject): RunArgs 
 }
 
 /** Says when two tries have the same mask. */
-export function maskKey({ sourcePrompt, targetPrompt, seed, settings, fit, frame }: Asked): string {
+export function maskKey({ sourcePrompt, targetPrompt, seed, settings, fit, crop }: Asked): string {
   const own = [...OF_THE_MASK, 'maskGuidanceScale', 'guidanceScale'].map(name => settings[name]);
-  return JSON.stringify([sourcePrompt, targetPrompt, seed, fit, frame, own]);
+  return JSON.stringify([sourcePrompt, targetPrompt, seed, fit, crop, own]);
 }
 
 /** Finds the mask, as values that can be adjusted. */
@@ -125,9 +125,9 @@ export class Editor {
   }
 }
 
-function inversionKey({ sourcePrompt, seed, settings, fit, frame }: Asked): string {
+function inversionKey({ sourcePrompt, seed, settings, fit, crop }: Asked): string {
   const own = Object.entries(settings).filter(
     ([name]) => ![...ONLY_OF_THE_MASK, 'maskMode', 'maskExponent'].includes(name),
   );
-  return JSON.stringify([sourcePrompt, seed, fit, frame, own.sort()]);
+  return JSON.stringify([sourcePrompt, seed, fit, crop, own.sort()]);
 }

@@ -1,5 +1,6 @@
 /** Wires the page to what it does. */
 import { box, button, element, input, select } from './elements.ts';
+import { watchKeptPanel } from './kept-panel.ts';
 import { firstChoice, watchModelPanel } from './model-panel.ts';
 import { narrowPolicy } from './policy.ts';
 import { Studio } from './studio.ts';
@@ -11,7 +12,7 @@ const failed = (error: unknown): void => studio.progress.fail(error);
 const receivers: Receivers = {
   photo: (photo, shows) => studio.photo(photo, shows),
   settings: text => void studio.settings(text).catch(failed),
-  folder: folder => void studio.open({ name: 'a dropped folder', folder: () => folder }),
+  folder: folder => void studio.open({ name: 'a dropped folder', folder: () => folder, local: true }),
   failed,
 };
 
@@ -27,6 +28,8 @@ const clicks: Record<string, () => unknown> = {
     studio.maskChanged();
   },
   plan: () => studio.plan(),
+  measure: () => studio.measure(),
+  'copy-kernels': () => studio.copyKernels(),
   'as-recommended': () => studio.form.recommend(),
   'as-diffusers': () => {
     studio.form.values = {};
@@ -44,25 +47,19 @@ element('controls', HTMLFormElement).addEventListener('submit', event => {
   void studio.edit();
 });
 for (const id of ['level', 'grow', 'soften']) input(id).addEventListener('input', () => studio.adjust());
-for (const field of [select('fit'), input('frame')]) {
-  field.addEventListener('input', () => void studio.models.pipeline().then(pipe => studio.refit(pipe), failed));
-}
+select('fit').addEventListener('change', () => studio.refit());
 watchModelPanel(
   () => studio.choice,
   choice => void studio.open(choice),
 );
+watchKeptPanel(failed, text => studio.progress.say(text));
 receiveFiles(receivers);
 offerSamples(receivers);
 studio.maskChanged();
 openSample('apples-bowl.png', receivers);
 
 if (navigator.gpu) void studio.open();
-else
-  failed(
-    new Error(
-      'This browser offers no WebGPU here. Chrome, Edge, Safari 26 and Firefox 141 or newer have it, over https or from localhost.',
-    ),
-  );
+else studio.refuse();
 box('stage').setAttribute('data-ready', '');
 
 // The page itself is kept for visits without a network.

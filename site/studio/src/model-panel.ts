@@ -27,7 +27,7 @@ export function watchModelPanel(now: () => Choice, choose: (choice: Choice) => v
     const files = [...(input('folder').files ?? [])];
     if (files.length === 0) return;
     const name = files[0]?.webkitRelativePath.split('/')[0] || 'a folder';
-    choose(withHow({ name, folder: () => fileListFolder(files) }));
+    choose(withHow({ name, folder: () => fileListFolder(files), local: true }));
   });
   for (const field of [select('dtype'), input('max-gb')])
     field.addEventListener('change', () => choose(withHow(now())));
@@ -38,11 +38,11 @@ export function nameModel(text: string): void {
   box('model-name').textContent = text;
 }
 
-function withHow({ name, folder }: Choice): Choice {
+function withHow({ name, folder, local }: Choice): Choice {
   const gigabytes = input('max-gb').valueAsNumber;
   const dtype = select('dtype').value;
   return {
-    ...{ name, folder },
+    ...{ name, folder, local },
     ...(dtype === 'float32' || dtype === 'float16' ? { dtype } : {}),
     ...(gigabytes > 0 ? { maxBytes: Math.round(gigabytes * 1e9) } : {}),
   };

@@ -1,17 +1,17 @@
 /** The models of the page, in one worker: opened when they are first needed. */
-import type { FolderSource, ProgressEvent } from 'pentimento';
+import type { DeviceLossEvent, FolderSource, ProgressEvent } from 'pentimento';
 import { urlFolder } from 'pentimento';
-import { cachedFolder, hubUrlFolder } from 'pentimento/page';
+import { type CacheEvent, cachedFolder, hubUrlFolder } from 'pentimento/page';
 import {
   createWorkerCaptioner,
   createWorkerLanguageModel,
   createWorkerPipeline,
   type StartedWorker,
-  startWorker,
   type WorkerCaptioner,
   type WorkerLanguageModel,
   type WorkerPipeline,
 } from 'pentimento/worker';
+import script from './worker.ts?worker&url';
 
 /** Where the pictures' model comes from, and how it is opened. */
 export interface Choice {
@@ -21,32 +21,50 @@ export interface Choice {
   readonly dtype?: 'float32' | 'float16' | undefined;
   /** Device bytes that a call may take. */
   readonly maxBytes?: number | undefined;
+  /** Lies on this machine: nothing of it is kept in the browser. */
+  readonly local?: boolean | undefined;
 }
 
 const EMBEDDED = new URL('models/orchard/', document.baseURI);
 export const SAMPLES: URL = new URL('samples/', EMBEDDED);
 
 /** The model that lies beside the page. */
-export const embedded: Choice = { name: 'orchard (embedded)', folder: () => kept(urlFolder(part('stable-diffusion'))) };
+export const embedded: Choice = { name: 'orchard (embedded)', folder: () => part('stable-diffusion') };
 
 /** A repository of the Hub. */
 export function hub(repository: string, token: string | undefined): Choice {
-  return { name: repository, folder: () => kept(hubUrlFolder(repository, token ? { token } : {})) };
+  return { name: repository, folder: () => hubUrlFolder(repository, token ? { token } : {}) };
 }
 
-function part(name: string): string {
-  return new URL(name, EMBEDDED).href;
+/** What lies beside the page is known: nothing else is asked for. */
+function part(name: string): FolderSource {
+  return urlFolder(new URL(name, EMBEDDED).href, { files: EMBEDDED_FILES[name] ?? [] });
 }
 
-/** Weights stay in the browser's own storage, where it has one. */
-function kept(folder: FolderSource): FolderSource {
-  return typeof navigator.storage?.getDirectory === 'function' ? cachedFolder(folder) : folder;
+/**
+ * A worker that began as a blob has the page's own policy, which its script's answer would have to bring from the server otherwise: what the
+ * page may not ask, the library may not either, from the first visit on.
+ */
+function startedWorker(): StartedWorker {
+  const start = `import ${JSON.stringify(new URL(script, document.baseURI).href)};`;
+  return new Worker(URL.createObjectURL(new Blob([start], { type: 'text/javascript' })), { type: 'module' });
 }
 
 /** Told while models open and work. */
 export interface Listeners {
   readonly onProgress: (event: ProgressEvent) => void;
   readonly onWarning: (message: string) => void;
+  readonly onDeviceLoss: (event: DeviceLossEvent) => void;
+  /** A file of a model arrives. */
+  readonly onBytes: (event: CacheEvent) => void;
+}
+
+/** How a model is opened. */
+type Opening = Omit<Listeners, 'onBytes'> & { readonly worker: StartedWorker; readonly signal?: AbortSignal };
+
+/** Whether the browser has no room for what would be kept. */
+function isFull(error: unknown): boolean {
+  return error instanceof Error && error.name === 'StorageFullError';
 }
 
 /** The models; one worker and one device for all of them. */
@@ -57,6 +75,8 @@ export class Models {
   #captioner: Promise<WorkerCaptioner> | undefined;
   #writer: Promise<WorkerLanguageModel> | undefined;
   #choice: Choice;
+  /** Whether files are kept for the next visit. */
+  #keeps = typeof navigator.storage?.getDirectory === 'function';
 
   constructor(choice: Choice, listeners: Listeners) {
     this.#choice = choice;
@@ -65,6 +85,12 @@ export class Models {
 
   get choice(): Choice {
     return this.#choice;
+  }
+
+  /** The worker, for what is not of a model. */
+  get worker(): StartedWorker {
+    this.#worker ??= startedWorker();
+    return this.#worker;
   }
 
   /** Another model; what is open is closed. */
@@ -76,15 +102,14 @@ export class Models {
   }
 
   /** The pictures' model. One that failed to open is opened anew. */
-  pipeline(): Promise<WorkerPipeline> {
-    const { folder, dtype, maxBytes } = this.#choice;
-    this.#pipeline ??= this.#opened(options =>
-      createWorkerPipeline(folder(), {
-        ...options,
-        ...(dtype ? { dtype } : {}),
-        ...(maxBytes ? { maxBytes } : {}),
-      }),
-    ).catch(error => {
+  pipeline(signal?: AbortSignal): Promise<WorkerPipeline> {
+    const { folder, dtype, maxBytes, local } = this.#choice;
+    const own = { ...(dtype ? { dtype } : {}), ...(maxBytes ? { maxBytes } : {}) };
+    // What is fetched from elsewhere comes when it is used: its plan is seen before.
+    const loadWhenNeeded = this.#choice !== embedded;
+    const open = (from: FolderSource, options: Opening): Promise<WorkerPipeline> =>
+      createWorkerPipeline(from, { ...options, ...own, loadWhenNeeded });
+    this.#pipeline ??= this.#opened(folder, open, signal, !local).catch(error => {
       this.#pipeline = undefined;
       throw error;
     });
@@ -92,42 +117,58 @@ export class Models {
   }
 
   /** The embedded model that describes pictures. */
-  captioner(): Promise<WorkerCaptioner> {
-    this.#captioner ??= this.#opened(options => createWorkerCaptioner(kept(urlFolder(part('blip'))), options)).catch(
-      error => {
-        this.#captioner = undefined;
-        throw error;
-      },
-    );
+  captioner(signal?: AbortSignal): Promise<WorkerCaptioner> {
+    this.#captioner ??= this.#opened(() => part('blip'), createWorkerCaptioner, signal).catch(error => {
+      this.#captioner = undefined;
+      throw error;
+    });
     return this.#captioner;
   }
 
   /** The embedded model that writes prompts. */
-  writer(): Promise<WorkerLanguageModel> {
-    this.#writer ??= this.#opened(options => createWorkerLanguageModel(kept(urlFolder(part('t5'))), options)).catch(
-      error => {
-        this.#writer = undefined;
-        throw error;
-      },
-    );
+  writer(signal?: AbortSignal): Promise<WorkerLanguageModel> {
+    this.#writer ??= this.#opened(() => part('t5'), createWorkerLanguageModel, signal).catch(error => {
+      this.#writer = undefined;
+      throw error;
+    });
     return this.#writer;
   }
 
   /** Fetches what caption and suggestions need, so that they work without a network later. What fails is tried again when it is used. */
   async keepForLater(): Promise<void> {
-    const quiet = { onProgress: () => undefined, onWarning: () => undefined };
-    const open = [createWorkerCaptioner, createWorkerLanguageModel];
-    for (const [i, name] of ['blip', 't5'].entries()) {
-      this.#worker ??= startWorker();
-      const model = await open[i]?.(kept(urlFolder(part(name))), { ...quiet, worker: this.#worker }).catch(
-        () => undefined,
-      );
+    if (!this.#keeps) return;
+    const quiet = { onProgress: () => undefined, onWarning: () => undefined, worker: this.worker };
+    const open = { blip: createWorkerCaptioner, t5: createWorkerLanguageModel };
+    for (const [name, one] of Object.entries(open)) {
+      const model = await one(cachedFolder(part(name)), quiet).catch(() => undefined);
       model?.dispose();
     }
   }
 
-  async #opened<T>(open: (options: Listeners & { worker: StartedWorker }) => Promise<T>): Promise<T> {
-    this.#worker ??= startWorker();
-    return open({ ...this.#listeners, worker: this.#worker });
+  /** Goes on without the browser's storage where it is full. @returns whether that is why it failed */
+  async withoutKeeping(error: unknown): Promise<boolean> {
+    if (!isFull(error) || !this.#keeps) return false;
+    this.#keeps = false;
+    await this.choose(this.#choice);
+    return true;
+  }
+
+  async #opened<T>(
+    folder: () => FolderSource,
+    open: (from: FolderSource, options: Opening) => Promise<T>,
+    signal: AbortSignal | undefined,
+    keep = true,
+  ): Promise<T> {
+    const { onBytes, ...listeners } = this.#listeners;
+    const options = { ...listeners, worker: this.worker, ...(signal && { signal }) };
+    if (!keep || !this.#keeps) return open(folder(), options);
+    try {
+      return await open(cachedFolder(folder(), { onProgress: onBytes }), options);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      this.#keeps = false;
+      listeners.onWarning(`${(error as Error).message} The model is read without being kept.`);
+      return open(folder(), options);
+    }
   }
 }

@@ -2,9 +2,10 @@
 import { box, canvas, context, input } from './elements.ts';
 import type { Mask } from './mask.ts';
 
-const COLOUR = [214, 40, 40] as const;
+/** Seldom seen in photographs, and told from what lies around it by people who see no red or no green. */
+const COLOUR = [98, 44, 255] as const;
 /** Of the overlay where the mask is 1, of 255. */
-const OPACITY = 150;
+const OPACITY = 165;
 
 /** The overlay. */
 export class Painter {

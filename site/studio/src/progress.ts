@@ -1,8 +1,9 @@
 /** What the page is doing, in words and as a bar. */
-import type { Phase, ProgressEvent } from 'pentimento';
+import type { DeviceLossEvent, ProgressEvent } from 'pentimento';
+import type { CacheEvent } from 'pentimento/page';
 import { box, element } from './elements.ts';
 
-const WORDS: Record<Phase, string> = {
+const WORDS: Readonly<Record<string, string>> = {
   load: 'Loading weights',
   compile: 'Preparing the graphics card',
   text: 'Reading the words',
@@ -13,10 +14,16 @@ const WORDS: Record<Phase, string> = {
   decode: 'Making pixels',
 };
 
-/** Bar, detail, and the region that screen readers speak. */
+/** Seconds to go, where the library knows them itself. */
+type Timed = { readonly secondsLeft?: number | undefined };
+
+/** Bar, detail, clock, and the region that screen readers speak. */
 export class Progress {
   readonly #bar = element('progress', HTMLProgressElement);
   #phase: string | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  /** When the file that arrives was first heard of. */
+  #file: { readonly name: string; readonly since: number; readonly bytes: number } | undefined;
 
   /** Something begins whose length is not known. */
   begin(text: string): void {
@@ -24,41 +31,96 @@ export class Progress {
     this.#phase = undefined;
     this.#bar.hidden = false;
     this.#bar.removeAttribute('value');
+    box('detail').textContent = '';
+    const begun = performance.now();
+    const tick = (): void => {
+      const seconds = Math.floor((performance.now() - begun) / 1000);
+      box('clock').textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+    };
+    clearInterval(this.#timer);
+    this.#timer = setInterval(tick, 1000);
+    tick();
     this.say(text);
   }
 
   /** A piece of work is done. */
-  step({ phase, step, of, ms }: ProgressEvent): void {
-    this.#bar.hidden = false;
-    this.#bar.max = of || 1;
-    this.#bar.value = step;
-    // Phases alone are spoken: steps would talk without an end.
-    if (phase !== this.#phase) this.say(`${WORDS[phase]}…`);
-    this.#phase = phase;
-    const done = phase === 'load' ? `${megabytes(step)} of ${megabytes(of)} MB` : `step ${step} of ${of}`;
-    const left =
-      step > 0 && ms > 2000 && step < of ? `, about ${Math.ceil((ms * (of - step)) / step / 1000)} s left` : '';
-    box('detail').textContent = `${done}${left}`;
+  step(event: ProgressEvent): void {
+    const { phase, step, of, ms } = event;
+    const guess = step > 0 && ms > 2000 ? (ms * (of - step)) / step / 1000 : undefined;
+    const { secondsLeft = guess } = event as Timed;
+    const done = phase === 'load' ? `${megabytes(step)} of ${megabytes(of)} MB` : `${step} of ${of}`;
+    this.#show(phase, `${WORDS[phase] ?? phase}…`, { step, of, text: `${done}${left(secondsLeft)}` });
+  }
+
+  /** A file arrives. */
+  bytes(event: CacheEvent): void {
+    const { file, bytes, of } = event;
+    const now = performance.now();
+    if (this.#file?.name !== file) this.#file = { name: file, since: now, bytes };
+    const [seconds, came] = [(now - this.#file.since) / 1000, bytes - this.#file.bytes];
+    const guess = of !== undefined && came > 0 && seconds > 2 ? ((of - bytes) * seconds) / came : undefined;
+    const { secondsLeft = guess } = event as Timed;
+    const size = of === undefined ? '' : ` of ${megabytes(of)}`;
+    const text = `${file}: ${megabytes(bytes)}${size} MB${left(secondsLeft)}`;
+    this.#show('fetch', 'Fetching the model…', { step: bytes, of: of ?? bytes, text });
+  }
+
+  /** The device is lost, or there again. */
+  loss({ state }: DeviceLossEvent): void {
+    this.#phase = undefined; // which is told again
+    this.say(
+      state === 'lost'
+        ? 'The graphics card was lost (a driver that was reset, or the like); another one is asked for…'
+        : 'The graphics card is back; the work goes on where it was.',
+    );
+  }
+
+  /** Rows of a table, or the like. */
+  count(text: string, step: number, of: number): void {
+    this.#show(text, text, { step, of, text: `${step} of ${of}` });
   }
 
   /** It has ended well. */
   end(text: string): void {
+    clearInterval(this.#timer);
     this.#bar.hidden = true;
-    box('detail').textContent = '';
-    box('problem').textContent = '';
+    for (const id of ['detail', 'clock', 'problem']) box(id).textContent = '';
     this.say(text);
   }
 
   /** It has failed. */
   fail(error: unknown): void {
     this.end('');
-    box('problem').textContent = error instanceof Error ? error.message : String(error);
+    box('problem').textContent = reasonOf(error);
   }
 
   /** Speaks. */
   say(text: string): void {
     box('status').textContent = text;
   }
+
+  #show(phase: string, words: string, { step, of, text }: { step: number; of: number; text: string }): void {
+    this.#bar.hidden = false;
+    this.#bar.max = of || 1;
+    this.#bar.value = step;
+    // Phases alone are spoken: steps would talk without an end.
+    if (phase !== this.#phase) this.say(words);
+    this.#phase = phase;
+    box('detail').textContent = text;
+  }
+}
+
+/** What an error says, without the name of the function that threw it, which tells visitors nothing. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { op } = error as { readonly op?: unknown };
+  const text = error.message.startsWith(`${op}: `) ? error.message.slice(`${op}: `.length) : error.message;
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function left(seconds: number | undefined): string {
+  if (seconds === undefined || !(seconds >= 1)) return '';
+  return seconds < 90 ? `, about ${Math.ceil(seconds)} s left` : `, about ${Math.ceil(seconds / 60)} min left`;
 }
 
 function megabytes(bytes: number): string {

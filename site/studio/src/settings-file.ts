@@ -6,6 +6,20 @@ import { SETTINGS, type Setting } from './settings-table.ts';
 /** Which version of the file this page writes and reads. */
 const VERSION = 1;
 
+/** Which part of a picture a crop takes. */
+export interface Crop {
+  /** Its place between the left and the right edge, 0 to 1. */
+  readonly x: number;
+  /** Its place between the upper and the lower edge, 0 to 1. */
+  readonly y: number;
+  /** Share of the largest frame's sides, 0.2 to 1. */
+  readonly size: number;
+}
+
+/** The largest frame in the middle. */
+export const CENTRE: Crop = { x: 0.5, y: 0.5, size: 1 };
+const LEAST_CROP = 0.2;
+
 /** A value of a setting, as `run` takes it. */
 export type SettingValue = number | string | boolean | readonly [number, number];
 
@@ -17,8 +31,8 @@ export interface Asked {
   readonly negativePrompt?: string | undefined;
   readonly seed: number;
   readonly fit: FitMode;
-  /** Of the frame along the longer side, 0 to 1. */
-  readonly frame: number;
+  /** The frame of a cropped picture. */
+  readonly crop: Crop;
   /** By their names in `run`; what is absent is diffusers' default. */
   readonly settings: Readonly<Record<string, SettingValue>>;
   readonly mask: MaskAdjustments;
@@ -44,7 +58,8 @@ export function readSettings(text: string): Asked {
   const file = json as Record<string, unknown>;
   if (file['version'] !== VERSION)
     throw new Error(`The file's version is ${JSON.stringify(file['version'])}; this page reads version ${VERSION}.`);
-  const { negativePrompt, frame = 0.5 } = file;
+  const { negativePrompt } = file;
+  const crop = record(file['crop'] ?? {}, 'crop');
   const mask = record(file['mask'] ?? {}, 'mask');
   return {
     sourcePrompt: words(file, 'sourcePrompt'),
@@ -52,7 +67,11 @@ export function readSettings(text: string): Asked {
     negativePrompt: negativePrompt === undefined ? undefined : words(file, 'negativePrompt'),
     seed: within(file['seed'], 'seed', 0, Number.MAX_SAFE_INTEGER),
     fit: oneOf(file['fit'] ?? 'nearest', 'fit', ['nearest', 'crop', 'pad', 'squash']) as FitMode,
-    frame: within(frame, 'frame', 0, 1),
+    crop: {
+      x: within(crop['x'] ?? CENTRE.x, 'crop.x', 0, 1),
+      y: within(crop['y'] ?? CENTRE.y, 'crop.y', 0, 1),
+      size: within(crop['size'] ?? CENTRE.size, 'crop.size', LEAST_CROP, 1),
+    },
     settings: settingsOf(record(file['settings'] ?? {}, 'settings')),
     mask: {
       level: within(mask['level'] ?? UNTOUCHED.level, 'mask.level', 0.05, 0.95),

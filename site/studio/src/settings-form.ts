@@ -1,11 +1,11 @@
-/** The form of the settings: those that the model recommends first, all others behind "more". */
+/** The form of the settings: the number of steps in view, behind "more" what the model recommends, and then all others. */
 import type { Recommended } from 'pentimento';
 import { box, make } from './elements.ts';
 import { checked, type SettingValue } from './settings-file.ts';
 import { SETTINGS, type Setting } from './settings-table.ts';
 
-/** Shown where a model recommends nothing. */
-const FIRST: readonly string[] = ['numInferenceSteps', 'guidanceScale', 'inpaintStrength'];
+/** Always in view. */
+const FIRST = 'numInferenceSteps';
 
 /** The form. Fields that are left empty are diffusers' defaults. */
 export class SettingsForm {
@@ -16,10 +16,16 @@ export class SettingsForm {
   model(recommended: Recommended | undefined): void {
     this.#recommended = recommended;
     this.#fields.clear();
-    const first = (one: Setting): boolean =>
-      one.name === 'numInferenceSteps' || (recommended ? one.name in recommended.settings : FIRST.includes(one.name));
-    box('settings').replaceChildren(...SETTINGS.filter(first).map(one => this.#row(one)));
-    box('more-settings').replaceChildren(...SETTINGS.filter(one => !first(one)).map(one => this.#row(one)));
+    const placeOf = ({ name }: Setting): string => {
+      if (name === FIRST) return 'settings';
+      return recommended && name in recommended.settings ? 'recommended-settings' : 'more-settings';
+    };
+    for (const place of ['settings', 'recommended-settings', 'more-settings']) {
+      const own = SETTINGS.filter(one => placeOf(one) === place);
+      box(place).replaceChildren(...own.map(one => this.#row(one)));
+    }
+    box('recommended-box').hidden = !recommended;
+    box('others-title').hidden = !recommended;
     this.recommend();
   }
 
@@ -73,7 +79,7 @@ function fieldOf(setting: Setting): HTMLInputElement | HTMLSelectElement {
   const choices = setting.kind === 'switch' ? ['true', 'false'] : setting.choices;
   const texts = { true: 'on', false: 'off' } as Record<string, string>;
   const options = choices.map(value => make('option', { value }, texts[value] ?? value));
-  return make('select', {}, make('option', { value: '' }, `default (${usual})`), ...options);
+  return make('select', {}, make('option', { value: '' }, 'default'), ...options);
 }
 
 function parsed({ kind }: Setting, text: string): unknown {

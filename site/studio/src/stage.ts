@@ -11,6 +11,19 @@ export class Stage {
 
   constructor() {
     input('slider').addEventListener('input', () => this.#compare());
+    // The border is dragged where it is seen, too.
+    const drag = (event: PointerEvent): void => {
+      const { left, width } = this.#stage.getBoundingClientRect();
+      input('slider').value = String((100 * (event.clientX - left)) / width);
+      this.#compare();
+    };
+    this.#after.addEventListener('pointerdown', event => {
+      this.#after.setPointerCapture(event.pointerId);
+      drag(event);
+    });
+    this.#after.addEventListener('pointermove', event => {
+      if (event.buttons & 1) drag(event);
+    });
   }
 
   /** The canvas for previews of latent size. */
@@ -18,12 +31,18 @@ export class Stage {
     return this.#preview;
   }
 
+  /** Whether an outcome is shown. */
+  get shows(): boolean {
+    return !this.#after.hidden;
+  }
+
   /** Shows a photo; what was edited before goes. */
   photo(photo: RgbImage): void {
     draw(canvas('before'), photo);
     const ratio = photo.width / photo.height;
     this.#stage.classList.remove('empty');
-    Object.assign(this.#stage.style, { aspectRatio: String(ratio), width: `min(100%, ${70 * ratio}vh)` });
+    this.#stage.style.aspectRatio = String(ratio);
+    box('view').style.setProperty('--wide', `min(100%, ${70 * ratio}vh)`);
     this.result(undefined);
   }
 
@@ -43,7 +62,9 @@ export class Stage {
   /** Shows the outcome beside the photo, or the photo alone. */
   result(after: RgbImage | undefined): void {
     this.#after.hidden = !after;
+    box('border').hidden = !after;
     box('compare').hidden = !after;
+    box('working').classList.toggle('behind', after !== undefined);
     this.#preview.hidden = true;
     if (after) {
       draw(this.#after, after);
@@ -52,6 +73,8 @@ export class Stage {
   }
 
   #compare(): void {
-    this.#after.style.clipPath = `inset(0 0 0 ${input('slider').value}%)`;
+    const { value } = input('slider');
+    this.#after.style.clipPath = `inset(0 0 0 ${value}%)`;
+    box('border').style.left = `${value}%`;
   }
 }

@@ -1,9 +1,11 @@
 /** The page's state, and what its buttons do. */
-import { caption, type FitMode, generatePrompts, maskToImage, type RgbImage } from 'pentimento';
+import { caption, type FitMode, type FitModel, generatePrompts, maskToImage, type RgbImage } from 'pentimento';
 import type { WorkerPipeline } from 'pentimento/worker';
 import { AdapterPanel } from './adapters.ts';
+import { CropFrame } from './crop.ts';
 import { Editor, findMask, maskKey, runArguments, type Subject, type Watch } from './edit.ts';
 import { box, button, element, input, make, select } from './elements.ts';
+import { KernelTable } from './kernel-table.ts';
 import { Mask, type UNTOUCHED } from './mask.ts';
 import { nameModel } from './model-panel.ts';
 import { type Choice, embedded, Models } from './models.ts';
@@ -11,17 +13,16 @@ import { Painter } from './painter.ts';
 import { savePicture, saveText } from './pixels.ts';
 import { planTable } from './plan-table.ts';
 import { Progress } from './progress.ts';
-import { type Asked, readSettings, writeSettings } from './settings-file.ts';
+import { Runner } from './runner.ts';
+import { type Asked, CENTRE, readSettings, writeSettings } from './settings-file.ts';
 import { SettingsForm } from './settings-form.ts';
 import { Stage } from './stage.ts';
-import { subjectOf } from './subject.ts';
+import { frameOf, subjectOf } from './subject.ts';
 import { Tries, type Try } from './tries.ts';
 
 /** How many sentences are suggested. */
 const SUGGESTIONS = 4;
 const SLIDERS = ['level', 'grow', 'soften'] as const;
-/** Buttons that begin what runs alone. */
-const WORKERS = ['edit', 'find', 'caption', 'suggest', 'plan', 'blank'];
 
 /** Everything behind the page. */
 export class Studio {
@@ -32,25 +33,33 @@ export class Studio {
   readonly #stage = new Stage();
   readonly #editor = new Editor();
   readonly #tries = new Tries(chosen => this.#show(chosen));
+  readonly #kernels = new KernelTable();
+  readonly #crop: CropFrame;
+  readonly #runner: Runner;
   readonly #adapters: AdapterPanel;
   #photo: RgbImage | undefined;
   #subject: Subject | undefined;
   /** What the mask was found for; undefined where it was drawn by hand. */
   #maskKey: string | undefined;
-  #running: AbortController | undefined;
-  /** The button that had focus when it began. */
-  #began: HTMLButtonElement | undefined;
+  /** What is open, for what is asked while a frame is dragged. */
+  #model: FitModel | undefined;
+  /** Which model's settings the form shows. */
+  #fitted: Choice | undefined;
 
   constructor(choice: Choice) {
-    const onWarning = (message: string): void => this.progress.say(message);
-    this.models = new Models(choice, { onProgress: event => this.progress.step(event), onWarning });
-    this.painter = new Painter(
-      () => this.maskChanged(),
-      text => this.progress.say(text),
-    );
+    const say = (text: string): void => this.progress.say(text);
+    this.models = new Models(choice, {
+      onProgress: event => this.progress.step(event),
+      onBytes: event => this.progress.bytes(event),
+      onWarning: say,
+      onDeviceLoss: event => this.progress.loss(event),
+    });
+    this.painter = new Painter(() => this.maskChanged(), say);
+    this.#crop = new CropFrame(done => (done ? this.refit() : this.#showFrame()), say);
+    const failed = (error: unknown): Promise<void> => this.#failed(error);
+    this.#runner = new Runner(this.progress, this.#stage.preview, () => this.#showFrame(), failed);
     this.#adapters = new AdapterPanel({
-      pipeline: () => this.models.pipeline(),
-      busy: (text, work) => this.busy(text, async () => work(await this.models.pipeline())),
+      busy: (text, work) => this.#runner.run(text, async ({ signal }) => work(await this.#pipe(signal), signal)),
     });
   }
 
@@ -60,44 +69,74 @@ export class Studio {
 
   /** Opens the model, and fits the page to it. */
   async open(choice?: Choice): Promise<void> {
+    if (this.#runner.runs) return this.progress.say('Something is running; cancel it before another model is opened.');
+    if (this.#runner.closed) return;
+    const before = this.choice;
     nameModel('opening…');
-    await this.busy('Opening the model…', async () => {
+    const opened = await this.#runner.run('Opening the model…', async ({ signal }) => {
       if (choice) await this.models.choose(choice);
-      this.#adapters.forget();
-      const pipe = await this.models.pipeline();
-      this.form.model(pipe.recommended);
-      const { width, height } = pipe.defaultSize;
-      const megabytes = Math.round(pipe.bytes / 1e6);
-      nameModel(`${this.choice.name}, ${pipe.dtype}, ${width} × ${height} pixels, ${megabytes} MB on the device.`);
-      const { description, vendor, architecture } = pipe.caps;
-      box('device').textContent =
-        `Device: ${description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed'}.`;
-      this.refit(pipe);
+      this.#model = undefined;
+      await this.#pipe(signal);
       return 'Ready.';
     });
-    if (this.choice === embedded) await this.models.keepForLater();
+    if (!opened) {
+      if (choice) await this.models.choose(before);
+      nameModel(`No model is open; what you ask for next opens ${before.name}.`);
+    } else if (this.choice === embedded) await this.models.keepForLater();
+    else if (this.#subject) await this.plan();
+  }
+
+  /** There is no WebGPU: nothing can be run, and the page says why. */
+  refuse(): void {
+    nameModel('No model can be opened here.');
+    this.#runner.close();
+    const where = 'Chrome, Edge, Safari 26 and Firefox 141 or newer have it, over https or from localhost.';
+    this.progress.fail(new Error(`This browser offers no WebGPU here. ${where}`));
+  }
+
+  /** The model; one that was opened anew has the page fitted to it. */
+  async #pipe(signal?: AbortSignal): Promise<WorkerPipeline> {
+    const pipe = await this.models.pipeline(signal);
+    if (this.#model === pipe) return pipe;
+    this.#model = pipe;
+    const values = this.#fitted === this.choice ? this.form.values : undefined;
+    this.#fitted = this.choice;
+    this.#adapters.forget();
+    this.form.model(pipe.recommended);
+    if (values) this.form.values = values;
+    const { width, height } = pipe.defaultSize;
+    const held = pipe.bytes > 0 ? `, ${Math.round(pipe.bytes / 1e6)} MB on the device` : '';
+    nameModel(`${this.choice.name}, ${pipe.dtype}, ${width} × ${height} pixels${held}.`);
+    const { description, vendor, architecture } = pipe.caps;
+    const device = description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed';
+    box('device').textContent = `Device: ${device}.`;
+    this.refit();
+    return pipe;
   }
 
   /** Another picture. */
   photo(photo: RgbImage, shows?: string): void {
+    if (this.#runner.locked) {
+      this.progress.say('The edit that runs needs its own picture; cancel it first.');
+      return;
+    }
     this.#photo = photo;
     if (shows) input('source').value = shows;
+    else select('sample').value = '';
+    this.#crop.crop = CENTRE;
     this.#stage.photo(photo);
-    this.models.pipeline().then(
-      pipe => this.refit(pipe),
-      () => undefined,
-    );
+    if (!this.#runner.closed) box('problem').textContent = '';
+    this.refit();
   }
 
   /** The picture as the model sees it, where there are both. */
-  refit(pipe: WorkerPipeline): void {
-    const photo = this.#photo;
-    if (!photo) return;
-    const fit = select('fit').value as FitMode;
-    box('frame-box').hidden = fit !== 'crop';
+  refit(): void {
+    const [photo, model] = [this.#photo, this.#model];
+    if (!photo || !model) return;
     try {
-      this.#subject = subjectOf(photo, pipe, fit, Number(input('frame').value) / 100);
+      this.#subject = subjectOf(photo, model, select('fit').value as FitMode, this.#crop.crop);
     } catch (error) {
+      this.#subject = undefined;
       this.progress.fail(error);
       return;
     }
@@ -120,7 +159,7 @@ export class Studio {
       ...(negativePrompt === undefined ? {} : { negativePrompt }),
       seed: input('seed').valueAsNumber || 0,
       fit: select('fit').value as FitMode,
-      frame: Number(input('frame').value) / 100,
+      crop: this.#crop.crop,
       settings: this.form.values,
       mask: this.#adjustments(),
     };
@@ -129,31 +168,32 @@ export class Studio {
   /** Puts a file of settings into the page. */
   async settings(text: string): Promise<void> {
     const asked = readSettings(text);
-    const pipe = await this.models.pipeline();
+    if (this.#runner.locked) return this.progress.say('An edit is running; cancel it first.');
+    await this.#pipe();
     input('source').value = asked.sourcePrompt;
     input('target').value = asked.targetPrompt;
     input('negative').value = asked.negativePrompt ?? '';
     input('seed').value = String(asked.seed);
     select('fit').value = asked.fit;
-    input('frame').value = String(100 * asked.frame);
+    this.#crop.crop = asked.crop;
     this.form.values = asked.settings;
     for (const name of SLIDERS) input(name).value = String(asked.mask[name]);
-    this.refit(pipe);
+    this.refit();
     this.adjust();
     this.progress.end('The settings are as in the file.');
   }
 
   /** Finds the mask and shows it. */
-  find(): Promise<void> {
-    return this.busy('Finding the mask…', async watch => {
-      await this.#find(await this.models.pipeline(), watch);
+  find(): Promise<unknown> {
+    return this.#runner.runLocked('Finding the mask…', async watch => {
+      await this.#find(await this.#pipe(watch.signal), watch);
       return 'Here is the mask. Adjust it, paint over it, or edit.';
     });
   }
 
   /** A mask with nothing in it, to be painted. */
   blank(): void {
-    this.models.pipeline().then(
+    this.#pipe().then(
       pipe => {
         const { working } = this.#subjectNow().fitted;
         const [width, height] = [working.width, working.height].map(side => side / pipe.vaeScaleFactor) as [
@@ -169,9 +209,9 @@ export class Studio {
   }
 
   /** Edits; finds the mask before, where there is none for what is asked. */
-  edit(): Promise<void> {
-    return this.busy('Editing…', async watch => {
-      const pipe = await this.models.pipeline();
+  edit(): Promise<unknown> {
+    return this.#runner.runLocked('Editing…', async watch => {
+      const pipe = await this.#pipe(watch.signal);
       const begin = performance.now();
       const subject = this.#subjectNow();
       const { mask: held } = this.painter;
@@ -192,19 +232,19 @@ export class Studio {
   }
 
   /** Writes what the picture shows. */
-  caption(): Promise<void> {
-    return this.busy('Describing the picture…', async ({ signal }) => {
+  caption(): Promise<unknown> {
+    return this.#runner.run('Describing the picture…', async ({ signal }) => {
       const photo = this.#photo;
       if (!photo) throw new Error('There is no picture yet: drop one, or take a sample.');
-      input('source').value = await caption(await this.models.captioner(), photo, null, { signal });
+      input('source').value = await caption(await this.models.captioner(signal), photo, null, { signal });
       return `It shows: ${input('source').value}`;
     });
   }
 
   /** Writes prompts about a word. */
-  suggest(): Promise<void> {
-    return this.busy('Writing prompts…', async ({ signal }) => {
-      const texts = await generatePrompts(await this.models.writer(), input('concept').value.trim(), {
+  suggest(): Promise<unknown> {
+    return this.#runner.run('Writing prompts…', async ({ signal }) => {
+      const texts = await generatePrompts(await this.models.writer(signal), input('concept').value.trim(), {
         n: SUGGESTIONS,
         signal,
       });
@@ -222,19 +262,37 @@ export class Studio {
   }
 
   /** Says what an edit would take. */
-  plan(): Promise<void> {
-    return this.busy('Planning…', async () => {
-      const pipe = await this.models.pipeline();
+  plan(): Promise<unknown> {
+    return this.#runner.run('Planning…', async ({ signal }) => {
+      const pipe = await this.#pipe(signal);
       const plan = await pipe.plan(runArguments(this.asked(), this.#subjectNow()));
       box('plan-out').replaceChildren(planTable(plan));
+      box('plan-out').hidden = false;
+      box('plan-out').closest('details')?.setAttribute('open', '');
       return `An edit takes at most ${Math.round(plan.peakBytes / 1e6)} MB.`;
     });
+  }
+
+  /** Measures the kernels on the visitor's device. */
+  measure(): Promise<unknown> {
+    return this.#runner.run('Measuring the kernels…', async ({ signal }) => {
+      const onRow = (step: number, of: number): void => this.progress.count('Measuring the kernels…', step, of);
+      await this.#kernels.measure(this.models.worker, { signal, onRow });
+      return 'The kernels are measured.';
+    });
+  }
+
+  async copyKernels(): Promise<void> {
+    this.progress.say(await this.#kernels.copy());
   }
 
   /** The sliders of the mask have moved. */
   adjust(): void {
     for (const name of SLIDERS) box(`${name}-out`).textContent = input(name).value;
-    if (this.painter.mask) this.painter.mask.adjustments = this.#adjustments();
+    if (this.painter.mask) {
+      this.painter.mask.adjustments = this.#adjustments();
+      input('show-mask').checked = true;
+    }
     this.maskChanged();
   }
 
@@ -244,11 +302,12 @@ export class Studio {
     element('mask-tools', HTMLFieldSetElement).disabled = !mask;
     button('undo').disabled = !mask?.undoable;
     this.painter.show();
+    this.#showFrame();
   }
 
   /** Ends what runs. */
   cancel(): void {
-    this.#running?.abort();
+    this.#runner.cancel();
   }
 
   async savePicture(): Promise<void> {
@@ -272,37 +331,22 @@ export class Studio {
     if (chosen) saveText(writeSettings(chosen.asked, chosen.model), 'pentimento.json');
   }
 
-  /** Runs one piece of work at a time; it can be cancelled, and what it throws is shown. */
-  async busy(text: string, work: (watch: Watch) => Promise<string>): Promise<void> {
-    if (this.#running) return this.progress.say('Something is running already; cancel it first.');
-    const running = new AbortController();
-    this.#running = running;
-    this.progress.begin(text);
-    this.#enable(false);
-    const { signal } = running;
-    const onProgress = this.progress.step.bind(this.progress);
-    try {
-      this.progress.end(await work({ signal, onProgress, preview: this.#stage.preview }));
-    } catch (error) {
-      if (signal.aborted) this.progress.end('Cancelled.');
-      else this.progress.fail(error);
-    } finally {
-      this.#running = undefined;
-      this.#stage.preview.hidden = true;
-      this.#enable(true);
-    }
+  async #failed(error: unknown): Promise<void> {
+    const full = await this.models.withoutKeeping(error);
+    this.progress.fail(error);
+    if (full) this.progress.say('Press again: the model is read without being kept in this browser.');
   }
 
-  /** Focus goes from the button that begins something to the one that ends it, and back; nobody else's is taken. */
-  #enable(free: boolean): void {
-    const { activeElement } = document;
-    const buttons = WORKERS.map(button);
-    const cancel = button('cancel');
-    if (!free) this.#began = buttons.find(one => one === activeElement);
-    for (const one of buttons) one.disabled = !free;
-    cancel.hidden = free;
-    if (!free && this.#began) cancel.focus();
-    if (free && activeElement === cancel) (this.#began ?? button('edit')).focus();
+  /** The frame as it is dragged; what the model sees follows when it is let go. */
+  #showFrame(): void {
+    const [photo, model] = [this.#photo, this.#model];
+    if (!photo || !model || select('fit').value !== 'crop') {
+      this.#crop.show(undefined, false);
+      return;
+    }
+    const frame = frameOf(photo, model, this.#crop.crop);
+    this.#crop.show(frame, !this.#runner.locked && !this.painter.mask && !this.#stage.shows);
+    if (!this.#runner.locked) this.#stage.fit(frame);
   }
 
   #adjustments(): typeof UNTOUCHED {
@@ -336,7 +380,8 @@ export class Studio {
   }
 
   #show({ photo, picture }: Try): void {
-    this.#stage.photo(photo);
+    if (this.#runner.locked) return;
+    if (photo !== this.#photo) this.photo(photo);
     this.#stage.result(picture);
     input('show-mask').checked = false;
     this.painter.show();

@@ -7,6 +7,8 @@ import {
   fitImage,
   fitSize,
   loadImage,
+  type PictureFit,
+  type PictureSize,
   type RgbImage,
 } from 'pentimento';
 import { droppedFolder } from 'pentimento/page';
@@ -14,6 +16,8 @@ import type { Subject } from './edit.ts';
 import { box, element, input, make, select } from './elements.ts';
 import { SAMPLES } from './models.ts';
 import { cutTo } from './pixels.ts';
+import { reasonOf } from './progress.ts';
+import type { Crop } from './settings-file.ts';
 
 /** Samples beside the embedded model, and what they show. */
 const NAMES: Readonly<Record<string, string>> = {
@@ -41,11 +45,12 @@ export interface Receivers {
 export function receiveFiles(receivers: Receivers): void {
   const open = (file: File | null | undefined): void => {
     if (!file) return;
+    const failed = (error: unknown): void => receivers.failed(new Error(`${file.name}: ${reasonOf(error)}`));
     const isSettings = file.type === 'application/json' || file.name.endsWith('.json');
     const read = isSettings
       ? file.text().then(receivers.settings)
       : loadImage(file).then(photo => receivers.photo(photo, undefined));
-    read.catch(receivers.failed);
+    read.catch(failed);
   };
   input('file').addEventListener('change', () => open(input('file').files?.[0]));
   document.addEventListener('paste', event => open(event.clipboardData?.files[0]));
@@ -60,7 +65,8 @@ export function receiveFiles(receivers: Receivers): void {
     const { dataTransfer } = event;
     const isFolder = dataTransfer?.items[0]?.webkitGetAsEntry()?.isDirectory === true;
     if (isFolder) droppedFolder(dataTransfer).then(receivers.folder, receivers.failed);
-    else open(dataTransfer?.files[0]);
+    else if (dataTransfer?.files[0]) open(dataTransfer.files[0]);
+    else receivers.failed(new Error('That was no file. Drop a picture, a file of settings, or the folder of a model.'));
   });
 }
 
@@ -86,13 +92,20 @@ export function openSample(name: string, receivers: Receivers): void {
     .catch(receivers.failed);
 }
 
-/** A photo as the model sees it; a cropped one by the place of its frame. @param frame 0 to 1, along the side that is cut */
-export function subjectOf(photo: RgbImage, model: FitModel, fit: FitMode, frame: number): Subject {
+/** Where a photo's frame lies. */
+export function frameOf(photo: PictureSize, model: FitModel, crop: Crop): PictureFit {
+  const found = fitSize(photo, model, { fit: 'crop' });
+  const width = Math.max(1, Math.round(crop.size * found.region.width));
+  const height = Math.max(1, Math.round(crop.size * found.region.height));
+  const left = Math.round(crop.x * (photo.width - width));
+  const top = Math.round(crop.y * (photo.height - height));
+  return { ...found, region: { left, top, width, height } };
+}
+
+/** A photo as the model sees it; a cropped one by its frame. */
+export function subjectOf(photo: RgbImage, model: FitModel, fit: FitMode, crop: Crop): Subject {
   if (fit !== 'crop') return { photo, fitted: fitImage(photo, model, { fit }) };
-  const size = fitSize(photo, model, { fit });
-  const left = Math.round(frame * (photo.width - size.region.width));
-  const top = Math.round(frame * (photo.height - size.region.height));
-  const region = { ...size.region, left, top };
-  const fitted: FittedImage = { ...size, region, image: cutTo(photo, region, size.working) };
+  const frame = frameOf(photo, model, crop);
+  const fitted: FittedImage = { ...frame, image: cutTo(photo, frame.region, frame.working) };
   return { photo, fitted };
 }

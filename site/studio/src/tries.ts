@@ -1,6 +1,6 @@
 /** The tries of this session. */
 import type { GreyImage, RgbImage } from 'pentimento';
-import { box, make } from './elements.ts';
+import { box, context, make } from './elements.ts';
 import { draw } from './pixels.ts';
 import type { Asked } from './settings-file.ts';
 
@@ -15,10 +15,16 @@ export interface Try {
   readonly seconds: number;
 }
 
+/** So many are kept; older ones go. */
+const MOST = 24;
+/** Pixels of a side of what the list shows. */
+const SMALL = 160;
+
 /** The list; the chosen one is shown and downloaded. */
 export class Tries {
   readonly #show: (chosen: Try) => void;
   readonly #buttons: HTMLButtonElement[] = [];
+  #count = 0;
   chosen: Try | undefined;
 
   constructor(show: (chosen: Try) => void) {
@@ -27,10 +33,9 @@ export class Tries {
 
   /** Adds one, and chooses it. */
   add(made: Try): void {
-    const picture = make('canvas');
-    draw(picture, made.picture);
+    const picture = thumbnail(made.picture);
     const { sourcePrompt, targetPrompt, seed } = made.asked;
-    const name = `${this.#buttons.length + 1}: ${sourcePrompt} to ${targetPrompt}, seed ${seed}, ${made.seconds.toFixed(0)} s`;
+    const name = `${++this.#count}: ${sourcePrompt} to ${targetPrompt}, seed ${seed}, ${made.seconds.toFixed(0)} s`;
     const button = make('button', { type: 'button', title: name }, picture);
     button.setAttribute('aria-label', `Try ${name}`);
     button.addEventListener('click', () => {
@@ -38,6 +43,8 @@ export class Tries {
       this.#show(made);
     });
     this.#buttons.push(button);
+    // Pictures are large, and nothing of them leaves this tab's memory.
+    if (this.#buttons.length > MOST) this.#buttons.shift()?.parentElement?.remove();
     box('history').append(make('li', {}, button));
     box('tries').hidden = false;
     this.#choose(made, button);
@@ -47,4 +54,15 @@ export class Tries {
     this.chosen = made;
     for (const button of this.#buttons) button.setAttribute('aria-pressed', String(button === chosen));
   }
+}
+
+/** A picture as small as it is shown in the list. */
+function thumbnail(picture: RgbImage): HTMLCanvasElement {
+  const whole = make('canvas');
+  draw(whole, picture);
+  const share = Math.min(1, SMALL / Math.min(picture.width, picture.height));
+  const [width, height] = [Math.round(share * picture.width), Math.round(share * picture.height)];
+  const small = make('canvas', { width, height });
+  context(small).drawImage(whole, 0, 0, width, height);
+  return small;
 }

@@ -87,7 +87,15 @@ function originOf(recipe: FolderRecipe | undefined): Origin | undefined {
   const base = fullAddress(recipe.base);
   const addressOf = async (path: string): Promise<string> => base + path.split('/').map(encodeURIComponent).join('/');
   // The Hub names files by their hashes.
-  return urlOrigin(base, addressOf, recipe.options, base.includes('/resolve/'));
+  const origin = urlOrigin(base, addressOf, recipe.options, base.includes('/resolve/'));
+  return withFiles(origin, recipe.options.files);
+}
+
+/** An origin that is asked for no file beside those that are there. */
+function withFiles(origin: Origin, files: readonly string[] | undefined): Origin {
+  if (!files) return origin;
+  const paths = new Set(files);
+  return { ...origin, open: async (path, ...more) => (paths.has(path) ? origin.open(path, ...more) : undefined) };
 }
 
 /** What is known of the model before its first file is read. */
