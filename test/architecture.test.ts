@@ -414,6 +414,18 @@ describe('what may appear where', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('says which part of the library did not come, wherever the core loads one', () => {
+    const bare = sources
+      .filter(s => !['node', 'cli'].includes(s.layer))
+      .flatMap(s => nodesOf(s.tree).map((node): [Source, ts.Node] => [s, node]))
+      .filter(([, node]) => ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
+      .filter(([s, { parent: around }]) => {
+        const call = ts.isArrowFunction(around) ? around.parent : around;
+        return !(ts.isCallExpression(call) && call.expression.getText(s.tree) === 'loadPart');
+      });
+    expect(bare.map(([s, node]) => `${s.path}: ${node.getText(s.tree)}`)).toEqual([]);
+  });
+
   it('names every kernel file alike in wgsl, src and the label', () => {
     const stems = shaders.filter(s => !s.path.startsWith('wgsl/lib/')).map(s => s.path.slice(5, -5));
     const bodies = sources.filter(s => s.layer === 'kernels');

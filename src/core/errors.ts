@@ -85,7 +85,7 @@ export interface ErrorJson {
 
 /** Base class: `instanceof PentimentoError` catches all of them. */
 export class PentimentoError extends Error {
-  /** The theme as a word that never changes: 'shape', 'dtype', 'device', 'weights', 'numerics', 'shader' or 'input'. */
+  /** The theme as a word that never changes: 'shape', 'dtype', 'device', 'weights', 'numerics', 'shader', 'input' or 'load'. */
   readonly code: string;
   /** The function, kernel, layer or file that noticed. */
   readonly op: string;
@@ -206,6 +206,15 @@ export class InputError extends PentimentoError {
   override readonly name = 'InputError';
   constructor(details: ErrorDetails) {
     super('input', details);
+  }
+}
+
+/** A file of the library itself that was to be loaded when it was used, and did not come. */
+export class LoadError extends PentimentoError {
+  /** As in stack traces; `code` is 'load'. */
+  override readonly name = 'LoadError';
+  constructor(details: ErrorDetails) {
+    super('load', details);
   }
 }
 

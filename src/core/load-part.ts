@@ -1,0 +1,22 @@
+/** Parts of the library that lie in files of their own and are loaded when they are used. */
+import { LoadError } from './errors.ts';
+
+/**
+ * Loads such a part. What the platform says of a file that did not come names no remedy, and in some browsers not even the file.
+ * @param part what is loaded, for the message: 'the decoder of GIF files'
+ * @param load `() => import('./the-file.ts')`, the address in place, where bundlers find it
+ * @throws LoadError
+ */
+export async function loadPart<T>(part: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (cause) {
+    throw new LoadError({
+      op: 'import',
+      problem: `a part of the library could not be loaded: ${part}`,
+      received: cause instanceof Error ? cause.message : String(cause),
+      fix: 'Reload the page, and see that all files of the build lie where it was served from: they belong together.',
+      cause,
+    });
+  }
+}
