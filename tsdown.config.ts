@@ -46,14 +46,10 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
 
 let loaded: ReadonlyMap<string, ReadonlySet<string>> | undefined;
 
-/** Of float16 the schedulers use one function; its index names all of them. */
-const ARRAYS_OF_HALVES = /float16\/src\/(Float16Array|_util\/(arrayIterator|brand|is|spec))/;
-
 /** The parts that load a module at once. */
 function partsOf(id: string, graph: Graph): string[] {
   loaded ??= new Map(Object.entries(PARTS).map(([name, roots]) => [name, loadedAtOnce(roots, graph)]));
-  const parts = [...loaded].filter(([, modules]) => modules.has(id)).map(([name]) => name);
-  return ARRAYS_OF_HALVES.test(id) ? parts.filter(name => name !== 'schedulers') : parts;
+  return [...loaded].filter(([, modules]) => modules.has(id)).map(([name]) => name);
 }
 
 /**
@@ -88,8 +84,8 @@ export default defineConfig({
   deps: {
     neverBundle: [/^node:/],
     // Import maps of a page do not reach its workers: what the worker's script imports by a bare name would not be found.
-    alwaysBundle: ['@huggingface/tokenizers', '@petamoriken/float16'],
-    onlyBundle: ['@huggingface/tokenizers', '@petamoriken/float16'],
+    alwaysBundle: ['@huggingface/tokenizers'],
+    onlyBundle: ['@huggingface/tokenizers'],
   },
   plugins: [wgslAsText],
   fixedExtension: false,

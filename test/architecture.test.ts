@@ -99,7 +99,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Packages by the layers that may use them. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@huggingface/tokenizers': ['tokenizers'],
-  '@petamoriken/float16': ['schedulers', 'tensor', 'io', 'bench'],
   '@huggingface/hub': ['node'],
   pngjs: ['node'],
   'jpeg-js': ['node'],

@@ -13,9 +13,9 @@ export async function loadPart<T>(part: string, load: () => Promise<T>): Promise
   } catch (cause) {
     throw new LoadError({
       op: 'import',
-      problem: `a part of the library could not be loaded: ${part}`,
-      received: cause instanceof Error ? cause.message : String(cause),
-      fix: 'Reload the page, and see that all files of the build lie where it was served from: they belong together.',
+      problem: `could not load ${part}`,
+      received: `${cause}`,
+      fix: 'Reload the page; the server must have all files of one and the same build.',
       cause,
     });
   }

@@ -14,7 +14,7 @@ import {
 } from '../core/tensor-source.ts';
 import { type CheckpointStem, candidates } from './checkpoint-names.ts';
 import { parseJsonFile } from './json-file.ts';
-import { isObject } from './json-keys.ts';
+import { isObject } from './json-object.ts';
 import { openSafetensors } from './safetensors.ts';
 import { openWeightFile } from './weight-file.ts';
 

@@ -12,7 +12,7 @@ it('names what did not come, and what helps', async () => {
   expect(error).toBeInstanceOf(LoadError);
   expect(error.code).toBe('load');
   expect(error.cause).toBeInstanceOf(Error);
-  expect(error.message).toContain('a part of the library could not be loaded: the decoder of GIF: got ');
+  expect(error.message).toContain('import: could not load the decoder of GIF: got ');
   expect(error.message).toContain(missing);
   expect(error.fix).toMatch(/^Reload the page/);
 });
