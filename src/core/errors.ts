@@ -102,7 +102,7 @@ export class PentimentoError extends Error {
   readonly #details: ErrorDetails;
 
   constructor(code: string, details: ErrorDetails) {
-    super(describe(details), details.cause === undefined ? undefined : { cause: details.cause });
+    super(describe(details), details.cause === undefined ? undefined : details);
     this.code = code;
     this.#details = details;
     this.op = details.op;

@@ -15,7 +15,7 @@ export async function loadPart<T>(part: string, load: () => Promise<T>): Promise
       op: 'import',
       problem: `could not load ${part}`,
       received: `${cause}`,
-      fix: 'Reload the page; the server must have all files of one and the same build.',
+      fix: 'Reload the page; the server must have all files of the build.',
       cause,
     });
   }

@@ -125,9 +125,8 @@ function checkMetadata(metadata: unknown): void {
   }
   for (const [key, value] of Object.entries(metadata)) {
     const path = `metadata.${key.slice(0, 80)}`;
-    checkText(key, path);
     if (typeof value !== 'string') throw refuse('a value of the metadata is no string', path, 'a string', typeof value);
-    checkText(value, path);
+    checkText(`${key} ${value}`, path);
   }
 }
 
@@ -143,7 +142,7 @@ function refuse(problem: string, path: string, expected?: unknown, received?: un
 function compareCodePoints(a: string, b: string): number {
   const [left, right] = [[...a], [...b]];
   for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const d = (left[i]?.codePointAt(0) ?? 0) - (right[i]?.codePointAt(0) ?? 0);
+    const d = Number(left[i]?.codePointAt(0)) - Number(right[i]?.codePointAt(0));
     if (d !== 0) return d;
   }
   return left.length - right.length;
