@@ -4,7 +4,7 @@ import { LoadError } from './errors.ts';
 /**
  * Loads such a part. What the platform says of a file that did not come names no remedy, and in some browsers not even the file.
  * @param part what is loaded, for the message: 'the decoder of GIF files'
- * @param load `() => import('./the-file.ts')`, the address in place, where bundlers find it
+ * @param load imports it; the address stands there, where bundlers find it
  * @throws LoadError
  */
 export async function loadPart<T>(part: string, load: () => Promise<T>): Promise<T> {

@@ -47,7 +47,7 @@ describe('the packed tarball', () => {
       'worker.d.ts',
       'worker.js',
     ]);
-    expect(installed.files.filter(path => /models|bench|test/.test(path))).toEqual([]);
+    expect(installed.files.filter(path => /models|bench|test|onnx/.test(path))).toEqual([]);
     const kernels = readdirSync(join(ROOT, 'wgsl'), { recursive: true, encoding: 'utf8' }).filter(name =>
       name.endsWith('.wgsl'),
     );
@@ -83,6 +83,22 @@ describe('the packed tarball', () => {
       process.exit(0);
     `);
     expect([code, stdout]).toEqual([0, 'true\n']);
+  });
+
+  it('plans an edit for matrix units, whose kernels lie in a file of their own', async () => {
+    const { stdout, stderr } = await script(`
+      import { DEFAULT_CAPS, DiffEditPipeline, Gpu } from 'pentimento';
+      import { directory } from 'pentimento/node';
+      const matrix = { m: 8, n: 8, k: 8, component: 'f16', lanes: 32, pinned: false, preferred: true };
+      const gpu = Gpu.dry({ ...DEFAULT_CAPS, half: 'f16', matrix, maxWorkgroupBytes: 32768 });
+      const folder = await directory(${JSON.stringify(join(ROOT, 'models/orchard/stable-diffusion'))});
+      const pipeline = await DiffEditPipeline.fromPretrained(folder, { gpu, loadWhenNeeded: true, dtype: 'float16' });
+      const image = { data: new Uint8Array(128 * 128 * 3), width: 128, height: 128 };
+      const plan = await pipeline.plan({ image, sourcePrompt: 'apples', targetPrompt: 'pears', numInferenceSteps: 2 });
+      console.log(plan.dispatches > 1000);
+      console.log((await import('pentimento/kernels')).LINEAR.variants.some(({ stem }) => stem === 'gemm-matrix'));
+    `);
+    expect([stdout, stderr]).toEqual(['true\ntrue\n', '']);
   });
 
   it('shows the raw kernels', async () => {
@@ -158,9 +174,15 @@ describe("the core's bundle", () => {
   });
 
   /** Gzipped bytes of what a program loads at once, of that and what it loads with some of its parts, and of all. */
-  async function sizes(stdin: string): Promise<{ atOnce: number; later: number; with: (parts: RegExp) => number }> {
+  async function sizes(from: {
+    readonly program?: string;
+    readonly entry?: string;
+  }): Promise<{ atOnce: number; later: number; with: (parts: RegExp) => number }> {
+    const { program, entry = 'stdin.js' } = from;
     const { outputFiles, metafile } = await build({
-      stdin: { contents: stdin, resolveDir: installed.project, sourcefile: 'program.js' },
+      ...(program === undefined
+        ? { entryPoints: [join(installed.project, 'node_modules/pentimento/dist', entry)] }
+        : { stdin: { contents: program, resolveDir: installed.project, sourcefile: 'program.js' } }),
       bundle: true,
       splitting: true,
       metafile: true,
@@ -185,23 +207,54 @@ describe("the core's bundle", () => {
       return found;
     };
     const sum = (paths: Iterable<string>): number => [...paths].reduce((all, path) => all + (bytes.get(path) ?? 0), 0);
-    const [atOnce, all] = [sum(reached(['stdin.js'])), sum(bytes.keys())];
+    const [atOnce, all] = [sum(reached([entry])), sum(bytes.keys())];
     const named = (parts: RegExp): string[] => [...bytes.keys()].filter(path => parts.test(path));
-    return { atOnce, later: all - atOnce, with: parts => sum(reached(['stdin.js', ...named(parts)])) };
+    return { atOnce, later: all - atOnce, with: parts => sum(reached([entry, ...named(parts)])) };
   }
 
-  const entry = (name: string): string => `export * from './node_modules/pentimento/dist/${name}';`;
-
   // Ceilings in kB (1000 bytes), gzipped, all dependencies included; raised only by the change that needs it, with its reason here.
+  const EDIT = "import { DiffEditPipeline, loadImage } from 'pentimento'; console.log(DiffEditPipeline, loadImage);";
+
   it.each([
     // At once: the face of the pipeline, and what reads pictures. Later: what edits, and all that it loads.
-    ["import { DiffEditPipeline, loadImage } from 'pentimento'; console.log(DiffEditPipeline, loadImage);", 100],
+    [EDIT, 100],
     ["export { DDIMScheduler, DDIMInverseScheduler } from 'pentimento/schedulers';", 10.5],
     ["export * from 'pentimento/schedulers';", 18],
     ["export * from 'pentimento/safetensors';", 3.2],
   ])('at once %s is at most %f kB', async (program, ceiling) => {
-    const { atOnce } = await sizes(program);
+    const { atOnce } = await sizes({ program });
     expect(atOnce / 1000).toBeLessThanOrEqual(ceiling);
+  });
+
+  // What opening a model loads, and a device of its own kind; what only some people use stays away.
+  it.each([
+    ['with tile kernels', 178, /edit-model/],
+    ['with kernels for small subgroups', 186, /edit-model|broadcast-texts/],
+    ['with kernels for matrix units', 186, /edit-model|matrix-texts/],
+  ])('an edit %s takes less than %i kB', async (_, ceiling, parts) => {
+    const taken = (await sizes({ program: EDIT })).with(parts) / 1000;
+    expect(taken).toBeLessThan(ceiling);
+    expect(taken, 'the ceiling can be lowered').toBeGreaterThan(ceiling - 10);
+  });
+
+  it.each([
+    // At once: tensors, networks, T5 and BLIP's classes, whatever the index names. Later: what edits (48), pictures (13), torch.save's files (6),
+    // single files (9), LoRA and textual inversion (7), T5, BLIP and how they write (19), the guide (3), kernels of families (15).
+    ['index.js', 153, 125],
+    // The texts of all families, each compressed by itself (2).
+    ['kernels.js', 70, 1],
+    ['safetensors.js', 3.3, 4],
+    ['schedulers.js', 12, 0],
+    // Storage, downloads and their digests, the Hub's listing (9); addresses (6).
+    ['page.js', 18, 1],
+    // Messages and the errors of both sides; the worker's script, which is no part of it, holds all models.
+    ['worker.js', 7, 0],
+    ['worker-entry.js', 158, 112],
+  ])('%s stays below %d kB, and %d that load when used', async (entry, ceiling, more) => {
+    const { atOnce, later } = await sizes({ entry });
+    expect(atOnce / 1000).toBeLessThan(ceiling);
+    expect(atOnce / 1000, 'the ceiling can be lowered').toBeGreaterThan(ceiling / 2);
+    expect(later / 1000).toBeLessThanOrEqual(more);
   });
 
   // Two packages that are built in, and the licence of one: 20. Kernels of products in parts, patches and measured norms: 10.
