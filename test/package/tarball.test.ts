@@ -238,7 +238,7 @@ describe("the core's bundle", () => {
   });
 
   it.each([
-    // At once: tensors, networks, T5 and BLIP's classes, whatever the index names. Later: what edits (48), pictures (13), torch.save's files (6),
+    // At once: tensors, networks, T5 and BLIP's classes, whatever the index names. Later: what edits (40), pictures (13), torch.save's files (6),
     // single files (9), LoRA and textual inversion (7), T5, BLIP and how they write (19), the guide (3), kernels of families (15).
     ['index.js', 153, 125],
     // The texts of all families, each compressed by itself (2).
