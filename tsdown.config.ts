@@ -25,40 +25,44 @@ export const wgslAsText = {
 
 type Graph = { getModuleInfo(id: string): { readonly importedIds: readonly string[] } | null };
 
-/** Modules that an entry loads at once. */
-function loadedAtOnce(entry: string, graph: Graph): ReadonlySet<string> {
+/** Modules that some modules load at once, they too. */
+function loadedAtOnce(roots: readonly string[], graph: Graph): ReadonlySet<string> {
   const found = new Set<string>();
   const walk = (id: string): void => {
     if (found.has(id)) return;
     found.add(id);
     for (const next of graph.getModuleInfo(id)?.importedIds ?? []) walk(next);
   };
-  walk(resolve(entry));
+  for (const root of roots) walk(resolve(root));
   return found;
 }
 
+/** What programs begin with, and what they load by `import()` and entries load too: no other bundler cuts a file of ours in two. */
+const PARTS: Readonly<Record<string, readonly string[]>> = {
+  ...Object.fromEntries(Object.entries(ENTRIES).map(([name, path]) => [name, [path]])),
+  edit: ['src/pipeline/diffedit/pipeline.ts', 'src/io/load-image.ts'],
+  model: ['src/pipeline/diffedit/edit-model.ts'],
+};
+
 let loaded: ReadonlyMap<string, ReadonlySet<string>> | undefined;
 
-/** Of float16 the schedulers use one function; its index names all of them. */
-const ARRAYS_OF_HALVES = /float16\/src\/(Float16Array|_util\/(arrayIterator|brand|is|spec))/;
-
-/** The public entries that load a module at once. */
-function entriesOf(id: string, graph: Graph): string[] {
-  loaded ??= new Map(Object.entries(ENTRIES).map(([name, path]) => [name, loadedAtOnce(path, graph)]));
-  const entries = [...loaded].filter(([, modules]) => modules.has(id)).map(([name]) => name);
-  return ARRAYS_OF_HALVES.test(id) ? entries.filter(name => name !== 'schedulers') : entries;
+/** The parts that load a module at once. */
+function partsOf(id: string, graph: Graph): string[] {
+  loaded ??= new Map(Object.entries(PARTS).map(([name, roots]) => [name, loadedAtOnce(roots, graph)]));
+  return [...loaded].filter(([, modules]) => modules.has(id)).map(([name]) => name);
 }
 
 /**
- * What the same entries load at once is one chunk. By itself the bundler cuts wherever something that is loaded later has a
+ * What the same parts load at once is one chunk. By itself the bundler cuts wherever something that is loaded later has a
  * module in common with them: thirty chunks, which are a fifteenth larger when they are compressed.
- * Those of many entries come first: a chunk takes the modules with it that its own import.
+ * Those of many parts come first: a chunk takes the modules with it that its own import.
  */
-const chunksByEntries = Object.keys(ENTRIES).map((_, i, all) => ({
+const chunksByParts = Object.keys(PARTS).map((_, i, all) => ({
   priority: all.length - i,
   name: (id: string, graph: Graph): string | null => {
-    const entries = entriesOf(id, graph);
-    return entries.length === all.length - i && entries.includes('index') ? `of-${entries.join('-')}` : null;
+    const parts = partsOf(id, graph);
+    const shared = parts.includes('index') || parts.includes('model');
+    return parts.length === all.length - i && shared ? `of-${parts.join('-')}` : null;
   },
 }));
 
@@ -78,13 +82,13 @@ export default defineConfig({
   deps: {
     neverBundle: [/^node:/],
     // Import maps of a page do not reach its workers: what the worker's script imports by a bare name would not be found.
-    alwaysBundle: ['@huggingface/tokenizers', '@petamoriken/float16'],
-    onlyBundle: ['@huggingface/tokenizers', '@petamoriken/float16'],
+    alwaysBundle: ['@huggingface/tokenizers'],
+    onlyBundle: ['@huggingface/tokenizers'],
   },
   plugins: [wgslAsText],
   fixedExtension: false,
   hash: false,
   // Shared chunks lie apart: one that is called like an entry would take the place of its declarations.
-  outputOptions: { chunkFileNames: 'chunks/[name].js', codeSplitting: { groups: chunksByEntries } },
+  outputOptions: { chunkFileNames: 'chunks/[name].js', codeSplitting: { groups: chunksByParts } },
   dts: { tsconfig: 'test/tsconfig.json', entry: Object.values(ENTRIES) },
 });

@@ -25,6 +25,7 @@ export default defineConfig({
     include: ['test/kernels/**/*.test.ts'],
     // The one reads the folder of kernels and computes nothing, the other needs a device without Dawn's checks, which pages never get.
     exclude: ['test/kernels/full-size-windows.test.ts', 'test/kernels/fuzz.test.ts'],
+    setupFiles: ['test/support/all-kernels.ts'],
     reporters: ['./test/support/reporter.ts'],
     // Two pages: the browser builds the shaders of each on one core.
     maxWorkers: 2,

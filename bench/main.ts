@@ -13,6 +13,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import process from 'node:process';
+import { loadTexts } from '../src/kernels/load-texts.ts';
 import { requestGpu } from '../src/node/device.ts';
 import { medianOf } from './cost.ts';
 import { attentionCases } from './kernels/attention-cases.ts';
@@ -51,6 +52,7 @@ if (!(Number.isInteger(samples) && samples > 0)) refuse(`--samples takes a whole
 // Compile times are those of a first run.
 process.env['MESA_SHADER_CACHE_DISABLE'] = 'true';
 const gpu = await requestGpu({ adapterName: asked.device });
+await loadTexts(gpu.caps);
 const all = [...gemmCases(gpu.caps), ...attentionCases(gpu.caps), ...normCases(gpu.caps)];
 const cases = all.filter(c => c.name.includes(asked.filter));
 if (cases.length === 0) refuse(`no row has "${asked.filter}" in its name`);

@@ -1,5 +1,5 @@
 /** One row of the benchmark: buffers filled, pipelines compiled, samples taken, the result compared. */
-import { Float16Array } from '@petamoriken/float16';
+import { floatsOfHalves, halvesOfFloats } from '../src/core/convert-bits.ts';
 import { type BufferSlice, createStorage, destroySlice, readSlice, writeSlice } from '../src/gpu/buffer.ts';
 import type { Gpu } from '../src/gpu/device.ts';
 import { DispatchList } from '../src/kernels/dispatch.ts';
@@ -95,8 +95,8 @@ function stored(
     const halves = Uint16Array.from(words, w => w >>> 16);
     return { bytes: new Uint8Array(halves.buffer), values: new Float32Array(words.map(w => w & 0xffff0000).buffer) };
   }
-  const halves = new Float16Array(values);
-  return { bytes: new Uint8Array(halves.buffer), values: Float32Array.from(halves) };
+  const halves = halvesOfFloats(values);
+  return { bytes: new Uint8Array(halves.buffer), values: floatsOfHalves(halves) };
 }
 
 async function compare(
@@ -109,7 +109,7 @@ async function compare(
   const [elements = 0, storage = 'f32'] = bench.buffers[bench.output] ?? [];
   if (!output) return Number.NaN;
   const bytes = await readSlice(gpu, output);
-  const got = storage === 'f32' ? new Float32Array(bytes) : Float32Array.from(new Float16Array(bytes));
+  const got = storage === 'f32' ? new Float32Array(bytes) : floatsOfHalves(new Uint16Array(bytes));
   const values = (name: string): ArrayLike<number> => inputs.get(name) ?? [];
   let wrong = 0;
   let whole = 0;

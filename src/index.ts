@@ -12,6 +12,7 @@ export {
   type ErrorJson,
   type ErrorPart,
   InputError,
+  LoadError,
   type MemoryShortage,
   NumericsError,
   PentimentoError,

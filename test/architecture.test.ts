@@ -99,7 +99,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Packages by the layers that may use them. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@huggingface/tokenizers': ['tokenizers'],
-  '@petamoriken/float16': ['schedulers', 'tensor', 'io', 'bench'],
   '@huggingface/hub': ['node'],
   pngjs: ['node'],
   'jpeg-js': ['node'],
@@ -412,6 +411,18 @@ describe('what may appear where', () => {
       return found;
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('says which part of the library did not come, wherever the core loads one', () => {
+    const bare = sources
+      .filter(s => !['node', 'cli'].includes(s.layer))
+      .flatMap(s => nodesOf(s.tree).map((node): [Source, ts.Node] => [s, node]))
+      .filter(([, node]) => ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
+      .filter(([s, { parent: around }]) => {
+        const call = ts.isArrowFunction(around) ? around.parent : around;
+        return !(ts.isCallExpression(call) && call.expression.getText(s.tree) === 'loadPart');
+      });
+    expect(bare.map(([s, node]) => `${s.path}: ${node.getText(s.tree)}`)).toEqual([]);
   });
 
   it('names every kernel file alike in wgsl, src and the label', () => {

@@ -33,6 +33,7 @@ it('has a class for each theme', () => {
     'DTypeError',
     'DeviceError',
     'InputError',
+    'LoadError',
     'NumericsError',
     'ShaderError',
     'ShapeError',

@@ -24,6 +24,21 @@ export function convertBits(bytes: Uint8Array, count: number, from: FileDType, t
   else shift(halves, words(bytes, count));
 }
 
+/** Floats as halves: to nearest, ties to even, beyond their range infinities. */
+export function halvesOfFloats(floats: Float32Array): Uint16Array<ArrayBuffer> {
+  const bytes = new Uint8Array(Float32Array.from(floats).buffer);
+  convertBits(bytes, floats.length, 'F32', 'F16');
+  return new Uint16Array(bytes.buffer, 0, floats.length);
+}
+
+/** Halves as floats, which hold them all. */
+export function floatsOfHalves(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  const floats = new Float32Array(halves.length);
+  new Uint16Array(floats.buffer).set(halves);
+  convertBits(new Uint8Array(floats.buffer), halves.length, 'F16', 'F32');
+  return floats;
+}
+
 function words(bytes: Uint8Array, count: number): Uint32Array {
   return new Uint32Array(bytes.buffer, bytes.byteOffset, count);
 }

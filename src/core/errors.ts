@@ -85,7 +85,7 @@ export interface ErrorJson {
 
 /** Base class: `instanceof PentimentoError` catches all of them. */
 export class PentimentoError extends Error {
-  /** The theme as a word that never changes: 'shape', 'dtype', 'device', 'weights', 'numerics', 'shader' or 'input'. */
+  /** The theme as a word that never changes: 'shape', 'dtype', 'device', 'weights', 'numerics', 'shader', 'input' or 'load'. */
   readonly code: string;
   /** The function, kernel, layer or file that noticed. */
   readonly op: string;
@@ -102,7 +102,7 @@ export class PentimentoError extends Error {
   readonly #details: ErrorDetails;
 
   constructor(code: string, details: ErrorDetails) {
-    super(describe(details), details.cause === undefined ? undefined : { cause: details.cause });
+    super(describe(details), details.cause === undefined ? undefined : details);
     this.code = code;
     this.#details = details;
     this.op = details.op;
@@ -123,26 +123,20 @@ export class PentimentoError extends Error {
       ...rest,
       ...{ op: say(rest.op, 'op'), problem: say(rest.problem, 'problem') },
       ...{ expected: typeof expected === 'string' ? say(expected, 'expected') : expected },
-      ...(path === undefined ? {} : { path: say(path, 'path') }),
-      ...(fix === undefined ? {} : { fix: say(fix, 'fix') }),
+      ...{ path: path && say(path, 'path'), fix: fix && say(fix, 'fix') },
     });
   }
 
   /** All fields as plain data: shapes stay lists, numbers that JSON lacks and objects with a class become text. */
   toJSON(): ErrorJson {
-    const { code, op, problem } = this;
-    return {
-      class: this.name,
-      code,
-      message: this.message,
-      op,
-      problem,
-      ...(this.expected === undefined ? {} : { expected: plain(this.expected) }),
-      ...(this.received === undefined ? {} : { received: plain(this.received) }),
-      ...(this.path === undefined ? {} : { path: this.path }),
-      ...(this.fix === undefined ? {} : { fix: this.fix }),
-      ...(this.cause === undefined ? {} : { cause: causeOf(this.cause) }),
+    const { name, code, message, op, problem, expected, received, path, fix, cause } = this;
+    const json = {
+      ...{ class: name, code, message, op, problem },
+      ...{ expected: expected === undefined ? expected : plain(expected) },
+      ...{ received: received === undefined ? received : plain(received) },
+      ...{ path, fix, cause: causeOf(cause) },
     };
+    return withoutUndefined(json) as ErrorJson;
   }
 }
 
@@ -209,7 +203,16 @@ export class InputError extends PentimentoError {
   }
 }
 
-function describe(d: ErrorDetails): string {
+/** A file of the library itself that was to be loaded when it was used, and did not come. */
+export class LoadError extends PentimentoError {
+  /** As in stack traces; `code` is 'load'. */
+  override readonly name = 'LoadError';
+  constructor(details: ErrorDetails) {
+    super('load', details);
+  }
+}
+
+function describe(d: { readonly [K in keyof ErrorDetails]: ErrorDetails[K] | undefined }): string {
   const values = [
     d.expected === undefined ? '' : `expected ${show(d.expected)}`,
     'value' in d ? `got ${showValue(d.value)}` : d.received === undefined ? '' : `got ${show(d.received)}`,
@@ -242,11 +245,15 @@ function showValue(value: unknown): string {
   return `[${[...value.slice(0, SHOWN).map(showValue), ...more].join(', ')}]`;
 }
 
-function causeOf(cause: unknown): PlainValue | ErrorJson {
+function causeOf(cause: unknown): PlainValue | ErrorJson | undefined {
+  if (cause === undefined) return undefined;
   if (cause instanceof PentimentoError) return cause.toJSON();
   if (!(cause instanceof Error)) return plain(cause);
-  const { name, message } = cause;
-  return { class: name, message, ...(cause.cause === undefined ? {} : { cause: causeOf(cause.cause) }) };
+  return withoutUndefined({ class: cause.name, message: cause.message, cause: causeOf(cause.cause) }) as ErrorJson;
+}
+
+function withoutUndefined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as T;
 }
 
 /** `above`: the objects around it, for those that hold themselves. */
@@ -259,6 +266,6 @@ function plain(value: unknown, above: readonly unknown[] = []): PlainValue {
   if (Array.isArray(value)) return value.map(item => plain(item, inside));
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype) return value.constructor.name;
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+  const entries = Object.entries(withoutUndefined(value));
   return Object.fromEntries(entries.map(([name, item]) => [name, plain(item, inside)]));
 }

@@ -1,5 +1,7 @@
 /** Asking for an adapter and its device, and saying clearly what is missing. */
+
 import { DeviceError } from '../core/errors.ts';
+import { loadPart } from '../core/load-part.ts';
 import { type Caps, type CapsOptions, readCaps, SUBGROUP_MATRIX, tellsItsKind } from './caps.ts';
 import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
 
@@ -95,7 +97,7 @@ function wishes({ features, limits }: GPUAdapter): GPUDeviceDescriptor {
 /** The device's capabilities; whether it is software is measured where nobody tells. */
 export async function capsOf(device: WebGpuDevice, info: WebGpuAdapterInfo, options: CapsOptions): Promise<Caps> {
   if (options.software !== undefined || tellsItsKind(info)) return readCaps(device, info, options);
-  const { isSlowDevice } = await import('./measure-speed.ts');
+  const { isSlowDevice } = await loadPart('what measures devices', () => import('./measure-speed.ts'));
   return readCaps(device, info, { ...options, software: await isSlowDevice(device) });
 }
 

@@ -1,7 +1,9 @@
 /** Finds the weights of one model in its folder: single file or shards, safetensors or .bin, plain or a variant. */
+
 import { InputError, WeightsError } from '../core/errors.ts';
 import { checkFolder } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
+import { loadPart } from '../core/load-part.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import {
   type FolderSource,
@@ -12,7 +14,7 @@ import {
 } from '../core/tensor-source.ts';
 import { type CheckpointStem, candidates } from './checkpoint-names.ts';
 import { parseJsonFile } from './json-file.ts';
-import { isObject } from './json-keys.ts';
+import { isObject } from './json-object.ts';
 import { openSafetensors } from './safetensors.ts';
 import { openWeightFile } from './weight-file.ts';
 
@@ -67,7 +69,7 @@ async function onlyVariant(
   { variant, onWarning }: CheckpointOptions,
   tried: readonly string[],
 ): Promise<string> {
-  const { otherWeights } = await import('./other-weights.ts');
+  const { otherWeights } = await loadPart('what looks for other weights', () => import('./other-weights.ts'));
   const other = await otherWeights(folder, stem);
   const [only, ...more] = other.variants;
   if (only !== undefined && more.length === 0 && variant === undefined) {

@@ -1,5 +1,7 @@
 /** JSON files of a model's folder, and what may stand in their place. */
+
 import { InputError } from '../core/errors.ts';
+import { loadPart } from '../core/load-part.ts';
 
 /**
  * What a JSON file holds; a byte order mark in front, which some editors leave, is passed over.
@@ -13,7 +15,10 @@ export async function parseJsonFile(text: string, op: string, path: string): Pro
   // What begins as JSON does is damaged JSON, but for the answers of servers that speak it.
   const answer = /^\s*\{\s*"error"\s*:/.test(json);
   if (answer || !/^\s*([[{"]|$)/.test(json)) {
-    const { STAND_IN_BYTES, standInOf } = await import('./stand-in.ts');
+    const { STAND_IN_BYTES, standInOf } = await loadPart(
+      'what recognises files that stand for others',
+      () => import('./stand-in.ts'),
+    );
     const found = standInOf(new TextEncoder().encode(json.slice(0, STAND_IN_BYTES)));
     if (found) throw new InputError({ op, ...found, path });
   }

@@ -3,8 +3,10 @@
  * decoder or, where there is none, by jpeg.ts; other kinds only where the browser knows them. Canvases are in canvas.ts, paths
  * in src/node/images.ts.
  */
+
 import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
+import { loadPart } from '../core/load-part.ts';
 import type { AbortSignalLike, BlobLike, PagePicture, UrlLike } from '../core/platform.ts';
 import { hasCanvas, pixelsOf } from './canvas.ts';
 import { applyOrientation, type RgbImage, rgbaToRgb } from './image.ts';
@@ -93,23 +95,23 @@ async function decode(bytes: Uint8Array, reading: Reading): Promise<RgbImage> {
   const kind = sniffImage(bytes);
   const { path } = reading;
   if (kind === 'PNG') {
-    const { inflateDamaged, pngPixels, readPng } = await import('./png.ts');
+    const { inflateDamaged, pngPixels, readPng } = await loadPart('the decoder of PNG', () => import('./png.ts'));
     const png = readPng(bytes, reading);
     // A stream that throws takes with it what it had read before, which may be all that is needed.
     const inflated = await inflate(png.deflated, png.inflatedBytes).catch(() => inflateDamaged(png, reading));
     return pngPixels(png, inflated, reading);
   }
   if (kind === 'BMP') {
-    const { decodeBmp } = await import('./bmp.ts');
+    const { decodeBmp } = await loadPart('the decoder of BMP', () => import('./bmp.ts'));
     return decodeBmp(bytes, reading);
   }
   if (kind === 'GIF') {
-    const { decodeGif } = await import('./gif.ts');
+    const { decodeGif } = await loadPart('the decoder of GIF', () => import('./gif.ts'));
     return decodeGif(bytes, reading);
   }
   if (hasCanvas()) return decodeByBrowser(bytes, kind, reading);
   if (kind !== 'JPEG') throw notAnImage(bytes, path, undefined, isForOthers(kind) ? ELSEWHERE : undefined);
-  const { decodeJpeg } = await import('./jpeg.ts');
+  const { decodeJpeg } = await loadPart('the decoder of JPEG', () => import('./jpeg.ts'));
   return decodeJpeg(bytes, reading);
 }
 
@@ -150,7 +152,7 @@ async function decodeByBrowser(bytes: Uint8Array, kind: string | undefined, read
   let plain = Uint8Array.from(bytes);
   let orientation = 1;
   if (kind === 'WebP') {
-    const { withoutOrientation } = await import('./webp.ts');
+    const { withoutOrientation } = await loadPart('what turns WebP upright', () => import('./webp.ts'));
     ({ bytes: plain, orientation } = withoutOrientation(bytes));
   }
   const bitmap = await createImageBitmap(new Blob([plain]), UNTOUCHED).catch(() => {
@@ -161,7 +163,7 @@ async function decodeByBrowser(bytes: Uint8Array, kind: string | undefined, read
 
 /** The browser is faster; what it refuses, and what browsers take for different colours, is read here. */
 async function decodeJpegByBrowser(bytes: Uint8Array, reading: Reading): Promise<RgbImage> {
-  const { decodeJpeg, readJpegInfo } = await import('./jpeg.ts');
+  const { decodeJpeg, readJpegInfo } = await loadPart('the decoder of JPEG', () => import('./jpeg.ts'));
   const { width, height, color } = readJpegInfo(bytes, reading.path);
   checkPixels(width, height, reading);
   const inked = color === 'cmyk' || color === 'ycck';

@@ -1,5 +1,5 @@
 /** Small checkpoint tensors as numbers on the host. */
-import { Float16Array } from '@petamoriken/float16';
+import { floatsOfHalves } from '../core/convert-bits.ts';
 import { WeightsError } from '../core/errors.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
@@ -20,7 +20,7 @@ export async function readFloats(checkpoint: TensorSource, name: string): Promis
   await source.read(name, 0, bytes);
   const { buffer } = bytes;
   if (stored.dtype === 'F32') return ndarray(new Float32Array(buffer), stored.shape);
-  if (stored.dtype === 'F16') return ndarray(Float32Array.from(new Float16Array(buffer)), stored.shape);
+  if (stored.dtype === 'F16') return ndarray(floatsOfHalves(new Uint16Array(buffer)), stored.shape);
   if (stored.dtype === 'BF16') {
     const words = Uint32Array.from(new Uint16Array(buffer), half => half << 16);
     return ndarray(new Float32Array(words.buffer), stored.shape);

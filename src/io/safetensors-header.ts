@@ -1,39 +1,12 @@
 /**
  * The header of a safetensors file: parsing and every check that the format asks for. No bytes of tensors are
- * touched here; reading and writing files is in safetensors.ts.
+ * touched here.
  */
 import { WeightsError } from '../core/errors.ts';
 import type { StoredTensor } from '../core/tensor-source.ts';
-import { findDuplicateKey, isObject } from './json-keys.ts';
-
-/** A longer header is a damaged or hostile file. */
-export const MAX_HEADER_BYTES = 100_000_000;
-
-/** Bits of one element, in the order in which a writer lays the types out (last first). */
-export const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
-  ['BOOL', 8],
-  ['F4', 4],
-  ['F6_E2M3', 6],
-  ['F6_E3M2', 6],
-  ['U8', 8],
-  ['I8', 8],
-  ['F8_E5M2', 8],
-  ['F8_E4M3', 8],
-  ['F8_E8M0', 8],
-  ['F8_E4M3FNUZ', 8],
-  ['F8_E5M2FNUZ', 8],
-  ['I16', 16],
-  ['U16', 16],
-  ['F16', 16],
-  ['BF16', 16],
-  ['I32', 32],
-  ['U32', 32],
-  ['F32', 32],
-  ['C64', 64],
-  ['F64', 64],
-  ['I64', 64],
-  ['U64', 64],
-]);
+import { findDuplicateKey } from './json-keys.ts';
+import { isObject } from './json-object.ts';
+import { bitsOf, DTYPE_BITS, isCounts, isHalved } from './safetensors-format.ts';
 
 /**
  * Memory that parsed JSON takes, about: for an object or a list, for a name with its value, for an element. The smallest
@@ -88,11 +61,6 @@ export function parseHeader(json: Uint8Array, dataBytes: number, path: string): 
     fail(what, { expected: `${end} bytes of tensors`, received: `${dataBytes}` });
   }
   return { tensors: new Map(placed.map(t => [t.name, t])), metadata };
-}
-
-/** Whether a text holds half of a character that needs two units of UTF-16: it has no form in UTF-8, and readers refuse its escape. */
-export function isHalved(text: string): boolean {
-  return /\p{Surrogate}/u.test(text);
 }
 
 /** The error of every damaged checkpoint file. */
@@ -197,19 +165,4 @@ function parseEntry(name: string, entry: unknown, fail: Fail): PlacedTensor {
     fail(`tensor "${name}" does not fit its data_offsets`, { expected, received: `${end - begin}` });
   }
   return { name, dtype, shape, byteLength: bytes, begin };
-}
-
-/** Bits of a tensor; undefined where a product on the way to it is no longer exact, as readers check it in order. */
-export function bitsOf(shape: readonly number[], bits: number): number | undefined {
-  let count = 1;
-  for (const size of shape) {
-    count *= size;
-    if (!Number.isSafeInteger(count * bits)) return undefined;
-  }
-  return count * bits;
-}
-
-/** Whether a value is a list of sizes as both JSON and its readers can hold them. */
-export function isCounts(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every(v => Number.isSafeInteger(v) && v >= 0);
 }

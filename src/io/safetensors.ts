@@ -1,32 +1,19 @@
-/** Reading and writing safetensors files. The checks of the header are in safetensors-header.ts. */
-import { InputError, WeightsError } from '../core/errors.ts';
-import { checkByteSource } from '../core/kinds.ts';
+/** safetensors files: the way to open them, and writing. What reads them is in safetensors-reader.ts. */
+import { InputError } from '../core/errors.ts';
 import { checkByName, checkNames, namesOf } from '../core/known-names.ts';
-import {
-  type ByteSource,
-  checkRange,
-  readRanges,
-  type StoredDType,
-  type StoredTensor,
-  type TensorSource,
-} from '../core/tensor-source.ts';
-import { isObject } from './json-keys.ts';
-import { refuseStandIn } from './refuse-stand-in.ts';
+import { loadPart } from '../core/load-part.ts';
+import type { ByteSource, StoredDType, StoredTensor } from '../core/tensor-source.ts';
+import { isObject } from './json-object.ts';
 import {
   bitsOf,
   DTYPE_BITS,
-  damaged,
   isCounts,
   isHalved,
   MAX_HEADER_BYTES,
-  parseHeader,
-} from './safetensors-header.ts';
+  type SafetensorsSource,
+} from './safetensors-format.ts';
 
-/** A safetensors file: its tensors and the strings that its writer left beside them. */
-export interface SafetensorsSource extends TensorSource {
-  /** The strings of `__metadata__`; empty where the file has none. */
-  readonly metadata: Readonly<Record<string, string>>;
-}
+export type { SafetensorsSource } from './safetensors-format.ts';
 
 /** A tensor to write: little-endian bytes in row-major order. */
 export interface WritableTensor {
@@ -38,9 +25,6 @@ export interface WritableTensor {
   readonly data: ArrayBufferView;
 }
 
-/** The first four bytes of torch.save's zip files and of its files before torch 1.6. */
-const TORCH_FILE = [0x04034b50n, 0x0a8a0280n];
-
 /**
  * Opens a safetensors file: reads and checks the header, nothing else; tensors are read by byte range on demand.
  * @param bytes the file; closed by the result's `close`, and here when the header is refused
@@ -48,69 +32,8 @@ const TORCH_FILE = [0x04034b50n, 0x0a8a0280n];
  * @see safetensors.safe_open
  */
 export async function openSafetensors(bytes: ByteSource): Promise<SafetensorsSource> {
-  checkByteSource('openSafetensors', bytes);
-  try {
-    return await open(bytes);
-  } catch (error) {
-    await bytes.close?.();
-    throw error;
-  }
-}
-
-async function open(bytes: ByteSource): Promise<SafetensorsSource> {
-  const { label } = bytes;
-  if (bytes.byteLength < 8) {
-    await refuseStandIn(bytes, 'safetensors');
-    throw damaged('too short for a header', label, { expected: 'at least 8 bytes', received: `${bytes.byteLength}` });
-  }
-  const prefix = new Uint8Array(8);
-  await bytes.read(0, prefix);
-  const length = new DataView(prefix.buffer).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER_BYTES)) {
-    await refuseStandIn(bytes, 'safetensors'); // eight letters are a length far beyond the limit
-    if (TORCH_FILE.includes(length % 2n ** 32n)) {
-      const fix = 'Give it a name that ends in .bin, .ckpt or .pt, or open it with openWeightFile.';
-      throw new WeightsError({
-        op: 'safetensors',
-        problem: 'a file of torch.save under another name',
-        path: label,
-        fix,
-      });
-    }
-    throw damaged('the header is too long', label, { expected: `at most ${MAX_HEADER_BYTES} bytes`, received: length });
-  }
-  const start = 8 + Number(length);
-  if (start > bytes.byteLength) {
-    throw damaged('the header is longer than the file', label, {
-      expected: `${start} bytes`,
-      received: bytes.byteLength,
-    });
-  }
-  const json = new Uint8Array(Number(length));
-  await bytes.read(8, json);
-  const { tensors, metadata } = parseHeader(json, bytes.byteLength - start, label);
-  const shown = [...tensors].map(([name, { begin: _, ...stored }]) => [name, stored] as const);
-  return {
-    label,
-    tensors: new Map(shown),
-    metadata,
-    async read(name, offset, into): Promise<void> {
-      const tensor = tensors.get(name);
-      checkRange(label, name, tensor?.byteLength, offset, into.byteLength);
-      if (tensor && into.byteLength > 0) await bytes.read(start + tensor.begin + offset, into);
-    },
-    ...(bytes.readMany && {
-      async readMany(ranges, signal): Promise<void> {
-        const placed = ranges.flatMap(({ name, start: first, into }) => {
-          const tensor = tensors.get(name);
-          checkRange(label, name, tensor?.byteLength, first, into.byteLength);
-          return tensor && into.byteLength > 0 ? [{ offset: start + tensor.begin + first, into }] : [];
-        });
-        await readRanges(bytes, placed, signal);
-      },
-    }),
-    close: async () => bytes.close?.(),
-  };
+  const { readSafetensors } = await loadPart('the reader of safetensors', () => import('./safetensors-reader.ts'));
+  return readSafetensors(bytes);
 }
 
 /**
@@ -154,8 +77,8 @@ export function encodeHeader<T extends { readonly dtype: StoredDType; readonly s
   const ranks = [...DTYPE_BITS.keys()];
   const rank = (t: T): number => ranks.indexOf(t.dtype);
   const order = [...entries].sort(([a, ta], [b, tb]) => rank(tb) - rank(ta) || compareCodePoints(a, b));
-  const fields: string[] = [];
-  if (Object.keys(metadata).length > 0) fields.push(`"__metadata__":${JSON.stringify(metadata)}`);
+  const strings = JSON.stringify(metadata);
+  const fields = strings === '{}' ? [] : [`"__metadata__":${strings}`];
   let end = 0;
   for (const [name, tensor] of order) {
     const begin = end;
@@ -202,9 +125,8 @@ function checkMetadata(metadata: unknown): void {
   }
   for (const [key, value] of Object.entries(metadata)) {
     const path = `metadata.${key.slice(0, 80)}`;
-    checkText(key, path);
     if (typeof value !== 'string') throw refuse('a value of the metadata is no string', path, 'a string', typeof value);
-    checkText(value, path);
+    checkText(`${key} ${value}`, path);
   }
 }
 
@@ -220,7 +142,7 @@ function refuse(problem: string, path: string, expected?: unknown, received?: un
 function compareCodePoints(a: string, b: string): number {
   const [left, right] = [[...a], [...b]];
   for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const d = (left[i]?.codePointAt(0) ?? 0) - (right[i]?.codePointAt(0) ?? 0);
+    const d = Number(left[i]?.codePointAt(0)) - Number(right[i]?.codePointAt(0));
     if (d !== 0) return d;
   }
   return left.length - right.length;

@@ -1,5 +1,5 @@
 /** The tensors of a checkpoint under other names and shapes, cut along their first axis, or as halves; all of it while they are read. */
-import { Float16Array } from '@petamoriken/float16';
+import { halvesOfFloats } from '../core/convert-bits.ts';
 import { WeightsError } from '../core/errors.ts';
 import {
   checkRange,
@@ -100,7 +100,7 @@ export function halfTensors(source: TensorSource): TensorSource {
         const count = Math.ceil((start + done + part.byteLength) / 2) - first;
         const wide = new Uint8Array(count * width);
         await source.read(name, first * width, wide);
-        const halves = new Uint8Array(Float16Array.from(floatsOf(wide, dtype)).buffer);
+        const halves = new Uint8Array(halvesOfFloats(floatsOf(wide, dtype)).buffer);
         const skip = start + done - 2 * first;
         part.set(halves.subarray(skip, skip + part.byteLength));
       }

@@ -1,5 +1,7 @@
 /** One file of weights, whatever its name: what it is stands in its first bytes. */
+
 import { checkByteSource } from '../core/kinds.ts';
+import { loadPart } from '../core/load-part.ts';
 import type { ByteSource, TensorSource } from '../core/tensor-source.ts';
 import { openSafetensors } from './safetensors.ts';
 import { headOf, isTorchLegacy, isZip } from './torch-magic.ts';
@@ -14,6 +16,6 @@ export async function openWeightFile(bytes: ByteSource): Promise<TensorSource> {
   checkByteSource('openWeightFile', bytes);
   const head = await headOf(bytes);
   if (!isZip(head) && !isTorchLegacy(head)) return openSafetensors(bytes);
-  const { openTorchFile } = await import('./torch-file.ts');
+  const { openTorchFile } = await loadPart("the reader of torch.save's files", () => import('./torch-file.ts'));
   return openTorchFile(bytes);
 }

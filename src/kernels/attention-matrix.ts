@@ -1,9 +1,9 @@
 /** The variant of attention for matrix units: how heads are cut for it. */
-import source from '../../wgsl/attention-matrix.wgsl';
 import sharedLib from '../../wgsl/lib/attention.wgsl';
 import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { AttentionProblem } from './attention-problem.ts';
+import { familyText } from './family-texts.ts';
 import { type KernelCall, RANK } from './kernel.ts';
 import { matrixLibs, outputLib } from './libs.ts';
 import type { Variant } from './op.ts';
@@ -80,7 +80,10 @@ export function attentionMatrix(makeCall: MakeCall): Variant<AttentionProblem, M
       };
       const cut = { rows: m * tiles.SUBGROUPS, columns: (tiles.WIDE * n) / 4 };
       const libs = [...matrixLibs({ component, pinned }, q.storage, keys.storage), outputLib(out.storage), sharedLib];
-      return { ...makeCall({ kernel: 'attention-matrix', source }, problem, values, cut), libs };
+      return {
+        ...makeCall({ kernel: 'attention-matrix', source: familyText('attention-matrix') }, problem, values, cut),
+        libs,
+      };
     },
   };
 }

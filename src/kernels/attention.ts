@@ -2,8 +2,6 @@
  * Flash attention: out = softmax(scale * q k^T + bias + mask) v per batch and head. This file lists the variants and fills in
  * the uniform words that they share.
  */
-import broadcastSource from '../../wgsl/attention-broadcast.wgsl';
-import wideSource from '../../wgsl/attention-broadcast-wide.wgsl';
 import tileSource from '../../wgsl/attention-tile.wgsl';
 import sharedLib from '../../wgsl/lib/attention.wgsl';
 import { alignUp, ceilDiv } from '../core/shape.ts';
@@ -11,6 +9,7 @@ import type { Caps } from '../gpu/caps.ts';
 import { attentionMatrix } from './attention-matrix.ts';
 import { type AttentionProblem, checkAttention, isAdditive } from './attention-problem.ts';
 import { attentionBindings } from './attention-windows.ts';
+import { familyText } from './family-texts.ts';
 import { canBroadcast, type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
 import { outputLib, pairedLibs } from './libs.ts';
 import { callOf, type Op, type Tuning, type Variant } from './op.ts';
@@ -40,7 +39,7 @@ const broadcast: Variant<AttentionProblem, { readonly LANES: number; readonly BL
   call: (_, problem, tiles) => {
     const single = problem.queries === 1;
     const cut = { rows: single ? 1 : Math.min(tiles.LANES, 8), columns: tiles.LANES * tiles.BLOCKS };
-    const program = { kernel: 'attention-broadcast', source: broadcastSource };
+    const program = { kernel: 'attention-broadcast', source: familyText('attention-broadcast') };
     return attentionCall(program, problem, { ...tiles, SINGLE: single, ADDITIVE: isAdditive(problem) }, cut);
   },
 };
@@ -62,7 +61,7 @@ const wide: Variant<AttentionProblem, { readonly LANES: number; readonly QUERIES
       ...{ LANES: subgroupSize, QUERIES: headWidth > WIDE_HEAD ? 2 : 4, COLUMNS: alignUp(headWidth / 4, 16) },
     }),
     call: (_, problem, tiles) => {
-      const program = { kernel: 'attention-broadcast-wide', source: wideSource };
+      const program = { kernel: 'attention-broadcast-wide', source: familyText('attention-broadcast-wide') };
       return attentionCall(program, problem, tiles, { rows: tiles.LANES * tiles.QUERIES, columns: tiles.COLUMNS });
     },
   };

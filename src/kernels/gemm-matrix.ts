@@ -2,9 +2,9 @@
  * The variants of a product for matrix units: `gemm-matrix` for weights whose columns lie along K each and for plain matrices,
  * `gemm-matrix-panels` for weights in panels, as decoders keep them. Both are one text.
  */
-import source from '../../wgsl/gemm-matrix.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps, MatrixUnits } from '../gpu/caps.ts';
+import { familyText } from './family-texts.ts';
 import { type GemmProblem, gemmBindings, PANEL } from './gemm.ts';
 import { ownTaps, phasesOf, tapsOf } from './gemm-problem.ts';
 import { GEMV_ROWS } from './gemv.ts';
@@ -94,7 +94,7 @@ function matrixCall({ matrix }: Caps, p: GemmProblem, tiles: MatrixTile): Kernel
   const columnTiles = ceilDiv(columns, tiles.COLUMNS / (geglu ? 2 : 1));
   return {
     kernel: 'gemm-matrix',
-    source,
+    source: familyText('gemm-matrix'),
     libs: [
       ...matrixLibs({ component, pinned }, p.a.storage, p.b.storage),
       outputLib(p.y.storage),

@@ -2,11 +2,11 @@
  * The two variants of y = act(A * B + bias) + channelAdd + residual that take any number of rows. This file turns a description into
  * uniform words; what A's rows are is the ops' business.
  */
-import broadcastSource from '../../wgsl/gemm-broadcast.wgsl';
 import tileSource from '../../wgsl/gemm-tile.wgsl';
 import { alignUp, ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { doubledLines, inputPixels } from './conv-pixels.ts';
+import { familyText } from './family-texts.ts';
 import { blockOf, type GemmProblem, ownTaps, PANEL, phasesOf, tapsOf } from './gemm-problem.ts';
 import { canBroadcast, type KernelBinding, type KernelCall, pinned, RANK, storageBytes, unread } from './kernel.ts';
 import {
@@ -77,7 +77,7 @@ export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
     const cut = { rows: tiles.ROWS, columns: 4 * tiles.LANES };
     const program = {
       kernel: 'gemm-broadcast',
-      source: broadcastSource,
+      source: familyText('gemm-broadcast'),
       libs: [inputLib(problem.a.storage), weightLib(problem.b.storage)],
     };
     return gemmCall(program, problem, tiles, cut);

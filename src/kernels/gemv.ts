@@ -2,11 +2,11 @@
  * The variants of a linear layer for 1 to 16 rows, as in decoding token by token: the weights are read once and there is nothing
  * to reuse, so the work is spread over columns (and, on GPUs, over K) instead of tiles of rows.
  */
-import broadcastSource from '../../wgsl/gemv-broadcast.wgsl';
 import tileSource from '../../wgsl/gemv-tile.wgsl';
 import sharedLib from '../../wgsl/lib/gemv.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
+import { familyText } from './family-texts.ts';
 import { blockOf, type GemmProblem, PANEL } from './gemm.ts';
 import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
 import { ACTIVATION, activationLib, inputLib, outputLib, pairedLibs, weightLib } from './libs.ts';
@@ -54,7 +54,7 @@ const broadcast: Variant<GemmProblem, { readonly LANES: number; readonly ROWS: n
     gemvCall(
       {
         kernel: 'gemv-broadcast',
-        source: broadcastSource,
+        source: familyText('gemv-broadcast'),
         libs: [inputLib(problem.a.storage), weightLib(problem.b.storage)],
       },
       problem,

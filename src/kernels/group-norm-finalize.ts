@@ -2,13 +2,13 @@
  * The middle one of group normalisation's calls: from parts of statistics, which group-norm-stats counted or products measured, to a
  * factor and a shift for each image and channel.
  */
-import broadcastSource from '../../wgsl/group-norm-finalize-broadcast.wgsl';
 import tileSource from '../../wgsl/group-norm-finalize-tile.wgsl';
 import sharedLib from '../../wgsl/lib/group-norm-finalize.wgsl';
 import momentsLib from '../../wgsl/lib/group-norm-finalize-moments.wgsl';
 import { ShapeError } from '../core/errors.ts';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
+import { familyText } from './family-texts.ts';
 import {
   checkGroupNorm,
   type GroupNormProblem,
@@ -39,7 +39,8 @@ const broadcast: Variant<GroupNormFinalizeProblem, { readonly LANES: number }> =
   fits: canBroadcast,
   rank: RANK.broadcast,
   tiles: caps => ({ LANES: caps.subgroupSize }),
-  call: (caps, problem, tiles) => finalizeCall('group-norm-finalize-broadcast', broadcastSource, caps, problem, tiles),
+  call: (caps, problem, tiles) =>
+    finalizeCall('group-norm-finalize-broadcast', familyText('group-norm-finalize-broadcast'), caps, problem, tiles),
 };
 
 const tile: Variant<GroupNormFinalizeProblem, { readonly LANES: number }> = {

@@ -3,6 +3,10 @@
  * into a KernelCall, plain data; a DispatchList runs calls on buffers.
  */
 
+import { BROADCAST_TEXTS } from './broadcast-texts.ts';
+import { addTexts } from './family-texts.ts';
+import { MATRIX_TEXTS } from './matrix-texts.ts';
+
 // The device, its buffers, and the text of a kernel.
 export {
   type BufferSlice,
@@ -125,3 +129,7 @@ export { type TopKProblem, topK } from './top-k.ts';
 export { type UpsampleNearestProblem, upsampleNearest } from './upsample-nearest.ts';
 export { layoutOfWeight, ROW_COUNTS, type UnpackedWeight, weightLayout } from './weight-layout.ts';
 export { type CheckedCall, checkCall } from './words.ts';
+
+// Kernel functions are no promises: all texts are there with the first import. package.json names this entry for it, in "sideEffects".
+addTexts(BROADCAST_TEXTS);
+addTexts(MATRIX_TEXTS);

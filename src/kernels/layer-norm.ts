@@ -1,9 +1,9 @@
 /** Layer and root-mean-square normalisation of rows: one pair of texts, two ops. */
-import broadcastSource from '../../wgsl/layer-norm-broadcast.wgsl';
 import tileSource from '../../wgsl/layer-norm-tile.wgsl';
 import sharedLib from '../../wgsl/lib/layer-norm.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
+import { familyText } from './family-texts.ts';
 import { canBroadcast, type KernelCall, RANK, type RowLayout, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
@@ -34,7 +34,8 @@ function broadcast(rms: boolean): Variant<LayerNormProblem, RowTiles> {
     fits: canBroadcast,
     rank: RANK.broadcast,
     tiles: caps => ({ LANES: caps.subgroupSize, ROWS }),
-    call: (_, problem, tiles) => rowNorm('layer-norm-broadcast', broadcastSource, problem, rms, tiles),
+    call: (_, problem, tiles) =>
+      rowNorm('layer-norm-broadcast', familyText('layer-norm-broadcast'), problem, rms, tiles),
   };
 }
 

@@ -6,14 +6,6 @@ import halfSlab from '../../wgsl/lib/half-slab.wgsl';
 import inputF16 from '../../wgsl/lib/input-f16.wgsl';
 import inputF16Packed from '../../wgsl/lib/input-f16-packed.wgsl';
 import inputF32 from '../../wgsl/lib/input-f32.wgsl';
-import matrixEntry from '../../wgsl/lib/matrix-entry.wgsl';
-import matrixEntryPinned from '../../wgsl/lib/matrix-entry-pinned.wgsl';
-import matrixF16 from '../../wgsl/lib/matrix-f16.wgsl';
-import matrixF32 from '../../wgsl/lib/matrix-f32.wgsl';
-import matrixInputF16 from '../../wgsl/lib/matrix-input-f16.wgsl';
-import matrixInputF32 from '../../wgsl/lib/matrix-input-f32.wgsl';
-import matrixWeightF16 from '../../wgsl/lib/matrix-weight-f16.wgsl';
-import matrixWeightF32 from '../../wgsl/lib/matrix-weight-f32.wgsl';
 import moments from '../../wgsl/lib/moments.wgsl';
 import momentsNone from '../../wgsl/lib/moments-none.wgsl';
 import normalize from '../../wgsl/lib/normalize.wgsl';
@@ -27,6 +19,7 @@ import weightF16Packed from '../../wgsl/lib/weight-f16-packed.wgsl';
 import weightF32 from '../../wgsl/lib/weight-f32.wgsl';
 import { DTypeError } from '../core/errors.ts';
 import type { MatrixUnits } from '../gpu/caps.ts';
+import { familyText } from './family-texts.ts';
 import type { Storage } from './kernel.ts';
 
 const INPUT: Partial<Record<Storage, string>> = { f32: inputF32, f16: inputF16, 'f16-packed': inputF16Packed };
@@ -37,9 +30,6 @@ const WEIGHT: Partial<Record<Storage, string>> = {
   'f16-packed': weightF16Packed,
   'bf16-packed': weightBf16Packed,
 };
-
-const MATRIX_INPUT: Partial<Record<Storage, string>> = { f32: matrixInputF32, f16: matrixInputF16 };
-const MATRIX_WEIGHT: Partial<Record<Storage, string>> = { f32: matrixWeightF32, f16: matrixWeightF16 };
 
 /** Text that defines Input4, Input1 and their loads for one storage form. */
 export function inputLib(storage: Storage): string {
@@ -72,8 +62,8 @@ export function matrixLibs(
   weight: Storage,
 ): readonly string[] {
   return [
-    ...[pick('matrix input', MATRIX_INPUT, input), pick('matrix weight', MATRIX_WEIGHT, weight)],
-    ...[component === 'f16' ? matrixF16 : matrixF32, pinned ? matrixEntryPinned : matrixEntry],
+    ...[familyText(`lib/matrix-input-${input}`), familyText(`lib/matrix-weight-${weight}`)],
+    ...[familyText(`lib/matrix-${component}`), familyText(pinned ? 'lib/matrix-entry-pinned' : 'lib/matrix-entry')],
   ];
 }
 

@@ -1,8 +1,8 @@
 import sharedLib from '../../wgsl/lib/softmax.wgsl';
-import broadcastSource from '../../wgsl/softmax-broadcast.wgsl';
 import tileSource from '../../wgsl/softmax-tile.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
+import { familyText } from './family-texts.ts';
 import { canBroadcast, type KernelCall, RANK, type RowLayout, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { callOf, type Op, type Tuning, type Variant } from './op.ts';
@@ -32,7 +32,7 @@ const broadcast: Variant<SoftmaxProblem, RowTiles> = {
   fits: canBroadcast,
   rank: RANK.broadcast,
   tiles: caps => ({ LANES: caps.subgroupSize, ROWS }),
-  call: (_, problem, tiles) => rowCall('softmax-broadcast', broadcastSource, problem, tiles),
+  call: (_, problem, tiles) => rowCall('softmax-broadcast', familyText('softmax-broadcast'), problem, tiles),
 };
 
 const tile: Variant<SoftmaxProblem, RowTiles> = {

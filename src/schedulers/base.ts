@@ -1,5 +1,4 @@
 /** What the forward and the inverse scheduler share. Plain numbers; nothing here knows of a device. */
-import { f16round } from '@petamoriken/float16';
 import { InputError, ShapeError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
@@ -135,7 +134,7 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
    * @throws InputError when the timestep is outside the table
    */
   addNoiseCoefficients(timestep: number, dtype: 'float32' | 'float16' = 'float32'): NoiseMix {
-    const round = dtype === 'float16' ? f16round : f32;
+    const round = dtype === 'float16' ? roundToHalf : f32;
     const alpha = round(this.levelAt(timestep));
     return { sample: round(Math.sqrt(alpha)), noise: round(Math.sqrt(round(1 - alpha))) };
   }
@@ -229,4 +228,10 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
     });
     return ndarray(out, sample.shape);
   }
+}
+
+/** The half next to a number from 0 to 1, ties to even: a whole number of its last places, which sums with 2^52 are rounded to. */
+function roundToHalf(x: number): number {
+  const place = 2 ** (Math.max(Math.floor(Math.log2(x)), -14) - 10);
+  return (x / place + 2 ** 52 - 2 ** 52) * place;
 }

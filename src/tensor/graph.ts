@@ -7,6 +7,7 @@ import { InputError, ShapeError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Shape, sameShape } from '../core/shape.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { loadTexts } from '../kernels/load-texts.ts';
 import type { DeviceTensor } from './device-tensor.ts';
 import { encode, layoutOf, toMemory } from './layout.ts';
 import { binary } from './ops/binary.ts';
@@ -148,6 +149,10 @@ export class Graph implements Recorder, Recording {
    */
   async compile(options: PlanOptions = {}): Promise<Plan> {
     checkNames('Graph.compile', options, PLAN_OPTIONS);
-    return Plan.compile(this, options);
+    const { gpu, nodes, stores, constants } = this;
+    // As it is now, whatever is recorded while texts are on their way.
+    const recording = { gpu, nodes: [...nodes], stores: [...stores], constants: [...constants] };
+    await loadTexts(gpu.caps);
+    return Plan.compile({ ...recording, allocate: (shape, dtype) => this.allocate(shape, dtype) }, options);
   }
 }

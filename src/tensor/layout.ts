@@ -1,5 +1,5 @@
 /** How logical shapes lie in memory: channels last, rows padded to a multiple of 8 elements with zeros. */
-import { Float16Array } from '@petamoriken/float16';
+import { floatsOfHalves, halvesOfFloats } from '../core/convert-bits.ts';
 import type { DType } from '../core/dtype.ts';
 import { ShapeError } from '../core/errors.ts';
 import { alignUp, dim, ROW_ALIGN, type Shape, sizeOf } from '../core/shape.ts';
@@ -66,7 +66,7 @@ export function fromMemory(memory: ArrayLike<number>, shape: Shape): Float32Arra
 
 /** Padded rows as bytes of a dtype (float16 rounds to nearest even). */
 export function encode(memory: Memory, dtype: DType): ArrayBufferView<ArrayBuffer> {
-  return dtype === 'float16' ? new Uint16Array(new Float16Array(memory).buffer as ArrayBuffer) : memory;
+  return dtype === 'float16' ? halvesOfFloats(memory as Float32Array) : memory;
 }
 
 /** Bytes of a dtype as numbers. */
@@ -75,7 +75,7 @@ export function decode(bytes: ArrayBuffer, dtype: DType): ArrayLike<number> {
     case 'float32':
       return new Float32Array(bytes);
     case 'float16':
-      return new Float16Array(bytes);
+      return floatsOfHalves(new Uint16Array(bytes));
     case 'int32':
       return new Int32Array(bytes);
     case 'uint32':

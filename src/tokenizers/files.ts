@@ -1,6 +1,8 @@
 /** Reads the files of a tokenizer folder; whatever is missing or damaged becomes an InputError that names the file. */
+
 import { InputError } from '../core/errors.ts';
 import { checkFolder } from '../core/kinds.ts';
+import { loadPart } from '../core/load-part.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { parseJsonFile } from '../io/json-file.ts';
 import type { StandIn } from '../io/stand-in.ts';
@@ -40,7 +42,10 @@ export class TokenizerFiles {
     await this.demand(name);
     const text = await this.folder.text(this.prefix + name);
     if (SUSPECT.test(text)) {
-      const { STAND_IN_BYTES, standInOfText } = await import('../io/stand-in.ts');
+      const { STAND_IN_BYTES, standInOfText } = await loadPart(
+        'what recognises files that stand for others',
+        () => import('../io/stand-in.ts'),
+      );
       this.refuse(name, standInOfText(text.slice(0, STAND_IN_BYTES)));
     }
     return text;
@@ -71,7 +76,10 @@ export class TokenizerFiles {
     const bytes = new Uint8Array(source.byteLength);
     await source.read(0, bytes);
     await source.close?.();
-    const { STAND_IN_BYTES, standInOf } = await import('../io/stand-in.ts');
+    const { STAND_IN_BYTES, standInOf } = await loadPart(
+      'what recognises files that stand for others',
+      () => import('../io/stand-in.ts'),
+    );
     this.refuse(name, standInOf(bytes.subarray(0, STAND_IN_BYTES)));
     return bytes;
   }

@@ -1,5 +1,7 @@
 /** T5's tokenizer: from a tokenizer.json, or from spiece.model alone in either of two ways. */
+
 import { checkNames } from '../core/known-names.ts';
+import { loadPart } from '../core/load-part.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import { BaseTokenizer } from './base.ts';
 import { maxLengthOf, TokenizerFiles } from './files.ts';
@@ -82,7 +84,7 @@ export class T5Tokenizer extends BaseTokenizer {
     if (!(await files.has('spiece.model'))) {
       throw files.missing(mode === 'fast' ? 'tokenizer.json or spiece.model' : 'spiece.model');
     }
-    const { sentencePieceEngine } = await import('./t5-sentencepiece.ts');
+    const { sentencePieceEngine } = await loadPart('the reader of spiece.model', () => import('./t5-sentencepiece.ts'));
     return new T5Tokenizer(await sentencePieceEngine(files, special, mode), mode, special, files);
   }
 

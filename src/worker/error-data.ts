@@ -5,6 +5,7 @@ import {
   type ErrorDetails,
   type ErrorJson,
   InputError,
+  LoadError,
   NumericsError,
   PentimentoError,
   type PlainValue,
@@ -18,7 +19,7 @@ import { OutOfMemoryError } from '../gpu/out-of-memory.ts';
 import { StorageFullError } from '../io/kept/storage.ts';
 
 const CLASSES: Readonly<Record<string, new (details: ErrorDetails) => PentimentoError>> = {
-  ...{ DeviceError, DTypeError, InputError, NumericsError, ShaderError, ShapeError, WeightsError },
+  ...{ DeviceError, DTypeError, InputError, LoadError, NumericsError, ShaderError, ShapeError, WeightsError },
 };
 
 /** An error in a message: one of this library as its JSON, any other reason as the platform clones it. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { convertBits, type FileDType } from '../../src/core/convert-bits.ts';
+import { convertBits, type FileDType, floatsOfHalves, halvesOfFloats } from '../../src/core/convert-bits.ts';
 import { packWeight } from '../../src/kernels/pack-weight.ts';
 import { testGpu } from '../support/gpu.ts';
 import { fromHalf, toHalf } from '../support/half.ts';
@@ -66,6 +66,14 @@ describe('conversions of stored floats', () => {
     const through = onHost(onHost(pairs, 'BF16', 'F32').slice(), 'F32', 'F16');
     expect(onHost(pairs, 'BF16', 'F16')).toEqual(through);
     expect(await onDevice(pairs, 'BF16', 'f16-packed')).toEqual(through);
+  });
+
+  it('of whole arrays leave what they are given as it is', () => {
+    const values = Float32Array.of(1, 0.1, -3e-8, 65520);
+    expect(halvesOfFloats(values.subarray(1))).toEqual(toHalf(values.subarray(1)));
+    expect(values).toEqual(Float32Array.of(1, 0.1, -3e-8, 65520));
+    const halves = Uint16Array.from({ length: 0x7c01 }, (_, i) => i);
+    expect(floatsOfHalves(halves.subarray(1))).toEqual(fromHalf(halves.slice(1)));
   });
 
   it('leave what has its type already', () => {

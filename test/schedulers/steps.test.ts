@@ -1,3 +1,4 @@
+import { f16round } from '@petamoriken/float16';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
@@ -152,6 +153,17 @@ describe('other settings against diffusers', () => {
       expect(scheduler.addNoiseCoefficients(timestep, 'float16')).toEqual({ sample, noise });
     },
   );
+});
+
+test('half-precision noise weights are the nearest halves at all timesteps', () => {
+  for (const betaEnd of [0.012, 0.2]) {
+    const scheduler = new DDIMScheduler({ betaStart: 0.00085, betaEnd });
+    for (let t = 0; t < 1000; t++) {
+      const alpha = f16round(scheduler.alphasCumprod[t] ?? Number.NaN);
+      const [sample, noise] = [f16round(Math.sqrt(alpha)), f16round(Math.sqrt(f16round(1 - alpha)))];
+      expect(scheduler.addNoiseCoefficients(t, 'float16'), `${t}`).toEqual({ sample, noise });
+    }
+  }
 });
 
 describe('step coefficients', () => {

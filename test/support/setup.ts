@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import { afterAll, afterEach, vi } from 'vitest';
 import { paceDawn } from '../../src/cli/dawn-pace.ts';
+import './all-kernels.ts';
 import { sharedDevices } from './devices.ts';
 import { compareByBytes } from './equal-bytes.ts';
 import { patience } from './patience.ts';

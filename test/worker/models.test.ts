@@ -3,6 +3,7 @@ import { afterAll, afterEach, describe, expect, expectTypeOf, it, vi } from 'vit
 import {
   DeviceError,
   InputError,
+  LoadError,
   NumericsError,
   PentimentoError,
   ShapeError,
@@ -287,6 +288,7 @@ describe('errors', () => {
     new InputError({ ...details, expected: 'a size', received: 'text' }),
     new ShapeError({ ...details, received: [2, 3] }),
     new WeightsError({ ...details, cause: new InputError({ op: 'a', problem: 'b' }) }),
+    new LoadError(details),
     new NumericsError(details),
     new DeviceError({ op: 'x', problem: 'y' }),
     new OutOfMemoryError('run', 'arena', bytes),

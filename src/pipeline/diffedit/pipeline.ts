@@ -3,39 +3,29 @@
  * Couairon et al. 2022, https://arxiv.org/abs/2210.11427. Reference: diffusers 0.34.0, StableDiffusionDiffEditPipeline.
  * The phases themselves are in mask-phase, invert-phase and edit-phase; docs/parity.md lists what differs.
  */
-import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
+import { loadPart } from '../../core/load-part.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { PictureSize, RgbImage } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
-import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
-import type { LoraAdapters, LoraOptions } from '../diffusion/lora-adapters.ts';
+import type { LoraOptions } from '../diffusion/lora-adapters.ts';
 import type { LoraSource } from '../diffusion/lora-file.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
-import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
-import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
-import type { TextualInversions } from '../diffusion/textual-inversion.ts';
 import type { EmbeddingSource, TextualInversionOptions } from '../diffusion/textual-inversion-sources.ts';
-import type { DeviceCall } from '../runtime/device-call.ts';
-import type { DeviceModel } from '../runtime/device-model.ts';
 import { drain } from '../runtime/drain.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
-import { warner } from '../runtime/model-options.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
-import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
-import { CallPlanner, type CallPlanOptions, checkPlanOptions, type SavingsPlan } from './call-planner.ts';
-import { type OpenedModel, openFile, openFolder } from './open-model.ts';
-import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
-import { type FromSingleFileOptions, type PretrainedOptions, refusal } from './pretrained-options.ts';
+import type { CallOptions } from '../runtime/progress.ts';
+import type { CallPlanOptions, SavingsPlan } from './call-planner.ts';
+import type { EditModel } from './edit-model.ts';
+import type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
 import type { Recommended } from './recommended.ts';
-import { type ReconstructArgs, type Reconstruction, reconstructionOf, reconstructRequest } from './reconstruct.ts';
-import type { Request } from './request.ts';
-import { type PhaseResults, runPhases } from './run-phases.ts';
-import { runRequest } from './run-request.ts';
+import type { ReconstructArgs, Reconstruction } from './reconstruct.ts';
+import { refusal } from './refusal.ts';
 import type {
   AsPictures,
   CommonArgs,
@@ -53,7 +43,7 @@ import type {
 
 export type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
 
-const LORA_OPTIONS = [...namesOf<LoraOptions>({ adapterName: 1, scale: 1 }), ...CALL_OPTIONS];
+const loadEditModel = () => loadPart('what edits', () => import('./edit-model.ts'));
 
 /** Edits pictures with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a device. */
 export class DiffEditPipeline extends PretrainedModel {
@@ -67,27 +57,16 @@ export class DiffEditPipeline extends PretrainedModel {
   readonly defaultSize: PictureSize;
   /** What the model's folder recommends in pentimento.json, taken by no call itself: `run({ ...recommended?.settings, ...yours })`. */
   readonly recommended: Recommended | undefined;
-  readonly #device: DeviceModel<StableDiffusionNetworks>;
-  readonly #loras: LoraAdapters;
-  readonly #inversions: TextualInversions;
-  readonly #home: RequestHome;
-  readonly #planner: CallPlanner;
+  readonly #model: EditModel;
 
-  private constructor({ device, folder, adapters, memory }: OpenedModel, options: PretrainedOptions) {
-    super(device);
-    const { tokenizer, schedulers } = folder;
-    const { loras, inversions } = adapters;
-    this.#device = device;
-    this.#loras = loras;
-    this.#inversions = inversions;
-    const samplers = { sampler: schedulers.scheduler, inverseSampler: schedulers.inverseScheduler };
-    const model = new LatentDiffusion(device.networks, tokenizer, samplers, warner(options));
-    this.#home = { model, mendQuirks: options.mendQuirks ?? false, adapters: () => loras.active };
-    this.#planner = new CallPlanner(device, model, { ...memory, warn: model.warn });
-    this.scheduler = schedulers.scheduler;
-    this.inverseScheduler = schedulers.inverseScheduler;
-    this.vaeScaleFactor = model.vaeScaleFactor;
-    this.defaultSize = model.defaultSize;
+  private constructor(model: EditModel) {
+    super(model.device);
+    const { folder, diffusion } = model;
+    this.#model = model;
+    this.scheduler = folder.schedulers.scheduler;
+    this.inverseScheduler = folder.schedulers.inverseScheduler;
+    this.vaeScaleFactor = diffusion.vaeScaleFactor;
+    this.defaultSize = diffusion.defaultSize;
     this.recommended = folder.recommended;
   }
 
@@ -98,7 +77,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * tensor, also of `loras` and `embeddings`; DeviceError without a device or memory; the signal's reason
    */
   static async fromPretrained(source: FolderSource, options: PretrainedOptions = {}): Promise<DiffEditPipeline> {
-    return new DiffEditPipeline(await openFolder(source, options), options);
+    const { editModelOfFolder } = await loadEditModel();
+    return new DiffEditPipeline(await editModelOfFolder(source, options));
   }
 
   /**
@@ -113,7 +93,8 @@ export class DiffEditPipeline extends PretrainedModel {
     source: SingleFileSource,
     options: FromSingleFileOptions = {},
   ): Promise<DiffEditPipeline> {
-    return new DiffEditPipeline(await openFile(source, options), options);
+    const { editModelOfFile } = await loadEditModel();
+    return new DiffEditPipeline(await editModelOfFile(source, options));
   }
 
   /**
@@ -122,7 +103,7 @@ export class DiffEditPipeline extends PretrainedModel {
    * @see diffusers StableDiffusionDiffEditPipeline.generate_mask
    */
   generateMask(args: GenerateMaskArgs): Promise<MaskOutput> {
-    return drain(this.#perform('generateMask', args, maskRequest, ({ mask }) => mask as MaskOutput));
+    return drain(this.#model.maskSteps(args));
   }
 
   /**
@@ -136,7 +117,7 @@ export class DiffEditPipeline extends PretrainedModel {
 
   /** `invert` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
   invertSteps(args: InvertArgs): AsyncGenerator<StepEvent, InversionOutput> {
-    return this.#perform('invert', args, invertRequest, ({ inversion }) => inversion as InversionOutput);
+    return this.#model.invertSteps(args);
   }
 
   /**
@@ -152,9 +133,7 @@ export class DiffEditPipeline extends PretrainedModel {
 
   /** `edit` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
   editSteps(args: EditArgs): AsyncGenerator<StepEvent, EditOutput> {
-    return this.#perform('edit', args, editRequest, ({ images }) => {
-      return { images: images as RgbImage[] | NdArray, nsfwContentDetected: undefined };
-    });
+    return this.#model.editSteps(args);
   }
 
   /**
@@ -169,12 +148,7 @@ export class DiffEditPipeline extends PretrainedModel {
 
   /** `run` step by step: yields after each step of each phase, returns its result. Leaving the loop early frees everything. */
   runSteps(args: RunArgs): AsyncGenerator<StepEvent, RunOutput> {
-    return this.#perform('run', args, runRequest, ({ mask, inversion, images }, { timings }) => ({
-      ...(mask ? { mask } : {}),
-      ...(inversion ? { latents: inversion.latents } : {}),
-      ...(inversion?.noise ? { noise: inversion.noise } : {}),
-      ...{ images: images as RgbImage[] | NdArray, timings: { ...timings } },
-    }));
+    return this.#model.runSteps(args);
   }
 
   /**
@@ -182,7 +156,7 @@ export class DiffEditPipeline extends PretrainedModel {
    * @throws as generateMask
    */
   reconstruct(args: ReconstructArgs): Promise<Reconstruction> {
-    return drain(this.#perform('reconstruct', args, reconstructRequest, reconstructionOf));
+    return drain(this.#model.reconstructSteps(args));
   }
 
   /**
@@ -190,22 +164,16 @@ export class DiffEditPipeline extends PretrainedModel {
    * operations. No weights are read and nothing is done on the device.
    * @throws as run, also DeviceError for what the device would refuse
    */
-  async plan(args: RunArgs, options: CallPlanOptions = {}): Promise<CallPlan> {
-    checkByName('plan', args);
-    checkPlanOptions('plan', options);
-    this.#device.checkOpen('plan');
-    return this.#planner.plan('plan', runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
+  plan(args: RunArgs, options: CallPlanOptions = {}): Promise<CallPlan> {
+    return this.#model.plan(args, options);
   }
 
   /**
    * What `run` would take with each way to save device memory, and all before it, in the order in which `maxBytes` tries them.
    * @throws as plan, but not for what the device would refuse
    */
-  async planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
-    checkByName('planSavings', args);
-    checkPlanOptions('planSavings', options);
-    this.#device.checkOpen('planSavings');
-    return this.#planner.savings(runRequest(args, this.#home), { caps: options.caps, signal: args.signal });
+  planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
+    return this.#model.planSavings(args, options);
   }
 
   /**
@@ -214,14 +182,7 @@ export class DiffEditPipeline extends PretrainedModel {
    * @see diffusers StableDiffusionDiffEditPipeline.encode_prompt
    */
   encodePrompt(prompt: Prompt, options: EncodePromptOptions = {}): Promise<PromptEmbeddings> {
-    const work = async (call: DeviceCall): Promise<PromptEmbeddings> => {
-      const { prompts, copies } = encodeRequest(prompt, options, this.#home);
-      await this.#planner.prepareText('encodePrompt', call, prompts);
-      const { positive, negative } = await this.#home.model.prompts.encode(call, prompts);
-      const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
-      return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
-    };
-    return this.#device.call('encodePrompt', options, work);
+    return this.#model.encodePrompt(prompt, options);
   }
 
   /** One embedding for many sentences, [1, L, D]; the function of the same name says how. */
@@ -241,10 +202,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * WeightsError for damaged files and products that do not fit; DeviceError while another call runs; the signal's reason
    * @see diffusers StableDiffusionLoraLoaderMixin.load_lora_weights
    */
-  async loadLoraWeights(source: LoraSource, options: LoraOptions & CallOptions = {}): Promise<string> {
-    const op = 'loadLoraWeights';
-    checkNames(op, options, LORA_OPTIONS);
-    return this.#device.call(op, options, call => this.#loras.load(op, source, options, () => call.check()));
+  loadLoraWeights(source: LoraSource, options: LoraOptions & CallOptions = {}): Promise<string> {
+    return this.#model.loadLora(source, options);
   }
 
   /**
@@ -255,13 +214,13 @@ export class DiffEditPipeline extends PretrainedModel {
    * @see diffusers LoraBaseMixin.set_adapters
    */
   setAdapters(names: string | readonly string[], weights?: number | readonly number[]): void {
-    this.#device.checkIdle('setAdapters');
-    this.#loras.set('setAdapters', names, weights);
+    this.#model.device.checkIdle('setAdapters');
+    this.#model.loras.set('setAdapters', names, weights);
   }
 
   /** Names of the adapters that act. @see diffusers LoraBaseMixin.get_active_adapters */
   getActiveAdapters(): string[] {
-    return this.#loras.active;
+    return this.#model.loras.active;
   }
 
   /** Names of all adapters, by the network that they change. @see diffusers LoraBaseMixin.get_list_adapters */
@@ -271,7 +230,7 @@ export class DiffEditPipeline extends PretrainedModel {
     /** Of the text encoder. */
     readonly textEncoder: string[];
   } {
-    return this.#loras.list;
+    return this.#model.loras.list;
   }
 
   /**
@@ -280,8 +239,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * @see diffusers LoraBaseMixin.delete_adapters
    */
   deleteAdapters(names: string | readonly string[]): void {
-    this.#device.checkIdle('deleteAdapters');
-    this.#loras.delete('deleteAdapters', names);
+    this.#model.device.checkIdle('deleteAdapters');
+    this.#model.loras.delete('deleteAdapters', names);
   }
 
   /**
@@ -290,8 +249,8 @@ export class DiffEditPipeline extends PretrainedModel {
    * @see diffusers LoraBaseMixin.unload_lora_weights
    */
   unloadLoraWeights(): void {
-    this.#device.checkIdle('unloadLoraWeights');
-    this.#loras.unload();
+    this.#model.device.checkIdle('unloadLoraWeights');
+    this.#model.loras.unload();
   }
 
   /**
@@ -307,18 +266,12 @@ export class DiffEditPipeline extends PretrainedModel {
     source: EmbeddingSource | readonly EmbeddingSource[],
     options: TextualInversionOptions = {},
   ): Promise<readonly string[]> {
-    return this.#device.call('loadTextualInversion', options, async call => {
-      const { readInversions } = await import('../diffusion/textual-inversion-sources.ts');
-      const named = await readInversions(source, options);
-      call.check();
-      this.#inversions.load(named);
-      return named.map(({ token }) => token);
-    });
+    return this.#model.loadTextualInversion(source, options);
   }
 
   /** The words that are loaded, as prompts write them, in their order. */
   getTextualInversions(): readonly string[] {
-    return this.#inversions.tokens;
+    return this.#model.inversions.tokens;
   }
 
   /**
@@ -328,24 +281,24 @@ export class DiffEditPipeline extends PretrainedModel {
    * @see diffusers TextualInversionLoaderMixin.unload_textual_inversion
    */
   unloadTextualInversion(tokens?: string | readonly string[]): void {
-    this.#device.checkIdle('unloadTextualInversion');
-    this.#inversions.unload(tokens);
+    this.#model.device.checkIdle('unloadTextualInversion');
+    this.#model.inversions.unload(tokens);
   }
 
   /** Frees everything on the device and closes the files, those of adapters too. A call that runs ends with an error. */
   override dispose(): void {
     super.dispose();
-    this.#loras.close();
+    this.#model.loras.close();
   }
 
   /** Decodes pictures one at a time: less memory, the same numbers. */
   enableVaeSlicing(): void {
-    this.#home.model.autoencoder.slicing = true;
+    this.#model.diffusion.autoencoder.slicing = true;
   }
 
   /** Decodes pictures of a batch together again. */
   disableVaeSlicing(): void {
-    this.#home.model.autoencoder.slicing = false;
+    this.#model.diffusion.autoencoder.slicing = false;
   }
 
   /**
@@ -355,37 +308,12 @@ export class DiffEditPipeline extends PretrainedModel {
    * @see diffusers AutoencoderKL.enable_tiling
    */
   enableVaeTiling(sizes: Partial<TileSizes> = {}): void {
-    this.#home.model.autoencoder.tile('enableVaeTiling', sizes);
+    this.#model.diffusion.autoencoder.tile('enableVaeTiling', sizes);
   }
 
   /** Encodes and decodes pictures whole again. */
   disableVaeTiling(): void {
-    this.#home.model.autoencoder.tiling = undefined;
-  }
-
-  /** Settles the arguments, then performs what they ask for. */
-  #perform<A extends CommonArgs, T>(
-    op: string,
-    args: A,
-    request: (args: A, home: RequestHome) => Request,
-    result: (results: PhaseResults, call: DeviceCall) => T,
-  ): AsyncGenerator<StepEvent, T> {
-    const [home, planner] = [this.#home, this.#planner];
-    const show = (accepted: Request): void => this.#showTimesteps(accepted);
-    let settled: Request | undefined; // once: work that is done again draws from the same random streams
-    return this.#device.steps(op, args, async function* (call) {
-      settled ??= request(args, home);
-      await planner.prepare(op, call, settled);
-      show(settled);
-      return result(yield* runPhases(call, home.model, settled), call);
-    });
-  }
-
-  /** The public schedulers have the timesteps of the last call that was accepted, for whoever reads them; no phase does. */
-  #showTimesteps({ mask, invert, edit }: Request): void {
-    const forwards = edit ?? mask;
-    if (forwards) this.scheduler.setTimesteps(forwards.numInferenceSteps);
-    if (invert) this.inverseScheduler.setTimesteps(invert.numInferenceSteps);
+    this.#model.diffusion.autoencoder.tiling = undefined;
   }
 
   /** Not built. @throws InputError always */

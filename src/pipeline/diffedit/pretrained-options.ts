@@ -9,6 +9,7 @@ import type { SingleFileOptions } from '../diffusion/single-file-options.ts';
 import type { EmbeddingInput } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceModelOptions } from '../runtime/model-options.ts';
 import type { MemoryBudget } from './memory-budget.ts';
+import { refusal } from './refusal.ts';
 
 /** How a Stable Diffusion folder is opened: device, precision, schedulers, offload, diffusers' slips. */
 export interface PretrainedOptions extends DeviceModelOptions {
@@ -65,16 +66,6 @@ export function refuseVariant(op: string, o: object): void {
 /** @throws InputError for a safety checker, which is not built */
 export function refuseSafetyChecker(op: string, o: PretrainedOptions): void {
   if (o.safetyChecker != null) throw refusal(op, 'a safety checker', 'safetyChecker');
-}
-
-/** The error for what is not built. */
-export function refusal(op: string, what: string, path: string): InputError {
-  return new InputError({
-    op,
-    problem: `${what} is not built`,
-    path,
-    fix: 'docs/parity.md lists what this pipeline has and what it refuses.',
-  });
 }
 
 /**

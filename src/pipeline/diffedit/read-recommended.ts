@@ -1,6 +1,8 @@
 /** Looks for a model's recommended settings; their reader is loaded where there are some. */
+
 import { PentimentoError } from '../../core/errors.ts';
 import { checkFolder } from '../../core/kinds.ts';
+import { loadPart } from '../../core/load-part.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { RECOMMENDED_FILE, type Recommended } from './recommended.ts';
 
@@ -18,7 +20,7 @@ export async function readRecommended(
 ): Promise<Recommended | undefined> {
   checkFolder(folder, op);
   if (!(await has(folder))) return undefined;
-  const { recommendedFrom } = await import('./recommended-file.ts');
+  const { recommendedFrom } = await loadPart('the reader of pentimento.json', () => import('./recommended-file.ts'));
   return recommendedFrom(folder, warn);
 }
 

@@ -1,6 +1,8 @@
 /** What changes a model without its folder: LoRA adapters, and words of textual inversion. */
+
 import { InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
+import { loadPart } from '../../core/load-part.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { closeUnread } from '../../io/sources.ts';
 import type { ClipTokenizer } from '../../tokenizers/index.ts';
@@ -42,7 +44,10 @@ export class Adapters {
       checkList(op, 'embeddings', embeddings, EMBEDDING);
       checkList(op, 'loras', loras, LORA);
       for (const { source, token } of embeddings) {
-        const { readInversions } = await import('./textual-inversion-sources.ts');
+        const { readInversions } = await loadPart(
+          'the reader of textual inversion',
+          () => import('./textual-inversion-sources.ts'),
+        );
         unread.delete(source); // what is refused there is closed there
         this.inversions.load(await readInversions(source, { token, signal }));
       }

@@ -6,6 +6,7 @@
  */
 
 import { InputError } from '../../core/errors.ts';
+import { loadPart } from '../../core/load-part.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { AdaptedNetwork } from '../../io/lora-keys.ts';
 import type { LowRankProduct, mergeLora } from '../../io/lora-merge.ts';
@@ -131,8 +132,8 @@ export class LoraAdapters {
 
   async #open(op: string, inputs: readonly LoraInput[], check: () => void): Promise<Active[]> {
     const [{ openLora }, { mergeLora }] = await Promise.all([
-      import('./lora-file.ts'),
-      import('../../io/lora-merge.ts'),
+      loadPart('the reader of LoRA', () => import('./lora-file.ts')),
+      loadPart('the reader of LoRA', () => import('../../io/lora-merge.ts')),
     ]);
     this.#merge = mergeLora;
     const opened = new Map<string, LoraFile>();

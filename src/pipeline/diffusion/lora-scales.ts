@@ -4,7 +4,7 @@
  * Reference: diffusers 0.34.0, utils/peft_utils.py (get_peft_kwargs); PEFT 0.21, tuners/lora/layer.py.
  */
 
-import { isObject } from '../../io/json-keys.ts';
+import { isObject } from '../../io/json-object.ts';
 import type { AdaptedNetwork } from '../../io/lora-keys.ts';
 
 /** A module of a file, its rank, and its alpha where the file has one. */

@@ -2,7 +2,8 @@
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { concatenate } from '../../io/preprocess.ts';
 import type { ClipTextModel } from '../../models/stable-diffusion/index.ts';
-import { type ClipTokenizer, checkIds } from '../../tokenizers/index.ts';
+import { checkIds } from '../../tokenizers/check-ids.ts';
+import type { ClipTokenizer } from '../../tokenizers/clip.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { Network } from '../runtime/network.ts';
 import type { PromptRequest, Prompts, TextSizes } from './prompt-request.ts';

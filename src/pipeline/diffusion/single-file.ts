@@ -2,6 +2,7 @@
  * The way into checkpoints of Stable Diffusion 1.x and 2.x that are one file. How they become folders is in single-file-folder.ts, which
  * is loaded with the first file.
  */
+import { loadPart } from '../../core/load-part.ts';
 import type { SingleFile, SingleFileOptions, SingleFileSource } from './single-file-options.ts';
 
 /**
@@ -13,6 +14,9 @@ import type { SingleFile, SingleFileOptions, SingleFileSource } from './single-f
  * @see diffusers FromSingleFileMixin.from_single_file
  */
 export async function openSingleFile(source: SingleFileSource, options: SingleFileOptions = {}): Promise<SingleFile> {
-  const { singleFileFolder } = await import('./single-file-folder.ts');
+  const { singleFileFolder } = await loadPart(
+    'the reader of checkpoints in one file',
+    () => import('./single-file-folder.ts'),
+  );
   return singleFileFolder(source, options);
 }

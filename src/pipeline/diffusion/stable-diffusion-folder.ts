@@ -14,7 +14,7 @@ import {
 import type { Module } from '../../nn/module.ts';
 import type { Weights } from '../../nn/weights.ts';
 import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
-import { type ClipMode, ClipTokenizer } from '../../tokenizers/index.ts';
+import { type ClipMode, ClipTokenizer } from '../../tokenizers/clip.ts';
 import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
 import { withSpareTensors } from '../runtime/spare-tensors.ts';

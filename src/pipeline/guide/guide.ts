@@ -1,4 +1,5 @@
 /** The way into the whole guide. What runs it is in guide-run.ts, which is loaded when it is called. */
+import { loadPart } from '../../core/load-part.ts';
 import type { GuideArgs, GuideOutput } from './guide-arguments.ts';
 
 /**
@@ -7,6 +8,6 @@ import type { GuideArgs, GuideOutput } from './guide-arguments.ts';
  * signal's reason
  */
 export async function runGuide(args: GuideArgs): Promise<GuideOutput> {
-  const { guideRun } = await import('./guide-run.ts');
+  const { guideRun } = await loadPart('the guide', () => import('./guide-run.ts'));
   return guideRun(args);
 }

@@ -6,6 +6,7 @@
 
 import { InputError, ShapeError } from '../../core/errors.ts';
 import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
+import { loadPart } from '../../core/load-part.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } from '../../generation/index.ts';
@@ -99,8 +100,8 @@ export class BlipForConditionalGeneration extends PretrainedModel {
     options: CaptionerOptions = {},
   ): Promise<BlipForConditionalGeneration> {
     const [{ openBlipFolder }, { blipWriter }] = await Promise.all([
-      import('./blip-folder.ts'),
-      import('./blip-writer.ts'),
+      loadPart('BLIP', () => import('./blip-folder.ts')),
+      loadPart('BLIP', () => import('./blip-writer.ts')),
     ]);
     const names = { op: OP, noun: 'captioner' };
     const { device, opened } = await DeviceModel.open<Models, BlipFolder>(names, options, () =>

@@ -6,6 +6,7 @@
 
 import { InputError } from '../../core/errors.ts';
 import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
+import { loadPart } from '../../core/load-part.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { GenerateOptions, GenerateOutput, GenerationInputs, Sequences } from '../../generation/index.ts';
@@ -80,7 +81,10 @@ export class T5ForConditionalGeneration extends PretrainedModel {
    * without a device or memory; the signal's reason
    */
   static async fromPretrained(folder: FolderSource, options: T5Options = {}): Promise<T5ForConditionalGeneration> {
-    const [{ openT5Folder }, { t5Writer }] = await Promise.all([import('./t5-folder.ts'), import('./t5-writer.ts')]);
+    const [{ openT5Folder }, { t5Writer }] = await Promise.all([
+      loadPart('T5', () => import('./t5-folder.ts')),
+      loadPart('T5', () => import('./t5-writer.ts')),
+    ]);
     const names = { op: OP, noun: 'model' };
     const { device, opened } = await DeviceModel.open<Models, T5Folder>(names, options, () =>
       heedSignal(folder, options.signal, own => openT5Folder(own, options.variant, warner(options))),

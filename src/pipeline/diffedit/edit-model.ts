@@ -1,0 +1,200 @@
+/**
+ * What edits behind DiffEditPipeline: the opened model, and what each method asks of it. In a file of its own, so that a page loads it, and
+ * networks and kernels with it, when it opens a model.
+ */
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
+import { loadPart } from '../../core/load-part.ts';
+import type { NdArray } from '../../core/ndarray.ts';
+import type { FolderSource } from '../../core/tensor-source.ts';
+import type { RgbImage } from '../../io/image.ts';
+import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { LoraAdapters, LoraOptions } from '../diffusion/lora-adapters.ts';
+import type { LoraSource } from '../diffusion/lora-file.ts';
+import type { Prompt } from '../diffusion/prompt-arguments.ts';
+import { repeatRows } from '../diffusion/rows.ts';
+import type { StepEvent } from '../diffusion/sampling-loop.ts';
+import type { SingleFileSource } from '../diffusion/single-file-options.ts';
+import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
+import type { TextualInversions } from '../diffusion/textual-inversion.ts';
+import type { EmbeddingSource, TextualInversionOptions } from '../diffusion/textual-inversion-sources.ts';
+import type { DeviceCall } from '../runtime/device-call.ts';
+import type { DeviceModel } from '../runtime/device-model.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
+import { warner } from '../runtime/model-options.ts';
+import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
+import { CallPlanner, type CallPlanOptions, checkPlanOptions, type SavingsPlan } from './call-planner.ts';
+import { type OpenedModel, openFile, openFolder } from './open-model.ts';
+import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
+import type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
+import { type ReconstructArgs, type Reconstruction, reconstructionOf, reconstructRequest } from './reconstruct.ts';
+import type { Request } from './request.ts';
+import { type PhaseResults, runPhases } from './run-phases.ts';
+import { runRequest } from './run-request.ts';
+import type {
+  CommonArgs,
+  EditArgs,
+  EditOutput,
+  EncodePromptOptions,
+  GenerateMaskArgs,
+  InversionOutput,
+  InvertArgs,
+  MaskOutput,
+  PromptEmbeddings,
+  RunArgs,
+  RunOutput,
+} from './types.ts';
+
+const LORA_OPTIONS = [...namesOf<LoraOptions>({ adapterName: 1, scale: 1 }), ...CALL_OPTIONS];
+
+/** The model of a folder, for `DiffEditPipeline.fromPretrained`. @throws as it does */
+export async function editModelOfFolder(source: FolderSource, options: PretrainedOptions): Promise<EditModel> {
+  return new EditModel(await openFolder(source, options), options);
+}
+
+/** The model of a single file, for `DiffEditPipeline.fromSingleFile`. @throws as it does */
+export async function editModelOfFile(source: SingleFileSource, options: FromSingleFileOptions): Promise<EditModel> {
+  return new EditModel(await openFile(source, options), options);
+}
+
+/** An opened model; its methods are those of the pipeline, which says what they do. */
+export class EditModel {
+  /** The networks and the device that they run on. */
+  readonly device: DeviceModel<StableDiffusionNetworks>;
+  /** The model's folder, as it was read. */
+  readonly folder: OpenedModel['folder'];
+  /** What the phases work with. */
+  readonly diffusion: LatentDiffusion;
+  /** Merged into its weights. */
+  readonly loras: LoraAdapters;
+  /** Words that its prompts were taught. */
+  readonly inversions: TextualInversions;
+  readonly #home: RequestHome;
+  readonly #planner: CallPlanner;
+
+  constructor({ device, folder, adapters, memory }: OpenedModel, options: PretrainedOptions) {
+    const { tokenizer, schedulers } = folder;
+    const { loras, inversions } = adapters;
+    const samplers = { sampler: schedulers.scheduler, inverseSampler: schedulers.inverseScheduler };
+    const model = new LatentDiffusion(device.networks, tokenizer, samplers, warner(options));
+    this.device = device;
+    this.folder = folder;
+    this.diffusion = model;
+    this.loras = loras;
+    this.inversions = inversions;
+    this.#home = { model, mendQuirks: options.mendQuirks ?? false, adapters: () => loras.active };
+    this.#planner = new CallPlanner(device, model, { ...memory, warn: model.warn });
+  }
+
+  /** `generateMask`, step by step. */
+  maskSteps(args: GenerateMaskArgs): AsyncGenerator<StepEvent, MaskOutput> {
+    return this.#perform('generateMask', args, maskRequest, ({ mask }) => mask as MaskOutput);
+  }
+
+  /** `invert`, step by step. */
+  invertSteps(args: InvertArgs): AsyncGenerator<StepEvent, InversionOutput> {
+    return this.#perform('invert', args, invertRequest, ({ inversion }) => inversion as InversionOutput);
+  }
+
+  /** `edit`, step by step. */
+  editSteps(args: EditArgs): AsyncGenerator<StepEvent, EditOutput> {
+    return this.#perform('edit', args, editRequest, ({ images }) => {
+      return { images: images as RgbImage[] | NdArray, nsfwContentDetected: undefined };
+    });
+  }
+
+  /** `run`, step by step. */
+  runSteps(args: RunArgs): AsyncGenerator<StepEvent, RunOutput> {
+    return this.#perform('run', args, runRequest, ({ mask, inversion, images }, { timings }) => ({
+      ...(mask ? { mask } : {}),
+      ...(inversion ? { latents: inversion.latents } : {}),
+      ...(inversion?.noise ? { noise: inversion.noise } : {}),
+      ...{ images: images as RgbImage[] | NdArray, timings: { ...timings } },
+    }));
+  }
+
+  /** `reconstruct`, step by step. */
+  reconstructSteps(args: ReconstructArgs): AsyncGenerator<StepEvent, Reconstruction> {
+    return this.#perform('reconstruct', args, reconstructRequest, reconstructionOf);
+  }
+
+  /** `plan` */
+  async plan(args: RunArgs, options: CallPlanOptions): Promise<CallPlan> {
+    const request = this.#planned('plan', args, options);
+    return this.#planner.plan('plan', request, { caps: options.caps, signal: args.signal });
+  }
+
+  /** `planSavings` */
+  async planSavings(args: RunArgs, options: CallPlanOptions): Promise<SavingsPlan[]> {
+    const request = this.#planned('planSavings', args, options);
+    return this.#planner.savings(request, { caps: options.caps, signal: args.signal });
+  }
+
+  #planned(op: string, args: RunArgs, options: CallPlanOptions): Request {
+    checkByName(op, args);
+    checkPlanOptions(op, options);
+    this.device.checkOpen(op);
+    return runRequest(args, this.#home);
+  }
+
+  /** `encodePrompt` */
+  encodePrompt(prompt: Prompt, options: EncodePromptOptions): Promise<PromptEmbeddings> {
+    const work = async (call: DeviceCall): Promise<PromptEmbeddings> => {
+      const { prompts, copies } = encodeRequest(prompt, options, this.#home);
+      await this.#planner.prepareText('encodePrompt', call, prompts);
+      const { positive, negative } = await this.diffusion.prompts.encode(call, prompts);
+      const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
+      return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
+    };
+    return this.device.call('encodePrompt', options, work);
+  }
+
+  /** `loadLoraWeights` */
+  async loadLora(source: LoraSource, options: LoraOptions & CallOptions): Promise<string> {
+    const op = 'loadLoraWeights';
+    checkNames(op, options, LORA_OPTIONS);
+    return this.device.call(op, options, call => this.loras.load(op, source, options, () => call.check()));
+  }
+
+  /** `loadTextualInversion` */
+  loadTextualInversion(
+    source: EmbeddingSource | readonly EmbeddingSource[],
+    options: TextualInversionOptions,
+  ): Promise<readonly string[]> {
+    return this.device.call('loadTextualInversion', options, async call => {
+      const { readInversions } = await loadPart(
+        'the reader of textual inversion',
+        () => import('../diffusion/textual-inversion-sources.ts'),
+      );
+      const named = await readInversions(source, options);
+      call.check();
+      this.inversions.load(named);
+      return named.map(({ token }) => token);
+    });
+  }
+
+  /** Settles the arguments, then performs what they ask for. */
+  #perform<A extends CommonArgs, T>(
+    op: string,
+    args: A,
+    request: (args: A, home: RequestHome) => Request,
+    result: (results: PhaseResults, call: DeviceCall) => T,
+  ): AsyncGenerator<StepEvent, T> {
+    const [home, planner] = [this.#home, this.#planner];
+    const show = (accepted: Request): void => this.#showTimesteps(accepted);
+    let settled: Request | undefined; // once: work that is done again draws from the same random streams
+    return this.device.steps(op, args, async function* (call) {
+      settled ??= request(args, home);
+      await planner.prepare(op, call, settled);
+      show(settled);
+      return result(yield* runPhases(call, home.model, settled), call);
+    });
+  }
+
+  /** The public schedulers have the timesteps of the last call that was accepted, for whoever reads them; no phase does. */
+  #showTimesteps({ mask, invert, edit }: Request): void {
+    const { scheduler, inverseScheduler } = this.folder.schedulers;
+    const forwards = edit ?? mask;
+    if (forwards) scheduler.setTimesteps(forwards.numInferenceSteps);
+    if (invert) inverseScheduler.setTimesteps(invert.numInferenceSteps);
+  }
+}
