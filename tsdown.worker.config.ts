@@ -11,8 +11,8 @@ export default defineConfig({
   target: 'es2022',
   platform: 'neutral',
   deps: {
-    alwaysBundle: ['@huggingface/tokenizers', '@petamoriken/float16'],
-    onlyBundle: ['@huggingface/tokenizers', '@petamoriken/float16'],
+    alwaysBundle: ['@huggingface/tokenizers'],
+    onlyBundle: ['@huggingface/tokenizers'],
   },
   plugins: [wgslAsText],
   clean: false,

@@ -1,5 +1,6 @@
 /** Where the worker's script is. */
 import { DeviceError } from '../core/errors.ts';
+import { loadPart } from '../core/load-part.ts';
 import { ScriptPort, type StartedWorker } from './script-port.ts';
 
 /** What bundlers put into `import.meta`; nothing of it need be there. */
@@ -10,7 +11,7 @@ interface BundlerMeta {
 
 /**
  * Starts a worker for several models: pass it as `worker` to each, and call `terminate()` when all are disposed.
- * @throws DeviceError where the runtime has no module workers, as Node; there a MessagePort to `serveModels` is passed
+ * @throws DeviceError where the runtime has no module workers, as Node
  */
 export function startWorker(): StartedWorker {
   if (typeof Worker === 'undefined')
@@ -33,7 +34,11 @@ async function fromScript(): Promise<Worker> {
 async function fromChunk(): Promise<Worker | undefined> {
   // Vite's builds drop all of this: their chunks do not run in a worker.
   if ((import.meta as BundlerMeta).env?.PROD !== true) {
-    const { scriptUrl, SCRIPT_NAME } = await import(/* webpackIgnore: true */ './script-chunk.ts');
+    const part = "the worker's script";
+    const { scriptUrl, SCRIPT_NAME } = await loadPart(
+      part,
+      () => import(/* webpackIgnore: true */ './script-chunk.ts'),
+    );
     // One file for all: as a worker it would be the page.
     if (scriptUrl === import.meta.url) return undefined;
     const elsewhere = new URL(scriptUrl).origin !== globalThis.location?.origin;
