@@ -34,7 +34,7 @@ export {
   PANEL,
   packedOf,
 } from './gemm-problem.ts';
-export { hasSlabs, MOMENT_ROWS, momentsPitch } from './moments.ts';
+export { MOMENT_ROWS, momentsPitch } from './moments.ts';
 
 /** How gemm-broadcast cuts y. */
 export type GemmBroadcastTile = {

@@ -79,6 +79,7 @@ export {
 export { type FoldDoublingProblem, foldDoubling } from './fold-doubling.ts';
 export { type GatherColumnsProblem, gatherColumns } from './gather-columns.ts';
 export { type Epilogue, GEMM_TILE, type GemmProblem, type GemmTile, MOMENT_ROWS, momentsPitch, PANEL } from './gemm.ts';
+export type { NormalizedInput } from './gemm-problem.ts';
 export { GEMV_ROWS } from './gemv.ts';
 export { type GroupNormProblem, type GroupNormSizes, type GroupNormSource, groupNormSizes } from './group-norm.ts';
 export { type GroupNormApplyProblem, groupNormApply } from './group-norm-apply.ts';
