@@ -120,12 +120,14 @@ fn load_keys(at: Place, thread: u32, key0: u32, column: u32, k_next: ptr<functio
   }
 }
 
+fn q_at(at: Place, local: u32, column: u32) -> u32 { return at.q_at + min(at.row0 + local, p.queries - 1u) * (p.q_pitch / 2u) + in_reach(column); }
+
 // Columns of the tile's queries.
 fn stage_queries(at: Place, thread: u32, column: u32) {
   var read: array<Input8, Q_LOADS>;
   for (var i = 0u; i < Q_LOADS; i++) {
     let own = min(thread + i * THREADS, ROWS * CHUNK8 - 1u);
-    read[i] = q[at.q_at + min(at.row0 + own / CHUNK8, p.queries - 1u) * (p.q_pitch / 2u) + in_reach(column + own % CHUNK8)];
+    read[i] = q[q_at(at, own / CHUNK8, column + own % CHUNK8)];
   }
   for (var i = 0u; i < Q_LOADS; i++) {
     let own = min(thread + i * THREADS, ROWS * CHUNK8 - 1u);
@@ -140,6 +142,8 @@ fn put_keys(thread: u32, column: u32, k_next: ptr<function, Keys>) {
   }
 }
 
+fn mask_key(thread: u32, i: u32) -> u32 { return min(thread + i * THREADS, KEYS - 1u); }
+
 // What a step takes from its beginning on: the keys of held queries, values and mask.
 fn load_next(at: Place, thread: u32, key0: u32, k_next: ptr<function, Keys>, v_next: ptr<function, Values>, mask_next: ptr<function, Mask>) {
   if (HELD) { load_keys(at, thread, key0, 0u, k_next); }
@@ -148,7 +152,7 @@ fn load_next(at: Place, thread: u32, key0: u32, k_next: ptr<function, Keys>, v_n
     (*v_next)[i] = v_load(at, key0 + own / SLICE8, own % SLICE8);
   }
   if (MASKED) {
-    for (var i = 0u; i < MASK_LOADS; i++) { (*mask_next)[i] = key_mask[at.mask_at + min(key0 + thread + i * THREADS, at.count - 1u)]; }
+    for (var i = 0u; i < MASK_LOADS; i++) { (*mask_next)[i] = key_mask[at.mask_at + min(key0 + mask_key(thread, i), at.count - 1u)]; }
   }
 }
 
@@ -156,8 +160,7 @@ fn load_next(at: Place, thread: u32, key0: u32, k_next: ptr<function, Keys>, v_n
 fn complete(at: Place, sums: vec4f, extra: vec4f, row: u32, key0: u32) -> vec4f {
   let key = vec4u(key0, key0 + 1u, key0 + 2u, key0 + 3u);
   let end = select(at.count, min(at.count, at.start + row + 1u), p.causal == 1u);
-  let terms = select(vec4f(0.0), max(extra, vec4f(LOWEST)) * LOG2_E, BIASED || MASKED);
-  return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), terms), key < vec4u(end));
+  return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), max(extra, vec4f(LOWEST)) * LOG2_E), key < vec4u(end));
 }
 
 // The bias of a lane's keys of a step.
@@ -185,7 +188,6 @@ fn add_scores(s: ptr<function, Sums>, held: ptr<function, Chunk>) {
     }
   }
 }
-
 fn largest_of(v: vec4f) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 
 // Fragment `block` of a slice into workgroup memory.
@@ -255,7 +257,9 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
 
   var held: Chunk;
   if (HELD) {
-    stage_queries(at, thread, 0u);
+    for (var i = thread; i < ROWS * CHUNK8; i += THREADS) {  // a loop as it stands: written out, it costs NAK 200 moves a step
+      put(i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, in_head(input_eight(q[q_at(at, i / CHUNK8, i % CHUNK8)]), i % CHUNK8));
+    }
     workgroupBarrier();
     hold(&held, subgroup * SIDE_M * PITCH);
     workgroupBarrier();
@@ -276,11 +280,8 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
   }
   for (var key0 = 0u; key0 < count; key0 += KEYS) {
     let whole = key0 + KEYS <= count;
-    if (MASKED) {
-      for (var i = 0u; i < MASK_LOADS; i++) {
-        let own = min(thread + i * THREADS, KEYS - 1u);
-        masks[own / 4u][own % 4u] = mask_next[i];
-      }
+    for (var i = 0u; i < MASK_LOADS; i++) {
+      if (MASKED) { masks[mask_key(thread, i) / 4u][mask_key(thread, i) % 4u] = mask_next[i]; }
     }
     for (var n = 0u; n < KEYS / SIDE_N; n++) { s[n] = Result(); }  // a declaration here would be zero in the first step alone
     if (HELD) {
