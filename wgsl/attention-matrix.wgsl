@@ -13,8 +13,8 @@
 // A workgroup makes SUBGROUPS * SIDE_M queries of one head by WIDE fragments of its columns; wider heads take several slices, which
 // repeat the scores. A step takes KEYS keys. A subgroup owns SIDE_M queries: their scores as fragments, then through its own part of
 // workgroup memory as rows, LANES / SIDE_M lanes a row, and back as weights in Component. Where the head fits CHUNK, queries stay in
-// registers, else they and the keys come CHUNK columns at a time. Keys and values share their place in workgroup memory; values are
-// fetched before the scores are made and the next keys before the values are weighed.
+// registers, else they and the keys come CHUNK columns at a time. Keys and values share their place in workgroup memory. The
+// next step's keys, values, bias and mask are asked for together before the values at hand are weighed: one wait a step.
 // Sums of a row are relative to a maximum that may be stale by GROWTH powers of two, so that weights are at most 2^GROWTH: fragments
 // have no rows, and to rescale them they pass through workgroup memory, which happens once or twice a tile.
 // Tiles: N x A x ceil(L/rows) x slices, slices fastest. Traffic: q once, k and v once per row tile, out once. Factors in Component,
@@ -84,7 +84,6 @@ alias Sums = array<Result, KEYS / SIDE_N>;
 alias Scores = array<vec4f, FOURS>;
 alias Keys = array<Weight8, K_LOADS>;
 alias Values = array<Weight8, V_LOADS>;
-alias Queries = array<Input8, Q_LOADS>;
 alias Mask = array<f32, MASK_LOADS>;
 
 // What an invocation needs to know of its tile.
@@ -98,17 +97,8 @@ struct Place {
   column8: u32,   // first eight of the slice within the head
 }
 
-// What is read of a row: the last row and the last eight of the head stand for those past them.
-fn q_load(at: Place, local: u32, column: u32) -> Input8 {
-  let row = min(at.row0 + local, p.queries - 1u);
-  return q[at.q_at + row * (p.q_pitch / 2u) + select(column, min(column, p.head4 / 2u - 1u), RAGGED)];
-}
-
-// Rows past the last key may hold anything: their scores are hidden later.
-fn k_load(at: Place, key: u32, column: u32) -> Weight8 {
-  let row = min(key, at.count - 1u);
-  return k[at.k_at + row * (p.k_pitch / 2u) + select(column, min(column, p.head4 / 2u - 1u), RAGGED)];
-}
+// Where a column is read: the head's last eight stands for those past it.
+fn in_reach(column: u32) -> u32 { return select(column, min(column, p.head4 / 2u - 1u), RAGGED); }
 
 // Columns past the head are not stored later; rows past the last key become zeros before they are weighed.
 fn v_load(at: Place, key: u32, column: u32) -> Weight8 {
@@ -122,13 +112,37 @@ fn in_head(value: Eight, column: u32) -> Eight {
   return value;
 }
 
-// Columns of keys of a step; those past the last key are the last ones again.
+// Columns of keys of a step. The last key stands for those past it: their scores are hidden later.
 fn load_keys(at: Place, thread: u32, key0: u32, column: u32, k_next: ptr<function, Keys>) {
   for (var i = 0u; i < K_LOADS; i++) {
     let own = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
-    (*k_next)[i] = k_load(at, key0 + own / CHUNK8, column + own % CHUNK8);
+    (*k_next)[i] = k[at.k_at + min(key0 + own / CHUNK8, at.count - 1u) * (p.k_pitch / 2u) + in_reach(column + own % CHUNK8)];
   }
 }
+
+fn q_at(at: Place, local: u32, column: u32) -> u32 { return at.q_at + min(at.row0 + local, p.queries - 1u) * (p.q_pitch / 2u) + in_reach(column); }
+
+// Columns of the tile's queries.
+fn stage_queries(at: Place, thread: u32, column: u32) {
+  var read: array<Input8, Q_LOADS>;
+  for (var i = 0u; i < Q_LOADS; i++) {
+    let own = min(thread + i * THREADS, ROWS * CHUNK8 - 1u);
+    read[i] = q[q_at(at, own / CHUNK8, column + own % CHUNK8)];
+  }
+  for (var i = 0u; i < Q_LOADS; i++) {
+    let own = min(thread + i * THREADS, ROWS * CHUNK8 - 1u);
+    put(Q_STAGE + own / CHUNK8 * PITCH + own % CHUNK8 * SLOTS, in_head(input_eight(read[i]), column + own % CHUNK8));
+  }
+}
+
+fn put_keys(thread: u32, column: u32, k_next: ptr<function, Keys>) {
+  for (var i = 0u; i < K_LOADS; i++) {
+    let own = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
+    put(own / CHUNK8 * PITCH + own % CHUNK8 * SLOTS, in_head(weight_eight((*k_next)[i]), column + own % CHUNK8));
+  }
+}
+
+fn mask_key(thread: u32, i: u32) -> u32 { return min(thread + i * THREADS, KEYS - 1u); }
 
 // What a step takes from its beginning on: the keys of held queries, values and mask.
 fn load_next(at: Place, thread: u32, key0: u32, k_next: ptr<function, Keys>, v_next: ptr<function, Values>, mask_next: ptr<function, Mask>) {
@@ -138,7 +152,7 @@ fn load_next(at: Place, thread: u32, key0: u32, k_next: ptr<function, Keys>, v_n
     (*v_next)[i] = v_load(at, key0 + own / SLICE8, own % SLICE8);
   }
   if (MASKED) {
-    for (var i = 0u; i < MASK_LOADS; i++) { (*mask_next)[i] = key_mask[at.mask_at + min(key0 + thread + i * THREADS, at.count - 1u)]; }
+    for (var i = 0u; i < MASK_LOADS; i++) { (*mask_next)[i] = key_mask[at.mask_at + min(key0 + mask_key(thread, i), at.count - 1u)]; }
   }
 }
 
@@ -146,17 +160,14 @@ fn load_next(at: Place, thread: u32, key0: u32, k_next: ptr<function, Keys>, v_n
 fn complete(at: Place, sums: vec4f, extra: vec4f, row: u32, key0: u32) -> vec4f {
   let key = vec4u(key0, key0 + 1u, key0 + 2u, key0 + 3u);
   let end = select(at.count, min(at.count, at.start + row + 1u), p.causal == 1u);
-  var terms = vec4f(0.0);
-  if (BIASED || MASKED) { terms = max(extra, vec4f(LOWEST)) * LOG2_E; }
-  return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), terms), key < vec4u(end));
+  return select(vec4f(HIDDEN), fma(sums, vec4f(p.scale), max(extra, vec4f(LOWEST)) * LOG2_E), key < vec4u(end));
 }
 
 // The bias of a lane's keys of a step.
 fn load_bias(at: Place, row: u32, key0: u32, bias_next: ptr<function, Scores>) {
   let start = at.bias_at + min(row, p.queries - 1u) * p.bias_pitch;
-  let last = at.count - 1u;
   for (var i = 0u; i < FOURS; i++) {
-    let key = min(vec4u(key0 + 4u * i) + vec4u(0u, 1u, 2u, 3u), vec4u(last)) + start;
+    let key = min(vec4u(key0 + 4u * i) + vec4u(0u, 1u, 2u, 3u), vec4u(at.count - 1u)) + start;
     (*bias_next)[i] = vec4f(bias[key.x], bias[key.y], bias[key.z], bias[key.w]);
   }
 }
@@ -177,7 +188,6 @@ fn add_scores(s: ptr<function, Sums>, held: ptr<function, Chunk>) {
     }
   }
 }
-
 fn largest_of(v: vec4f) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 
 // Fragment `block` of a slice into workgroup memory.
@@ -247,8 +257,8 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
 
   var held: Chunk;
   if (HELD) {
-    for (var i = thread; i < ROWS * CHUNK8; i += THREADS) {
-      put(i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, in_head(input_eight(q_load(at, i / CHUNK8, i % CHUNK8)), i % CHUNK8));
+    for (var i = thread; i < ROWS * CHUNK8; i += THREADS) {  // a loop as it stands: written out, it costs NAK 200 moves a step
+      put(i / CHUNK8 * PITCH + i % CHUNK8 * SLOTS, in_head(input_eight(q[q_at(at, i / CHUNK8, i % CHUNK8)]), i % CHUNK8));
     }
     workgroupBarrier();
     hold(&held, subgroup * SIDE_M * PITCH);
@@ -260,7 +270,6 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
   // What the next pass needs, as it lies in memory: what converts a value where it is loaded waits for it there.
   var v_next: Values;
   var k_next: Keys;
-  var q_next: Queries;
   var mask_next: Mask;
   var bias_next: Scores;
   var largest = HIDDEN;  // what the sums of the row are relative to
@@ -271,36 +280,20 @@ fn make_tile(tile: u32, invocation: u32, own_subgroup: u32, own_lane: u32) {
   }
   for (var key0 = 0u; key0 < count; key0 += KEYS) {
     let whole = key0 + KEYS <= count;
-    if (MASKED) {
-      for (var i = 0u; i < MASK_LOADS; i++) {
-        let own = min(thread + i * THREADS, KEYS - 1u);
-        masks[own / 4u][own % 4u] = mask_next[i];
-      }
+    for (var i = 0u; i < MASK_LOADS; i++) {
+      if (MASKED) { masks[mask_key(thread, i) / 4u][mask_key(thread, i) % 4u] = mask_next[i]; }
     }
     for (var n = 0u; n < KEYS / SIDE_N; n++) { s[n] = Result(); }  // a declaration here would be zero in the first step alone
     if (HELD) {
-      for (var i = 0u; i < K_LOADS; i++) {
-        let own_k = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
-        put(own_k / CHUNK8 * PITCH + own_k % CHUNK8 * SLOTS, in_head(weight_eight(k_next[i]), own_k % CHUNK8));
-      }
+      put_keys(thread, 0u, &k_next);
       workgroupBarrier();
       add_scores(&s, &held);
       workgroupBarrier();
     } else {
       for (var chunk = 0u; chunk < p.head4 / 2u; chunk += CHUNK8) {
         load_keys(at, thread, key0, chunk, &k_next);
-        for (var i = 0u; i < Q_LOADS; i++) {
-          let own_q = min(thread + i * THREADS, ROWS * CHUNK8 - 1u);
-          q_next[i] = q_load(at, own_q / CHUNK8, chunk + own_q % CHUNK8);
-        }
-        for (var i = 0u; i < K_LOADS; i++) {
-          let own_k = min(thread + i * THREADS, KEYS * CHUNK8 - 1u);
-          put(own_k / CHUNK8 * PITCH + own_k % CHUNK8 * SLOTS, in_head(weight_eight(k_next[i]), chunk + own_k % CHUNK8));
-        }
-        for (var i = 0u; i < Q_LOADS; i++) {
-          let own_q = min(thread + i * THREADS, ROWS * CHUNK8 - 1u);
-          put(Q_STAGE + own_q / CHUNK8 * PITCH + own_q % CHUNK8 * SLOTS, in_head(input_eight(q_next[i]), chunk + own_q % CHUNK8));
-        }
+        stage_queries(at, thread, chunk);
+        put_keys(thread, chunk, &k_next);
         workgroupBarrier();
         hold(&held, Q_STAGE + subgroup * SIDE_M * PITCH);
         add_scores(&s, &held);

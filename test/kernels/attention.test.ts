@@ -131,14 +131,16 @@ describe('attention in wide tiles', () => {
 });
 
 it.each([
-  { width: 32, CHUNK: 32, WIDE: 4, queries: 19, keys: 70 },
-  { width: 40, CHUNK: 16, WIDE: 3, queries: 9, keys: 33 },
+  { width: 32, CHUNK: 32, WIDE: 4, SUBGROUPS: 4, queries: 19, keys: 70 },
+  { width: 40, CHUNK: 16, WIDE: 3, SUBGROUPS: 4, queries: 9, keys: 33 },
+  // More threads than a step has keys.
+  { width: 16, CHUNK: 16, WIDE: 2, SUBGROUPS: 8, queries: 65, keys: 70, bias: 2, keyMask: true },
 ])('several fragments a subgroup, as cards get them: a head of $width in chunks of $CHUNK', async c => {
   const variant = ATTENTION.variants.find(v => v.stem === 'attention-matrix');
   if (!gpu.caps.matrix || !variant) return expect(gpu.caps.matrix).toBeUndefined();
-  const { width, queries, keys, CHUNK, WIDE } = c;
-  const sizes = { name: '', batch: 2, heads: 2, queries, keys, width, gain: 9 };
-  const tiles = { SUBGROUPS: 4, KEYS: 32, CHUNK, WIDE };
+  const { width, CHUNK, WIDE, SUBGROUPS, ...rest } = c;
+  const sizes = { name: '', batch: 2, heads: 2, width, gain: 9, ...rest };
+  const tiles = { SUBGROUPS, KEYS: 32, CHUNK, WIDE };
   const run = attentionRun(gpu, sizes, 'f16', 'matrix', problem => variant.call(gpu.caps, problem, tiles));
   const { out } = await runBothWays(gpu, run.call, run.operands, 3);
   expectClose(readHeads(out, run, 2, width), run.expected(), 1e-3);

@@ -49,10 +49,10 @@ export const PLANTS: readonly Plant[] = [
   plant('attention-matrix', 'let row = min(key, at.count - 1u);', 'let row = min(key, at.count);'),
   plant(
     'attention-matrix',
-    'min(key0 + thread + i * THREADS, at.count - 1u)',
-    'min(key0 + thread + i * THREADS, at.count)',
+    'min(key0 + mask_key(thread, i), at.count - 1u)',
+    'min(key0 + mask_key(thread, i), at.count)',
   ),
-  plant('attention-matrix', 'vec4u(last)) + start', 'vec4u(last + 1u)) + start'),
+  plant('attention-matrix', 'vec4u(at.count - 1u)) + start', 'vec4u(at.count)) + start'),
   // Where the queries are bound in a window, row 0 of their batch may lie before it; half of a number below 0 is far away.
   plant(
     'attention-matrix',
