@@ -144,6 +144,7 @@ describe.each(FULL ? [...DAILY, ...LARGE] : DAILY)('$name', ({ name, build, libr
     for (const request of requests.filter(isScript))
       expect((await request.response())?.status(), request.url()).toBeLessThan(400);
     expect(requests.filter(isScript).length).toBeGreaterThan(1);
+    expect(bundle.said).toEqual([]); // servers speak when they are asked
     expect(problems).toEqual([]);
   });
 

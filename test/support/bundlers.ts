@@ -30,7 +30,7 @@ export interface Bundle {
   readonly url: string;
   /** Every script that was written, by its path; none of a server that makes them as they are asked for. */
   readonly scripts: Readonly<Record<string, string>>;
-  /** What the bundler said of the package. */
+  /** What the bundler said of the package; of a server, so far. */
   readonly said: readonly string[];
   close(): void;
 }
@@ -110,10 +110,11 @@ function complaints(text: string): string[] {
 
 const NODE = process.env['PENTIMENTO_NODE'] ?? process.execPath;
 
-/** Without what this process was told: bundlers build otherwise for tests. */
+/** Without what this process was told: bundlers build otherwise for tests, and Node itself cannot load the driver of Mesa's folder. */
 function environment(): NodeJS.ProcessEnv {
-  const { NODE_ENV: _, VITEST: __, NODE_OPTIONS: ___, ...env } = process.env;
-  return { ...env, NO_COLOR: '1', NEXT_TELEMETRY_DISABLED: '1' };
+  const { NODE_ENV: _, VITEST: __, NODE_OPTIONS: ___, VK_DRIVER_FILES: driver, ...env } = process.env;
+  const own = env['PENTIMENTO_MESA'] || !driver ? {} : { VK_DRIVER_FILES: driver };
+  return { ...env, ...own, NO_COLOR: '1', NEXT_TELEMETRY_DISABLED: '1' };
 }
 
 /** Runs a bundler's own command without this process's settings; gives what it printed. */
@@ -230,5 +231,5 @@ export async function byNext(project: string, config: string): Promise<Bundle> {
   const folder = join(project, '.next/static');
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.js'));
   const scripts = Object.fromEntries(names.map(name => [name, readFileSync(join(folder, name), 'utf8')]));
-  return { url, scripts, said: [...built, ...said], close };
+  return { url, scripts, said: built.length > 0 ? built : said, close };
 }
