@@ -55,16 +55,22 @@ let args;
 let first;
 const losses = [];
 
-/** Opens the pipeline, and edits once without a loss. */
-export async function open(where) {
+/** Opens the pipeline, and edits; the device is lost at each of the places, phases of which later edits have no part any more. */
+export async function open(where, lossesAt) {
   place = places[where]();
   const onDeviceLoss = ({ state, reason, phase }) => losses.push([state, reason, phase ?? null]);
   pipe = await place.open('diffedit', { onDeviceLoss, deviceRecovery: { keepEvery: 3 } });
   const image = await loadImage(`${MODELS}/samples/apples-bowl.png`);
   const prompts = { image, sourcePrompt: 'a bowl of apples', targetPrompt: 'a bowl of pears', seed: 0 };
   args = { ...prompts, numInferenceSteps: 10, numMapsPerMask: 2 };
+  for (const at of lossesAt) place.arm(...at);
   first = await edit();
-  return { picture: [...first.images[0].data], mask: [...first.mask.mask.data], bytes: await bytesNow() };
+  return {
+    losses: losses.splice(0),
+    picture: [...first.images[0].data],
+    mask: [...first.mask.mask.data],
+    bytes: await bytesNow(),
+  };
 }
 
 /** Of the model, as it tells them, and of the device. */

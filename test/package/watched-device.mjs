@@ -4,7 +4,7 @@
  */
 let device;
 let counted = new Map();
-let armed;
+const armed = [];
 
 const { requestDevice } = GPUAdapter.prototype;
 GPUAdapter.prototype.requestDevice = async function (...args) {
@@ -27,16 +27,16 @@ GPUBuffer.prototype.destroy = function () {
 /** Bytes of the buffers of the latest device that were not destroyed. */
 export const deviceBytes = () => [...counted.values()].reduce((sum, bytes) => sum + bytes, 0);
 
-/** Destroys the device with the first event of this phase and step. */
+/** Destroys the device with the first event of this phase and step, behind those that were named before. */
 export function arm(phase, step) {
-  armed = { phase, step };
+  armed.push({ phase, step });
 }
 
 /** To be shown every event. */
 export function told({ phase, step }) {
-  if (armed?.phase !== phase || armed.step !== step) return;
-  armed = undefined;
+  if (armed[0]?.phase !== phase || armed[0].step !== step) return;
+  armed.shift();
   device.destroy();
 }
 
-export const isArmed = () => armed !== undefined;
+export const isArmed = () => armed.length > 0;

@@ -1,4 +1,7 @@
-/** The packed package's worker in Chromium: the recorded quick edit, cancelled and refused calls, and a second load without a byte. */
+/**
+ * The packed package's worker in Chromium: the recorded quick edit over the loss of a device, cancelled and refused calls, a second load without
+ * a byte, and folders that people drop.
+ */
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -32,7 +35,7 @@ afterAll(async () => {
 /** As text, because the test's own compiler would rewrite import(). */
 const run = (what: string): Promise<unknown> => page.evaluate(`import('/test/worker-page.mjs').then(m => m.${what}())`);
 
-it('edits as recorded, while the page stays free; calls are refused, cancelled and left as without a worker', async () => {
+it('edits as recorded though its device is lost, while the page stays free; calls are refused, cancelled and left as without a worker', async () => {
   const out = (await run('edit')) as Record<string, never> & { picture: number[]; mask: number[]; longest: number };
   const picture = await recordedPicture('quick');
   const mean = out.picture.reduce((sum, v, i) => sum + Math.abs(v - picture[i]), 0) / picture.length;
@@ -42,6 +45,7 @@ it('edits as recorded, while the page stays free; calls are refused, cancelled a
     phases: ['load', 'text', 'compile', 'encode', 'mask', 'invert', 'edit', 'decode'],
     refused: [true, 'input', expect.stringMatching(/^run: .*numInferenceSteps/)],
     cancelled: 'AbortError',
+    losses: ['lost', 'restored'],
     gone: expect.stringMatching(/the model was disposed/),
     vendor: 'swiftshader',
     size: { width: 128, height: 128 },
@@ -56,5 +60,20 @@ it('the second load moves no byte, in a worker of its own', async () => {
   expect(await run('again')).toBeGreaterThan(1e6);
   expect(asked.filter(url => url.includes('/models/'))).toEqual([]);
   expect(asked.some(url => url.endsWith('script-chunk.js'))).toBe(true);
+  expect(problems).toEqual([]);
+});
+
+it('opens what people give to the page: a folder that is dropped, chosen, or had as a handle', async () => {
+  await run('listen');
+  const model = join(ROOT, 'models/orchard/stable-diffusion');
+  await page.setInputFiles('input', model);
+  const session = await page.context().newCDPSession(page);
+  const data = { items: [], files: [model], dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
+    await session.send('Input.dispatchDragEvent', { type, x: 50, y: 200, data });
+  const bytes = (await run('openGiven')) as Record<string, number>;
+  expect(Object.keys(bytes)).toEqual(['dropped', 'files', 'handle']);
+  expect(new Set(Object.values(bytes))).toEqual(new Set([bytes['handle']]));
+  expect(bytes['handle']).toBeGreaterThan(1e6);
   expect(problems).toEqual([]);
 });
