@@ -2,6 +2,7 @@
 
 export { DiffusionScheduler, type NoiseMix, type ScheduledStep, type ScheduleOptions } from './base.ts';
 export { type BetaOptions, type BetaSchedule, cumulativeAlphas, makeBetas, rescaleZeroSnr } from './betas.ts';
+export { checkPyramid } from './check-pyramid.ts';
 export {
   type DDIMFields,
   type DDIMInverseFields,
@@ -19,7 +20,6 @@ export { Generator, type GeneratorState, randnBatch } from './generator.ts';
 export { type MaskOptions, maskFromMap } from './mask.ts';
 export {
   autoCorrelationGradient,
-  checkPyramid,
   type Draw,
   klGradient,
   type RegulariseOptions,

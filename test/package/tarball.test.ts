@@ -228,9 +228,9 @@ describe("the core's bundle", () => {
 
   // What opening a model loads, and a device of its own kind; what only some people use stays away.
   it.each([
-    ['with tile kernels', 178, /edit-model/],
-    ['with kernels for small subgroups', 186, /edit-model|broadcast-texts/],
-    ['with kernels for matrix units', 186, /edit-model|matrix-texts/],
+    ['with tile kernels', 176, /edit-model/],
+    ['with kernels for small subgroups', 184, /edit-model|broadcast-texts/],
+    ['with kernels for matrix units', 183, /edit-model|matrix-texts/],
   ])('an edit %s takes less than %i kB', async (_, ceiling, parts) => {
     const taken = (await sizes({ program: EDIT })).with(parts) / 1000;
     expect(taken).toBeLessThan(ceiling);

@@ -2,7 +2,8 @@
 
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
-import { randnBatch, type ScheduledStep } from '../../schedulers/index.ts';
+import type { ScheduledStep } from '../../schedulers/base.ts';
+import { randnBatch } from '../../schedulers/generator.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { StepInputs } from '../diffusion/denoiser.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';

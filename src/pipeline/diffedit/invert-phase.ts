@@ -1,8 +1,8 @@
 /** From the picture towards its noise, every step kept: DiffEdit's second phase. */
 
+import { loadPart } from '../../core/load-part.ts';
 import type { NdArray } from '../../core/ndarray.ts';
-import { sizeOf } from '../../core/shape.ts';
-import { applyStep, type RegulariseOptions, regularise, type ScheduledStep } from '../../schedulers/index.ts';
+import type { ScheduledStep } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { StepInputs } from '../diffusion/denoiser.ts';
 import { drawLatents } from '../diffusion/image-latents.ts';
@@ -11,13 +11,11 @@ import type { EncodedPictures } from '../diffusion/latent-draws.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { embeddingRows } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
-import { asArray, copyOf, type DeviceCall } from '../runtime/device-call.ts';
+import { asArray, type DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceProgram } from '../runtime/device-program.ts';
-import { allFinite } from '../runtime/finite.ts';
-import { ddpmInversion } from './ddpm-inversion.ts';
 import { guidanceAt } from './guidance.ts';
 import { framesOf, type History, type InvertWork, sizeFor } from './inversion-history.ts';
-import type { InvertRequest, Regularisation } from './request.ts';
+import type { InvertRequest } from './request.ts';
 
 /** The networks' part of an inversion's request. */
 export interface EncodedInversion {
@@ -59,9 +57,14 @@ async function* inverted(
   const tensor = call.scope.tensor([frames * batch, ...clean.shape.slice(1)], 'float32', 'inverted latents');
   const history = { tensor, frames, batch, clean };
   const work = { request, rows: promptRows(embeddings), report, kept };
-  if (request.kind === 'ddpm') return { tensor, clean, noise: yield* ddpmInversion(call, model, work, history) };
-  if (regularisation) yield* regularised(call, model, { ...work, regularisation }, history);
-  else yield* plain(call, model, work, history);
+  if (request.kind === 'ddpm') {
+    const { ddpmInversion } = await loadPart('DDPM inversion', () => import('./ddpm-inversion.ts'));
+    return { tensor, clean, noise: yield* ddpmInversion(call, model, work, history) };
+  }
+  if (regularisation) {
+    const { regularised } = await loadPart('regularised inversion', () => import('./regularised-inversion.ts'));
+    yield* regularised(call, model, { ...work, regularisation }, history);
+  } else yield* plain(call, model, work, history);
   return { tensor, clean, noise: undefined };
 }
 
@@ -121,74 +124,6 @@ async function fixedPoint(
     await flying;
     flying = done;
   }
-}
-
-/** Where an inversion on the host stands: the latents of all steps so far, the last ones, the first step that was not finite. */
-interface HostInversion {
-  readonly all: Float32Array<ArrayBuffer>;
-  readonly x: NdArray;
-  readonly bad: number | undefined;
-}
-
-/** Every prediction is pushed towards white noise on the host before its step. */
-async function* regularised(
-  call: DeviceCall,
-  model: LatentDiffusion,
-  { request, rows, report, kept, regularisation }: InvertWork & { readonly regularisation: Regularisation },
-  to: History & { clean: DeviceTensor },
-): AsyncGenerator<StepEvent, void> {
-  const { schedule, guidance, callback, callbackSteps } = request;
-  const { generator: rolls, ...settings } = regularisation;
-  const { denoiser, inverseSampler } = model;
-  const program = await denoiser.noise(call, sizeFor(to.clean, guidance), rows);
-  const { io } = program;
-  const before = kept.held as HostInversion | undefined;
-  const all = before?.all ?? new Float32Array(sizeOf(to.tensor.shape));
-  let x = before?.x ?? asArray(await to.clean.read(), to.clean.shape);
-  let bad = before?.bad;
-  yield* runSteps(call, {
-    ...{ phase: 'invert', report, kept, callback, callbackSteps },
-    timesteps: schedule.map(step => step.timestep),
-    submit: async i => {
-      const { timestep, coefficients } = schedule[i] as ScheduledStep;
-      io.latents.write(x.data);
-      denoiser.set(io, timestep, guidanceAt(guidance, timestep, model.sampler));
-      await program.run(call);
-      const predicted = asArray(await io.output.read(), x.shape);
-      const epsilon = inverseSampler.getEpsilonCoefficients(timestep);
-      const draw = (bound: number): number => rolls.randint(bound);
-      const e = await regularisedBy(call, predicted, x, { ...settings, epsilon, guided: guidance.guided, draw });
-      x = applyStep(coefficients, e, x).prevSample;
-      if (!allFinite(x.data)) bad ??= i;
-      all.set(x.data, (to.frames - 1 - i) * x.data.length);
-      kept.hold(i + 1, { all, x, bad } satisfies HostInversion);
-    },
-    latents: async () => copyOf(x),
-    firstNonFinite: () => bad,
-  });
-  to.tensor.write(all);
-}
-
-/** Milliseconds that the host works before it looks whether anybody has given up. */
-const UNHEARD_MS = 50;
-
-/** All rounds of a step's regularisation; a signal is heard between two of them. */
-async function regularisedBy(
-  call: DeviceCall,
-  predicted: NdArray,
-  x: NdArray,
-  { numRegSteps, ...options }: RegulariseOptions & { readonly numRegSteps: number },
-): Promise<NdArray> {
-  let e = predicted;
-  let since = performance.now();
-  for (let round = 0; round < numRegSteps; round++) {
-    e = regularise(e, x, { ...options, numRegSteps: 1 });
-    if (performance.now() - since < UNHEARD_MS) continue;
-    await new Promise(resume => setTimeout(resume));
-    call.check();
-    since = performance.now();
-  }
-  return e;
 }
 
 /** Rows for the UNet: the unconditional half first. */

@@ -2,7 +2,7 @@
 
 import type { NdArray } from '../../core/ndarray.ts';
 import { blurMap, dilateMap, maskToImages } from '../../io/mask.ts';
-import { randnBatch } from '../../schedulers/index.ts';
+import { randnBatch } from '../../schedulers/generator.ts';
 import { cleanupShape, maskCleanup, maskThreshold } from '../../tensor/ops/diffusion.ts';
 import { noiseOfDraws } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';

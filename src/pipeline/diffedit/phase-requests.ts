@@ -2,8 +2,8 @@
 import { InputError, ShapeError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape, sameShape } from '../../core/shape.ts';
+import { checkPyramid } from '../../schedulers/check-pyramid.ts';
 import type { ScheduledStep } from '../../schedulers/index.ts';
-import { checkPyramid } from '../../schedulers/regularise.ts';
 import { checkGenerators, type Generators, generatorOf } from '../diffusion/generators.ts';
 import { checkCopies, checkDraws, latentSides, preparePictures } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';

@@ -1,5 +1,5 @@
 /** A call as its plan makes it: the same sizes and steps, and nothing that anybody could see or hear of it. */
-import { Generator } from '../../schedulers/index.ts';
+import { Generator } from '../../schedulers/generator.ts';
 import type { Generators } from '../diffusion/generators.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';

@@ -1,6 +1,6 @@
 /** Where the noise of a call comes from: one stream of random numbers, or one for each row. */
 import { InputError } from '../../core/errors.ts';
-import { Generator } from '../../schedulers/index.ts';
+import { Generator } from '../../schedulers/generator.ts';
 
 /** One stream of random numbers, or one for each row of a batch. */
 export type Generators = Generator | readonly Generator[];

@@ -3,7 +3,7 @@ import { InputError, ShapeError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape } from '../../core/shape.ts';
 import { type PictureInput, preprocessImage } from '../../io/preprocess.ts';
-import { randnBatch } from '../../schedulers/index.ts';
+import { randnBatch } from '../../schedulers/generator.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import { stepValues } from '../../tensor/ops/diffusion.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';

@@ -13,7 +13,9 @@ import {
 } from '../../models/stable-diffusion/index.ts';
 import type { Module } from '../../nn/module.ts';
 import type { Weights } from '../../nn/weights.ts';
-import { DDIMInverseScheduler, DDIMScheduler, type SchedulerJson } from '../../schedulers/index.ts';
+import type { SchedulerJson } from '../../schedulers/config.ts';
+import { DDIMScheduler } from '../../schedulers/ddim.ts';
+import { DDIMInverseScheduler } from '../../schedulers/ddim-inverse.ts';
 import { type ClipMode, ClipTokenizer } from '../../tokenizers/clip.ts';
 import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
