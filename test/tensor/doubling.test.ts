@@ -82,6 +82,23 @@ describe('upsampling before a convolution of 3 x 3', () => {
     expectClose(await same(true), await same(false), 2e-6);
   });
 
+  it('keeps its nine taps where the convolution sees other lines', async () => {
+    const same = async (fuse: boolean) => {
+      const graph = new Graph(gpu);
+      const x = DeviceTensor.from(gpu, randoms(2 * 20 * 80, 3), [2, 20, 8, 10]);
+      const turned = upsampleNearest(graph.input(x), [16, 20]).tokens().image(20, 16);
+      const y = even.forward(turned);
+      const out = DeviceTensor.create(gpu, y.shape, y.dtype);
+      graph.store(y, out);
+      const plan = await graph.compile({ fuse });
+      plan.run();
+      const values = await out.read();
+      for (const owned of [plan, out, x]) owned.dispose();
+      return values;
+    };
+    expect(await same(true)).toEqual(await same(false));
+  });
+
   it('to an odd size keeps its nine', async () => {
     const [fused, plain] = [await run({ size: [15, 20] }), await run({ size: [15, 20], fuse: false })];
     expect(fused.values).toEqual(plain.values);
