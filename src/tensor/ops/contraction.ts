@@ -96,7 +96,7 @@ class ContractionNode implements Node {
     if (producer instanceof GroupNormNode && producer.map && isThreeByThree(conv)) {
       return new ContractionNode(this.#x, this.output, this.#options, { ...this.#fused, norm: producer });
     }
-    if (!(producer instanceof UpsampleNode) || !producer.doubles) return undefined;
+    if (!(producer instanceof UpsampleNode) || !producer.doubles || isPointwise(conv)) return undefined;
     return new ContractionNode(producer.x, this.output, this.#options, { ...this.#fused, upsample: true });
   }
 
