@@ -1,5 +1,5 @@
 /** How long weights took to load, and how many there were, from the events that tell of it. */
-import type { GuideEvent } from '../pipeline/guide/guide-arguments.ts';
+import type { ToldEvent } from './told-event.ts';
 
 /** Adds up the loads of all networks; those that follow each other in a short phase read as one. */
 export class LoadClock {
@@ -10,7 +10,7 @@ export class LoadClock {
   #told = { ms: 0, bytes: 0 };
 
   /** Takes any event; keeps those of loads. */
-  add({ phase, ms, step, of }: GuideEvent): void {
+  add({ phase, ms, step, of }: ToldEvent): void {
     const goesOn = phase === 'load' && of === this.#now.of && step >= this.#now.step;
     if (!goesOn) this.#end();
     if (phase === 'load') this.#now = { ms, step, of };

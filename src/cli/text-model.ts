@@ -40,7 +40,8 @@ export async function withTextModel<M extends { readonly peakBytes: number; disp
   try {
     const { folder, model } = await findModel(family, asked, o, progress, signal);
     gpu = await openDevice(o);
-    const { report: onProgress, note: onWarning } = progress;
+    const { note: onWarning } = progress;
+    const onProgress = (e: ProgressEvent): void => progress.report(e.phase === 'text' ? { ...e, phase: 'write' } : e);
     loaded = await open(folder, { gpu, dtype: o.dtype, signal, onProgress, onWarning, loadWhenNeeded: true });
     const { lines, ...result } = await work(loaded, progress);
     progress.stop();

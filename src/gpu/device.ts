@@ -77,11 +77,24 @@ export class Gpu {
     void device.lost.then(({ reason, message }) => {
       if (this.#disposed || device !== this.device) return;
       this.#lost = { reason, message, losses: 0 };
-      for (const listen of this.#lossListeners) listen(this.#lost);
+      this.#tellLoss(this.#lost);
     });
     // On a device of the caller's, errors may be the caller's own.
     if (owned) device.addEventListener('uncapturederror', event => device === this.device && this.#notice(event));
     return { device, caps, pipelines: new PipelineCache(device), memory };
+  }
+
+  /** All hear of it, whatever one of them throws; that is reported then, as of any listener. */
+  #tellLoss(loss: DeviceLoss): void {
+    for (const listen of this.#lossListeners) {
+      try {
+        listen(loss);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
   }
 
   /** WebGPU's own device, for buffers and passes of the caller's; another one once a lost device was renewed. */

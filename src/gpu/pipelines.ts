@@ -20,6 +20,7 @@ export class PipelineCache {
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
   /** By what a text is made of, so that it is made once. */
   readonly #programs = new Map<string, Promise<Pipeline>>();
+  readonly #built = new WeakSet<Promise<Pipeline>>();
   /** Numbers that stand for source texts in those keys. */
   readonly #texts = new Map<string, number>();
   /** Milliseconds spent waiting for compilers, summed over pipelines. */
@@ -68,7 +69,16 @@ export class PipelineCache {
     if (known) return known;
     const made = this.#compile(label, code, access);
     this.#pipelines.set(key, made);
+    made.then(
+      () => this.#built.add(made),
+      () => undefined,
+    );
     return made;
+  }
+
+  /** Whether what `of` or `get` returned has settled well. */
+  isBuilt(pipeline: Promise<Pipeline>): boolean {
+    return this.#built.has(pipeline);
   }
 
   async #compile(label: string, code: string, access: readonly Access[]): Promise<Pipeline> {

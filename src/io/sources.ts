@@ -215,6 +215,13 @@ export function isAddress(text: string): boolean {
   return /^(https?|data|blob):/i.test(text);
 }
 
+/** An address as the page means it, in full: workers and caches know of no page. Where there is none, as it is. */
+export function fullAddress(address: string): string {
+  const { document, location } = globalThis as { document?: { baseURI: string }; location?: { href: string } };
+  const base = document?.baseURI ?? location?.href;
+  return base === undefined ? address : new URL(address, base).href;
+}
+
 /** The whole of a small file as UTF-8 text; closes the source. */
 export async function readText(source: ByteSource): Promise<string> {
   checkByteSource('readText', source);

@@ -10,7 +10,7 @@ import type { Caps } from '../gpu/caps.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { USAGE } from '../gpu/flags.ts';
 import { destroyBuffer } from '../gpu/held-memory.ts';
-import type { Pipeline } from '../gpu/pipelines.ts';
+import type { Pipeline, PipelineCache } from '../gpu/pipelines.ts';
 import type { WebGpuComputePass } from '../gpu/webgpu-types.ts';
 import { BLOCK_WORDS } from './declarations.ts';
 import type { KernelBinding, KernelCall } from './kernel.ts';
@@ -116,17 +116,18 @@ export class DispatchList {
 
   /**
    * Compiles, uploads the uniform blocks and creates the bind groups.
+   * @param onPipeline told how many of the pipelines that are not built yet are there, of how many; what it throws ends the building
    * @throws ShaderError for a kernel that the device refuses, DeviceError for memory that it refuses
    */
-  async build(): Promise<void> {
-    const compiled = await Promise.all(
-      this.#pending.map(({ call, checked }) =>
-        this.#gpu.pipelines.of(
-          call,
-          checked.bindings.map(b => b.access),
-        ),
+  async build(onPipeline?: (done: number, of: number) => void): Promise<void> {
+    const { pipelines } = this.#gpu;
+    const asked = this.#pending.map(({ call, checked }) =>
+      pipelines.of(
+        call,
+        checked.bindings.map(b => b.access),
       ),
     );
+    const [compiled] = await Promise.all([Promise.all(asked), onPipeline && counted(asked, pipelines, onPipeline)]);
     await this.#gpu.guarded('DispatchList.build', () => this.#bind(compiled));
   }
 
@@ -323,4 +324,17 @@ export function gridOf(count: number, maxWorkgroups: number): readonly [number, 
   if (count <= maxWorkgroups) return [count, 1];
   const rows = Math.ceil(count / maxWorkgroups);
   return [Math.ceil(count / rows), rows];
+}
+
+/** Counts pipelines that are on their way. */
+async function counted(
+  asked: readonly Promise<Pipeline>[],
+  pipelines: PipelineCache,
+  tell: (done: number, of: number) => void,
+): Promise<void> {
+  const coming = [...new Set(asked)].filter(pipeline => !pipelines.isBuilt(pipeline));
+  if (coming.length === 0) return;
+  tell(0, coming.length);
+  let done = 0;
+  await Promise.all(coming.map(pipeline => pipeline.then(() => tell(++done, coming.length))));
 }

@@ -23,7 +23,7 @@ export interface GraphOptions {
 }
 
 const OPTIONS = namesOf<GraphOptions>({ dtype: 1 });
-const PLAN_OPTIONS = namesOf<PlanOptions>({ label: 1, fuse: 1, tuning: 1 });
+const PLAN_OPTIONS = namesOf<PlanOptions>({ label: 1, fuse: 1, tuning: 1, onPipeline: 1 });
 
 /** A recording in progress. Compiling leaves it as it is: two plans of one graph give the same numbers. */
 export class Graph implements Recorder, Recording {

@@ -19,6 +19,11 @@ import type { WeightReads, WeightStream } from './weight-stream.ts';
 export interface PlanOptions extends LoweringOptions {
   /** For messages and GPU tools. */
   readonly label?: string | undefined;
+  /**
+   * Told of the pipelines that the device has yet to build, as they come: of none first. What it throws ends the compiling.
+   * @internal
+   */
+  readonly onPipeline?: ((done: number, of: number) => void) | undefined;
 }
 
 /** Values above it lie in parts, which come and go one by one: the first rows of a map are free before its last are read. */
@@ -95,7 +100,7 @@ export class Plan {
         for (const [{ bytes }, slice] of uploaded) writeSlice(gpu, slice, bytes);
         reads = addSteps(list, layout.steps, value => layout.place(value, arenas, uploaded));
       });
-      await list.build();
+      await list.build(options.onPipeline);
     } catch (error) {
       list.dispose();
       memory.forEach(destroySlice);

@@ -7,11 +7,14 @@ import { kindOf } from '../core/kinds.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { recipeOf } from '../io/folder-recipe.ts';
+import { fullAddress } from '../io/sources.ts';
 
 /** What the two ends of a connection keep for each other. */
 export interface Packer {
   /** Remembers a function. @returns its number */
   keep(work: (...args: never) => unknown): number;
+  /** Remembers a listener: what it throws ends the call. @returns its number */
+  listen(work: (...args: never) => unknown): number;
   /** Remembers a signal, and tells the other end when it fires. */
   watch(signal: AbortSignalLike): number;
   /** Remembers a random stream, which the call moves on. */
@@ -26,7 +29,7 @@ export interface StreamLike {
 
 /** A note in place of what no message holds. */
 export type Note =
-  | { readonly $: 'function'; readonly id: number }
+  | { readonly $: 'function'; readonly id: number; readonly tells?: true }
   | { readonly $: 'signal'; readonly id: number }
   | { readonly $: 'generator'; readonly id: number; readonly state: unknown }
   | { readonly $: 'scheduler'; readonly config: unknown }
@@ -36,7 +39,7 @@ export type Note =
   | { readonly $: 'map'; readonly entries: unknown };
 
 /** Functions that tell something and return nothing: they may be called from afar. */
-const LISTENERS = ['onProgress', 'onWarning', 'onToken', 'callback', 'onWholeRead'];
+const LISTENERS = ['onProgress', 'onWarning', 'onDeviceLoss', 'onToken', 'callback', 'onWholeRead'];
 
 /**
  * Makes a value ready for a message.
@@ -46,7 +49,9 @@ const LISTENERS = ['onProgress', 'onWarning', 'onToken', 'callback', 'onWholeRea
  */
 export function pack(op: string, value: unknown, packer: Packer, trusted = false, name = ''): unknown {
   if (typeof value === 'function') {
-    if (trusted || LISTENERS.includes(name)) return note({ $: 'function', id: packer.keep(value as () => unknown) });
+    const work = value as () => unknown;
+    if (trusted) return note({ $: 'function', id: packer.keep(work) });
+    if (LISTENERS.includes(name)) return note({ $: 'function', id: packer.listen(work), tells: true });
     const fix = 'What must answer at once runs in the page: open the model without a worker.';
     throw new InputError({ op, problem: 'a function cannot be passed to a worker', path: name, fix });
   }
@@ -120,8 +125,7 @@ function absolute(op: string, recipe: object): object {
     throw new InputError({ op, problem: 'a fetch of your own cannot be passed to a worker', path: 'fetch' });
   if (kind === 'kept') return { ...recipe, folder: absolute(op, folder as object) };
   if (kind !== 'url') return recipe;
-  const { document, location } = globalThis as { document?: { baseURI: string }; location?: { href: string } };
-  return { ...recipe, base: new URL(String(base), document?.baseURI ?? location?.href).href };
+  return { ...recipe, base: fullAddress(String(base)) };
 }
 
 function checked(op: string, name: string, value: object): object {

@@ -54,12 +54,31 @@ interface Waiting {
   readonly scope: Scope;
 }
 
+/** What a listener has thrown. */
+interface Thrown {
+  readonly error: unknown;
+}
+
+/** What a call answered, and what it lent. */
+export interface Lent {
+  readonly value: unknown;
+  /** Takes back what was lent. */
+  readonly end: () => void;
+  /** What a listener has thrown since the call ended, once. */
+  readonly takeThrown: () => Thrown | undefined;
+  /** Says when what a listener throws is to be reported, because no call runs that it could end. */
+  readonly reportWhen: (idle: () => boolean) => void;
+}
+
 /** What one call lends to the other end, until it is over. */
 class Scope implements Packer {
   readonly functions: number[] = [];
   readonly signals = new Map<number, { readonly signal: AbortSignalLike; readonly heard: () => void }>();
   readonly streams = new Map<number, StreamLike>();
   readonly #peer: Peer;
+  /** Whether no call runs that could end by what a listener throws. */
+  idle: () => boolean = () => false;
+  #thrown: Thrown | undefined;
 
   constructor(peer: Peer) {
     this.#peer = peer;
@@ -69,6 +88,33 @@ class Scope implements Packer {
     const id = this.#peer.remember(work);
     this.functions.push(id);
     return id;
+  }
+
+  listen(work: (...args: never) => unknown): number {
+    return this.keep((...args: never) => {
+      if (this.#thrown) throw this.#thrown.error; // until the call ends by it
+      const failed = (error: unknown): never => {
+        if (!this.idle()) this.#thrown ??= { error };
+        else
+          queueMicrotask(() => {
+            throw error; // as of any listener: the page reports it
+          });
+        throw error;
+      };
+      try {
+        const told = work(...args);
+        return told instanceof Promise ? told.catch(failed) : told;
+      } catch (error) {
+        return failed(error);
+      }
+    });
+  }
+
+  /** What a listener has thrown, once: the other end knows its like alone, and nothing of what follows its last word. */
+  takeThrown(): Thrown | undefined {
+    const thrown = this.#thrown;
+    this.#thrown = undefined;
+    return thrown;
   }
 
   watch(signal: AbortSignalLike): number {
@@ -132,6 +178,8 @@ export class Peer {
   readonly #waiting = new Map<number, Waiting>();
   readonly #signals = new Map<number, AbortController>();
   readonly #heard = (event: object): void => this.#hear((event as { readonly data?: unknown }).data);
+  /** Listeners of the other end that have thrown: the next word to them throws here, and that ends the call. */
+  readonly #failed = new Map<number, Thrown>();
   /** What functions that answer one at a time lent with their last answer. */
   readonly #lentLast = new Map<number, number[]>();
   #last = 0;
@@ -156,11 +204,7 @@ export class Peer {
   }
 
   /** `call` whose functions and signals the other end may use until `end` is called. */
-  async lend(
-    of: number | string,
-    op: string,
-    args: readonly unknown[],
-  ): Promise<{ readonly value: unknown; readonly end: () => void }> {
+  async lend(of: number | string, op: string, args: readonly unknown[]): Promise<Lent> {
     if (this.#closed) throw this.#closed;
     const scope = new Scope(this);
     const id = this.number();
@@ -172,10 +216,17 @@ export class Peer {
       const packed = pack(op, args, scope, typeof of === 'number');
       for (const { signal } of scope.signals.values()) signal.throwIfAborted();
       this.#send(op, { pentimento: PROTOCOL, is: 'call', id, of, args: packed }, false);
-      return { value: await answered, end: () => scope.end() };
+      const value = await answered;
+      const thrown = scope.takeThrown();
+      if (thrown) throw thrown.error;
+      const reportWhen = (idle: () => boolean): void => {
+        scope.idle = idle;
+      };
+      return { value, end: () => scope.end(), takeThrown: () => scope.takeThrown(), reportWhen };
     } catch (error) {
       scope.end();
-      throw error;
+      const thrown = scope.takeThrown();
+      throw thrown ? thrown.error : error;
     } finally {
       this.#waiting.delete(id);
     }
@@ -264,11 +315,12 @@ export class Peer {
       lent.push(number);
       return number;
     };
+    if (typeof of === 'string') this.#failed.clear(); // a new call is not ended by what an earlier one was told
     try {
       if (pentimento !== PROTOCOL) throw otherVersion(pentimento);
       const given = unpack(args, this.#unpacker(signals, drawn)) as unknown[];
       const value = await this.#perform(of, given);
-      const packed = pack('worker', value, { keep, watch: () => 0, stream: () => 0 }, true);
+      const packed = pack('worker', value, { keep, listen: keep, watch: () => 0, stream: () => 0 }, true);
       const streams = drawn.map(({ id: number, stream }) => [number, stream.getState()]);
       if (typeof of === 'number' && this.#lentLast.has(of)) {
         this.forget(this.#lentLast.get(of) ?? []);
@@ -307,6 +359,17 @@ export class Peer {
         const remote = (...args: unknown[]): Promise<unknown> => {
           const answer = this.call(id, 'worker', args);
           answer.catch(() => undefined); // listeners are not awaited
+          return answer;
+        };
+        return Object.assign(remote, { id }) satisfies Remote;
+      },
+      tell: id => {
+        const remote = (...args: unknown[]): Promise<unknown> => {
+          const failed = this.#failed.get(id);
+          this.#failed.delete(id);
+          if (failed) throw failed.error;
+          const answer = this.call(id, 'worker', args);
+          answer.catch((error: unknown) => this.#failed.set(id, { error }));
           return answer;
         };
         return Object.assign(remote, { id }) satisfies Remote;

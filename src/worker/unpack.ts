@@ -5,6 +5,8 @@ import type { Note } from './pack.ts';
 export interface Unpacker {
   /** A function that asks the other end. */
   call(id: number): (...args: unknown[]) => Promise<unknown>;
+  /** The same, told of something: once it has thrown, so does the next call here. */
+  tell(id: number): (...args: unknown[]) => Promise<unknown>;
   /** A signal that fires when the other end's does. */
   signal(id: number): AbortSignal;
   /** Schedulers, random streams and folders: the worker alone makes them. */
@@ -18,7 +20,10 @@ export function unpack(value: unknown, unpacker: Unpacker): unknown {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype) return value;
   const kind: unknown = Reflect.get(value, '$');
-  if (kind === 'function') return unpacker.call((value as Note & { $: 'function' }).id);
+  if (kind === 'function') {
+    const { id, tells } = value as Note & { $: 'function' };
+    return tells ? unpacker.tell(id) : unpacker.call(id);
+  }
   if (kind === 'signal') return unpacker.signal((value as Note & { $: 'signal' }).id);
   const fields = Object.entries(value).map(([key, item]): [string, unknown] => [key, unpack(item, unpacker)]);
   const plain = Object.fromEntries(fields);

@@ -4,7 +4,7 @@ import { checkByName } from '../core/known-names.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { GpuOptions } from '../gpu/device.ts';
 import type { DeviceModelOptions } from '../pipeline/runtime/model-options.ts';
-import { Peer, type PortLike, type Remote } from './peer.ts';
+import { type Lent, Peer, type PortLike, type Remote } from './peer.ts';
 
 /** Which worker a model lives in, and on which device. */
 export interface WorkerOptions {
@@ -35,6 +35,8 @@ export interface Opened<Facts> {
   readonly memory: Memory;
   /** Ends the worker, if it is this model's own. */
   readonly end: (error: Error) => void;
+  /** Of the listeners that the model was opened with. */
+  readonly listeners: Pick<Lent, 'takeThrown' | 'reportWhen'>;
 }
 
 /** An iterator in the worker. */
@@ -52,6 +54,8 @@ export abstract class WorkerModel {
   readonly #opened: Opened<unknown>;
   #memory: Memory;
   #disposed = false;
+  /** Calls that have not ended. */
+  #running = 0;
 
   /** @internal */
   protected constructor(opened: Opened<{ readonly caps: Caps; readonly dtype: 'float32' | 'float16' }>) {
@@ -59,6 +63,7 @@ export abstract class WorkerModel {
     this.dtype = opened.facts.dtype;
     this.#opened = opened;
     this.#memory = opened.memory;
+    opened.listeners.reportWhen(() => this.#running === 0);
   }
 
   /** Device bytes that it held behind the last call. */
@@ -99,11 +104,28 @@ export abstract class WorkerModel {
   protected async call<T>(method: string, args: readonly unknown[], keep = false): Promise<T> {
     this.#check(method);
     const { peer, id } = this.#opened;
-    const { value, end } = await peer.lend('call', method, [id, method, args]);
+    const { value, end } = await this.#heeding(() => peer.lend('call', method, [id, method, args]));
     if (!keep) end();
     const answer = value as { readonly value: T; readonly memory: Memory };
     this.#memory = answer.memory;
     return answer.value;
+  }
+
+  /** Work of the worker's, which ends by what a listener throws meanwhile: one of the call's, or of those that the model was opened with. */
+  async #heeding<T>(work: () => Promise<T>, own?: Lent): Promise<T> {
+    this.#running++;
+    const { listeners } = this.#opened;
+    try {
+      const result = await work();
+      const thrown = own?.takeThrown() ?? listeners.takeThrown();
+      if (thrown) throw thrown.error;
+      return result;
+    } catch (error) {
+      const thrown = own?.takeThrown() ?? listeners.takeThrown();
+      throw thrown ? thrown.error : error;
+    } finally {
+      this.#running--;
+    }
   }
 
   /** @internal A method that yields: the worker waits between two steps. */
@@ -111,12 +133,16 @@ export abstract class WorkerModel {
     this.#check(method);
     checkByName(method, args[0]);
     const { peer, id } = this.#opened;
-    const { value: lent, end } = await peer.lend('steps', method, [id, method, args]);
-    const { next, leave } = lent as Steps;
+    const lent = await peer.lend('steps', method, [id, method, args]);
+    const { next, leave } = lent.value as Steps;
     let ended = false;
     try {
       for (;;) {
-        const step = (await next()) as { readonly done: boolean; readonly value: unknown; readonly memory: Memory };
+        const step = (await this.#heeding(next, lent)) as {
+          readonly done: boolean;
+          readonly value: unknown;
+          readonly memory: Memory;
+        };
         this.#memory = step.memory;
         ended = step.done;
         if (step.done) return step.value as T;
@@ -128,7 +154,7 @@ export abstract class WorkerModel {
     } finally {
       if (!ended) await leave();
       peer.drop([next.id, leave.id]);
-      end();
+      lent.end();
     }
   }
 
@@ -174,9 +200,9 @@ export async function openInWorker<Facts>(
   port.addEventListener('error', failed);
   port.addEventListener('messageerror', failed);
   try {
-    const { value } = await peer.lend('open', op, [kind, source, { ...own, onWarning }]);
+    const { value, ...listeners } = await peer.lend('open', op, [kind, source, { ...own, onWarning }]);
     const { id, facts, memory } = value as { id: number; facts: Facts; memory: Memory };
-    return { peer, id, facts, memory, end };
+    return { peer, id, facts, memory, end, listeners };
   } catch (error) {
     end(new DeviceError({ op, problem: 'the model was not opened', cause: error }));
     throw error;

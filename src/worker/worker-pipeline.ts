@@ -3,6 +3,7 @@ import type { NdArray } from '../core/ndarray.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { PictureSize, RgbImage } from '../io/image.ts';
+import { fullAddress } from '../io/sources.ts';
 import type { TileSizes } from '../models/stable-diffusion/index.ts';
 import type { CallPlanOptions, SavingsPlan } from '../pipeline/diffedit/call-planner.ts';
 import type { FromSingleFileOptions, PretrainedOptions } from '../pipeline/diffedit/pretrained-options.ts';
@@ -67,7 +68,7 @@ export async function createWorkerPipeline(
 
 /**
  * Opens a checkpoint in one file in a worker: `DiffEditPipeline.fromSingleFile`, told from afar.
- * @param source a File or Blob, an absolute address, bytes, or a ByteSource, which is read by messages
+ * @param source a File or Blob, an address, which may be relative to the page, bytes, or a ByteSource, which is read by messages
  * @throws as fromSingleFile
  */
 export async function createWorkerPipelineFromSingleFile(
@@ -75,7 +76,9 @@ export async function createWorkerPipelineFromSingleFile(
   options: InWorker<FromSingleFileOptions> = {},
 ): Promise<WorkerPipeline> {
   const op = 'createWorkerPipelineFromSingleFile';
-  return new WorkerPipeline(await openInWorker(op, 'single-file', source, options, startWorker));
+  const isAddress = typeof source === 'string' || source instanceof URL;
+  const there = isAddress ? fullAddress(String(source)) : source;
+  return new WorkerPipeline(await openInWorker(op, 'single-file', there, options, startWorker));
 }
 
 /** DiffEditPipeline in a worker: the same methods and arguments; those that answer at once there are promises here. */

@@ -43,16 +43,33 @@ describe('bars on a terminal', () => {
     expect(count(text(), HIDE)).toBe(1);
   });
 
-  it('end by the last byte, not by the last rounded MiB', async () => {
+  it('end by the last byte, not by the last rounded MB', async () => {
     const { stream, text } = terminal();
     const progress = createProgress(stream);
-    const of = 3 * 2 ** 20;
+    const of = 3e6;
     progress.report(event('load', of - 1, of));
     await new Promise(setImmediate);
-    expect(text()).not.toContain('3/3 MiB');
+    expect(text()).not.toContain('3/3 MB');
     progress.report(event('load', of, of));
     await new Promise(setImmediate);
-    expect(text()).toContain('3/3 MiB');
+    expect(text()).toContain('3/3 MB');
+    expect(count(text(), HIDE)).toBe(1);
+  });
+
+  it('show kernels that are being built beside the phase that waits for them', async () => {
+    const { stream, text } = terminal();
+    const progress = createProgress(stream);
+    const compile = (step: number, ms: number) => progress.report({ phase: 'compile', step, of: 40, ms, bytes: 0 });
+    progress.report(event('mask', 0, 4));
+    compile(1, 10); // nothing is worth a bar yet
+    await new Promise(setImmediate);
+    expect(text()).toBe('');
+    compile(12, 2000);
+    progress.report(event('mask', 1, 4));
+    compile(40, 4000);
+    progress.stop();
+    await new Promise(setImmediate);
+    expect(text()).toMatch(/finding mask .*0\/4 \| .* left, building kernels 12\/40/);
     expect(count(text(), HIDE)).toBe(1);
   });
 
@@ -71,12 +88,12 @@ describe('lines of a pipe', () => {
   it('read as one load where networks come to the device one by one', () => {
     const stream = new PassThrough();
     const progress = createProgress(stream as unknown as NodeJS.WriteStream);
-    const load = (mib: number, ms: number): void => {
+    const load = (mb: number, ms: number): void => {
       for (const share of [0, 0.5, 1, 1]) {
         const event = {
           phase: 'load',
-          step: share * mib * 2 ** 20,
-          of: mib * 2 ** 20,
+          step: share * mb * 1e6,
+          of: mb * 1e6,
           ms: share * ms,
           bytes: 0,
         } as const;
@@ -84,7 +101,7 @@ describe('lines of a pipe', () => {
       }
     };
     load(2, 1000);
-    progress.report({ phase: 'text', step: 1, of: 1, ms: 300, bytes: 0 });
+    for (const step of [0, 1]) progress.report({ phase: 'text', step, of: 1, ms: 300 * step, bytes: 0 });
     load(6, 2000);
     load(17, 3500);
     progress.report(event('mask', 1, 4));
@@ -92,7 +109,7 @@ describe('lines of a pipe', () => {
     load(6, 1000);
     progress.stop();
     expect(String(stream.read())).toBe(
-      'reading prompts: 0.3 s\nloading weights: 25 MiB, 6.5 s\nfinding mask: 4 steps, 0.0 s\nloading weights: 6 MiB, 1.0 s\n',
+      'reading prompts: 0.3 s\nloading weights: 25 MB, 6.5 s\nfinding mask: 4 steps, 0.0 s\nloading weights: 6 MB, 1.0 s\n',
     );
     expect(progress.loadMs).toBe(7500);
   });
@@ -100,8 +117,29 @@ describe('lines of a pipe', () => {
   it('say the end of a transfer once, though it is told twice', () => {
     const stream = new PassThrough();
     const progress = createProgress(stream as unknown as NodeJS.WriteStream);
-    const of = 3 * 2 ** 20;
+    const of = 3e6;
     for (const done of [0, of, of]) progress.bytes('download', done, of);
-    expect(String(stream.read())).toBe('download: 3 MiB\n');
+    expect(String(stream.read())).toBe('download: 3 MB\n');
+  });
+
+  it('say every quarter of a minute that a phase goes on, and how long it still takes', () => {
+    const stream = new PassThrough();
+    const progress = createProgress(stream as unknown as NodeJS.WriteStream);
+    const tell = (phase: 'load' | 'compile' | 'invert', step: number, of: number, ms: number, secondsLeft?: number) =>
+      progress.report({ phase, step, of, ms, bytes: 0, secondsLeft });
+    for (const s of [0, 10, 16, 20, 31, 40]) tell('load', s * 2e7, 40 * 2e7, s * 1000, 40 - s);
+    for (const s of [0, 16, 20]) tell('compile', s, 20, s * 1000);
+    for (const s of [0, 1, 100, 101]) tell('invert', s, 101, s * 20_000, (101 - s) * 20);
+    progress.stop();
+    expect(String(stream.read()).split('\n')).toEqual([
+      'loading weights: 320 of 800 MB, 24 s left',
+      'loading weights: 620 of 800 MB, 9 s left',
+      'building kernels: 16 of 20 kernels',
+      'inverting: 1 of 101 steps, 34 min left',
+      'loading weights: 800 MB, 40.0 s',
+      'inverting: 100 of 101 steps, 20 s left',
+      'inverting: 101 steps, 2020.0 s',
+      '',
+    ]);
   });
 });

@@ -39,7 +39,7 @@ it('edits as recorded, while the page stays free; calls are refused, cancelled a
   expect(mean).toBeLessThanOrEqual(1);
   expect(out.mask.map(v => 255 * v)).toEqual(await recordedMask('quick'));
   expect(out).toMatchObject({
-    phases: ['load', 'text', 'encode', 'mask', 'invert', 'edit', 'decode'],
+    phases: ['load', 'text', 'compile', 'encode', 'mask', 'invert', 'edit', 'decode'],
     refused: [true, 'input', expect.stringMatching(/^run: .*numInferenceSteps/)],
     cancelled: 'AbortError',
     gone: expect.stringMatching(/the model was disposed/),

@@ -47,7 +47,7 @@ async function lostIn(pipeline: DiffEditPipeline, phase: string, step: number, m
 describe('a device that is lost in a run', () => {
   type Case = [phase: string, step: number, what: string, more: Partial<RunArgs>];
   const every: Case[] = [
-    ['text', 1, 'the prompts', {}],
+    ['text', 3, 'the prompts', {}],
     ['encode', 1, 'the picture', {}],
     ['mask', 1, 'the first map', {}],
     ['mask', 3, 'the last map', {}],

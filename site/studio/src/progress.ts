@@ -4,6 +4,7 @@ import { box, element } from './elements.ts';
 
 const WORDS: Record<Phase, string> = {
   load: 'Loading weights',
+  compile: 'Preparing the graphics card',
   text: 'Reading the words',
   encode: 'Looking at the picture',
   mask: 'Finding the mask',

@@ -9,7 +9,7 @@ import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { ByteSource, FolderSource } from '../../core/tensor-source.ts';
 import { type FolderRecipe, madeBy, recipeOf } from '../folder-recipe.ts';
-import { missingFile, readText } from '../sources.ts';
+import { fullAddress, missingFile, readText } from '../sources.ts';
 import { hubOrigin } from './hub-listing.ts';
 import { keepFile } from './keep.ts';
 import { KeptSource } from './kept-source.ts';
@@ -84,7 +84,7 @@ export function cachedFolder(folder: FolderSource, options: CachedFolderOptions 
 function originOf(recipe: FolderRecipe | undefined): Origin | undefined {
   if (recipe?.kind === 'hub') return hubOrigin(recipe.hub);
   if (recipe?.kind !== 'url') return undefined;
-  const base = new URL(recipe.base, (globalThis as { location?: { href: string } }).location?.href).href;
+  const base = fullAddress(recipe.base);
   const addressOf = async (path: string): Promise<string> => base + path.split('/').map(encodeURIComponent).join('/');
   // The Hub names files by their hashes.
   return urlOrigin(base, addressOf, recipe.options, base.includes('/resolve/'));

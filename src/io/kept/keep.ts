@@ -71,6 +71,8 @@ class FileOnItsWay {
   /** Whether bytes are there that an earlier call left. */
   #resumed = false;
   #reported = -REPORT_BYTES;
+  /** What the listener has thrown, which is no connection that broke. */
+  #thrown: { readonly error: unknown } | undefined;
 
   constructor(what: Keeping, found: KeptFile | undefined) {
     this.#what = what;
@@ -118,7 +120,7 @@ class FileOnItsWay {
         if (await this.#receive(arrival)) break;
       } catch (error) {
         signal?.throwIfAborted();
-        if (error instanceof PentimentoError && !(error instanceof NoAnswer)) throw error;
+        if (this.#thrown || (error instanceof PentimentoError && !(error instanceof NoAnswer))) throw error;
         if (this.#at - before >= MUCH_BYTES) breaks = 0;
         if (++breaks === MOST_BREAKS) throw brokeOff(`${origin.label}${path}`, error);
         await unlessAborted(signal, new Promise(resume => setTimeout(resume, breaks > 1 ? PAUSE_MS : 0)));
@@ -144,7 +146,7 @@ class FileOnItsWay {
 
   /** @returns whether that was all; false where the answer does not go on with what is there */
   async #receive(arrival: Arrival): Promise<boolean> {
-    const { listed, signal, onBytes } = this.#what;
+    const { listed, signal } = this.#what;
     const { size, validator } = this.#record;
     const other = arrival.validator !== validator || (arrival.size ?? size) !== size;
     if (this.#at > 0 && (arrival.from !== this.#at || (listed?.hash === undefined && other))) {
@@ -156,7 +158,7 @@ class FileOnItsWay {
       await this.#take(chunk);
       if (this.#at - this.#reported < REPORT_BYTES) continue;
       this.#reported = this.#at;
-      onBytes(this.#at, this.#record.size);
+      this.#tell(this.#record.size);
     }
     // A body without a length that ends is whole; one of a known length that ends early broke.
     return this.#record.size === undefined || this.#at === this.#record.size;
@@ -204,7 +206,7 @@ class FileOnItsWay {
   }
 
   async #finish(): Promise<KeptFile> {
-    const { folder, onBytes } = this.#what;
+    const { folder } = this.#what;
     if (this.#writer) await this.#land();
     const { hash } = this.#record;
     const found = this.#sum ? this.#sum.finish() : await this.#gitHash(hash);
@@ -218,8 +220,17 @@ class FileOnItsWay {
     const { state: _, ...record } = this.#record;
     this.#record = { ...record, size: this.#at, whole: true };
     await this.#storing(() => writeRecord(folder, this.#record));
-    onBytes(this.#at, this.#at);
+    this.#tell(this.#at);
     return this.#record;
+  }
+
+  #tell(of: number | undefined): void {
+    try {
+      this.#what.onBytes(this.#at, of);
+    } catch (error) {
+      this.#thrown = { error };
+      throw error;
+    }
   }
 
   /** Git's SHA-1 of a small file; what was expected where that is none. */

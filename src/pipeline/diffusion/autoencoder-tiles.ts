@@ -13,6 +13,8 @@ export interface TileWork {
   readonly run: (tile: NdArray) => Promise<DeviceTensor>;
   /** Takes of a tile that has faded in what is kept of it; `at` is its place among all. The tile is gone afterwards. */
   readonly take: (tile: DeviceTensor, at: Tile) => void | Promise<void>;
+  /** Told how many are done. */
+  readonly onTile?: ((done: number) => void) | undefined;
 }
 
 /** Last rows of tiles, by the number of their column, and last columns of the tile to the left. */
@@ -32,7 +34,7 @@ interface Edges {
 export async function byTiles(call: DeviceCall, map: NdArray, tiling: Tiling, work: TileWork): Promise<void> {
   const scope = call.memory.scope();
   const edges: Edges = { above: [], left: undefined, columns: undefined };
-  let top = 0;
+  let [top, done] = [0, 0];
   try {
     for (const [i, row] of tiling.rows.entries()) {
       let left = 0;
@@ -45,6 +47,7 @@ export async function byTiles(call: DeviceCall, map: NdArray, tiling: Tiling, wo
         await fade(call, scope, result, { edges, column: j, blend: tiling.blend, last });
         const at = { top, left, ...keptOf(result, tiling) };
         await work.take(result, at);
+        work.onTile?.(++done);
         left += at.width;
         height = at.height;
       }
@@ -53,6 +56,11 @@ export async function byTiles(call: DeviceCall, map: NdArray, tiling: Tiling, wo
   } finally {
     scope.dispose();
   }
+}
+
+/** How many tiles there are. */
+export function tilesIn({ rows }: Tiling): number {
+  return rows.reduce((sum, row) => sum + row.length, 0);
 }
 
 /** Sides of all results together. */

@@ -23,7 +23,7 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import type { TensorScope } from '../runtime/device-memory.ts';
 import { checkFinite, nonFiniteResult } from '../runtime/finite.ts';
 import type { Network } from '../runtime/network.ts';
-import { byTiles, joinedSides } from './autoencoder-tiles.ts';
+import { byTiles, joinedSides, tilesIn } from './autoencoder-tiles.ts';
 import { rowsOf } from './rows.ts';
 
 /** Pictures decoded at once unless slicing is on; of large ones fewer, since one alone keeps a device busy. */
@@ -95,11 +95,12 @@ export class Autoencoder {
    */
   async encode(call: DeviceCall, pictures: NdArray): Promise<DeviceTensor> {
     const [count, , height, width] = pictures.shape as [number, number, number, number];
-    const report = call.phase('encode', count);
     const { tiling } = this.saving ?? this;
     const tiles = tiling && encoderTiling(height, width, tiling);
     if (tiles) this.#checkIdle(tiles, height, width);
     const cut = isCut(tiles) ? tiles : undefined;
+    const pieces = cut ? tilesIn(cut) : 1;
+    const report = call.phase('encode', count * pieces);
     const sides = cut
       ? joinedSides(cut, 1 / this.factor)
       : { height: height / this.factor, width: width / this.factor };
@@ -107,9 +108,12 @@ export class Autoencoder {
     const moments = call.scope.tensor(shape, cut ? 'float32' : call.memory.dtype, 'moments');
     for (let i = 0; i < count; i++) {
       const picture = rowsOf(pictures, i, i + 1);
-      if (cut) await this.#encodeTiles(call, picture, cut, { moments, image: i });
-      else moments.copyRows(await this.#run(call, picture, 'encode'), { to: i });
-      report.done(i + 1);
+      const onTile = (tile: number): void => report.done(i * pieces + tile);
+      if (cut) await this.#encodeTiles(call, picture, cut, { moments, image: i, onTile });
+      else {
+        moments.copyRows(await this.#run(call, picture, 'encode'), { to: i });
+        report.done(i + 1);
+      }
     }
     return moments;
   }
@@ -122,18 +126,25 @@ export class Autoencoder {
    */
   async decode(call: DeviceCall, latents: NdArray): Promise<NdArray> {
     const count = dim(latents.shape, 0);
-    const report = call.phase('decode', count);
     const pictures: NdArray[] = [];
     const { slicing, tiling } = this.saving ?? this;
     const [height, width] = [dim(latents.shape, 2), dim(latents.shape, 3)];
     const tiles = tiling && decoderTiling(height, width, tiling);
     const step = slicing ? 1 : this.#atOnce(tiles?.rows[0]?.[0] ?? { height, width });
     if (tiles) this.#checkIdle(tiles, height * this.factor, width * this.factor);
+    // Pictures that go through the decoder together are one piece by tiles.
+    const pieces = isCut(tiles) ? tilesIn(tiles) : 1;
+    const report = call.phase('decode', isCut(tiles) ? Math.ceil(count / step) * pieces : count);
     for (let i = 0; i < count; i += step) {
       const end = Math.min(count, i + step);
       const some = rowsOf(latents, i, end);
-      pictures.push(isCut(tiles) ? await this.#decodeTiles(call, some, tiles) : await this.#decodeWhole(call, some));
-      report.done(end);
+      if (isCut(tiles)) {
+        const onTile = (tile: number): void => report.done((i / step) * pieces + tile);
+        pictures.push(await this.#decodeTiles(call, some, tiles, onTile));
+      } else {
+        pictures.push(await this.#decodeWhole(call, some));
+        report.done(end);
+      }
     }
     return concatenate(pictures, 'decode');
   }
@@ -148,9 +159,14 @@ export class Autoencoder {
     call: DeviceCall,
     picture: NdArray,
     tiling: Tiling,
-    { moments, image }: { readonly moments: DeviceTensor; readonly image: number },
+    {
+      moments,
+      image,
+      onTile,
+    }: { readonly moments: DeviceTensor; readonly image: number; readonly onTile: (done: number) => void },
   ): Promise<void> {
     await byTiles(call, picture, tiling, {
+      onTile,
       run: tile => this.#run(call, tile, 'encode', true),
       take: (tile, { top, left, height, width }) =>
         call.effect('keep a tile', graph => {
@@ -165,12 +181,18 @@ export class Autoencoder {
   }
 
   /** The host joins what is read of the tiles: the whole picture need not fit into a buffer. */
-  async #decodeTiles(call: DeviceCall, latents: NdArray, tiling: Tiling): Promise<NdArray> {
+  async #decodeTiles(
+    call: DeviceCall,
+    latents: NdArray,
+    tiling: Tiling,
+    onTile: (done: number) => void,
+  ): Promise<NdArray> {
     const { outChannels } = this.network.model.config;
     const { height, width } = joinedSides(tiling, this.factor);
     const shape = [dim(latents.shape, 0), outChannels, height, width];
     const joined = { data: new Float32Array(sizeOf(shape)), shape };
     await byTiles(call, latents, tiling, {
+      onTile,
       run: tile => this.#run(call, tile, 'decode', true),
       take: async (tile, at) => pasteTile(await this.#read(call, tile), joined, at),
     });

@@ -98,6 +98,8 @@ export class ClipPromptEncoder {
     });
     const missing = new Map(keys.filter(k => !this.#rows.has(k.key)).map(k => [k.key, k]));
     const found = new Map(keys.map(({ key }) => [key, this.#rows.get(key)]));
+    const phase = missing.size > 0 ? call.phase('text', missing.size) : undefined;
+    let done = 0;
     for (const clipSkip of new Set([...missing.values()].map(k => k.clipSkip))) {
       const batch = [...missing.values()].filter(k => k.clipSkip === clipSkip);
       const rows = await this.#run(
@@ -105,6 +107,8 @@ export class ClipPromptEncoder {
         batch.map(k => k.ids),
         clipSkip,
       );
+      done += batch.length;
+      phase?.done(done);
       batch.forEach((k, i) => {
         found.set(k.key, rows[i]);
         this.#rows.set(k.key, rows[i] as Float32Array);
@@ -124,14 +128,12 @@ export class ClipPromptEncoder {
 
   /** ids [P][L] -> P rows of [L, D] */
   async #run(call: DeviceCall, ids: readonly number[][], clipSkip: number): Promise<Float32Array[]> {
-    const phase = call.phase('text', 1);
     const [count, length] = [ids.length, ids[0]?.length ?? 0];
     const key = `${count}x${length} skip ${clipSkip}`;
     const input = { data: ids.flat(), shape: [count, length], dtype: 'uint32' as const };
     const { data: values } = await call.evaluate(this.network, key, 1, input, x =>
       this.network.model.forward(x, { clipSkip }),
     );
-    phase.done(1);
     const size = values.length / count;
     // A dry device gives zeros for every prompt: told apart, each has keys and values of its own, as on a real one.
     if (call.memory.gpu.dry) for (let i = 0; i < count; i++) values[i * size] = this.#rows.size + i + 1;

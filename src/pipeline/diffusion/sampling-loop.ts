@@ -61,7 +61,7 @@ export async function* runSteps(call: DeviceCall, loop: SamplingLoop): AsyncGene
   const { phase, report, timesteps, callback, callbackSteps = 1, kept } = loop;
   const of = timesteps.length;
   const done = (step: number): void => {
-    if (kept.isNew(step)) report.done(step, timesteps[step - 1]);
+    if (kept.isNew(step)) report.done(step, { timestep: timesteps[step - 1] });
   };
   let flying: Promise<void> = Promise.resolve();
   let last = -1;

@@ -10,6 +10,7 @@ import type { AbortSignalLike } from '../../core/platform.ts';
 import type { GenerateOptions } from '../../generation/index.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { Generator } from '../../schedulers/index.ts';
+import type { CallOptions } from '../runtime/progress.ts';
 import type { Caption, CaptionOptions } from '../text/blip.ts';
 
 /** Sentences that the published guide asks for. */
@@ -28,7 +29,10 @@ export interface Written {
 /** A model that answers text with text; T5ForConditionalGeneration is one. */
 export interface TextToText {
   /** Answers a prompt, as often as `numReturnSequences` says. */
-  generate(prompt: string, options: GenerateOptions & { readonly cleanUp?: boolean | undefined }): Promise<Written>;
+  generate(
+    prompt: string,
+    options: GenerateOptions & CallOptions & { readonly cleanUp?: boolean | undefined },
+  ): Promise<Written>;
 }
 
 /** A model that describes pictures; BlipForConditionalGeneration is one. */
@@ -55,10 +59,12 @@ export interface GeneratePromptsOptions {
   readonly signal?: AbortSignalLike | undefined;
   /** Called for each id that is chosen. */
   readonly onToken?: GenerateOptions['onToken'];
+  /** Told of ids and of weights; by default the listener that the model was opened with. */
+  readonly onProgress?: CallOptions['onProgress'];
 }
 
 const PROMPT_OPTIONS = namesOf<GeneratePromptsOptions>({
-  ...{ n: 1, temperature: 1, topK: 1, maxNewTokens: 1, cleanUp: 1, generator: 1, signal: 1, onToken: 1 },
+  ...{ n: 1, temperature: 1, topK: 1, maxNewTokens: 1, cleanUp: 1, generator: 1, signal: 1, onToken: 1, onProgress: 1 },
 });
 
 /**
@@ -93,11 +99,11 @@ export async function generatePrompts(
   checkNames('generatePrompts', options, PROMPT_OPTIONS);
   checkMember('generatePrompts', writer, 'generate', 'function', 'a T5ForConditionalGeneration');
   const { n = SENTENCES, temperature = 0.8, topK = 10, maxNewTokens = 128, ...more } = options;
-  const { cleanUp, generator, signal, onToken } = more;
+  const { cleanUp, generator, signal, onToken, onProgress } = more;
   const { texts } = await writer.generate(promptRequest(concept), {
     doSample: true,
     numReturnSequences: n,
-    ...{ temperature, topK, maxNewTokens, cleanUp, generator, signal, onToken },
+    ...{ temperature, topK, maxNewTokens, cleanUp, generator, signal, onToken, ...(onProgress && { onProgress }) },
   });
   return [...texts];
 }

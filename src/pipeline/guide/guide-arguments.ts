@@ -25,7 +25,7 @@ export interface GuideModels {
 /** What the guide is doing: writing texts, or one of the pipeline's phases. */
 export type GuidePhase = 'caption' | 'prompts' | Phase;
 
-/** A finished piece of work; 'prompts' counts sentences. */
+/** A phase that has begun, or a finished piece of it; 'caption' counts ids, at most until its end, and 'prompts' sentences. */
 export interface GuideEvent extends Omit<ProgressEvent, 'phase'> {
   /** Which piece of work. */
   readonly phase: GuidePhase;

@@ -5,6 +5,7 @@
  */
 import { InputError } from '../../core/errors.ts';
 import type { NdArray } from '../../core/ndarray.ts';
+import { PaceMeter } from '../../core/pace.ts';
 import { Gpu } from '../../gpu/device.ts';
 import { fitImage, type PictureFit } from '../../io/fit.ts';
 import type { PictureSize, RgbImage } from '../../io/image.ts';
@@ -20,7 +21,7 @@ import type { Phase, ProgressEvent } from '../runtime/progress.ts';
 import { BlipForConditionalGeneration } from '../text/blip.ts';
 import { T5ForConditionalGeneration } from '../text/t5.ts';
 import { caption, generatePrompts, SENTENCES } from './captions-and-prompts.ts';
-import type { GuideArgs, GuideOutput, GuidePhase } from './guide-arguments.ts';
+import type { GuideArgs, GuideEvent, GuideOutput, GuidePhase } from './guide-arguments.ts';
 import { checkGuideBudget, encoderWithinBudget } from './guide-budget.ts';
 import { checkGuideArgs, checkGuidePlan } from './guide-checks.ts';
 
@@ -116,9 +117,10 @@ class GuideRun {
   async #caption(image: RgbImage): Promise<string> {
     const { models, signal, captionPrefix } = this.#args;
     const blip = await this.#open(() => BlipForConditionalGeneration.fromPretrained(models.blip, this.#loading()));
-    const phase = this.#phase('caption', 1);
-    const text = await caption(blip, image, captionPrefix, { signal });
-    phase.done(1);
+    const phase = this.#phase('caption');
+    const onProgress = this.#passing(e => phase.told(e));
+    const text = await caption(blip, image, captionPrefix, { signal, onProgress });
+    phase.end();
     this.#leave(blip);
     return text;
   }
@@ -127,15 +129,17 @@ class GuideRun {
   async #prompts(): Promise<readonly [string[], string[]]> {
     const { models, signal, from, to, numPrompts: n = SENTENCES } = this.#args;
     const t5 = await this.#open(() => T5ForConditionalGeneration.fromPretrained(models.t5, this.#loading()));
-    const phase = this.#phase('prompts', 2 * n);
+    const phase = this.#phase('prompts');
+    phase.told({ step: 0, of: 2 * n });
     const generator = new Generator(this.#seed);
     let done = 0;
     const onToken = (e: { readonly done: boolean }): void => {
-      if (e.done && ++done < 2 * n) phase.done(done);
+      if (e.done) phase.told({ step: ++done, of: 2 * n });
     };
-    const source = await generatePrompts(t5, from, { n, generator, signal, onToken });
-    const target = await generatePrompts(t5, to, { n, generator, signal, onToken });
-    phase.done(2 * n);
+    const onProgress = this.#passing(() => undefined); // sentences are counted
+    const source = await generatePrompts(t5, from, { n, generator, signal, onToken, onProgress });
+    const target = await generatePrompts(t5, to, { n, generator, signal, onToken, onProgress });
+    phase.end();
     this.#leave(t5);
     return [source, target];
   }
@@ -184,15 +188,22 @@ class GuideRun {
     else this.models.worked(model);
   }
 
-  #phase(phase: GuidePhase, of: number): { done(step: number): void } {
+  /** Passes a text model's events on, but for those of its texts. */
+  #passing(onText: (event: ProgressEvent) => void): (event: ProgressEvent) => void {
+    const pass = this.#listen();
+    return e => (e.phase === 'text' ? onText(e) : pass(e));
+  }
+
+  #phase(phase: GuidePhase): { told(piece: Pick<GuideEvent, 'step' | 'of'>): void; end(): void } {
     this.#args.signal?.throwIfAborted();
     const start = performance.now();
+    const pace = new PaceMeter();
     return {
-      done: step => {
+      told: ({ step, of }) => {
         const ms = performance.now() - start;
-        if (step === of) this.#spent(phase, ms);
-        this.#args.onProgress?.({ phase, step, of, ms, bytes: this.models.bytes });
+        this.#args.onProgress?.({ phase, step, of, ms, bytes: this.models.bytes, ...pace.at(ms, step, of) });
       },
+      end: () => this.#spent(phase, performance.now() - start),
     };
   }
 

@@ -1,5 +1,6 @@
 /** One call on a model: its signal, its progress, its tensors, and the networks that it brings to the device. */
 import type { NdArray } from '../../core/ndarray.ts';
+import { PaceMeter } from '../../core/pace.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Shape } from '../../core/shape.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
@@ -34,12 +35,19 @@ interface Clock {
   /** Milliseconds up to the last stop. */
   ms: number;
   since: number;
+  /** Of those, what compilers took: it says nothing of what the pieces take. */
+  compiling: number;
+  readonly pace: PaceMeter;
 }
 
 /** Reports the pieces of one phase. */
 export interface PhaseReport {
-  /** `step` pieces are done. */
-  done(step: number, timestep?: number): void;
+  /**
+   * `step` pieces are done.
+   * @param more.timestep of the step
+   * @param more.of pieces in all, where it turns out that they are fewer
+   */
+  done(step: number, more?: { readonly timestep?: number | undefined; readonly of?: number }): void;
 }
 
 /** Values in the order of torch, for a network that takes one tensor. */
@@ -67,6 +75,8 @@ export class DeviceCall {
   readonly #options: CallOptions;
   #scope: TensorScope;
   #current: Clock | undefined;
+  /** Phases whose beginning was told: one that begins again, behind a lost device, is not told twice. */
+  readonly #begun = new Set<Phase>();
 
   constructor(home: CallHome, options: CallOptions) {
     this.#home = home;
@@ -75,6 +85,7 @@ export class DeviceCall {
     this.memory = home.memory;
     this.kept = new KeptPhases(home.keepEvery ?? 0);
     this.#scope = home.memory.scope();
+    home.memory.onCompile = () => this.#compile();
   }
 
   /** Tensors of this call. */
@@ -120,15 +131,15 @@ export class DeviceCall {
     this.#home.checkDisposed();
   }
 
-  /** Begins a phase; the one before ends. */
+  /** Begins a phase, and tells of it; the one before ends. */
   phase(name: Phase, of: number): PhaseReport {
     this.check();
     this.endPhase();
     this.memory.ledger?.enter(name);
     const clock = this.#begin(name);
-    return {
-      done: (step, timestep) => this.#tell(clock, { step, of, ...(timestep === undefined ? {} : { timestep }) }),
-    };
+    if (!this.#begun.has(name)) this.#tell(clock, { step: 0, of });
+    this.#begun.add(name);
+    return { done: (step, more = {}) => this.#tell(clock, { step, of, ...more }) };
   }
 
   /** Ends the current phase, for its timing. */
@@ -140,7 +151,7 @@ export class DeviceCall {
   }
 
   #begin(name: Phase): Clock {
-    this.#current = { name, ms: 0, since: performance.now() };
+    this.#current = { name, ms: 0, since: performance.now(), compiling: 0, pace: new PaceMeter() };
     return this.#current;
   }
 
@@ -149,12 +160,28 @@ export class DeviceCall {
   }
 
   #tell(clock: Clock, piece: Pick<ProgressEvent, 'step' | 'of' | 'timestep'>): void {
-    this.#options.onProgress?.({
-      phase: clock.name,
-      ...piece,
-      ms: this.#elapsed(clock),
-      bytes: this.memory.bytes,
-    });
+    const { onProgress } = this.#options;
+    if (!onProgress) return;
+    const ms = this.#elapsed(clock);
+    const pace = clock.pace.at(ms - clock.compiling, piece.step, piece.of);
+    const { timestep, ...counts } = piece;
+    const bytes = this.memory.bytes;
+    onProgress({ phase: clock.name, ...counts, ...(timestep !== undefined && { timestep }), ms, bytes, ...pace });
+  }
+
+  /** Kernels that a program waits for: told as a phase within the one that runs, whose time goes on. */
+  #compile(): (done: number, of: number) => void {
+    const start = performance.now();
+    const clock: Clock = { name: 'compile', ms: 0, since: start, compiling: 0, pace: new PaceMeter() };
+    const waiting = this.#current;
+    let before = 0;
+    return (done, of) => {
+      this.check();
+      clock.ms = performance.now() - start;
+      if (waiting) waiting.compiling += clock.ms - before;
+      before = clock.ms;
+      this.#tell(clock, { step: done, of });
+    };
   }
 
   /** Brings a network to the device; with offload the others leave it first. */
@@ -171,6 +198,7 @@ export class DeviceCall {
     const waiting = this.#current;
     if (waiting) waiting.ms = this.#elapsed(waiting);
     const loading = this.#begin('load');
+    this.#tell(loading, { step: 0, of: network.bytesToRead });
     await network.load({
       signal: this.#options.signal,
       stagingBytes,
@@ -234,6 +262,7 @@ export class DeviceCall {
   /** Ends the last phase and frees the call's tensors. */
   close(): void {
     this.endPhase();
+    this.memory.onCompile = undefined;
     this.#scope.dispose();
   }
 }

@@ -16,6 +16,8 @@ export class DeviceMemory {
   readonly dtype: 'float32' | 'float16';
   /** Told of phases and runs where a plan is being made; then `gpu` is a dry one. */
   readonly ledger: PlanLedger | undefined;
+  /** Of the call that runs: called as a program begins to compile; what it returns is told of the pipelines that are there. */
+  onCompile: (() => (done: number, of: number) => void) | undefined;
   #bytes = 0;
   #peak = 0;
 

@@ -5,24 +5,17 @@
 
 import { DeviceError } from '../../core/errors.ts';
 import { checkByName, checkSignal } from '../../core/known-names.ts';
+import { PaceMeter } from '../../core/pace.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { Caps } from '../../gpu/caps.ts';
 import { Gpu } from '../../gpu/device.ts';
-import { type DeviceLoss, DeviceLostError } from '../../gpu/device-lost.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceCall } from './device-call.ts';
 import { DeviceMemory } from './device-memory.ts';
-import {
-  type DeviceLossEvent,
-  type DeviceRecovery,
-  lostAgain,
-  type ReadableStep,
-  recovering,
-  recoveryOf,
-  renewDevice,
-} from './device-recovery.ts';
+import { type DeviceLossEvent, type ReadableStep, recovering, recoveryOf } from './device-recovery.ts';
 import { drain, withoutSteps } from './drain.ts';
 import { type DryCall, DryModel, sameLimits } from './dry-model.ts';
+import { LossWatch } from './loss-watch.ts';
 import type { CallPlan } from './memory-plan.ts';
 import { checkOptions, type DeviceModelNames, type DeviceModelOptions, warner } from './model-options.ts';
 import { Network, type Networks, type OpenedNetwork, type OpenedNetworks } from './network.ts';
@@ -40,15 +33,14 @@ export class DeviceModel<M> {
   readonly #options: DeviceModelOptions;
   readonly #opened: readonly OpenedNetwork<unknown>[];
   readonly #all: readonly Network<unknown>[];
-  readonly #recovery: DeviceRecovery | undefined;
-  readonly #unwatch: () => void;
+  readonly #losses: LossWatch;
   #offload: boolean;
-  /** Of the device, when the networks came to it. */
-  #renewals: number;
   #dry: DryModel<M> | undefined;
   /** The method that runs. */
   #running: string | undefined;
   #call: DeviceCall | undefined;
+  /** Weights come to the device as the model is opened. */
+  #opening = false;
   #disposed = false;
 
   private constructor(names: DeviceModelNames, gpu: Gpu, opened: OpenedNetworks<M>, options: DeviceModelOptions) {
@@ -57,9 +49,11 @@ export class DeviceModel<M> {
     this.#names = names;
     this.#options = options;
     this.#offload = options.modelCpuOffload ?? false;
-    this.#recovery = recoveryOf(`${names.op}.fromPretrained`, options.deviceRecovery);
-    this.#renewals = gpu.renewals;
-    this.#unwatch = gpu.onLoss(loss => this.#tell('lost', loss));
+    const recovery = recoveryOf(`${names.op}.fromPretrained`, options.deviceRecovery);
+    this.#losses = new LossWatch({
+      ...{ op: names.op, gpu, recovery, tell: event => this.#tell(event) },
+      now: () => (this.#opening ? { phase: 'load' } : this.#call !== undefined && { phase: this.#call.current }),
+    });
     const entries = Object.entries<OpenedNetwork<unknown>>(opened);
     this.#opened = entries.map(([, network]) => network);
     this.#all = this.#opened.map(network => new Network(network, this.memory));
@@ -104,7 +98,7 @@ export class DeviceModel<M> {
       device = new DeviceModel<M>(names, options.gpu ?? (await Gpu.request()), opened.networks, options);
       await device.#ready(options.signal);
       await prepare(device.networks, opened, device);
-      if (!options.modelCpuOffload && !options.loadWhenNeeded) await device.#load();
+      if (!options.modelCpuOffload && !options.loadWhenNeeded) await device.#loadAll();
       options.signal?.throwIfAborted();
       return { device, opened };
     } catch (error) {
@@ -133,6 +127,7 @@ export class DeviceModel<M> {
         error => this.#recover(op, call, error),
       );
       call.check();
+      this.#losses.throwHeard();
       return result;
     } catch (error) {
       throw this.#reason(error, options.signal);
@@ -148,15 +143,7 @@ export class DeviceModel<M> {
 
   /** Sees to it that there is a device, and nothing of a former one. @throws DeviceLostError; the signal's reason */
   async #ready(signal: AbortSignalLike | undefined): Promise<void> {
-    const { loss } = this.gpu;
-    if (loss) {
-      if (!this.#recovery) throw new DeviceLostError(this.#names.op, loss);
-      await renewDevice(this.gpu, this.#recovery.attempts, signal);
-      this.#tell('restored', loss);
-    }
-    if (this.#renewals === this.gpu.renewals) return;
-    this.#release();
-    this.#renewals = this.gpu.renewals;
+    if (await this.#losses.ready(signal)) this.#release();
   }
 
   /**
@@ -164,24 +151,21 @@ export class DeviceModel<M> {
    * @throws the error itself where there is another reason; DeviceLostError where no device lasts
    */
   async #recover(op: string, call: DeviceCall, error: unknown): Promise<void> {
-    const { signal } = call;
-    if (!this.#recovery || this.#disposed || signal?.aborted) throw error;
-    const lost = await this.gpu.isLost();
-    if (!lost && this.#renewals === this.gpu.renewals) throw error;
-    const losses = ++call.kept.losses;
-    const { reason, message } = this.gpu.loss ?? { reason: 'unknown', message: 'another model has renewed it' };
-    if (losses >= this.#recovery.attempts) throw lostAgain(op, { reason, message, losses }, call.current, error);
+    if (this.#disposed) throw error;
+    const { signal, current, kept } = call;
+    await this.#losses.check(op, error, { signal, phase: current, count: () => ++kept.losses });
     call.restart();
     this.#release();
     await this.#ready(signal);
     call.check();
   }
 
-  #tell(state: DeviceLossEvent['state'], { reason, message }: Pick<DeviceLoss, 'reason' | 'message'>): void {
+  #tell(event: DeviceLossEvent): void {
     const { onDeviceLoss } = this.#options;
+    const { state, reason, message } = event;
     const said =
       state === 'lost' ? `the device was lost (${reason}: ${message})` : 'another device has taken its place';
-    if (onDeviceLoss) onDeviceLoss({ state, reason, message, phase: this.#call?.current });
+    if (onDeviceLoss) onDeviceLoss(event);
     else warner(this.#options)(`${this.#names.op}: ${said}`);
   }
 
@@ -206,7 +190,7 @@ export class DeviceModel<M> {
     const { caps = this.gpu.caps, offload = this.#offload, ...rest } = how;
     if (!this.#dry?.fits(this.networks, caps)) this.#dry = new DryModel(this.networks, caps, this.memory.dtype);
     const { stagingBytes, hostMemory } = this.#options;
-    const keepEvery = this.#recovery?.keepEvery;
+    const { keepEvery } = this.#losses;
     return this.#dry.plan(work, { signal: undefined, hostMemory, ...rest, offload, stagingBytes, keepEvery });
   }
 
@@ -241,7 +225,7 @@ export class DeviceModel<M> {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#unwatch();
+    this.#losses.end();
     for (const network of this.#all) network.dispose();
     void closeAll(this.#opened);
     if (this.#options.gpu === undefined) this.gpu.dispose();
@@ -257,7 +241,7 @@ export class DeviceModel<M> {
         networks: this.#all,
         stagingBytes: this.#options.stagingBytes,
         offload: this.#offload,
-        keepEvery: this.#recovery?.keepEvery,
+        keepEvery: this.#losses.keepEvery,
         checkDisposed: () => {
           if (this.#disposed) throw this.#wasDisposed();
         },
@@ -281,16 +265,40 @@ export class DeviceModel<M> {
     return signal?.aborted ? signal.reason : this.#wasDisposed(error);
   }
 
+  /** As the model is opened. Where the device is lost meanwhile another one gets them, all of them. */
+  async #loadAll(): Promise<void> {
+    const { signal } = this.#options;
+    const op = `${this.#names.op}.fromPretrained`;
+    let losses = 0;
+    this.#opening = true;
+    try {
+      for (;;) {
+        try {
+          await this.#load();
+          return this.#losses.throwHeard();
+        } catch (error) {
+          await this.#losses.check(op, error, { signal, phase: 'load', count: () => ++losses });
+          this.#release();
+          await this.#ready(signal);
+        }
+      }
+    } finally {
+      this.#opening = false;
+    }
+  }
+
   async #load(): Promise<void> {
     const { signal, onProgress, stagingBytes } = this.#options;
     const start = performance.now();
     const of = this.#all.reduce((sum, network) => sum + network.bytesToRead, 0);
+    const pace = new PaceMeter();
     let before = 0;
     for (const network of this.#all) {
       const report = (done: number): void => {
-        const ms = performance.now() - start;
-        onProgress?.({ phase: 'load', step: before + done, of, ms, bytes: this.memory.bytes });
+        const [ms, step] = [performance.now() - start, before + done];
+        onProgress?.({ phase: 'load', step, of, ms, bytes: this.memory.bytes, ...pace.at(ms, step, of) });
       };
+      if (before === 0) report(0);
       await network.load({ signal, stagingBytes, onProgress: report });
       before += network.bytesToRead;
       report(0);
@@ -306,7 +314,7 @@ export class DeviceModel<M> {
    * @throws DeviceError for a busy or disposed model, or a lost device
    */
   checkIdle(op: string): void {
-    if (!(this.#recovery && this.gpu.loss)) this.gpu.check(op); // a lost one is renewed by the call
+    if (!this.#losses.isMended) this.gpu.check(op); // a lost one is renewed by the call
     this.checkOpen(op);
     if (this.#running) throw this.#isBusy(op, this.#running);
   }

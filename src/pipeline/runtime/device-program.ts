@@ -47,7 +47,7 @@ export class DeviceProgram<T> {
     try {
       const graph = new Graph(memory.gpu, { dtype: memory.dtype });
       const io = record(graph, scope);
-      const plan = await graph.compile({ label });
+      const plan = await graph.compile({ label, onPipeline: memory.onCompile?.() });
       try {
         check();
         return new DeviceProgram(plan, io, scope);

@@ -3,23 +3,33 @@
 import { namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 
-/** What a model is doing. 'load' moves weights to the device, 'text', 'encode' and 'decode' are the small networks. */
-export type Phase = 'load' | 'text' | 'encode' | 'mask' | 'invert' | 'edit' | 'decode';
+/**
+ * What a model is doing. 'load' moves weights to the device, 'compile' has the device build kernels that it has not met; both come in the
+ * middle of others, which go on then. 'text', 'encode' and 'decode' are the small networks.
+ */
+export type Phase = 'load' | 'compile' | 'text' | 'encode' | 'mask' | 'invert' | 'edit' | 'decode';
 
-/** A finished piece of work. */
+/** A phase that has begun, or a finished piece of it. */
 export interface ProgressEvent {
   /** Which piece of work. */
   readonly phase: Phase;
-  /** Pieces done, 1 to `of`. For 'load': bytes. */
+  /** Pieces done, 0 as the phase begins, to `of`. */
   readonly step: number;
-  /** Pieces in all. For 'load': bytes. */
+  /**
+   * Pieces in all: bytes of weights for 'load', pipelines for 'compile', prompts or written tokens for 'text' (most of them until the text
+   * ends), maps for 'mask', steps for 'invert' and 'edit', pictures or their tiles for 'encode' and 'decode'.
+   */
   readonly of: number;
-  /** Milliseconds that the phase has taken so far; loading weights is a phase of its own. */
+  /** Milliseconds that the phase has taken so far; loading weights counts to no other, compiling to the one that it is for. */
   readonly ms: number;
   /** Device bytes that the model holds: weights, plans, tensors. */
   readonly bytes: number;
   /** Of the step that is done, for the phases that have steps: 0 to 999 for Stable Diffusion. */
   readonly timestep?: number | undefined;
+  /** Pieces a second of late, such as bytes of weights; undefined until some are measured. */
+  readonly rate?: number | undefined;
+  /** What the phase still takes at this rate, in seconds; 0 at its end. */
+  readonly secondsLeft?: number | undefined;
 }
 
 /** What every call of every model takes. */

@@ -5,6 +5,7 @@ import {
   type GenerationInputs,
   generate,
   planGeneration,
+  type StartDecoder,
   type StepDecoder,
   withTokenText,
 } from '../../generation/index.ts';
@@ -90,11 +91,21 @@ export class TextWriter<N, I, E extends EncodedInputs> implements Writer<I> {
   ): Promise<GenerateOutput & { readonly texts: string[] }> {
     const { cleanUp, onProgress, ...own } = options;
     const settings = withTokenText(own, task.defaults ?? {}, tokenizer);
-    planGeneration(task, settings); // refuses what makes no sense
+    const { maxLength, promptLength } = planGeneration(task, settings); // refuses what makes no sense
     return this.#device.call('generate', { signal: options.signal, onProgress }, async call => {
-      call.kept.phase('generate', settings.generator); // where the device is lost, the texts are drawn again from there
+      // Where the device is lost, the texts are drawn again from there.
+      const kept = call.kept.phase('generate', settings.generator);
+      await call.use(this.#network);
+      const report = call.phase('text', maxLength - promptLength);
+      let written = 0;
+      const onStep = (): void => {
+        written++;
+        if (kept.isNew(written)) report.done(written);
+      };
       const encoding = await this.#encode(call, input);
-      const output = await generate({ ...task, startDecoder: (...sizes) => encoding.start(...sizes) }, settings);
+      const startDecoder: StartDecoder = async (...sizes) => counting(await encoding.start(...sizes), onStep);
+      const output = await generate({ ...task, startDecoder }, settings);
+      report.done(written, { of: written });
       const decoding = { skipSpecialTokens: true, ...(cleanUp === undefined ? {} : { cleanUp }) };
       return { ...output, texts: tokenizer?.decodeBatch(output.sequences, decoding) ?? [] };
     });
@@ -143,13 +154,32 @@ export class TextWriter<N, I, E extends EncodedInputs> implements Writer<I> {
   }
 
   async #encode(call: DeviceCall, input: I): Promise<E> {
-    await call.use(this.#network);
     const inputs = this.#toEncode(input, this.#network);
     const encoding = await this.#latest.take(inputs.key, () => inputs.make(call));
     call.check();
     await inputs.encode(encoding);
     return encoding;
   }
+}
+
+/** A decoder that tells of every id that it has found for its rows. */
+function counting(decoder: StepDecoder, onStep: () => void): StepDecoder {
+  const told = <A extends unknown[], R>(work: (...args: A) => Promise<R>): ((...args: A) => Promise<R>) => {
+    return async (...args) => {
+      const result = await work(...args);
+      onStep();
+      return result;
+    };
+  };
+  const { vocab, rows } = decoder;
+  return {
+    ...{ vocab, rows, dispose: () => decoder.dispose() },
+    prefill: told(ids => decoder.prefill(ids)),
+    step: told((tokens, reorder) => decoder.step(tokens, reorder)),
+    ...(decoder.greedyStep && {
+      greedyStep: told(tokens => decoder.greedyStep?.(tokens) as Promise<readonly number[]>),
+    }),
+  };
 }
 
 /** The network of a model that has one. */
