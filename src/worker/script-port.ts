@@ -56,9 +56,12 @@ export class ScriptPort implements StartedWorker {
   }
 
   terminate(): void {
+    this.#worker?.terminate();
+    if (this.#ended) return;
     this.#ended = true;
     this.#waiting = [];
-    this.#worker?.terminate();
+    this.#failure ??= { message: 'it was terminated', fix: 'Start another one, and open the model again.' };
+    this.#tell(this.#failure, this.#listened);
   }
 
   async #start(ways: readonly (() => Promise<Worker | undefined>)[]): Promise<void> {
@@ -69,13 +72,14 @@ export class ScriptPort implements StartedWorker {
         if (this.#ended) return this.terminate();
         if (this.#worker) {
           await hears(this.#worker);
-          return this.#found(this.#worker);
+          return this.#ended ? this.terminate() : this.#found(this.#worker);
         }
       } catch (error) {
         reasons.push(error instanceof Error ? error.message : String(error));
         this.#worker?.terminate();
       }
     }
+    if (this.#ended) return;
     this.#waiting = [];
     this.#failure = { message: `no script of it was found (${reasons.join('; ')})`, fix: FIX };
     this.#tell(this.#failure, this.#listened);
