@@ -12,6 +12,8 @@ export interface FakeStorage extends StorageFolder {
   longestRead: number;
   /** Bytes written since the beginning. */
   written: number;
+  /** When each file was written, if the storage tells: it counts writes. */
+  times: Map<string, number> | undefined;
 }
 
 function failure(name: string): Error {
@@ -30,6 +32,8 @@ export function fakeStorage(): FakeStorage {
     all.set(bytes, at);
     return all;
   };
+  const touch = (path: string): void =>
+    void root.times?.set(path, 1000 + root.times.size + (root.times.get(path) ?? 0));
   const blobOf = (bytes: Uint8Array<ArrayBuffer>): Blob => {
     const blob = new Blob([bytes]);
     const read = (from: number, to: number) => {
@@ -43,7 +47,7 @@ export function fakeStorage(): FakeStorage {
     async getFile() {
       const bytes = files.get(path);
       if (!bytes) throw failure('NotFoundError');
-      return blobOf(bytes);
+      return Object.assign(blobOf(bytes), root.times && { lastModified: root.times.get(path) ?? 1 });
     },
     ...(!root.inPlace && {
       async createWritable() {
@@ -52,7 +56,10 @@ export function fakeStorage(): FakeStorage {
           async write(bytes: Uint8Array) {
             draft = grow(path, bytes, draft.length, draft);
           },
-          close: async () => void files.set(path, draft),
+          async close() {
+            files.set(path, draft);
+            touch(path);
+          },
           async abort() {},
         };
       },
@@ -62,6 +69,7 @@ export function fakeStorage(): FakeStorage {
         return {
           write(bytes: Uint8Array, { at = 0 } = {}) {
             files.set(path, grow(path, bytes, at, files.get(path) ?? new Uint8Array()));
+            touch(path);
             return bytes.length;
           },
           truncate: (size: number) => void files.set(path, (files.get(path) ?? new Uint8Array()).slice(0, size)),
@@ -99,7 +107,7 @@ export function fakeStorage(): FakeStorage {
     };
   };
   const root: FakeStorage = Object.assign(folder(''), {
-    ...{ files, quota: Number.POSITIVE_INFINITY, inPlace: false, longestRead: 0, written: 0 },
+    ...{ files, quota: Number.POSITIVE_INFINITY, inPlace: false, longestRead: 0, written: 0, times: undefined },
   });
   return root;
 }

@@ -6,6 +6,7 @@
 import { InputError, WeightsError } from '../../core/errors.ts';
 import { checkFolder } from '../../core/kinds.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
+import { PaceMeter } from '../../core/pace.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { ByteSource, FolderSource } from '../../core/tensor-source.ts';
 import { type FolderRecipe, madeBy, recipeOf } from '../folder-recipe.ts';
@@ -27,6 +28,10 @@ export interface CacheEvent {
   readonly bytes: number;
   /** Bytes of all of it; undefined where the server does not tell. */
   readonly of: number | undefined;
+  /** Bytes a second of late; undefined until some are measured. */
+  readonly rate?: number | undefined;
+  /** What the rest of the file takes at this rate, in seconds; undefined where rate or size are not known. */
+  readonly secondsLeft?: number | undefined;
 }
 
 /** How `cachedFolder` keeps files. */
@@ -42,6 +47,11 @@ export interface CachedFolderOptions {
   readonly pieceBytes?: number | undefined;
   /** A folder in place of the origin's private one, such as one that the user chose. */
   readonly root?: StorageFolder | undefined;
+  /**
+   * Compares all that is read with its digest, at every visit. By default pieces that the storage says were written since, and those of which
+   * it says nothing.
+   */
+  readonly verify?: boolean | undefined;
   /** Called as bytes arrive. */
   readonly onProgress?: ((event: CacheEvent) => void) | undefined;
   /** Told of damage that is mended, and of servers that do not answer; default console.warn. */
@@ -51,7 +61,7 @@ export interface CachedFolderOptions {
 }
 
 const OPTIONS = namesOf<CachedFolderOptions>({
-  ...{ name: 1, revalidate: 1, pieceBytes: 1, root: 1, onProgress: 1, onWarning: 1, signal: 1 },
+  ...{ name: 1, revalidate: 1, pieceBytes: 1, root: 1, verify: 1, onProgress: 1, onWarning: 1, signal: 1 },
 });
 const PIECE_BYTES = 2 ** 24;
 const TEXT = /\.(json|txt|model)$/;
@@ -249,8 +259,15 @@ class CachedFolder implements FolderSource {
       if (found?.whole) await first?.leave();
       else {
         const home = await folder.getDirectoryHandle(await nameFor(path), { create: true });
-        const onBytes = (bytes: number, of: number | undefined): void =>
-          this.#options.onProgress?.({ file: path, bytes, of });
+        const [pace, start] = [new PaceMeter(), performance.now()];
+        const onBytes = (bytes: number, of: number | undefined): void => {
+          const { rate, secondsLeft } = pace.at(performance.now() - start, bytes, of ?? Number.POSITIVE_INFINITY);
+          const speed = {
+            ...(rate !== undefined && { rate }),
+            ...(of !== undefined && secondsLeft !== undefined && { secondsLeft }),
+          };
+          this.#options.onProgress?.({ file: path, bytes, of, ...speed });
+        };
         const { pieceBytes } = this.#options;
         const what = { folder: home, path, origin: this.#origin, listed, pieceBytes, signal, onBytes };
         found = await keepFile(what, found, first);
@@ -267,10 +284,10 @@ class CachedFolder implements FolderSource {
     const own = await nameFor(path);
     const home = await folder.getDirectoryHandle(own, { create: true });
     release?.();
-    const { signal } = this.#options;
+    const { signal, verify = false } = this.#options;
     const warn = (message: string): void => this.#warn(message);
     return KeptSource.open({
-      ...{ folder: home, record, origin: this.#origin, name: `pentimento ${name} ${own}`, warn, signal },
+      ...{ folder: home, record, origin: this.#origin, name: `pentimento ${name} ${own}`, warn, signal, verify },
     });
   }
 

@@ -194,13 +194,15 @@ class FileOnItsWay {
   /** Closes the piece that is written, and writes it down. */
   async #land(): Promise<void> {
     const { folder } = this.#what;
-    const pieces = [...this.#record.pieces];
+    const { pieces: before, times: timesBefore = before.map(() => 0) } = this.#record;
+    const [pieces, times] = [[...before], [...timesBefore]];
     await this.#storing(async () => {
       await this.#writer?.close();
       this.#writer = undefined;
       const piece = await (await folder.getFileHandle(String(pieces.length))).getFile();
       pieces.push(await digestOf('SHA-256', new Uint8Array(await piece.arrayBuffer())));
-      this.#record = { ...this.#record, pieces, state: this.#sum?.state };
+      times.push(piece.lastModified ?? 0);
+      this.#record = { ...this.#record, pieces, times, state: this.#sum?.state };
       await writeRecord(folder, this.#record);
     });
   }

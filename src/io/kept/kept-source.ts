@@ -1,6 +1,6 @@
 /**
- * The bytes of a file that is kept, read from its pieces by range. The first time a piece is read its digest is compared: what is
- * damaged or gone is fetched again, alone. At most one piece lies in memory.
+ * The bytes of a file that is kept, read from its pieces by range. A piece that was touched since it was written down is compared with its
+ * digest before it is read: what is damaged or gone is fetched again, alone. At most one piece lies in memory.
  */
 import { WeightsError } from '../../core/errors.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
@@ -23,6 +23,8 @@ export interface KeptHome {
   readonly name: string;
   readonly warn: (message: string) => void;
   readonly signal: AbortSignalLike | undefined;
+  /** Whether every piece is compared with its digest, touched or not. */
+  readonly verify: boolean;
 }
 
 /** Reads a file that is kept. Nobody removes it before `close`. */
@@ -31,8 +33,10 @@ export class KeptSource implements ByteSource {
   readonly byteLength: number;
   readonly #home: KeptHome;
   readonly #release: Release;
-  /** Pieces whose digest was right. */
+  /** Pieces that are as they were written down. */
   readonly #sound = new Set<number>();
+  /** Of pieces whose digest was right: when they were written. */
+  readonly #times = new Map<number, number>();
   /** The one whose digest was taken last. */
   #piece: { readonly n: number; readonly bytes: Uint8Array } | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -63,6 +67,7 @@ export class KeptSource implements ByteSource {
   async close(): Promise<void> {
     await this.#turn;
     this.#piece = undefined;
+    await this.#noteTimes();
     this.#release();
   }
 
@@ -81,7 +86,7 @@ export class KeptSource implements ByteSource {
   }
 
   async #readPiece(n: number, from: number, into: Uint8Array, signal: AbortSignalLike | undefined): Promise<void> {
-    if (this.#piece?.n !== n && this.#sound.has(n)) {
+    if (this.#piece?.n !== n && (this.#sound.has(n) || (await this.#isUntouched(n)))) {
       const file = await this.#file(n);
       const bytes = await file
         ?.slice(from, from + into.byteLength)
@@ -94,9 +99,30 @@ export class KeptSource implements ByteSource {
     into.set(this.#piece.bytes.subarray(from, from + into.byteLength));
   }
 
-  async #file(n: number): ReturnType<typeof orAbsent<Blob>> {
+  async #file(n: number): Promise<File | undefined> {
     const handle = await orAbsent(this.#home.folder.getFileHandle(String(n)));
-    return handle && (orAbsent(handle.getFile()) as Promise<Blob | undefined>);
+    return handle && (orAbsent(handle.getFile()) as Promise<File | undefined>);
+  }
+
+  /** Whether nobody has written the piece since its digest was taken. */
+  async #isUntouched(n: number): Promise<boolean> {
+    const { record, verify } = this.#home;
+    const time = record.times?.[n];
+    if (verify || !time) return false;
+    const file = await this.#file(n);
+    if (file?.lastModified !== time || file.size !== pieceSize(record, n)) return false;
+    this.#sound.add(n);
+    return true;
+  }
+
+  /** So that the next visit need not compare what this one has. */
+  async #noteTimes(): Promise<void> {
+    if (this.#times.size === 0) return;
+    const { folder, record } = this.#home;
+    const times = record.pieces.map((_, n) => this.#times.get(n) ?? record.times?.[n] ?? 0);
+    this.#times.clear();
+    // Another tab may be writing down the same; it costs a comparison alone.
+    await writeRecord(folder, { ...record, times }).catch(() => undefined);
   }
 
   /** A piece whose digest is right, mended where it was not. */
@@ -115,7 +141,9 @@ export class KeptSource implements ByteSource {
     const buffer = await file.arrayBuffer().catch(() => undefined);
     if (!buffer) return undefined;
     const bytes = new Uint8Array(buffer);
-    return (await digestOf('SHA-256', bytes)) === record.pieces[n] ? bytes : undefined;
+    if ((await digestOf('SHA-256', bytes)) !== record.pieces[n]) return undefined;
+    if (file.lastModified && file.lastModified !== record.times?.[n]) this.#times.set(n, file.lastModified);
+    return bytes;
   }
 
   async #mend(n: number, signal: AbortSignalLike | undefined): Promise<Uint8Array> {

@@ -20,6 +20,8 @@ export interface KeptFile {
   readonly pieceBytes: number;
   /** SHA-256 of each piece that lies there. */
   readonly pieces: readonly string[];
+  /** When each piece was written, as the storage says: one that was not touched since is what its digest said. 0 where it says nothing. */
+  readonly times?: readonly number[] | undefined;
   /** Of the whole file's digest behind these pieces; absent where there is no such digest. */
   readonly state?: string | undefined;
   readonly whole: boolean;

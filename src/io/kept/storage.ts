@@ -22,8 +22,8 @@ export interface StorageFolder {
 
 /** A file of the browser's storage: a `FileSystemFileHandle`. */
 export interface StorageFile {
-  /** What it holds now. */
-  getFile(): Promise<BlobLike>;
+  /** What it holds now, and when that was written in milliseconds since 1970; the time may be missing. */
+  getFile(): Promise<BlobLike & { readonly lastModified?: number }>;
   /** Writes a copy that takes the file's place when it is closed. Old Safari lacks it. */
   createWritable?(): Promise<StorageWritable>;
   /** Writes in place; workers alone have it. */
