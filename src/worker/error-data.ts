@@ -29,11 +29,22 @@ export interface ErrorData {
 }
 
 /** An error as data. */
-export function errorData(error: unknown): ErrorData {
+function errorData(error: unknown): ErrorData {
   if (error instanceof PentimentoError) return { json: error.toJSON() };
   // Node before 21 makes {} of a DOMException.
   if (!(error instanceof DOMException) || structuredClone(error) instanceof DOMException) return { foreign: error };
   return { json: { class: error.name, message: error.message, op: 'worker', problem: error.message } };
+}
+
+/** The same, in words where an error holds what no message does. */
+export function clonedErrorData(error: unknown): ErrorData {
+  const data = errorData(error);
+  try {
+    if (data.json === undefined) structuredClone(error);
+    return data;
+  } catch {
+    return errorData(new DeviceError({ op: 'worker', problem: String(error) }));
+  }
 }
 
 /** What was thrown at the other end, or its like. */

@@ -48,6 +48,15 @@ const LISTENERS = ['onProgress', 'onWarning', 'onDeviceLoss', 'onToken', 'callba
  * @throws InputError for functions that would have to answer at once, and for devices
  */
 export function pack(op: string, value: unknown, packer: Packer, trusted = false, name = ''): unknown {
+  try {
+    return packed(op, value, packer, trusted, name);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new InputError({ op, problem: 'an argument holds itself, or lies too deep', cause });
+  }
+}
+
+function packed(op: string, value: unknown, packer: Packer, trusted: boolean, name: string): unknown {
   if (typeof value === 'function') {
     const work = value as () => unknown;
     if (trusted) return note({ $: 'function', id: packer.keep(work) });
@@ -56,17 +65,17 @@ export function pack(op: string, value: unknown, packer: Packer, trusted = false
     throw new InputError({ op, problem: 'a function cannot be passed to a worker', path: name, fix });
   }
   if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(item => pack(op, item, packer, trusted, name));
+  if (Array.isArray(value)) return value.map(item => packed(op, item, packer, trusted, name));
   const special = packSpecial(op, value, packer);
   if (special) return special;
   if (value instanceof Map) {
-    const entries = [...value].map(([key, item]) => [key, pack(op, item, packer, trusted, String(key))]);
+    const entries = [...value].map(([key, item]) => [key, packed(op, item, packer, trusted, String(key))]);
     return note({ $: 'map', entries });
   }
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && prototype !== Object.prototype) return checked(op, name, value);
   const entries = Object.entries(value).filter(([, item]) => item !== undefined);
-  return Object.fromEntries(entries.map(([key, item]) => [key, pack(op, item, packer, trusted, key)]));
+  return Object.fromEntries(entries.map(([key, item]) => [key, packed(op, item, packer, trusted, key)]));
 }
 
 function note(value: Note): Note {

@@ -4,7 +4,7 @@
  */
 import { DeviceError, InputError } from '../core/errors.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
-import { type ErrorData, errorData, errorFrom } from './error-data.ts';
+import { clonedErrorData, type ErrorData, errorFrom } from './error-data.ts';
 import { buffersOf, type Packer, pack, type StreamLike } from './pack.ts';
 import { type Unpacker, unpack } from './unpack.ts';
 
@@ -51,7 +51,6 @@ type Told =
 interface Waiting {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
-  readonly scope: Scope;
 }
 
 /** What a listener has thrown. */
@@ -74,7 +73,7 @@ export interface Lent {
 class Scope implements Packer {
   readonly functions: number[] = [];
   readonly signals = new Map<number, { readonly signal: AbortSignalLike; readonly heard: () => void }>();
-  readonly streams = new Map<number, StreamLike>();
+  readonly streams: number[] = [];
   readonly #peer: Peer;
   /** Whether no call runs that could end by what a listener throws. */
   idle: () => boolean = () => false;
@@ -103,7 +102,8 @@ class Scope implements Packer {
       };
       try {
         const told = work(...args);
-        return told instanceof Promise ? told.catch(failed) : told;
+        // What it returns nobody waits for, and it may be the listener's own: a message would take its arrays away.
+        return told instanceof Promise ? told.then(() => undefined, failed) : undefined;
       } catch (error) {
         return failed(error);
       }
@@ -119,22 +119,26 @@ class Scope implements Packer {
 
   watch(signal: AbortSignalLike): number {
     const id = this.#peer.number();
-    const heard = (): void => this.#peer.tell({ is: 'signal', id, reason: errorData(signal.reason) });
+    const heard = (): void => this.#peer.tell({ is: 'signal', id, reason: clonedErrorData(signal.reason) });
     this.signals.set(id, { signal, heard });
+    this.#peer.watched.set(id, signal);
     signal.addEventListener('abort', heard);
     return id;
   }
 
   stream(generator: StreamLike): number {
-    for (const [id, known] of this.streams) if (known === generator) return id;
+    for (const id of this.streams) if (this.#peer.streams.get(id) === generator) return id;
     const id = this.#peer.number();
-    this.streams.set(id, generator);
+    this.streams.push(id);
+    this.#peer.streams.set(id, generator);
     return id;
   }
 
   end(): void {
     for (const { signal, heard } of this.signals.values()) signal.removeEventListener('abort', heard);
     this.#peer.forget(this.functions);
+    for (const id of this.streams) this.#peer.streams.delete(id);
+    for (const id of this.signals.keys()) this.#peer.watched.delete(id);
     if (this.signals.size > 0) this.#peer.tell({ is: 'ended', signals: [...this.signals.keys()] });
   }
 }
@@ -172,6 +176,10 @@ export interface Remote {
 
 /** One end. */
 export class Peer {
+  /** @internal Random streams that calls have lent. */
+  readonly streams: Map<number, StreamLike> = new Map();
+  /** @internal Signals that calls have lent. */
+  readonly watched: Map<number, AbortSignalLike> = new Map();
   readonly #port: PortLike;
   readonly #answers: Answers | undefined;
   readonly #functions = new Map<number, (...args: never) => unknown>();
@@ -182,6 +190,8 @@ export class Peer {
   readonly #failed = new Map<number, Thrown>();
   /** What functions that answer one at a time lent with their last answer. */
   readonly #lentLast = new Map<number, number[]>();
+  /** Random streams from which functions draw that an answer has lent. */
+  readonly #drawn = new Map<number, Drawn[]>();
   #last = 0;
   #closed: Error | undefined;
 
@@ -209,7 +219,7 @@ export class Peer {
     const scope = new Scope(this);
     const id = this.number();
     const answered = new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject, scope });
+      this.#waiting.set(id, { resolve, reject });
     });
     answered.catch(() => undefined); // where packing fails, nobody waits
     try {
@@ -265,6 +275,7 @@ export class Peer {
       this.#functions.delete(id);
       this.forget(this.#lentLast.get(id) ?? []);
       this.#lentLast.delete(id);
+      this.#drawn.delete(id);
     }
   }
 
@@ -296,19 +307,18 @@ export class Peer {
   #settle(message: Message & { is: 'value' | 'error' | 'aborted' }): void {
     const waiting = this.#waiting.get(message.id);
     if (!waiting) return;
-    const { resolve, reject, scope } = waiting;
+    const { resolve, reject } = waiting;
     if (message.is === 'error') reject(errorFrom(message.error));
-    else if (message.is === 'aborted') reject(scope.signals.get(message.signal)?.signal.reason);
+    else if (message.is === 'aborted') reject(this.watched.get(message.signal)?.reason);
     else {
-      const streams = unpack(message.streams, this.#unpacker([], [])) as readonly (readonly [number, unknown])[];
-      for (const [id, state] of streams) scope.streams.get(id)?.setState(state);
-      resolve(unpack(message.value, this.#unpacker([], [])));
+      const streams = unpack(message.streams, this.#unpacker([])) as readonly (readonly [number, unknown])[];
+      for (const [id, state] of streams) this.streams.get(id)?.setState(state);
+      resolve(unpack(message.value, this.#unpacker([])));
     }
   }
 
   async #answer({ id, of, args, pentimento }: Message & { is: 'call' }): Promise<void> {
-    const signals: number[] = [];
-    const drawn: Drawn[] = [];
+    const drawn = this.#drawn.get(Number(of)) ?? [];
     const lent: number[] = [];
     const keep: Packer['keep'] = work => {
       const number = this.remember(work);
@@ -318,9 +328,10 @@ export class Peer {
     if (typeof of === 'string') this.#failed.clear(); // a new call is not ended by what an earlier one was told
     try {
       if (pentimento !== PROTOCOL) throw otherVersion(pentimento);
-      const given = unpack(args, this.#unpacker(signals, drawn)) as unknown[];
+      const given = unpack(args, this.#unpacker(drawn)) as unknown[];
       const value = await this.#perform(of, given);
       const packed = pack('worker', value, { keep, listen: keep, watch: () => 0, stream: () => 0 }, true);
+      if (drawn.length > 0) for (const number of lent) this.#drawn.set(number, drawn);
       const streams = drawn.map(({ id: number, stream }) => [number, stream.getState()]);
       if (typeof of === 'number' && this.#lentLast.has(of)) {
         this.forget(this.#lentLast.get(of) ?? []);
@@ -330,18 +341,10 @@ export class Peer {
       this.#send('worker', { pentimento: PROTOCOL, is: 'value', id, value: packed, streams }, away);
     } catch (error) {
       if (this.#closed) return;
-      const signal = signals.find(number => this.#signals.get(number)?.signal.reason === error);
-      if (signal === undefined) this.#sendError(id, error);
-      else this.#port.postMessage({ pentimento: PROTOCOL, is: 'aborted', id, signal });
-    }
-  }
-
-  #sendError(id: number, error: unknown): void {
-    try {
-      this.#port.postMessage({ pentimento: PROTOCOL, is: 'error', id, error: errorData(error) });
-    } catch {
-      const told = new DeviceError({ op: 'worker', problem: String(error) }); // it holds what no message does
-      this.#port.postMessage({ pentimento: PROTOCOL, is: 'error', id, error: errorData(told) });
+      // A step ends by the signal of its call.
+      const [signal] = [...this.#signals].find(([, own]) => own.signal.aborted && own.signal.reason === error) ?? [];
+      const answer = signal === undefined ? { is: 'error', error: clonedErrorData(error) } : { is: 'aborted', signal };
+      this.#port.postMessage({ pentimento: PROTOCOL, id, ...answer });
     }
   }
 
@@ -352,7 +355,7 @@ export class Peer {
     throw new InputError({ op: 'worker', problem: 'the call that this function belonged to is over' });
   }
 
-  #unpacker(signals: number[], drawn: Drawn[]): Unpacker {
+  #unpacker(drawn: Drawn[]): Unpacker {
     const { make } = this.#answers ?? {};
     return {
       call: id => {
@@ -377,7 +380,6 @@ export class Peer {
       signal: id => {
         const known = this.#signals.get(id) ?? new AbortController();
         this.#signals.set(id, known);
-        signals.push(id);
         return known.signal;
       },
       ...(make && { make: (note, unpacked) => make(note, unpacked, drawn) }),

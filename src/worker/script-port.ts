@@ -52,9 +52,12 @@ export class ScriptPort implements StartedWorker {
   }
 
   terminate(): void {
+    this.#worker?.terminate();
+    if (this.#ended) return;
     this.#ended = true;
     this.#waiting = [];
-    this.#worker?.terminate();
+    this.#failure ??= { message: 'it was terminated', fix: 'Start another one, and open the model again.' };
+    this.#tell(this.#failure, this.#listened);
   }
 
   async #start(ways: readonly (() => Promise<Worker | undefined>)[]): Promise<void> {
@@ -64,6 +67,7 @@ export class ScriptPort implements StartedWorker {
         this.#worker = await way();
         if (this.#ended) return this.terminate();
         const reason = this.#worker ? await whyDeaf(this.#worker) : undefined;
+        if (this.#ended) return this.terminate();
         if (this.#worker && reason === undefined) return this.#found(this.#worker);
         this.#worker?.terminate();
         if (reason !== undefined) reasons.push(reason);
@@ -71,6 +75,7 @@ export class ScriptPort implements StartedWorker {
         reasons.push(error instanceof Error ? error.message : String(error));
       }
     }
+    if (this.#ended) return;
     this.#waiting = [];
     this.#failure = { message: `no script of it was found (${reasons.join('; ')})`, fix: FIX };
     this.#tell(this.#failure, this.#listened);

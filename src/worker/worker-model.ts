@@ -152,7 +152,7 @@ export abstract class WorkerModel {
       ended = true;
       throw error;
     } finally {
-      if (!ended) await leave();
+      if (!ended && !this.#disposed) await leave();
       peer.drop([next.id, leave.id]);
       lent.end();
     }

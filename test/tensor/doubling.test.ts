@@ -18,10 +18,13 @@ const w = Weights.open(
     'conv.bias': { shape: [40], values: randoms(40, 2) },
     'even.weight': { shape: [20, 20, 3, 3], values: randoms(20 * 20 * 9, 6) },
     'even.bias': { shape: [20], values: randoms(20, 7) },
+    'point.weight': { shape: [20, 20, 1, 1], values: randoms(20 * 20, 8) },
+    'point.bias': { shape: [20], values: randoms(20, 9) },
   }),
 );
 const conv = new Conv2d(w.at('conv'), { in: 20, out: 40, kernel: 3, padding: 1 });
 const even = new Conv2d(w.at('even'), { in: 20, out: 20, kernel: 3, padding: 1 });
+const point = new Conv2d(w.at('point'), { in: 20, out: 20, kernel: 1 });
 await w.load(gpu);
 
 interface Run {
@@ -80,6 +83,25 @@ describe('upsampling before a convolution of 3 x 3', () => {
       return values;
     };
     expectClose(await same(true), await same(false), 2e-6);
+  });
+
+  it.each<[string, (larger: Tensor) => Tensor]>([
+    ['of one tap', larger => point.forward(larger)],
+    ['that sees other lines', larger => even.forward(larger.tokens().image(20, 16))],
+  ])('stays by itself before one %s', async (_, behind) => {
+    const same = async (fuse: boolean) => {
+      const graph = new Graph(gpu);
+      const x = DeviceTensor.from(gpu, randoms(2 * 20 * 80, 3), [2, 20, 8, 10]);
+      const y = behind(upsampleNearest(graph.input(x), [16, 20]));
+      const out = DeviceTensor.create(gpu, y.shape, y.dtype);
+      graph.store(y, out);
+      const plan = await graph.compile({ fuse });
+      plan.run();
+      const values = await out.read();
+      for (const owned of [plan, out, x]) owned.dispose();
+      return values;
+    };
+    expect(await same(true)).toEqual(await same(false));
   });
 
   it('to an odd size keeps its nine', async () => {

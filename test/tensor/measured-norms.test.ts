@@ -206,6 +206,16 @@ describe('a group norm reads its input', () => {
       x => norm.forward(conv.forward(upsampleNearest(x, [18, 24]))),
       { size: [9, 12] },
     ],
+    [
+      'where what small kernels enlarged is cut into other images',
+      x => norm.forward(conv.forward(upsampleNearest(x, [16, 20])).reshape([2, C, 8, 20])),
+      { images: 1 },
+    ],
+    [
+      'where what patches made is cut into other images',
+      x => norm.forward(conv.forward(x).reshape([2, C, 3, 16])),
+      { images: 1, size: [6, 16], family: 'tile', conv2d: 'conv-tile' },
+    ],
     ['where it is a part of what was made', x => norm.forward(conv.forward(x).slice(0, 1, 2))],
   ])('%s', async (_, record, options) => {
     const [fused, plain] = [await run(record, options), await run(record, { ...options, fuse: false })];

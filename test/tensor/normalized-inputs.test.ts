@@ -168,6 +168,8 @@ describe('a norm is stored first', () => {
     ['where the convolution skips pixels', x => strided.forward(norm.forward(x))],
     ['where it has one tap', x => point.forward(norm.forward(x))],
     ['where it lies behind a doubling', x => conv.forward(upsampleNearest(norm.forward(x), [34, 20]))],
+    ['where the convolution sees other lines', x => conv.forward(norm.forward(x).tokens().image(10, 17))],
+    ['where the convolution sees one high picture', x => conv.forward(silu(norm.forward(x)).reshape([1, C, 34, 10]))],
     [
       'where two read it',
       x => {

@@ -91,11 +91,12 @@ class ContractionNode implements Node {
     const { conv } = this.#options;
     const { upsample, norm, residual, gate } = this.#fused;
     if (conv?.stride !== 1 || upsample || norm) return undefined;
+    if (!producer.output?.sameShape(this.#x)) return undefined; // a view of it has other lines, or other pictures
     if ([residual, gate].some(t => t?.value === producer.output?.value)) return undefined; // read behind the product too
     if (producer instanceof GroupNormNode && producer.map && isThreeByThree(conv)) {
       return new ContractionNode(this.#x, this.output, this.#options, { ...this.#fused, norm: producer });
     }
-    if (!(producer instanceof UpsampleNode) || !producer.doubles) return undefined;
+    if (!(producer instanceof UpsampleNode) || !producer.doubles || isPointwise(conv)) return undefined;
     return new ContractionNode(producer.x, this.output, this.#options, { ...this.#fused, upsample: true });
   }
 
@@ -225,11 +226,19 @@ class ContractionNode implements Node {
     const { value, rows, pitch } = this.output;
     const pixels = l.measuredPixels(value);
     const width = momentsPitch(pitch);
-    if (pixels === undefined || !products.every(p => p.measures())) return undefined;
+    if (pixels === undefined || !this.#measuresImagesOf(pixels) || !products.every(p => p.measures())) return undefined;
     if ((pixels / MOMENT_ROWS) * width * BYTES.float32 > MOST_MEASURED) return undefined;
     const moments = l.temporary([rows / MOMENT_ROWS, width], 'float32');
     l.moments.set(value, moments);
     return moments;
+  }
+
+  /** Slabs of a convolution lie within its images, but not one after the other: those of a norm's are whole ones of them. */
+  #measuresImagesOf(pixels: number): boolean {
+    const { conv } = this.#options;
+    if (!conv || isPointwise(conv)) return true;
+    const [height, width] = conv2dSize(this.#geometry(conv));
+    return pixels % (height * width) === 0;
   }
 
   /** Whether small kernels take the place of one behind a doubling. */
