@@ -93,7 +93,7 @@ it('Ctrl-C ends the reading of headers, and a download', async () => {
       return true;
     };
     const { code, stderr } = await edit({ signal: controller.signal });
-    expect([code, stderr.replace(/^.*(MiB|the model recommends).*\n/gm, '')]).toEqual([
+    expect([code, stderr.replace(/^.*(MB|the model recommends).*\n/gm, '')]).toEqual([
       130,
       'interrupted, nothing was written\n',
     ]);
