@@ -76,7 +76,7 @@ export function encodeHeader<T extends { readonly dtype: StoredDType; readonly s
 ): { header: Uint8Array; order: readonly (readonly [string, T])[] } {
   const ranks = [...DTYPE_BITS.keys()];
   const rank = (t: T): number => ranks.indexOf(t.dtype);
-  const order = [...entries].sort(([a, ta], [b, tb]) => rank(tb) - rank(ta) || compareCodePoints(a, b));
+  const order = [...entries].sort(([a, ta], [b, tb]) => rank(tb) - rank(ta) || compareBytes(a, b));
   const strings = JSON.stringify(metadata);
   const fields = strings === '{}' ? [] : [`"__metadata__":${strings}`];
   let end = 0;
@@ -138,12 +138,8 @@ function refuse(problem: string, path: string, expected?: unknown, received?: un
   return new InputError({ op: 'writeSafetensors', problem, expected, received, path });
 }
 
-/** Order of UTF-8 bytes; JavaScript's own order differs beyond the basic plane. */
-function compareCodePoints(a: string, b: string): number {
-  const [left, right] = [[...a], [...b]];
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const d = Number(left[i]?.codePointAt(0)) - Number(right[i]?.codePointAt(0));
-    if (d !== 0) return d;
-  }
-  return left.length - right.length;
+/** Order of UTF-8 bytes, of two names; JavaScript's own order differs beyond the basic plane. */
+function compareBytes(a: string, b: string): number {
+  const bytes = (name: string): string => String.fromCharCode(...new TextEncoder().encode(name));
+  return bytes(a) < bytes(b) ? -1 : 1;
 }

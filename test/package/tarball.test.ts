@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
@@ -99,6 +99,18 @@ describe('the packed tarball', () => {
       console.log((await import('pentimento/kernels')).LINEAR.variants.some(({ stem }) => stem === 'gemm-matrix'));
     `);
     expect([stdout, stderr]).toEqual(['true\ntrue\n', '']);
+  });
+
+  it('tells which part of it did not come', async () => {
+    const part = join(installed.project, 'node_modules/pentimento/dist/chunks/edit-model.js');
+    renameSync(part, `${part}.away`);
+    const { stdout } = await script(`
+      import { DiffEditPipeline, LoadError } from 'pentimento';
+      const error = await DiffEditPipeline.fromPretrained({}).catch(e => e);
+      console.log(error instanceof LoadError, error.problem, /edit-model\\.js/.test(error.message), error.fix);
+    `).finally(() => renameSync(`${part}.away`, part));
+    const fix = 'Reload the page; the server must have all files of the build.';
+    expect(stdout).toBe(`true could not load what edits true ${fix}\n`);
   });
 
   it('shows the raw kernels', async () => {
