@@ -240,9 +240,9 @@ describe("the core's bundle", () => {
 
   // What opening a model loads, and a device of its own kind; what only some people use stays away.
   it.each([
-    ['with tile kernels', 176, /edit-model/],
-    ['with kernels for small subgroups', 184, /edit-model|broadcast-texts/],
-    ['with kernels for matrix units', 183, /edit-model|matrix-texts/],
+    ['with tile kernels', 178, /edit-model/],
+    ['with kernels for small subgroups', 186, /edit-model|broadcast-texts/],
+    ['with kernels for matrix units', 185, /edit-model|matrix-texts/],
   ])('an edit %s takes less than %i kB', async (_, ceiling, parts) => {
     const taken = (await sizes({ program: EDIT })).with(parts) / 1000;
     expect(taken).toBeLessThan(ceiling);
@@ -252,18 +252,19 @@ describe("the core's bundle", () => {
   it.each([
     // At once: tensors, networks, T5 and BLIP's classes, whatever the index names. Later: what edits (40), pictures (13), torch.save's files (6),
     // single files (9), LoRA and textual inversion (7), T5, BLIP and how they write (19), the guide (3), kernels of families (15).
-    ['index.js', 153, 125],
+    // Norms measured by sums and applied while patches are loaded, reports of progress, lost devices while weights come: 3.
+    ['index.js', 157, 128],
     // The texts of all families, each compressed by itself (2).
-    ['kernels.js', 70, 1],
+    ['kernels.js', 72, 1],
     ['safetensors.js', 3.3, 4],
     ['schedulers.js', 12, 0],
     // Storage, downloads and their digests, the Hub's listing (9); addresses (6).
     ['page.js', 18, 1],
     // Messages and the errors of both sides. Later, in the worker alone, all models: esbuild makes a file of what is imported, and then leaves
     // in what both load at once what only they use (3).
-    ['worker.js', 11, 290],
+    ['worker.js', 14, 290],
     // All of it in one file, which is 40 less than in pieces.
-    ['worker-entry.js', 256, 0],
+    ['worker-entry.js', 260, 0],
   ])('%s stays below %d kB, and %d that load when used', async (entry, ceiling, more) => {
     const { atOnce, later } = await sizes({ entry });
     expect(atOnce / 1000).toBeLessThan(ceiling);
@@ -272,8 +273,8 @@ describe("the core's bundle", () => {
   });
 
   // Two packages that are built in, and the licence of one: 20. Kernels of products in parts, patches and measured norms: 10.
-  // The worker's script in one file: 285.
-  it('the tarball stays below 1005 KiB', () => {
-    expect(installed.packedBytes / 1024).toBeLessThan(1005);
+  // The worker's script in one file: 285. Norms applied, progress, losses: 20.
+  it('the tarball stays below 1040 KiB', () => {
+    expect(installed.packedBytes / 1024).toBeLessThan(1040);
   });
 });
