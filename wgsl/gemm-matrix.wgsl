@@ -62,6 +62,7 @@ const OUT_STEP: u32 = THREADS / OUT4;                      // rows that all thre
 const EACH: u32 = select(SIDE_M, 16u, TALL == 1u);         // finished rows that follow each other in y too
 const_assert TALL <= 4u && A_LOADS * THREADS == ROWS * EIGHTS && B_LOADS * THREADS == COLUMNS * EIGHTS;
 const_assert THREADS % EIGHTS == 0u && THREADS % B_ROW == 0u && THREADS % OUT4 == 0u && DOWN * SIDE_M % OUT_STEP == 0u;
+const_assert !MEASURES || OUT4 * (DOWN * SIDE_M / EACH) <= THREADS;  // a thread measures one column of one stretch
 
 struct Params {
   first_tile: u32, end_tile: u32,

@@ -31,14 +31,17 @@ export type MatrixTile = {
 /** Tiles below which a device's many cores would idle: smaller tiles are taken then. */
 const ENOUGH_TILES = 96;
 
-/** Tiles for real units. One of 128 x 128 reads half as much memory a product as one of 64 x 64. */
-function tilesOf({ m, n, k, component }: MatrixUnits, p: GemmProblem): MatrixTile {
+/**
+ * Tiles for real units. One of 128 x 128 reads half as much memory a product as one of 64 x 64. A thread measures one vec4 of columns for all
+ * rows of its subgroup, which therefore makes four columns a lane at most.
+ */
+function tilesOf({ m, n, k, component, lanes }: MatrixUnits, p: GemmProblem): MatrixTile {
   const columns = p.columns * (p.epilogue?.geglu ? 2 : 1);
   const large = ceilDiv(p.rows, 128) * ceilDiv(columns, 128) * p.batch;
   const depth = Math.max(k, component === 'f32' ? 16 : 32);
   return component === 'f16' && large >= ENOUGH_TILES
     ? { ROWS: 128, COLUMNS: 128, DEPTH: depth, TALL: Math.min(4, 64 / m), WIDE: 32 / n }
-    : { ROWS: 64, COLUMNS: 64, DEPTH: depth, TALL: Math.ceil(16 / m), WIDE: 64 / n };
+    : { ROWS: 64, COLUMNS: 64, DEPTH: depth, TALL: Math.ceil(16 / m), WIDE: Math.min(64, 4 * lanes) / n };
 }
 
 /** Whether the units take the problem: rows that begin on whole eights, in storage forms that become fragments. */

@@ -123,21 +123,16 @@ export async function loseCaption(step) {
   return { expected, texts, armed, differs: !same(images[0].data, first.images[0].data), losses: losses.splice(0) };
 }
 
-/** Opens a second pipeline while the device is lost behind some of its weights. */
+/** Opens a second pipeline whose device is lost as its weights begin to come. */
 export async function loseOpening() {
-  const seen = [];
-  const onProgress = event => {
-    if (event.phase === 'load' && event.step > 0 && event.step < event.of && seen.length === 0) {
-      seen.push(event.step);
-      place.arm('load', event.step);
-    }
-    place.told(event);
-  };
-  // In a worker the events are seen there before they come here: the second one of a kind is lost.
-  const second = await place.open('diffedit', { onProgress, stagingBytes: 2 ** 21 });
+  const told = [];
+  const onDeviceLoss = ({ state, phase }) => told.push([state, phase]);
+  place.arm('load', 0);
+  const second = await place.open('diffedit', { onProgress: event => place.told(event), onDeviceLoss });
+  const { armed } = await place.state();
   const { images } = await second.run(args);
   second.dispose();
-  return { seen: seen.length, differs: !same(images[0].data, first.images[0].data) };
+  return { armed, told, differs: !same(images[0].data, first.images[0].data) };
 }
 
 /** Without recovery a loss ends the call with an error of the class, here as there. */

@@ -98,7 +98,8 @@ describe.runIf(FULL).each(['page', 'worker'] as const)('a device that is lost in
   });
 
   it('while a model is opened: it is opened on the next one', async () => {
-    expect(await run('loseOpening()')).toEqual({ seen: 1, differs: false });
+    const told = ['lost', 'restored'].map(state => [state, 'load']);
+    expect(await run('loseOpening()')).toEqual({ armed: false, told, differs: false });
   });
 
   it('without recovery: an error of the class, with its fields', async () => {
