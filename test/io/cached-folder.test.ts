@@ -239,6 +239,35 @@ describe('what is written down', () => {
     }
   });
 
+  it.each<[string, (record: Record<string, never> & { pieces: string[] }) => object]>([
+    ['no pieces', () => ({ pieces: [] })],
+    ['too few pieces', ({ pieces }) => ({ pieces: pieces.slice(3) })],
+    ['a size below zero', () => ({ size: -5 })],
+    ['pieces of half a byte', () => ({ pieceBytes: 0.5 })],
+    ['no digests', ({ pieces }) => ({ pieces: pieces.map(() => 1) })],
+  ])('whose record says that it is whole, of %s, is fetched anew', async (_, odd) => {
+    await readWeights();
+    const path = [...storage.files.keys()].find(name => name.endsWith('/file.json')) ?? '';
+    const record = JSON.parse(new TextDecoder().decode(storage.files.get(path)));
+    storage.files.set(path, new TextEncoder().encode(JSON.stringify({ ...record, ...odd(record) })));
+    server.reset();
+    expect(same(await readWeights())).toBe(true);
+    expect(server.asked.map(({ range }) => range)).toEqual([undefined]);
+    expect(warnings).toEqual([]);
+  });
+
+  it('is kept anew by a folder that was in use when it was purged', async () => {
+    const folder = open();
+    await readWeights(folder);
+    await purge({ root: storage });
+    server.reset();
+    expect(same(await readWeights(folder))).toBe(true);
+    const { models } = await listCache({ root: storage });
+    expect(models).toMatchObject([{ name: server.url, files: [{ path: WEIGHTS, whole: true }] }]);
+    expect(same(await readWeights())).toBe(true);
+    expect(server.asked.length).toBe(1);
+  });
+
   it('is listed by model, and purged one by one', async () => {
     await readWeights();
     await cachedFolder(mapFolder({ 'a.json': '{}' }), { name: 'mine', root: storage }).text('a.json');

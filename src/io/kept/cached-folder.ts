@@ -110,6 +110,8 @@ function withFiles(origin: Origin, files: readonly string[] | undefined): Origin
 
 /** What is known of the model before its first file is read. */
 interface Opened {
+  /** Of all models. */
+  readonly root: StorageFolder;
   readonly folder: StorageFolder;
   readonly name: string;
   readonly listing: Listing | undefined;
@@ -161,12 +163,16 @@ class CachedFolder implements FolderSource {
     });
   }
 
-  #open(): Promise<Opened> {
+  async #open(): Promise<Opened> {
     this.#opened ??= this.#openNow().catch((error: unknown) => {
       this.#opened = undefined;
       throw error;
     });
-    return this.#opened;
+    const opening = this.#opened;
+    const opened = await opening;
+    if (await orAbsent(opened.root.getDirectoryHandle(opened.name))) return opened;
+    if (this.#opened === opening) this.#opened = undefined; // purged meanwhile
+    return this.#open();
   }
 
   async #openNow(): Promise<Opened> {
@@ -178,7 +184,7 @@ class CachedFolder implements FolderSource {
     const files = listing && [...listing.files].map(([path, { size, hash }]) => [path, size, hash ?? null] as const);
     const model: KeptModel = { version: VERSION, label: this.label, commit: listing?.commit, files };
     if (!written || written.commit !== listing?.commit) await writeRecord(folder, model);
-    return { folder, name, listing };
+    return { root, folder, name, listing };
   }
 
   /** Of a repository; where the Hub does not answer, what it said before. */

@@ -55,12 +55,20 @@ export async function readRecord<T extends KeptFile | KeptModel>(
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(await (await handle.getFile()).arrayBuffer()));
     if ((Object(value) as Partial<T>).version !== VERSION) return undefined;
-    const { pieces, pieceBytes, label } = value as { pieces?: unknown; pieceBytes?: unknown; label?: unknown };
-    const sound = name === 'file.json' ? Array.isArray(pieces) && Number(pieceBytes) > 0 : typeof label === 'string';
+    const sound = name === 'file.json' ? isSound(value as KeptFile) : typeof (value as KeptModel).label === 'string';
     return sound ? (value as T) : undefined;
   } catch {
     return undefined; // written half, by a tab that was closed
   }
+}
+
+/** Whether a record's numbers fit each other: what lies there may have been written by anything. */
+function isSound({ size, pieceBytes, pieces, times = [], whole, absent = false }: KeptFile): boolean {
+  const isCount = (n: unknown): boolean => Number.isSafeInteger(n) && Number(n) >= 0;
+  if (!isCount(pieceBytes) || pieceBytes === 0 || ![pieces, times].every(Array.isArray)) return false;
+  if (!pieces.every(piece => typeof piece === 'string') || (size !== undefined && !isCount(size))) return false;
+  if (typeof whole !== 'boolean' || typeof absent !== 'boolean') return false;
+  return !whole || (size !== undefined && pieces.length === Math.ceil(size / pieceBytes));
 }
 
 /** Writes it down. */
