@@ -4,8 +4,14 @@ import { DeviceError, InputError } from '../../src/core/errors.ts';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import { mapFolder } from '../../src/io/sources.ts';
 import { Generator } from '../../src/schedulers/index.ts';
-import { createWorkerPipeline, type PortLike } from '../../src/worker/index.ts';
+import {
+  createWorkerPipeline,
+  type PortLike,
+  WorkerPipeline,
+  type WorkerPipelineFacts,
+} from '../../src/worker/index.ts';
 import { ScriptPort } from '../../src/worker/script-port.ts';
+import { openInWorker } from '../../src/worker/worker-model.ts';
 import { type Stand, workersOfTests } from '../support/stand-in-worker.ts';
 
 const { standIn } = workersOfTests();
@@ -84,11 +90,14 @@ describe('a call step by step', () => {
   });
 
   it('may be left behind a dispose', async () => {
-    const pipe = await open({
+    const model = {
       async *runSteps() {
         for (let step = 0; ; step++) yield { step };
       },
-    });
+    };
+    // A worker of its own, which ends with it.
+    const opened = await openInWorker<WorkerPipelineFacts>('open', 'diffedit', folder, {}, () => standIn(() => model));
+    const pipe = new WorkerPipeline(opened);
     const seen: number[] = [];
     for await (const { step } of pipe.runSteps(prompts)) {
       seen.push(step);
@@ -107,7 +116,7 @@ describe('a reason that no message holds', () => {
     });
     const abort = new AbortController();
     const running = caught(pipe.run({ ...prompts, signal: abort.signal }));
-    const reason = Object.assign(new Error('enough'), { why: () => 1 });
+    const reason = { why: () => 1 };
     setTimeout(() => abort.abort(reason), 5);
     expect(await running).toBe(reason);
   });
