@@ -81,6 +81,6 @@ describe.each(['float32', 'float16'] as const)('the orchard model in %s', dtype 
     expect(error).toBeLessThanOrEqual((full ? 1 : 3) / 255);
     // The prompts' embeddings are known from the phases before.
     expect(Object.keys(result.timings)).toEqual(['encode', 'mask', 'invert', 'edit', 'decode']);
-    expect(seen.filter(e => e.startsWith('invert'))).toEqual(Array.from({ length: 8 }, (_, i) => `invert ${i + 1}/8`));
+    expect(seen.filter(e => e.startsWith('invert'))).toEqual(Array.from({ length: 9 }, (_, i) => `invert ${i}/8`));
   });
 });
