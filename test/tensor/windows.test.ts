@@ -123,7 +123,7 @@ describe('windows', () => {
 
   it('says so where even one tile does not fit', async () => {
     await expect(run(await testGpu({ maxBindingBytes: 4096 }), true)).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[DeviceError: fold-doubling: the kernel needs all of 'b', which exceeds a binding: expected at most 4096 bytes, got 9216 (b). Use maxBindingBytes above 4096.]`,
+      `[DeviceError: group-norm-stats: a tile needs more of 'x1' than a binding may hold: expected at most 4096 bytes, got 18432 (x1). Use maxBindingBytes above 4096.]`,
     );
   });
 });
