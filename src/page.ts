@@ -23,6 +23,7 @@ export {
   type StorageFolder,
   StorageFullError,
   type StorageWritable,
+  type StoredBlob,
 } from './io/kept/storage.ts';
 export {
   type DirectoryHandleLike,

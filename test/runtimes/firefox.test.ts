@@ -108,7 +108,7 @@ it.runIf(FULL)('edits in a worker as recorded; the page stays free, and calls ar
   const out = (await call('/test/worker-page.mjs', 'edit')) as Record<'picture' | 'mask' | 'latents', number[]>;
   await expectQuickEdit(out);
   expect(out).toMatchObject({
-    phases: ['load', 'text', 'encode', 'mask', 'invert', 'edit', 'decode'],
+    phases: ['load', 'text', 'compile', 'encode', 'mask', 'invert', 'edit', 'decode'],
     refused: [true, 'input', expect.stringMatching(/^run: .*numInferenceSteps/)],
     cancelled: 'AbortError',
     gone: expect.stringMatching(/the model was disposed/),

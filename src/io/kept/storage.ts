@@ -20,10 +20,16 @@ export interface StorageFolder {
   keys?(): AsyncIterable<string>;
 }
 
+/** What such a file holds: a `File`. */
+export interface StoredBlob extends BlobLike {
+  /** When it was written, in milliseconds since 1970; it may be missing. */
+  readonly lastModified?: number;
+}
+
 /** A file of the browser's storage: a `FileSystemFileHandle`. */
 export interface StorageFile {
-  /** What it holds now, and when that was written in milliseconds since 1970; the time may be missing. */
-  getFile(): Promise<BlobLike & { readonly lastModified?: number }>;
+  /** What it holds now. */
+  getFile(): Promise<StoredBlob>;
   /** Writes a copy that takes the file's place when it is closed. Old Safari lacks it. */
   createWritable?(): Promise<StorageWritable>;
   /** Writes in place; workers alone have it. */
