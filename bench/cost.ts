@@ -1,11 +1,10 @@
-/** What a piece of work takes: time, and the processor's. */
-import process from 'node:process';
+/** What a piece of work takes: time, and the processor's, which pages do not tell. */
 
 /** Of one run. */
 export interface Cost {
   /** Milliseconds of the clock. */
   readonly ms: number;
-  /** Seconds of the processor, over all threads: on a software adapter the device's too. */
+  /** Seconds of the processor, over all threads: on a software adapter the device's too. NaN in a page. */
   readonly cpu: number;
 }
 
@@ -13,12 +12,19 @@ export interface Cost {
 export async function costs(times: number, work: () => Promise<unknown>): Promise<Cost[]> {
   const all: Cost[] = [];
   for (let i = 0; i < times; i++) {
-    const [used, start] = [process.cpuUsage(), performance.now()];
+    const [used, start] = [usedCpu(), performance.now()];
     await work();
-    const { user, system } = process.cpuUsage(used);
-    all.push({ ms: performance.now() - start, cpu: (user + system) / 1e6 });
+    all.push({ ms: performance.now() - start, cpu: usedCpu() - used });
   }
   return all;
+}
+
+/** Seconds of the processor since the process began. */
+function usedCpu(): number {
+  const { process } = globalThis as { readonly process?: NodeJS.Process };
+  if (!process) return Number.NaN;
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }
 
 /** The least of both, each by itself. */

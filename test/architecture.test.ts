@@ -117,6 +117,7 @@ const STUDIO_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'bench/kernels/gemm-cases.ts',
     'bench/kernels/norm-cases.ts',
     'bench/measure.ts',
+    'src/kernels/load-texts.ts',
   ],
   'site/studio/src/worker.ts': ['src/worker/peer.ts', 'src/worker/serve.ts'],
   'site/studio/src': ['pentimento', 'pentimento/page', 'pentimento/worker'],

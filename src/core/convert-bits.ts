@@ -24,11 +24,11 @@ export function convertBits(bytes: Uint8Array, count: number, from: FileDType, t
   else shift(halves, words(bytes, count));
 }
 
-/** Floats as halves: to nearest, ties to even, beyond their range infinities. */
+/** Floats as halves, in a buffer of their own size: to nearest, ties to even, beyond their range infinities. */
 export function halvesOfFloats(floats: Float32Array): Uint16Array<ArrayBuffer> {
   const bytes = new Uint8Array(Float32Array.from(floats).buffer);
   convertBits(bytes, floats.length, 'F32', 'F16');
-  return new Uint16Array(bytes.buffer, 0, floats.length);
+  return new Uint16Array(bytes.buffer, 0, floats.length).slice();
 }
 
 /** Halves as floats, which hold them all. */

@@ -72,6 +72,7 @@ describe('conversions of stored floats', () => {
     const values = Float32Array.of(1, 0.1, -3e-8, 65520);
     expect(halvesOfFloats(values.subarray(1))).toEqual(toHalf(values.subarray(1)));
     expect(values).toEqual(Float32Array.of(1, 0.1, -3e-8, 65520));
+    expect(halvesOfFloats(values).buffer.byteLength).toBe(8); // users take the buffer as it is
     const halves = Uint16Array.from({ length: 0x7c01 }, (_, i) => i);
     expect(floatsOfHalves(halves.subarray(1))).toEqual(fromHalf(halves.slice(1)));
   });

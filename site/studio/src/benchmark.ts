@@ -5,6 +5,7 @@ import type { KernelBench } from '../../../bench/kernels/bench-case.ts';
 import { gemmCases } from '../../../bench/kernels/gemm-cases.ts';
 import { normCases } from '../../../bench/kernels/norm-cases.ts';
 import { prepareRow, type Summary, summary } from '../../../bench/measure.ts';
+import { loadTexts } from '../../../src/kernels/load-texts.ts';
 
 /** What the worker tells, a message each. */
 export type BenchmarkMessage =
@@ -29,6 +30,7 @@ export async function benchmark(port: MessagePort): Promise<void> {
   try {
     const gpu = await Gpu.request();
     try {
+      await loadTexts(gpu.caps);
       const cases = casesOf(gpu.caps);
       tell({ adapter: gpu.caps, of: cases.length });
       for (const one of cases) {
