@@ -22,10 +22,17 @@ export function ownDrivers(): Record<string, string | undefined> {
   return folder !== undefined && driver?.startsWith(folder) ? rest : { ...rest, VK_DRIVER_FILES: driver };
 }
 
-/** A page of headless Firefox, by WebDriver BiDi; `problems` is what it prints as errors, `asked` the address of every request. */
-export async function openFirefox(): Promise<{ browser: Browser; page: Page; problems: string[]; asked: string[] }> {
+/**
+ * A page of headless Firefox, by WebDriver BiDi; `problems` is what it prints as errors, `asked` the address of every request.
+ * @param downloads folder for what is saved
+ */
+export async function openFirefox(
+  downloads?: string,
+): Promise<{ browser: Browser; page: Page; problems: string[]; asked: string[] }> {
+  const saved = downloads === undefined ? {} : { 'browser.download.folderList': 2, 'browser.download.dir': downloads };
+  const extraPrefsFirefox = { ...PREFERENCES, ...saved };
   const browser = await launch({
-    ...{ browser: 'firefox', executablePath: firefoxPath(), headless: true, extraPrefsFirefox: PREFERENCES },
+    ...{ browser: 'firefox', executablePath: firefoxPath(), headless: true, extraPrefsFirefox },
     ...{ env: ownDrivers(), timeout: patience(), protocolTimeout: 2 * patience() },
   });
   const page = await browser.newPage();

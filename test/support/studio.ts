@@ -28,8 +28,14 @@ export class Studio {
   #server: { url: string; close: () => void } | undefined;
   #browser: Browser | undefined;
 
-  /** Builds, serves, and starts the browser. */
+  /** Builds, serves, and starts Chromium. */
   async start(): Promise<void> {
+    await this.serve();
+    this.#browser = (await openPage()).browser;
+  }
+
+  /** Builds and serves. */
+  async serve(): Promise<void> {
     const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
     const config = join(ROOT, 'site/studio/vite.config.ts');
     const { NODE_ENV: _, VITEST: __, ...env } = process.env;
@@ -37,7 +43,6 @@ export class Studio {
     const built = spawnSync(process.execPath, args, { cwd: ROOT, env, encoding: 'utf8' });
     if (built.status !== 0) throw new Error(built.stderr);
     this.#server = await serve({ [PATH]: this.folder });
-    this.#browser = (await openPage()).browser;
   }
 
   /** Nobody answers any more. */
@@ -96,8 +101,13 @@ export async function shot(page: Page, name: string, fullPage = false): Promise<
   await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage });
 }
 
+/** A page of any driver. */
+interface AnyPage {
+  evaluate(text: string): Promise<unknown>;
+}
+
 /** What axe-core finds wrong with the page as it is now. */
-export async function violations(page: Page): Promise<unknown[]> {
+export async function violations(page: AnyPage): Promise<unknown[]> {
   if (!(await page.evaluate('typeof axe === "object"')))
     await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
   const run = `axe.run(document, { resultTypes: ['violations'] })`;
@@ -106,24 +116,24 @@ export async function violations(page: Page): Promise<unknown[]> {
 }
 
 /** Drops or pastes files, by an event made by hand. */
-export function hand(
-  page: Page,
+export async function hand(
+  page: AnyPage,
   kind: 'drop' | 'paste',
   files: readonly { readonly name: string; readonly type: string; readonly bytes: Uint8Array }[],
 ): Promise<void> {
   const plain = files.map(({ name, type, bytes }) => ({ name, type, bytes: [...bytes] }));
-  return page.evaluate(
-    ([event, given]) => {
-      const data = new DataTransfer();
-      for (const { name, type, bytes } of given) data.items.add(new File([Uint8Array.from(bytes)], name, { type }));
-      const target = document.getElementById('stage');
-      const more = { bubbles: true, cancelable: true };
-      target?.dispatchEvent(
-        event === 'drop'
-          ? new DragEvent('drop', { ...more, dataTransfer: data })
-          : new ClipboardEvent('paste', { ...more, clipboardData: data }),
-      );
-    },
-    [kind, plain] as const,
+  await page.evaluate(`(${dispatch})(${JSON.stringify(kind)}, ${JSON.stringify(plain)})`);
+}
+
+/** Runs in the page. */
+function dispatch(event: 'drop' | 'paste', given: { name: string; type: string; bytes: number[] }[]): void {
+  const data = new DataTransfer();
+  for (const { name, type, bytes } of given) data.items.add(new File([Uint8Array.from(bytes)], name, { type }));
+  const target = document.getElementById('stage');
+  const more = { bubbles: true, cancelable: true };
+  target?.dispatchEvent(
+    event === 'drop'
+      ? new DragEvent('drop', { ...more, dataTransfer: data })
+      : new ClipboardEvent('paste', { ...more, clipboardData: data }),
   );
 }
