@@ -1,5 +1,6 @@
 /** Progress on stderr: bars with the time left on a terminal, one line a phase elsewhere. */
 import cliProgress from 'cli-progress';
+import { inMB, megabytes } from '../core/megabytes.ts';
 import { LoadClock } from './load-clock.ts';
 import type { ToldEvent, ToldPhase } from './told-event.ts';
 import { warningInCommandWords } from './words.ts';
@@ -153,7 +154,7 @@ class Lines implements Progress {
     if (step >= of || ms - this.#lasting.ms < LINE_MS) return;
     this.#lasting = { phase, ms };
     const done =
-      phase === 'load' ? `${megabytes(step)} of ${megabytes(of)} MB` : `${step} of ${of} ${PIECES[phase] ?? 'steps'}`;
+      phase === 'load' ? `${megabytes(step)} of ${inMB(of)}` : `${step} of ${of} ${PIECES[phase] ?? 'steps'}`;
     const left = secondsLeft === undefined ? '' : `, ${timeOf(secondsLeft)} left`;
     this.note(`${NAMES[phase]}: ${done}${left}`);
   }
@@ -162,7 +163,7 @@ class Lines implements Progress {
     const key = `${label} ${of}`;
     if (done < of || key === this.#last) return;
     this.#last = key;
-    this.note(`${label}: ${megabytes(of)} MB`);
+    this.note(`${label}: ${inMB(of)}`);
   }
 
   readonly note = (line: string): void => {
@@ -175,16 +176,12 @@ class Lines implements Progress {
 
   #tellLoads(): void {
     const loaded = this.#loads.take();
-    if (loaded) this.note(`${NAMES.load}: ${megabytes(loaded.bytes)} MB, ${seconds(loaded.ms)}`);
+    if (loaded) this.note(`${NAMES.load}: ${inMB(loaded.bytes)}, ${seconds(loaded.ms)}`);
   }
 }
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
-}
-
-function megabytes(bytes: number): number {
-  return Math.round(bytes / 1e6);
 }
 
 /** Seconds as people read them. */

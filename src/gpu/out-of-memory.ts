@@ -1,5 +1,6 @@
 /** The error for memory that ran out, with the numbers. */
 import { DeviceError, type ErrorJson, type MemoryShortage } from '../core/errors.ts';
+import { inMB } from '../core/megabytes.ts';
 
 /** What helps, in the order of what costs least. */
 const FIX =
@@ -36,8 +37,4 @@ export class OutOfMemoryError extends DeviceError {
     const { asked, held, available } = this.bytes;
     return { ...super.toJSON(), bytes: { asked, held, ...(available === undefined ? {} : { available }) } };
   }
-}
-
-function inMB(bytes: number): string {
-  return `${Math.round(bytes / 1e6)} MB`;
 }

@@ -1,6 +1,7 @@
 /** What of models is kept in the browser, and its removal. */
 import { listCache, purge } from 'pentimento/page';
 import { box, element, make } from './elements.ts';
+import { megabytes } from './progress.ts';
 
 /** Lists it whenever it is looked at. @param failed told of a browser that does not let one look */
 export function watchKeptPanel(failed: (error: unknown) => void, say: (text: string) => void): void {
@@ -11,7 +12,7 @@ export function watchKeptPanel(failed: (error: unknown) => void, say: (text: str
   }
   const show = async (): Promise<void> => {
     const { models, bytes } = await listCache();
-    box('kept-size').textContent = bytes > 0 ? `${megabytes(bytes)} in all.` : 'Nothing is kept.';
+    box('kept-size').textContent = bytes > 0 ? `${megabytes(bytes)} MB in all.` : 'Nothing is kept.';
     const rows = models.map(model => {
       const name = model.name?.replace(/^https?:\/\/(huggingface\.co\/)?/, '') ?? 'what another version has kept';
       const remove = make('button', { type: 'button' }, 'Remove');
@@ -21,21 +22,17 @@ export function watchKeptPanel(failed: (error: unknown) => void, say: (text: str
         const { name: kept = '' } = model;
         purge({ name: kept })
           .then(async ({ bytes: freed }) => {
-            say(freed > 0 ? `${megabytes(freed)} removed.` : 'The model that is open stays.');
+            say(freed > 0 ? `${megabytes(freed)} MB removed.` : 'The model that is open stays.');
             await show();
             panel.querySelector('summary')?.focus();
           })
           .catch(failed);
       });
-      return make('li', { className: 'row' }, make('span', {}, `${name}, ${megabytes(model.bytes)}`), remove);
+      return make('li', { className: 'row' }, make('span', {}, `${name}, ${megabytes(model.bytes)} MB`), remove);
     });
     box('kept-list').replaceChildren(...rows);
   };
   panel.addEventListener('toggle', () => {
     if (panel.open) show().catch(failed);
   });
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 }

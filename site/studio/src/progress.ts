@@ -14,16 +14,11 @@ const WORDS: Readonly<Record<string, string>> = {
   decode: 'Making pixels',
 };
 
-/** Seconds to go, where the library knows them itself. */
-type Timed = { readonly secondsLeft?: number | undefined };
-
 /** Bar, detail, clock, and the region that screen readers speak. */
 export class Progress {
   readonly #bar = element('progress', HTMLProgressElement);
   #phase: string | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
-  /** When the file that arrives was first heard of. */
-  #file: { readonly name: string; readonly since: number; readonly bytes: number } | undefined;
 
   /** Something begins whose length is not known. */
   begin(text: string): void {
@@ -44,22 +39,13 @@ export class Progress {
   }
 
   /** A piece of work is done. */
-  step(event: ProgressEvent): void {
-    const { phase, step, of, ms } = event;
-    const guess = step > 0 && ms > 2000 ? (ms * (of - step)) / step / 1000 : undefined;
-    const { secondsLeft = guess } = event as Timed;
+  step({ phase, step, of, secondsLeft }: ProgressEvent): void {
     const done = phase === 'load' ? `${megabytes(step)} of ${megabytes(of)} MB` : `${step} of ${of}`;
     this.#show(phase, `${WORDS[phase] ?? phase}…`, { step, of, text: `${done}${left(secondsLeft)}` });
   }
 
   /** A file arrives. */
-  bytes(event: CacheEvent): void {
-    const { file, bytes, of } = event;
-    const now = performance.now();
-    if (this.#file?.name !== file) this.#file = { name: file, since: now, bytes };
-    const [seconds, came] = [(now - this.#file.since) / 1000, bytes - this.#file.bytes];
-    const guess = of !== undefined && came > 0 && seconds > 2 ? ((of - bytes) * seconds) / came : undefined;
-    const { secondsLeft = guess } = event as Timed;
+  bytes({ file, bytes, of, secondsLeft }: CacheEvent): void {
     const size = of === undefined ? '' : ` of ${megabytes(of)}`;
     const text = `${file}: ${megabytes(bytes)}${size} MB${left(secondsLeft)}`;
     this.#show('fetch', 'Fetching the model…', { step: bytes, of: of ?? bytes, text });
@@ -123,6 +109,7 @@ function left(seconds: number | undefined): string {
   return seconds < 90 ? `, about ${Math.ceil(seconds)} s left` : `, about ${Math.ceil(seconds / 60)} min left`;
 }
 
-function megabytes(bytes: number): string {
+/** Megabytes, of 10^6 bytes: small ones with a tenth. */
+export function megabytes(bytes: number): string {
   return (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
 }

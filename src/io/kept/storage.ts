@@ -4,6 +4,7 @@
  */
 import { type ErrorJson, InputError, type MemoryShortage, WeightsError } from '../../core/errors.ts';
 import { kindOf } from '../../core/kinds.ts';
+import { inMB } from '../../core/megabytes.ts';
 import type { BlobLike } from '../../core/platform.ts';
 
 /** A folder of the browser's storage: a `FileSystemDirectoryHandle`. */
@@ -85,10 +86,6 @@ export class StorageFullError extends WeightsError {
     const { asked, held, available } = this.bytes;
     return { ...super.toJSON(), bytes: { asked, held, ...(available === undefined ? {} : { available }) } };
   }
-}
-
-function inMB(bytes: number): string {
-  return `${Math.round(bytes / 1e6)} MB`;
 }
 
 /** How full the storage is; nothing where nobody tells. */
