@@ -3,21 +3,18 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { recordedMask, recordedPicture } from '../support/edits.ts';
-import { openPage, serve } from '../support/page.ts';
-import { type Installed, installTarball, ROOT } from '../support/tarball.ts';
+import { openPage } from '../support/page.ts';
+import { servePackage } from '../support/serve-package.ts';
+import { ROOT } from '../support/tarball.ts';
 
 const FULL = process.env['PENTIMENTO_FULL'];
 
-let installed: Installed;
 let server: { url: string; close: () => void };
 let browser: Browser;
 let page: Page;
 let problems: string[];
 beforeAll(async () => {
-  installed = installTarball();
-  server = await serve({
-    '/dist/': join(installed.project, 'node_modules/pentimento/dist'),
-    '/models/': join(ROOT, 'models'),
+  server = await servePackage({
     '/test/': join(ROOT, 'test/package'),
     '/a/b/': join(ROOT, 'test/package'),
   });
@@ -26,7 +23,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   server?.close();
-  installed?.remove();
 });
 
 /** As text, because the test's own compiler would rewrite import(). */

@@ -7,22 +7,19 @@ import { relativeL2 } from '../support/close.ts';
 import { blocks, replaced } from '../support/documents.ts';
 import { recordedMask, recordedPicture } from '../support/edits.ts';
 import { loadGolden } from '../support/golden.ts';
-import { openPage, serve } from '../support/page.ts';
+import { openPage } from '../support/page.ts';
 import { patience } from '../support/patience.ts';
-import { type Installed, installTarball, ROOT } from '../support/tarball.ts';
+import { servePackage } from '../support/serve-package.ts';
+import { ROOT } from '../support/tarball.ts';
 
-let installed: Installed;
 let server: { url: string; close: () => void };
 let browser: Browser;
 let page: Page;
 let problems: string[];
 beforeAll(async () => {
-  installed = installTarball();
-  server = await serve({
-    '/dist/': join(installed.project, 'node_modules/pentimento/dist'),
+  server = await servePackage({
     '/node_modules/': join(ROOT, 'node_modules'),
     '/examples/': join(ROOT, 'examples'),
-    '/models/': join(ROOT, 'models'),
     '/golden/': join(ROOT, 'test/golden'),
     '/test/': join(ROOT, 'test/package'),
   });
@@ -32,7 +29,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   server?.close();
-  installed?.remove();
 });
 
 describe('a page', () => {

@@ -3,15 +3,15 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openPage, serve } from '../support/page.ts';
+import { openPage } from '../support/page.ts';
 import { patience } from '../support/patience.ts';
-import { type Installed, installTarball, ROOT } from '../support/tarball.ts';
+import { servePackage } from '../support/serve-package.ts';
+import { ROOT } from '../support/tarball.ts';
 
 const WEIGHTS = 'vae/diffusion_pytorch_model.safetensors';
 const SIZE = statSync(join(ROOT, 'models/orchard/stable-diffusion', WEIGHTS)).size;
 const PIECE = 2 ** 18;
 
-let installed: Installed;
 let server: { url: string; close: () => void };
 let browser: Browser;
 let page: Page;
@@ -19,10 +19,7 @@ let problems: string[];
 /** Requests for weights, of all pages and workers. */
 let asked: { range: string | undefined }[] = [];
 beforeAll(async () => {
-  installed = installTarball();
-  server = await serve({
-    '/dist/': join(installed.project, 'node_modules/pentimento/dist'),
-    '/models/': join(ROOT, 'models'),
+  server = await servePackage({
     '/test/': join(ROOT, 'test/package'),
   });
   ({ browser, page, problems } = await openPage());
@@ -34,7 +31,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   server?.close();
-  installed?.remove();
 });
 
 /** What a tab or its worker does; as text, because the test's own compiler would rewrite import(). */

@@ -6,20 +6,17 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { recordedMask, recordedPicture } from '../support/edits.ts';
-import { openPage, serve } from '../support/page.ts';
-import { type Installed, installTarball, ROOT } from '../support/tarball.ts';
+import { openPage } from '../support/page.ts';
+import { servePackage } from '../support/serve-package.ts';
+import { ROOT } from '../support/tarball.ts';
 
-let installed: Installed;
 let server: { url: string; close: () => void };
 let browser: Browser;
 let page: Page;
 let problems: string[];
 let asked: string[] = [];
 beforeAll(async () => {
-  installed = installTarball();
-  server = await serve({
-    '/dist/': join(installed.project, 'node_modules/pentimento/dist'),
-    '/models/': join(ROOT, 'models'),
+  server = await servePackage({
     '/test/': join(ROOT, 'test/package'),
   });
   ({ browser, page, problems } = await openPage());
@@ -29,7 +26,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   server?.close();
-  installed?.remove();
 });
 
 /** As text, because the test's own compiler would rewrite import(). */

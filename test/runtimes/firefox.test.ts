@@ -8,23 +8,19 @@ import { relativeL2 } from '../support/close.ts';
 import { expectQuickEdit } from '../support/edits.ts';
 import { openFirefox } from '../support/firefox.ts';
 import { loadGolden } from '../support/golden.ts';
-import { serve } from '../support/page.ts';
+import { servePackage } from '../support/serve-package.ts';
 import { shadersWithoutSubgroups } from '../support/shader-variants.ts';
-import { type Installed, installTarball, ROOT } from '../support/tarball.ts';
+import { ROOT } from '../support/tarball.ts';
 
 const FULL = process.env.PENTIMENTO_FULL !== undefined;
 const made = mkdtempSync(join(tmpdir(), 'pentimento-firefox-'));
-let installed: Installed;
 let server: { url: string; close: () => void };
 let browser: Browser;
 let page: Page;
 let problems: string[];
 let asked: string[];
 beforeAll(async () => {
-  installed = installTarball();
-  server = await serve({
-    '/dist/': join(installed.project, 'node_modules/pentimento/dist'),
-    '/models/': join(ROOT, 'models'),
+  server = await servePackage({
     '/golden/': join(ROOT, 'test/golden'),
     '/test/': join(ROOT, 'test/package'),
     '/made/': made,
@@ -36,7 +32,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   server?.close();
-  installed?.remove();
   rmSync(made, { recursive: true });
 });
 afterEach(() => {

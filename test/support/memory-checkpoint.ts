@@ -1,5 +1,6 @@
 import type { StoredTensor, TensorSource } from '../../src/core/tensor-source.ts';
 import { toHalf } from './half.ts';
+import { randoms } from './run-kernel.ts';
 
 /** A checkpoint in memory, for tests. */
 export function memoryCheckpoint(
@@ -21,6 +22,22 @@ export function memoryCheckpoint(
       into.set(data.subarray(start, start + into.byteLength));
     },
   };
+}
+
+/** Weight and bias of a layer, drawn: what `memoryCheckpoint` takes. @param shape of the weight, whose first side is the bias's */
+export function randomLayer(
+  name: string,
+  shape: number[],
+  seed: number,
+): Record<string, { shape: number[]; values: Float32Array }> {
+  const drawn = (sides: number[], from: number) => ({
+    shape: sides,
+    values: randoms(
+      sides.reduce((a, b) => a * b, 1),
+      from,
+    ),
+  });
+  return { [`${name}.weight`]: drawn(shape, seed), [`${name}.bias`]: drawn(shape.slice(0, 1), seed + 1) };
 }
 
 function encode(values: ArrayLike<number>, dtype: string): Uint8Array {

@@ -4,16 +4,14 @@ import { mergeLora } from '../../src/io/lora-merge.ts';
 import { Linear } from '../../src/nn/linear.ts';
 import { GroupNorm } from '../../src/nn/norm.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
-import { Graph } from '../../src/tensor/graph.ts';
 import * as reference from '../reference/gemm.ts';
 import { groupNorm } from '../reference/group-norm.ts';
 import { expectClose } from '../support/close.ts';
-import { countDevice } from '../support/counting.ts';
 import { testGpu } from '../support/gpu.ts';
 import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
 import { limited } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
+import { runTwice } from '../support/run-twice.ts';
 
 const [K, N, IMAGES, PIXELS, RANK, SCALE] = [4096, 1024, 2, 16, 3, 0.5];
 const gpu = await testGpu({ bare: true });
@@ -37,21 +35,8 @@ async function run(source: typeof checkpoint) {
   const wide = new Linear(w.at('wide'), { in: K, out: N });
   const norm = new GroupNorm(w.at('norm'), { channels: N, groups: 32, eps: 1e-5 });
   await w.load(gpu);
-  const graph = new Graph(limited(gpu, { software: false }));
-  const x = DeviceTensor.from(gpu, input, [IMAGES, PIXELS, K]);
-  const y = norm.forward(wide.forward(graph.input(x)).image(4, 4)).tokens();
-  const out = DeviceTensor.create(gpu, y.shape, y.dtype);
-  graph.store(y, out);
-  const plan = await graph.compile();
-  plan.run();
-  const counter = countDevice(gpu);
-  plan.run();
-  const counts = counter.take();
-  counter.stop();
-  const result = await out.read();
-  const kernels = (await plan.profile()).map(({ label }) => label);
-  for (const owned of [plan, out, x]) owned.dispose();
-  return { result, kernels, counts };
+  const on = limited(gpu, { software: false });
+  return runTwice(gpu, input, [IMAGES, PIXELS, K], x => norm.forward(wide.forward(x).image(4, 4)).tokens(), { on });
 }
 
 it('gives what merged weights give in f64, by the kernels that the layer has without an adapter', async () => {

@@ -6,14 +6,13 @@ import { concat, silu, upsampleNearest } from '../../src/nn/functional.ts';
 import { Linear } from '../../src/nn/linear.ts';
 import { GroupNorm } from '../../src/nn/norm.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
-import { Graph } from '../../src/tensor/graph.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
-import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
+import { memoryCheckpoint, randomLayer } from '../support/memory-checkpoint.ts';
 import { type Family, force, limited } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
+import { runTwice } from '../support/run-twice.ts';
 
 const own = await testGpu();
 /** Software measures large images only: this is as if it were a card. */
@@ -21,27 +20,17 @@ const gpu = limited(own, { software: false });
 const C = 20;
 /** Channels of a convolution whose K is cut. */
 const DEEP = 1024;
-const layer = (name: string, shape: number[], seed: number) => ({
-  [`${name}.weight`]: {
-    shape,
-    values: randoms(
-      shape.reduce((a, b) => a * b),
-      seed,
-    ),
-  },
-  [`${name}.bias`]: { shape: shape.slice(0, 1), values: randoms(shape[0] as number, seed + 1) },
-});
 const w = Weights.open(
   memoryCheckpoint({
-    ...layer('conv', [C, C, 3, 3], 1),
-    ...layer('other', [C, C, 3, 3], 3),
-    ...layer('linear', [C, C], 5),
-    ...layer('norm', [C], 7),
-    ...layer('odd', [C], 9),
-    ...layer('both', [2 * C], 11),
-    ...layer('deep.first', [DEEP, C, 1, 1], 15),
-    ...layer('deep.norm', [DEEP], 17),
-    ...layer('deep.conv', [DEEP, DEEP, 3, 3], 19),
+    ...randomLayer('conv', [C, C, 3, 3], 1),
+    ...randomLayer('other', [C, C, 3, 3], 3),
+    ...randomLayer('linear', [C, C], 5),
+    ...randomLayer('norm', [C], 7),
+    ...randomLayer('odd', [C], 9),
+    ...randomLayer('both', [2 * C], 11),
+    ...randomLayer('deep.first', [DEEP, C, 1, 1], 15),
+    ...randomLayer('deep.norm', [DEEP], 17),
+    ...randomLayer('deep.conv', [DEEP, DEEP, 3, 3], 19),
   }),
 );
 const convolution = { in: C, out: C, kernel: 3, padding: 1 } as const;
@@ -75,19 +64,10 @@ async function run(
   { size: [height, width] = [8, 10], images = 2, fuse = true, family = 'broadcast', conv2d, on = gpu }: Run = {},
 ) {
   const length = images * C * height * width;
-  const x = DeviceTensor.from(own, randoms(3 * length, 13).subarray(0, length), [images, C, height, width]);
-  const graph = new Graph(on);
-  const y = record(graph.input(x));
-  const out = DeviceTensor.create(own, y.shape, y.dtype);
-  graph.store(y, out);
+  const values = randoms(3 * length, 13).subarray(0, length);
   const forced = { ...force(family)?.force, ...(conv2d ? { conv2d } : {}) };
-  const plan = await graph.compile({ fuse, tuning: { force: forced } });
-  plan.run();
-  plan.run();
-  const result = await out.read();
-  const kernels = (await plan.profile()).map(dispatch => dispatch.label);
-  for (const owned of [plan, out, x]) owned.dispose();
-  return { result, kernels };
+  const how = { on, fuse, tuning: { force: forced } };
+  return runTwice(own, values, [images, C, height, width], record, how);
 }
 
 const statistics = (kernels: readonly string[]) => kernels.filter(name => name === 'group-norm-stats').length;

@@ -5,37 +5,26 @@ import { Conv2d } from '../../src/nn/conv2d.ts';
 import { concat, silu, upsampleNearest } from '../../src/nn/functional.ts';
 import { GroupNorm } from '../../src/nn/norm.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
-import { Graph } from '../../src/tensor/graph.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { expectClose } from '../support/close.ts';
 import { testGpu } from '../support/gpu.ts';
-import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
+import { memoryCheckpoint, randomLayer } from '../support/memory-checkpoint.ts';
 import { force, limited } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
+import { runTwice } from '../support/run-twice.ts';
 
 const own = await testGpu();
 /** Software measures large images only: this is as if it were a card. */
 const gpu = limited(own, { software: false });
 const C = 20;
-const layer = (name: string, shape: number[], seed: number) => ({
-  [`${name}.weight`]: {
-    shape,
-    values: randoms(
-      shape.reduce((a, b) => a * b),
-      seed,
-    ),
-  },
-  [`${name}.bias`]: { shape: shape.slice(0, 1), values: randoms(shape[0] as number, seed + 1) },
-});
 const w = Weights.open(
   memoryCheckpoint({
-    ...layer('conv', [C, C, 3, 3], 1),
-    ...layer('wide', [520, C, 3, 3], 3),
-    ...layer('point', [C, C, 1, 1], 5),
-    ...layer('norm', [C], 7),
-    ...layer('both', [2 * C], 9),
-    ...layer('joined', [C, 2 * C, 3, 3], 11),
+    ...randomLayer('conv', [C, C, 3, 3], 1),
+    ...randomLayer('wide', [520, C, 3, 3], 3),
+    ...randomLayer('point', [C, C, 1, 1], 5),
+    ...randomLayer('norm', [C], 7),
+    ...randomLayer('both', [2 * C], 9),
+    ...randomLayer('joined', [C, 2 * C, 3, 3], 11),
   }),
 );
 const around = { kernel: 3, padding: 1 } as const;
@@ -81,18 +70,8 @@ async function run(
   const length = images * C * height * width;
   // Away from zero, where a norm has something to shift.
   const values = randoms(3 * length, 13).map(v => v + 3);
-  const x = DeviceTensor.from(own, values.subarray(0, length), [images, C, height, width]);
-  const graph = new Graph(on, { dtype });
-  const y = record(graph.input(x));
-  const out = DeviceTensor.create(own, y.shape, y.dtype);
-  graph.store(y, out);
-  const plan = await graph.compile({ fuse, tuning });
-  plan.run();
-  plan.run();
-  const result = await out.read();
-  const kernels = (await plan.profile()).map(dispatch => dispatch.label);
-  for (const owned of [plan, out, x]) owned.dispose();
-  return { result, kernels };
+  const how = { on, dtype, fuse, tuning };
+  return runTwice(own, values.subarray(0, length), [images, C, height, width], record, how);
 }
 
 const stored = (kernels: readonly string[]) => kernels.filter(name => name === 'group-norm-apply').length;

@@ -3,15 +3,13 @@ import { expect, it } from 'vitest';
 import type { Gpu } from '../../src/gpu/device.ts';
 import { Linear } from '../../src/nn/linear.ts';
 import { Weights } from '../../src/nn/weights.ts';
-import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
-import { Graph } from '../../src/tensor/graph.ts';
 import * as reference from '../reference/gemm.ts';
 import { expectClose } from '../support/close.ts';
-import { countDevice } from '../support/counting.ts';
 import { testGpu } from '../support/gpu.ts';
 import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
 import { limited } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
+import { runTwice } from '../support/run-twice.ts';
 
 const [K, N, TOKENS] = [4096, 1024, 5];
 const gpu = await testGpu({ bare: true });
@@ -26,23 +24,8 @@ const input = randoms(4 * TOKENS * K, 3);
 
 /** Sequences from `first` on through the layer, twice: results, kernels, memory, and what the second run created. */
 async function run(first: number, items: number, on: Gpu = gpu) {
-  const graph = new Graph(on);
   const part = input.subarray(first * TOKENS * K, (first + items) * TOKENS * K);
-  const x = DeviceTensor.from(gpu, part, [items, TOKENS, K]);
-  const y = wide.forward(graph.input(x));
-  const out = DeviceTensor.create(gpu, y.shape, y.dtype);
-  graph.store(y, out);
-  const plan = await graph.compile();
-  plan.run();
-  const counter = countDevice(gpu);
-  plan.run();
-  const counts = counter.take();
-  counter.stop();
-  const result = await out.read();
-  const kernels = (await plan.profile()).map(({ label }) => label);
-  const { peakBytes } = plan;
-  for (const owned of [plan, out, x]) owned.dispose();
-  return { result, kernels, peakBytes, counts };
+  return runTwice(gpu, part, [items, TOKENS, K], x => wide.forward(x), { on });
 }
 
 it('two kernels make it in memory of the plan, and a replay creates nothing', async () => {

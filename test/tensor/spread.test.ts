@@ -16,34 +16,22 @@ import { Graph } from '../../src/tensor/graph.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { countDevice } from '../support/counting.ts';
 import { testGpu } from '../support/gpu.ts';
-import { memoryCheckpoint } from '../support/memory-checkpoint.ts';
+import { memoryCheckpoint, randomLayer } from '../support/memory-checkpoint.ts';
 import { randoms } from '../support/run-kernel.ts';
 
 const CHANNELS = 12;
-const weight = (shape: number[], seed: number) => ({
-  shape,
-  values: randoms(
-    shape.reduce((a, b) => a * b, 1),
-    seed,
-  ),
-});
-const layer = (name: string, shape: number[], seed: number) => ({
-  [`${name}.weight`]: weight(shape, seed),
-  [`${name}.bias`]: weight(shape.slice(0, 1), seed + 1),
-});
-
 const checkpoint = memoryCheckpoint({
-  ...layer('norm', [CHANNELS], 1),
-  ...layer('both', [2 * CHANNELS], 3),
-  ...layer('rows', [CHANNELS], 5),
-  ...layer('conv', [CHANNELS, CHANNELS, 3, 3], 7),
-  ...layer('join', [CHANNELS, 2 * CHANNELS, 1, 1], 9),
-  ...layer('wide', [CHANNELS, 2 * CHANNELS, 3, 3], 11),
-  ...layer('down', [CHANNELS, CHANNELS, 3, 3], 13),
-  ...layer('to_q', [CHANNELS, CHANNELS], 15),
-  ...layer('to_k', [CHANNELS, CHANNELS], 17),
-  ...layer('to_v', [CHANNELS, CHANNELS], 19),
-  ...layer('to_out.0', [CHANNELS, CHANNELS], 21),
+  ...randomLayer('norm', [CHANNELS], 1),
+  ...randomLayer('both', [2 * CHANNELS], 3),
+  ...randomLayer('rows', [CHANNELS], 5),
+  ...randomLayer('conv', [CHANNELS, CHANNELS, 3, 3], 7),
+  ...randomLayer('join', [CHANNELS, 2 * CHANNELS, 1, 1], 9),
+  ...randomLayer('wide', [CHANNELS, 2 * CHANNELS, 3, 3], 11),
+  ...randomLayer('down', [CHANNELS, CHANNELS, 3, 3], 13),
+  ...randomLayer('to_q', [CHANNELS, CHANNELS], 15),
+  ...randomLayer('to_k', [CHANNELS, CHANNELS], 17),
+  ...randomLayer('to_v', [CHANNELS, CHANNELS], 19),
+  ...randomLayer('to_out.0', [CHANNELS, CHANNELS], 21),
 });
 
 /** Every operation on maps, each by a name: x [N, CHANNELS, H, W] of any size. */
