@@ -127,6 +127,8 @@ class Lines implements Progress {
   #last = '';
   /** The phase of the event before, and when a line said that it goes on. */
   #lasting: { phase: ToldPhase; ms: number } = { phase: 'load', ms: 0 };
+  /** The transfer of bytes that goes on, and when a line said so. */
+  #transfer: { key: string; ms: number } = { key: '', ms: 0 };
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
@@ -161,6 +163,12 @@ class Lines implements Progress {
 
   bytes(label: string, done: number, of: number): void {
     const key = `${label} ${of}`;
+    const now = performance.now();
+    if (key !== this.#transfer.key) this.#transfer = { key, ms: now };
+    if (done < of && now - this.#transfer.ms >= LINE_MS) {
+      this.#transfer.ms = now;
+      this.note(`${label}: ${megabytes(done)} of ${megabytes(of)} MB`);
+    }
     if (done < of || key === this.#last) return;
     this.#last = key;
     this.note(`${label}: ${inMB(of)}`);

@@ -15,8 +15,15 @@ export async function loadPart<T>(part: string, load: () => Promise<T>): Promise
       op: 'import',
       problem: `could not load ${part}`,
       received: `${cause}`,
-      fix: 'Reload the page; the server must have all files of the build.',
+      fix: inPage()
+        ? 'Reload the page; the server must have all files of the build.'
+        : 'Install the package again, or build the program again: all files of the build must be there.',
       cause,
     });
   }
+}
+
+/** Whether a browser runs this: its visitors reload pages, and install nothing by hand. */
+export function inPage(): boolean {
+  return 'document' in globalThis || 'importScripts' in globalThis;
 }

@@ -1,7 +1,7 @@
 /** Asking for an adapter and its device, and saying clearly what is missing. */
 
-import { DeviceError } from '../core/errors.ts';
-import { loadPart } from '../core/load-part.ts';
+import { DeviceError, LoadError } from '../core/errors.ts';
+import { inPage, loadPart } from '../core/load-part.ts';
 import { type Caps, type CapsOptions, readCaps, SUBGROUP_MATRIX, tellsItsKind } from './caps.ts';
 import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
 
@@ -51,10 +51,13 @@ export async function grantDevice(
 ): Promise<{ readonly device: GPUDevice; readonly caps: Caps }> {
   const adapter = await requestAdapter(options);
   const info = adapter.info ?? NAMELESS;
+  let device: GPUDevice | undefined;
   try {
-    const device = await requestDevice(adapter, options.bare ? {} : wishes(adapter));
+    device = await requestDevice(adapter, options.bare ? {} : wishes(adapter));
     return { device, caps: await capsOf(device, info, { ...own, software: options.software }) };
   } catch (cause) {
+    device?.destroy(); // nobody will
+    if (cause instanceof LoadError) throw cause; // which is not the adapter's doing
     throw new DeviceError({
       op: 'Gpu.request',
       problem: 'the adapter refused a device',
@@ -99,11 +102,6 @@ export async function capsOf(device: WebGpuDevice, info: WebGpuAdapterInfo, opti
   if (options.software !== undefined || tellsItsKind(info)) return readCaps(device, info, options);
   const { isSlowDevice } = await loadPart('what measures devices', () => import('./measure-speed.ts'));
   return readCaps(device, info, { ...options, software: await isSlowDevice(device) });
-}
-
-/** Whether a browser runs this: its visitors install no drivers by hand. */
-function inPage(): boolean {
-  return 'document' in globalThis || 'importScripts' in globalThis;
 }
 
 async function requestAdapter(options: GpuOptions): Promise<GPUAdapter> {

@@ -1,5 +1,5 @@
 import { PassThrough } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createProgress } from '../../src/cli/progress.ts';
 
 /** A terminal that keeps what it is sent. */
@@ -120,6 +120,21 @@ describe('lines of a pipe', () => {
     const of = 3e6;
     for (const done of [0, of, of]) progress.bytes('download', done, of);
     expect(String(stream.read())).toBe('download: 3 MB\n');
+  });
+
+  it('say every quarter of a minute how far a transfer is', () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    try {
+      const stream = new PassThrough();
+      const progress = createProgress(stream as unknown as NodeJS.WriteStream);
+      for (let done = 0; done <= 40; done += 4) {
+        progress.bytes('download', done * 1e6, 40e6);
+        vi.advanceTimersByTime(4000);
+      }
+      expect(String(stream.read())).toBe('download: 16 of 40 MB\ndownload: 32 of 40 MB\ndownload: 40 MB\n');
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('say every quarter of a minute that a phase goes on, and how long it still takes', () => {

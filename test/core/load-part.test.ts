@@ -1,6 +1,8 @@
-import { expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { LoadError } from '../../src/core/errors.ts';
 import { loadPart } from '../../src/core/load-part.ts';
+
+afterEach(() => vi.unstubAllGlobals());
 
 it('gives the part that came', async () => {
   expect(await loadPart('a number', async () => ({ number: 3 }))).toEqual({ number: 3 });
@@ -14,5 +16,8 @@ it('names what did not come, and what helps', async () => {
   expect(error.cause).toBeInstanceOf(Error);
   expect(error.message).toContain('import: could not load the decoder of GIF: got ');
   expect(error.message).toContain(missing);
-  expect(error.fix).toMatch(/^Reload the page/);
+  expect(error.fix).toMatch(/^Install the package again/);
+  vi.stubGlobal('document', {});
+  const inPage = await loadPart('the decoder of GIF', () => import(/* @vite-ignore */ missing)).catch(e => e);
+  expect(inPage.fix).toMatch(/^Reload the page/);
 });
