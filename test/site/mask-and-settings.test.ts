@@ -74,6 +74,8 @@ it.each([
   ['[]', /no settings/],
   ['{"version":2}', /version is 2/],
   [JSON.stringify({ version: 1, ...ASKED, seed: -1 }), /^seed: -1 is no number/],
+  [JSON.stringify({ version: 1, ...ASKED, seed: 1.5 }), /^seed: 1.5 is no whole number/],
+  [JSON.stringify({ version: 1, ...ASKED, settings: { numMapsPerMask: 2.5 } }), /numMapsPerMask: 2.5 is no whole/],
   [JSON.stringify({ version: 1, ...ASKED, targetPrompt: 3 }), /^targetPrompt: 3 is no text/],
   [JSON.stringify({ version: 1, ...ASKED, settings: { eta: 2 } }), /^settings.eta: 2 is no number from 0 to 1/],
   [JSON.stringify({ version: 1, ...ASKED, settings: { image: 1 } }), /^settings.image: this page has no such setting/],

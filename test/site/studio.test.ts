@@ -165,6 +165,101 @@ it('says what is wrong with a file of settings, and takes a right one', async ()
   expect(problems).toEqual([]);
 });
 
+it('takes a picture and its settings together, and says which files it leaves', async () => {
+  const settings = { version: 1, sourcePrompt: 'a market', targetPrompt: 'a bowl', seed: 5 };
+  const pears = { name: 'pears.png', type: 'image/png', bytes: sample('pears-basket.png') };
+  await hand(page, 'drop', [
+    { name: 'a.json', type: 'application/json', bytes: Buffer.from(JSON.stringify(settings)) },
+    { name: 'market.jpg', type: 'image/jpeg', bytes: sample('market.jpg') },
+    pears,
+  ]);
+  await page.locator('#problem', { hasText: 'Of 3 files only market.jpg and a.json are taken' }).waitFor();
+  expect(await size()).not.toMatch(/^128 × 128 pixels;/);
+  expect(await page.inputValue('#seed')).toBe('5');
+  // The picture that was asked for last stays, whichever is there first.
+  await Promise.all([
+    hand(page, 'drop', [{ name: 'market.jpg', type: 'image/jpeg', bytes: sample('market.jpg') }]),
+    hand(page, 'drop', [pears]),
+  ]);
+  await page.locator('#size', { hasText: /^128 × 128 pixels;/ }).waitFor();
+  for (let i = 0; i < 2; i++) {
+    // The same file again.
+    await page.selectOption('#sample', 'apples-bowl.png');
+    await page.locator('#size', { hasText: /^128 × 128 pixels;/ }).waitFor();
+    await page.setInputFiles('#file', join(ROOT, 'models/orchard/samples/market.jpg'));
+    await page.locator('#size', { hasNotText: /^128 × 128 pixels;/ }).waitFor();
+  }
+});
+
+it('keeps what was painted while the picture is as it was, and says that it goes where it is not', async () => {
+  const overlay = page.locator('#overlay');
+  // As an edit leaves it.
+  await page.locator('#show-mask').evaluate(one => Object.assign(one, { checked: false }));
+  await page.click('#blank');
+  await overlay.click({ position: { x: 30, y: 30 } });
+  await page.locator('details', { hasText: 'Another model' }).evaluate(one => one.setAttribute('open', ''));
+  await page.selectOption('#dtype', 'float32');
+  await page.locator('#model-name', { hasText: 'opening' }).waitFor({ state: 'detached' });
+  await opened(page);
+  expect([await overlay.isVisible(), await page.isEnabled('#undo')]).toEqual([true, true]);
+  await page.selectOption('#fit', 'crop');
+  await page.locator('#status', { hasText: 'The painted mask belonged to the picture as it was' }).waitFor();
+  expect(await overlay.isVisible()).toBe(false);
+  await page.selectOption('#fit', 'nearest');
+});
+
+it('says what is wrong with a field, where it can be seen', async () => {
+  const more = page.locator('details', { hasText: 'More settings' });
+  const isOpen = (): Promise<boolean> => more.evaluate(one => one.hasAttribute('open'));
+  await page.fill('#setting-guidanceInterval', 'always');
+  await page.click('#blank');
+  await page.locator('#problem', { hasText: 'Settings.guidanceInterval' }).waitFor();
+  await page.fill('#setting-guidanceInterval', '');
+  await page.fill('#setting-numMapsPerMask', '0');
+  await more.evaluate(one => one.removeAttribute('open'));
+  await page.click('#edit');
+  expect(await isOpen()).toBe(true);
+  expect(await page.evaluate(() => document.activeElement?.id)).toBe('setting-numMapsPerMask');
+  await page.fill('#setting-numMapsPerMask', '');
+  await page.fill('#max-gb', '0.25');
+  expect(await page.locator('#controls').evaluate(form => (form as HTMLFormElement).checkValidity())).toBe(true);
+  await page.fill('#max-gb', '');
+  await opened(page);
+  expect(problems).toEqual([]);
+});
+
+it('a file that is none disturbs nothing that runs, and Enter presses the button beside a field', async () => {
+  await page.locator('details', { hasText: 'Suggestions' }).evaluate(one => one.setAttribute('open', ''));
+  await page.fill('#concept', 'basket');
+  await page.press('#concept', 'Enter');
+  await page.locator('#cancel').waitFor();
+  await hand(page, 'drop', [{ name: 'notes.txt', type: 'text/plain', bytes: Buffer.from('no picture') }]);
+  await page.locator('#problem', { hasText: 'notes.txt' }).waitFor();
+  expect(await page.locator('#clock').textContent()).toMatch(/^\d+:\d\d$/);
+  expect(await page.locator('#progress').isVisible()).toBe(true);
+  await free(page);
+  expect(await said(page)).toMatch(/^\d suggestions\.$/);
+});
+
+it('works where the browser keeps nothing for pages', async () => {
+  const refuse = `Object.defineProperty(StorageManager.prototype, 'getDirectory', {
+    value: () => Promise.reject(new DOMException('no', 'SecurityError')),
+  });`;
+  const denied = await studio.visit('', async context => {
+    await context.addInitScript(refuse);
+    await context.addInitScript(`Object.defineProperty(window, 'sessionStorage', {
+      get() { throw new DOMException('no', 'SecurityError'); },
+    });`);
+    await context.route('**/assets/worker-*.js', async route => {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: refuse + (await response.text()) });
+    });
+  });
+  await opened(denied.page);
+  expect([await told(denied.page), denied.problems]).toEqual(['', []]);
+  await denied.page.context().close();
+});
+
 it('says so where there is no WebGPU, and stays usable for what needs none', async () => {
   const without = await studio.visit('', context =>
     context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined })),

@@ -70,7 +70,7 @@ export class AdapterPanel {
 
   #show(): void {
     const rows = [...this.#weights].map(([name, weight]) => {
-      const field = make('input', { type: 'number', step: '0.1', value: String(weight) });
+      const field = make('input', { type: 'number', step: 'any', value: String(weight) });
       field.addEventListener('change', () => void this.#weigh(name, field.valueAsNumber || 0));
       const remove = make('button', { type: 'button' }, 'Remove');
       remove.setAttribute('aria-label', `Remove ${name}`);

@@ -8,10 +8,10 @@ import { offerSamples, openSample, type Receivers, receiveFiles } from './subjec
 
 narrowPolicy();
 const studio = new Studio(firstChoice());
-const failed = (error: unknown): void => studio.progress.fail(error);
+const failed = (error: unknown): void => studio.progress.problem(error);
 const receivers: Receivers = {
   photo: (photo, shows) => studio.photo(photo, shows),
-  settings: text => void studio.settings(text).catch(failed),
+  settings: text => studio.settings(text).catch(failed),
   folder: folder => void studio.open({ name: 'a dropped folder', folder: () => folder, local: true }),
   failed,
 };
@@ -46,6 +46,23 @@ element('controls', HTMLFormElement).addEventListener('submit', event => {
   event.preventDefault();
   void studio.edit();
 });
+// Enter in these fields is for the buttons beside them, not for the form's.
+for (const [field, id] of Object.entries({ hub: 'open-hub', token: 'open-hub', concept: 'suggest' })) {
+  input(field).addEventListener('keydown', event => {
+    if (event.key !== 'Enter' || event.isComposing) return;
+    event.preventDefault();
+    button(id).click();
+  });
+}
+// A field that holds nothing possible is told where it can be seen.
+element('controls', HTMLFormElement).addEventListener(
+  'invalid',
+  event => {
+    for (let at = event.target as Element | null; at; at = at.parentElement)
+      if (at instanceof HTMLDetailsElement) at.open = true;
+  },
+  true,
+);
 for (const id of ['level', 'grow', 'soften']) input(id).addEventListener('input', () => studio.adjust());
 select('fit').addEventListener('change', () => studio.refit());
 watchModelPanel(

@@ -10,7 +10,7 @@ const TOKEN = 'pentimento-token';
 export function firstChoice(): Choice {
   const repository = askedRepository();
   input('hub').value = repository ?? '';
-  const token = sessionStorage.getItem(TOKEN) ?? undefined;
+  const token = tabStorage()?.getItem(TOKEN) ?? undefined;
   input('token').value = token ?? '';
   return repository === undefined ? embedded : hub(repository, token);
 }
@@ -18,19 +18,29 @@ export function firstChoice(): Choice {
 /** Listens. @param choose told of another model, or of the same one opened in another way */
 export function watchModelPanel(now: () => Choice, choose: (choice: Choice) => void): void {
   button('open-hub').addEventListener('click', () => {
-    sessionStorage.setItem(TOKEN, input('token').value.trim());
+    tabStorage()?.setItem(TOKEN, input('token').value.trim());
     const repository = input('hub').value.trim();
     if (repository) visit(repository);
   });
   button('open-embedded').addEventListener('click', () => visit(undefined));
   input('folder').addEventListener('change', () => {
     const files = [...(input('folder').files ?? [])];
+    input('folder').value = ''; // the same one may be chosen again
     if (files.length === 0) return;
     const name = files[0]?.webkitRelativePath.split('/')[0] || 'a folder';
     choose(withHow({ name, folder: () => fileListFolder(files), local: true }));
   });
   for (const field of [select('dtype'), input('max-gb')])
     field.addEventListener('change', () => choose(withHow(now())));
+}
+
+/** What lasts as long as the tab; undefined where the visitor lets pages store nothing: then reading the property throws already. */
+function tabStorage(): Storage | undefined {
+  try {
+    return sessionStorage;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Names the model that is open. */

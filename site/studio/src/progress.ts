@@ -77,7 +77,18 @@ export class Progress {
   /** It has failed. */
   fail(error: unknown): void {
     this.end('');
+    this.problem(error);
+  }
+
+  /** Something else than what runs, if anything does, has failed. */
+  problem(error: unknown): void {
     box('problem').textContent = reasonOf(error);
+  }
+
+  /** What was a problem is none any more. @param text which is spoken */
+  solved(text?: string): void {
+    box('problem').textContent = '';
+    if (text !== undefined) this.say(text);
   }
 
   /** Speaks. */

@@ -65,7 +65,7 @@ export function readSettings(text: string): Asked {
     sourcePrompt: words(file, 'sourcePrompt'),
     targetPrompt: words(file, 'targetPrompt'),
     negativePrompt: negativePrompt === undefined ? undefined : words(file, 'negativePrompt'),
-    seed: within(file['seed'], 'seed', 0, Number.MAX_SAFE_INTEGER),
+    seed: whole(file['seed'], 'seed', 0, Number.MAX_SAFE_INTEGER),
     fit: oneOf(file['fit'] ?? 'nearest', 'fit', ['nearest', 'crop', 'pad', 'squash']) as FitMode,
     crop: {
       x: within(crop['x'] ?? CENTRE.x, 'crop.x', 0, 1),
@@ -95,7 +95,10 @@ function settingsOf(found: Record<string, unknown>): Record<string, SettingValue
 /** @throws Error for a value that the setting cannot be */
 export function checked(setting: Setting, value: unknown): SettingValue {
   const path = `settings.${setting.name}`;
-  if (setting.kind === 'number') return within(value, path, setting.min, setting.max ?? Number.POSITIVE_INFINITY);
+  if (setting.kind === 'number') {
+    const { min, max = Number.POSITIVE_INFINITY, step } = setting;
+    return (step === 1 ? whole : within)(value, path, min, max);
+  }
   if (setting.kind === 'choice') return oneOf(value, path, setting.choices);
   if (setting.kind === 'switch' && typeof value === 'boolean') return value;
   if (setting.kind === 'pair' && Array.isArray(value) && value.length === 2)
@@ -109,6 +112,12 @@ function within(value: unknown, path: string, min: number, max: number): number 
   if (typeof value === 'number' && value >= min && value <= max) return value;
   const range = max < Number.MAX_SAFE_INTEGER ? `from ${min} to ${max}` : `of ${min} or more`;
   throw new Error(`${path}: ${JSON.stringify(value)} is no number ${range}.`);
+}
+
+function whole(value: unknown, path: string, min: number, max: number): number {
+  const number = within(value, path, min, max);
+  if (Number.isInteger(number)) return number;
+  throw new Error(`${path}: ${number} is no whole number.`);
 }
 
 function oneOf(value: unknown, path: string, choices: readonly string[]): string {

@@ -12,8 +12,9 @@ export class SettingsForm {
   readonly #fields = new Map<string, HTMLInputElement | HTMLSelectElement>();
   #recommended: Recommended | undefined;
 
-  /** Makes the fields anew for a model. Its recommended settings are taken. */
-  model(recommended: Recommended | undefined): void {
+  /** Makes the fields anew for a model. Its recommended settings are taken. @param keep takes what was written instead, right or wrong */
+  model(recommended: Recommended | undefined, keep = false): void {
+    const written = [...this.#fields].map(([name, { value }]) => [name, value] as const);
     this.#recommended = recommended;
     this.#fields.clear();
     const placeOf = ({ name }: Setting): string => {
@@ -27,6 +28,10 @@ export class SettingsForm {
     box('recommended-box').hidden = !recommended;
     box('others-title').hidden = !recommended;
     this.recommend();
+    for (const [name, text] of keep ? written : []) {
+      const field = this.#fields.get(name);
+      if (field) field.value = text;
+    }
   }
 
   /** What the model recommends; nothing but that. */

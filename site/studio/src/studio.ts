@@ -17,7 +17,7 @@ import { Runner } from './runner.ts';
 import { type Asked, CENTRE, readSettings, writeSettings } from './settings-file.ts';
 import { SettingsForm } from './settings-form.ts';
 import { Stage } from './stage.ts';
-import { frameOf, subjectOf } from './subject.ts';
+import { frameOf, sameFrame, subjectOf } from './subject.ts';
 import { Tries, type Try } from './tries.ts';
 
 /** How many sentences are suggested. */
@@ -39,6 +39,8 @@ export class Studio {
   readonly #adapters: AdapterPanel;
   #photo: RgbImage | undefined;
   #subject: Subject | undefined;
+  /** Why a picture that is there cannot be worked at. */
+  #unfit: unknown;
   /** What the mask was found for; undefined where it was drawn by hand. */
   #maskKey: string | undefined;
   /** What is open, for what is asked while a frame is dragged. */
@@ -99,11 +101,10 @@ export class Studio {
     const pipe = await this.models.pipeline(signal);
     if (this.#model === pipe) return pipe;
     this.#model = pipe;
-    const values = this.#fitted === this.choice ? this.form.values : undefined;
+    const same = this.#fitted === this.choice;
     this.#fitted = this.choice;
     this.#adapters.forget();
-    this.form.model(pipe.recommended);
-    if (values) this.form.values = values;
+    this.form.model(pipe.recommended, same);
     const { width, height } = pipe.defaultSize;
     const held = pipe.bytes > 0 ? `, ${Math.round(pipe.bytes / 1e6)} MB on the device` : '';
     nameModel(`${this.choice.name}, ${pipe.dtype}, ${width} × ${height} pixels${held}.`);
@@ -125,7 +126,7 @@ export class Studio {
     else select('sample').value = '';
     this.#crop.crop = CENTRE;
     this.#stage.photo(photo);
-    if (!this.#runner.closed) box('problem').textContent = '';
+    if (!this.#runner.closed) this.progress.solved();
     this.refit();
   }
 
@@ -133,20 +134,34 @@ export class Studio {
   refit(): void {
     const [photo, model] = [this.#photo, this.#model];
     if (!photo || !model) return;
+    const before = this.#subject;
+    if (this.#unfit) this.progress.solved();
+    [this.#subject, this.#unfit] = [undefined, undefined];
     try {
       this.#subject = subjectOf(photo, model, select('fit').value as FitMode, this.#crop.crop);
     } catch (error) {
-      this.#subject = undefined;
-      this.progress.fail(error);
-      return;
+      this.#unfit = error;
+      this.progress.problem(error);
     }
+    this.#stage.result(undefined);
+    this.#editor.forget();
+    this.#maskFor(before);
+    box('size').textContent = '';
+    if (!this.#subject) return;
     const { working } = this.#subject.fitted;
     box('size').textContent =
       `${photo.width} × ${photo.height} pixels; the model works at ${working.width} × ${working.height}.`;
     this.#stage.fit(this.#subject.fitted);
-    this.#stage.result(undefined);
-    this.#editor.forget();
-    this.#setMask(undefined);
+  }
+
+  /** What was painted stays where the picture is as it was; a mask of another one goes. */
+  #maskFor(before: Subject | undefined): void {
+    const painted = this.painter.mask?.undoable === true;
+    if (painted && before && this.#subject && sameFrame(before, this.#subject)) this.maskChanged();
+    else {
+      this.#setMask(undefined);
+      if (painted) this.progress.say('The painted mask belonged to the picture as it was, and is gone.');
+    }
   }
 
   /** What the page asks now. @throws Error for a field that holds nothing possible */
@@ -180,7 +195,7 @@ export class Studio {
     for (const name of SLIDERS) input(name).value = String(asked.mask[name]);
     this.refit();
     this.adjust();
-    this.progress.end('The settings are as in the file.');
+    if (!this.#unfit) this.progress.solved('The settings are as in the file.');
   }
 
   /** Finds the mask and shows it. */
@@ -192,20 +207,14 @@ export class Studio {
   }
 
   /** A mask with nothing in it, to be painted. */
-  blank(): void {
-    this.#pipe().then(
-      pipe => {
-        const { working } = this.#subjectNow().fitted;
-        const [width, height] = [working.width, working.height].map(side => side / pipe.vaeScaleFactor) as [
-          number,
-          number,
-        ];
-        this.#setMask(
-          new Mask(new Float32Array(width * height), width, height, this.form.values['maskMode'] === 'soft'),
-        );
-      },
-      error => this.progress.fail(error),
-    );
+  async blank(): Promise<void> {
+    const pipe = await this.#pipe();
+    const { working } = this.#subjectNow().fitted;
+    const [width, height] = [working.width / pipe.vaeScaleFactor, working.height / pipe.vaeScaleFactor];
+    const soft = this.form.values['maskMode'] === 'soft';
+    this.#stage.result(undefined);
+    input('show-mask').checked = true;
+    this.#setMask(new Mask(new Float32Array(width * height), width, height, soft));
   }
 
   /** Edits; finds the mask before, where there is none for what is asked. */
@@ -360,6 +369,7 @@ export class Studio {
 
   #subjectNow(): Subject {
     if (this.#subject) return this.#subject;
+    if (this.#unfit) throw this.#unfit;
     throw new Error('There is no picture yet: drop one, or take a sample.');
   }
 

@@ -35,7 +35,7 @@ const NAMES: Readonly<Record<string, string>> = {
 /** Who is told of what comes. */
 export interface Receivers {
   readonly photo: (photo: RgbImage, shows: string | undefined) => void;
-  readonly settings: (text: string) => void;
+  readonly settings: (text: string) => Promise<void>;
   /** A model's folder. */
   readonly folder: (folder: FolderSource) => void;
   readonly failed: (error: unknown) => void;
@@ -43,17 +43,28 @@ export interface Receivers {
 
 /** Listens for pictures and files of settings. */
 export function receiveFiles(receivers: Receivers): void {
-  const open = (file: File | null | undefined): void => {
-    if (!file) return;
+  const openOne = (file: File): Promise<void> => {
     const failed = (error: unknown): void => receivers.failed(new Error(`${file.name}: ${reasonOf(error)}`));
-    const isSettings = file.type === 'application/json' || file.name.endsWith('.json');
-    const read = isSettings
-      ? file.text().then(receivers.settings)
-      : loadImage(file).then(photo => receivers.photo(photo, undefined));
-    read.catch(failed);
+    if (isSettings(file)) return file.text().then(receivers.settings).catch(failed);
+    return newest(loadImage(file), photo => receivers.photo(photo, undefined), failed);
   };
-  input('file').addEventListener('change', () => open(input('file').files?.[0]));
-  document.addEventListener('paste', event => open(event.clipboardData?.files[0]));
+  const open = async (all: Iterable<File> | undefined): Promise<void> => {
+    const files = [...(all ?? [])];
+    const taken = [files.find(file => !isSettings(file)), files.find(isSettings)].filter(file => file !== undefined);
+    await Promise.all(taken.map(openOne));
+    if (taken.length === files.length) return;
+    const names = taken.map(({ name }) => name).join(' and ');
+    receivers.failed(
+      new Error(
+        `Of ${files.length} files only ${names} ${taken.length > 1 ? 'are' : 'is'} taken: one picture, one file of settings.`,
+      ),
+    );
+  };
+  input('file').addEventListener('change', () => {
+    void open(input('file').files ?? undefined);
+    input('file').value = ''; // the same one may be chosen again
+  });
+  document.addEventListener('paste', event => void open(event.clipboardData?.files));
   document.addEventListener('dragover', event => {
     event.preventDefault();
     box('stage').classList.add('over');
@@ -65,7 +76,7 @@ export function receiveFiles(receivers: Receivers): void {
     const { dataTransfer } = event;
     const isFolder = dataTransfer?.items[0]?.webkitGetAsEntry()?.isDirectory === true;
     if (isFolder) droppedFolder(dataTransfer).then(receivers.folder, receivers.failed);
-    else if (dataTransfer?.files[0]) open(dataTransfer.files[0]);
+    else if (dataTransfer?.files[0]) void open(dataTransfer.files);
     else receivers.failed(new Error('That was no file. Drop a picture, a file of settings, or the folder of a model.'));
   });
 }
@@ -87,9 +98,30 @@ export function offerSamples(receivers: Receivers): void {
 /** Opens a sample. */
 export function openSample(name: string, receivers: Receivers): void {
   select('sample').value = name;
-  loadImage(new URL(name, SAMPLES).href)
-    .then(photo => receivers.photo(photo, NAMES[name]))
-    .catch(receivers.failed);
+  const loading = loadImage(new URL(name, SAMPLES).href);
+  void newest(loading, photo => receivers.photo(photo, NAMES[name]), receivers.failed);
+}
+
+/** Pictures that were asked for. */
+let asked = 0;
+
+/** Takes a picture unless another one was asked for since: a small one is there before a large one that was asked for first. */
+async function newest(
+  loading: Promise<RgbImage>,
+  take: (photo: RgbImage) => void,
+  failed: (error: unknown) => void,
+): Promise<void> {
+  const own = ++asked;
+  try {
+    const photo = await loading;
+    if (own === asked) take(photo);
+  } catch (error) {
+    if (own === asked) failed(error);
+  }
+}
+
+function isSettings({ type, name }: File): boolean {
+  return type === 'application/json' || name.endsWith('.json');
 }
 
 /** Where a photo's frame lies. */
@@ -108,4 +140,11 @@ export function subjectOf(photo: RgbImage, model: FitModel, fit: FitMode, crop: 
   const frame = frameOf(photo, model, crop);
   const fitted: FittedImage = { ...frame, image: cutTo(photo, frame.region, frame.working) };
   return { photo, fitted };
+}
+
+/** Whether two show the same part of the same picture at the same size. */
+export function sameFrame(one: Subject, other: Subject): boolean {
+  const frame = ({ fitted: { region, content, working } }: Subject): string =>
+    JSON.stringify([region, content, working]);
+  return one.photo === other.photo && frame(one) === frame(other);
 }
