@@ -67,6 +67,16 @@ function isFull(error: unknown): boolean {
   return error instanceof Error && error.name === 'StorageFullError';
 }
 
+/** Whether the browser keeps files for this page: private windows and visitors who forbid it have the storage, and are refused when it is asked for. */
+async function storesFiles(): Promise<boolean> {
+  try {
+    await navigator.storage.getDirectory();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The models; one worker and one device for all of them. */
 export class Models {
   readonly #listeners: Listeners;
@@ -76,7 +86,7 @@ export class Models {
   #writer: Promise<WorkerLanguageModel> | undefined;
   #choice: Choice;
   /** Whether files are kept for the next visit. */
-  #keeps = typeof navigator.storage?.getDirectory === 'function';
+  #keeps: boolean | Promise<boolean> = storesFiles();
 
   constructor(choice: Choice, listeners: Listeners) {
     this.#choice = choice;
@@ -136,7 +146,7 @@ export class Models {
 
   /** Fetches what caption and suggestions need, so that they work without a network later. What fails is tried again when it is used. */
   async keepForLater(): Promise<void> {
-    if (!this.#keeps) return;
+    if (!(await this.#keeps)) return;
     const quiet = { onProgress: () => undefined, onWarning: () => undefined, worker: this.worker };
     const open = { blip: createWorkerCaptioner, t5: createWorkerLanguageModel };
     for (const [name, one] of Object.entries(open)) {
@@ -147,7 +157,7 @@ export class Models {
 
   /** Goes on without the browser's storage where it is full. @returns whether that is why it failed */
   async withoutKeeping(error: unknown): Promise<boolean> {
-    if (!isFull(error) || !this.#keeps) return false;
+    if (!isFull(error) || !(await this.#keeps)) return false;
     this.#keeps = false;
     await this.choose(this.#choice);
     return true;
@@ -161,7 +171,7 @@ export class Models {
   ): Promise<T> {
     const { onBytes, ...listeners } = this.#listeners;
     const options = { ...listeners, worker: this.worker, ...(signal && { signal }) };
-    if (!keep || !this.#keeps) return open(folder(), options);
+    if (!keep || !(await this.#keeps)) return open(folder(), options);
     try {
       return await open(cachedFolder(folder(), { onProgress: onBytes }), options);
     } catch (error) {
