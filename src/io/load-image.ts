@@ -77,8 +77,23 @@ export async function pictureBytes(
   if (typeof input === 'string' || input instanceof URL) return download(String(input), signal);
   if (input instanceof ArrayBuffer) return { bytes: new Uint8Array(input), path: undefined };
   if (input instanceof Uint8Array) return { bytes: input, path: undefined };
-  if (input instanceof Blob) return { bytes: new Uint8Array(await input.arrayBuffer()), path: undefined };
+  if (input instanceof Blob) return { bytes: await blobBytes(input), path: undefined };
   return undefined;
+}
+
+async function blobBytes(file: Blob): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch (cause) {
+    throw new InputError({
+      op: 'loadImage',
+      problem: 'the file cannot be read',
+      received: String(cause),
+      ...('name' in file && { path: String(file.name) }),
+      fix: 'It was changed or moved since it was chosen: choose it again.',
+      cause,
+    });
+  }
 }
 
 /** The file's own numbers: no colour management, no multiplication by alpha, turned upright. */

@@ -5,7 +5,7 @@ import type { BlobLike } from '../core/platform.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { madeBy } from './folder-recipe.ts';
 import { modelRoot } from './model-root.ts';
-import { blobSource, mapFolder, missingFile, readText } from './sources.ts';
+import { blobSource, mapFolder, missingFile, readText, unreadable } from './sources.ts';
 
 /** A folder of the user's: a `FileSystemDirectoryHandle`, as `showDirectoryPicker` gives it. */
 export interface DirectoryHandleLike {
@@ -31,7 +31,8 @@ const MOST_FILES = 10_000;
  * A folder that the user picked by `showDirectoryPicker`, or of the Origin Private File System. Files are read where they lie. A worker can be
  * given it.
  * @param handle of the model's folder, or the one around it
- * @throws InputError for no handle, and from its reads where several models or none lie there
+ * @throws InputError for no handle, and from its reads where several models or none lie there; a WeightsError from them where the folder may not be
+ * read, or not any more
  */
 export function directoryHandleFolder(handle: DirectoryHandleLike): FolderSource {
   const { getFileHandle, keys } = Object(handle) as Partial<DirectoryHandleLike>;
@@ -66,20 +67,33 @@ class HandleFolder implements FolderSource {
     return blobSource(file, `${this.label}/${path}`);
   }
 
-  async list(path: string): Promise<readonly string[]> {
-    const folder = await this.#folder((await this.#rootPath()) + (path === '' ? '' : `${path}/`));
-    const names: string[] = [];
-    if (folder)
-      for await (const name of folder.keys?.() ?? []) if (await orNone(folder.getFileHandle(name))) names.push(name);
-    return names;
+  list(path: string): Promise<readonly string[]> {
+    return this.#reading(path, async () => {
+      const folder = await this.#folder((await this.#rootPath()) + (path === '' ? '' : `${path}/`));
+      const names: string[] = [];
+      if (folder)
+        for await (const name of folder.keys?.() ?? []) if (await orNone(folder.getFileHandle(name))) names.push(name);
+      return names;
+    });
   }
 
-  async #file(path: string): Promise<BlobLike | undefined> {
-    const whole = (await this.#rootPath()) + path;
-    const cut = whole.lastIndexOf('/') + 1;
-    const folder = await this.#folder(whole.slice(0, cut));
-    const file = folder && (await orNone(folder.getFileHandle(whole.slice(cut))));
-    return file?.getFile();
+  #file(path: string): Promise<BlobLike | undefined> {
+    return this.#reading(path, async () => {
+      const whole = (await this.#rootPath()) + path;
+      const cut = whole.lastIndexOf('/') + 1;
+      const folder = await this.#folder(whole.slice(0, cut));
+      const file = folder && (await orNone(folder.getFileHandle(whole.slice(cut))));
+      return file && orNone(file.getFile());
+    });
+  }
+
+  /** The person who gave the folder may take it back at any moment. */
+  async #reading<T>(path: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw unreadable(path === '' ? this.label : `${this.label}/${path}`, error);
+    }
   }
 
   /** @param path with a slash at its end, or '' */
@@ -90,7 +104,12 @@ class HandleFolder implements FolderSource {
   }
 
   #rootPath(): Promise<string> {
-    this.#root ??= filesOf(this.#handle, '', DEPTH, []).then(paths => modelRoot('directoryHandleFolder', paths));
+    this.#root ??= filesOf(this.#handle, '', DEPTH, [])
+      .then(paths => modelRoot('directoryHandleFolder', paths))
+      .catch((error: unknown) => {
+        this.#root = undefined; // it may be granted, or filled, by the next time
+        throw error;
+      });
     return this.#root;
   }
 }
@@ -144,7 +163,7 @@ interface Entry {
  * A folder that the user dropped on the page, or the files of one. To be called within the event: a moment later the browser tells nothing of
  * it. A worker can be given the folder.
  * @param dropped `event.dataTransfer`
- * @throws InputError where nothing, or no model, was dropped, naming what was found
+ * @throws InputError where nothing, or no model, was dropped, naming what was found; a WeightsError for files that cannot be read
  */
 export async function droppedFolder(dropped: DroppedLike): Promise<FolderSource> {
   const op = 'droppedFolder';
@@ -177,7 +196,8 @@ async function collect(entry: Entry, at: string, files: Map<string, BlobLike>): 
   if (files.size >= MOST_FILES || entry.name.startsWith('.')) return;
   const path = at + entry.name;
   if (!entry.isDirectory) {
-    files.set(path, await new Promise<BlobLike>((resolve, reject) => entry.file?.(resolve, reject)));
+    const failed = (cause: unknown) => unreadable(path, cause);
+    files.set(path, await new Promise<BlobLike>((done, fail) => entry.file?.(done, cause => fail(failed(cause)))));
   } else if (at.split('/').length <= DEPTH + 1) {
     for (const inner of await inside(entry)) await collect(inner, `${path}/`, files);
   }
@@ -188,7 +208,10 @@ async function inside(entry: Entry): Promise<readonly Entry[]> {
   const reader = entry.createReader?.();
   const all: Entry[] = [];
   while (reader) {
-    const some = await new Promise<readonly Entry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+    const failed = (cause: unknown) => unreadable(entry.name, cause);
+    const some = await new Promise<readonly Entry[]>((done, fail) =>
+      reader.readEntries(done, cause => fail(failed(cause))),
+    );
     if (some.length === 0) break;
     all.push(...some);
   }

@@ -3,7 +3,7 @@
  * directories in src/node/files.ts.
  */
 
-import { InputError, WeightsError } from '../core/errors.ts';
+import { InputError, PentimentoError, WeightsError } from '../core/errors.ts';
 import { checkByteSource, kindOf } from '../core/kinds.ts';
 import { checkByName } from '../core/known-names.ts';
 import type { BlobLike, FileLike } from '../core/platform.ts';
@@ -66,6 +66,7 @@ export function memorySource(bytes: ArrayBuffer | Uint8Array, label = 'memory'):
  * A Blob or File; only the slices that are asked for come into memory.
  * @param blob the data
  * @param label name for messages, by default the File's own
+ * @returns what throws a WeightsError where the file behind the File has gone or changed
  * @throws InputError for what is no Blob
  */
 export function blobSource(blob: BlobLike, label?: string): ByteSource {
@@ -76,7 +77,11 @@ export function blobSource(blob: BlobLike, label?: string): ByteSource {
     ...self,
     async read(offset, into): Promise<void> {
       checkBytes(self, offset, into.byteLength);
-      into.set(new Uint8Array(await blob.slice(offset, offset + into.byteLength).arrayBuffer()));
+      const part = blob.slice(offset, offset + into.byteLength);
+      const bytes = await part.arrayBuffer().catch((cause: unknown) => {
+        throw unreadable(self.label, cause);
+      });
+      into.set(new Uint8Array(bytes));
     },
   };
 }
@@ -243,6 +248,22 @@ export async function closeUnread(sources: Iterable<unknown>): Promise<void> {
     const { read, close } = Object(source) as Partial<ByteSource>;
     if (typeof read === 'function' && typeof close === 'function') await close.call(source);
   }
+}
+
+/**
+ * The error of a user's own file that cannot be read any more. What the platform says of it names neither the file nor a remedy.
+ * @returns the cause itself where it is this library's
+ */
+export function unreadable(path: string, cause: unknown): PentimentoError {
+  if (cause instanceof PentimentoError) return cause;
+  return new WeightsError({
+    op: 'read',
+    problem: 'a file that was chosen cannot be read any more',
+    received: String(cause),
+    path,
+    fix: 'It was changed or moved, its disk is gone, or the permission to read it ended: choose it again.',
+    cause,
+  });
 }
 
 /** The error of a folder that lacks a file. */

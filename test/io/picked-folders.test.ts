@@ -1,7 +1,9 @@
 /** Folders as people pick and drop them: handles, entries, lists of files, and the folder around the model. */
 import { describe, expect, it } from 'vitest';
+import { WeightsError } from '../../src/core/errors.ts';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
-import { fileListFolder } from '../../src/io/sources.ts';
+import { loadImage } from '../../src/io/load-image.ts';
+import { blobSource, fileListFolder } from '../../src/io/sources.ts';
 import { type DroppedItemLike, directoryHandleFolder, droppedFolder } from '../../src/page.ts';
 import { fakeStorage } from '../support/fake-storage.ts';
 
@@ -98,6 +100,82 @@ it('files that were chosen or dropped one by one lie beside each other', async (
   expect(() => fileListFolder([...plain, new File([''], 'config.json')])).toThrowErrorMatchingInlineSnapshot(
     `[InputError: fileListFolder: two files have one name: got config.json. Choose the folder, not its files: <input type="file" webkitdirectory>.]`,
   );
+});
+
+it('says which file cannot be read any more, and reads on where it can be again', async () => {
+  const refused = new DOMException('The request is not allowed', 'NotAllowedError');
+  let allowed = true;
+  const guarded = (handle: object): object =>
+    new Proxy(handle, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name);
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]) => {
+          if (!allowed) return name === 'keys' ? refusing() : Promise.reject(refused);
+          const result = value.apply(target, args);
+          return result instanceof Promise
+            ? result.then(got => (typeof got?.getDirectoryHandle === 'function' || got?.getFile ? guarded(got) : got))
+            : result;
+        };
+      },
+    });
+  const refusing = async function* () {
+    yield* [];
+    throw refused;
+  };
+  const folder = directoryHandleFolder(guarded(await handleOf(MODEL)) as never);
+  allowed = false; // before the first file
+  await expect(folder.has('model_index.json')).rejects.toThrow(WeightsError);
+  allowed = true;
+  expect(await folder.has('model_index.json')).toBe(true);
+  allowed = false;
+  const error = await folder.bytes('unet/config.json').catch(e => e);
+  expect(error).toBeInstanceOf(WeightsError);
+  expect(error.cause).toBe(refused);
+  expect(error.message).toBe(
+    'read: a file that was chosen cannot be read any more: got NotAllowedError: The request is not allowed ' +
+      '(picked/unet/config.json). It was changed or moved, its disk is gone, or the permission to read it ended: choose it again.',
+  );
+  await expect(folder.list?.('unet')).rejects.toThrow(/cannot be read any more: .*\(picked\/unet\)/);
+  allowed = true;
+  expect(await folder.text('unet/config.json')).toBe('of unet/config.json');
+  // One that was removed since its folder was read is one that is not there.
+  const storage = fakeStorage();
+  const gone = await storage.getFileHandle('config.json', { create: true });
+  const removed = {
+    name: 'm',
+    keys: () => storage.keys?.(),
+    getDirectoryHandle: () => Promise.reject(new TypeError()),
+  };
+  const left = directoryHandleFolder({ ...removed, getFileHandle: async () => gone } as never);
+  expect(await left.has('config.json')).toBe(true);
+  storage.files.clear();
+  await expect(left.has('config.json')).resolves.toBe(false);
+});
+
+it('a file that changed since it was chosen or dropped is told by its name', async () => {
+  const changed = new DOMException('could not be read', 'NotReadableError');
+  const file = Object.assign(new File(['{}'], 'config.json'), {
+    slice: () => ({ arrayBuffer: () => Promise.reject(changed) }),
+    arrayBuffer: () => Promise.reject(changed),
+  });
+  const refusal = /cannot be read any more: got NotReadableError: could not be read \(files\/config\.json\)/;
+  const error = await fileListFolder([file as never])
+    .text('config.json')
+    .catch(e => e);
+  expect([error instanceof WeightsError, error.cause]).toEqual([true, changed]);
+  expect(error.message).toMatch(refusal);
+  await expect(blobSource(file).read(0, new Uint8Array(2))).rejects.toThrow(/NotReadableError.*\(config\.json\)/);
+  await expect(loadImage(file)).rejects.toThrow(
+    'loadImage: the file cannot be read: got NotReadableError: could not be read (config.json). It was changed or moved since it was chosen: choose it again.',
+  );
+  const unread = { name: 'x.bin', isDirectory: false, file: (_: unknown, fail: (e: unknown) => void) => fail(changed) };
+  await expect(droppedFolder(drop(unread))).rejects.toThrow(/read: .*NotReadableError.*\(x\.bin\)/);
+  const closed = {
+    ...{ name: 'sd', isDirectory: true },
+    createReader: () => ({ readEntries: (_: unknown, fail: (e: unknown) => void) => fail(changed) }),
+  };
+  await expect(droppedFolder(drop(closed))).rejects.toThrow(/read: .*NotReadableError.*\(sd\)/);
 });
 
 it('what is none is refused', async () => {
