@@ -15,9 +15,7 @@ export async function loadPart<T>(part: string, load: () => Promise<T>): Promise
       op: 'import',
       problem: `could not load ${part}`,
       received: `${cause}`,
-      fix: inPage()
-        ? 'Reload the page; the server must have all files of the build.'
-        : 'Install the package again, or build the program again: all files of the build must be there.',
+      fix: inPage() ? 'Try again, or reload the page.' : 'Install it again, or build again.',
       cause,
     });
   }

@@ -7,9 +7,10 @@ export interface StartedWorker extends PortLike {
   terminate(): void;
 }
 
+/** For visitors, whose connection broke or whose page is of an older build; then for those who build the page. */
 const FIX =
-  'Let the bundler split code (esbuild: --format=esm --splitting), or put pentimento/dist/worker-entry.js beside the bundle; ' +
-  'a Content-Security-Policy must allow workers of this origin (worker-src).';
+  'Try again, or reload the page. Where it never starts, let the bundler split code (esbuild: --format=esm --splitting), or put ' +
+  'pentimento/dist/worker-entry.js beside the bundle; a Content-Security-Policy must allow workers of this origin (worker-src).';
 
 type Listened = Parameters<PortLike['addEventListener']>;
 type Sent = Parameters<PortLike['postMessage']>;

@@ -175,9 +175,9 @@ describe('without code splitting', () => {
     expect(refused).toEqual({
       code: 'device',
       message:
-        'createWorkerPipeline: the worker failed: got no script of it was found (a file is not there). Let the bundler split code (esbuild: ' +
-        '--format=esm --splitting), or put pentimento/dist/worker-entry.js beside the bundle; a Content-Security-Policy must allow workers of ' +
-        'this origin (worker-src).',
+        'createWorkerPipeline: the worker failed: got no script of it was found (a file is not there). Try again, or reload the page. Where it ' +
+        'never starts, let the bundler split code (esbuild: --format=esm --splitting), or put pentimento/dist/worker-entry.js beside the bundle; ' +
+        'a Content-Security-Policy must allow workers of this origin (worker-src).',
     });
   });
 

@@ -109,7 +109,7 @@ describe('the packed tarball', () => {
       const error = await DiffEditPipeline.fromPretrained({}).catch(e => e);
       console.log(error instanceof LoadError, error.problem, /edit-model\\.js/.test(error.message), error.fix);
     `).finally(() => renameSync(`${part}.away`, part));
-    const fix = 'Reload the page; the server must have all files of the build.';
+    const fix = 'Install it again, or build again.';
     expect(stdout).toBe(`true could not load what edits true ${fix}\n`);
   });
 
