@@ -165,6 +165,34 @@ export abstract class WorkerModel {
 }
 
 const peers = new WeakMap<PortLike, Peer>();
+/** Workers whose script never ran: nobody would answer. */
+const dead = new WeakMap<PortLike, DeviceError>();
+
+/** This side of a connection: one a port. @throws DeviceError for a worker whose script never ran */
+function peerOf(op: string, port: PortLike): Peer {
+  const failure = dead.get(port);
+  if (failure) throw failure;
+  const known = peers.get(port);
+  if (known) return known;
+  const peer = new Peer(port);
+  peers.set(port, peer);
+  const failed = (event: object): void => {
+    const { type, message, fix } = event as Partial<Record<'type' | 'message' | 'fix', string>>;
+    // Only what a script throws has a message: without one the script, or a file of it, did not come.
+    const absent = type === 'error' && !message;
+    const error = new DeviceError({
+      ...{ op, problem: 'the worker failed' },
+      received: message || (absent ? 'its script did not come' : 'no reason was told'),
+      fix: fix ?? (absent ? 'Try again with a new worker, or reload the page.' : 'Look into the console.'),
+    });
+    if (absent) dead.set(port, error);
+    peer.close(error);
+    peers.delete(port);
+    for (const name of ['error', 'messageerror'] as const) port.removeEventListener(name, failed);
+  };
+  for (const name of ['error', 'messageerror'] as const) port.addEventListener(name, failed);
+  return peer;
+}
 
 /**
  * Opens a model in a worker.
@@ -184,21 +212,12 @@ export async function openInWorker<Facts>(
     throw new InputError({ op, problem: 'no worker', expected: 'a Worker or a MessagePort', path: 'worker' });
   options.signal?.throwIfAborted();
   const port = worker ?? start();
-  const peer = peers.get(port) ?? new Peer(port);
-  peers.set(port, peer);
+  const peer = peerOf(op, port);
   const end = (error: Error): void => {
     if (worker !== undefined) return;
     peer.close(error);
     (port as Partial<Worker>).terminate?.();
   };
-  const failed = (event: object): void => {
-    const { message, fix = 'Look into the console.' } = event as Partial<Record<'message' | 'fix', string>>;
-    const received = message || 'no reason was told';
-    peer.close(new DeviceError({ op, problem: 'the worker failed', received, fix }));
-    peers.delete(port);
-  };
-  port.addEventListener('error', failed);
-  port.addEventListener('messageerror', failed);
   try {
     const { value, ...listeners } = await peer.lend('open', op, [kind, source, { ...own, onWarning }]);
     const { id, facts, memory } = value as { id: number; facts: Facts; memory: Memory };

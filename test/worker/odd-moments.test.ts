@@ -152,3 +152,61 @@ describe('a worker that its owner terminates', () => {
     expect(String(await caught(createWorkerPipeline(folder, { worker })))).toMatch(/it was terminated/);
   });
 });
+
+describe('a worker that several models share', () => {
+  const portOf = (onMessage: (say: (event: object) => void) => void) => {
+    const heard = new Map<string, Set<(event: object) => void>>();
+    const of = (type: string) => heard.get(type) ?? new Set();
+    const port = {
+      postMessage: () => onMessage(event => [...of('error')].forEach(listener => void listener(event))),
+      addEventListener: (type: string, listener: (event: object) => void) => heard.set(type, of(type).add(listener)),
+      removeEventListener: (type: string, listener: (event: object) => void) => void of(type).delete(listener),
+    };
+    return {
+      worker: port as unknown as PortLike,
+      listeners: () => [...heard.values()].reduce((n, s) => n + s.size, 0),
+    };
+  };
+
+  it('whose script did not come is asked no more: nobody would answer', async () => {
+    let asked = 0;
+    const { worker, listeners } = portOf(say => {
+      asked++;
+      setTimeout(() => say({ type: 'error' })); // as browsers tell it: an event without a message
+    });
+    const message =
+      'createWorkerPipeline: the worker failed: got its script did not come. Try again with a new worker, or reload the page.';
+    for (let i = 0; i < 2; i++) {
+      const told = await caught(createWorkerPipeline(folder, { worker }));
+      expect([told instanceof DeviceError, (told as Error).message]).toEqual([true, message]);
+    }
+    expect([asked, listeners()]).toEqual([1, 0]);
+  });
+
+  it('whose script has thrown is asked again', async () => {
+    let asked = 0;
+    const { worker } = portOf(say => {
+      asked++;
+      setTimeout(() => say({ type: 'error', message: 'Uncaught RangeError: x' }));
+    });
+    for (let i = 0; i < 2; i++)
+      await expect(createWorkerPipeline(folder, { worker })).rejects.toThrow('RangeError: x. Look into the console.');
+    expect(asked).toBe(2);
+  });
+
+  it('is listened to once, however many models open in it', async () => {
+    const worker = standIn(() => ({}));
+    let listeners = 0;
+    const counted = new Proxy(worker, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+        return (...args: unknown[]) => {
+          if (name === 'addEventListener') listeners++;
+          return value.apply(target, args);
+        };
+      },
+    });
+    for (let i = 0; i < 3; i++) (await createWorkerPipeline(folder, { worker: counted })).dispose();
+    expect(listeners).toBe(3); // messages, errors, and messages that cannot be read
+  });
+});
