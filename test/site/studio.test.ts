@@ -260,6 +260,20 @@ it('works where the browser keeps nothing for pages', async () => {
   await denied.page.context().close();
 });
 
+it('begins anew where its worker did not come', async () => {
+  let broken = true;
+  const away = await studio.visit('', context =>
+    context.route('**/assets/worker-*.js', route => (broken ? route.abort() : route.continue())),
+  );
+  await away.page.locator('#problem', { hasText: 'its script did not come. Try again' }).waitFor();
+  await away.page.locator('#model-name', { hasText: 'No model is open' }).waitFor();
+  broken = false;
+  await away.page.click('#blank');
+  await opened(away.page);
+  expect(await away.page.isEnabled('#level')).toBe(true);
+  await away.page.context().close();
+});
+
 it('says so where there is no WebGPU, and stays usable for what needs none', async () => {
   const without = await studio.visit('', context =>
     context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined })),

@@ -99,8 +99,19 @@ export class Models {
 
   /** The worker, for what is not of a model. */
   get worker(): StartedWorker {
-    this.#worker ??= startedWorker();
+    this.#worker ??= this.#started();
     return this.#worker;
+  }
+
+  /** One that fails is forgotten with all that it held: what is asked for next begins anew. */
+  #started(): StartedWorker {
+    const worker = startedWorker();
+    worker.addEventListener('error', () => {
+      if (this.#worker !== worker) return;
+      this.#worker = this.#pipeline = this.#captioner = this.#writer = undefined;
+      worker.terminate();
+    });
+    return worker;
   }
 
   /** Another model; what is open is closed. */
@@ -170,8 +181,10 @@ export class Models {
     keep = true,
   ): Promise<T> {
     const { onBytes, ...listeners } = this.#listeners;
+    const keeps = keep && (await this.#keeps);
+    // Nothing is awaited between its start and the listeners of what opens in it: it may fail at once.
     const options = { ...listeners, worker: this.worker, ...(signal && { signal }) };
-    if (!keep || !(await this.#keeps)) return open(folder(), options);
+    if (!keeps) return open(folder(), options);
     try {
       return await open(cachedFolder(folder(), { onProgress: onBytes }), options);
     } catch (error) {
