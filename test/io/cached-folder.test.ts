@@ -408,7 +408,7 @@ describe('a repository of the Hub', () => {
     expect(await readText(await kept().bytes(UNET))).toBe(hub.files[UNET]);
     expect(warnings).toEqual([
       'hubUrlFolder: the model repository cannot be read: got status 503 (someone/small at main). Try again later, or download ' +
-        `the folder and choose it by hand. What is kept of ${hub.url}/someone/small@main/ is used.`,
+        `the folder and choose it by hand. What is kept of ${hub.url}/someone/small@main is used.`,
     ]);
   });
 

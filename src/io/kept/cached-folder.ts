@@ -12,13 +12,13 @@ import type { ByteSource, FolderSource } from '../../core/tensor-source.ts';
 import { type FolderRecipe, madeBy, recipeOf } from '../folder-recipe.ts';
 import { fullAddress, missingFile, readText } from '../sources.ts';
 import { hubOrigin } from './hub-listing.ts';
-import { keepFile } from './keep.ts';
+import { keepFile, storageError } from './keep.ts';
 import { KeptSource } from './kept-source.ts';
 import { lock } from './locks.ts';
 import { folderOrigin, type Listed, type Listing, type Origin, urlOrigin } from './origin.ts';
 import { Pending, ReadWhenKept } from './pending.ts';
 import { type KeptFile, type KeptModel, nameFor, readRecord, VERSION, writeRecord } from './record.ts';
-import { orAbsent, type StorageFolder, storageRoot } from './storage.ts';
+import { isOfAnotherTab, orAbsent, type StorageFolder, storageRoot } from './storage.ts';
 
 /** A piece of a file that has arrived. */
 export interface CacheEvent {
@@ -64,6 +64,9 @@ const OPTIONS = namesOf<CachedFolderOptions>({
   ...{ name: 1, revalidate: 1, pieceBytes: 1, root: 1, verify: 1, onProgress: 1, onWarning: 1, signal: 1 },
 });
 const PIECE_BYTES = 2 ** 24;
+/** So often another tab may take what is about to be read. */
+const MOST_PURGES = 5;
+const PAUSE_MS = 20;
 const TEXT = /\.(json|txt|model)$/;
 
 /**
@@ -119,6 +122,8 @@ interface Opened {
 
 class CachedFolder implements FolderSource {
   readonly label: string;
+  /** With a slash at its end. */
+  readonly #base: string;
   readonly list?: (path: string) => Promise<readonly string[]>;
   readonly #origin: Origin;
   readonly #options: CachedFolderOptions & { readonly pieceBytes: number };
@@ -128,22 +133,43 @@ class CachedFolder implements FolderSource {
 
   constructor(origin: Origin, options: CachedFolderOptions & { readonly pieceBytes: number }) {
     [this.#origin, this.#options] = [origin, options];
-    this.label = origin.label;
+    this.#base = origin.label;
+    this.label = origin.label.replace(/\/$/, '');
     if (origin.list) this.list = path => this.#names(path);
   }
 
-  async has(path: string): Promise<boolean> {
-    const { listing } = await this.#open();
-    if (listing) return listing.files.has(path);
-    const found = await this.#found(path);
-    return found ? !found.absent : (await this.#begin(path)) !== undefined;
+  has(path: string): Promise<boolean> {
+    return this.#besideOthers(path, async () => {
+      const { listing } = await this.#open();
+      if (listing) return listing.files.has(path);
+      const found = await this.#found(path);
+      return found ? !found.absent : (await this.#begin(path)) !== undefined;
+    });
   }
 
   async text(path: string): Promise<string> {
     return readText(await this.bytes(path));
   }
 
-  async bytes(path: string): Promise<ByteSource> {
+  bytes(path: string): Promise<ByteSource> {
+    return this.#besideOthers(path, () => this.#bytes(path));
+  }
+
+  /** Another tab may purge, or write the same, between any two steps: what it took is kept anew. */
+  async #besideOthers<T>(path: string, work: () => Promise<T>): Promise<T> {
+    for (let left = MOST_PURGES; ; left--) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isOfAnotherTab(error)) throw error;
+        if (left === 0)
+          throw error instanceof WeightsError ? error : await storageError(`${this.#base}${path}`, 1, error);
+        await new Promise(resume => setTimeout(resume, PAUSE_MS));
+      }
+    }
+  }
+
+  async #bytes(path: string): Promise<ByteSource> {
     const listed = await this.#listed(path);
     const found = await this.#found(path, listed);
     if (found?.absent) throw missingFile(this.label, path);
@@ -156,10 +182,10 @@ class CachedFolder implements FolderSource {
     if (told === undefined && !pending) throw missingFile(this.label, path);
     const size = told ?? pending?.size;
     if (size === undefined) return this.#keep(path, this.#options.signal);
-    return new ReadWhenKept(`${this.label}${path}`, size, {
+    return new ReadWhenKept(`${this.#base}${path}`, size, {
       // What was begun goes on: its beginning lies there.
       head: async (bytes, signal) => (begun ? undefined : (await this.#begin(path))?.head(bytes, signal)),
-      keep: signal => this.#keep(path, signal ?? this.#options.signal),
+      keep: signal => this.#besideOthers(path, () => this.#keep(path, signal ?? this.#options.signal)),
     });
   }
 
@@ -177,12 +203,12 @@ class CachedFolder implements FolderSource {
 
   async #openNow(): Promise<Opened> {
     const root = await storageRoot('cachedFolder', this.#options.root);
-    const name = await nameFor(this.label);
+    const name = await nameFor(this.#base);
     const folder = await root.getDirectoryHandle(name, { create: true });
     const written = await readRecord<KeptModel>(folder, 'model.json');
     const listing = await this.#list(written);
     const files = listing && [...listing.files].map(([path, { size, hash }]) => [path, size, hash ?? null] as const);
-    const model: KeptModel = { version: VERSION, label: this.label, commit: listing?.commit, files };
+    const model: KeptModel = { version: VERSION, label: this.#base, commit: listing?.commit, files };
     if (!written || written.commit !== listing?.commit) await writeRecord(folder, model);
     return { root, folder, name, listing };
   }
@@ -223,6 +249,8 @@ class CachedFolder implements FolderSource {
       'file.json',
     );
     if (!found || found.path !== path || (listed && !isListed(found, listed))) return undefined;
+    // No file of a model has no bytes: the server may have been ill.
+    if (found.size === 0 && !listed) return undefined;
     return (await this.#isCurrent(found)) ? found : undefined;
   }
 
@@ -296,13 +324,18 @@ class CachedFolder implements FolderSource {
   async #kept(path: string, record: KeptFile, release?: () => void): Promise<ByteSource> {
     const { folder, name } = await this.#open();
     const own = await nameFor(path);
-    const home = await folder.getDirectoryHandle(own, { create: true });
     release?.();
     const { signal, verify = false } = this.#options;
-    const warn = (message: string): void => this.#warn(message);
-    return KeptSource.open({
-      ...{ folder: home, record, origin: this.#origin, name: `pentimento ${name} ${own}`, warn, signal, verify },
-    });
+    const lockName = `pentimento ${name} ${own}`;
+    const free = await lock(lockName, true, signal);
+    try {
+      const home = await folder.getDirectoryHandle(own); // unless it was purged before this lock was had
+      const warn = (message: string): void => this.#warn(message);
+      return new KeptSource({ folder: home, record, origin: this.#origin, name: lockName, warn, signal, verify }, free);
+    } catch (error) {
+      free();
+      throw error;
+    }
   }
 
   #warn(message: string): void {

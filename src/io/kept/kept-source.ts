@@ -41,15 +41,11 @@ export class KeptSource implements ByteSource {
   #piece: { readonly n: number; readonly bytes: Uint8Array } | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  private constructor(home: KeptHome, release: Release) {
+  /** @param release of the lock that keeps others from removing it */
+  constructor(home: KeptHome, release: Release) {
     [this.#home, this.#release] = [home, release];
     this.label = `${home.origin.label}${home.record.path}`;
     this.byteLength = home.record.size ?? 0;
-  }
-
-  /** @throws the signal's reason */
-  static async open(home: KeptHome): Promise<KeptSource> {
-    return new KeptSource(home, await lock(home.name, true, home.signal));
   }
 
   read(offset: number, into: Uint8Array): Promise<void> {

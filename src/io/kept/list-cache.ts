@@ -2,7 +2,7 @@
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import { lockIfFree, type Release } from './locks.ts';
 import { type KeptFile, type KeptModel, nameFor, readRecord } from './record.ts';
-import { namesIn, orAbsent, type StorageFolder, storageEstimate, storageRoot } from './storage.ts';
+import { isOfAnotherTab, namesIn, orAbsent, type StorageFolder, storageEstimate, storageRoot } from './storage.ts';
 
 /** A file that is kept. */
 export interface CachedFile {
@@ -103,22 +103,36 @@ export async function purge(options: PurgeOptions = {}): Promise<Purged> {
     let left = 0;
     for (const home of await foldersOf(folder)) {
       const release = await lockIfFree(`pentimento ${name} ${home.name}`);
-      if (release) bytes += await removed(folder, home, release);
-      else left++;
+      const gone = release && (await removed(folder, home, release));
+      if (gone === undefined) left++;
+      else bytes += gone;
     }
     inUse += left;
-    if (left === 0) await root.removeEntry(name, { recursive: true });
+    // Another tab may have begun to keep a file by now.
+    if ((await foldersOf(folder)).length === 0) await unlessInUse(root.removeEntry(name, { recursive: true }));
   }
   return { bytes, inUse };
 }
 
-async function removed(folder: StorageFolder, home: StorageFolder, release: Release): Promise<number> {
+/** @returns bytes; undefined where another tab writes to it */
+async function removed(folder: StorageFolder, home: StorageFolder, release: Release): Promise<number | undefined> {
   try {
     const bytes = await bytesOf(home);
-    await folder.removeEntry(home.name, { recursive: true });
-    return bytes;
+    const done = await unlessInUse(folder.removeEntry(home.name, { recursive: true }));
+    return done ? bytes : undefined;
   } finally {
     release();
+  }
+}
+
+/** Whether the removal came to pass: not where another tab writes there, or has removed it. */
+async function unlessInUse(removal: Promise<void>): Promise<boolean> {
+  try {
+    await removal;
+    return true;
+  } catch (error) {
+    if (!isOfAnotherTab(error)) throw error;
+    return false;
   }
 }
 
@@ -136,7 +150,7 @@ async function bytesOf(home: StorageFolder): Promise<number> {
   let bytes = 0;
   for (const name of await namesIn(home)) {
     const handle = name === 'file.json' ? undefined : await orAbsent(home.getFileHandle(name));
-    bytes += (await handle?.getFile())?.size ?? 0;
+    bytes += (handle && (await orAbsent(handle.getFile())))?.size ?? 0;
   }
   return bytes;
 }

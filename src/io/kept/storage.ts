@@ -165,10 +165,25 @@ function nameOf(error: unknown): string {
   return String((Object(error) as { readonly name?: unknown }).name);
 }
 
-/** Names of what lies in a folder now: it may change while they are gone through. */
+/**
+ * Whether another tab has removed it, or is at it: these are the browser's own errors, or caused one of this library.
+ * @param error of any work in the storage
+ */
+export function isOfAnotherTab(error: unknown): boolean {
+  const { cause } = Object(error) as { readonly cause?: unknown };
+  return [error, cause].some(one => OF_ANOTHER_TAB.includes(nameOf(one)));
+}
+
+const OF_ANOTHER_TAB = ['NotFoundError', 'InvalidModificationError', 'InvalidStateError', 'NoModificationAllowedError'];
+
+/** Names of what lies in a folder now: it may change, or go, while they are gone through. */
 export async function namesIn(folder: StorageFolder): Promise<string[]> {
   const names: string[] = [];
-  for await (const name of folder.keys?.() ?? []) names.push(name);
+  try {
+    for await (const name of folder.keys?.() ?? []) names.push(name);
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+  }
   return names;
 }
 
