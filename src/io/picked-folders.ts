@@ -195,10 +195,12 @@ function entryOf(item: DroppedItemLike): Entry | undefined {
 async function collect(entry: Entry, at: string, files: Map<string, BlobLike>): Promise<void> {
   if (files.size >= MOST_FILES || entry.name.startsWith('.')) return;
   const path = at + entry.name;
+  const deepest = at.split('/').length > DEPTH + 1;
+  if (deepest && entry.name === 'model_index.json') return; // the model's own folders lie deeper still
   if (!entry.isDirectory) {
     const failed = (cause: unknown) => unreadable(path, cause);
     files.set(path, await new Promise<BlobLike>((done, fail) => entry.file?.(done, cause => fail(failed(cause)))));
-  } else if (at.split('/').length <= DEPTH + 1) {
+  } else if (!deepest) {
     for (const inner of await inside(entry)) await collect(inner, `${path}/`, files);
   }
 }

@@ -102,6 +102,16 @@ it('files that were chosen or dropped one by one lie beside each other', async (
   );
 });
 
+it.each([
+  [0, true],
+  [3, true],
+  [4, false],
+])('a model that lies %i folders below what was dropped is whole, or not there', async (deep, there) => {
+  const around = 'a/'.repeat(deep);
+  const folder = await droppedFolder(drop(entryOf('picked', [...MODEL.map(path => around + path), 'notes.txt'])));
+  for (const path of MODEL) expect(await folder.has(path)).toBe(there);
+});
+
 it('says which file cannot be read any more, and reads on where it can be again', async () => {
   const refused = new DOMException('The request is not allowed', 'NotAllowedError');
   let allowed = true;
