@@ -76,3 +76,26 @@ export async function damage(piece, at) {
     }
   }
 }
+
+/** Reads again and again beside other tabs; what went wrong, and how often all was right. */
+export async function readOn({ ms, pieceBytes }) {
+  const [end, wrong] = [performance.now() + ms, []];
+  let right = 0;
+  while (performance.now() < end || right === 0) {
+    const tried = await outcome({ pieceBytes });
+    if (tried.value?.right) right++;
+    else wrong.push(tried);
+  }
+  return { right, wrong };
+}
+
+/** Purges and lists again and again. */
+export async function purgeOn({ ms }) {
+  let bytes = 0;
+  for (const end = performance.now() + ms; performance.now() < end; ) {
+    await new Promise(resume => setTimeout(resume, Math.random() * 50));
+    bytes += (await purge()).bytes;
+    await listCache();
+  }
+  return bytes;
+}

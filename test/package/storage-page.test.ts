@@ -96,3 +96,17 @@ it('two tabs fetch it once, and one does not remove what the other reads', async
   await vi.waitFor(async () => expect(await run('empty()')).toEqual({ bytes: SIZE, inUse: 0 }), patience());
   expect(problems).toEqual([]);
 });
+
+it('a tab reads what is right, however often another one purges it', async () => {
+  await run('empty()');
+  const other = await page.context().newPage();
+  await other.goto(`${server.url}/test/storage-page.html`);
+  const [read, purged] = await Promise.all([
+    run(`readOn({ ms: 3000, pieceBytes: ${PIECE} })`),
+    run('purgeOn({ ms: 3000 })', other),
+  ]);
+  expect(read).toEqual({ right: expect.any(Number), wrong: [] });
+  expect(purged).toBeGreaterThan(0);
+  await other.close();
+  expect(problems).toEqual([]);
+});
