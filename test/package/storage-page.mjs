@@ -78,13 +78,13 @@ export async function damage(piece, at) {
 }
 
 /** Reads again and again beside other tabs; what went wrong, and how often all was right. */
-export async function readOn({ ms, pieceBytes }) {
+export async function readOn({ ms, ...options }) {
   const [end, wrong] = [performance.now() + ms, []];
   let right = 0;
   while (performance.now() < end || right === 0) {
-    const tried = await outcome({ pieceBytes });
-    if (tried.value?.right) right++;
-    else wrong.push(tried);
+    const outcome = await tried(options);
+    if (outcome.value?.right) right++;
+    else wrong.push(outcome);
   }
   return { right, wrong };
 }

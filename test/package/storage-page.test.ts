@@ -97,12 +97,12 @@ it('two tabs fetch it once, and one does not remove what the other reads', async
   expect(problems).toEqual([]);
 });
 
-it('a tab reads what is right, however often another one purges it', async () => {
+it.each(['page', 'worker'])('a %s reads what is right, however often another tab purges it', async where => {
   await run('empty()');
   const other = await page.context().newPage();
   await other.goto(`${server.url}/test/storage-page.html`);
   const [read, purged] = await Promise.all([
-    run(`readOn({ ms: 3000, pieceBytes: ${PIECE} })`),
+    run(`readOn({ where: '${where}', ms: 3000, pieceBytes: ${PIECE} })`),
     run('purgeOn({ ms: 3000 })', other),
   ]);
   expect(read).toEqual({ right: expect.any(Number), wrong: [] });
