@@ -213,7 +213,7 @@ it('says what is wrong with a field, where it can be seen', async () => {
   const isOpen = (): Promise<boolean> => more.evaluate(one => one.hasAttribute('open'));
   await page.fill('#setting-guidanceInterval', 'always');
   await page.click('#blank');
-  await page.locator('#problem', { hasText: 'Settings.guidanceInterval' }).waitFor();
+  await page.locator('#problem', { hasText: /^settings\.guidanceInterval/ }).waitFor();
   await page.fill('#setting-guidanceInterval', '');
   await page.fill('#setting-numMapsPerMask', '0');
   await more.evaluate(one => one.removeAttribute('open'));

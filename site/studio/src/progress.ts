@@ -112,7 +112,7 @@ export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { op } = error as { readonly op?: unknown };
   const text = error.message.startsWith(`${op}: `) ? error.message.slice(`${op}: `.length) : error.message;
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return /^\w+\.\w/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1); // names of files and settings stay as they are
 }
 
 function left(seconds: number | undefined): string {
