@@ -1,13 +1,18 @@
 /** What a device that was granted may still lack. */
-import { expect, it, vi } from 'vitest';
-import { LoadError } from '../../src/core/errors.ts';
-import { Gpu } from '../../src/gpu/device.ts';
+import { afterEach, expect, it, vi } from 'vitest';
 
-vi.mock('../../src/gpu/measure-speed.ts', () => {
-  throw new TypeError('Failed to fetch dynamically imported module');
+afterEach(() => {
+  vi.doUnmock('../../src/gpu/measure-speed.ts');
+  vi.resetModules();
 });
 
 it('a part of the library that does not come is no refusal of the adapter, and the device is given back', async () => {
+  vi.resetModules();
+  vi.doMock('../../src/gpu/measure-speed.ts', () => {
+    throw new TypeError('Failed to fetch dynamically imported module');
+  });
+  const { LoadError } = await import('../../src/core/errors.ts');
+  const { Gpu } = await import('../../src/gpu/device.ts');
   const destroy = vi.fn();
   const device = { features: new Set(), limits: {}, destroy };
   const info = { vendor: '', architecture: '', device: '', description: '' };
