@@ -17,6 +17,8 @@ import type { Asked } from './settings-file.ts';
 export interface Subject {
   readonly photo: RgbImage;
   readonly fitted: FittedImage;
+  /** Pixels of a side of what one value of a mask stands for. */
+  readonly cell: number;
 }
 
 /** How it is watched and ended. */

@@ -136,15 +136,16 @@ export function frameOf(photo: PictureSize, model: FitModel, crop: Crop): Pictur
 
 /** A photo as the model sees it; a cropped one by its frame. */
 export function subjectOf(photo: RgbImage, model: FitModel, fit: FitMode, crop: Crop): Subject {
-  if (fit !== 'crop') return { photo, fitted: fitImage(photo, model, { fit }) };
+  const cell = model.vaeScaleFactor;
+  if (fit !== 'crop') return { photo, fitted: fitImage(photo, model, { fit }), cell };
   const frame = frameOf(photo, model, crop);
   const fitted: FittedImage = { ...frame, image: cutTo(photo, frame.region, frame.working) };
-  return { photo, fitted };
+  return { photo, fitted, cell };
 }
 
-/** Whether two show the same part of the same picture at the same size. */
+/** Whether two show the same part of the same picture at the same size, to models whose masks are as fine. */
 export function sameFrame(one: Subject, other: Subject): boolean {
-  const frame = ({ fitted: { region, content, working } }: Subject): string =>
-    JSON.stringify([region, content, working]);
+  const frame = ({ fitted: { region, content, working }, cell }: Subject): string =>
+    JSON.stringify([region, content, working, cell]);
   return one.photo === other.photo && frame(one) === frame(other);
 }
