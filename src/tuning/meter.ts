@@ -7,12 +7,9 @@ import { checkNames, namesOf } from '../core/known-names.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { PassTimer, runPass } from '../gpu/pass-timer.ts';
 import type { DispatchList } from '../kernels/dispatch.ts';
+import type { Clock } from './clock.ts';
 
-/**
- * What is read: `timestamps` of the device around a pass; the wall `clock` from submission to the end; or the seconds of the `processor`
- * over all threads, the honest ones on software adapters in Node, since no load of the machine changes them.
- */
-export type Clock = 'timestamps' | 'clock' | 'processor';
+export type { Clock } from './clock.ts';
 
 /** What one run took. */
 export interface Reading {
