@@ -48,6 +48,7 @@ const tile: Variant<GroupNormFinalizeProblem, { readonly LANES: number }> = {
   fits: () => true,
   rank: RANK.tile,
   tiles: () => ({ LANES: 64 }),
+  candidates: ({ maxInvocations }) => [32, 128, 256].filter(LANES => LANES <= maxInvocations).map(LANES => ({ LANES })),
   call: (caps, problem, tiles) => finalizeCall('group-norm-finalize-tile', tileSource, caps, problem, tiles),
 };
 
@@ -71,6 +72,7 @@ export const GROUP_NORM_FINALIZE: Op<GroupNormFinalizeProblem> = {
       throw new ShapeError({ op, problem: 'measured channels come in pairs', received: channels / problem.groups });
     }
   },
+  tunedBy: ['pixels', 'groups', 'sources.0.channels', 'sources.1.channels', 'measuredPixels'],
   variants: [broadcast, tile],
 };
 

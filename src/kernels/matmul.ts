@@ -32,6 +32,7 @@ export interface MatmulProblem {
 export const MATMUL: Op<MatmulProblem> = {
   name: 'matmul',
   check: problem => checkGemm('matmul', asGemm(problem)),
+  tunedBy: ['rows', 'columns', 'k', 'a', 'b', 'y', 'sharedB'],
   variants: [...GEMM_VARIANTS, ...GEMM_MATRIX].map(variant => through(variant, asGemm)),
 };
 
@@ -46,7 +47,8 @@ export function matmul(caps: Caps, problem: MatmulProblem, tuning?: Tuning): Ker
   return callOf(MATMUL, caps, problem, tuning);
 }
 
-function asGemm(p: MatmulProblem): GemmProblem {
+/** The product behind it. */
+export function asGemm(p: MatmulProblem): GemmProblem {
   return {
     batch: p.batch,
     rows: p.rows,
