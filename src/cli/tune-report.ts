@@ -72,31 +72,54 @@ export interface Tuned {
   readonly ms: number;
 }
 
+/** Choices that are shown; JSON has all. */
+const MOST_ROWS = 20;
+
 /** A table of choices, the largest gains first, and where they are kept. */
 export function summary({ table, fresh, path, ms }: Tuned): string {
   const shown = figuresIn(fresh);
   const changed = shown
     .filter(({ gain }) => gain !== undefined && gain > 0)
     .sort((a, b) => (b.gain ?? 0) - (a.gain ?? 0));
-  const rows = changed.map(({ op, shape, choice, defaultMs, ms: own, gain }) => [
-    op,
-    shape,
-    `${defaultMs?.toFixed(3)} -> ${own?.toFixed(3)} ms`,
-    `${gain?.toFixed(1)} %`,
-    choice,
-  ]);
-  const refused = shown.flatMap(({ op, refused: all = {} }) =>
-    Object.entries(all).map(([name, why]) => [op, name, why]),
-  );
+  const rows = changed
+    .slice(0, MOST_ROWS)
+    .map(({ op, shape, choice, defaultMs, ms: own, gain }) => [
+      op,
+      shape,
+      `${defaultMs?.toFixed(3)} -> ${own?.toFixed(3)} ms`,
+      `${gain?.toFixed(1)} %`,
+      choice,
+    ]);
   const measured =
     fresh.length === 0 ? 'nothing was left to measure' : `${fresh.length} measured in ${(ms / 1000).toFixed(1)} s`;
   return [
     ...(rows.length > 0 ? aligned([['op', 'shape', 'by rank -> chosen', 'gain', 'kernel'], ...rows]) : []),
-    ...refused.map(([op, name, why]) => `not taken for ${op}: ${name}: ${why}`),
-    `${table.choices.length} choices for ${keyOfTable(table)}: ${measured}, ${changed.length} other than by rank`,
+    ...(changed.length > rows.length ? [`and ${changed.length - rows.length} more; --json shows all`] : []),
+    ...refusalsIn(shown),
+    `${choices(table.choices.length)} for ${keyOfTable(table)}: ${measured}, ${changed.length} other than by rank`,
     path,
     '',
   ].join('\n');
+}
+
+/** Candidates that were thrown out, each once, with what was wrong the first time. */
+function refusalsIn(shown: readonly ChoiceShown[]): string[] {
+  const found = new Map<string, { readonly why: string; count: number }>();
+  for (const { op, refused = {} } of shown) {
+    for (const [name, why] of Object.entries(refused)) {
+      const key = `${op}: ${name}`;
+      const known = found.get(key);
+      if (known) known.count++;
+      else found.set(key, { why, count: 1 });
+    }
+  }
+  const times = (count: number): string => (count === 1 ? '' : ` (and ${count - 1} more)`);
+  return [...found].map(([key, { why, count }]) => `not taken for ${key}: ${why}${times(count)}`);
+}
+
+/** 1 choice, 2 choices. */
+export function choices(count: number): string {
+  return count === 1 ? '1 choice' : `${count} choices`;
 }
 
 function aligned(rows: readonly (readonly string[])[]): string[] {

@@ -1,8 +1,9 @@
 /** `pentimento tune`: which kernels an adapter runs the problems of models best by, measured once and kept for all commands. */
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
+import { OPS } from '../kernels/registry.ts';
 import { keepTuning, keptTuning } from '../node/kept-tuning.ts';
 import { MODEL_TASKS, type ModelTask, problemsOf, taskOf } from '../pipeline/problems/model-problems.ts';
 import type { Heard } from '../tuning/heard.ts';
@@ -20,6 +21,7 @@ import { figuresIn, problemsIn, summary } from './tune-report.ts';
 interface Options extends HubOptions, Pick<DeviceOptions, 'dtype' | 'device' | 'json'> {
   readonly model: readonly string[];
   readonly task: readonly ModelTask[];
+  readonly op: readonly string[];
   readonly size?: Size;
   readonly dryRun?: boolean;
   readonly force?: boolean;
@@ -28,6 +30,8 @@ interface Options extends HubOptions, Pick<DeviceOptions, 'dtype' | 'device' | '
 
 /** The embedded models, by what they are for. */
 const EMBEDDED: Readonly<Record<ModelTask, Family>> = { edit: 'stable-diffusion', prompts: 't5', caption: 'blip' };
+
+const OP_NAMES = OPS.map(({ name }) => name);
 
 /** The command with all its options. */
 export function tuneCommand(outside: Outside): Command {
@@ -42,12 +46,8 @@ export function tuneCommand(outside: Outside): Command {
       several,
       [],
     )
-    .addOption(
-      new Option('--task <name>', 'what models are for, of which the embedded one is tuned (default: edit)')
-        .choices(MODEL_TASKS)
-        .argParser((value, before: readonly string[]) => several(taskNamed(value), before))
-        .default([], 'edit'),
-    )
+    .addOption(named('--task <name>', MODEL_TASKS, 'what models are for, of which the embedded one is tuned', 'edit'))
+    .addOption(named('--op <name>', OP_NAMES, 'measure the problems of this op alone', 'all of them'))
     .addOption(
       new Option('--dtype <type>', 'storage of weights and activations')
         .choices(['float32', 'float16'])
@@ -64,11 +64,15 @@ export function tuneCommand(outside: Outside): Command {
   return command.action((o: Options) => tune(o, outside));
 }
 
-function taskNamed(value: string): ModelTask {
-  const found = MODEL_TASKS.find(task => task === value);
-  if (found) return found;
-  const problem = 'there is no such task';
-  throw new InputError({ op: 'tune', problem, expected: MODEL_TASKS.join(', '), received: value, path: '--task' });
+/** An option that may be given several times, each time with one of these names. */
+function named(flags: string, names: readonly string[], help: string, byDefault: string): Option {
+  return new Option(flags, `${help}; may be given several times`)
+    .choices(names)
+    .argParser((value, before: readonly string[]) => {
+      if (names.includes(value)) return [...before, value];
+      throw new InvalidArgumentError(`Allowed choices are ${names.join(', ')}.`);
+    })
+    .default([], byDefault);
 }
 
 async function tune(o: Options, outside: Outside): Promise<void> {
@@ -138,7 +142,7 @@ async function open(
 async function allProblems(
   found: readonly FoundModel[],
   { caps }: Gpu,
-  { dtype, size, variant }: Options,
+  { op: ops, dtype, size, variant }: Options,
   { note: onWarning }: Progress,
   signal: AbortSignal,
 ): Promise<readonly Heard[]> {
@@ -148,7 +152,7 @@ async function allProblems(
     signal.throwIfAborted();
     all.push(...(await problemsOf(folder, { caps, dtype, size, variant, onWarning, signal })));
   }
-  return all;
+  return ops.length === 0 ? all : all.filter(({ op }) => ops.includes(op));
 }
 
 /** Hands the tuner's news to a bar or to lines. */
