@@ -10,6 +10,7 @@ const ENTRIES = {
   schedulers: 'src/schedulers/index.ts',
   page: 'src/page.ts',
   worker: 'src/worker/index.ts',
+  tuning: 'src/tuning.ts',
 };
 
 /** Kernels as text without comments and indentation, a fifteenth of the page's bundle; lines keep their numbers for messages. */

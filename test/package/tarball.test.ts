@@ -43,6 +43,8 @@ describe('the packed tarball', () => {
       'safetensors.js',
       'schedulers.d.ts',
       'schedulers.js',
+      'tuning.d.ts',
+      'tuning.js',
       'wgsl',
       'worker.d.ts',
       'worker.js',
@@ -57,7 +59,7 @@ describe('the packed tarball', () => {
   it('gives every entry to Node, with classes that are the same in all of them', async () => {
     const { code, stdout, stderr } = await script(`
       const all = {};
-      for (const entry of ['', '/node', '/kernels', '/safetensors', '/schedulers', '/page', '/worker']) all[entry] = await import('pentimento' + entry);
+      for (const entry of ['', '/node', '/kernels', '/safetensors', '/schedulers', '/page', '/worker', '/tuning']) all[entry] = await import('pentimento' + entry);
       console.log(JSON.stringify(Object.fromEntries(Object.entries(all).map(([k, v]) => [k, Object.keys(v).length]))));
       const error = await all['/node'].readImage('missing.png').catch(e => e);
       console.log(error instanceof all[''].InputError, all[''].Gpu === all['/kernels'].Gpu);
@@ -169,7 +171,7 @@ describe("the core's bundle", () => {
     return { files: [...files], bare: [...bare].sort() };
   }
 
-  it.each(['index.js', 'kernels.js', 'safetensors.js', 'schedulers.js', 'page.js', 'worker.js', 'worker-entry.js'])(
+  it.each(['index.js', 'kernels.js', 'safetensors.js', 'schedulers.js', 'page.js', 'worker.js', 'worker-entry.js', 'tuning.js'])(
     '%s reaches nothing of Node',
     entry => {
       const { bare, files } = reach(entry);
