@@ -18,6 +18,10 @@ export interface Card {
   readonly environment: Readonly<Record<string, string>>;
   /** Clocks of a SIMD for a product of 16 x 16 x 16 halves; 0 without matrix units. */
   readonly matrixClocks: number;
+  /** SIMDs among which the waves are shared that the driver tells of. */
+  readonly simds: number;
+  /** Lanes for which a SIMD takes a clock. */
+  readonly width: number;
   /** Whether one wave can issue two vector instructions at once, which doubles the peak. */
   readonly dual: boolean;
 }
@@ -32,19 +36,20 @@ const RADV_NAMES = {
 function amd(name: string, more: Partial<Card>): Card {
   const shim = 'amdgpu';
   const environment = { AMDGPU_GPU_ID: name };
-  const rest = { matrixClocks: 0, dual: false, from: 'system' as const, ...more };
+  const rest = { matrixClocks: 0, simds: 1, width: 32, dual: false, from: 'system' as const, ...more };
   return { name, maker: 'amd', manifest: 'radeon_icd.json', shim, environment, ...rest };
 }
 
 function nvidia(name: string, chipset: string, from: MesaSource): Card {
   const environment = { NOUVEAU_CHIPSET: chipset, NVK_I_WANT_A_BROKEN_VULKAN_DRIVER: '1' };
-  const rest = { matrixClocks: 0, dual: false };
+  const rest = { matrixClocks: 0, simds: 4, width: 32, dual: false };
   return { name, maker: 'nvidia', manifest: 'nouveau_icd.json', from, shim: 'nouveau', environment, ...rest };
 }
 
 /** All of them. Mesa 26.1 of Debian 13's backports knows NVIDIA's cards up to Ampere. */
 const CARDS: readonly Card[] = [
-  ...[...RADV_NAMES.gcn, ...RADV_NAMES.rdna].map(name => amd(name, {})),
+  ...RADV_NAMES.gcn.map(name => amd(name, { width: 16 })),
+  ...RADV_NAMES.rdna.map(name => amd(name, {})),
   ...RADV_NAMES.rdna3.map(name => amd(name, { dual: true, matrixClocks: 32 })),
   // Mesa 25.0 neither disassembles for them nor offers their matrices.
   ...RADV_NAMES.rdna4.map(name => amd(name, { dual: true, matrixClocks: 16, from: 'backports' })),
@@ -55,11 +60,11 @@ const CARDS: readonly Card[] = [
   nvidia('blackwell', '1b2', 'sid'),
   {
     ...{ name: 'm1', maker: 'apple', manifest: 'asahi_icd.json', from: 'backports', shim: 'asahi', environment: {} },
-    ...{ matrixClocks: 0, dual: false },
+    ...{ matrixClocks: 0, simds: 1, width: 32, dual: false },
   },
   {
     ...{ name: 'adreno740', maker: 'qualcomm', manifest: 'freedreno_icd.json', from: 'backports', shim: 'freedreno' },
-    ...{ environment: { FD_GPU_ID: '740' }, matrixClocks: 0, dual: false },
+    ...{ environment: { FD_GPU_ID: '740' }, matrixClocks: 0, simds: 1, width: 32, dual: false },
   },
 ];
 
