@@ -12,6 +12,7 @@ import type { Card } from './cards.ts';
 import { type Counts, multiplyAdds } from './listing/counts.ts';
 import type { Heard } from './problems.ts';
 import { type LabRow, rowOf } from './rows.ts';
+import { stepOf } from './steps.ts';
 
 /** A variant with one choice of its text's constants, on one problem. */
 export interface Candidate {
@@ -144,7 +145,8 @@ interface Made {
 
 function candidateOf(card: Card, made: ReturnType<typeof rowOf>, { variant, tiles, call }: Made): Candidate {
   const { spills, scratch, waves, registers, pass } = made.row;
-  const clocks = clocksOfPass(card, made.row, made.listing?.pass);
+  const step = made.listing && stepOf(call, made.listing, made.row.wave);
+  const clocks = clocksOfPass(card, made.row, step);
   return {
     variant: nameOf(variant),
     tiles,
