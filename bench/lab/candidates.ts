@@ -17,7 +17,7 @@ import { stepOf } from './steps.ts';
 /** A variant with one choice of its text's constants, on one problem. */
 export interface Candidate {
   readonly variant: string;
-  /** Constants of the text; those that the variant takes by itself stand first among its candidates. */
+  /** Constants by which it differs from what the variant takes by itself, and those that cards may have otherwise. */
   readonly tiles: Tiles;
   /**
    * Clocks of a SIMD for a multiply-add of a lane that the problem asks for: of a pass over a tile, with what waits for memory leave
@@ -43,10 +43,13 @@ export interface Trial {
   readonly candidates: readonly Candidate[];
 }
 
-/** Constants of texts that are no sizes, and what they may be: which order of the same instructions a compiler likes. */
-const FORMS: Readonly<Record<string, readonly Tiles[]>> = {
-  'gemm-tile': [{ WEIGHTS_FIRST: 0 }, { WEIGHTS_FIRST: 1 }],
-  'attention-tile': [{ PAIRED: 0 }, { PAIRED: 1 }],
+/**
+ * Constants that cards may have otherwise, with what they may be, those of a card that nobody knows first: forms of a text, which are `false`
+ * and `true`, and sizes that no candidate of a tuner has, because bits depend on them.
+ */
+const FORMS: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>> = {
+  'gemm-tile': { WEIGHTS_FIRST: [0, 1] },
+  'attention-tile': { PAIRED: [0, 1], KEYS: [64, 32], BLOCKS: [2, 1] },
 };
 
 /** Clocks of a round trip to global memory: some 400 to 600 on all cards. */
@@ -99,31 +102,41 @@ function withLayout(op: Op<unknown>, problem: unknown, { weights }: Variant<unkn
   return rest.b ? { ...rest, b: { ...rest.b, layout: weights } } : { ...rest, layout: weights };
 }
 
+/** A variant's own tiles in all forms, and its other candidates; without what is shipped for this card already. */
 function cutsOf({ caps }: Gpu, variant: Variant<unknown>, problem: unknown): Cut[] {
-  const own = variant.tiles(caps, problem);
-  const others = variant.candidates?.(caps, problem) ?? [];
+  const unknown = { ...caps, vendor: '', architecture: '', device: '' };
+  const own = variant.tiles(unknown, problem);
+  const parts = (tiles: Tiles): KernelCall =>
+    variant.split?.(unknown, problem, tiles)?.partials ?? variant.call(unknown, problem, tiles);
+  const others = variant.candidates?.(unknown, problem) ?? [];
   const seen = new Set<string>();
-  return [own, ...others].flatMap((tiles, i) => {
-    const whole = variant.call(caps, problem, tiles);
-    // Of a product whose K is cut, its parts; only the variant's own tiles are cut for them.
-    const call = (i === 0 ? variant.split?.(caps, problem)?.partials : undefined) ?? whole;
-    return formsOf(call, tiles).filter(cut => {
-      const key = JSON.stringify([cut.call.values, cut.call.tiles]);
-      return !seen.has(key) && seen.add(key);
-    });
+  const cuts = [
+    ...formsOf(variant.stem, own).map(form => ({ call: withForm(parts, own, form), tiles: form })),
+    ...others.map(tiles => ({ call: parts(tiles), tiles })),
+  ];
+  return cuts.filter(({ call: { values, tiles } }) => {
+    const key = JSON.stringify([values, tiles]);
+    return !seen.has(key) && seen.add(key);
   });
 }
 
-/** The call as it is, then in the other forms of its text. */
-function formsOf(call: KernelCall, tiles: Tiles): Cut[] {
-  const { values } = call;
-  const forms = FORMS[call.kernel] ?? [{}];
-  const as = (form: Tiles): KernelCall => {
-    const asked = Object.entries(form).map(([name, value]) => [name, value === 1]);
-    return { ...call, values: { ...values, ...Object.fromEntries(asked) } };
-  };
-  const isOwn = (form: Tiles): boolean => Object.entries(form).every(([name, value]) => values[name] === (value === 1));
-  return [...forms].sort((a, b) => Number(isOwn(b)) - Number(isOwn(a))).map(form => ({ call: as(form), tiles: { ...tiles, ...form } }));
+/** All forms of a text, the first of which is that of a card that nobody knows. */
+function formsOf(stem: string, own: Tiles): Tiles[] {
+  let forms: Tiles[] = [{}];
+  for (const [name, values] of Object.entries(FORMS[stem] ?? {})) {
+    // What is less than the largest already, is so for the problem's sake; 256 threads make 64 keys.
+    const known = own[name] === undefined ? values : values.filter(value => value <= (own[name] ?? 0));
+    const fixed = name === 'KEYS' && own['THREADS'] === 256;
+    forms = forms.flatMap(form => (fixed ? known.slice(0, 1) : known).map(value => ({ ...form, [name]: value })));
+  }
+  return forms;
+}
+
+function withForm(call: (tiles: Tiles) => KernelCall, own: Tiles, form: Tiles): KernelCall {
+  const sizes = Object.fromEntries(Object.entries(form).filter(([name]) => name in own));
+  const flags = Object.entries(form).filter(([name]) => !(name in own));
+  const made = call({ ...own, ...sizes });
+  return { ...made, values: { ...made.values, ...Object.fromEntries(flags.map(([name, value]) => [name, value === 1])) } };
 }
 
 async function compiled(gpu: Gpu, card: Card, log: PipelineLog, call: KernelCall): Promise<ReturnType<typeof rowOf>> {

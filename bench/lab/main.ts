@@ -25,7 +25,7 @@ import { compileFiles } from './files.ts';
 import { NETWORKS } from './full-size.ts';
 import { mesaFolder, runInside } from './mesa.ts';
 import { hearProblems } from './problems.ts';
-import { vendorOf, writeTrials } from './rank-results.ts';
+import { groupTrials, writeRankResults } from './rank-results.ts';
 import { type LabResults, readResults, writeResults } from './results.ts';
 import { rowOf } from './rows.ts';
 import { familyTable, pipelineTable } from './table.ts';
@@ -160,11 +160,11 @@ async function rank(asked: Asked, log: PipelineLog): Promise<void> {
   const { card, size, dtype } = asked;
   const gpu = await openCard(asked, log);
   const trials = await tryCandidates(gpu, card, log, await hearProblems(gpu, size, dtype));
-  const { vendor, architecture, device, description: driver } = gpu.caps;
-  const text = writeTrials({ card: card.name, vendor: vendorOf(card), architecture, device, driver, dtype, size, trials });
-  const folder = new URL('bench/results/', ROOT);
-  writeFileSync(new URL(`lab-ranks-${card.name}.json`, folder), text);
-  process.stdout.write(`${vendor} ${architecture} ${device} ${trials.length} problems\n`);
+  const { architecture, description: driver } = gpu.caps;
+  const head = { card: card.name, vendor: card.maker, architecture, driver, dtype, size };
+  const file = new URL(`bench/results/lab-ranks-${card.name}.json`, ROOT);
+  writeFileSync(file, writeRankResults({ ...head, groups: groupTrials(trials) }));
+  process.stdout.write(`${trials.length} problems, ${log.pipelines.length} pipelines\n${file.pathname}\n`);
 }
 
 async function run(asked: Asked, mesa: string | undefined): Promise<void> {
