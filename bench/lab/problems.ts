@@ -18,13 +18,19 @@ export interface Heard {
 
 const EMBEDDED = fileURLToPath(new URL('../../models/orchard/stable-diffusion', import.meta.url));
 
-/** Edits of the embedded model at its own size and of Stable Diffusion 2.1, whose weights are never looked at. */
+/**
+ * Edits of the embedded model at its own size, of Stable Diffusion 1.5 at 512, whose heads have other widths, and of 2.1: their weights are
+ * never looked at.
+ *
+ * @param size pixels of a side of the last one
+ */
 export async function hearProblems(gpu: Gpu, size: number, dtype: 'float16' | 'float32'): Promise<Heard[]> {
   const heard = new Map<string, Heard>();
   for (const op of OPS as readonly Op<unknown>[]) listen(op, heard);
   const prompts = { sourcePrompt: 'a bowl of apples', targetPrompt: 'a bowl of pears' };
   for (const [folder, side] of [
     [diskFolder(EMBEDDED), 128],
+    [hollowModel('sd15'), 512],
     [hollowModel('sd21'), size],
   ] as const) {
     const pipeline = await DiffEditPipeline.fromPretrained(folder, { gpu, dtype, onWarning: () => undefined });

@@ -31,10 +31,11 @@ export interface RankResults {
   readonly groups: readonly Group[];
 }
 
-/** Widths of heads that kernels cut alike: held whole by 128 threads, by one slice of matrix units, and wider ones. */
+/** Widths of heads that kernels cut alike: held whole by 128 threads, by 256, by one slice of matrix units, and wider ones. */
 const HEADS = [
   [4, 64],
-  [68, 160],
+  [68, 128],
+  [132, 160],
   [164, 4096],
 ] as const;
 
