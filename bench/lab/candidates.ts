@@ -136,7 +136,10 @@ function withForm(call: (tiles: Tiles) => KernelCall, own: Tiles, form: Tiles): 
   const sizes = Object.fromEntries(Object.entries(form).filter(([name]) => name in own));
   const flags = Object.entries(form).filter(([name]) => !(name in own));
   const made = call({ ...own, ...sizes });
-  return { ...made, values: { ...made.values, ...Object.fromEntries(flags.map(([name, value]) => [name, value === 1])) } };
+  return {
+    ...made,
+    values: { ...made.values, ...Object.fromEntries(flags.map(([name, value]) => [name, value === 1])) },
+  };
 }
 
 async function compiled(gpu: Gpu, card: Card, log: PipelineLog, call: KernelCall): Promise<ReturnType<typeof rowOf>> {
@@ -190,13 +193,18 @@ function beyond(call: KernelCall): number {
     const columns = kernel === 'attention-matrix' ? of('WIDE') * of('SIDE_N') : (of('THREADS') / 2) * of('BLOCKS');
     const rows = kernel === 'attention-matrix' ? of('SUBGROUPS') * of('SIDE_M') : 64;
     const head = 4 * word('head4');
-    const filled = (ceilDiv(word('queries'), rows) * rows * alignUp(word('keys'), of('KEYS'))) / word('queries') / word('keys');
+    const filled =
+      (ceilDiv(word('queries'), rows) * rows * alignUp(word('keys'), of('KEYS'))) / word('queries') / word('keys');
     return (filled * word('slices') * (head + columns)) / (2 * head);
   }
   const gates = values['GEGLU'] === true ? 2 : 1;
-  const [high, wide] = kernel === 'conv-tile' ? [128, 64] : [of('ROWS'), kernel === 'gemv-tile' ? PANEL : of('COLUMNS') / gates];
+  const [high, wide] =
+    kernel === 'conv-tile' ? [128, 64] : [of('ROWS'), kernel === 'gemv-tile' ? PANEL : of('COLUMNS') / gates];
   const asked = 4 * word('rows') * word('columns4');
-  const products = kernel === 'conv-tile' ? 1 : tiles / (word('row_tiles') * (params['column_tiles'] ?? ceilDiv(4 * word('columns4'), wide)));
+  const products =
+    kernel === 'conv-tile'
+      ? 1
+      : tiles / (word('row_tiles') * (params['column_tiles'] ?? ceilDiv(4 * word('columns4'), wide)));
   return (tiles * high * wide) / asked / products;
 }
 

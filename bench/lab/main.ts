@@ -26,6 +26,7 @@ import { NETWORKS } from './full-size.ts';
 import { mesaFolder, runInside } from './mesa.ts';
 import { hearProblems } from './problems.ts';
 import { groupTrials, writeRankResults } from './rank-results.ts';
+import { ranksText } from './ranks.ts';
 import { type LabResults, readResults, writeResults } from './results.ts';
 import { rowOf } from './rows.ts';
 import { familyTable, pipelineTable } from './table.ts';
@@ -164,6 +165,7 @@ async function rank(asked: Asked, log: PipelineLog): Promise<void> {
   const head = { card: card.name, vendor: card.maker, architecture, driver, dtype, size };
   const file = new URL(`bench/results/lab-ranks-${card.name}.json`, ROOT);
   writeFileSync(file, writeRankResults({ ...head, groups: groupTrials(trials) }));
+  writeFileSync(new URL('src/kernels/ranks.json', ROOT), ranksText(new URL('bench/results/', ROOT)));
   process.stdout.write(`${trials.length} problems, ${log.pipelines.length} pipelines\n${file.pathname}\n`);
 }
 

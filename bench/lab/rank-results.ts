@@ -86,7 +86,10 @@ function merge(trials: readonly Trial[]): Candidate[] {
 }
 
 /** Undefined where one of them lacks it. */
-function mean(all: readonly Weighed[], name: 'clocks' | 'trips' | 'queued' | 'waves' | 'registers'): number | undefined {
+function mean(
+  all: readonly Weighed[],
+  name: 'clocks' | 'trips' | 'queued' | 'waves' | 'registers',
+): number | undefined {
   if (all.some(({ candidate }) => candidate[name] === undefined)) return undefined;
   const work = all.reduce((sum, one) => sum + one.work, 0);
   return all.reduce((sum, one) => sum + (one.candidate[name] ?? 0) * one.work, 0) / work;

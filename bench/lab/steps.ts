@@ -1,7 +1,7 @@
 /** What a kernel does over and over: one pass of its outermost loop, with the loops inside it as often as its sizes say. */
 import type { KernelCall } from '../../src/kernels/kernel.ts';
-import { type Counts, type Listing, type Loop, multiplyAdds, noCounts } from './listing/counts.ts';
 import { LEAST } from './bound.ts';
+import { type Counts, type Listing, type Loop, multiplyAdds, noCounts } from './listing/counts.ts';
 
 /** Multiply-adds of a lane in a step, by the loops that make them, in the order of the text. */
 type Parts = readonly number[];
@@ -34,7 +34,9 @@ export function stepOf(call: KernelCall, listing: Listing, lanes: number): Count
   const parts = partsOf(call);
   const { main, loops, pass } = listing;
   if (!parts || !main) return pass;
-  const [step] = loops.filter(loop => loop === main || loop.inner.includes(main)).sort((a, b) => b.inner.length - a.inner.length);
+  const [step] = loops
+    .filter(loop => loop === main || loop.inner.includes(main))
+    .sort((a, b) => b.inner.length - a.inner.length);
   if (!step) return pass;
   const inner = loops.filter(loop => step.inner.includes(loop));
   const work = inner.filter(loop => multiplyAdds(loop.own, lanes) >= LEAST);
@@ -43,8 +45,11 @@ export function stepOf(call: KernelCall, listing: Listing, lanes: number): Count
   if (work.length === 0) return total(step, inner, () => 1);
   // A loop of its own for each part; or one, and the last part is written out; or one for all.
   if (work.length > 2 || (own && work.length > 1)) return undefined;
-  const share = work.length === 2 ? [asked, rest] : [own && rest > 0 ? asked : asked + rest - multiplyAdds(step.own, lanes)];
-  const times = new Map(work.map((loop, i) => [loop, Math.ceil(share[i] / multiplyAdds(loop.own, lanes) / around(loop, inner) - 0.01)]));
+  const share =
+    work.length === 2 ? [asked, rest] : [own && rest > 0 ? asked : asked + rest - multiplyAdds(step.own, lanes)];
+  const times = new Map(
+    work.map((loop, i) => [loop, Math.ceil(share[i] / multiplyAdds(loop.own, lanes) / around(loop, inner) - 0.01)]),
+  );
   return total(step, inner, loop => times.get(loop) ?? loop.times ?? 1);
 }
 

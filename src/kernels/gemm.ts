@@ -22,7 +22,7 @@ import {
   weightLib,
 } from './libs.ts';
 import { hasSlabs, MOMENT_ROWS, momentsBindings, momentsWords } from './moments.ts';
-import type { Tiles, Variant } from './op.ts';
+import { shippedTiles, type Tiles, type Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 import { partsOf, splitCalls } from './split-k.ts';
 
@@ -199,15 +199,10 @@ function tileCall(caps: Caps, problem: GemmProblem, tiles: GemmTile): KernelCall
     libs: [...pairedLibs(problem.a.storage, problem.b.storage), halfSlabLib],
   };
   const call = gemmCall(program, problem, tiles, cut);
-  return { ...call, values: { ...call.values, WEIGHTS_FIRST: weightsFirst(caps, problem) } };
-}
-
-/**
- * Whether B is asked for before A, by what the drivers' compilers make of both (docs/performance.md): NVIDIA's converts halves of A
- * among the loads of a tile of one subgroup where A comes first, Adreno's among those of gates.
- */
-function weightsFirst({ vendor }: Caps, { epilogue }: GemmProblem): boolean {
-  return vendor === 'nvidia' || (vendor === 'qualcomm' && epilogue?.geglu === true);
+  // Whether B is asked for before A goes by what the drivers' compilers make of both.
+  const op = problem.conv ? 'conv2d' : 'linear';
+  const first = shippedTiles(op, 'gemm-tile', caps, problem)['WEIGHTS_FIRST'] === 1;
+  return { ...call, values: { ...call.values, WEIGHTS_FIRST: first } };
 }
 
 /**
