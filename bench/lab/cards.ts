@@ -7,7 +7,9 @@ export type MesaSource = 'system' | 'backports' | 'sid';
 export interface Card {
   /** What `--family` takes. */
   readonly name: string;
-  readonly maker: 'amd' | 'nvidia' | 'apple' | 'qualcomm';
+  readonly maker: 'amd' | 'nvidia' | 'apple' | 'qualcomm' | 'intel';
+  /** WebGPU's name of the family, where the shim's card would be taken for another. */
+  readonly architecture?: string;
   /** The file of the driver's manifest. */
   readonly manifest: string;
   /** The oldest source whose driver knows it. */
@@ -40,10 +42,26 @@ function amd(name: string, more: Partial<Card>): Card {
   return { name, maker: 'amd', manifest: 'radeon_icd.json', shim, environment, ...rest };
 }
 
-function nvidia(name: string, chipset: string, from: MesaSource): Card {
+function nvidia(name: string, chipset: string, from: MesaSource, architecture = name): Card {
   const environment = { NOUVEAU_CHIPSET: chipset, NVK_I_WANT_A_BROKEN_VULKAN_DRIVER: '1' };
   const rest = { matrixClocks: 0, simds: 4, width: 32, dual: false };
-  return { name, maker: 'nvidia', manifest: 'nouveau_icd.json', from, shim: 'nouveau', environment, ...rest };
+  return {
+    name,
+    architecture,
+    maker: 'nvidia',
+    manifest: 'nouveau_icd.json',
+    from,
+    shim: 'nouveau',
+    environment,
+    ...rest,
+  };
+}
+
+/** @param shape slices, subslices of each and execution units of each of these */
+function intel(name: string, id: string, shape: string): Card {
+  const environment = { INTEL_CARD_ID: id, INTEL_CARD_SHAPE: shape, INTEL_FORCE_PROBE: '*' };
+  const rest = { matrixClocks: 0, simds: 1, width: 32, dual: false, from: 'backports' as const };
+  return { name, maker: 'intel', manifest: 'intel_icd.json', shim: 'intel', environment, ...rest };
 }
 
 /** All of them. Mesa 26.1 of Debian 13's backports knows NVIDIA's cards up to Ampere. */
@@ -55,9 +73,15 @@ const CARDS: readonly Card[] = [
   ...RADV_NAMES.rdna4.map(name => amd(name, { dual: true, matrixClocks: 16, from: 'backports' })),
   nvidia('turing', '162', 'backports'),
   nvidia('ampere', '172', 'backports'),
-  nvidia('ada', '192', 'sid'),
+  nvidia('ada', '192', 'sid', 'lovelace'),
   nvidia('hopper', '180', 'sid'),
   nvidia('blackwell', '1b2', 'sid'),
+  // Tiger Lake, Meteor Lake and Lunar Lake with their own graphics; Arc A770 and B580.
+  intel('tgl', '9a49', '1,6,16'),
+  intel('mtl', '7d55', '2,4,16'),
+  intel('lnl', '64a0', '2,4,8'),
+  intel('dg2', '56a0', '8,4,16'),
+  intel('bmg', 'e20b', '5,4,8'),
   {
     ...{ name: 'm1', maker: 'apple', manifest: 'asahi_icd.json', from: 'backports', shim: 'asahi', environment: {} },
     ...{ matrixClocks: 0, simds: 1, width: 32, dual: false },

@@ -161,7 +161,8 @@ async function rank(asked: Asked, log: PipelineLog): Promise<void> {
   const { card, size, dtype } = asked;
   const gpu = await openCard(asked, log);
   const trials = await tryCandidates(gpu, card, log, await hearProblems(gpu, size, dtype));
-  const { architecture, description: driver } = gpu.caps;
+  const { description: driver } = gpu.caps;
+  const architecture = card.architecture ?? gpu.caps.architecture;
   const head = { card: card.name, vendor: card.maker, architecture, driver, dtype, size };
   const file = new URL(`bench/results/lab-ranks-${card.name}.json`, ROOT);
   writeFileSync(file, writeRankResults({ ...head, groups: groupTrials(trials) }));
