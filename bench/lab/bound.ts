@@ -42,6 +42,11 @@ function unitsOf(card: Card, counts: Counts, lanes: number): { readonly issue: n
  * @returns undefined where there is neither
  */
 export function clocksOf(card: Card, counts: Counts, lanes: number): number | undefined {
+  if (card.maker === 'intel') {
+    // A vector unit of so many lanes, and as many bytes of workgroup memory for each.
+    const issue = (counts.cycles * 8) / card.width + card.matrixClocks * counts.matrix;
+    return Math.max(issue, ((counts.ldsReadBytes + counts.ldsWriteBytes) * lanes) / card.width) || undefined;
+  }
   if (card.maker !== 'amd') return counts.cycles || undefined;
   const { issue, lds } = unitsOf(card, counts, lanes);
   return (Math.max(issue, lds) * 32) / card.width;

@@ -4,7 +4,7 @@ import type { Gpu } from '../../src/gpu/device.ts';
 import { specialize } from '../../src/gpu/specialize.ts';
 import { PANEL } from '../../src/kernels/gemm-problem.ts';
 import { type KernelCall, RANK } from '../../src/kernels/kernel.ts';
-import { nameOf, type Op, type Tiles, type Variant } from '../../src/kernels/op.ts';
+import { fieldOf, nameOf, type Op, type Tiles, type Variant } from '../../src/kernels/op.ts';
 import { checkCall } from '../../src/kernels/words.ts';
 import type { PipelineLog } from './absent-card.ts';
 import { clocksOf } from './bound.ts';
@@ -52,19 +52,30 @@ const FORMS: Readonly<Record<string, Readonly<Record<string, readonly number[]>>
   'attention-tile': { PAIRED: [0, 1], KEYS: [64, 32], BLOCKS: [2, 1] },
 };
 
+/** More of them on Intel's cards, the only ones whose registers do not hold 64 sums a lane. */
+const SPANS: readonly number[] = [8, 4];
+
 /** Clocks of a round trip to global memory: some 400 to 600 on all cards. */
 const ROUND_TRIP = 500;
 
 /**
  * Compiles the candidates of all problems.
+ *
+ * @param tuners also those tile sizes that a tuner would measure
  * @returns a trial for each problem that more than one candidate can run
  */
-export async function tryCandidates(gpu: Gpu, card: Card, log: PipelineLog, heard: readonly Heard[]): Promise<Trial[]> {
+export async function tryCandidates(
+  gpu: Gpu,
+  card: Card,
+  log: PipelineLog,
+  { heard, tuners }: { readonly heard: readonly Heard[]; readonly tuners: boolean },
+): Promise<Trial[]> {
+  const how = { tuners, spans: card.maker === 'intel' };
   const trials: Trial[] = [];
   for (const one of heard) {
     const candidates: Candidate[] = [];
     let work = 0;
-    for (const { variant, calls } of candidatesOf(gpu, one)) {
+    for (const { variant, calls } of candidatesOf(gpu, one, how)) {
       for (const { call, tiles } of calls) {
         const made = await compiled(gpu, card, log, call);
         candidates.push(candidateOf(card, made, { variant, tiles, call }));
@@ -81,17 +92,23 @@ interface Cut {
   readonly tiles: Tiles;
 }
 
+/** Which candidates are compiled beside a variant's own. */
+interface Asked {
+  readonly tuners: boolean;
+  readonly spans: boolean;
+}
+
 interface Able {
   readonly variant: Variant<unknown>;
   readonly calls: readonly Cut[];
 }
 
 /** Variants that can run a problem and are meant to, each with the layout of weights that it reads. */
-function candidatesOf(gpu: Gpu, { op, problem }: Heard): Able[] {
+function candidatesOf(gpu: Gpu, { op, problem }: Heard, how: Asked): Able[] {
   return op.variants.flatMap(variant => {
     const own = withLayout(op, problem, variant);
     const suited = variant.fits(gpu.caps, own) && (variant.rank?.(gpu.caps, own) ?? 0) < RANK.unsuited;
-    return suited ? [{ variant, calls: cutsOf(gpu, variant, own) }] : [];
+    return suited ? [{ variant, calls: cutsOf(gpu, variant, own, how) }] : [];
   });
 }
 
@@ -103,15 +120,18 @@ function withLayout(op: Op<unknown>, problem: unknown, { weights }: Variant<unkn
 }
 
 /** A variant's own tiles in all forms, and its other candidates; without what is shipped for this card already. */
-function cutsOf({ caps }: Gpu, variant: Variant<unknown>, problem: unknown): Cut[] {
+function cutsOf({ caps }: Gpu, variant: Variant<unknown>, problem: unknown, { tuners, spans }: Asked): Cut[] {
   const unknown = { ...caps, vendor: '', architecture: '', device: '' };
   const own = variant.tiles(unknown, problem);
   const parts = (tiles: Tiles): KernelCall =>
     variant.split?.(unknown, problem, tiles)?.partials ?? variant.call(unknown, problem, tiles);
-  const others = variant.candidates?.(unknown, problem) ?? [];
+  const others = (tuners && variant.candidates?.(unknown, problem)) || [];
   const seen = new Set<string>();
   const cuts = [
-    ...formsOf(variant.stem, own).map(form => ({ call: withForm(parts, own, form), tiles: form })),
+    ...formsOf(variant.stem, own, spans && !isGated(problem)).map(form => ({
+      call: withForm(parts, own, form),
+      tiles: form,
+    })),
     ...others.map(tiles => ({ call: parts(tiles), tiles })),
   ];
   return cuts.filter(({ call: { values, tiles } }) => {
@@ -121,9 +141,10 @@ function cutsOf({ caps }: Gpu, variant: Variant<unknown>, problem: unknown): Cut
 }
 
 /** All forms of a text, the first of which is that of a card that nobody knows. */
-function formsOf(stem: string, own: Tiles): Tiles[] {
+function formsOf(stem: string, own: Tiles, spans: boolean): Tiles[] {
   let forms: Tiles[] = [{}];
-  for (const [name, values] of Object.entries(FORMS[stem] ?? {})) {
+  const more = spans && stem === 'gemm-tile' ? { SPAN: SPANS } : {};
+  for (const [name, values] of Object.entries({ ...FORMS[stem], ...more })) {
     // What is less than the largest already, is so for the problem's sake; 256 threads make 64 keys.
     const known = own[name] === undefined ? values : values.filter(value => value <= (own[name] ?? 0));
     const fixed = name === 'KEYS' && own['THREADS'] === 256;
@@ -132,10 +153,17 @@ function formsOf(stem: string, own: Tiles): Tiles[] {
   return forms;
 }
 
+/** Values and gates of a thread are eight columns. */
+function isGated(problem: unknown): boolean {
+  return fieldOf(problem, 'epilogue.geglu') === true;
+}
+
 function withForm(call: (tiles: Tiles) => KernelCall, own: Tiles, form: Tiles): KernelCall {
   const sizes = Object.fromEntries(Object.entries(form).filter(([name]) => name in own));
   const flags = Object.entries(form).filter(([name]) => !(name in own));
-  const made = call({ ...own, ...sizes });
+  // Half as many sums a thread would be twice the threads.
+  const narrow = sizes['SPAN'] !== undefined && sizes['SPAN'] < (own['SPAN'] ?? 0) ? { ROWS: 64, COLUMNS: 64 } : {};
+  const made = call({ ...own, ...sizes, ...narrow });
   return {
     ...made,
     values: { ...made.values, ...Object.fromEntries(flags.map(([name, value]) => [name, value === 1])) },
@@ -160,7 +188,7 @@ interface Made {
 }
 
 function candidateOf(card: Card, made: ReturnType<typeof rowOf>, { variant, tiles, call }: Made): Candidate {
-  const { spills, scratch, waves, registers, pass } = made.row;
+  const { spills, scratch, registers, pass, waves = card.waves } = made.row;
   const step = made.listing && stepOf(call, made.listing, made.row.wave);
   const clocks = clocksOfPass(card, made.row, step);
   return {
@@ -180,7 +208,7 @@ function clocksOfPass(card: Card, { waves, wave }: LabRow, pass: Counts | undefi
   const busy = pass && clocksOf(card, pass, wave);
   const work = pass && multiplyAdds(pass, wave);
   if (!work || busy === undefined) return undefined;
-  const resident = Math.max(1, (waves ?? 1) / card.simds);
+  const resident = Math.max(1, (waves ?? card.waves ?? 1) / card.simds);
   return Math.max(busy, (busy + pass.trips * ROUND_TRIP) / resident) / work / lanes;
 }
 

@@ -22,6 +22,8 @@ export interface Card {
   readonly matrixClocks: number;
   /** SIMDs among which the waves are shared that the driver tells of. */
   readonly simds: number;
+  /** Waves of a SIMD, where the driver does not say. */
+  readonly waves?: number;
   /** Lanes for which a SIMD takes a clock. */
   readonly width: number;
   /** Whether one wave can issue two vector instructions at once, which doubles the peak. */
@@ -57,10 +59,13 @@ function nvidia(name: string, chipset: string, from: MesaSource, architecture = 
   };
 }
 
-/** @param shape slices, subslices of each and execution units of each of these */
-function intel(name: string, id: string, shape: string): Card {
+/**
+ * @param shape slices, subslices of each and execution units of each of these
+ * @param width lanes of a vector unit
+ */
+function intel(name: string, id: string, shape: string, width: number): Card {
   const environment = { INTEL_CARD_ID: id, INTEL_CARD_SHAPE: shape, INTEL_FORCE_PROBE: '*' };
-  const rest = { matrixClocks: 0, simds: 1, width: 32, dual: false, from: 'backports' as const };
+  const rest = { matrixClocks: 16, simds: 1, waves: 8, width, dual: false, from: 'backports' as const };
   return { name, maker: 'intel', manifest: 'intel_icd.json', shim: 'intel', environment, ...rest };
 }
 
@@ -77,11 +82,11 @@ const CARDS: readonly Card[] = [
   nvidia('hopper', '180', 'sid'),
   nvidia('blackwell', '1b2', 'sid'),
   // Tiger Lake, Meteor Lake and Lunar Lake with their own graphics; Arc A770 and B580.
-  intel('tgl', '9a49', '1,6,16'),
-  intel('mtl', '7d55', '2,4,16'),
-  intel('lnl', '64a0', '2,4,8'),
-  intel('dg2', '56a0', '8,4,16'),
-  intel('bmg', 'e20b', '5,4,8'),
+  intel('tgl', '9a49', '1,6,16', 8),
+  intel('mtl', '7d55', '2,4,16', 8),
+  intel('lnl', '64a0', '2,4,8', 16),
+  intel('dg2', '56a0', '8,4,16', 8),
+  intel('bmg', 'e20b', '5,4,8', 16),
   {
     ...{ name: 'm1', maker: 'apple', manifest: 'asahi_icd.json', from: 'backports', shim: 'asahi', environment: {} },
     ...{ matrixClocks: 0, simds: 1, width: 32, dual: false },

@@ -50,6 +50,7 @@ const options = {
   save: { type: 'string' },
   against: { type: 'string' },
   ranks: { type: 'boolean', default: false },
+  tiles: { type: 'boolean', default: false },
 } as const;
 
 interface Asked {
@@ -69,6 +70,8 @@ interface Asked {
   readonly against: LabResults | undefined;
   /** All variants and tile sizes of the problems instead, and the order in which they come. */
   readonly ranks: boolean;
+  /** And tile sizes that a tuner would measure, which no rank is made of. */
+  readonly tiles: boolean;
 }
 
 function words(text: string): string[] {
@@ -102,6 +105,7 @@ function parse(): Asked {
     save: values.save,
     against: values.against === undefined ? undefined : readResults(values.against),
     ranks: values.ranks,
+    tiles: values.tiles,
   };
 }
 
@@ -160,7 +164,8 @@ function byDefault({ files, networks, dtype, size, toggles, wave, noMatrixUnits,
 async function rank(asked: Asked, log: PipelineLog): Promise<void> {
   const { card, size, dtype } = asked;
   const gpu = await openCard(asked, log);
-  const trials = await tryCandidates(gpu, card, log, await hearProblems(gpu, size, dtype));
+  const heard = await hearProblems(gpu, size, dtype);
+  const trials = await tryCandidates(gpu, card, log, { heard, tuners: asked.tiles });
   const { description: driver } = gpu.caps;
   const architecture = card.architecture ?? gpu.caps.architecture;
   const head = { card: card.name, vendor: card.maker, architecture, driver, dtype, size };
