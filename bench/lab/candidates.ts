@@ -126,18 +126,11 @@ function cutsOf({ caps }: Gpu, variant: Variant<unknown>, problem: unknown, { tu
   const parts = (tiles: Tiles): KernelCall =>
     variant.split?.(unknown, problem, tiles)?.partials ?? variant.call(unknown, problem, tiles);
   const others = (tuners && variant.candidates?.(unknown, problem)) || [];
-  const seen = new Set<string>();
-  const cuts = [
-    ...formsOf(variant.stem, own, spans && !isGated(problem)).map(form => ({
-      call: withForm(parts, own, form),
-      tiles: form,
-    })),
+  const forms = formsOf(variant.stem, own, spans && !isGated(problem));
+  return [
+    ...forms.map(form => ({ call: withForm(parts, own, form), tiles: form })),
     ...others.map(tiles => ({ call: parts(tiles), tiles })),
   ];
-  return cuts.filter(({ call: { values, tiles } }) => {
-    const key = JSON.stringify([values, tiles]);
-    return !seen.has(key) && seen.add(key);
-  });
 }
 
 /** All forms of a text, the first of which is that of a card that nobody knows. */
@@ -146,7 +139,7 @@ function formsOf(stem: string, own: Tiles, spans: boolean): Tiles[] {
   const more = spans && stem === 'gemm-tile' ? { SPAN: SPANS } : {};
   for (const [name, values] of Object.entries({ ...FORMS[stem], ...more })) {
     // What is less than the largest already, is so for the problem's sake; 256 threads make 64 keys.
-    const known = own[name] === undefined ? values : values.filter(value => value <= (own[name] ?? 0));
+    const known = name === 'BLOCKS' ? values.filter(value => value <= (own[name] ?? 0)) : values;
     const fixed = name === 'KEYS' && own['THREADS'] === 256;
     forms = forms.flatMap(form => (fixed ? known.slice(0, 1) : known).map(value => ({ ...form, [name]: value })));
   }
@@ -159,11 +152,12 @@ function isGated(problem: unknown): boolean {
 }
 
 function withForm(call: (tiles: Tiles) => KernelCall, own: Tiles, form: Tiles): KernelCall {
-  const sizes = Object.fromEntries(Object.entries(form).filter(([name]) => name in own));
+  const sizes: Record<string, number> = {};
+  for (const [name, size] of Object.entries(own)) sizes[name] = Math.min(size, form[name] ?? size);
   const flags = Object.entries(form).filter(([name]) => !(name in own));
   // Half as many sums a thread would be twice the threads.
-  const narrow = sizes['SPAN'] !== undefined && sizes['SPAN'] < (own['SPAN'] ?? 0) ? { ROWS: 64, COLUMNS: 64 } : {};
-  const made = call({ ...own, ...sizes, ...narrow });
+  if (sizes['SPAN'] !== own['SPAN']) Object.assign(sizes, { ROWS: 64, COLUMNS: 64 });
+  const made = call(sizes);
   return {
     ...made,
     values: { ...made.values, ...Object.fromEntries(flags.map(([name, value]) => [name, value === 1])) },

@@ -48,8 +48,7 @@ const ORDERS: readonly string[] = ['WEIGHTS_FIRST', 'PAIRED'];
  * @param gain by which its clocks must be fewer
  */
 function isBetter(now: Candidate, other: Candidate, gain: number): boolean {
-  if (other.spills > 0) return false;
-  if (now.spills > 0) return true;
+  if (now.spills > 0 || other.spills > 0) return 2 * other.spills < now.spills;
   const [waits, before] = [other.trips ?? 0, now.trips ?? 0];
   if ((other.waves ?? 0) < WAVES * (now.waves ?? 0) || waits > before) return false;
   if (now.clocks === undefined || other.clocks === undefined) return false;
