@@ -24,10 +24,30 @@ export const LEAST = 32;
 export function boundOf(card: Card, counts: Counts, lanes: number): Bound | undefined {
   const work = multiplyAdds(counts, lanes);
   if (card.maker !== 'amd' || lanes === 0 || work < LEAST) return undefined;
-  const passes = lanes / 32;
-  const issue = passes * (counts.vector - counts.matrix) + card.matrixClocks * counts.matrix;
-  const lds = (2 * (counts.ldsReadBytes + counts.ldsWriteBytes) * lanes) / 128;
+  const { issue, lds } = unitsOf(card, counts, lanes);
   const clocks = Math.max(issue, lds);
   const peak = counts.matrix > 0 ? counts.matrixFma / card.matrixClocks : card.dual ? 64 : 32;
   return { share: (work * lanes) / clocks / peak, by: issue >= lds ? 'issue' : 'LDS' };
+}
+
+/** Clocks for which each of the two units is busy, of a SIMD of 32 lanes. */
+function unitsOf(card: Card, counts: Counts, lanes: number): { readonly issue: number; readonly lds: number } {
+  const issue = (lanes / 32) * (counts.vector - counts.matrix) + card.matrixClocks * counts.matrix;
+  return { issue, lds: (2 * (counts.ldsReadBytes + counts.ldsWriteBytes) * lanes) / 128 };
+}
+
+/**
+ * Clocks of a SIMD for one pass of one wave, waits for memory left out: by those two units on AMD's cards, by the compiler's own account
+ * elsewhere.
+ * @returns undefined where there is neither
+ */
+export function clocksOf(card: Card, counts: Counts, lanes: number): number | undefined {
+  if (card.maker === 'intel') {
+    // A vector unit of so many lanes, and as many bytes of workgroup memory for each.
+    const issue = (counts.cycles * 8) / card.width + card.matrixClocks * counts.matrix;
+    return Math.max(issue, ((counts.ldsReadBytes + counts.ldsWriteBytes) * lanes) / card.width) || undefined;
+  }
+  if (card.maker !== 'amd') return counts.cycles || undefined;
+  const { issue, lds } = unitsOf(card, counts, lanes);
+  return (Math.max(issue, lds) * 32) / card.width;
 }

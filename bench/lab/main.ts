@@ -13,15 +13,20 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
+import type { Gpu } from '../../src/gpu/device.ts';
 import type { WebGpuDevice } from '../../src/gpu/webgpu-types.ts';
 import { requestGpu } from '../../src/node/device.ts';
 import { keepWords } from '../../test/support/kept-words.ts';
 import { enterAbsentCard, type PipelineLog } from './absent-card.ts';
 import { compare } from './against.ts';
+import { tryCandidates } from './candidates.ts';
 import { type Card, cardOf, LabError } from './cards.ts';
 import { compileFiles } from './files.ts';
 import { NETWORKS } from './full-size.ts';
 import { mesaFolder, runInside } from './mesa.ts';
+import { hearProblems } from './problems.ts';
+import { groupTrials, writeRankResults } from './rank-results.ts';
+import { ranksText } from './ranks.ts';
 import { type LabResults, readResults, writeResults } from './results.ts';
 import { rowOf } from './rows.ts';
 import { familyTable, pipelineTable } from './table.ts';
@@ -44,6 +49,8 @@ const options = {
   mesa: { type: 'string' },
   save: { type: 'string' },
   against: { type: 'string' },
+  ranks: { type: 'boolean', default: false },
+  tiles: { type: 'boolean', default: false },
 } as const;
 
 interface Asked {
@@ -61,6 +68,10 @@ interface Asked {
   readonly mesa: string | undefined;
   readonly save: string | undefined;
   readonly against: LabResults | undefined;
+  /** All variants and tile sizes of the problems instead, and the order in which they come. */
+  readonly ranks: boolean;
+  /** And tile sizes that a tuner would measure, which no rank is made of. */
+  readonly tiles: boolean;
 }
 
 function words(text: string): string[] {
@@ -93,6 +104,8 @@ function parse(): Asked {
     mesa: values.mesa,
     save: values.save,
     against: values.against === undefined ? undefined : readResults(values.against),
+    ranks: values.ranks,
+    tiles: values.tiles,
   };
 }
 
@@ -101,8 +114,8 @@ function dawnFlags({ toggles }: Asked): string[] {
   return toggles.length > 0 ? [`enable-dawn-features=${[...FEATURES, ...toggles].join(',')}`] : [];
 }
 
-/** Uses the networks; returns how the driver calls itself. */
-async function useNetworks(asked: Asked, log: PipelineLog): Promise<string> {
+/** The device of the card. */
+async function openCard(asked: Asked, log: PipelineLog): Promise<Gpu> {
   const gpu = await requestGpu({
     dawnFlags: dawnFlags(asked),
     ...(asked.noMatrixUnits ? { matrixUnits: false } : {}),
@@ -115,9 +128,15 @@ async function useNetworks(asked: Asked, log: PipelineLog): Promise<string> {
   process.stdout.write(`${asked.card.name}: ${description}, subgroup ${subgroupSize || 'varies'}, halves as ${half}\n`);
   keepWords(gpu.device);
   log.watch(gpu.device as WebGpuDevice & GPUDevice);
+  return gpu;
+}
+
+/** Uses the networks; returns how the driver calls itself. */
+async function useNetworks(asked: Asked, log: PipelineLog): Promise<string> {
+  const gpu = await openCard(asked, log);
   for (const name of asked.networks) await NETWORKS[name]({ gpu, dtype: asked.dtype, size: asked.size });
   log.read();
-  return description;
+  return gpu.caps.description;
 }
 
 function keep(folder: string, log: PipelineLog, asked: Asked, text: string, results: LabResults): void {
@@ -141,10 +160,26 @@ function byDefault({ files, networks, dtype, size, toggles, wave, noMatrixUnits,
   );
 }
 
+/** Compiles what could run each problem and writes how they compare, and all cards' ranks anew. */
+async function rank(asked: Asked, log: PipelineLog): Promise<void> {
+  const { card, size, dtype } = asked;
+  const gpu = await openCard(asked, log);
+  const heard = await hearProblems(gpu, size, dtype);
+  const trials = await tryCandidates(gpu, card, log, { heard, tuners: asked.tiles });
+  const { description: driver } = gpu.caps;
+  const architecture = card.architecture ?? gpu.caps.architecture;
+  const head = { card: card.name, vendor: card.maker, architecture, driver, dtype, size };
+  const file = new URL(`bench/results/lab-ranks-${card.name}.json`, ROOT);
+  writeFileSync(file, writeRankResults({ ...head, groups: groupTrials(trials) }));
+  writeFileSync(new URL('src/kernels/ranks.json', ROOT), ranksText(new URL('bench/results/', ROOT)));
+  process.stdout.write(`${trials.length} problems, ${log.pipelines.length} pipelines\n${file.pathname}\n`);
+}
+
 async function run(asked: Asked, mesa: string | undefined): Promise<void> {
   const { card, networks, dtype, size, wave, toggles } = asked;
   const started = process.cpuUsage();
   const log = enterAbsentCard(card, { mesa, wave, listings: true });
+  if (asked.ranks) return rank(asked, log);
   let driver = networks.length > 0 ? await useNetworks(asked, log) : '';
   if (asked.files.length > 0) {
     driver = await compileFiles(asked.files, log, [...FEATURES, ...toggles], dtype);

@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { type Card, LabError, type MesaSource } from './cards.ts';
+import { intelFolder, intelShim } from './intel-card.ts';
 
 const scripts = fileURLToPath(new URL('../../scripts/mesa/', import.meta.url));
 const ORDER: readonly string[] = ['system', 'backports', 'sid'] satisfies readonly MesaSource[];
@@ -39,21 +40,31 @@ function fetchMesa(unstable: boolean): string {
   throw new LabError(stderr.trim().replace(/^mesa: /, 'Mesa ') || `scripts/mesa/fetch.sh ended with status ${status}`);
 }
 
+/** The library that stands in the place of the kernel's driver. */
+function shimOf(folder: string, { shim }: Card): string {
+  if (shim === 'intel') return intelShim();
+  const name = `lib${shim}_noop_drm_shim.so`;
+  const libraries = readdirSync(join(folder, 'usr/lib')).map(architecture =>
+    join(folder, 'usr/lib', architecture, name),
+  );
+  const found = libraries.find(path => existsSync(path));
+  if (!found) throw new LabError(`no ${name} in ${folder}: Debian's package mesa-drm-shim has it`);
+  return found;
+}
+
 /** Runs this program again with the folder's C library and the card's shim; returns its exit status. */
 export function runInside(folder: string, card: Card): number {
-  const libraries = readdirSync(join(folder, 'usr/lib'))
-    .map(name => join(folder, 'usr/lib', name))
-    .find(path => existsSync(join(path, `lib${card.shim}_noop_drm_shim.so`)));
-  if (!libraries)
-    throw new LabError(`no lib${card.shim}_noop_drm_shim.so in ${folder}: Debian's package mesa-drm-shim has it`);
+  const shim = shimOf(folder, card);
+  const id = card.environment['INTEL_CARD_ID'];
   const { status, error } = spawnSync(join(scripts, 'node'), [...process.execArgv, ...process.argv.slice(1)], {
     stdio: 'inherit',
     env: {
       ...process.env,
       ...card.environment,
+      ...(id === undefined ? {} : { INTEL_CARD_FOLDER: intelFolder(id) }),
       PENTIMENTO_MESA: folder,
       PENTIMENTO_NODE: process.execPath,
-      PENTIMENTO_SHIM: join(libraries, `lib${card.shim}_noop_drm_shim.so`),
+      PENTIMENTO_SHIM: shim,
       PATH: [scripts, process.env['PATH']].join(delimiter),
     },
   });

@@ -12,7 +12,7 @@ import { attentionBindings } from './attention-windows.ts';
 import { familyText } from './family-texts.ts';
 import { canBroadcast, type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
 import { outputLib, pairedLibs } from './libs.ts';
-import { callOf, type Op, type Tuning, type Variant } from './op.ts';
+import { callOf, type Op, shippedTiles, type Tuning, type Variant } from './op.ts';
 
 export type { AttentionBias, AttentionProblem, AttentionRows } from './attention-problem.ts';
 
@@ -72,11 +72,6 @@ const wide: Variant<AttentionProblem, { readonly LANES: number; readonly QUERIES
     },
   };
 
-/** By Metal's name of the maker, or by that of the card where a driver of others' tells it. */
-function isApple({ vendor, device }: Caps): boolean {
-  return /apple/i.test(`${vendor} ${device}`);
-}
-
 /** Whose compiler takes two blocks of sums as fast as one; slices repeat scores. */
 function isSwiftShader({ architecture, description }: Caps): boolean {
   return /swiftshader/i.test(`${architecture} ${description}`);
@@ -100,18 +95,21 @@ const tile: Variant<AttentionProblem, AttentionTile> = {
   stem: 'attention-tile',
   fits: () => true,
   rank: RANK.tile,
-  // Lavapipe takes the fewest sums an invocation, because its compiler needs seconds for more; the M1 spills more of them.
-  tiles: (caps, { headWidth }) => {
-    const few = caps.software || isApple(caps);
+  // Lavapipe takes the fewest sums an invocation, because its compiler needs seconds for more; so do cards that would spill more of them.
+  tiles: (caps, problem) => {
+    const { headWidth } = problem;
+    const few = caps.software;
     const THREADS = headWidth > 4 * columnsOf(128) && !caps.software && caps.maxInvocations >= 256 ? 256 : 128;
     const KEYS = few && THREADS === 128 ? 32 : 64;
     const most = few && !isSwiftShader(caps) ? 1 : 2;
-    return { THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), most) };
+    const own = { THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), most) };
+    const { PAIRED: _, ...sizes } = shippedTiles('attention', 'attention-tile', caps, problem);
+    return { ...own, ...sizes };
   },
   candidates: tileCandidates,
   call: (caps, problem, tiles) => {
     const program = { kernel: 'attention-tile', source: pinned(caps, tileSource) };
-    const PAIRED = caps.pins32 === true && /^rdna-[3-9]/.test(caps.architecture);
+    const PAIRED = caps.pins32 === true && shippedTiles('attention', 'attention-tile', caps, problem)['PAIRED'] === 1;
     const values = { ...tiles, ADDITIVE: isAdditive(problem), PAIRED };
     return attentionCall(program, problem, values, { rows: 64, columns: columnsOf(tiles.THREADS) * tiles.BLOCKS });
   },

@@ -38,14 +38,13 @@ function isCentred(c: ConvGeometry): boolean {
 }
 
 /**
- * First on NVIDIA's cards, whose cycles a multiply-add it lowers by a tenth, for maps that tiles fill and whose K stays whole. On the others it
- * comes out even or behind (docs/performance.md), and goes last. The size of the maps and all columns of y decide, never how many of either
- * one call makes.
+ * For maps that tiles fill and whose K stays whole: behind tiles of rows, but where shipped ranks say otherwise. The size of the maps and all
+ * columns of y decide, never how many of either one call makes.
  */
-function rank({ vendor, software }: Caps, p: GemmProblem): number {
+function rank({ software }: Caps, p: GemmProblem): number {
   const { outHeight = 1, outWidth = 1 } = p.conv ?? {};
   const filled = outHeight % TILE.high === 0 && outWidth % TILE.wide === 0 && p.y.pitch % TILE.columns === 0;
-  return filled && vendor === 'nvidia' && !software && partsOf(p) === 1 ? RANK.patches : RANK.last;
+  return filled && !software && partsOf(p) === 1 ? RANK.patches : RANK.last;
 }
 
 /**

@@ -22,7 +22,7 @@ import {
   weightLib,
 } from './libs.ts';
 import { hasSlabs, MOMENT_ROWS, momentsBindings, momentsWords } from './moments.ts';
-import type { Tiles, Variant } from './op.ts';
+import { shippedTiles, type Tiles, type Variant } from './op.ts';
 import { type RowRange, rowBinding, vec4Binding } from './rows.ts';
 import { partsOf, splitCalls } from './split-k.ts';
 
@@ -122,11 +122,15 @@ const CUTS = [
 /** For small grids: four times the workgroups of 64 x 64. */
 const SMALL = { ROWS: 32, COLUMNS: 32, SPAN: 4 } as const;
 
-/** 8 x 8 sums a thread and as many totals would leave room for few threads; software keeps every sum in memory at each barrier. */
+/**
+ * 8 x 8 sums a thread and as many totals would leave room for few threads, and some cards do not hold that many; software keeps every sum in
+ * memory at each barrier.
+ */
 const NARROW = { ROWS: 64, COLUMNS: 64, SPAN: 4 } as const;
 
 /** The cut that a problem gets. No bit depends on it, so that it may go by the rows. */
-function tileOf({ software }: Pick<Caps, 'software'>, problem: GemmProblem): GemmTile {
+function tileOf(caps: Caps, problem: GemmProblem): GemmTile {
+  const { software } = caps;
   const { batch, rows, columns, k, epilogue } = problem;
   const geglu = epilogue?.geglu === true;
   const made = geglu ? 2 * columns : columns;
@@ -141,9 +145,15 @@ function tileOf({ software }: Pick<Caps, 'software'>, problem: GemmProblem): Gem
   });
   if (geglu) return pick(CUTS.find(cut => !software && count(cut) >= cut.least) ?? CUTS[2]);
   if (software) return pick(NARROW);
-  if (isBlocked(problem)) return pick(count(NARROW) >= CUTS[2].least ? NARROW : SMALL);
+  const few = isBlocked(problem) || shippedFor(caps, problem)['SPAN'] === NARROW.SPAN;
+  if (few) return pick(count(NARROW) >= CUTS[2].least ? NARROW : SMALL);
   const fits = ({ COLUMNS }: { readonly COLUMNS: number }) => !problem.moments || canHandOver({ COLUMNS, ...depth });
   return pick(CUTS.find(cut => count(cut) >= cut.least && fits(cut)) ?? SMALL);
+}
+
+/** What ranks.json says of the text on a card. */
+function shippedFor(caps: Caps, problem: GemmProblem): Tiles {
+  return shippedTiles(problem.conv ? 'conv2d' : 'linear', 'gemm-tile', caps, problem);
 }
 
 /** Cuts that are worth a measurement on some card. */
@@ -199,15 +209,9 @@ function tileCall(caps: Caps, problem: GemmProblem, tiles: GemmTile): KernelCall
     libs: [...pairedLibs(problem.a.storage, problem.b.storage), halfSlabLib],
   };
   const call = gemmCall(program, problem, tiles, cut);
-  return { ...call, values: { ...call.values, WEIGHTS_FIRST: weightsFirst(caps, problem) } };
-}
-
-/**
- * Whether B is asked for before A, by what the drivers' compilers make of both (docs/performance.md): NVIDIA's converts halves of A
- * among the loads of a tile of one subgroup where A comes first, Adreno's among those of gates.
- */
-function weightsFirst({ vendor }: Caps, { epilogue }: GemmProblem): boolean {
-  return vendor === 'nvidia' || (vendor === 'qualcomm' && epilogue?.geglu === true);
+  // Whether B is asked for before A goes by what the drivers' compilers make of both.
+  const first = shippedFor(caps, problem)['WEIGHTS_FIRST'] === 1;
+  return { ...call, values: { ...call.values, WEIGHTS_FIRST: first } };
 }
 
 /**

@@ -92,8 +92,10 @@ export const RANK = {
   tile: (): number => 1,
   /** Matrix units, which do several times what tiles can; and where they are emulated or would round what is not rounded yet. */
   matrix: -1,
-  /** Patches in workgroup memory, before tiles of rows where they are faster. */
-  patches: 0.5,
+  /** Patches in workgroup memory, behind tiles of rows: no faster but on cards that shipped ranks tell of. */
+  patches: 2,
+  /** From here on nothing is meant for a problem that it could run: shipped ranks (shipped-ranks.ts) pass it over. */
+  unsuited: 3,
   lastMatrix: 3,
   /** For who asks. */
   last: 5,

@@ -5,7 +5,8 @@
 import { DeviceError, InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { Caps } from '../gpu/caps.ts';
-import type { KernelCall } from './kernel.ts';
+import { type KernelCall, RANK } from './kernel.ts';
+import { ranksOf } from './shipped-ranks.ts';
 
 /** How packed weights lie: `panels` [N/32][taps * K][32], or `rows` [N][K] (src/kernels/pack-weight.ts). */
 export type PackedLayout = 'panels' | 'rows';
@@ -141,7 +142,8 @@ export function nameOf(variant: Pick<Variant<never>, 'stem' | 'name'>): string {
 }
 
 /**
- * The variant that a problem gets on a device: the forced one, else the first tuned one that fits, else the lowest rank that fits.
+ * The variant that a problem gets on a device: the forced one, else the first tuned one that fits, else the first that
+ * ranks.json has for the card and that is meant for the problem, else the lowest rank that fits.
  * Variants that read another layout than the one in which the problem's weights lie are no candidates.
  *
  * @throws InputError for a forced variant that is not there or cannot run the problem, DeviceError where none can
@@ -156,7 +158,12 @@ export function choose<P>(op: Op<P>, caps: Caps, problem: P, asked: Tuning = NO_
 export function chosen<P>(op: Op<P>, caps: Caps, problem: P, tuning: Tuning): Variant<P> {
   const packed = op.packed?.(problem);
   const able = op.variants.filter(v => (packed === undefined || v.weights === packed) && v.fits(caps, problem));
-  return forced(op, able, tuning) ?? tuned(op, able, caps, problem, tuning) ?? ranked(op, able, caps, problem);
+  return (
+    forced(op, able, tuning) ??
+    tuned(op, able, caps, problem, tuning) ??
+    shipped(op, able, caps, problem) ??
+    ranked(op, able, caps, problem)
+  );
 }
 
 /** Whether the variant that a problem gets can also measure what it stores. @throws as choose */
@@ -239,6 +246,27 @@ function tuned<P>(
     if (found && tiles && isCandidate(found, caps, problem, tiles)) return cut(found, tiles);
   }
   return undefined;
+}
+
+/** Variants that fit and are not meant for a problem are passed over, as if the row were not there. */
+function shipped<P>(op: Op<P>, able: readonly Variant<P>[], caps: Caps, problem: P): Variant<P> | undefined {
+  for (const { op: name, where = {}, variant } of ranksOf(caps)) {
+    if (name !== op.name || !matches(where, problem)) continue;
+    const found = able.find(v => nameOf(v) === variant && (v.rank?.(caps, problem) ?? 0) < RANK.unsuited);
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/**
+ * Constants that a variant's text has on a card because ranks.json says so, whoever chose it.
+ *
+ * @param name of the op
+ * @param variant as `nameOf` gives it
+ */
+export function shippedTiles(name: string, variant: string, caps: Caps, problem: unknown): Tiles {
+  const own = ranksOf(caps).filter(row => row.op === name && row.variant === variant);
+  return own.find(({ where = {} }) => matches(where, problem))?.tiles ?? {};
 }
 
 /** Whether a problem is as the conditions say. */
