@@ -100,6 +100,10 @@ const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS:
 export const ATTENTION: Op<AttentionProblem> = {
   name: 'attention',
   check: checkAttention,
+  tunedBy: [
+    ...['heads', 'queries', 'keys', 'headWidth', 'q.storage', 'k.storage', 'out.storage'],
+    ...['causal', 'bias', 'keyMask', 'dynamicLength'],
+  ],
   variants: [broadcast, wide, tile, attentionMatrix(attentionCall)],
 };
 

@@ -93,6 +93,10 @@ export const CONV2D: Op<Conv2dProblem> = {
   name: 'conv2d',
   check: problem => checkGemm('conv2d', asGemm(problem)),
   packed: problem => packedOf(asGemm(problem)),
+  tunedBy: [
+    ...['height', 'width', 'channels', 'outChannels', 'kernel.0', 'kernel.1', 'stride', 'upsample', 'phases'],
+    ...['input', 'weight', 'layout', 'output'],
+  ],
   variants: [...GEMM_VARIANTS, ...GEMM_MATRIX, CONV_TILE].map(variant => through(normalizing(variant), asGemm)),
 };
 

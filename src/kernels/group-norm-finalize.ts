@@ -71,6 +71,7 @@ export const GROUP_NORM_FINALIZE: Op<GroupNormFinalizeProblem> = {
       throw new ShapeError({ op, problem: 'measured channels come in pairs', received: channels / problem.groups });
     }
   },
+  tunedBy: ['pixels', 'groups', 'sources.0.channels', 'sources.1.channels', 'measuredPixels'],
   variants: [broadcast, tile],
 };
 

@@ -58,6 +58,7 @@ function normOp(name: string, rms: boolean): Op<LayerNormProblem> {
       requirePitch(op, 'x', { width, pitch: x.pitch });
       requirePitch(op, 'y', { width, pitch: y.pitch });
     },
+    tunedBy: ['width', 'x.storage', 'y.storage'],
     variants: [broadcast(rms), tile(rms)],
   };
 }

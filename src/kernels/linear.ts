@@ -16,6 +16,9 @@ export const LINEAR: Op<GemmProblem> = {
   name: 'linear',
   check: problem => checkGemm('linear', problem),
   packed: packedOf,
+  tunedBy: [
+    ...['itemRows', 'k', 'y.pitch', 'a.storage', 'b.storage', 'b.layout', 'b.kTotal', 'y.storage', 'epilogue.geglu'],
+  ],
   variants: [...SINGLE_ROWS, ...GEMM_VARIANTS, ...GEMM_MATRIX],
 };
 

@@ -32,6 +32,7 @@ export interface MatmulProblem {
 export const MATMUL: Op<MatmulProblem> = {
   name: 'matmul',
   check: problem => checkGemm('matmul', asGemm(problem)),
+  tunedBy: ['rows', 'columns', 'k', 'a', 'b', 'y', 'sharedB'],
   variants: [...GEMM_VARIANTS, ...GEMM_MATRIX].map(variant => through(variant, asGemm)),
 };
 

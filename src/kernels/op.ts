@@ -25,16 +25,24 @@ export interface Variant<P, T extends Tiles = Tiles> {
   fits(caps: Caps, problem: P): boolean;
   /** Place in the choice where nothing is forced or tuned: the lowest is taken, of equals the first listed. Default 0. */
   rank?(caps: Caps, problem: P): number;
-  /** Whether it can also measure what it stores, as `GemmProblem.moments` asks, and gains by it; default no. */
-  measures?(caps: Caps, problem: P): boolean;
+  /**
+   * Whether it can also measure what it stores, as `GemmProblem.moments` asks, and gains by it; default no.
+   * @param tiles those of its call, where they are not its own
+   */
+  measures?(caps: Caps, problem: P, tiles?: T): boolean;
   /** Whether it can also normalise what it reads, as `GemmProblem.normalize` asks, and gains by it; default no. */
   normalizes?(caps: Caps, problem: P): boolean;
   /** Constants of the text for a problem that fits. */
   tiles(caps: Caps, problem: P): T;
+  /** Other tile sizes worth measuring, all legal on the device for the problem; default none beside `tiles`. No bit depends on them. */
+  candidates?(caps: Caps, problem: P): readonly T[];
   /** The call of a problem that fits, cut by `tiles`. */
   call(caps: Caps, problem: P, tiles: T): KernelCall;
-  /** The two calls that take its place where they are better; left out where they never are. */
-  split?(caps: Caps, problem: P): Split | undefined;
+  /**
+   * The two calls that take its place where they are better; left out where they never are.
+   * @param tiles cut the first of them; default its own
+   */
+  split?(caps: Caps, problem: P, tiles?: T): Split | undefined;
 }
 
 /** A product in two calls: sums of parts of its K axis, and what adds them up. */
@@ -60,18 +68,28 @@ export interface Op<P> {
   check(problem: P): void;
   /** The layout in which the problem's weights are packed already; undefined where it has none. */
   packed?(problem: P): PackedLayout | undefined;
+  /**
+   * Fields of a problem by which a measured choice may go, dotted (`a.storage`): never how many pictures or rows stand beside each other,
+   * how columns are windowed, or what is done beside the op, so that whatever is cut gives the bits of the whole.
+   */
+  readonly tunedBy: readonly string[];
   /** In the order of equal ranks. */
   readonly variants: readonly Variant<P>[];
 }
 
-/** A measured choice: for problems whose numbers lie in the bounds, this variant. */
+/** What a field of a problem must be: within bounds, both included; a text; or there (true) or not (false). */
+export type Condition = readonly [least: number, most: number] | string | boolean;
+
+/** A measured choice: for problems whose fields are as said, this variant. */
 export interface TunedChoice {
   /** Name of an op, as `OPS` lists them. */
   readonly op: string;
-  /** Bounds, both included, on numeric fields of the problem, by their names: `{ rows: [1, 8] }`. Default none. */
-  readonly where?: Readonly<Record<string, readonly [least: number, most: number]>> | undefined;
+  /** Conditions by dotted fields of the problem: `{ k: [64, 64], 'a.storage': 'f16' }`. Default none. */
+  readonly where?: Readonly<Record<string, Condition>> | undefined;
   /** Name of one of its variants, as `nameOf` gives it. */
   readonly variant: string;
+  /** Tile sizes, all of them; the choice is passed over where they are none of the variant's candidates. Default the variant's own. */
+  readonly tiles?: Tiles | undefined;
 }
 
 /** What a caller says about the choice of variants: plain data, so that it may come from a file. */
@@ -83,19 +101,32 @@ export interface Tuning {
 }
 
 const TUNING = namesOf<Tuning>({ force: 1, table: 1 });
-const CHOICE = namesOf<TunedChoice>({ op: 1, where: 1, variant: 1 });
+const CHOICE = namesOf<TunedChoice>({ op: 1, where: 1, variant: 1, tiles: 1 });
+
+/** Told of a problem whose variant is chosen. */
+export type HearProblem = <P>(op: Op<P>, problem: P) => void;
 
 /** Tuning whose fields are known, as it was when it was checked: made once a plan, then handed to every choice. */
 export class CheckedTuning implements Tuning {
   readonly force: Tuning['force'];
   readonly table: Tuning['table'];
+  /** @internal */
+  readonly heard: HearProblem | undefined;
 
-  /** @throws InputError for a field that there is not, naming the nearest that there is */
-  constructor(tuning: Tuning) {
-    checkNames('tuning', tuning, TUNING);
-    for (const choice of tuning.table ?? []) checkNames('tuning.table', choice, CHOICE);
+  /**
+   * @param tuning checked already, it is taken with its listener
+   * @param heard told of every problem, by `choose`
+   * @throws InputError for a field that there is not, naming the nearest that there is
+   */
+  constructor(tuning: Tuning, heard?: HearProblem) {
+    const checked = tuning instanceof CheckedTuning ? tuning : undefined;
+    if (!checked) {
+      checkNames('tuning', tuning, TUNING);
+      for (const choice of tuning.table ?? []) checkNames('tuning.table', choice, CHOICE);
+    }
     this.force = tuning.force && { ...tuning.force };
     this.table = tuning.table && [...tuning.table];
+    this.heard = heard ?? checked?.heard;
   }
 }
 
@@ -114,9 +145,15 @@ export function nameOf(variant: Pick<Variant<never>, 'stem' | 'name'>): string {
  */
 export function choose<P>(op: Op<P>, caps: Caps, problem: P, asked: Tuning = NO_TUNING): Variant<P> {
   const tuning = asked instanceof CheckedTuning ? asked : new CheckedTuning(asked);
+  tuning.heard?.(op, problem);
+  return chosen(op, caps, problem, tuning);
+}
+
+/** The same, which tells nobody. @throws as choose */
+export function chosen<P>(op: Op<P>, caps: Caps, problem: P, tuning: Tuning): Variant<P> {
   const packed = op.packed?.(problem);
   const able = op.variants.filter(v => (packed === undefined || v.weights === packed) && v.fits(caps, problem));
-  return forced(op, able, tuning) ?? tuned(op, able, problem, tuning) ?? ranked(op, able, caps, problem);
+  return forced(op, able, tuning) ?? tuned(op, able, caps, problem, tuning) ?? ranked(op, able, caps, problem);
 }
 
 /** Whether the variant that a problem gets can also measure what it stores. @throws as choose */
@@ -161,10 +198,11 @@ export function through<P, Q, T extends Tiles>(variant: Variant<Q, T>, become: (
     weights: variant.weights,
     fits: (caps, problem) => variant.fits(caps, become(problem)),
     rank: (caps, problem) => variant.rank?.(caps, become(problem)) ?? 0,
-    measures: (caps, problem) => variant.measures?.(caps, become(problem)) ?? false,
+    measures: (caps, problem, tiles) => variant.measures?.(caps, become(problem), tiles) ?? false,
     tiles: (caps, problem) => variant.tiles(caps, become(problem)),
+    candidates: (caps, problem) => variant.candidates?.(caps, become(problem)) ?? [],
     call: (caps, problem, tiles) => variant.call(caps, become(problem), tiles),
-    split: (caps, problem) => variant.split?.(caps, become(problem)),
+    split: (caps, problem, tiles) => variant.split?.(caps, become(problem), tiles),
   };
 }
 
@@ -184,18 +222,75 @@ function forced<P>(op: Op<P>, able: readonly Variant<P>[], tuning: Tuning): Vari
   });
 }
 
-function tuned<P>(op: Op<P>, able: readonly Variant<P>[], problem: P, tuning: Tuning): Variant<P> | undefined {
-  const numbers = problem as Readonly<Record<string, unknown>>;
-  const within = (field: string, [least, most]: readonly [number, number]) => {
-    const value = numbers[field];
-    return typeof value === 'number' && value >= least && value <= most;
-  };
-  for (const { op: name, where = {}, variant } of tuning.table ?? []) {
-    if (name !== op.name || !Object.entries(where).every(([field, bounds]) => within(field, bounds))) continue;
+function tuned<P>(
+  op: Op<P>,
+  able: readonly Variant<P>[],
+  caps: Caps,
+  problem: P,
+  tuning: Tuning,
+): Variant<P> | undefined {
+  for (const { op: name, where = {}, variant, tiles } of tuning.table ?? []) {
+    if (name !== op.name || !matches(where, problem)) continue;
     const found = able.find(v => nameOf(v) === variant);
-    if (found) return found;
+    if (found && !tiles) return found;
+    if (found && tiles && isCandidate(found, caps, problem, tiles)) return cut(found, tiles);
   }
   return undefined;
+}
+
+/** Whether a problem is as the conditions say. */
+export function matches(where: NonNullable<TunedChoice['where']>, problem: unknown): boolean {
+  return Object.entries(where).every(([field, condition]) => holds(condition, fieldOf(problem, field)));
+}
+
+/** Whether a value of a problem is as a condition says. */
+export function holds(condition: Condition, value: unknown): boolean {
+  if (typeof condition === 'string') return value === condition;
+  if (typeof condition === 'boolean') return (value !== undefined && value !== false) === condition;
+  const [least, most] = condition;
+  return typeof value === 'number' && value >= least && value <= most;
+}
+
+/** The value of a dotted field; undefined where there is none. */
+export function fieldOf(problem: unknown, field: string): unknown {
+  let value = problem;
+  for (const name of field.split('.')) value = (Object(value) as Readonly<Record<string, unknown>>)[name];
+  return value;
+}
+
+/** Conditions that hold for a problem, and for no problem whose fields of `tunedBy` are others. */
+export function conditionsOf<P>(op: Op<P>, problem: P): Record<string, Condition> {
+  const conditionOf = (value: unknown): Condition => {
+    if (typeof value === 'number') return [value, value];
+    return typeof value === 'string' ? value : value !== undefined && value !== false;
+  };
+  return Object.fromEntries(op.tunedBy.map(field => [field, conditionOf(fieldOf(problem, field))]));
+}
+
+/** All tile sizes that a variant takes for a problem that fits, its own first, each once. */
+export function candidatesOf<P, T extends Tiles>(variant: Variant<P, T>, caps: Caps, problem: P): readonly T[] {
+  const all = [variant.tiles(caps, problem), ...(variant.candidates?.(caps, problem) ?? [])];
+  return all.filter((tiles, i) => all.findIndex(other => sameTiles(other, tiles)) === i);
+}
+
+/** Whether two cuts are one. */
+export function sameTiles(a: Tiles, b: Tiles): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every(name => a[name] === b[name]);
+}
+
+function isCandidate<P>(variant: Variant<P>, caps: Caps, problem: P, tiles: Tiles): boolean {
+  return candidatesOf(variant, caps, problem).some(own => sameTiles(own, tiles));
+}
+
+/** A variant in another cut. */
+export function cut<P, T extends Tiles>(variant: Variant<P, T>, tiles: T): Variant<P, T> {
+  return {
+    ...variant,
+    tiles: () => tiles,
+    measures: (caps, problem) => variant.measures?.(caps, problem, tiles) ?? false,
+    split: (caps, problem) => variant.split?.(caps, problem, tiles),
+  };
 }
 
 function ranked<P>(op: Op<P>, able: readonly Variant<P>[], caps: Caps, problem: P): Variant<P> {

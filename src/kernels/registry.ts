@@ -28,7 +28,7 @@ export const OPS: readonly Op<never>[] = [
  * Checks that tuning speaks of ops and variants that there are, before a plan is made with it.
  *
  * @returns the same as it is now, which no choice checks again
- * @throws InputError with the name that is unknown and those that are known, or for bounds that are no two numbers
+ * @throws InputError with the name that is unknown and those that are known, or for conditions and tiles that are none
  */
 export function checkTuning(tuning: Tuning): Tuning {
   const checked = new CheckedTuning(tuning);
@@ -46,24 +46,40 @@ export function checkTuning(tuning: Tuning): Tuning {
     });
   };
   for (const [op, variant] of Object.entries(checked.force ?? {})) check(op, variant, `tuning.force.${op}`);
-  for (const [i, { op, variant, where }] of (checked.table ?? []).entries()) {
+  for (const [i, { op, variant, where, tiles }] of (checked.table ?? []).entries()) {
     const path = `tuning.table[${i}]`;
     check(op, variant, path);
-    checkBounds(where, `${path}.where`);
+    checkConditions(where, `${path}.where`);
+    checkTiles(tiles, `${path}.tiles`);
   }
   return checked;
 }
 
-function checkBounds(where: unknown, path: string): void {
-  for (const [field, bounds] of Object.entries(where ?? {})) {
-    if (Array.isArray(bounds) && bounds.length === 2 && bounds.every(bound => typeof bound === 'number')) continue;
-    const at = `${path}.${field}`;
+function checkConditions(where: unknown, path: string): void {
+  for (const [field, condition] of Object.entries(where ?? {})) {
+    if (typeof condition === 'string' || typeof condition === 'boolean') continue;
+    if (Array.isArray(condition) && condition.length === 2 && condition.every(bound => typeof bound === 'number'))
+      continue;
     throw new InputError({
       op: 'checkTuning',
       problem: 'no bounds',
-      expected: '[least, most]',
-      value: bounds,
-      path: at,
+      expected: '[least, most], a text, true or false',
+      value: condition,
+      path: `${path}.${field}`,
+    });
+  }
+}
+
+function checkTiles(tiles: unknown, path: string): void {
+  for (const [name, size] of Object.entries(tiles ?? {})) {
+    if (Number.isSafeInteger(size) && (size as number) >= 0) continue;
+    const problem = 'no size of a tile';
+    throw new InputError({
+      op: 'checkTuning',
+      problem,
+      expected: 'a whole number from 0 on',
+      value: size,
+      path: `${path}.${name}`,
     });
   }
 }

@@ -51,6 +51,7 @@ export const SOFTMAX: Op<SoftmaxProblem> = {
     requirePitch('softmax', 'x', { width, pitch: x.pitch });
     requirePitch('softmax', 'y', { width, pitch: y.pitch });
   },
+  tunedBy: ['width', 'x.storage', 'y.storage'],
   variants: [broadcast, tile],
 };
 

@@ -7,7 +7,7 @@ import type { Caps } from '../gpu/caps.ts';
 import { CONV2D } from './conv2d.ts';
 import type { Storage } from './kernel.ts';
 import { LINEAR } from './linear.ts';
-import { choose, nameOf, type Op, type PackedLayout, type Tuning } from './op.ts';
+import { CheckedTuning, chosen, nameOf, type Op, type PackedLayout, type Tuning } from './op.ts';
 
 /** Row counts of a layer that nobody has said anything of: many, and one at a time. The first is the more important. */
 export const ROW_COUNTS: readonly number[] = [64, 1];
@@ -50,8 +50,8 @@ export function weightLayout<P>(
     const own = problemOf(rows, v.weights);
     return { ...v, fits: () => serving.has(v.weights), rank: () => v.rank?.(caps, own) ?? 0 };
   });
-  const candidates: Op<P> = { name: op.name, check: () => {}, variants };
-  return choose(candidates, caps, problemOf(rows, first), tuning).weights ?? first;
+  const candidates: Op<P> = { name: op.name, check: () => {}, tunedBy: op.tunedBy, variants };
+  return chosen(candidates, caps, problemOf(rows, first), new CheckedTuning(tuning ?? {})).weights ?? first;
 }
 
 /** A weight before it is packed: padded sizes, and how its elements are stored. */

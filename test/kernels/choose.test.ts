@@ -207,7 +207,7 @@ describe('tuning', () => {
     expect(() =>
       checkTuning({ table: [{ op: 'linear', variant: 'gemm-tile', where: bounds }] }),
     ).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: checkTuning: no bounds: expected [least, most], got 5 (tuning.table[0].where.rows)]`,
+      `[InputError: checkTuning: no bounds: expected [least, most], a text, true or false, got 5 (tuning.table[0].where.rows)]`,
     );
   });
 });
@@ -230,6 +230,7 @@ describe('an op of any kind', () => {
       if (count < 1) throw new ShapeError({ op: 'planted', problem: 'no rows', received: count });
     },
     packed: p => p.packed,
+    tunedBy: [],
     variants: [plant('many', 'panels', 1000, 1), plant('few', 'rows', 4, 0), plant('twin', 'rows', 4, 0)],
   };
   const caps: Caps = DEVICES.lavapipe;

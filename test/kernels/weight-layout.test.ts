@@ -28,7 +28,7 @@ function plant(stem: string, weights: PackedLayout, least: number, most: number,
 }
 
 function plantOp(...variants: Variant<Problem>[]): Op<Problem> {
-  return { name: 'planted', check: () => {}, packed: p => p.packed, variants };
+  return { name: 'planted', check: () => {}, packed: p => p.packed, tunedBy: [], variants };
 }
 
 const many = plant('many', 'panels', 1, 1000, 1);
