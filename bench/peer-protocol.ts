@@ -5,7 +5,7 @@
  */
 import type { PeerName } from './schema.ts';
 
-/** A row that a peer is asked to run: what `rowNamed` of kernel-rows.ts makes of its name are the same values and expectations. */
+/** A row that a peer is asked to run, on numbers of its own making in [-1, 1). */
 export interface AskedRow {
   /** As in the file. */
   readonly name: string;
@@ -16,8 +16,8 @@ export interface AskedRow {
 
 /** What a peer is asked. */
 export type PeerQuestion =
-  /** First: who are you? */
-  | { readonly ask: 'hello' }
+  /** First: who are you? An engine that cannot choose the adapter of that name is missing. */
+  | { readonly ask: 'hello'; readonly device?: string | undefined }
   /** Make the row ready, run it once and compare it; gives up the row before. */
   | { readonly ask: 'open'; readonly row: AskedRow }
   /** Run the open row and wait for the device. */

@@ -3,6 +3,7 @@
  * (docs/benchmark.md holds their table). Nothing here is of Node: a page reads and writes the same file.
  */
 import { InputError } from '../src/core/errors.ts';
+import type { OptionalFeature } from '../src/gpu/device.ts';
 import { count, type Field, list, number, object, oneOf, optional, orNull, plain, text } from './fields.ts';
 
 /** By what times are taken: the device's own timestamps, the wall clock, or seconds of the processor over all threads. */
@@ -10,7 +11,7 @@ export type BenchClock = 'timestamps' | 'clock' | 'processor';
 /** The ceiling that a kernel would reach first. */
 export type Bound = 'fmaF32' | 'fmaF16' | 'matrix' | 'copy';
 /** A feature that the device may be made to do without. */
-export type Feature = 'timestamps' | 'subgroups' | 'f16' | 'matrix';
+export type Feature = OptionalFeature;
 
 /** Who made the adapter, in WebGPU's words. */
 export interface BenchAdapter {
@@ -70,6 +71,7 @@ export interface NetworkRow extends Times {
   readonly share: number | null;
   readonly dispatches: number;
   readonly peakBytes: number;
+  readonly wrong?: true | undefined;
 }
 
 /** The same operation on another engine. */
@@ -161,10 +163,12 @@ const TIMES = {
 
 const ROW = object<KernelRow>('a kernel', {
   name: text('operation, shape and storage in words; unique in the file'),
-  op: text('operation, as tuning calls it; group-norm-silu for three calls that make one'),
+  op: text(
+    'what is computed: matmul (by packed weights), conv3x3, attention, group-norm-silu (three calls), layer-norm, rms-norm or softmax',
+  ),
   shape: plain('sizes by name'),
   storage: plain('how values lie in memory by operand: f32, f16, f16-packed or bf16-packed'),
-  variant: text('the variant that was chosen, as tuning calls it'),
+  variant: text("the variant that was chosen, as tuning calls it; of group-norm-silu its middle call's"),
   tiles: plain('its tile sizes by the names in its WGSL'),
   ...TIMES,
   gflops: orNull(number('floating-point operations, two a multiply-add, over the median, in GFLOP/s')),
@@ -182,14 +186,18 @@ const ROW = object<KernelRow>('a kernel', {
   wrong,
 });
 
-const NETWORK = object<NetworkRow>('a network, replayed', {
-  name: text('model, network and type of its values'),
-  ...TIMES,
-  gflops: orNull(number('operations of its products and attentions over the median, in GFLOP/s')),
-  share: orNull(number('part of the ceiling of its arithmetic')),
-  dispatches: count('dispatches of a replay'),
-  peakBytes: count('bytes of the plan itself, weights left out'),
-});
+const NETWORK = object<NetworkRow>(
+  'a network, replayed: encoded, submitted and awaited, by the wall clock where the device has timestamps',
+  {
+    name: text('model, network and type of its values'),
+    ...TIMES,
+    gflops: orNull(number('operations of its products and attentions over the median, in GFLOP/s')),
+    share: orNull(number('part of the ceiling of its arithmetic')),
+    dispatches: count('dispatches of a replay'),
+    peakBytes: count('bytes of the plan itself, weights left out'),
+    wrong: optional(oneOf('its result is not finite; the row has no speed', true)),
+  },
+);
 
 const PEER = object<BenchPeer>('another engine', {
   name: oneOf('as --against calls it', ...PEERS),
@@ -198,7 +206,7 @@ const PEER = object<BenchPeer>('another engine', {
   missing: optional(text('why nothing of it ran')),
   rows: list(
     'its rows',
-    object<PeerRow>('the same operation on the same values', {
+    object<PeerRow>('the same operation on values of the same kind', {
       name: text('of the row that it is raced against'),
       ...TIMES,
       gflops: orNull(number('operations of our row over its median, in GFLOP/s')),
