@@ -77,6 +77,8 @@ export class PeerProcess {
       this.#waiting = { resolve: settle(resolve), reject: settle(reject) };
       this.#child.stdin.write(`${JSON.stringify(question)}\n`);
     });
+    // What was written to stderr before the answer is read in this turn of the event loop.
+    await new Promise(resolve => setImmediate(resolve));
     const answer = parsed(line);
     if (answer) return answer;
     const failure = this.#failure(`it answered what is no answer: ${line.slice(0, 80)}`);

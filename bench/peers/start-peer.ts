@@ -64,7 +64,7 @@ type Answer<K extends string> = Extract<PeerAnswer, Readonly<Record<K, unknown>>
  */
 export async function startPeer(name: PeerName, options: PeerOptions): Promise<Peer | Missing> {
   const packages = PEER_PACKAGES[name];
-  const folder = await installPeer(name, packages, options);
+  const folder = options.command ? '' : await installPeer(name, packages, options);
   const command = [
     ...(options.command ?? [process.env['PENTIMENTO_NODE'] ?? process.execPath, ...peerScript()]),
     ...[name, '--folder', folder, '--version', packages.version],
