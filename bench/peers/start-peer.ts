@@ -18,6 +18,8 @@ export interface PeerOptions extends InstallOptions {
   readonly signal?: AbortSignal | undefined;
   /** An answer that does not come within so long is not waited for, ms; default 10 minutes. */
   readonly patienceMs?: number | undefined;
+  /** Where its packages lie; default where they are fetched to. */
+  readonly folder?: string | undefined;
   /** Program and arguments before the peer's name; default this Node with dist/bench-peer.js. */
   readonly command?: readonly string[] | undefined;
 }
@@ -64,7 +66,7 @@ type Answer<K extends string> = Extract<PeerAnswer, Readonly<Record<K, unknown>>
  */
 export async function startPeer(name: PeerName, options: PeerOptions): Promise<Peer | Missing> {
   const packages = PEER_PACKAGES[name];
-  const folder = options.command ? '' : await installPeer(name, packages, options);
+  const folder = options.folder ?? (await installPeer(name, packages, options));
   const command = [
     ...(options.command ?? [process.env['PENTIMENTO_NODE'] ?? process.execPath, ...peerScript()]),
     ...[name, '--folder', folder, '--version', packages.version],

@@ -15,7 +15,7 @@ const OURS = { medianMs: 1, gflops: 8 };
 
 const row = (name = 'matmul'): AskedRow => ({ name, op: 'matmul', shape: {}, storage: { activations: 'f32' } });
 const planted = (behaviour: string, more: Partial<PeerOptions> = {}): PeerOptions => ({
-  ...{ adapter: ADAPTER, command: [NODE, SCRIPT, behaviour], ...more },
+  ...{ adapter: ADAPTER, command: [NODE, SCRIPT, behaviour], folder: '', ...more },
 });
 
 const open: { end(): void }[] = [];
@@ -124,7 +124,7 @@ describe('a peer', () => {
   });
 
   it('says so where its program does not start', async () => {
-    const peer = await startPeer('tfjs', { adapter: ADAPTER, command: ['/no/such/program'] });
+    const peer = await startPeer('tfjs', { adapter: ADAPTER, command: ['/no/such/program'], folder: '' });
     expect(peer).toEqual({
       missing: 'tfjs: it cannot be started (spawn /no/such/program ENOENT)',
     });
