@@ -71,7 +71,6 @@ export default defineConfig({
   entry: {
     ...ENTRIES,
     cli: 'src/cli/main.ts',
-    bench: 'bench/main.ts',
     'bench-models': 'bench/models.ts',
     'bench-loading': 'bench/loading.ts',
     'bench-quality': 'bench/quality.ts',

@@ -1,12 +1,12 @@
 /**
  * What the benchmark and a peer's process say to each other: a JSON object a line, over stdin and stdout of
- * `node dist/bench-peer.js NAME`. One question at a time, each answered once; the process ends when its stdin does. What it prints
+ * `node dist/bench-peer.js NAME --folder DIR --version V --adapter JSON`. One question at a time, each answered once; the process ends when its stdin does. What it prints
  * on stderr is shown only where it ends without an answer.
  */
 import type { BenchAdapter, PeerName } from './schema.ts';
 
 /**
- * A row that a peer is asked to run, on the same seeded numbers as ours. Of op 'network' the name is the path of an exported network:
+ * A row that a peer is asked to run, on seeded numbers of the same kind as ours. Of op 'network' the name is the path of an exported network:
  * nothing is compared.
  */
 export interface AskedRow {
@@ -19,7 +19,7 @@ export interface AskedRow {
 
 /** What a peer is asked. */
 export type PeerQuestion =
-  /** First: who are you? */
+  /** First: who are you? The adapter stands in the command line. */
   | { readonly ask: 'hello' }
   /** Make the row ready, run it once and compare it; gives up the row before. */
   | { readonly ask: 'open'; readonly row: AskedRow }

@@ -3,6 +3,7 @@
  * (docs/benchmark.md holds their table). Nothing here is of Node: a page reads and writes the same file.
  */
 import { InputError } from '../src/core/errors.ts';
+import type { OptionalFeature } from '../src/gpu/device.ts';
 import { count, type Field, list, number, object, oneOf, optional, orNull, plain, text } from './fields.ts';
 
 /** By what times are taken: the device's own timestamps, the wall clock, or seconds of the processor over all threads. */
@@ -10,7 +11,7 @@ export type BenchClock = 'timestamps' | 'clock' | 'processor';
 /** The ceiling that a kernel would reach first. */
 export type Bound = 'fmaF32' | 'fmaF16' | 'matrix' | 'copy';
 /** A feature that the device may be made to do without. */
-export type Feature = 'timestamps' | 'subgroups' | 'f16' | 'matrix';
+export type Feature = OptionalFeature;
 
 /** Who made the adapter, in WebGPU's words. */
 export interface BenchAdapter {
@@ -70,12 +71,14 @@ export interface NetworkRow extends Times {
   readonly share: number | null;
   readonly dispatches: number;
   readonly peakBytes: number;
+  readonly wrong?: true | undefined;
 }
 
 /** The same operation on another engine. */
 export interface PeerRow extends Times {
   readonly name: string;
   readonly gflops: number | null;
+  readonly form?: string | undefined;
   readonly firstMs: number | null;
   readonly error: number | null;
   readonly wrong?: true | undefined;
@@ -93,6 +96,7 @@ export interface BenchPeer {
   readonly name: PeerName;
   readonly package: string;
   readonly version: string | null;
+  readonly adapter?: BenchAdapter | undefined;
   readonly missing?: string | undefined;
   readonly rows: readonly PeerRow[];
 }
@@ -123,12 +127,17 @@ export interface BenchFile {
 /** Features that `--without` takes. */
 export const FEATURES = ['timestamps', 'subgroups', 'f16', 'matrix'] as const satisfies readonly Feature[];
 
-const ADAPTER = object<BenchAdapter>("who made it, in WebGPU's words; texts are empty where nothing is told", {
+const ADAPTER_FIELDS = {
   vendor: text('such as nvidia'),
   architecture: text('family of chips, such as ampere'),
   device: text("the maker's number or name of the chip"),
   description: text("the driver's own words"),
-});
+};
+
+const ADAPTER = object<BenchAdapter>(
+  "who made it, in WebGPU's words; texts are empty where nothing is told",
+  ADAPTER_FIELDS,
+);
 
 const MACHINE = object<BenchMachine>('what it ran on', {
   cpu: text("the processor's name; empty in a page"),
@@ -161,10 +170,12 @@ const TIMES = {
 
 const ROW = object<KernelRow>('a kernel', {
   name: text('operation, shape and storage in words; unique in the file'),
-  op: text('operation, as tuning calls it; group-norm-silu for three calls that make one'),
+  op: text(
+    'what is computed: matmul (by packed weights), conv3x3, attention, group-norm-silu (three calls), layer-norm, rms-norm or softmax',
+  ),
   shape: plain('sizes by name'),
   storage: plain('how values lie in memory by operand: f32, f16, f16-packed or bf16-packed'),
-  variant: text('the variant that was chosen, as tuning calls it'),
+  variant: text("the variant that was chosen, as tuning calls it; of group-norm-silu its middle call's"),
   tiles: plain('its tile sizes by the names in its WGSL'),
   ...TIMES,
   gflops: orNull(number('floating-point operations, two a multiply-add, over the median, in GFLOP/s')),
@@ -182,26 +193,32 @@ const ROW = object<KernelRow>('a kernel', {
   wrong,
 });
 
-const NETWORK = object<NetworkRow>('a network, replayed', {
-  name: text('model, network and type of its values'),
-  ...TIMES,
-  gflops: orNull(number('operations of its products and attentions over the median, in GFLOP/s')),
-  share: orNull(number('part of the ceiling of its arithmetic')),
-  dispatches: count('dispatches of a replay'),
-  peakBytes: count('bytes of the plan itself, weights left out'),
-});
+const NETWORK = object<NetworkRow>(
+  'a network, replayed: encoded, submitted and awaited, by the wall clock where the device has timestamps',
+  {
+    name: text('model, network and type of its values'),
+    ...TIMES,
+    gflops: orNull(number('operations of its products and attentions over the median, in GFLOP/s')),
+    share: orNull(number('part of the ceiling of its arithmetic')),
+    dispatches: count('dispatches of a replay'),
+    peakBytes: count('bytes of the plan itself, weights left out'),
+    wrong: optional(oneOf('its result is not finite; the row has no speed', true)),
+  },
+);
 
 const PEER = object<BenchPeer>('another engine', {
   name: oneOf('as --against calls it', ...PEERS),
   package: text('of the registry'),
   version: orNull(text('of the package that ran; null where it is missing')),
+  adapter: optional(object<BenchAdapter>('the adapter that it got: ours, or it did not run', ADAPTER_FIELDS)),
   missing: optional(text('why nothing of it ran')),
   rows: list(
     'its rows',
-    object<PeerRow>('the same operation on the same values', {
+    object<PeerRow>('the same operation on values of the same kind', {
       name: text('of the row that it is raced against'),
       ...TIMES,
       gflops: orNull(number('operations of our row over its median, in GFLOP/s')),
+      form: optional(text("in which of the engine's operations it was said: the fastest of those that are right")),
       firstMs: orNull(number('from the model to the end of the first run, ms')),
       error: orNull(number('relative L2 against f64 loops')),
       wrong,

@@ -1,5 +1,6 @@
 /** A child process that answers questions, one at a time, in JSON lines; what it prints on stderr is kept for when it fails. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { DeviceError } from '../../src/core/errors.ts';
 
@@ -21,13 +22,19 @@ const NOISE = /artificially reduced from|^\s*(\[Vulkan Loader\] )?(INFO|DEBUG|WA
 /** The loader's word for the device that a program has opened, on Linux with VK_LOADER_DEBUG=driver. */
 const OPENED = /Using "([^"]+)" with driver: "/;
 
+/** Children that this process must not outlive, whatever they do. */
+const running = new Set<PeerProcess>();
+process.on('exit', () => {
+  for (const child of running) child.close();
+});
+
 /** The child. */
 export class PeerProcess {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #options: ChildOptions;
   readonly #said: string[] = [];
   readonly #opened = new Set<string>();
-  #waiting: { readonly resolve: (line: string) => void; readonly reject: (error: unknown) => void } | undefined;
+  #waiting: { readonly resolve: (answer: object) => void; readonly reject: (error: unknown) => void } | undefined;
   #over: unknown;
 
   /** @param command a program with its arguments */
@@ -36,7 +43,8 @@ export class PeerProcess {
     const env = { VK_LOADER_DEBUG: 'driver', ...process.env, ...options.env };
     this.#child = spawn(program, args, { stdio: 'pipe', env });
     createInterface({ input: this.#child.stderr }).on('line', line => this.#hear(line));
-    createInterface({ input: this.#child.stdout }).on('line', line => this.#waiting?.resolve(line));
+    running.add(this);
+    createInterface({ input: this.#child.stdout }).on('line', line => this.#take(line));
     this.#child.stdin.on('error', () => {}); // it has ended, which 'close' tells
     this.#child.on('error', cause => this.#end(this.#failure('it cannot be started', cause)));
     this.#child.on('close', (code, signal) => {
@@ -58,11 +66,11 @@ export class PeerProcess {
 
   /**
    * Asks, and waits for the answer.
-   * @throws DeviceError where the child ends, answers no JSON or nothing at all in time; the signal's reason
+   * @throws DeviceError where the child ends, or does not answer in time; the signal's reason
    */
   async ask(question: object): Promise<object> {
     if (this.#over !== undefined) throw this.#over;
-    const line = await new Promise<string>((resolve, reject) => {
+    const answer = await new Promise<object>((resolve, reject) => {
       const { patienceMs } = this.#options;
       const late = setTimeout(() => {
         this.#end(this.#failure(`it gave no answer within ${patienceMs / 1000} s`));
@@ -79,11 +87,7 @@ export class PeerProcess {
     });
     // What was written to stderr before the answer is read in this turn of the event loop.
     await new Promise(resolve => setImmediate(resolve));
-    const answer = parsed(line);
-    if (answer) return answer;
-    const failure = this.#failure(`it answered what is no answer: ${line.slice(0, 80)}`);
-    this.#end(failure);
-    throw failure;
+    return answer;
   }
 
   /** Ends the child. */
@@ -97,9 +101,16 @@ export class PeerProcess {
   #end(cause: unknown): void {
     if (this.#over !== undefined) return;
     this.#over = cause;
+    running.delete(this);
     this.#options.signal?.removeEventListener('abort', this.#abort);
     this.#child.kill('SIGKILL');
     this.#waiting?.reject(cause);
+  }
+
+  /** What is no JSON some native code printed. */
+  #take(line: string): void {
+    const answer = parsed(line);
+    if (answer) this.#waiting?.resolve(answer);
   }
 
   #hear(line: string): void {
@@ -127,6 +138,6 @@ function parsed(line: string): object | undefined {
     const answer: unknown = JSON.parse(line);
     return typeof answer === 'object' && answer !== null ? answer : undefined;
   } catch {
-    return undefined; // some engine printed it
+    return undefined;
   }
 }

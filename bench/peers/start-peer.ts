@@ -20,8 +20,10 @@ export interface PeerOptions extends InstallOptions {
   readonly patienceMs?: number | undefined;
   /** Where its packages lie; default where they are fetched to. */
   readonly folder?: string | undefined;
-  /** Program and arguments before the peer's name; default this Node with dist/bench-peer.js. */
-  readonly command?: readonly string[] | undefined;
+  /** The script of its process; default dist/bench-peer.js. */
+  readonly peerScript?: string | undefined;
+  /** Program and arguments before the script and the peer's name; default this Node. */
+  readonly program?: readonly string[] | undefined;
 }
 
 /** Why something of a peer did not run. */
@@ -68,8 +70,8 @@ export async function startPeer(name: PeerName, options: PeerOptions): Promise<P
   const packages = PEER_PACKAGES[name];
   const folder = options.folder ?? (await installPeer(name, packages, options));
   const command = [
-    ...(options.command ?? [process.env['PENTIMENTO_NODE'] ?? process.execPath, ...peerScript()]),
-    ...[name, '--folder', folder, '--version', packages.version],
+    ...(options.program ?? [process.env['PENTIMENTO_NODE'] ?? process.execPath]),
+    ...[options.peerScript ?? peerScript(), name, '--folder', folder, '--version', packages.version],
     ...(options.adapter ? ['--adapter', JSON.stringify(plain(options.adapter))] : []),
   ];
   const { signal, patienceMs = PATIENCE_MS } = options;
@@ -149,10 +151,10 @@ function plain({ vendor, architecture, device, description }: BenchAdapter): Ben
 }
 
 /** The peer's own script beside this one: built, this file lies in dist or in dist/chunks. */
-function peerScript(): string[] {
+function peerScript(): string {
   for (const path of ['./bench-peer.js', '../bench-peer.js']) {
     const file = fileURLToPath(new URL(path, import.meta.url));
-    if (existsSync(file)) return [file];
+    if (existsSync(file)) return file;
   }
   throw new InputError({
     op: 'bench',

@@ -47,7 +47,8 @@ export function matmul(caps: Caps, problem: MatmulProblem, tuning?: Tuning): Ker
   return callOf(MATMUL, caps, problem, tuning);
 }
 
-function asGemm(p: MatmulProblem): GemmProblem {
+/** The product behind it. */
+export function asGemm(p: MatmulProblem): GemmProblem {
   return {
     batch: p.batch,
     rows: p.rows,

@@ -37,8 +37,9 @@ afterAll(() => {
 async function start(name: PeerName, options: Partial<PeerOptions> = {}) {
   const folder = await installPeer(name, PEER_PACKAGES[name]);
   const [{ info }] = await listAdapters();
-  const command = [NODE, '--import', LOADER, file('../../../bench/peers/peer.ts')];
-  const peer = await startPeer(name, { adapter: info, command, folder, ...options });
+  const program = [NODE, '--import', LOADER];
+  const peerScript = file('../../../bench/peers/peer.ts');
+  const peer = await startPeer(name, { adapter: info, program, peerScript, folder, ...options });
   if (!('missing' in peer)) open.push(peer);
   return { peer, info };
 }

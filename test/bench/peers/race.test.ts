@@ -5,17 +5,23 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AskedRow } from '../../../bench/peer-protocol.ts';
-import { PeerRace } from '../../../bench/peers/opponents.ts';
 import { type Peer, type PeerOptions, startPeer } from '../../../bench/peers/start-peer.ts';
+import { Race } from '../../../bench/race.ts';
+import type { KernelRow } from '../../../bench/schema.ts';
+import type { Reading } from '../../../src/tuning/meter.ts';
 
 const NODE = process.env['PENTIMENTO_NODE'] ?? process.execPath;
 const SCRIPT = fileURLToPath(new URL('../../support/planted-peer.mjs', import.meta.url));
 const ADAPTER = { vendor: 'test', architecture: 'software', device: 'planted', description: 'planted 1.0' };
-const OURS = { medianMs: 1, gflops: 8 };
+const OURS = { medianMs: 1, gflops: 8 } as KernelRow;
+const METERS = {
+  clock: { costOf: ({ ms }: Reading) => ms },
+  processor: { costOf: ({ cpu }: Reading) => 1000 * cpu },
+};
 
 const row = (name = 'matmul'): AskedRow => ({ name, op: 'matmul', shape: {}, storage: { activations: 'f32' } });
 const planted = (behaviour: string, more: Partial<PeerOptions> = {}): PeerOptions => ({
-  ...{ adapter: ADAPTER, command: [NODE, SCRIPT, behaviour], folder: '', ...more },
+  ...{ adapter: ADAPTER, program: [NODE, SCRIPT], peerScript: behaviour, folder: '', ...more },
 });
 
 const open: { end(): void }[] = [];
@@ -32,23 +38,23 @@ async function start(behaviour: string, more: Partial<PeerOptions> = {}): Promis
 
 /** A row of a race against one planted peer. */
 async function raced(behaviour: string, clock: 'clock' | 'processor' = 'processor') {
-  const race = await PeerRace.start(['tfjs'], { ...planted(behaviour), clock });
-  open.push(race);
+  const race = await Race.start(['tfjs'], { ...planted(behaviour), meter: METERS[clock] });
+  open.push({ end: () => race.dispose() });
   await race.open(row());
   for (let i = 0; i < 3; i++) await race.sample();
   race.close(OURS);
-  return race.peers();
+  return race.results;
 }
 
 describe('a race', () => {
   it('tells times by its clock, the rate, the error and by how much ours is faster', async () => {
     const [peer] = await raced('right');
     expect(peer).toEqual({
-      ...{ name: 'tfjs', package: 'planted-tfjs', version: '1.2.3' },
+      ...{ name: 'tfjs', package: 'planted-tfjs', version: '1.2.3', adapter: ADAPTER },
       rows: [
         {
           ...{ name: 'matmul', minMs: 2, medianMs: 2, p90Ms: 2, cpuMs: 2 },
-          ...{ gflops: 4, firstMs: 6, error: 1e-7, ratio: 2 },
+          ...{ gflops: 4, form: 'planted', firstMs: 6, error: 1e-7, ratio: 2 },
         },
       ],
     });
@@ -56,12 +62,17 @@ describe('a race', () => {
     expect(by.rows[0]).toMatchObject({ medianMs: 4, cpuMs: 2, ratio: 4 });
   });
 
+  it('does not take for an answer what some library prints', async () => {
+    const [{ rows }] = await raced('chatters');
+    expect(rows[0]).toMatchObject({ medianMs: 2, error: 1e-7 });
+  });
+
   it('gives what is wrong no speed, and says how wrong it is', async () => {
     const [{ rows }] = await raced('wrong');
     expect(rows).toEqual([
       {
         ...{ name: 'matmul', minMs: null, medianMs: null, p90Ms: null, cpuMs: null, gflops: null, ratio: null },
-        ...{ firstMs: 5, error: 0.5, wrong: true },
+        ...{ form: 'planted', firstMs: 5, error: 0.5, wrong: true },
       },
     ]);
   });
@@ -70,7 +81,6 @@ describe('a race', () => {
     ['lacks', 'no matmul'],
     ['throws', 'shader: no such function'],
     ['ends', 'tfjs: it ended with 3'],
-    ['chatters', 'tfjs: it answered what is no answer: hello from a library'],
     ['falls-back', 'it opened llvmpipe, and the race is on planted'],
     ['crashes-in-sample', 'tfjs: it was ended by SIGKILL'],
   ])('says of a peer that %s why the row did not run', async (behaviour, why) => {
@@ -79,14 +89,11 @@ describe('a race', () => {
   });
 
   it('runs on without a peer that has another adapter', async () => {
-    const told: string[] = [];
-    const onMissing = (name: string, why: string): void => void told.push(`${name}: ${why}`);
-    const race = await PeerRace.start(['jax'], { ...planted('other-adapter'), clock: 'clock', onMissing });
+    const race = await Race.start(['jax'], { ...planted('other-adapter'), meter: METERS.clock });
     await race.open(row());
     await race.sample();
     race.close(OURS);
-    expect(told).toEqual(['jax: the race is on planted']);
-    expect(race.peers()).toEqual([
+    expect(race.results).toEqual([
       { name: 'jax', package: '@jax-js/jax', version: null, missing: 'the race is on planted', rows: [] },
     ]);
   });
@@ -124,7 +131,12 @@ describe('a peer', () => {
   });
 
   it('says so where its program does not start', async () => {
-    const peer = await startPeer('tfjs', { adapter: ADAPTER, command: ['/no/such/program'], folder: '' });
+    const peer = await startPeer('tfjs', {
+      adapter: ADAPTER,
+      program: ['/no/such/program'],
+      peerScript: '',
+      folder: '',
+    });
     expect(peer).toEqual({
       missing: 'tfjs: it cannot be started (spawn /no/such/program ENOENT)',
     });
