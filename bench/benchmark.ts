@@ -31,10 +31,8 @@ export interface BenchmarkOptions {
   readonly large: boolean;
   /** Engines to race. */
   readonly against: readonly PeerName[];
-  /** The program that runs one of them. */
-  readonly peerScript: string;
-  /** Part of the adapter's name, for them. */
-  readonly device?: string | undefined;
+  /** The program that runs one of them; default what lies beside this one. */
+  readonly peerScript?: string | undefined;
   /** Folder of the embedded family. */
   readonly models: string;
   /** Key of the table by which the device chooses its kernels; null where it has none. */
@@ -70,13 +68,11 @@ export async function benchmark(gpu: Gpu, options: BenchmarkOptions): Promise<Be
   // Nobody else can tell timestamps: engines are compared by what all of them have.
   const clock = against.length > 0 && !gpu.caps.software ? { clock: 'clock' as const } : {};
   const meter = Meter.create(gpu, clock);
-  const race =
-    against.length > 0
-      ? new Race({ script: options.peerScript, names: against, device: options.device, meter, signal })
-      : undefined;
+  let race: Race | undefined;
   try {
     const head = headOf(gpu, meter, options);
     options.onHead?.(head);
+    if (against.length > 0) race = await startRace(head.adapter, meter, options);
     for (const line of headLines(head)) say(line);
     const ceilings = await measureCeilings(gpu, meter, { ...options.ceilings, signal });
     say(ceilingLine(ceilings));
@@ -93,6 +89,14 @@ export async function benchmark(gpu: Gpu, options: BenchmarkOptions): Promise<Be
     race?.dispose();
     meter.dispose();
   }
+}
+
+/** The engines, started and named where they are missing. */
+async function startRace(adapter: BenchFile['adapter'], meter: Meter, options: BenchmarkOptions): Promise<Race> {
+  const { against, peerScript, note, signal } = options;
+  const race = await Race.start(against, { adapter, peerScript, meter, onFetch: note, signal });
+  for (const { name, missing } of race.results) if (missing !== undefined) note(`No ${name}: ${missing}.`);
+  return race;
 }
 
 async function measureNetworks(
@@ -138,16 +142,21 @@ function chosenRows({ caps, choices }: Gpu, options: BenchmarkOptions): Chosen {
   });
 }
 
+function adapterOf({ caps }: Pick<Gpu, 'caps'>): BenchFile['adapter'] {
+  const { vendor, architecture, device, description } = caps;
+  return { vendor, architecture, device, description };
+}
+
 function headOf(
   { caps, device: granted }: Gpu,
   { clock }: Meter,
   { without, toggles, tuning, samples }: BenchmarkOptions,
 ): BenchHead {
-  const { vendor, architecture, device, description } = caps;
+  const adapter = adapterOf({ caps });
   return {
     ...{ version: 1, kind: 'pentimento-bench', made: new Date().toISOString() },
     ...{ library: LIBRARY_VERSION, kernels: KERNELS_HASH },
-    ...{ adapter: { vendor, architecture, device, description }, caps, driver: description },
+    ...{ adapter, caps, driver: adapter.description },
     ...{ toggles, features: [...granted.features].sort() },
     machine: { cpu: cpus()[0]?.model ?? '', cores: cpus().length, runtime: `Node ${process.versions.node}` },
     ...{ without, clock, tuning, samples },
