@@ -60,25 +60,28 @@ const FMA_FORMS = [
 export async function measureCeilings(gpu: Gpu, meter: Meter, options: CeilingOptions = {}): Promise<Ceilings> {
   const { signal } = options;
   await loadTexts(gpu.caps);
-  const best = async (all: readonly (() => Promise<number>)[]): Promise<number> => {
-    let most = 0;
-    for (const one of all) {
-      signal?.throwIfAborted();
-      most = Math.max(most, await one());
-    }
-    return most;
-  };
-  const fma = (half: boolean) => best(FMA_FORMS.map(form => () => fmaRate(gpu, meter, options, half, form)));
-  const fmaF32 = await fma(false);
-  const fmaF16 = gpu.device.features.has('shader-f16') ? await fma(true) : null;
-  const matrix = gpu.caps.matrix ? await best([() => matrixRate(gpu, meter, options)]) : null;
+  const fmaF32 = await fmaCeiling(gpu, meter, options, false);
+  const fmaF16 = gpu.device.features.has('shader-f16') ? await fmaCeiling(gpu, meter, options, true) : null;
+  const matrix = gpu.caps.matrix ? await matrixRate(gpu, meter, options) : null;
   signal?.throwIfAborted();
   const bytes = copyBytes(gpu, options);
-  const copy = await best([
-    async () => rateOf(gpu, meter, options, await copyMicro(gpu, bytes)),
-    () => bufferCopyRate(gpu, meter, options, bytes),
-  ]);
+  const kernelCopy = await rateOf(gpu, meter, options, await copyMicro(gpu, bytes));
+  signal?.throwIfAborted();
+  const copy = Math.max(kernelCopy, await bufferCopyRate(gpu, meter, options, bytes));
   return { fmaF32, fmaF16, matrix, copy, copyBytes: bytes };
+}
+
+/** Tries every form once, and measures the best. */
+async function fmaCeiling(gpu: Gpu, meter: Meter, options: CeilingOptions, half: boolean): Promise<number> {
+  const tried: { readonly form: (typeof FMA_FORMS)[number]; readonly rate: number }[] = [];
+  for (const form of FMA_FORMS) {
+    options.signal?.throwIfAborted();
+    const once = { ...options, samples: 1, leastMs: Math.min(5, options.leastMs ?? 5) };
+    tried.push({ form, rate: await fmaRate(gpu, meter, once, half, form) });
+  }
+  const [best] = tried.sort((a, b) => b.rate - a.rate);
+  const rate = best ? await fmaRate(gpu, meter, options, half, best.form) : 0;
+  return Math.max(rate, best?.rate ?? 0);
 }
 
 /** Bytes that a whole number of workgroups copy. */
