@@ -72,10 +72,10 @@ export default defineConfig({
   entry: {
     ...ENTRIES,
     cli: 'src/cli/main.ts',
-    bench: 'bench/main.ts',
     'bench-models': 'bench/models.ts',
     'bench-loading': 'bench/loading.ts',
     'bench-quality': 'bench/quality.ts',
+    'bench-peer': 'bench/peers/peer.ts',
   },
   format: 'esm',
   target: 'es2022',

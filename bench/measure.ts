@@ -1,87 +1,120 @@
-/** One row of the benchmark: buffers filled, pipelines compiled, samples taken, the result compared. */
+/**
+ * One row of the benchmark: buffers filled, pipelines compiled, the result compared, samples taken, and the result compared with the
+ * first one's bits again. What is wrong has no speed. Nothing here is of Node.
+ */
 import { floatsOfHalves, halvesOfFloats } from '../src/core/convert-bits.ts';
 import { type BufferSlice, createStorage, destroySlice, readSlice, writeSlice } from '../src/gpu/buffer.ts';
 import type { Gpu } from '../src/gpu/device.ts';
 import { DispatchList } from '../src/kernels/dispatch.ts';
-import type { Storage } from '../src/kernels/kernel.ts';
-import { type Cost, costs, medianOf } from './cost.ts';
-import type { KernelBench } from './kernels/bench-case.ts';
+import { type Storage, storageBytes } from '../src/kernels/kernel.ts';
+import type { Meter, Reading } from '../src/tuning/meter.ts';
+import { bytesOf, flopsOf, type KernelCase } from './kernels/kernel-case.ts';
 import { randoms } from './random.ts';
+import type { Bound, Ceilings, KernelRow, Times } from './schema.ts';
 
 /** A case that is ready to run. */
-export interface BenchRow {
-  readonly bench: KernelBench;
-  /** Cold: WGSL to pipelines, and what drivers leave to the first run; little where an earlier row has the same. */
+export interface PreparedRow {
+  readonly row: KernelCase;
+  /** Cold: WGSL to pipelines, and what drivers leave to the first run. */
   readonly compileMs: number;
-  /** Relative L2 over sampled elements, against f64. */
-  readonly error: number;
-  /** Of one operation. */
-  readonly samples: Cost[];
+  /** Against f64. */
+  readonly errors: Errors;
+  readonly wrong: boolean;
+  /** Takes one; nothing where the row is wrong. */
   sample(): Promise<void>;
+  /** What is kept, rates at the median. Reads the result once more. */
+  summary(ceilings: Ceilings): Promise<KernelRow>;
   dispose(): void;
 }
 
-/** What is printed and kept. */
-export interface Summary {
-  readonly name: string;
-  readonly minMs: number;
-  readonly medianMs: number;
-  readonly p90Ms: number;
-  /** Of the processor, over all threads. */
-  readonly cpuMs: number;
-  readonly gflops: number;
-  readonly gbs: number;
-  readonly compileMs: number;
+/** How far a result is from what was expected. */
+export interface Errors {
+  /** Relative L2 over sampled elements; NaN where anything is not finite, or was not written. */
   readonly error: number;
-  readonly samples: number;
+  /** Largest difference over the root mean square of what was expected. */
+  readonly maxError: number;
 }
 
 /** A sample lasts at least so long; shorter operations are repeated within it. */
 const SAMPLE_MS = 20;
-const CHECKED = 64;
+/** Elements that are compared: as many as cost about so many operations of the host, within bounds. */
+const [CHECK_FLOPS, LEAST_CHECKED, MOST_CHECKED] = [2 ** 26, 48, 512];
+/** Relative L2 above which a row is wrong: of f32 activations, of 16-bit ones, which are rounded to 11 bits. */
+const BOUNDS = { single: 1e-5, half: 3e-3 };
+
+/** The relative L2 beyond which a result is wrong, by the storage of its operands. */
+export function errorBound(storage: Readonly<Record<string, string>>): number {
+  const { activations = 'f32' } = storage;
+  return activations === 'f32' ? BOUNDS.single : BOUNDS.half;
+}
+
+/** Told apart from texts that were compiled before, so that each row compiles cold. */
+let salt = 0;
 
 /** Fills, compiles, runs once and compares. */
-export async function prepareRow(gpu: Gpu, bench: KernelBench): Promise<BenchRow> {
+export async function prepareRow(gpu: Gpu, meter: Meter, row: KernelCase): Promise<PreparedRow> {
   const slices: Record<string, BufferSlice> = {};
+  const list = new DispatchList(gpu);
+  const dispose = (): void => {
+    list.dispose();
+    Object.values(slices).forEach(destroySlice);
+  };
+  try {
+    const inputs = fill(gpu, row, slices);
+    const mark = `\n// row ${salt++}`;
+    for (const call of row.calls) list.add({ ...call, source: call.source + mark }, slices);
+    const start = performance.now();
+    await list.build();
+    const buildMs = performance.now() - start;
+    const runMs = async (): Promise<number> => {
+      const from = performance.now();
+      list.submit();
+      await gpu.idle();
+      return performance.now() - from;
+    };
+    const firstMs = await runMs();
+    const result = await read(gpu, row, slices);
+    const errors = errorsOf(row, result, inputs);
+    const wrong = !(errors.error <= errorBound(row.storage));
+    const warmMs = wrong ? firstMs : Math.min(await runMs(), await runMs());
+    const compileMs = buildMs + Math.max(0, firstMs - warmMs);
+    const times = Math.max(1, Math.ceil(SAMPLE_MS / warmMs));
+    const samples: Reading[] = [];
+    return {
+      ...{ row, compileMs, errors, wrong, dispose },
+      async sample() {
+        if (!wrong) samples.push(await meter.measure(list, times));
+      },
+      async summary(ceilings) {
+        // A kernel that is right at first and wrong in a run of many has no speed either.
+        const last = wrong ? result : await read(gpu, row, slices);
+        const stable = last.every((value, i) => Object.is(value, result[i]));
+        const taken = wrong || !stable ? [] : samples;
+        return {
+          ...summaryOf(row, ceilings, errors, compileMs, timesOf(taken, meter)),
+          ...(wrong || !stable ? { wrong: true } : {}),
+        };
+      },
+    };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+/** Inputs of seeded numbers; the result begins as NaN, so that what is not written shows. */
+function fill(gpu: Gpu, row: KernelCase, slices: Record<string, BufferSlice>): Map<string, Float32Array> {
   const inputs = new Map<string, Float32Array>();
-  Object.entries(bench.buffers).forEach(([name, [elements, storage]], i) => {
-    const slice = createStorage(gpu, Math.ceil((elements * (storage === 'f32' ? 4 : 2)) / 4) * 4, name);
+  Object.entries(row.buffers).forEach(([name, [elements, storage]], i) => {
+    const count = elements + (elements % 2);
+    const slice = createStorage(gpu, count * storageBytes(storage), name);
     slices[name] = slice;
-    const { bytes, values } = stored(randoms(elements + (elements % 2), i + 1), storage);
-    inputs.set(name, values);
+    const numbers = name === row.output ? new Float32Array(count).fill(Number.NaN) : randoms(count, i + 1);
+    const { bytes, values } = stored(numbers, storage);
+    if (name !== row.output) inputs.set(name, values);
     writeSlice(gpu, slice, bytes);
   });
-  const list = new DispatchList(gpu);
-  for (const call of bench.calls) list.add(call, slices);
-  const start = performance.now();
-  await list.build();
-  const buildMs = performance.now() - start;
-  const run = async (times: number): Promise<Cost> => {
-    const [all] = await costs(1, async () => {
-      for (let i = 0; i < times; i++) list.submit();
-      await gpu.idle();
-    });
-    return { ms: (all?.ms ?? Number.NaN) / times, cpu: (all?.cpu ?? Number.NaN) / times };
-  };
-  const { ms: firstMs } = await run(1);
-  const error = await compare(gpu, bench, slices, inputs);
-  const { ms: warmMs } = await run(1);
-  const compileMs = buildMs + Math.max(0, firstMs - warmMs);
-  const times = Math.max(1, Math.ceil(SAMPLE_MS / Math.min(firstMs, warmMs)));
-  const samples: Cost[] = [];
-  return {
-    bench,
-    compileMs,
-    error,
-    samples,
-    async sample(): Promise<void> {
-      samples.push(await run(times));
-    },
-    dispose(): void {
-      list.dispose();
-      Object.values(slices).forEach(destroySlice);
-    },
-  };
+  return inputs;
 }
 
 /** Values in their storage form, and as the device reads them. */
@@ -99,51 +132,81 @@ function stored(
   return { bytes: new Uint8Array(halves.buffer), values: floatsOfHalves(halves) };
 }
 
-async function compare(
-  gpu: Gpu,
-  bench: KernelBench,
-  slices: Readonly<Record<string, BufferSlice>>,
-  inputs: ReadonlyMap<string, Float32Array>,
-): Promise<number> {
-  const output = slices[bench.output];
-  const [elements = 0, storage = 'f32'] = bench.buffers[bench.output] ?? [];
-  if (!output) return Number.NaN;
-  const bytes = await readSlice(gpu, output);
-  const got = storage === 'f32' ? new Float32Array(bytes) : floatsOfHalves(new Uint16Array(bytes));
-  const values = (name: string): ArrayLike<number> => inputs.get(name) ?? [];
-  let wrong = 0;
-  let whole = 0;
-  for (let i = 0; i < CHECKED; i++) {
-    const at = Math.floor((i * (elements - 1)) / (CHECKED - 1));
-    const wanted = bench.expected(values, at);
-    wrong += ((got[at] ?? Number.NaN) - wanted) ** 2;
-    whole += wanted ** 2;
-  }
-  return Math.sqrt(wrong / whole);
+async function read(gpu: Gpu, row: KernelCase, slices: Readonly<Record<string, BufferSlice>>): Promise<Float32Array> {
+  const [elements = 0, storage = 'f32'] = row.buffers[row.output] ?? [];
+  const bytes = await readSlice(gpu, slices[row.output] as BufferSlice);
+  return (storage === 'f32' ? new Float32Array(bytes) : floatsOfHalves(new Uint16Array(bytes))).subarray(0, elements);
 }
 
-/** The row in numbers; rates at the median. */
-export function summary({ bench, samples, compileMs, error }: BenchRow): Summary {
-  const { minMs, medianMs, p90Ms } = spread(samples.map(({ ms }) => ms));
-  const sum = (key: 'flops' | 'bytes'): number => bench.calls.reduce((total, call) => total + call.cost[key], 0);
+/** Compares sampled elements; all of them must be finite. */
+export function errorsOf(row: KernelCase, result: Float32Array, inputs: ReadonlyMap<string, Float32Array>): Errors {
+  if (!result.every(Number.isFinite)) return { error: Number.NaN, maxError: Number.NaN };
+  const elements = result.length;
+  const wished = CHECK_FLOPS / Math.max(1, row.hostFlops ?? flopsOf(row) / elements);
+  const checked = Math.min(elements, MOST_CHECKED, Math.max(LEAST_CHECKED, Math.floor(wished)));
+  const values = (name: string): ArrayLike<number> => inputs.get(name) ?? [];
+  const chance = randoms(checked, 97);
+  let [wrong, whole, most] = [0, 0, 0];
+  for (let i = 0; i < checked; i++) {
+    // One of each stretch, by chance: a stride would meet the same column of every tile. First and last are among them.
+    const stretch = elements / checked;
+    const within = i === 0 ? 0 : i === checked - 1 ? 1 : ((chance[i] ?? 0) + 1) / 2;
+    const at = Math.min(elements - 1, Math.floor((i + within) * stretch));
+    const wanted = row.expected(values, at);
+    const difference = Math.abs((result[at] ?? Number.NaN) - wanted);
+    wrong += difference ** 2;
+    whole += wanted ** 2;
+    most = Math.max(most, difference);
+  }
+  return { error: Math.sqrt(wrong / whole), maxError: most / Math.sqrt(whole / checked) };
+}
+
+/** The spread of what a clock said, and the processor's median; nulls where there is nothing. */
+export function timesOf(samples: readonly Reading[], meter: Pick<Meter, 'costOf'>): Times {
+  const { minMs, medianMs, p90Ms } = spread(samples.map(sample => meter.costOf(sample)));
   return {
-    name: bench.name,
     minMs,
     medianMs,
     p90Ms,
-    cpuMs: 1000 * medianOf(samples).cpu,
-    gflops: sum('flops') / medianMs / 1e6,
-    gbs: sum('bytes') / medianMs / 1e6,
-    compileMs,
-    error,
-    samples: samples.length,
+    cpuMs: finite(1000 * (spread(samples.map(({ cpu }) => cpu)).medianMs ?? Number.NaN)),
   };
 }
 
+function summaryOf(row: KernelCase, ceilings: Ceilings, errors: Errors, compileMs: number, times: Times): KernelRow {
+  const { name, op, shape, storage, variant, tiles } = row;
+  const [flops, bytes] = [flopsOf(row), bytesOf(row)];
+  const { bound, leastMs } = boundOf(row, ceilings);
+  const rate = (amount: number): number | null => (times.medianMs === null ? null : amount / times.medianMs / 1e6);
+  return {
+    ...{ name, op, shape, storage, variant, tiles, ...times },
+    gflops: rate(flops),
+    gbs: rate(bytes),
+    intensity: flops / bytes,
+    bound,
+    share: times.medianMs === null ? null : leastMs / times.medianMs,
+    compileMs,
+    error: finite(errors.error),
+    maxError: finite(errors.maxError),
+  };
+}
+
+/** The ceiling that a row would reach first, and the least time that it leaves. */
+export function boundOf(row: KernelCase, ceilings: Ceilings): { readonly bound: Bound; readonly leastMs: number } {
+  const matrix = row.calls.some(({ kernel }) => kernel.endsWith('-matrix')) ? ceilings.matrix : null;
+  // Kernels sum in f32 whatever they store, so that no other arithmetic than these binds them.
+  const [arithmetic, rate] = matrix === null ? (['fmaF32', ceilings.fmaF32] as const) : (['matrix', matrix] as const);
+  const [computing, moving] = [flopsOf(row) / rate / 1e6, bytesOf(row) / ceilings.copy / 1e6];
+  return computing >= moving ? { bound: arithmetic, leastMs: computing } : { bound: 'copy', leastMs: moving };
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
+
 /** Smallest, middle and nearly largest of the samples. */
-export function spread(ms: readonly number[]): { minMs: number; medianMs: number; p90Ms: number } {
+export function spread(ms: readonly number[]): Omit<Times, 'cpuMs'> {
   const sorted = [...ms].sort((a, b) => a - b);
-  const at = (share: number): number =>
-    sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+  const at = (share: number): number | null =>
+    finite(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN);
   return { minMs: at(0), medianMs: at(0.5), p90Ms: at(0.9) };
 }

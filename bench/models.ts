@@ -1,11 +1,10 @@
 /**
- * The benchmark of whole models: an edit, captions and written prompts with the embedded family, and Flan-T5 and BLIP base with
- * made-up weights.
+ * The benchmark of whole models, as `pentimento bench networks` is of single networks: an edit, captions and written prompts with the
+ * embedded family, and Flan-T5 and BLIP base with made-up weights.
  *
  *   npm run bench:models -- [--part edit --part flan-t5-large ...] [--device NAME] [--label NAME] [--peer]
  *
- * Prints a table and writes bench/results/<adapter>-models.json, of which a run of some parts replaces its own rows alone, as
- * bench/main.ts does: times, and seconds of the processor over all threads, which on
+ * Prints a table and writes bench/results/<adapter>-models.json, of which a run of some parts replaces its own rows alone: times, and seconds of the processor over all threads, which on
  * software adapters are the cost, however many others use the machine. Shaders are compiled by a first run of each row. `--peer`
  * runs the networks that bench/peers/export.py exported on onnxruntime-node's WebGPU provider, each right after ours; its times
  * hold copies of inputs and outputs, and leave out sampling and, for decoding, the encoder. The large models take 2 GB of memory.
@@ -21,10 +20,9 @@ import { T5ForConditionalGeneration } from '../src/pipeline/text/t5.ts';
 import { fakeModel } from '../test/support/fake-models.ts';
 import { type Cost, costs, least, medianOf } from './cost.ts';
 import { spread } from './measure.ts';
-import { type Network, orchardUNet, orchardVision } from './networks.ts';
+import { readResults, strangers, withRows } from './model-results.ts';
 import { peerCosts } from './peers/networks.ts';
 import { replayCost } from './replay.ts';
-import { readResults, strangers, withRows } from './results-file.ts';
 import { parseOptions, refuse } from './words.ts';
 
 interface Row {
@@ -39,7 +37,6 @@ interface Row {
 /** What `--part` names, in the order of running. */
 const PARTS: Readonly<Record<string, () => Promise<void>>> = {
   edit: edits,
-  unet,
   replay,
   blip: captions,
   t5: prompts,
@@ -121,12 +118,6 @@ async function edits(): Promise<void> {
   }
 }
 
-async function unet(): Promise<void> {
-  const name = 'UNet, embedded, a guided step (batch of 2)';
-  await network(name, await orchardUNet(gpu, orchard('stable-diffusion/unet')));
-  await peer('unet', name);
-}
-
 /** On the host alone: any adapter gives the same. */
 async function replay(): Promise<void> {
   const { cost, dispatches } = await replayCost(root);
@@ -134,9 +125,6 @@ async function replay(): Promise<void> {
 }
 
 async function captions(): Promise<void> {
-  const name = 'vision tower, embedded BLIP';
-  await network(name, await orchardVision(gpu, orchard('blip')));
-  await peer('blip-vision', name);
   const blip = await BlipForConditionalGeneration.fromPretrained(await directory(orchard('blip')), { gpu });
   const caption = () => blip.caption(picture, 'a photograph of', { maxNewTokens: 128 });
   await caption();
@@ -217,22 +205,10 @@ async function decoding(
   wrote(`decoding, ${name}, ${sequences} sequences`, sequences * tokens, 'tokens/s', cost, { tokens });
 }
 
-/** Times replays of a plan. */
-async function network(name: string, { plan, dispose }: Network): Promise<void> {
-  const replay = async (): Promise<void> => {
-    plan.run();
-    await gpu.idle();
-  };
-  await replay();
-  const all = await costs(15, replay);
-  took(name, medianOf(all), { ...spread(all.map(cost => cost.ms)), flops: plan.flops });
-  dispose();
-}
-
 /** The same on the peer; with `sequences`, tokens a second of one decoding step. */
 async function peer(file: string, name: string, sequences?: number): Promise<void> {
   if (!asked.peer) return;
-  const all = await peerCosts(file, 9);
+  const all = await peerCosts(file, 9, caps);
   if ('missing' in all) {
     process.stdout.write(`no peer: ${all.missing}\n`);
     return;

@@ -1,42 +1,64 @@
 /** Files of results: a run of everything replaces one, a run of some rows replaces those rows of it. */
-import { existsSync, readFileSync } from 'node:fs';
+import { InputError } from '../src/core/errors.ts';
+import type { BenchFile, BenchHead, BenchPeer } from './schema.ts';
 
-/** What stands in a file, as far as runs share it. */
-export interface Results {
-  /** What the adapter says of itself; its description tells driver and version. */
-  readonly adapter: { readonly description: string };
-  /** Processor, cores and Node. */
-  readonly machine: { readonly cpu?: string | undefined };
-  /** By name. */
-  readonly rows: readonly NamedRow[];
-  /** The same of a peer. */
-  readonly peer?: { readonly name: string; readonly rows: readonly NamedRow[] } | undefined;
+/** What must agree where rows of two runs stand beside each other, by the names of the file. */
+const AGREEING: Readonly<Record<string, (file: BenchHead) => unknown>> = {
+  adapter: file => [file.adapter.vendor, file.adapter.architecture, file.adapter.device, file.adapter.description],
+  driver: file => file.driver,
+  'machine.cpu': file => file.machine.cpu,
+  'machine.cores': file => file.machine.cores,
+  library: file => file.library,
+  kernels: file => file.kernels,
+  toggles: file => file.toggles,
+  without: file => [...file.without].sort(),
+  clock: file => file.clock,
+  tuning: file => file.tuning,
+};
+
+/**
+ * The file that a run leaves where there was one: its own rows in the places of those of their names, new ones behind them.
+ *
+ * @param kept what the file held
+ * @param path of the file, for the message
+ * @throws InputError where rows of the two cannot stand beside each other, naming what differs
+ */
+export function mergedWith(kept: BenchFile, made: BenchFile, path: string): BenchFile {
+  refuseStrangers(kept, made, path);
+  return {
+    ...made,
+    rows: replaced(kept.rows, made.rows),
+    networks: replaced(kept.networks, made.networks),
+    peers: peersOf(kept.peers, made.peers),
+  };
 }
 
-/** A row that is found by its name. */
-export interface NamedRow {
-  readonly name: string;
+/** @throws InputError where the rows of a file are of another adapter, driver, processor, library, or were taken otherwise */
+export function refuseStrangers(kept: BenchHead, made: BenchHead, path: string): void {
+  for (const [name, of] of Object.entries(AGREEING)) {
+    const [there, here] = [of(kept), of(made)];
+    if (JSON.stringify(there) === JSON.stringify(here)) continue;
+    throw new InputError({
+      op: 'bench',
+      problem: `the rows of the file were measured otherwise: another ${name}`,
+      expected: here,
+      value: there,
+      path,
+      fix: 'Name another file, or measure everything: a run without --filter, of kernels and networks, replaces the file.',
+    });
+  }
 }
 
-/** What the file holds; undefined where there is none. */
-export function readResults(file: URL): Results | undefined {
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Results) : undefined;
+function peersOf(kept: readonly BenchPeer[], made: readonly BenchPeer[]): readonly BenchPeer[] {
+  // A version's rows are its own.
+  const anew = made.map(peer => {
+    const before = kept.find(({ name, version }) => name === peer.name && version === peer.version);
+    return before ? { ...peer, rows: replaced(before.rows, peer.rows) } : peer;
+  });
+  return replaced(kept, anew);
 }
 
-/** Why rows of another run cannot stand beside those that a file holds; undefined where they can. */
-export function strangers(kept: Results, made: Pick<Results, 'adapter' | 'machine'>): string | undefined {
-  const of = ({ adapter, machine }: Pick<Results, 'adapter' | 'machine'>): string =>
-    `${adapter.description}, ${machine.cpu}`;
-  return of(kept) === of(made) ? undefined : `its rows are of ${of(kept)}, and this is ${of(made)}`;
-}
-
-/** What the file holds, with the rows of a run in the places of those of their names, and new ones behind them. */
-export function withRows(kept: Results, made: Results): Results {
-  const peer = made.peer && { ...made.peer, rows: replaced(kept.peer?.rows ?? [], made.peer.rows) };
-  return { ...kept, ...made, rows: replaced(kept.rows, made.rows), peer: peer ?? kept.peer };
-}
-
-function replaced(kept: readonly NamedRow[], made: readonly NamedRow[]): readonly NamedRow[] {
+function replaced<T extends { readonly name: string }>(kept: readonly T[], made: readonly T[]): readonly T[] {
   const anew = new Map(made.map(row => [row.name, row]));
   const places = kept.map(row => anew.get(row.name) ?? row);
   return [...places, ...made.filter(({ name }) => !kept.some(row => row.name === name))];

@@ -1,5 +1,6 @@
 /** The command line as a function: arguments in, exit code out. */
 import { Command, CommanderError } from 'commander';
+import { benchCommand } from './bench.ts';
 import { cacheCommand } from './cache.ts';
 import { captionCommand } from './caption.ts';
 import { EXIT, explain, explainStream, type Outside } from './command.ts';
@@ -61,6 +62,7 @@ export function createProgram(outside: Outside): Command {
     convertCommand,
     devicesCommand,
     tuneCommand,
+    benchCommand,
     cacheCommand,
   ])
     program.addCommand(command(outside));

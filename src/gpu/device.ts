@@ -15,11 +15,11 @@ import { HeldMemory, isOutOfMemory, type Made } from './held-memory.ts';
 import { PipelineCache } from './pipelines.ts';
 import type { WebGpuDevice } from './webgpu-types.ts';
 
-export type { GpuOptions } from './grant.ts';
+export type { GpuOptions, OptionalFeature } from './grant.ts';
 
 const OPTIONS = namesOf<GpuOptions>({
   ...{ software: 1 },
-  ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1 },
+  ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1, without: 1 },
   ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1, availableBytes: 1, trusted: 1 },
   ...{ tuning: 1 },
 });

@@ -1,6 +1,6 @@
 /** Asking for an adapter and its device, and saying clearly what is missing. */
 
-import { DeviceError, LoadError } from '../core/errors.ts';
+import { DeviceError, InputError, LoadError } from '../core/errors.ts';
 import { inPage, loadPart } from '../core/load-part.ts';
 import { type Caps, type CapsOptions, readCaps, SUBGROUP_MATRIX, tellsItsKind } from './caps.ts';
 import type { FindTuning, PlainTuning } from './device-tuning.ts';
@@ -20,6 +20,8 @@ export interface GpuOptions extends CapsOptions {
   adapterName?: string | undefined;
   /** Leaves out optional features: tests run the engine on a bare device by it. */
   bare?: boolean | undefined;
+  /** Optional features that the device shall do without, to see what a lesser one would do; matrix units go with f16 and with subgroups. Default none. */
+  without?: readonly OptionalFeature[] | undefined;
   /**
    * What this process may still take of the machine's memory, in bytes; undefined where nobody knows. Asked before a larger
    * buffer is made on a device in software, whose memory is the machine's: what is refused so is an OutOfMemoryError, where
@@ -36,6 +38,17 @@ export interface GpuOptions extends CapsOptions {
   /** Of `requestGpu` of pentimento/node alone, where it is described: true is refused here. */
   trusted?: boolean | undefined;
 }
+
+/** A feature that is used where it is there, and that the engine can do without. */
+export type OptionalFeature = 'timestamps' | 'subgroups' | 'f16' | 'matrix';
+
+/** WebGPU's names of them. */
+const NAMES: Readonly<Record<OptionalFeature, readonly string[]>> = {
+  timestamps: ['timestamp-query'],
+  subgroups: ['subgroups', 'subgroup-size-control', SUBGROUP_MATRIX],
+  f16: ['shader-f16', SUBGROUP_MATRIX],
+  matrix: [SUBGROUP_MATRIX],
+};
 
 const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'timestamp-query', SUBGROUP_MATRIX];
 /** Limits that are asked for where an adapter has more than WebGPU's defaults, which are these. */
@@ -56,11 +69,12 @@ export async function grantDevice(
   options: GpuOptions,
   own: CapsOptions,
 ): Promise<{ readonly device: GPUDevice; readonly caps: Caps }> {
+  const left = leftOut(options.without);
   const adapter = await requestAdapter(options);
   const info = adapter.info ?? NAMELESS;
   let device: GPUDevice | undefined;
   try {
-    device = await requestDevice(adapter, options.bare ? {} : wishes(adapter));
+    device = await requestDevice(adapter, options.bare ? {} : wishes(adapter, left));
     return { device, caps: await capsOf(device, info, { ...own, software: options.software }) };
   } catch (cause) {
     device?.destroy(); // nobody will
@@ -93,9 +107,24 @@ async function requestDevice(adapter: GPUAdapter, wished: GPUDeviceDescriptor): 
   }
 }
 
+/** WebGPU's names of what is left out. @throws InputError for a feature that there is not */
+function leftOut(without: GpuOptions['without'] = []): string[] {
+  const unknown = [...without].find(name => !Object.hasOwn(NAMES, name));
+  if (unknown === undefined) return without.flatMap(name => NAMES[name]);
+  throw new InputError({
+    op: 'Gpu.request',
+    problem: 'there is no such optional feature',
+    expected: Object.keys(NAMES).join(', '),
+    value: unknown,
+    path: 'without',
+    fix: 'Correct the name, or leave it out.',
+  });
+}
+
 /** What an adapter has beyond WebGPU's defaults; empty lists are left out, which some validators refuse. */
-function wishes({ features, limits }: GPUAdapter): GPUDeviceDescriptor {
-  const requiredFeatures = FEATURES.filter(f => features.has(f as GPUFeatureName)) as GPUFeatureName[];
+function wishes({ features, limits }: GPUAdapter, left: readonly string[]): GPUDeviceDescriptor {
+  const wanted = FEATURES.filter(f => !left.includes(f));
+  const requiredFeatures = wanted.filter(f => features.has(f as GPUFeatureName)) as GPUFeatureName[];
   const names = Object.keys(LIMITS) as (keyof typeof LIMITS)[];
   const more = names.filter(name => limits[name] > LIMITS[name]).map(name => [name, limits[name]] as const);
   return {

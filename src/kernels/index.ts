@@ -27,7 +27,7 @@ export {
   type MatrixUnits,
   readCaps,
 } from '../gpu/caps.ts';
-export { Gpu, type GpuOptions } from '../gpu/device.ts';
+export { Gpu, type GpuOptions, type OptionalFeature } from '../gpu/device.ts';
 export type { Access } from '../gpu/pipelines.ts';
 export { type Program, specialize, type Values } from '../gpu/specialize.ts';
 // The kernels.

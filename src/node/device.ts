@@ -56,6 +56,7 @@ const OPTIONS = namesOf<NodeGpuOptions>({
     forceFallbackAdapter: 1,
     adapterName: 1,
     bare: 1,
+    without: 1,
     maxBindingBytes: 1,
     maxBufferBytes: 1,
     half: 1,

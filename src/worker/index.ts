@@ -5,7 +5,7 @@
 export type { AbortSignalLike } from '../core/platform.ts';
 export type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 export type { Caps } from '../gpu/caps.ts';
-export type { GpuOptions } from '../gpu/device.ts';
+export type { GpuOptions, OptionalFeature } from '../gpu/device.ts';
 export type { DeviceChoice, DeviceTuning, DeviceTuningTable, FindTuning, PlainTuning } from '../gpu/device-tuning.ts';
 export { errorFromJson } from './error-data.ts';
 export type { PortLike } from './peer.ts';

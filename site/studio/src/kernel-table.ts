@@ -71,7 +71,13 @@ export class KernelTable {
     button('copy-kernels').hidden = this.#rows.length === 0;
     box('kernels-out').hidden = this.#rows.length === 0;
     const heads = ['kernel', 'ms', 'GFLOP/s', 'GB/s'].map(text => make('th', { scope: 'col' }, text));
-    const rows = this.#rows.map(({ name, medianMs, gflops, gbs }) => {
+    const rows = this.#rows.map(row => {
+      const { name, medianMs, gflops, gbs } = {
+        ...row,
+        medianMs: Number(row.medianMs),
+        gflops: Number(row.gflops),
+        gbs: Number(row.gbs),
+      };
       const numbers = [medianMs.toFixed(medianMs < 10 ? 2 : 0), rounded(gflops), rounded(gbs)];
       return make('tr', {}, make('th', { scope: 'row' }, ...named(name)), ...numbers.map(text => make('td', {}, text)));
     });

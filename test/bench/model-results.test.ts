@@ -1,41 +1,28 @@
-/** Results of some rows in a file that holds all. */
+/** Results of some parts in a file of bench:models that holds all. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { readResults, strangers, withRows } from '../../bench/results-file.ts';
+import { readResults, strangers, withRows } from '../../bench/model-results.ts';
 
 const adapter = { description: 'llvmpipe: Mesa 25' };
 const machine = { cpu: 'one' };
 const kept = {
   ...{ adapter, machine },
   rows: ['a', 'b', 'c'].map(name => ({ name, ms: 1 })),
-  peer: { name: 'peer', rows: [{ name: 'a', ms: 5 }] },
 };
 
 describe('a run of some rows', () => {
   it('replaces those and leaves the others where they are', () => {
     const rows = ['d', 'b'].map(name => ({ name, ms: 2 }));
-    const { rows: all, peer } = withRows(kept, { adapter, machine, rows });
+    const { rows: all } = withRows(kept, { adapter, machine, rows });
     expect(all).toEqual([
       { name: 'a', ms: 1 },
       { name: 'b', ms: 2 },
       { name: 'c', ms: 1 },
       { name: 'd', ms: 2 },
     ]);
-    expect(peer).toEqual(kept.peer);
-  });
-
-  it('does the same with those of a peer', () => {
-    const peer = { name: 'newer peer', rows: ['b', 'a'].map(name => ({ name, ms: 3 })) };
-    expect(withRows(kept, { adapter, machine, rows: [], peer }).peer).toEqual({
-      name: 'newer peer',
-      rows: [
-        { name: 'a', ms: 3 },
-        { name: 'b', ms: 3 },
-      ],
-    });
   });
 
   it('does not stand beside rows of another driver or processor', () => {
