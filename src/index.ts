@@ -56,8 +56,9 @@ export type {
 } from './generation/index.ts';
 // The device.
 export type { Caps, CapsOptions, HalfStorage, MatrixUnits } from './gpu/caps.ts';
-export { Gpu, type GpuOptions, type OptionalFeature } from './gpu/device.ts';
+export { type DryOptions, Gpu, type GpuOptions, type OptionalFeature } from './gpu/device.ts';
 export { type DeviceLoss, DeviceLostError } from './gpu/device-lost.ts';
+export type { DeviceChoice, DeviceTuning, DeviceTuningTable, FindTuning, PlainTuning } from './gpu/device-tuning.ts';
 export { DEFAULT_CAPS, type DryBuffer, type DryObserver } from './gpu/dry-device.ts';
 export { OutOfMemoryError } from './gpu/out-of-memory.ts';
 export type { Access } from './gpu/pipelines.ts';

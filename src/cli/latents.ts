@@ -17,6 +17,8 @@ export interface LatentSettings {
   readonly fingerprint: string;
   /** What words of its prompts meant that stand for embeddings; absent for none. */
   readonly embeddings?: string;
+  /** Name of the table by which kernels were chosen; absent for none. */
+  readonly tuning?: string;
   readonly prompt: string;
   readonly negativePrompt: string;
   readonly numInferenceSteps: number;
@@ -43,6 +45,7 @@ export interface Expected {
   readonly negativePrompt?: string | undefined;
   readonly guidanceScale?: number | undefined;
   readonly embeddings?: string | undefined;
+  readonly tuning?: string | undefined;
 }
 
 const FORMAT = 'pentimento.latents';
@@ -131,6 +134,7 @@ const WORDS: Readonly<Record<string, string>> = {
   negativePrompt: 'the negative prompt',
   guidanceScale: 'guidance scale',
   embeddings: 'the embeddings',
+  tuning: 'the tuning table (which may change last bits)',
 };
 
 /** A model and its adapters, as latents name what made them. */

@@ -17,7 +17,7 @@ import {
   openEmbeddings,
   openLoras,
 } from './adapters.ts';
-import { openDevice } from './device.ts';
+import { openDevice, type TuningReport, tuningReport } from './device.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import type { HubOptions, MemoryOptions, ModelOptions, SingleFileOptionsTyped } from './options.ts';
 import { packageRoot } from './package-root.ts';
@@ -33,6 +33,8 @@ export interface Loaded {
   readonly lora: readonly string[];
   /** Adapter. */
   readonly device: string;
+  /** By which table its kernels are chosen; null for none. */
+  readonly tuning: TuningReport | null;
   /** Of configs, weights and adapters: latents carry it, so that another model's are refused. */
   readonly fingerprint: string;
   /** What the words of prompts mean that stand for embeddings, as latents carry it; '' for none. */
@@ -52,7 +54,7 @@ export async function loadPipeline(
   o: ModelOptions,
   progress: Progress,
   signal: AbortSignal,
-  { open = () => openDevice(o), planOnly = false }: LoadHow = {},
+  { open = () => openDevice(o, progress.note), planOnly = false }: LoadHow = {},
 ): Promise<Loaded> {
   const found = await findModel('stable-diffusion', o.model, o, progress, signal, { download: !planOnly });
   try {
@@ -117,7 +119,7 @@ async function loadFolder(
     const fingerprint = planOnly ? '' : await fingerprintWith(await fingerprintOf(folder, o.variant), o);
     const words = pipe.getTextualInversions();
     return {
-      ...{ pipe, model, lora: describeLoras(o), device: adapterName(gpu), fingerprint, dispose },
+      ...{ pipe, model, lora: describeLoras(o), fingerprint, dispose, ...deviceFacts(gpu) },
       embeddingsIn: (...prompts) => embeddingsIn(prompts, o, words),
     };
   } catch (error) {
@@ -125,6 +127,10 @@ async function loadFolder(
     gpu.dispose();
     throw error;
   }
+}
+
+function deviceFacts(gpu: Gpu): Pick<Loaded, 'device' | 'tuning'> {
+  return { device: adapterName(gpu), tuning: tuningReport(gpu) };
 }
 
 /**

@@ -41,6 +41,7 @@ export interface DeviceOptions {
   readonly device?: string;
   readonly maxBinding?: number;
   readonly trusted?: boolean;
+  readonly tuning?: string;
   readonly json?: boolean;
 }
 
@@ -208,6 +209,7 @@ export function addDeviceOptions(command: Command): Command {
       '--trusted',
       'faster on some cards, for models and pictures you trust: kernels run without checks of their indices, so that a defect could reach foreign memory',
     )
+    .option('--tuning <file>', "table by which kernels are chosen, or none (default: the adapter's own, if kept)")
     .option('--json', 'print the result as JSON on stdout');
 }
 

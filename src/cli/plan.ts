@@ -73,7 +73,9 @@ async function plan(
   const progress = createProgress(outside.stderr);
   let loaded: Loaded | undefined;
   try {
-    const open = typed.defaultLimits ? async (): Promise<Gpu> => Gpu.dry(limitsOf(typed)) : () => openDevice(typed);
+    const open = typed.defaultLimits
+      ? async (): Promise<Gpu> => Gpu.dry(limitsOf(typed))
+      : () => openDevice(typed, progress.note);
     // Tiles are among the savings of a budget alone: without one they are shown as one without end would have them.
     const { maxMemory, allowTiles } = typed;
     const budget = maxMemory ?? (allowTiles ? Number.MAX_SAFE_INTEGER : undefined);
@@ -154,6 +156,7 @@ function printJson(outside: Outside, shown: Shown, report: SettingsReport): void
       command: 'plan',
       model,
       device: loaded.device,
+      tuning: loaded.tuning,
       dtype: o.dtype,
       size: fit.working,
       maxBindingBytes,

@@ -4,7 +4,7 @@ import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { ProgressEvent } from '../pipeline/runtime/progress.ts';
 import { type Outside, print, type Result, type Timed } from './command.ts';
-import { openDevice } from './device.ts';
+import { openDevice, tuningReport } from './device.ts';
 import { measured } from './measured.ts';
 import { adapterName, type Family, findModel } from './model.ts';
 import type { DeviceOptions, HubOptions } from './options.ts';
@@ -39,7 +39,7 @@ export async function withTextModel<M extends { readonly peakBytes: number; disp
   let loaded: M | undefined;
   try {
     const { folder, model } = await findModel(family, asked, o, progress, signal);
-    gpu = await openDevice(o);
+    gpu = await openDevice(o, progress.note);
     const { note: onWarning } = progress;
     const onProgress = (e: ProgressEvent): void => progress.report(e.phase === 'text' ? { ...e, phase: 'write' } : e);
     loaded = await open(folder, { gpu, dtype: o.dtype, signal, onProgress, onWarning, loadWhenNeeded: true });
@@ -47,7 +47,7 @@ export async function withTextModel<M extends { readonly peakBytes: number; disp
     progress.stop();
     signal.throwIfAborted();
     const memory = measured(loaded.peakBytes, progress, result.timingsMs);
-    const more = { ...memory, model, device: adapterName(gpu), dtype: o.dtype };
+    const more = { ...memory, model, device: adapterName(gpu), tuning: tuningReport(gpu), dtype: o.dtype };
     if (o.json) print(outside, true, { files: {}, ...result, ...more });
     else for (const line of lines) outside.stdout.write(`${line}\n`);
   } finally {

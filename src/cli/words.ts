@@ -32,6 +32,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
     maxBindingBytes: '--max-binding',
     trusted: '--trusted',
     allowTiles: '--allow-tiles',
+    tuning: '--tuning',
   },
 };
 
@@ -55,6 +56,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
 
 /** Whole phrases, before single words. */
 const PHRASES: readonly (readonly [RegExp, string])[] = [
+  [/,? or tune\(\)/g, ''],
   [/,? or pass [^,.;]* of (?:a|the) pipeline\b/g, ''],
   [/\b(?:an)?other one: (?:\w+)\.fromConfig\(config, \{ \w+ \}\)/g, 'another value in scheduler_config.json'],
   [/(?:\{ )?\btoken: '([^']+)'(?: \})?/g, '--embedding FILE:$1'],
@@ -95,6 +97,7 @@ export function warningInCommandWords(warning: string): string {
 
 function opOf(op: string, command: string): string {
   if (/\.from(Pretrained|SingleFile)$|^openSingleFile$|^LdmTrainingConfig$/.test(op)) return 'model';
+  if (/^(tuningFor|parseTuningTable|checkTuning)$/.test(op)) return 'tuning';
   return Object.hasOwn(COMMANDS, op) && command !== '' ? command : op;
 }
 

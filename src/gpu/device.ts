@@ -5,8 +5,10 @@
 
 import { DeviceError, InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
+import { loadPart } from '../core/load-part.ts';
 import type { Caps } from './caps.ts';
 import { type DeviceLoss, DeviceLostError } from './device-lost.ts';
+import type { DeviceTuning, DeviceTuningTable } from './device-tuning.ts';
 import { DEFAULT_CAPS, type DryObserver, dryDevice } from './dry-device.ts';
 import { capsOf, type GpuOptions, grantDevice, NAMELESS } from './grant.ts';
 import { HeldMemory, isOutOfMemory, type Made } from './held-memory.ts';
@@ -19,7 +21,10 @@ const OPTIONS = namesOf<GpuOptions>({
   ...{ software: 1 },
   ...{ gpu: 1, device: 1, powerPreference: 1, forceFallbackAdapter: 1, adapterName: 1, bare: 1, without: 1 },
   ...{ maxBindingBytes: 1, maxBufferBytes: 1, half: 1, matrixUnits: 1, availableBytes: 1, trusted: 1 },
+  ...{ tuning: 1 },
 });
+
+const DRY_OPTIONS = namesOf<DryOptions>({ tuning: 1 });
 
 /** Less is not worth a submission. */
 const RECLAIMED_BYTES = 2 ** 24;
@@ -44,12 +49,32 @@ interface Making extends Pick<GpuOptions, 'availableBytes'> {
   readonly dry?: boolean;
   /** Asks for another device like it; absent where that is the caller's affair. */
   readonly again?: () => Promise<Pick<Granted, 'device' | 'caps'>>;
+  readonly tuned?: Tuned | undefined;
+}
+
+/** A tuning as it was given, and as kernels are chosen by it. */
+interface Tuned {
+  readonly given: DeviceTuning | DeviceTuningTable;
+  readonly choices: DeviceTuning;
+}
+
+/** What a dry device is told beside its capabilities. */
+export interface DryOptions {
+  /** As for `Gpu.request`, but choices alone: they are checked by the first plan. */
+  readonly tuning?: DeviceTuning | undefined;
 }
 
 /** A granted WebGPU device with its capabilities and its pipeline cache. */
 export class Gpu {
   /** Whether it runs nothing: then values need not be made for it, and what is read back is zeros. */
   readonly dry: boolean;
+  /**
+   * The tuning that it was requested with, as it was then; undefined for none. Whatever names no tuning of its own has its kernels chosen
+   * by it.
+   */
+  readonly tuning: DeviceTuning | DeviceTuningTable | undefined;
+  /** @internal The same, checked: by it kernels are chosen. */
+  readonly choices: DeviceTuning | undefined;
   readonly #making: Making;
   /** Not #private: tests show a device with other capabilities by Object.create. */
   private granted: Granted;
@@ -67,6 +92,8 @@ export class Gpu {
 
   private constructor(device: GPUDevice, caps: Caps, making: Making) {
     this.dry = making.dry ?? false;
+    this.tuning = making.tuned?.given;
+    this.choices = making.tuned?.choices;
     this.#making = making;
     this.granted = this.#take(device, caps);
   }
@@ -180,7 +207,8 @@ export class Gpu {
   /**
    * Requests an adapter and a device with the adapter's own maxima and every useful optional feature.
    *
-   * @throws DeviceError without WebGPU, without an adapter, or where no adapter has the name asked for; InputError for `trusted: true`
+   * @throws DeviceError without WebGPU, without an adapter, or where no adapter has the name asked for; InputError for `trusted: true`, and for
+   * a tuning of another adapter, of other kernels, or with names that there are not
    */
   static async request(options: GpuOptions = {}): Promise<Gpu> {
     checkNames('Gpu.request', options, OPTIONS);
@@ -190,20 +218,31 @@ export class Gpu {
     if (options.device) {
       const info = options.device.adapterInfo ?? NAMELESS;
       const caps = await capsOf(options.device, info, { ...own, software: options.software });
-      return new Gpu(options.device, caps, { owned: false, availableBytes });
+      const tuned = await tunedBy(options.tuning, caps);
+      return new Gpu(options.device, caps, { owned: false, availableBytes, tuned });
     }
     const again = () => grantDevice({ ...options }, own);
     const { device, caps } = await again();
-    return new Gpu(device, caps, { owned: true, availableBytes, again });
+    try {
+      const tuned = await tunedBy(options.tuning, caps);
+      return new Gpu(device, caps, { owned: true, availableBytes, again, tuned });
+    } catch (error) {
+      device.destroy();
+      throw error;
+    }
   }
 
   /**
    * A device that runs nothing and holds nothing, to find out what something would take: `plan` needs no other.
    * @param caps what it is to grant; default WebGPU's default limits (128 MiB a binding, 256 MiB a buffer) and no features
    * @param observer told of every buffer
+   * @param options what its kernels are chosen by
    */
-  static dry(caps: Partial<Caps> = {}, observer: DryObserver = UNSEEN): Gpu {
-    return new Gpu(dryDevice(observer), { ...DEFAULT_CAPS, ...caps }, { owned: true, dry: true });
+  static dry(caps: Partial<Caps> = {}, observer: DryObserver = UNSEEN, options: DryOptions = {}): Gpu {
+    checkNames('Gpu.dry', options, DRY_OPTIONS);
+    const { tuning } = options;
+    const tuned = tuning && { given: tuning, choices: tuning };
+    return new Gpu(dryDevice(observer), { ...DEFAULT_CAPS, ...caps }, { owned: true, dry: true, tuned });
   }
 
   /** @internal For what was made on a device: throws a DeviceLostError once another one has taken its place. */
@@ -293,6 +332,14 @@ export class Gpu {
   #destroy(): void {
     if (this.#making.owned && this.#keepers === 0) this.device.destroy();
   }
+}
+
+/** What a tuning says for a device of these capabilities. Only the layer of tuning knows kernels; it is loaded where there is one. */
+async function tunedBy(asked: GpuOptions['tuning'], caps: Caps): Promise<Tuned | undefined> {
+  const given = typeof asked === 'function' ? await asked(caps) : asked;
+  if (given === undefined) return undefined;
+  const { givenTuning } = await loadPart('what checks a tuning', () => import('../tuning/given-tuning.ts'));
+  return givenTuning(given, caps);
 }
 
 /** Only who makes Dawn can have its checks left out: browsers never do, and a device that was made already has them or not. */

@@ -3,6 +3,7 @@
 import { DeviceError, InputError, LoadError } from '../core/errors.ts';
 import { inPage, loadPart } from '../core/load-part.ts';
 import { type Caps, type CapsOptions, readCaps, SUBGROUP_MATRIX, tellsItsKind } from './caps.ts';
+import type { FindTuning, PlainTuning } from './device-tuning.ts';
 import type { WebGpu, WebGpuAdapterInfo, WebGpuDevice, WebGpuPowerPreference } from './webgpu-types.ts';
 
 /** Which device `Gpu.request` asks for, or the one it takes. */
@@ -28,6 +29,12 @@ export interface GpuOptions extends CapsOptions {
    * @param heldBytes of the buffers on the device, which the system counts only once they are written
    */
   availableBytes?: ((heldBytes: number) => number | undefined) | undefined;
+  /**
+   * Which variants of the kernels run, for every plan and the layout of every weight that name none of their own: a table that `tune`
+   * measured on this adapter, or 'kept' for the one that was kept of it, where there is one, or what finds one, or choices by hand. Default
+   * those of the lowest rank. It stays when a lost device is renewed, and is part of what "the same bits" holds fixed.
+   */
+  tuning?: PlainTuning | FindTuning | undefined;
   /** Of `requestGpu` of pentimento/node alone, where it is described: true is refused here. */
   trusted?: boolean | undefined;
 }

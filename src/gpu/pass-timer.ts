@@ -13,6 +13,16 @@ const STAMP_BYTES = 8;
 /** As a resolved query set wants them. */
 const RESOLVED_BYTES = 256;
 
+/** Encodes one compute pass, submits it and waits for its end. */
+export async function runPass(gpu: Gpu, encode: (pass: WebGpuComputePass) => void): Promise<void> {
+  const encoder = gpu.device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  encode(pass);
+  pass.end();
+  gpu.device.queue.submit([encoder.finish()]);
+  await gpu.idle();
+}
+
 /** Two timestamps and the memory that they are read from. */
 export class PassTimer {
   readonly #gpu: Gpu;

@@ -58,6 +58,30 @@ function tilesOf({ software, matrix }: Caps, { headWidth }: AttentionProblem): M
   };
 }
 
+/** Cuts that are worth a measurement on some card, of those that the text and the device take. */
+function candidatesOf(caps: Caps, p: AttentionProblem): MatrixAttentionTile[] {
+  const { matrix, software } = caps;
+  if (software || !matrix) return [];
+  const own = tilesOf(caps, p);
+  const subgroups = [32, 64, 128].map(queries => queries / matrix.m).filter(count => count >= 1);
+  const all = subgroups.flatMap(SUBGROUPS => [32, 64].map(KEYS => ({ ...own, SUBGROUPS, KEYS })));
+  return all.filter(tiles => isLegal(caps, p, tiles));
+}
+
+/** What the text asserts of its constants, and the memory that a workgroup shares: slots of 16 bytes. */
+function isLegal(caps: Caps, { headWidth }: AttentionProblem, t: MatrixAttentionTile): boolean {
+  const { m = 8, n = 8, k = 8, lanes = 32 } = caps.matrix ?? {};
+  const rows = t.SUBGROUPS * m;
+  const pitch = t.CHUNK / 8 + 1;
+  const vPitch = (t.WIDE * n) / 8 + 1;
+  const held = t.CHUNK >= headWidth;
+  const staged = Math.max(t.KEYS * pitch + (held ? 0 : rows * pitch), t.KEYS * vPitch);
+  const slots = Math.max(staged + rows * (t.KEYS / 4 + 1), held ? rows * pitch : 0);
+  const part = t.KEYS / (lanes / m);
+  const whole = part % k === 0 && part % 4 === 0 && t.KEYS % n === 0;
+  return whole && t.SUBGROUPS * lanes <= caps.maxInvocations && 16 * slots + 4 * t.KEYS + 4 <= caps.maxWorkgroupBytes;
+}
+
 /** Attention by matrix units, whose call is made as the other variants' are. */
 export function attentionMatrix(makeCall: MakeCall): Variant<AttentionProblem, MatrixAttentionTile> {
   return {
@@ -67,6 +91,7 @@ export function attentionMatrix(makeCall: MakeCall): Variant<AttentionProblem, M
     rank: ({ matrix }, { q, queries }) =>
       !matrix?.preferred || q.storage !== 'f16' || queries === 1 ? RANK.lastMatrix : RANK.matrix,
     tiles: tilesOf,
+    candidates: candidatesOf,
     call: ({ matrix }, problem, tiles) => {
       const { m = 8, n = 8, k = 8, lanes = 32, component = 'f16', pinned = false } = matrix ?? {};
       const { headWidth, q, k: keys, out } = problem;

@@ -36,6 +36,8 @@ const broadcast: Variant<AttentionProblem, { readonly LANES: number; readonly BL
   fits: canBroadcast,
   rank: RANK.broadcast,
   tiles: ({ subgroupSize }, { headWidth }) => ({ LANES: subgroupSize, BLOCKS: blocksOf(headWidth, subgroupSize, 5) }),
+  candidates: ({ subgroupSize }, { headWidth }) =>
+    [1, 2, 3, 4, 5].map(most => ({ LANES: subgroupSize, BLOCKS: blocksOf(headWidth, subgroupSize, most) })),
   call: (_, problem, tiles) => {
     const single = problem.queries === 1;
     const cut = { rows: single ? 1 : Math.min(tiles.LANES, 8), columns: tiles.LANES * tiles.BLOCKS };
@@ -60,6 +62,10 @@ const wide: Variant<AttentionProblem, { readonly LANES: number; readonly QUERIES
     tiles: ({ subgroupSize }, { headWidth }) => ({
       ...{ LANES: subgroupSize, QUERIES: headWidth > WIDE_HEAD ? 2 : 4, COLUMNS: alignUp(headWidth / 4, 16) },
     }),
+    candidates: ({ subgroupSize }, { headWidth }) =>
+      (headWidth > WIDE_HEAD ? [2] : [2, 4]).map(QUERIES => {
+        return { LANES: subgroupSize, QUERIES, COLUMNS: alignUp(headWidth / 4, 16) };
+      }),
     call: (_, problem, tiles) => {
       const program = { kernel: 'attention-broadcast-wide', source: familyText('attention-broadcast-wide') };
       return attentionCall(program, problem, tiles, { rows: tiles.LANES * tiles.QUERIES, columns: tiles.COLUMNS });
@@ -76,7 +82,21 @@ function isSwiftShader({ architecture, description }: Caps): boolean {
   return /swiftshader/i.test(`${architecture} ${description}`);
 }
 
-const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS: number; readonly BLOCKS: number }> = {
+/** How attention-tile cuts a head. */
+type AttentionTile = { readonly THREADS: number; readonly KEYS: number; readonly BLOCKS: number };
+
+/** All cuts that the text and the device take; software compiles all but the smallest for seconds. */
+function tileCandidates(caps: Caps, { headWidth }: AttentionProblem): AttentionTile[] {
+  if (caps.software) return [{ THREADS: 128, KEYS: 32, BLOCKS: 1 }];
+  const threads = [128, 256].filter(count => count <= caps.maxInvocations);
+  return threads.flatMap(THREADS =>
+    (THREADS === 128 ? [32, 64] : [64]).flatMap(KEYS =>
+      [1, 2].map(most => ({ THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), most) })),
+    ),
+  );
+}
+
+const tile: Variant<AttentionProblem, AttentionTile> = {
   stem: 'attention-tile',
   fits: () => true,
   rank: RANK.tile,
@@ -88,6 +108,7 @@ const tile: Variant<AttentionProblem, { readonly THREADS: number; readonly KEYS:
     const most = few && !isSwiftShader(caps) ? 1 : 2;
     return { THREADS, KEYS, BLOCKS: blocksOf(headWidth, columnsOf(THREADS), most) };
   },
+  candidates: tileCandidates,
   call: (caps, problem, tiles) => {
     const program = { kernel: 'attention-tile', source: pinned(caps, tileSource) };
     const PAIRED = caps.pins32 === true && /^rdna-[3-9]/.test(caps.architecture);

@@ -66,6 +66,7 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
   measures: (caps, p) =>
     hasSlabs(caps, p) && p.conv !== undefined && p.conv.outHeight % 2 === 0 && p.conv.outWidth % 8 === 0,
   tiles: ({ software }) => ({ UNROLL: software ? 1 : 8 }),
+  candidates: ({ software }) => (software ? [] : [{ UNROLL: 8 }, { UNROLL: 1 }]),
   call: (caps, p, tiles) => {
     const { images = 1, outHeight = 1, outWidth = 1 } = p.conv ?? {};
     const { rows, columns, epilogue = {} } = p;

@@ -65,6 +65,53 @@ function tiles({ matrix, software }: Caps, p: GemmProblem): MatrixTile {
   return software ? { ROWS: 16, COLUMNS: 16, DEPTH: 16, TALL: 1, WIDE: 1 } : tilesOf(units, p);
 }
 
+/** Edges of tiles, in rows and columns, and fragments of a subgroup that are worth a measurement on some card. */
+const EDGES = [
+  [128, 128],
+  [128, 64],
+  [64, 128],
+  [64, 64],
+  [64, 32],
+  [32, 64],
+  [32, 32],
+] as const;
+
+/** All cuts that the text and the device take. Software compiles more fragments of a subgroup for seconds. */
+function candidates(caps: Caps, p: GemmProblem): MatrixTile[] {
+  const { matrix, software } = caps;
+  if (!matrix) return [];
+  const { m, n, k } = matrix;
+  if (software)
+    return [tiles(caps, p), { ROWS: 32, COLUMNS: 32, DEPTH: 16, TALL: 1, WIDE: 1 }].filter(t => isLegal(caps, p, t));
+  const all = EDGES.flatMap(([ROWS, COLUMNS]) =>
+    [16, 32, 64].flatMap(DEPTH =>
+      [32, 64].map(side => ({ ROWS, COLUMNS, DEPTH, TALL: Math.min(4, side / m), WIDE: 32 / n })),
+    ),
+  );
+  return all.filter(({ DEPTH }) => DEPTH % k === 0).filter(t => isLegal(caps, p, t));
+}
+
+/** Whether the text takes a cut on the device: what it asserts of its constants, and the memory that a workgroup shares. */
+function isLegal(caps: Caps, { epilogue, moments, b }: GemmProblem, t: MatrixTile): boolean {
+  const { m = 8, n = 8, lanes = 32, component = 'f16' } = caps.matrix ?? {};
+  const [across, down] = [t.COLUMNS / (t.WIDE * n), t.ROWS / (t.TALL * m)];
+  const threads = across * down * lanes;
+  const [eights, along] = [t.DEPTH / 8, b.layout === 'rows'];
+  const slots = component === 'f16' ? 1 : 2;
+  const bRow = along ? eights : t.COLUMNS / 8;
+  const staged = slots * (t.ROWS * (eights + 1) + (along ? t.COLUMNS : t.DEPTH) * (bRow + 1));
+  const sums = down * m * (t.COLUMNS / 4 + 1);
+  const out4 = t.COLUMNS / (epilogue?.geglu ? 8 : 4);
+  const finished = (down * m * out4) / threads;
+  const measured = !moments || out4 * ((down * m) / (t.TALL === 1 ? 16 : m)) <= threads;
+  const whole = [across, down, (t.ROWS * eights) / threads, (t.COLUMNS * eights) / threads, threads / eights];
+  const divides = [...whole, threads / bRow, threads / out4, finished].every(
+    count => Number.isInteger(count) && count > 0,
+  );
+  const room = threads <= caps.maxInvocations && 16 * Math.max(staged, sums) <= caps.maxWorkgroupBytes;
+  return divides && room && measured && t.TALL >= 1;
+}
+
 function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem, MatrixTile> {
   return {
     stem: 'gemm-matrix',
@@ -72,12 +119,13 @@ function variant(name: string, weights: 'rows' | 'panels'): Variant<GemmProblem,
     weights,
     fits: (caps, p) => takes(caps, p) && (p.b.layout === weights || (weights === 'rows' && p.b.layout === 'plain')),
     rank,
-    measures: hasSlabs,
+    measures: (caps, p, cut) => hasSlabs(caps, p) && (!cut || isLegal(caps, { ...p, moments: true }, cut)),
     tiles,
+    candidates,
     call: matrixCall,
-    split: (caps, p) => {
+    split: (caps, p, cut) => {
       const parts = partsOf(p);
-      return parts > 1 ? splitCalls(p, parts, part => matrixCall(caps, part, tiles(caps, part))) : undefined;
+      return parts > 1 ? splitCalls(p, parts, part => matrixCall(caps, part, cut ?? tiles(caps, part))) : undefined;
     },
   };
 }

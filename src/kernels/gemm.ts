@@ -65,14 +65,28 @@ function broadcastRows({ subgroupSize, maxBindingBytes }: Caps, problem: GemmPro
   return large && !epilogue?.geglu ? 32 : 16;
 }
 
+/** Rows that a tile of gemm-broadcast may have: whole subgroups and eights, of which a lane brings four at most. */
+function broadcastCandidates(
+  { subgroupSize, maxBindingBytes }: Caps,
+  { a, y, moments }: GemmProblem,
+): GemmBroadcastTile[] {
+  const least = Math.max(8, subgroupSize);
+  const rowBytes = Math.max(a.pitch * storageBytes(a.storage), y.pitch * storageBytes(y.storage));
+  const larger = subgroupSize < 8 || 128 * rowBytes > maxBindingBytes ? [] : [16, 32];
+  const all = [...new Set([least, ...larger])].filter(ROWS => ROWS >= least && ROWS % subgroupSize === 0);
+  return all.filter(ROWS => !moments || ROWS % MOMENT_ROWS === 0).map(ROWS => ({ LANES: subgroupSize, ROWS }));
+}
+
 /** Rows by four columns a lane, for software Vulkan. */
 export const GEMM_BROADCAST: Variant<GemmProblem, GemmBroadcastTile> = {
   stem: 'gemm-broadcast',
   weights: 'panels',
   fits: canBroadcast,
   rank: RANK.broadcast,
-  measures: (caps, problem) => hasSlabs(caps, problem) && broadcastRows(caps, problem) % MOMENT_ROWS === 0,
+  measures: (caps, problem, { ROWS } = { LANES: caps.subgroupSize, ROWS: broadcastRows(caps, problem) }) =>
+    hasSlabs(caps, problem) && ROWS % MOMENT_ROWS === 0,
   tiles: (caps, problem) => ({ LANES: caps.subgroupSize, ROWS: broadcastRows(caps, problem) }),
+  candidates: broadcastCandidates,
   call: (_, problem, tiles) => {
     const cut = { rows: tiles.ROWS, columns: 4 * tiles.LANES };
     const program = {
@@ -128,9 +142,37 @@ function tileOf({ software }: Pick<Caps, 'software'>, problem: GemmProblem): Gem
   if (geglu) return pick(CUTS.find(cut => !software && count(cut) >= cut.least) ?? CUTS[2]);
   if (software) return pick(NARROW);
   if (isBlocked(problem)) return pick(count(NARROW) >= CUTS[2].least ? NARROW : SMALL);
-  // Measured halves of slabs are handed over where the tiles of A lay.
-  const fits = (cut: { readonly COLUMNS: number }) => !problem.moments || cut.COLUMNS <= 8 * depth.DEPTH;
+  const fits = ({ COLUMNS }: { readonly COLUMNS: number }) => !problem.moments || canHandOver({ COLUMNS, ...depth });
   return pick(CUTS.find(cut => count(cut) >= cut.least && fits(cut)) ?? SMALL);
+}
+
+/** Cuts that are worth a measurement on some card. */
+const OTHERS = [
+  { ROWS: 64, COLUMNS: 128, SPAN: 8 },
+  { ROWS: 128, COLUMNS: 64, SPAN: 4 },
+  { ROWS: 32, COLUMNS: 64, SPAN: 4 },
+] as const;
+
+/** All cuts that the text and the device take. Software compiles the larger ones for seconds, and gains nothing by them. */
+function tileCandidates(caps: Caps, { k, epilogue, moments }: GemmProblem): GemmTile[] {
+  const { software, maxInvocations, maxWorkgroupBytes } = caps;
+  const cuts = software ? [CUTS[2], NARROW, SMALL] : [...CUTS, NARROW, SMALL, ...OTHERS];
+  const depths = k % 16 === 0 ? (software ? [16] : [16, 8]) : [8];
+  const all = cuts.flatMap(({ ROWS, COLUMNS, SPAN }) =>
+    depths.map(DEPTH => ({ ROWS, COLUMNS, SPAN, DEPTH, UNROLL: software ? 1 : 8 })),
+  );
+  return all.filter(({ ROWS, COLUMNS, SPAN, DEPTH }) => {
+    const threads = (ROWS / 8) * (COLUMNS / SPAN);
+    const [brings, loads] = [(ROWS * DEPTH) / 4 / threads, (DEPTH * COLUMNS) / 4 / threads];
+    const whole = [1, 2, 4].includes(brings) && [1, 2, 4].includes(loads);
+    const room = threads <= maxInvocations && 4 * DEPTH * (ROWS + COLUMNS) <= maxWorkgroupBytes;
+    return whole && room && (!epilogue?.geglu || SPAN === 8) && (!moments || canHandOver({ COLUMNS, DEPTH }));
+  });
+}
+
+/** Measured halves of slabs are handed over where the tiles of A lay. */
+function canHandOver({ COLUMNS, DEPTH }: Pick<GemmTile, 'COLUMNS' | 'DEPTH'>): boolean {
+  return COLUMNS <= 8 * DEPTH;
 }
 
 /** Workgroup tiles and register tiles, for GPUs whose matrix units are out of reach. */
@@ -139,12 +181,13 @@ export const GEMM_TILE: Variant<GemmProblem, GemmTile> = {
   weights: 'panels',
   fits: () => true,
   rank: RANK.tile,
-  measures: hasSlabs,
+  measures: (caps, problem, tiles) => hasSlabs(caps, problem) && (!tiles || canHandOver(tiles)),
   tiles: tileOf,
+  candidates: tileCandidates,
   call: tileCall,
-  split: (caps, problem) => {
+  split: (caps, problem, tiles) => {
     const parts = partsOf(problem);
-    return parts > 1 ? splitCalls(problem, parts, p => tileCall(caps, p, tileOf(caps, p))) : undefined;
+    return parts > 1 ? splitCalls(problem, parts, p => tileCall(caps, p, tiles ?? tileOf(caps, p))) : undefined;
   },
 };
 

@@ -26,6 +26,9 @@ function rowsOf(rows: number, most: number): number {
   return Math.min(most, 2 ** Math.ceil(Math.log2(rows)));
 }
 
+/** Rows of other tiles, whatever the rows of a problem: a choice holds for any number of sequences. */
+const OTHER_ROWS = [4, 8, GEMV_ROWS] as const;
+
 /**
  * Whether the driver makes one plain load of a load whose address all lanes share, and a gather in one instruction of the others.
  * Mesa's lavapipe does since it keeps uniform values apart: 26.1 does, 25.0 takes a lane after the other either way.
@@ -50,6 +53,10 @@ const broadcast: Variant<GemmProblem, { readonly LANES: number; readonly ROWS: n
       LINES: plain ? ceilDiv(PANEL * storageBytes(b.storage), 64) : 0,
     };
   },
+  candidates: ({ subgroupSize }, { b }) =>
+    OTHER_ROWS.flatMap(ROWS =>
+      [0, ceilDiv(PANEL * storageBytes(b.storage), 64)].map(LINES => ({ LANES: subgroupSize, ROWS, LINES })),
+    ),
   call: (_, problem, tiles) =>
     gemvCall(
       {
@@ -71,6 +78,10 @@ const tile: Variant<GemmProblem, { readonly ROWS: number; readonly SLICES: numbe
   rank: RANK.tile,
   // Software that must run it compiles 16 rows for minutes.
   tiles: (caps, { rows }) => ({ ROWS: rowsOf(rows, caps.software ? 4 : GEMV_ROWS), SLICES: 32 }),
+  candidates: ({ software, maxInvocations, maxWorkgroupBytes }) =>
+    [8, 16, 32, 64]
+      .filter(SLICES => 8 * SLICES <= maxInvocations && 512 * SLICES <= maxWorkgroupBytes)
+      .flatMap(SLICES => (software ? [4] : OTHER_ROWS).map(ROWS => ({ ROWS, SLICES }))),
   call: (_, problem, tiles) => {
     const program = { kernel: 'gemv-tile', source: tileSource, libs: pairedLibs(problem.a.storage, problem.b.storage) };
     return gemvCall(program, problem, tiles, PANEL);

@@ -48,6 +48,7 @@ const tile: Variant<GroupNormFinalizeProblem, { readonly LANES: number }> = {
   fits: () => true,
   rank: RANK.tile,
   tiles: () => ({ LANES: 64 }),
+  candidates: ({ maxInvocations }) => [32, 128, 256].filter(LANES => LANES <= maxInvocations).map(LANES => ({ LANES })),
   call: (caps, problem, tiles) => finalizeCall('group-norm-finalize-tile', tileSource, caps, problem, tiles),
 };
 

@@ -28,12 +28,19 @@ type RowTiles = { readonly LANES: number; readonly ROWS: number };
 
 const ROWS = 4;
 
+/** Invocations of a row by rows, of those that a workgroup has. */
+function tileCandidates({ maxInvocations }: Caps): RowTiles[] {
+  const all = [32, 64, 128, 256].flatMap(LANES => [1, 2, 4, 8].map(rows => ({ LANES, ROWS: rows })));
+  return all.filter(({ LANES, ROWS: rows }) => LANES * rows <= maxInvocations && LANES * rows >= 64);
+}
+
 function broadcast(rms: boolean): Variant<LayerNormProblem, RowTiles> {
   return {
     stem: 'layer-norm-broadcast',
     fits: canBroadcast,
     rank: RANK.broadcast,
     tiles: caps => ({ LANES: caps.subgroupSize, ROWS }),
+    candidates: caps => [1, 2, 8].map(rows => ({ LANES: caps.subgroupSize, ROWS: rows })),
     call: (_, problem, tiles) =>
       rowNorm('layer-norm-broadcast', familyText('layer-norm-broadcast'), problem, rms, tiles),
   };
@@ -45,6 +52,7 @@ function tile(rms: boolean): Variant<LayerNormProblem, RowTiles> {
     fits: () => true,
     rank: RANK.tile,
     tiles: () => ({ LANES: 64, ROWS }),
+    candidates: tileCandidates,
     call: (_, problem, tiles) => rowNorm('layer-norm-tile', tileSource, problem, rms, tiles),
   };
 }

@@ -34,7 +34,10 @@ export interface Variant<P, T extends Tiles = Tiles> {
   normalizes?(caps: Caps, problem: P): boolean;
   /** Constants of the text for a problem that fits. */
   tiles(caps: Caps, problem: P): T;
-  /** Other tile sizes worth measuring, all legal on the device for the problem; default none beside `tiles`. No bit depends on them. */
+  /**
+   * Other tile sizes worth measuring, all legal on the device for the problem; default none beside `tiles`. Which they are never goes by
+   * how many pictures or rows stand beside each other, nor do the bits of any of them.
+   */
   candidates?(caps: Caps, problem: P): readonly T[];
   /** The call of a problem that fits, cut by `tiles`. */
   call(caps: Caps, problem: P, tiles: T): KernelCall;

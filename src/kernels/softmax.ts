@@ -27,11 +27,18 @@ type RowTiles = { readonly LANES: number; readonly ROWS: number };
 
 const ROWS = 4;
 
+/** Invocations of a row by rows, of those that a workgroup has. */
+function tileCandidates({ maxInvocations }: Caps): RowTiles[] {
+  const all = [32, 64, 128, 256].flatMap(LANES => [1, 2, 4, 8].map(rows => ({ LANES, ROWS: rows })));
+  return all.filter(({ LANES, ROWS: rows }) => LANES * rows <= maxInvocations && LANES * rows >= 64);
+}
+
 const broadcast: Variant<SoftmaxProblem, RowTiles> = {
   stem: 'softmax-broadcast',
   fits: canBroadcast,
   rank: RANK.broadcast,
   tiles: caps => ({ LANES: caps.subgroupSize, ROWS }),
+  candidates: caps => [1, 2, 8].map(rows => ({ LANES: caps.subgroupSize, ROWS: rows })),
   call: (_, problem, tiles) => rowCall('softmax-broadcast', familyText('softmax-broadcast'), problem, tiles),
 };
 
@@ -40,6 +47,7 @@ const tile: Variant<SoftmaxProblem, RowTiles> = {
   fits: () => true,
   rank: RANK.tile,
   tiles: () => ({ LANES: 64, ROWS }),
+  candidates: tileCandidates,
   call: (_, problem, tiles) => rowCall('softmax-tile', tileSource, problem, tiles),
 };
 

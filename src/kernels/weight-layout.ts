@@ -5,9 +5,20 @@
 import { DeviceError } from '../core/errors.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { CONV2D } from './conv2d.ts';
+import { PANEL } from './gemm-problem.ts';
 import type { Storage } from './kernel.ts';
 import { LINEAR } from './linear.ts';
-import { CheckedTuning, chosen, nameOf, type Op, type PackedLayout, type Tuning } from './op.ts';
+import {
+  CheckedTuning,
+  type Condition,
+  chosen,
+  holds,
+  nameOf,
+  type Op,
+  type PackedLayout,
+  type TunedChoice,
+  type Tuning,
+} from './op.ts';
 
 /** Row counts of a layer that nobody has said anything of: many, and one at a time. The first is the more important. */
 export const ROW_COUNTS: readonly number[] = [64, 1];
@@ -18,6 +29,7 @@ export const ROW_COUNTS: readonly number[] = [64, 1];
  *
  * @param rowCounts rows of the problems that the weight will meet, the most important first
  * @param problemOf the problem of one row count, with its weights in a layout
+ * @param known what of measured choices is known of the weight: the first that agrees says the layout. Default what the problems tell
  * @throws DeviceError where no layout serves all row counts, InputError as choose
  */
 export function weightLayout<P>(
@@ -26,6 +38,7 @@ export function weightLayout<P>(
   rowCounts: readonly number[],
   problemOf: (rows: number, layout: PackedLayout) => P,
   tuning?: Tuning,
+  known?: KnownFields,
 ): PackedLayout {
   const readers = op.variants.flatMap(v => (v.weights ? [{ ...v, weights: v.weights }] : []));
   const able = (rows: number) => readers.filter(v => v.fits(caps, problemOf(rows, v.weights)));
@@ -45,6 +58,8 @@ export function weightLayout<P>(
       fix: 'Use another adapter, or other tuning.',
     });
   }
+  const measured = tuning?.force?.[op.name] === undefined && known && measuredLayout(op, tuning, known);
+  if (measured && serving.has(measured)) return measured;
   // Each sees the problem with the weights in its own layout.
   const variants = able(rows).map(v => {
     const own = problemOf(rows, v.weights);
@@ -52,6 +67,20 @@ export function weightLayout<P>(
   });
   const candidates: Op<P> = { name: op.name, check: () => {}, tunedBy: op.tunedBy, variants };
   return chosen(candidates, caps, problemOf(rows, first), new CheckedTuning(tuning ?? {})).weights ?? first;
+}
+
+/** Whether a choice's condition on a field may hold for problems that read a weight; fields that the weight does not tell are left out. */
+type KnownFields = Readonly<Record<string, (condition: Condition, where: Where) => boolean>>;
+type Where = NonNullable<TunedChoice['where']>;
+
+/** The layout that the first choice reads which agrees with all that is known. */
+function measuredLayout<P>(op: Op<P>, tuning: Tuning | undefined, known: KnownFields): PackedLayout | undefined {
+  for (const { op: name, where = {}, variant } of tuning?.table ?? []) {
+    const agrees = Object.entries(where).every(([field, condition]) => known[field]?.(condition, where) ?? true);
+    const found = name === op.name && agrees ? op.variants.find(v => nameOf(v) === variant) : undefined;
+    if (found?.weights) return found.weights;
+  }
+  return undefined;
 }
 
 /** A weight before it is packed: padded sizes, and how its elements are stored. */
@@ -96,10 +125,43 @@ export function layoutOfWeight(
       layout,
       height: rows + taps - 1,
     });
-    return weightLayout(CONV2D, caps, rowCounts, problemOf, tuning);
+    return weightLayout(CONV2D, caps, rowCounts, problemOf, tuning, kernelFields(weight));
   }
   const sides = { a: { pitch: k, storage: input }, y: { pitch: columns, storage: input } } as const;
   const sizes = { batch: 1, columns, k, epilogue: { geglu } };
   const problemOf = (rows: number, layout: PackedLayout) => ({ ...sizes, ...sides, rows, b: { layout, storage } });
-  return weightLayout(LINEAR, caps, rowCounts, problemOf, tuning);
+  return weightLayout(LINEAR, caps, rowCounts, problemOf, tuning, matrixFields(weight, rowCounts));
+}
+
+/** Of a convolution's kernel: its taps are known, and not how they lie. */
+function kernelFields({ columns, k, taps, storage, input = 'f32' }: UnpackedWeight): KnownFields {
+  const side = (condition: Condition | undefined): number => (Array.isArray(condition) ? condition[0] : Number.NaN);
+  return {
+    channels: condition => holds(condition, k),
+    outChannels: condition => holds(condition, columns),
+    weight: condition => holds(condition, storage),
+    input: condition => holds(condition, input),
+    'kernel.0': (condition, where) => side(condition) * side(where['kernel.1']) === taps,
+  };
+}
+
+/** Of a linear layer's matrix, of whose K axis a problem may read a part. */
+function matrixFields(weight: UnpackedWeight, [rows = 1]: readonly number[]): KnownFields {
+  const { columns, k, storage, geglu, input = 'f32' } = weight;
+  return {
+    rows: condition => holds(condition, rows),
+    k: (condition, where) => Array.isArray(where['b.kTotal']) || holds(condition, k),
+    'b.kTotal': condition => condition === false || holds(condition, k),
+    'y.pitch': condition => (geglu ? holdsHalf(condition, columns) : holds(condition, columns)),
+    'a.storage': condition => holds(condition, input),
+    'b.storage': condition => holds(condition, storage),
+    'epilogue.geglu': condition => holds(condition, geglu),
+  };
+}
+
+/** Whether rows of y may be what panels of values and gates make, which may be wider. */
+function holdsHalf(condition: Condition, columns: number): boolean {
+  if (!Array.isArray(condition)) return false;
+  const [least, most] = condition;
+  return most > columns / 2 - PANEL && least <= columns / 2;
 }

@@ -18,7 +18,7 @@ export interface LoadOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** Ends the loading with its reason; what was allocated is freed. */
   readonly signal?: AbortSignalLike | undefined;
-  /** That of the plans which will run the weights: it may decide how they are packed. Default none. */
+  /** That of the plans which will run the weights: it may decide how they are packed. Default the device's. */
   readonly tuning?: AllocateOptions['tuning'];
   /** Bytes of all buffers that weights pass through, on the device and the host; default 32 MiB. */
   readonly stagingBytes?: number | undefined;

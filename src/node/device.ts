@@ -7,10 +7,12 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { DeviceError, InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
+import type { Caps } from '../gpu/caps.ts';
 import { Gpu, type GpuOptions } from '../gpu/device.ts';
 import { describeAdapter } from '../gpu/grant.ts';
 import type { WebGpuAdapterInfo, WebGpuLimits } from '../gpu/webgpu-types.ts';
 import { hostMemory } from './host-memory.ts';
+import { keptTuning } from './kept-tuning.ts';
 
 /** What `requestGpu` takes beside the options of `Gpu.request`. */
 export interface NodeGpuOptions extends Omit<GpuOptions, 'gpu' | 'device' | 'availableBytes' | 'trusted'> {
@@ -60,7 +62,7 @@ const OPTIONS = namesOf<NodeGpuOptions>({
     half: 1,
     matrixUnits: 1,
   },
-  ...{ dawnFlags: 1, trusted: 1 },
+  ...{ dawnFlags: 1, trusted: 1, tuning: 1 },
 });
 const FEATURES = 'enable-dawn-features=';
 const FLAGS = [`${FEATURES}allow_unsafe_apis,vulkan_enable_f16_on_nvidia`];
@@ -75,17 +77,18 @@ const instances = new Map<string, GPU>();
  * @param options as for `Gpu.request`; `adapterName` picks an adapter by any part of its name
  * @returns a device; `dispose` it, or the process stays alive
  * @throws DeviceError when the package `webgpu` or a Vulkan, Metal or D3D12 driver is missing, or the driver is too old; InputError for a
- * `trusted` that is no boolean
+ * `trusted` that is no boolean, and for a tuning as `Gpu.request`
  */
 export async function requestGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   checkNames('requestGpu', options, OPTIONS);
-  const { dawnFlags = [], trusted = false, ...rest } = options;
+  const { dawnFlags = [], trusted = false, tuning, ...rest } = options;
   if (typeof trusted !== 'boolean') refuseTrust(trusted);
   const named = rest.adapterName === undefined ? [] : [`adapter=${await fullName(rest.adapterName)}`];
   const gpu = await dawn([...named, ...dawnFlags, ...(trusted ? [TRUSTED] : [])]);
   const { adapterName: _, ...request } = rest;
   try {
-    return await Gpu.request({ ...request, gpu: bound(gpu), availableBytes: hostMemory() });
+    const tuned = tuning === 'kept' ? (caps: Caps) => keptTuning(caps) : tuning;
+    return await Gpu.request({ ...request, tuning: tuned, gpu: bound(gpu), availableBytes: hostMemory() });
   } catch (error) {
     throw error instanceof DeviceError && /no WebGPU adapter/.test(error.problem) ? noAdapter(error) : error;
   }

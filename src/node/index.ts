@@ -3,6 +3,7 @@ export type { AbortSignalLike, BlobLike, PagePicture, Platform, UrlLike } from '
 export type { ByteRange, ByteSource, FolderSource } from '../core/tensor-source.ts';
 export type { Caps, CapsOptions, HalfStorage, MatrixUnits } from '../gpu/caps.ts';
 export type { GpuOptions, OptionalFeature } from '../gpu/device.ts';
+export type { DeviceChoice, DeviceTuning, DeviceTuningTable, FindTuning, PlainTuning } from '../gpu/device-tuning.ts';
 export type {
   PlainAdapterInfo,
   PlainLimits,

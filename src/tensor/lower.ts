@@ -3,7 +3,7 @@ import type { BufferSlice } from '../gpu/buffer.ts';
 import type { TileRange } from '../kernels/dispatch.ts';
 import type { KernelCall } from '../kernels/kernel.ts';
 import type { Tuning } from '../kernels/op.ts';
-import { checkTuning } from '../kernels/registry.ts';
+import { chosenBy } from './chosen-by.ts';
 import { rewrite } from './fuse.ts';
 import { copyRows } from './ops/copy.ts';
 import type { Recording } from './recording.ts';
@@ -14,7 +14,7 @@ import type { Lowering, Node, Placed, Tensor, Value } from './tensor.ts';
 export interface LoweringOptions {
   /** Merge neighbouring operations into one kernel; default true. Tests switch it off to see every activation. */
   readonly fuse?: boolean | undefined;
-  /** Which variants of the kernels run, where not those that the device gets by rank; default none. Plain data. */
+  /** Which variants of the kernels run; default the device's own tuning, of which nothing counts where there is one here. Plain data. */
   readonly tuning?: Tuning | undefined;
 }
 
@@ -51,7 +51,7 @@ export interface Lowered {
  */
 export function lower(recording: Recording, options: LoweringOptions): Lowered {
   const steps: Step[] = [];
-  const tuning = options.tuning && checkTuning(options.tuning);
+  const tuning = chosenBy(recording.gpu, options.tuning);
   const fuse = options.fuse !== false;
   const nodes = rewrite(recording, fuse);
   const lowering = loweringFor(recording, tuning, steps, fuse ? measuredOf(nodes) : new Map());

@@ -7,8 +7,8 @@ import type { Gpu } from '../gpu/device.ts';
 import { PANEL } from '../kernels/gemm.ts';
 import { type Storage, storageBytes } from '../kernels/kernel.ts';
 import type { PackedLayout, Tuning } from '../kernels/op.ts';
-import { checkTuning } from '../kernels/registry.ts';
 import { layoutOfWeight } from '../kernels/weight-layout.ts';
+import { chosenBy } from './chosen-by.ts';
 import { Packing, type PackingOptions, type RunOptions } from './packing.ts';
 import type { Parameter } from './parameter.ts';
 import { Staging } from './staging.ts';
@@ -57,7 +57,7 @@ export interface Form {
 /** How a request's parameter is kept: decided before it has a place. */
 export function formOf(request: Request, gpu: Gpu, { dtype, tuning }: Omit<AllocateOptions, 'label'>): Form {
   const storage = parameterStorage(request, gpu, dtype);
-  const layout = parameterLayout(request, storage, gpu, dtype, tuning);
+  const layout = parameterLayout(request, storage, gpu, dtype, chosenBy(gpu, tuning));
   return {
     storage,
     layout,
@@ -74,7 +74,7 @@ interface Member extends Form {
 export interface AllocateOptions {
   /** float32 keeps the file's own precision. */
   readonly dtype: 'float32' | 'float16';
-  /** That of the plans which will run the weights; it may decide in which layout they are packed. */
+  /** That of the plans which will run the weights; it may decide in which layout they are packed. Default the device's. */
   readonly tuning?: Tuning | undefined;
   /** For GPU tools. */
   readonly label: string;
@@ -83,7 +83,7 @@ export interface AllocateOptions {
 /** Places all parameters into slabs. @returns the slabs, zeroed */
 export function allocate(gpu: Gpu, requests: readonly Request[], options: AllocateOptions): BufferSlice[] {
   const { dtype, label } = options;
-  const tuning = options.tuning && checkTuning(options.tuning);
+  const tuning = chosenBy(gpu, options.tuning);
   const slabs: { bytes: number; members: Member[] }[] = [];
   const limit = Math.min(SLAB_BYTES, gpu.caps.maxBufferBytes);
   for (const request of requests) {

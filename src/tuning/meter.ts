@@ -5,14 +5,11 @@
 import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { Gpu } from '../gpu/device.ts';
-import { PassTimer } from '../gpu/pass-timer.ts';
+import { PassTimer, runPass } from '../gpu/pass-timer.ts';
 import type { DispatchList } from '../kernels/dispatch.ts';
+import type { Clock } from './clock.ts';
 
-/**
- * What is read: `timestamps` of the device around a pass; the wall `clock` from submission to the end; or the seconds of the `processor`
- * over all threads, the honest ones on software adapters in Node, since no load of the machine changes them.
- */
-export type Clock = 'timestamps' | 'clock' | 'processor';
+export type { Clock } from './clock.ts';
 
 /** What one run took. */
 export interface Reading {
@@ -66,7 +63,7 @@ export class Meter {
   }
 
   /**
-   * Runs a list so many times and waits for the end: in one pass by timestamps, where clocks that tick coarsely want a long sample.
+   * Runs a list so many times in one pass and waits for the end; clocks that tick coarsely want a long sample.
    *
    * @param list built and run before
    * @returns what one of the runs took
@@ -76,11 +73,7 @@ export class Meter {
       throw new InputError({ op: 'Meter.measure', problem: 'no number of runs', value: times, path: 'times' });
     }
     const [cpu, start] = [usedCpu(), performance.now()];
-    const stamped = this.#timer ? await this.#stamped(this.#timer, list, times) : 0;
-    if (!this.#timer) {
-      for (let i = 0; i < times; i++) list.submit();
-      await this.#gpu.idle();
-    }
+    const stamped = await this.#run(list, times);
     const wall = performance.now() - start;
     const ms = stamped > 0 ? stamped / 1e6 : wall;
     return { ms: ms / times, cpu: (usedCpu() - cpu) / times };
@@ -91,17 +84,19 @@ export class Meter {
     return this.clock === 'processor' ? 1000 * cpu : ms;
   }
 
-  /** Nanoseconds of all runs, in passes that no watchdog minds. */
-  async #stamped(timer: PassTimer, list: DispatchList, times: number): Promise<number> {
+  /** Nanoseconds of all runs by the device's clock, else 0; in passes that no watchdog minds. */
+  async #run(list: DispatchList, times: number): Promise<number> {
     const each = flopsOf(list);
     const together = this.#gpu.caps.software
       ? times
       : Math.max(1, Math.min(times, Math.floor(FLOPS_PER_SUBMIT / each)));
     let all = 0;
     for (let done = 0; done < times; done += together) {
-      all += await timer.time(pass => {
+      const encode: Parameters<PassTimer['time']>[0] = pass => {
         for (let i = 0; i < Math.min(together, times - done); i++) list.encode(pass);
-      });
+      };
+      if (this.#timer) all += await this.#timer.time(encode);
+      else await runPass(this.#gpu, encode);
     }
     return all;
   }

@@ -74,7 +74,11 @@ export function productCase(p: GemmProblem): ProblemCase {
       const place = placeOf(p, at);
       return place ? finished(p, values, place, at) : Number.NaN;
     },
-    moments: p.moments ? { pitch: y.pitch, channels: [first, columns], imageRows: imageRowsOf(p) } : undefined,
+    // Of even or odd lines alone, parts of other calls lie between those of this one.
+    moments:
+      p.moments && (!conv?.phases || conv.phases === 'all')
+        ? { pitch: y.pitch, channels: [first, columns], imageRows: imageRowsOf(p) }
+        : undefined,
   };
 }
 

@@ -4,7 +4,7 @@ import type { Caps, HalfStorage, MatrixUnits } from '../gpu/caps.ts';
 import type { TunedChoice, Tuning } from '../kernels/op.ts';
 import { checkTuning } from '../kernels/registry.ts';
 import { KERNELS_HASH } from './built-from.ts';
-import type { Clock } from './meter.ts';
+import type { Clock } from './clock.ts';
 
 /** What a choice gains, in milliseconds by the table's clock. */
 export interface ChoiceFigures {
@@ -87,14 +87,21 @@ function fragments({ component, m, n, k, lanes, preferred }: MatrixUnits): strin
  * @param kernels SHA-256 of all texts; default this library's
  */
 export function tuningKey(caps: Caps, kernels: string = KERNELS_HASH): string {
-  const { vendor, architecture, device, description } = caps;
-  const words = [vendor, architecture, description || device].join(' ').toLowerCase();
+  return keyOfTable({ adapter: caps, device: factsOf(caps), kernels });
+}
+
+/** The key of the device that a table was measured on, with the texts that it was measured with. */
+export function keyOfTable({ adapter, device, kernels }: Pick<TuningTable, 'adapter' | 'device' | 'kernels'>): string {
+  const { vendor, architecture, description } = adapter;
+  const words = [vendor, architecture, description || adapter.device].join(' ').toLowerCase();
   const name = words
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '')
     .slice(0, 60)
     .replace(/-$/, '');
-  const all = JSON.stringify([adapterOf(caps), factsOf(caps)]);
+  const { half, subgroupSize, software, maxWorkgroupBytes, maxInvocations, matrix = '' } = device;
+  const facts = [half, subgroupSize, software, maxWorkgroupBytes, maxInvocations, matrix];
+  const all = JSON.stringify([vendor, architecture, adapter.device, description, ...facts]);
   return `${name || 'adapter'}-${number32(all)}-${kernels.slice(0, 12)}`;
 }
 

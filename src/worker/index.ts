@@ -6,6 +6,7 @@ export type { AbortSignalLike } from '../core/platform.ts';
 export type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 export type { Caps } from '../gpu/caps.ts';
 export type { GpuOptions, OptionalFeature } from '../gpu/device.ts';
+export type { DeviceChoice, DeviceTuning, DeviceTuningTable, FindTuning, PlainTuning } from '../gpu/device-tuning.ts';
 export { errorFromJson } from './error-data.ts';
 export type { PortLike } from './peer.ts';
 export type { StartedWorker } from './script-port.ts';
@@ -16,7 +17,7 @@ export {
   WorkerCaptioner,
   WorkerLanguageModel,
 } from './text-models.ts';
-export type { InWorker, WorkerOptions } from './worker-model.ts';
+export type { InWorker, WorkerGpuOptions, WorkerOptions } from './worker-model.ts';
 export { WorkerModel } from './worker-model.ts';
 export {
   createWorkerPipeline,

@@ -3,6 +3,7 @@ import { DeviceError, InputError } from '../core/errors.ts';
 import { checkByName } from '../core/known-names.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { GpuOptions } from '../gpu/device.ts';
+import type { PlainTuning } from '../gpu/device-tuning.ts';
 import type { DeviceModelOptions } from '../pipeline/runtime/model-options.ts';
 import { type Lent, Peer, type PortLike, type Remote } from './peer.ts';
 
@@ -14,7 +15,13 @@ export interface WorkerOptions {
    */
   readonly worker?: PortLike | undefined;
   /** Which device the worker opens; models of one worker with the same wishes share one. */
-  readonly gpuOptions?: Omit<GpuOptions, 'gpu' | 'device' | 'availableBytes'> | undefined;
+  readonly gpuOptions?: WorkerGpuOptions | undefined;
+}
+
+/** Options of `Gpu.request` as plain data. */
+export interface WorkerGpuOptions extends Omit<GpuOptions, 'gpu' | 'device' | 'availableBytes' | 'tuning'> {
+  /** As for `Gpu.request`, but no function. */
+  tuning?: PlainTuning | undefined;
 }
 
 /** Options of a model in a worker: its own, without a device of the page's. */

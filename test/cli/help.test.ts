@@ -55,6 +55,7 @@ describe('help', () => {
         'device',
         'max-binding',
         'trusted',
+        'tuning',
         'json',
         'size',
         'keep-size',

@@ -188,7 +188,10 @@ export class DeviceModel<M> {
   ): Promise<CallPlan> {
     this.checkOpen('plan');
     const { caps = this.gpu.caps, offload = this.#offload, ...rest } = how;
-    if (!this.#dry?.fits(this.networks, caps)) this.#dry = new DryModel(this.networks, caps, this.memory.dtype);
+    if (!this.#dry?.fits(this.networks, caps)) {
+      const { choices: tuning } = this.gpu;
+      this.#dry = new DryModel(this.networks, caps, { dtype: this.memory.dtype, tuning });
+    }
     const { stagingBytes, hostMemory } = this.#options;
     const { keepEvery } = this.#losses;
     return this.#dry.plan(work, { signal: undefined, hostMemory, ...rest, offload, stagingBytes, keepEvery });

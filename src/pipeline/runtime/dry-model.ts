@@ -30,6 +30,14 @@ export interface DryCall {
   readonly signal: AbortSignalLike | undefined;
 }
 
+/** How the networks run, beside what the device grants. */
+export interface DryModelOptions {
+  /** Of activations, and, for float16, of weights. */
+  readonly dtype: 'float32' | 'float16';
+  /** By which kernels are chosen on the model's own device. */
+  readonly tuning: Gpu['choices'];
+}
+
 /** Twins of a model's networks as they are now: bound to the same checkpoints and adapters, without values. */
 export class DryModel<M> {
   readonly #ledger = new PlanLedger();
@@ -43,9 +51,9 @@ export class DryModel<M> {
   /** Plans are made one after another. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(real: Networks<M>, caps: Caps, dtype: 'float32' | 'float16') {
+  constructor(real: Networks<M>, caps: Caps, { dtype, tuning }: DryModelOptions) {
     this.#caps = caps;
-    this.#memory = new DeviceMemory(Gpu.dry(caps, this.#ledger), dtype, this.#ledger);
+    this.#memory = new DeviceMemory(Gpu.dry(caps, this.#ledger, { tuning }), dtype, this.#ledger);
     const entries = Object.entries<Network<unknown>>(real);
     this.#names = entries.map(([name]) => name);
     this.#real = entries.map(([, network]) => network);
