@@ -83,7 +83,9 @@ export async function openPrepared(form: string, prepare: () => Promise<Prepared
   const start = performance.now();
   const prepared = await prepare();
   await prepared.run(1);
-  return { form, firstMs: performance.now() - start, error: Number.NaN, wrong: false, times: 1, prepared };
+  const firstMs = performance.now() - start;
+  const wrong = !(await prepared.result()).every(Number.isFinite);
+  return { form, firstMs, error: Number.NaN, wrong, times: 1, prepared };
 }
 
 /** One run's cost, of as many as a sample takes. */

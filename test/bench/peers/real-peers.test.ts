@@ -105,7 +105,7 @@ describe.runIf(process.env['PENTIMENTO_FULL'])('peers of the race', () => {
 
   it('runs exported networks on onnxruntime alone', async () => {
     const network = file('../../../out/peers/unet.onnx');
-    const asked: AskedRow = { name: network, op: 'network', shape: {}, storage: {} };
+    const asked: AskedRow = { name: 'unet', op: 'network', shape: {}, storage: {}, file: network };
     const { peer } = await start('jax');
     if ('missing' in peer) expect.unreachable(peer.missing);
     expect(await peer.open(asked)).toEqual({ missing: '@jax-js/jax runs no exported network' });
