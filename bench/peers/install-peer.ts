@@ -36,7 +36,7 @@ export async function installPeer(name: string, packages: PeerPackages, options:
   const folder = join(cache, `${name}-${packages.version}`);
   signal?.throwIfAborted();
   if (existsSync(folder)) return folder;
-  onFetch?.(`fetching ${packages.package} ${packages.version}, ${Math.round(packages.bytes / 1e6)} MB on the disk`);
+  onFetch?.(`Fetching ${packages.package} ${packages.version}, ${Math.round(packages.bytes / 1e6)} MB on the disk.`);
   await mkdir(cache, { recursive: true });
   const draft = await mkdtemp(join(cache, `.${name}-`));
   try {
