@@ -1,4 +1,4 @@
-/** The whole of the studio, clicked through as people would; screenshots stay in out/studio-screenshots. */
+/** The whole of the studio, clicked through as people would; screenshots stay in out/site-screenshots. */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,12 +6,12 @@ import type { BrowserContext, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { writeSafetensors } from '../../src/io/safetensors.ts';
 import { patience } from '../support/patience.ts';
-import { free, hand, opened, Studio, said, shot, told, type Visit, violations } from '../support/studio.ts';
+import { free, hand, opened, Site, said, shot, told, type Visit, violations } from '../support/site.ts';
 import { ROOT } from '../support/tarball.ts';
 
 const FULL = process.env.PENTIMENTO_FULL !== undefined;
 const MODEL = join(ROOT, 'models/orchard/stable-diffusion');
-const studio = new Studio();
+const studio = new Site('studio');
 let visit: Visit;
 let page: Page;
 beforeAll(async () => {

@@ -1,18 +1,20 @@
 /** The page's state, and what its buttons do. */
 import { caption, type FitMode, type FitModel, generatePrompts, maskToImage, type RgbImage } from 'pentimento';
 import type { WorkerPipeline } from 'pentimento/worker';
+import { box, button, element, input, make, select } from '../../shared/elements.ts';
+import { KernelRun } from '../../shared/kernel-run.ts';
+import { kernelTable } from '../../shared/kernel-table.ts';
+import { Progress } from '../../shared/progress.ts';
+import { saveText } from '../../shared/save-file.ts';
 import { AdapterPanel } from './adapters.ts';
 import { CropFrame } from './crop.ts';
 import { Editor, findMask, maskKey, runArguments, type Subject, type Watch } from './edit.ts';
-import { box, button, element, input, make, select } from './elements.ts';
-import { KernelTable } from './kernel-table.ts';
 import { Mask, type UNTOUCHED } from './mask.ts';
 import { nameModel } from './model-panel.ts';
 import { type Choice, embedded, Models } from './models.ts';
 import { Painter } from './painter.ts';
-import { savePicture, saveText } from './pixels.ts';
+import { savePicture } from './pixels.ts';
 import { planTable } from './plan-table.ts';
-import { Progress } from './progress.ts';
 import { Runner } from './runner.ts';
 import { type Asked, CENTRE, readSettings, writeSettings } from './settings-file.ts';
 import { SettingsForm } from './settings-form.ts';
@@ -22,6 +24,10 @@ import { Tries, type Try } from './tries.ts';
 
 /** How many sentences are suggested. */
 const SUGGESTIONS = 4;
+/** Of the benchmark's rows: products, convolutions, attention and norms of the published models' sizes. */
+const SHOWN_KERNELS =
+  /^(matmul (512x512x512|1024x1024)|conv3x3 1x32|attention 1024 tokens x 5|group-norm \+ silu 1x32)/;
+
 const SLIDERS = ['level', 'grow', 'soften'] as const;
 
 /** Everything behind the page. */
@@ -33,7 +39,7 @@ export class Studio {
   readonly #stage = new Stage();
   readonly #editor = new Editor();
   readonly #tries = new Tries(chosen => this.#show(chosen));
-  readonly #kernels = new KernelTable();
+  readonly #kernels = new KernelRun();
   readonly #crop: CropFrame;
   readonly #runner: Runner;
   readonly #adapters: AdapterPanel;
@@ -285,10 +291,25 @@ export class Studio {
   /** Measures the kernels on the visitor's device. */
   measure(): Promise<unknown> {
     return this.#runner.run('Measuring the kernels…', async ({ signal }) => {
-      const onRow = (step: number, of: number): void => this.progress.count('Measuring the kernels…', step, of);
-      await this.#kernels.measure(this.models.worker, { signal, onRow });
+      const onChange = (step: number, of: number): void => {
+        this.progress.count('Measuring the kernels…', step, of);
+        this.#showKernels();
+      };
+      // The library's own type knows buffers alone.
+      await this.#kernels.measure(this.models.worker as unknown as Worker, {
+        ...{ signal, onChange, only: SHOWN_KERNELS },
+      });
       return 'The kernels are measured.';
     });
+  }
+
+  #showKernels(): void {
+    const { rows, head } = this.#kernels;
+    const { vendor = '', architecture = '' } = head?.adapter ?? {};
+    const caption = `Medians; ${[vendor, architecture].filter(Boolean).join(' ') || 'an adapter without a name'}.`;
+    box('kernels-out').hidden = rows.length === 0;
+    box('kernels-out').replaceChildren(kernelTable(rows, caption));
+    button('copy-kernels').hidden = rows.length === 0;
   }
 
   async copyKernels(): Promise<void> {
