@@ -36,11 +36,12 @@ export function conditions({ adapter, machine, clock, samples, made, ceilings, p
   ].join(' ');
 }
 
-/** Every row that a peer was asked for: time and speed, share of the ceiling, error, and each peer's time over ours. */
-export function raceTable(file: BenchFile): string {
+/** Rows that a peer was asked for: time and speed, share of the ceiling, error, and each peer's time, and that over ours. */
+export function raceTable(file: BenchFile, shown: RegExp): string {
   const peers = file.peers.filter(({ missing }) => missing === undefined);
   const head = ['', 'ms', 'GFLOP/s', 'of ceiling', 'error', ...peers.map(titleOf)];
   const rows = file.rows.flatMap(row => {
+    if (!shown.test(row.name)) return [];
     const theirs = peers.map(peer => peer.rows.find(({ name }) => name === row.name));
     return theirs.every(one => one === undefined) ? [] : [[...ownCells(file, row), ...theirs.map(peerCell)]];
   });

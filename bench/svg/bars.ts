@@ -180,7 +180,7 @@ function drawGroup({ name, bars: all }: Group, { x, y, width, label, track, trac
       label > 0 ? words(from - 8, middle + 4, bar.engine, { class: 'small soft', 'text-anchor': 'end' }) : '',
       tracks && long > 0 ? rect('track', track) : '',
       long > 0 ? rect(engineClass(bar.index), long) : '',
-      words(text, middle + 4, shortened(bar.text, x + width - text, 11, bar.index === 0), {
+      words(text, middle + 4, shortened(bar.text, x + width - text + 1, 11, bar.index === 0), {
         class: `small${bar.bad ? ' bad' : ''}${bar.index === 0 ? ' strong' : ''}`,
       }),
     ].join('');

@@ -58,7 +58,8 @@ function peer(
 export const BENCH_FIXTURE: BenchFile = {
   ...{ version: 1, kind: 'pentimento-bench', made: '2026-11-20T10:00:00.000Z', library: '1.0.0', kernels: '00' },
   adapter: { vendor: 'mesa', architecture: 'software', device: 'llvmpipe', description: 'llvmpipe: Mesa 26.2' },
-  ...{ caps: {}, driver: 'llvmpipe: Mesa 26.2', toggles: [], features: ['subgroups'] },
+  caps: { software: true, half: 'f16-packed', subgroupSize: 8, maxBindingBytes: 2 ** 27 },
+  ...{ driver: 'llvmpipe: Mesa 26.2', toggles: [], features: ['subgroups'] },
   machine: { cpu: 'AMD EPYC', cores: 2, runtime: 'Node 20.20.2' },
   ...{ without: [], clock: 'processor', tuning: null, ceilings: CEILINGS, samples: 15, rows: ROWS },
   networks: [

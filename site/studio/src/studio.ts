@@ -2,13 +2,12 @@
 import { caption, type FitMode, type FitModel, generatePrompts, maskToImage, type RgbImage } from 'pentimento';
 import type { WorkerPipeline } from 'pentimento/worker';
 import { box, button, element, input, make, select } from '../../shared/elements.ts';
-import { KernelRun } from '../../shared/kernel-run.ts';
-import { kernelTable } from '../../shared/kernel-table.ts';
 import { Progress } from '../../shared/progress.ts';
 import { saveText } from '../../shared/save-file.ts';
 import { AdapterPanel } from './adapters.ts';
 import { CropFrame } from './crop.ts';
 import { Editor, findMask, maskKey, runArguments, type Subject, type Watch } from './edit.ts';
+import { KernelPanel } from './kernel-panel.ts';
 import { Mask, type UNTOUCHED } from './mask.ts';
 import { nameModel } from './model-panel.ts';
 import { type Choice, embedded, Models } from './models.ts';
@@ -24,10 +23,6 @@ import { Tries, type Try } from './tries.ts';
 
 /** How many sentences are suggested. */
 const SUGGESTIONS = 4;
-/** Of the benchmark's rows: products, convolutions, attention and norms of the published models' sizes. */
-const SHOWN_KERNELS =
-  /^(matmul (512x512x512|1024x1024)|conv3x3 1x32|attention 1024 tokens x 5|group-norm \+ silu 1x32)/;
-
 const SLIDERS = ['level', 'grow', 'soften'] as const;
 
 /** Everything behind the page. */
@@ -39,7 +34,7 @@ export class Studio {
   readonly #stage = new Stage();
   readonly #editor = new Editor();
   readonly #tries = new Tries(chosen => this.#show(chosen));
-  readonly #kernels = new KernelRun();
+  readonly #kernels = new KernelPanel();
   readonly #crop: CropFrame;
   readonly #runner: Runner;
   readonly #adapters: AdapterPanel;
@@ -290,26 +285,9 @@ export class Studio {
 
   /** Measures the kernels on the visitor's device. */
   measure(): Promise<unknown> {
-    return this.#runner.run('Measuring the kernels…', async ({ signal }) => {
-      const onChange = (step: number, of: number): void => {
-        this.progress.count('Measuring the kernels…', step, of);
-        this.#showKernels();
-      };
-      // The library's own type knows buffers alone.
-      await this.#kernels.measure(this.models.worker as unknown as Worker, {
-        ...{ signal, onChange, only: SHOWN_KERNELS },
-      });
-      return 'The kernels are measured.';
-    });
-  }
-
-  #showKernels(): void {
-    const { rows, head } = this.#kernels;
-    const { vendor = '', architecture = '' } = head?.adapter ?? {};
-    const caption = `Medians; ${[vendor, architecture].filter(Boolean).join(' ') || 'an adapter without a name'}.`;
-    box('kernels-out').hidden = rows.length === 0;
-    box('kernels-out').replaceChildren(kernelTable(rows, caption));
-    button('copy-kernels').hidden = rows.length === 0;
+    return this.#runner.run('Measuring the kernels…', ({ signal }) =>
+      this.#kernels.measure(this.models.worker, signal, this.progress),
+    );
   }
 
   async copyKernels(): Promise<void> {
