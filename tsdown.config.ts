@@ -74,6 +74,7 @@ export default defineConfig({
     'bench-models': 'bench/models.ts',
     'bench-loading': 'bench/loading.ts',
     'bench-quality': 'bench/quality.ts',
+    'bench-peer': 'bench/peers/peer.ts',
   },
   format: 'esm',
   target: 'es2022',

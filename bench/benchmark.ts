@@ -32,10 +32,8 @@ export interface BenchmarkOptions {
   readonly large: boolean;
   /** Engines to race. */
   readonly against: readonly PeerName[];
-  /** The program that runs one of them. */
-  readonly peerScript: string;
-  /** Part of the adapter's name, for them. */
-  readonly device?: string | undefined;
+  /** The program that runs one of them; default what lies beside this one. */
+  readonly peerScript?: string | undefined;
   /** Folder of the embedded family. */
   readonly models: string;
   /** Measured choices and the key of their table. */
@@ -69,10 +67,11 @@ export async function benchmark(gpu: Gpu, options: BenchmarkOptions): Promise<Be
   // Nobody else can tell timestamps: engines are compared by what all of them have.
   const clock = against.length > 0 && !gpu.caps.software ? { clock: 'clock' as const } : {};
   const meter = Meter.create(gpu, clock);
+  const adapter = adapterOf(gpu);
+  const { peerScript, note: onFetch } = options;
   const race =
-    against.length > 0
-      ? new Race({ script: options.peerScript, names: against, device: options.device, meter, signal })
-      : undefined;
+    against.length > 0 ? await Race.start(against, { adapter, peerScript, meter, onFetch, signal }) : undefined;
+  for (const { name, missing } of race?.results ?? []) if (missing) onFetch(`No ${name}: ${missing}.`);
   try {
     const head = headOf(gpu, meter, options);
     for (const line of headLines(head)) say(line);
@@ -136,16 +135,21 @@ function chosenRows({ caps }: Gpu, options: BenchmarkOptions): Chosen {
   });
 }
 
+function adapterOf({ caps }: Pick<Gpu, 'caps'>): BenchFile['adapter'] {
+  const { vendor, architecture, device, description } = caps;
+  return { vendor, architecture, device, description };
+}
+
 function headOf(
   { caps, device: granted }: Gpu,
   { clock }: Meter,
   { without, toggles, tuned, samples }: BenchmarkOptions,
 ): Omit<BenchFile, 'ceilings' | 'rows' | 'networks' | 'peers'> {
-  const { vendor, architecture, device, description } = caps;
+  const adapter = adapterOf({ caps });
   return {
     ...{ version: 1, kind: 'pentimento-bench', made: new Date().toISOString() },
     ...{ library: LIBRARY_VERSION, kernels: KERNELS_HASH },
-    ...{ adapter: { vendor, architecture, device, description }, caps, driver: description },
+    ...{ adapter, caps, driver: adapter.description },
     ...{ toggles, features: [...granted.features].sort() },
     machine: { cpu: cpus()[0]?.model ?? '', cores: cpus().length, runtime: `Node ${process.versions.node}` },
     ...{ without, clock, tuning: tuned?.key ?? null, samples },

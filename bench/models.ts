@@ -208,7 +208,7 @@ async function decoding(
 /** The same on the peer; with `sequences`, tokens a second of one decoding step. */
 async function peer(file: string, name: string, sequences?: number): Promise<void> {
   if (!asked.peer) return;
-  const all = await peerCosts(file, 9);
+  const all = await peerCosts(file, 9, caps);
   if ('missing' in all) {
     process.stdout.write(`no peer: ${all.missing}\n`);
     return;

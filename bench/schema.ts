@@ -78,6 +78,7 @@ export interface NetworkRow extends Times {
 export interface PeerRow extends Times {
   readonly name: string;
   readonly gflops: number | null;
+  readonly form?: string | undefined;
   readonly firstMs: number | null;
   readonly error: number | null;
   readonly wrong?: true | undefined;
@@ -95,6 +96,7 @@ export interface BenchPeer {
   readonly name: PeerName;
   readonly package: string;
   readonly version: string | null;
+  readonly adapter?: BenchAdapter | undefined;
   readonly missing?: string | undefined;
   readonly rows: readonly PeerRow[];
 }
@@ -125,12 +127,17 @@ export interface BenchFile {
 /** Features that `--without` takes. */
 export const FEATURES = ['timestamps', 'subgroups', 'f16', 'matrix'] as const satisfies readonly Feature[];
 
-const ADAPTER = object<BenchAdapter>("who made it, in WebGPU's words; texts are empty where nothing is told", {
+const ADAPTER_FIELDS = {
   vendor: text('such as nvidia'),
   architecture: text('family of chips, such as ampere'),
   device: text("the maker's number or name of the chip"),
   description: text("the driver's own words"),
-});
+};
+
+const ADAPTER = object<BenchAdapter>(
+  "who made it, in WebGPU's words; texts are empty where nothing is told",
+  ADAPTER_FIELDS,
+);
 
 const MACHINE = object<BenchMachine>('what it ran on', {
   cpu: text("the processor's name; empty in a page"),
@@ -203,6 +210,7 @@ const PEER = object<BenchPeer>('another engine', {
   name: oneOf('as --against calls it', ...PEERS),
   package: text('of the registry'),
   version: orNull(text('of the package that ran; null where it is missing')),
+  adapter: optional(object<BenchAdapter>('the adapter that it got: ours, or it did not run', ADAPTER_FIELDS)),
   missing: optional(text('why nothing of it ran')),
   rows: list(
     'its rows',
@@ -210,6 +218,7 @@ const PEER = object<BenchPeer>('another engine', {
       name: text('of the row that it is raced against'),
       ...TIMES,
       gflops: orNull(number('operations of our row over its median, in GFLOP/s')),
+      form: optional(text("in which of the engine's operations it was said: the fastest of those that are right")),
       firstMs: orNull(number('from the model to the end of the first run, ms')),
       error: orNull(number('relative L2 against f64 loops')),
       wrong,

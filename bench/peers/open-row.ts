@@ -1,0 +1,105 @@
+/** A row made ready by an engine: every form of it is run and compared, the fastest that is right stays. */
+import { type Cost, costs } from '../cost.ts';
+import type { Form, PeerProblem, Prepared } from './engine.ts';
+
+/** A form that ran. */
+export interface OpenRow {
+  /** Which it is. */
+  readonly form: string;
+  /** From nothing to the end of the first run, ms: what is put on the device and compiled. */
+  readonly firstMs: number;
+  /** Relative L2 over sampled elements, against f64; NaN where the result is not finite or nothing was expected. */
+  readonly error: number;
+  /** The error is beyond the bound: there is nothing to sample. */
+  readonly wrong: boolean;
+  /** Runs of a sample, so that it lasts long enough for the clock. */
+  readonly times: number;
+  readonly prepared: Prepared;
+}
+
+/** A sample lasts at least so long, ms. */
+const SAMPLE_MS = 20;
+const CHECKED = 64;
+/** Relative errors up to which a result is right: in f32 as ours, in f16 with room for engines that sum in f16 too. */
+const RIGHT = { f32: 1e-5, f16: 2e-2 };
+
+/**
+ * Runs each form.
+ * @returns the fastest of those that are right, the first where none is; why there is none where all fail
+ */
+export async function openRow(
+  forms: readonly Form[],
+  problem: PeerProblem,
+): Promise<OpenRow | { readonly missing: string }> {
+  const failed: string[] = [];
+  let best: (OpenRow & { readonly cost: number }) | undefined;
+  for (const form of forms) {
+    try {
+      const ran = await openForm(form, problem);
+      const before = best;
+      const better = !before || rank(ran) < rank(before);
+      await (better ? before : ran)?.prepared.dispose();
+      if (better) best = ran;
+    } catch (error) {
+      failed.push(`${form.name}: ${error instanceof Error ? error.message.split('\n')[0] : error}`);
+    }
+  }
+  return best ?? { missing: failed.join('; ') };
+}
+
+/** Time, behind all that are right for one that is not. */
+function rank({ wrong, cost }: OpenRow & { readonly cost: number }): number {
+  return wrong ? Number.POSITIVE_INFINITY : cost;
+}
+
+async function openForm(form: Form, problem: PeerProblem): Promise<OpenRow & { readonly cost: number }> {
+  const start = performance.now();
+  const prepared = await form.prepare();
+  try {
+    await prepared.run(1);
+    const firstMs = performance.now() - start;
+    const error = compare(await prepared.result(), problem);
+    const wrong = !(error <= (problem.half ? RIGHT.f16 : RIGHT.f32));
+    const warm = wrong ? { ms: firstMs, cpu: Number.POSITIVE_INFINITY } : await warmCost(prepared);
+    const times = Math.max(1, Math.ceil(SAMPLE_MS / warm.ms));
+    return { form: form.name, firstMs, error, wrong, times, prepared, cost: warm.cpu };
+  } catch (error) {
+    await prepared.dispose();
+    throw error;
+  }
+}
+
+/** Of the second run and, where they are short, of some more. */
+async function warmCost(prepared: Prepared): Promise<Cost> {
+  const [second] = await costs(1, () => prepared.run(1));
+  const times = Math.ceil(SAMPLE_MS / second.ms);
+  if (times === 1) return second;
+  const [{ ms, cpu }] = await costs(1, () => prepared.run(times));
+  return { ms: ms / times, cpu: cpu / times };
+}
+
+/** Makes a row of something that has no other form and no expectation. */
+export async function openPrepared(form: string, prepare: () => Promise<Prepared>): Promise<OpenRow> {
+  const start = performance.now();
+  const prepared = await prepare();
+  await prepared.run(1);
+  return { form, firstMs: performance.now() - start, error: Number.NaN, wrong: false, times: 1, prepared };
+}
+
+/** One run's cost, of as many as a sample takes. */
+export async function sampleOf({ prepared, times }: OpenRow): Promise<Cost> {
+  const [{ ms, cpu }] = await costs(1, () => prepared.run(times));
+  return { ms: ms / times, cpu: cpu / times };
+}
+
+/** Relative L2 over elements from the first to the last. */
+function compare(got: Float32Array, { elements, expected }: PeerProblem): number {
+  let [wrong, whole] = [0, 0];
+  for (let i = 0; i < CHECKED; i++) {
+    const at = Math.floor((i * (elements - 1)) / (CHECKED - 1));
+    const wanted = expected(at);
+    wrong += ((got[at] ?? Number.NaN) - wanted) ** 2;
+    whole += wanted ** 2;
+  }
+  return Math.sqrt(wrong / whole);
+}
