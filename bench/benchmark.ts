@@ -6,7 +6,6 @@ import { cpus } from 'node:os';
 import { InputError } from '../src/core/errors.ts';
 import type { Gpu } from '../src/gpu/device.ts';
 import { loadTexts } from '../src/kernels/load-texts.ts';
-import type { Tuning } from '../src/kernels/op.ts';
 import { KERNELS_HASH, LIBRARY_VERSION } from '../src/tuning/built-from.ts';
 import { Meter } from '../src/tuning/meter.ts';
 import { type CeilingOptions, measureCeilings } from './ceilings.ts';
@@ -16,7 +15,7 @@ import { checkModels, NETWORKS, type NetworkCase, runNetworks } from './networks
 import { Race } from './race.ts';
 import { ceilingLine, headLines, KernelTable, NetworkTable, raceLines } from './report.ts';
 import { runKernels } from './run-kernels.ts';
-import type { BenchFile, Feature, PeerName } from './schema.ts';
+import type { BenchFile, BenchHead, Feature, PeerName } from './schema.ts';
 
 /** Kinds of rows. */
 export type BenchPart = 'kernels' | 'networks';
@@ -36,13 +35,15 @@ export interface BenchmarkOptions {
   readonly peerScript?: string | undefined;
   /** Folder of the embedded family. */
   readonly models: string;
-  /** Measured choices and the key of their table. */
-  readonly tuned?: { readonly key: string; readonly tuning: Tuning } | undefined;
+  /** Key of the table by which the device chooses its kernels; null where it has none. */
+  readonly tuning: string | null;
   readonly without: readonly Feature[];
   /** Dawn's toggles that were not its defaults. */
   readonly toggles: readonly string[];
   /** Sizes of the micro-kernels; tests make them small. */
   readonly ceilings?: Omit<CeilingOptions, 'signal'> | undefined;
+  /** Told of what is about to be measured, before anything is; what it throws ends the run. */
+  readonly onHead?: ((head: BenchHead) => void) | undefined;
   /** Takes a line of the table. */
   readonly say: (line: string) => void;
   /** Takes what is worth a note. */
@@ -63,7 +64,7 @@ interface Chosen {
 export async function benchmark(gpu: Gpu, options: BenchmarkOptions): Promise<BenchFile> {
   await loadTexts(gpu.caps);
   const chosen = chosenRows(gpu, options);
-  const { against, samples, say, signal, tuned } = options;
+  const { against, samples, say, signal } = options;
   // Nobody else can tell timestamps: engines are compared by what all of them have.
   const clock = against.length > 0 && !gpu.caps.software ? { clock: 'clock' as const } : {};
   const meter = Meter.create(gpu, clock);
@@ -74,6 +75,7 @@ export async function benchmark(gpu: Gpu, options: BenchmarkOptions): Promise<Be
   for (const { name, missing } of race?.results ?? []) if (missing) onFetch(`No ${name}: ${missing}.`);
   try {
     const head = headOf(gpu, meter, options);
+    options.onHead?.(head);
     for (const line of headLines(head)) say(line);
     const ceilings = await measureCeilings(gpu, meter, { ...options.ceilings, signal });
     say(ceilingLine(ceilings));
@@ -85,7 +87,7 @@ export async function benchmark(gpu: Gpu, options: BenchmarkOptions): Promise<Be
     const lines = raceLines({ rows, peers });
     if (lines.length > 0) say(['', ...lines].join('\n'));
     const networks = await measureNetworks(gpu, meter, chosen.networks, ceilings, options);
-    return { ...head, tuning: tuned?.key ?? null, ceilings, rows, networks, peers };
+    return { ...head, ceilings, rows, networks, peers };
   } finally {
     race?.dispose();
     meter.dispose();
@@ -97,20 +99,20 @@ async function measureNetworks(
   meter: Meter,
   cases: readonly NetworkCase[],
   ceilings: BenchFile['ceilings'],
-  { models, samples, tuned, say, signal }: BenchmarkOptions,
+  { models, samples, say, signal }: BenchmarkOptions,
 ): Promise<BenchFile['networks']> {
   if (cases.length === 0) return [];
   const table = new NetworkTable(cases.map(({ name }) => name));
   say(`\n${table.head}`);
   const onRow = (row: BenchFile['networks'][number]): void => say(table.line(row));
-  return runNetworks(gpu, meter, cases, { models, ceilings, samples, tuning: tuned?.tuning, onRow, signal });
+  return runNetworks(gpu, meter, cases, { models, ceilings, samples, onRow, signal });
 }
 
 /** @throws InputError where nothing is left, or models are missing */
-function chosenRows({ caps }: Gpu, options: BenchmarkOptions): Chosen {
-  const { part, filter, large, models, tuned, note } = options;
+function chosenRows({ caps, choices }: Gpu, options: BenchmarkOptions): Chosen {
+  const { part, filter, large, models, note } = options;
   const named = ({ name }: { readonly name: string }): boolean => name.includes(filter);
-  const all = part === 'networks' ? [] : kernelRows({ caps, tuning: tuned?.tuning }).filter(named);
+  const all = part === 'networks' ? [] : kernelRows({ caps, tuning: choices }).filter(named);
   const kernels = all.filter(row => large || !caps.software || !isLarge(row));
   if (kernels.length < all.length) {
     note(
@@ -143,8 +145,8 @@ function adapterOf({ caps }: Pick<Gpu, 'caps'>): BenchFile['adapter'] {
 function headOf(
   { caps, device: granted }: Gpu,
   { clock }: Meter,
-  { without, toggles, tuned, samples }: BenchmarkOptions,
-): Omit<BenchFile, 'ceilings' | 'rows' | 'networks' | 'peers'> {
+  { without, toggles, tuning, samples }: BenchmarkOptions,
+): BenchHead {
   const adapter = adapterOf({ caps });
   return {
     ...{ version: 1, kind: 'pentimento-bench', made: new Date().toISOString() },
@@ -152,6 +154,6 @@ function headOf(
     ...{ adapter, caps, driver: adapter.description },
     ...{ toggles, features: [...granted.features].sort() },
     machine: { cpu: cpus()[0]?.model ?? '', cores: cpus().length, runtime: `Node ${process.versions.node}` },
-    ...{ without, clock, tuning: tuned?.key ?? null, samples },
+    ...{ without, clock, tuning, samples },
   };
 }

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { InputError } from '../src/core/errors.ts';
 import type { Gpu } from '../src/gpu/device.ts';
 import { openCheckpoint } from '../src/io/checkpoint.ts';
-import type { Tuning } from '../src/kernels/op.ts';
 import { BlipVisionModel, parseBlipConfig } from '../src/models/blip/index.ts';
 import {
   AutoencoderKL,
@@ -42,7 +41,6 @@ type DType = 'float32' | 'float16';
 interface Making {
   readonly gpu: Gpu;
   readonly dtype: DType;
-  readonly tuning: Tuning | undefined;
 }
 
 /** A row of the table of networks. */
@@ -73,15 +71,15 @@ async function opened<M>(
   const checkpoint = await openCheckpoint(source, stem);
   const w = Weights.open(checkpoint);
   const model = make(w, JSON.parse(await source.text('config.json')));
-  const { gpu, dtype, tuning } = making;
-  const weights = await w.load(gpu, { dtype, tuning });
+  const { gpu, dtype } = making;
+  const weights = await w.load(gpu, { dtype });
   await checkpoint.close?.();
-  return compiled(gpu, { dtype, tuning, label: folder }, weights, recorder => record(model, recorder));
+  return compiled(gpu, { dtype, label: folder }, weights, recorder => record(model, recorder));
 }
 
 async function compiled(
   gpu: Gpu,
-  { dtype, tuning, label }: { readonly dtype: DType; readonly tuning: Tuning | undefined; readonly label: string },
+  { dtype, label }: { readonly dtype: DType; readonly label: string },
   weights: LoadedWeights,
   record: (recorder: Recorder) => Tensor,
 ): Promise<Network> {
@@ -106,7 +104,7 @@ async function compiled(
   });
   const target = DeviceTensor.create(gpu, result.shape, result.dtype, label);
   graph.store(result, target);
-  const plan = await graph.compile({ label, tuning });
+  const plan = await graph.compile({ label });
   const dispose = (): void => {
     plan.dispose();
     for (const tensor of [...owned, target]) tensor.dispose();
@@ -213,7 +211,6 @@ export interface NetworkOptions {
   readonly models: string;
   readonly ceilings: Ceilings;
   readonly samples: number;
-  readonly tuning?: Tuning | undefined;
   readonly onRow?: ((row: NetworkRow) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -231,7 +228,6 @@ export async function runNetworks(
     const network = await one.open(join(options.models, one.folder), {
       gpu,
       dtype: one.dtype,
-      tuning: options.tuning,
     });
     try {
       const row = await measured(gpu, meter, one, network, options);

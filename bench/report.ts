@@ -1,6 +1,7 @@
 /** The benchmark's table as text, a line each as they are measured. */
 import {
   type BenchFile,
+  type BenchHead,
   type BenchPeer,
   type Ceilings,
   type KernelRow,
@@ -16,7 +17,7 @@ const CLOCK = {
 } as const;
 
 /** What was measured where, before the first row. */
-export function headLines(file: Omit<BenchFile, 'ceilings' | 'rows' | 'networks' | 'peers'>): string[] {
+export function headLines(file: BenchHead): string[] {
   const { adapter, machine, without, clock, samples, tuning } = file;
   const name = adapter.description || [adapter.vendor, adapter.architecture, adapter.device].filter(Boolean).join(' ');
   const lacks = without.length > 0 ? `, without ${without.join(', ')}` : '';

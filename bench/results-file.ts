@@ -1,9 +1,9 @@
 /** Files of results: a run of everything replaces one, a run of some rows replaces those rows of it. */
 import { InputError } from '../src/core/errors.ts';
-import type { BenchFile, BenchPeer } from './schema.ts';
+import type { BenchFile, BenchHead, BenchPeer } from './schema.ts';
 
 /** What must agree where rows of two runs stand beside each other, by the names of the file. */
-const AGREEING: Readonly<Record<string, (file: BenchFile) => unknown>> = {
+const AGREEING: Readonly<Record<string, (file: BenchHead) => unknown>> = {
   adapter: file => [file.adapter.vendor, file.adapter.architecture, file.adapter.device, file.adapter.description],
   driver: file => file.driver,
   'machine.cpu': file => file.machine.cpu,
@@ -34,7 +34,7 @@ export function mergedWith(kept: BenchFile, made: BenchFile, path: string): Benc
 }
 
 /** @throws InputError where the rows of a file are of another adapter, driver, processor, library, or were taken otherwise */
-export function refuseStrangers(kept: BenchFile, made: BenchFile, path: string): void {
+export function refuseStrangers(kept: BenchHead, made: BenchHead, path: string): void {
   for (const [name, of] of Object.entries(AGREEING)) {
     const [there, here] = [of(kept), of(made)];
     if (JSON.stringify(there) === JSON.stringify(here)) continue;

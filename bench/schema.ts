@@ -124,6 +124,9 @@ export interface BenchFile {
   readonly peers: readonly BenchPeer[];
 }
 
+/** What is known before anything is measured. */
+export type BenchHead = Omit<BenchFile, 'ceilings' | 'rows' | 'networks' | 'peers'>;
+
 /** Features that `--without` takes. */
 export const FEATURES = ['timestamps', 'subgroups', 'f16', 'matrix'] as const satisfies readonly Feature[];
 

@@ -11,7 +11,8 @@ import { paceDawn } from './dawn-pace.ts';
 import type { DeviceOptions } from './options.ts';
 
 /** Which options say what device a command takes. */
-export type OpenOptions = Pick<DeviceOptions, 'device' | 'maxBinding' | 'trusted' | 'tuning'>;
+export type OpenOptions = Pick<DeviceOptions, 'device' | 'maxBinding' | 'trusted' | 'tuning'> &
+  Pick<GpuOptions, 'without'>;
 
 /**
  * Takes a device; on a software one, waiting leaves the processor to the work.
@@ -19,15 +20,17 @@ export type OpenOptions = Pick<DeviceOptions, 'device' | 'maxBinding' | 'trusted
  * @param o.maxBinding bytes; undefined for what the adapter allows
  * @param o.trusted leaves out Dawn's checks of indices
  * @param o.tuning a file, or 'none'; undefined for the table that is kept for the adapter
+ * @param o.without optional features that it shall do without
  * @param note told of the table that is used, and of one that cannot be
  * @throws as requestGpu; InputError for a file that holds no tuning
  */
 export async function openDevice(
-  { device, maxBinding, trusted, tuning }: OpenOptions,
+  { device, maxBinding, trusted, tuning, without }: OpenOptions,
   note: (line: string) => void,
 ): Promise<Gpu> {
   const asked = await tuningFrom(tuning, note);
-  const gpu = await requestGpu({ adapterName: device, maxBindingBytes: maxBinding, trusted, tuning: asked });
+  const request = { adapterName: device, maxBindingBytes: maxBinding, trusted, without };
+  const gpu = await requestGpu({ ...request, tuning: asked });
   if (gpu.caps.software) paceDawn();
   const told = tuningReport(gpu);
   if (told)

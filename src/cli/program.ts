@@ -1,5 +1,6 @@
 /** The command line as a function: arguments in, exit code out. */
 import { Command, CommanderError } from 'commander';
+import { benchCommand } from './bench.ts';
 import { cacheCommand } from './cache.ts';
 import { captionCommand } from './caption.ts';
 import { EXIT, explain, explainStream, type Outside } from './command.ts';
@@ -53,7 +54,15 @@ export function createProgram(outside: Outside): Command {
     .option('--debug', 'print where an error comes from')
     .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
   const edits = [editCommand, maskCommand, invertCommand, reconstructCommand, planCommand, guideCommand];
-  for (const command of [...edits, captionCommand, promptsCommand, convertCommand, devicesCommand, cacheCommand])
+  for (const command of [
+    ...edits,
+    captionCommand,
+    promptsCommand,
+    convertCommand,
+    devicesCommand,
+    benchCommand,
+    cacheCommand,
+  ])
     program.addCommand(command(outside));
   for (const command of everyCommand(program)) {
     command.exitOverride().configureOutput({

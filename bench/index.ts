@@ -1,0 +1,3 @@
+/** What `pentimento bench` loads when it runs. */
+export { benchmark } from './benchmark.ts';
+export { mergedWith, refuseStrangers } from './results-file.ts';
