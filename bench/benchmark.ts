@@ -68,14 +68,11 @@ export async function benchmark(gpu: Gpu, options: BenchmarkOptions): Promise<Be
   // Nobody else can tell timestamps: engines are compared by what all of them have.
   const clock = against.length > 0 && !gpu.caps.software ? { clock: 'clock' as const } : {};
   const meter = Meter.create(gpu, clock);
-  const adapter = adapterOf(gpu);
-  const { peerScript, note: onFetch } = options;
-  const race =
-    against.length > 0 ? await Race.start(against, { adapter, peerScript, meter, onFetch, signal }) : undefined;
-  for (const { name, missing } of race?.results ?? []) if (missing) onFetch(`No ${name}: ${missing}.`);
+  let race: Race | undefined;
   try {
     const head = headOf(gpu, meter, options);
     options.onHead?.(head);
+    if (against.length > 0) race = await startRace(head.adapter, meter, options);
     for (const line of headLines(head)) say(line);
     const ceilings = await measureCeilings(gpu, meter, { ...options.ceilings, signal });
     say(ceilingLine(ceilings));
@@ -92,6 +89,14 @@ export async function benchmark(gpu: Gpu, options: BenchmarkOptions): Promise<Be
     race?.dispose();
     meter.dispose();
   }
+}
+
+/** The engines, started and named where they are missing. */
+async function startRace(adapter: BenchFile['adapter'], meter: Meter, options: BenchmarkOptions): Promise<Race> {
+  const { against, peerScript, note, signal } = options;
+  const race = await Race.start(against, { adapter, peerScript, meter, onFetch: note, signal });
+  for (const { name, missing } of race.results) if (missing !== undefined) note(`No ${name}: ${missing}.`);
+  return race;
 }
 
 async function measureNetworks(

@@ -99,9 +99,8 @@ async function bench(part: BenchPart | undefined, o: Options, outside: Outside):
     const beside = part === undefined && o.filter === '' ? undefined : kept;
     const root = packageRoot();
     const made = await benchmark(gpu, {
-      ...{ part, filter: o.filter, samples: o.samples, large: o.large === true, device: o.device },
+      ...{ part, filter: o.filter, samples: o.samples, large: o.large === true },
       ...{ against: o.against ?? [], without: o.without ?? [] },
-      peerScript: join(root, 'dist', 'bench-peer.js'),
       models: join(root, 'models', 'orchard'),
       toggles: o.trusted ? [...TOGGLES, UNCHECKED] : TOGGLES,
       tuning: tuningReport(gpu)?.table ?? null,
