@@ -108,6 +108,8 @@ export { MATMUL, type MatmulProblem, matmul } from './matmul.ts';
 // Ops with variants, and the choice among them.
 export {
   callOf,
+  type Condition,
+  candidatesOf,
   choose,
   measures,
   nameOf,
