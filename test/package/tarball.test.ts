@@ -171,17 +171,23 @@ describe("the core's bundle", () => {
     return { files: [...files], bare: [...bare].sort() };
   }
 
-  it.each(['index.js', 'kernels.js', 'safetensors.js', 'schedulers.js', 'page.js', 'worker.js', 'worker-entry.js', 'tuning.js'])(
-    '%s reaches nothing of Node',
-    entry => {
-      const { bare, files } = reach(entry);
-      expect(bare).toEqual([]);
-      for (const file of files) {
-        const text = readFileSync(join(installed.project, 'node_modules/pentimento/dist', file), 'utf8');
-        expect(text, file).not.toMatch(/["']node:|\bprocess\s*\.\s*\w|\bBuffer\.|\brequire\(/);
-      }
-    },
-  );
+  it.each([
+    'index.js',
+    'kernels.js',
+    'safetensors.js',
+    'schedulers.js',
+    'page.js',
+    'worker.js',
+    'worker-entry.js',
+    'tuning.js',
+  ])('%s reaches nothing of Node', entry => {
+    const { bare, files } = reach(entry);
+    expect(bare).toEqual([]);
+    for (const file of files) {
+      const text = readFileSync(join(installed.project, 'node_modules/pentimento/dist', file), 'utf8');
+      expect(text, file).not.toMatch(/["']node:|\bprocess\s*\.\s*\w|\bBuffer\.|\brequire\(/);
+    }
+  });
 
   it('is what a reader of imports sees: the Node entry does reach Node', () => {
     expect(reach('node.js').bare).toContain('node:fs/promises');
