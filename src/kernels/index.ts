@@ -107,8 +107,8 @@ export { type MaskThresholdProblem, maskThreshold } from './mask-threshold.ts';
 export { MATMUL, type MatmulProblem, matmul } from './matmul.ts';
 // Ops with variants, and the choice among them.
 export {
-  callOf,
   type Condition,
+  callOf,
   candidatesOf,
   choose,
   measures,
