@@ -40,7 +40,11 @@ function loadedAtOnce(roots: readonly string[], graph: Graph): ReadonlySet<strin
 
 /** What programs begin with, and what they load by `import()` and entries load too: no other bundler cuts a file of ours in two. */
 const PARTS: Readonly<Record<string, readonly string[]>> = {
-  ...Object.fromEntries(Object.entries(ENTRIES).map(([name, path]) => [name, [path]])),
+  ...Object.fromEntries(
+    Object.entries(ENTRIES)
+      .filter(([name]) => name !== 'tuning') // which opens models, and takes with them what they take
+      .map(([name, path]) => [name, [path]]),
+  ),
   edit: ['src/pipeline/diffedit/pipeline.ts', 'src/io/load-image.ts'],
   model: ['src/pipeline/diffedit/edit-model.ts'],
 };

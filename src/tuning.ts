@@ -18,16 +18,12 @@ export {
   listKeptTuning,
   removeKeptTuning,
 } from './tuning/kept-in-page.ts';
-export { mergeTables, untuned } from './tuning/merge-tables.ts';
 export {
   type AdapterNames,
   type ChoiceFigures,
   type DeviceFacts,
-  keyOfTable,
   type MeasuredChoice,
   parseTuningTable,
   type TuningTable,
-  tuningFor,
-  tuningKey,
 } from './tuning/table.ts';
 export { type TuneOptions, type TuneProgress, tune } from './tuning/tune.ts';

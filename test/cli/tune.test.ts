@@ -3,6 +3,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { encodeLatents, type LatentSettings, readLatents } from '../../src/cli/latents.ts';
+import { readImage } from '../../src/node/images.ts';
 import { keepTuning } from '../../src/node/kept-tuning.ts';
 import { parseTuningTable, type TuningTable } from '../../src/tuning/table.ts';
 import { pentimento } from '../support/command.ts';
@@ -95,6 +97,27 @@ describe('tune', () => {
     expect(await readdir(cache)).toEqual([]);
   });
 
+  it.runIf(process.env['PENTIMENTO_FULL'])('tunes all embedded models, and nothing gets slower or wrong', async () => {
+    const tasks = ['edit', 'prompts', 'caption'].flatMap(task => ['--task', task]);
+    const { code, stdout } = await pentimento(['tune', ...tasks, '--json']);
+    expect(code).toBe(0);
+    const { figures, table, name } = JSON.parse(stdout);
+    expect(table.choices.length).toBeGreaterThan(100);
+    for (const { ms, defaultMs } of figures) expect(ms).toBeLessThanOrEqual(1.03 * defaultMs);
+    const picture = 'models/orchard/samples/apples-bowl.png';
+    const edit = async (...more: string[]) => {
+      const output = join(cache, `edited-${more.length}.png`);
+      const prompts = ['--source', 'a bowl of apples', '--target', 'a bowl of pears', '--seed', '0'];
+      const made = await pentimento(['edit', picture, '-o', output, ...prompts, '--json', ...more]);
+      expect(made.code).toBe(0);
+      return { report: JSON.parse(made.stdout), image: await readImage(output) };
+    };
+    const [tuned, plain] = [await edit(), await edit('--tuning', 'none')];
+    expect([tuned.report.tuning.table, plain.report.tuning]).toEqual([name, null]);
+    const differences = Array.from(tuned.image.data, (byte, i) => Math.abs(byte - plain.image.data[i]));
+    expect(differences.reduce((sum, byte) => sum + byte, 0) / differences.length).toBeLessThan(1);
+  });
+
   it('refuses what cannot be, before anything is measured', async () => {
     const errorOf = async (...args: string[]) => {
       const { code, stdout, stderr } = await pentimento(args);
@@ -153,6 +176,35 @@ describe('--tuning', () => {
       'A tuning table is not used: parseTuningTable: this is no JSON. Measure anew with `pentimento tune`',
     );
     expect(JSON.parse(json).tuning).toBeNull();
+  });
+});
+
+describe('latents', () => {
+  it('name the table that they were made by, and an edit by another one says so', async () => {
+    const settings = {
+      model: 'm',
+      fingerprint: 'f',
+      numInferenceSteps: 1,
+      inpaintStrength: 1,
+      width: 8,
+      height: 8,
+      picture: 'p',
+    };
+    const latents = { data: new Float32Array(4), shape: [1, 1, 4, 1, 1] };
+    const path = join(cache, 'latents.safetensors');
+    const notesOf = async (made: string | undefined, now: string) => {
+      const more = made === undefined ? {} : { tuning: made };
+      await writeFile(path, encodeLatents({ latents }, { ...settings, ...more } as unknown as LatentSettings));
+      const notes: string[] = [];
+      const needed = { ...settings, fit: 'nearest' as const };
+      await readLatents(path, needed, { tuning: now }, line => void notes.push(line));
+      return notes;
+    };
+    expect(await notesOf('card-1', 'card-1')).toEqual([]);
+    expect(await notesOf(undefined, '')).toEqual([]);
+    expect(await notesOf('card-1', '')).toEqual([
+      'The latents were inverted with the tuning table (which changes last bits) "card-1", not none.',
+    ]);
   });
 });
 
