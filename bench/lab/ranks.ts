@@ -39,8 +39,8 @@ interface Placed {
 /** What a card keeps of its waves where another form or variant takes fewer. */
 const WAVES = 0.8;
 
-/** Constants that change no bit: the same work in another order of instructions. */
-const ORDERS: readonly string[] = ['WEIGHTS_FIRST', 'PAIRED'];
+/** Constants that cost nothing: the same instructions in another order. */
+const ORDERS: readonly string[] = ['WEIGHTS_FIRST'];
 
 /**
  * Whether the second may take the first one's place.
@@ -52,7 +52,7 @@ function isBetter(now: Candidate, other: Candidate, gain: number): boolean {
   const [waits, before] = [other.trips ?? 0, now.trips ?? 0];
   if ((other.waves ?? 0) < WAVES * (now.waves ?? 0) || waits > before) return false;
   if (now.clocks === undefined || other.clocks === undefined) return false;
-  // What changes no bit may spare waits too.
+  // What costs nothing may spare waits too.
   const spares = gain < GAIN && waits < before && other.clocks < GAIN * now.clocks;
   return spares || gain * other.clocks < now.clocks;
 }
