@@ -48,7 +48,8 @@ const ORDERS: readonly string[] = ['WEIGHTS_FIRST'];
  * @param gain by which its clocks must be fewer
  */
 function isBetter(now: Candidate, other: Candidate, gain: number): boolean {
-  if (now.spills > 0 || other.spills > 0) return 2 * other.spills < now.spills;
+  if (now.spills > 0 && other.spills === 0) return true;
+  if (other.spills > now.spills) return false;
   const [waits, before] = [other.trips ?? 0, now.trips ?? 0];
   if ((other.waves ?? 0) < WAVES * (now.waves ?? 0) || waits > before) return false;
   if (now.clocks === undefined || other.clocks === undefined) return false;
@@ -121,16 +122,15 @@ function bestForm(
   };
 }
 
-/** A variant that none of the card's problems could be compiled with stays where the general order has it. */
-const ABSENT = 'not compiled: no such units, or no such problem';
+/** Of a variant for which the driver offers no units, or the networks no problem: it stays where the general order has it. */
+const ABSENT = 'not compiled';
 
 function figuresOf({ clocks, trips, waves, spills }: Candidate): string {
   const rounded = (value: number, digits: number): string => String(Number(value.toPrecision(digits)));
   const told =
-    clocks === undefined
-      ? [`spills ${spills}`]
-      : [`${rounded(clocks, 3)} clocks a multiply-add`, `waits ${rounded(trips ?? 0, 2)}`];
-  return [...told, `waves ${rounded(waves ?? 0, 2)}`].join(', ');
+    clocks === undefined ? [] : [`${rounded(clocks, 3)} clocks a multiply-add`, `waits ${rounded(trips ?? 0, 2)}`];
+  const kept = clocks === undefined || spills > 0 ? [`spills ${rounded(spills, 2)}`] : [];
+  return [...told, ...kept, `waves ${rounded(waves ?? 0, 2)}`].join(', ');
 }
 
 /** The order of a class's variants: each goes in front of those that it beats where both can run. */
@@ -221,7 +221,7 @@ export function ranksFrom(results: readonly RankResults[]): ShippedRank[] {
 }
 
 /** The cards whose results make ranks, in the order of the rows. */
-const RANKED = ['navi31', 'gfx1201', 'navi21', 'vega10', 'ampere', 'blackwell', 'm1', 'adreno740'] as const;
+const RANKED = ['navi31', 'gfx1201', 'navi21', 'vega10', 'ampere', 'blackwell', 'm1', 'bmg', 'adreno740'] as const;
 
 /**
  * The text of src/kernels/ranks.json, a row a line.
