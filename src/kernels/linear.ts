@@ -8,6 +8,7 @@ import { callOf, type Op, type Tuning, type Variant } from './op.ts';
 /** After all others where rows belong together: a picture gets the same sums alone as among many. */
 const SINGLE_ROWS: readonly Variant<GemmProblem>[] = GEMV_VARIANTS.map(variant => ({
   ...variant,
+  fitsAnyBatch: ({ itemRows = 1 }) => itemRows === 1,
   rank: (caps, problem) => ((problem.itemRows ?? 1) > 1 ? 4 : (variant.rank?.(caps, problem) ?? 0)),
 }));
 

@@ -24,6 +24,11 @@ export interface Variant<P, T extends Tiles = Tiles> {
   readonly weights?: PackedLayout | undefined;
   /** Whether it can run the problem on a device at all. */
   fits(caps: Caps, problem: P): boolean;
+  /**
+   * Whether it also runs the problem with any number of pictures beside each other: a measured choice takes no other, so that parts of a batch
+   * are never made by another variant than the whole. Default true.
+   */
+  fitsAnyBatch?(problem: P): boolean;
   /** Place in the choice where nothing is forced or tuned: the lowest is taken, of equals the first listed. Default 0. */
   rank?(caps: Caps, problem: P): number;
   /**
@@ -207,6 +212,7 @@ export function through<P, Q, T extends Tiles>(variant: Variant<Q, T>, become: (
     name: variant.name,
     weights: variant.weights,
     fits: (caps, problem) => variant.fits(caps, become(problem)),
+    fitsAnyBatch: problem => variant.fitsAnyBatch?.(become(problem)) ?? true,
     rank: (caps, problem) => variant.rank?.(caps, become(problem)) ?? 0,
     measures: (caps, problem, tiles) => variant.measures?.(caps, become(problem), tiles) ?? false,
     tiles: (caps, problem) => variant.tiles(caps, become(problem)),
@@ -241,7 +247,7 @@ function tuned<P>(
 ): Variant<P> | undefined {
   for (const { op: name, where = {}, variant, tiles } of tuning.table ?? []) {
     if (name !== op.name || !matches(where, problem)) continue;
-    const found = able.find(v => nameOf(v) === variant);
+    const found = able.find(v => nameOf(v) === variant && (v.fitsAnyBatch?.(problem) ?? true));
     if (found && !tiles) return found;
     if (found && tiles && isCandidate(found, caps, problem, tiles)) return cut(found, tiles);
   }
@@ -315,7 +321,7 @@ function isCandidate<P>(variant: Variant<P>, caps: Caps, problem: P, tiles: Tile
 }
 
 /** A variant in another cut. */
-export function cut<P, T extends Tiles>(variant: Variant<P, T>, tiles: T): Variant<P, T> {
+function cut<P, T extends Tiles>(variant: Variant<P, T>, tiles: T): Variant<P, T> {
   return {
     ...variant,
     tiles: () => tiles,

@@ -25,7 +25,7 @@ export function randoms(count: number, seed = 1): Float32Array<ArrayBuffer> {
 }
 
 /** Numbers in a storage form, and as the device reads them. */
-export function stored(
+function stored(
   values: Float32Array<ArrayBuffer>,
   storage: Storage,
 ): { readonly bytes: Uint8Array<ArrayBuffer>; readonly values: Float32Array } {

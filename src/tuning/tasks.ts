@@ -8,7 +8,6 @@ import {
   fieldOf,
   nameOf,
   type Op,
-  type PackedLayout,
   sameTiles,
   type Tiles,
   type Variant,
@@ -92,12 +91,7 @@ export function candidateName(variant: Pick<Variant<never>, 'stem' | 'name'>, ti
 
 /** Whether a candidate runs a problem, and measures for it where that is asked. */
 export function serves<P>(caps: Caps, { variant, tiles }: Candidate<P>, problem: P): boolean {
-  if (!variant.fits(caps, problem)) return false;
+  if (!variant.fits(caps, problem) || variant.fitsAnyBatch?.(problem) === false) return false;
   if (tiles && !candidatesOf(variant, caps, problem).some(own => sameTiles(own, tiles))) return false;
   return fieldOf(problem, 'moments') !== true || (variant.measures?.(caps, problem, tiles) ?? false);
-}
-
-/** The layout that a problem's weights lie in; undefined where it reads none. */
-export function layoutOf<P>(op: Op<P>, problem: P): PackedLayout | undefined {
-  return op.packed?.(problem);
 }
