@@ -24,6 +24,17 @@ export const wgslAsText = {
   },
 };
 
+/** Ranks without their sources, which are for readers. */
+export const ranksWithoutSources = {
+  name: 'ranks-without-sources',
+  load(id: string) {
+    if (!id.endsWith('ranks.json')) return null;
+    const { version, ranks } = JSON.parse(readFileSync(id, 'utf8')) as { version: number; ranks: object[] };
+    const rows = ranks.map(row => ({ ...row, source: undefined }));
+    return { code: `export default ${JSON.stringify({ version, ranks: rows })};`, moduleType: 'js' as const };
+  },
+};
+
 type Graph = { getModuleInfo(id: string): { readonly importedIds: readonly string[] } | null };
 
 /** Modules that some modules load at once, they too. */
@@ -90,7 +101,7 @@ export default defineConfig({
     alwaysBundle: ['@huggingface/tokenizers'],
     onlyBundle: ['@huggingface/tokenizers'],
   },
-  plugins: [wgslAsText],
+  plugins: [wgslAsText, ranksWithoutSources],
   fixedExtension: false,
   hash: false,
   // Shared chunks lie apart: one that is called like an entry would take the place of its declarations.

@@ -1,5 +1,5 @@
 import { defineConfig } from 'tsdown';
-import { wgslAsText } from './tsdown.config.ts';
+import { ranksWithoutSources, wgslAsText } from './tsdown.config.ts';
 
 /**
  * The worker's script in one file without an import: as Vite builds workers, they cannot be split. No entry of the package's own; worker.js,
@@ -14,7 +14,7 @@ export default defineConfig({
     alwaysBundle: ['@huggingface/tokenizers'],
     onlyBundle: ['@huggingface/tokenizers'],
   },
-  plugins: [wgslAsText],
+  plugins: [wgslAsText, ranksWithoutSources],
   clean: false,
   fixedExtension: false,
   hash: false,

@@ -8,6 +8,11 @@
  * the libs that their heads name), and prints a table; docs/performance.md says how to read it. A run of all networks by default
  * writes bench/results/lab-<card>.json; --save keeps any run in a folder, with WGSL, machine code and main loop of each pipeline;
  * --against says what changed since a file of an earlier run, and leaves the files as they are.
+ *
+ *   npm run lab -- --family navi31 --ranks [--tiles]
+ *
+ * Compiles instead all variants that could run each problem of edits (--tiles: with all tile sizes that a tuner would measure), writes how they
+ * compare to bench/results/lab-ranks-<card>.json, and src/kernels/ranks.json anew out of those of all cards.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -39,8 +39,8 @@ interface Placed {
 /** What a card keeps of its waves where another form or variant takes fewer. */
 const WAVES = 0.8;
 
-/** Constants that change no bit: the same work in another order of instructions. */
-const ORDERS: readonly string[] = ['WEIGHTS_FIRST', 'PAIRED'];
+/** Constants that cost nothing: the same instructions in another order. */
+const ORDERS: readonly string[] = ['WEIGHTS_FIRST'];
 
 /**
  * Whether the second may take the first one's place.
@@ -48,11 +48,12 @@ const ORDERS: readonly string[] = ['WEIGHTS_FIRST', 'PAIRED'];
  * @param gain by which its clocks must be fewer
  */
 function isBetter(now: Candidate, other: Candidate, gain: number): boolean {
-  if (now.spills > 0 || other.spills > 0) return 2 * other.spills < now.spills;
+  if (now.spills > 0 && other.spills === 0) return true;
+  if (other.spills > now.spills) return false;
   const [waits, before] = [other.trips ?? 0, now.trips ?? 0];
   if ((other.waves ?? 0) < WAVES * (now.waves ?? 0) || waits > before) return false;
   if (now.clocks === undefined || other.clocks === undefined) return false;
-  // What changes no bit may spare waits too.
+  // What costs nothing may spare waits too.
   const spares = gain < GAIN && waits < before && other.clocks < GAIN * now.clocks;
   return spares || gain * other.clocks < now.clocks;
 }
@@ -121,16 +122,15 @@ function bestForm(
   };
 }
 
-/** A variant that none of the card's problems could be compiled with stays where the general order has it. */
-const ABSENT = 'not compiled: no such units, or no such problem';
+/** Of a variant for which the driver offers no units, or the networks no problem: it stays where the general order has it. */
+const ABSENT = 'not compiled';
 
 function figuresOf({ clocks, trips, waves, spills }: Candidate): string {
   const rounded = (value: number, digits: number): string => String(Number(value.toPrecision(digits)));
   const told =
-    clocks === undefined
-      ? [`spills ${spills}`]
-      : [`${rounded(clocks, 3)} clocks a multiply-add`, `waits ${rounded(trips ?? 0, 2)}`];
-  return [...told, `waves ${rounded(waves ?? 0, 2)}`].join(', ');
+    clocks === undefined ? [] : [`${rounded(clocks, 3)} clocks a multiply-add`, `waits ${rounded(trips ?? 0, 2)}`];
+  const kept = clocks === undefined || spills > 0 ? [`spills ${rounded(spills, 2)}`] : [];
+  return [...told, ...kept, `waves ${rounded(waves ?? 0, 2)}`].join(', ');
 }
 
 /** The order of a class's variants: each goes in front of those that it beats where both can run. */
@@ -220,8 +220,8 @@ export function ranksFrom(results: readonly RankResults[]): ShippedRank[] {
   });
 }
 
-/** The cards whose results make ranks, in the order of the rows. */
-const RANKED = ['navi31', 'gfx1201', 'navi21', 'vega10', 'ampere', 'blackwell', 'm1', 'adreno740'] as const;
+/** The cards whose results make ranks, in the order of the rows; none that only Mesa of Debian unstable knows. */
+const RANKED = ['navi31', 'gfx1201', 'navi21', 'vega10', 'ampere', 'm1', 'bmg', 'adreno740'] as const;
 
 /**
  * The text of src/kernels/ranks.json, a row a line.

@@ -122,10 +122,7 @@ const CUTS = [
 /** For small grids: four times the workgroups of 64 x 64. */
 const SMALL = { ROWS: 32, COLUMNS: 32, SPAN: 4 } as const;
 
-/**
- * 8 x 8 sums a thread and as many totals would leave room for few threads, and some cards do not hold that many; software keeps every sum in
- * memory at each barrier.
- */
+/** 8 x 8 sums a thread and as many totals, or on some cards the sums alone, are too many; software keeps all in memory at each barrier. */
 const NARROW = { ROWS: 64, COLUMNS: 64, SPAN: 4 } as const;
 
 /** The cut that a problem gets. No bit depends on it, so that it may go by the rows. */
@@ -209,7 +206,6 @@ function tileCall(caps: Caps, problem: GemmProblem, tiles: GemmTile): KernelCall
     libs: [...pairedLibs(problem.a.storage, problem.b.storage), halfSlabLib],
   };
   const call = gemmCall(program, problem, tiles, cut);
-  // Whether B is asked for before A goes by what the drivers' compilers make of both.
   const first = shippedFor(caps, problem)['WEIGHTS_FIRST'] === 1;
   return { ...call, values: { ...call.values, WEIGHTS_FIRST: first } };
 }

@@ -4,7 +4,6 @@
  * row knows goes by the variants' own ranks.
  */
 import type { Caps } from '../gpu/caps.ts';
-import type { TunedChoice } from './op.ts';
 import shipped from './ranks.json' with { type: 'json' };
 
 /** The cards of a row. */
@@ -15,9 +14,14 @@ export interface RankedCards {
   readonly architectures?: readonly string[] | undefined;
 }
 
-/** A choice for some cards. Its `tiles` are constants that the variant's text has there, whoever chose it. */
-export interface ShippedRank extends TunedChoice {
+/** A choice as tuning has them, for some cards. */
+export interface ShippedRank {
   readonly cards: RankedCards;
+  readonly op: string;
+  readonly where?: Readonly<Record<string, readonly [least: number, most: number] | string | boolean>> | undefined;
+  readonly variant: string;
+  /** Constants that the variant's text has there, whoever chose it. */
+  readonly tiles?: Readonly<Record<string, number>> | undefined;
   /** Where it comes from; not among what is packed. */
   readonly source?: {
     /** The cards whose compilers were asked, or who measured. */

@@ -74,7 +74,7 @@ describe('attention', () => {
     const of = (pins32: boolean, architecture: string) => {
       const problem = { ...sizes, q: side, k: side, v: side, out: side };
       const { kernel, source, libs, values } = attention(
-        { ...caps, pins32, architecture },
+        { ...caps, software: false, vendor: 'amd', pins32, architecture },
         problem,
         forceAttention('tile'),
       );
