@@ -58,7 +58,9 @@ describe('a tuning table', () => {
       return warnings.pop();
     };
     const whole = JSON.stringify(table);
-    expect(await reading(whole.slice(0, 100))).toMatchInlineSnapshot(`"A tuning table is not used: parseTuningTable: this is no JSON. Measure anew with \`pentimento tune\`, or tune(). (FOLDER/acme-acme-rocket-tm-9-d8b0749e-91ca4c4d1a1b.json)"`);
+    expect(await reading(whole.slice(0, 100))).toMatchInlineSnapshot(
+      `"A tuning table is not used: parseTuningTable: this is no JSON. Measure anew with \`pentimento tune\`, or tune(). (FOLDER/acme-acme-rocket-tm-9-d8b0749e-91ca4c4d1a1b.json)"`,
+    );
     expect(await reading('[]')).toContain('this is no table');
     expect(await reading(JSON.stringify({ ...table, version: 7 }))).toContain('expected 1, got 7');
     const other = { ...table, adapter: { ...table.adapter, vendor: 'other' } };
