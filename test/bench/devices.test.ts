@@ -97,7 +97,7 @@ it('networks are measured, and have no speed where their result is not finite', 
   const meter = Meter.create(gpu);
   const ceilings = { fmaF32: 40, fmaF16: null, matrix: null, copy: 20, copyBytes: 1024 };
   const cases = NETWORKS.filter(({ name }) => name === 'orchard T5 encoder, 64 ids, float32');
-  const options = { models: MODELS, ceilings, samples: 2 };
+  const options = { models: MODELS, ceilings, samples: 2, exported: MODELS };
   const [row] = await runNetworks(gpu, meter, cases, options);
   expect(row).toMatchObject({ name: 'orchard T5 encoder, 64 ids, float32' });
   expect(row.dispatches).toBeGreaterThan(20);
