@@ -6,8 +6,8 @@ export type ChartData = Pick<BenchFile, 'adapter' | 'machine' | 'clock' | 'ceili
 
 /** How ceilings are called. */
 export const CEILING_WORDS: Readonly<Record<Bound, string>> = {
-  fmaF32: 'multiply-adds, f32',
-  fmaF16: 'multiply-adds, f16',
+  fmaF32: 'f32 multiply-adds',
+  fmaF16: 'f16 multiply-adds',
   matrix: 'matrix units',
   copy: 'memory',
 };
