@@ -55,6 +55,15 @@ export function rowWords({ name }: Pick<KernelRow, 'name'>): string {
     .replace(/(?<=\d|tokens|heads|queries|keys) x (?=\d)/g, ' × ');
 }
 
+/** The same where there is little room: `attention 4096×77, 5×64 f32`. */
+export function fewWords(row: Pick<KernelRow, 'name'>): string {
+  return rowWords(row)
+    .replace(/ queries × (\d+) keys × (\d+) heads × /, '×$1, $2×')
+    .replace(/ tokens × (\d+) heads × /, ', $1×')
+    .replace('conv3×3', 'conv')
+    .replace(' + silu', '');
+}
+
 /** The machine in words: its adapter, by the driver's words where there are any, and on software the processor. */
 export function adapterWords({ adapter, machine }: Pick<ChartData, 'adapter' | 'machine'>): string {
   const { vendor, architecture, description } = adapter;
