@@ -17,6 +17,7 @@ interface Options {
   readonly against?: readonly PeerName[];
   readonly json?: string;
   readonly label?: string;
+  readonly svg?: string;
   readonly filter: string;
   readonly samples: number;
   readonly large?: boolean;
@@ -29,6 +30,9 @@ interface Options {
 /** What the library asks of Dawn in Node, and what --trusted adds. */
 const TOGGLES = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
 const UNCHECKED = 'disable_robustness';
+
+/** What --svg writes. */
+const CHARTS = ['roofline.svg', 'bars.svg'];
 
 /** The command with all its options. */
 export function benchCommand(outside: Outside): Command {
@@ -45,6 +49,10 @@ export function benchCommand(outside: Outside): Command {
     )
     .option('--json <file>', 'write the results; those of another run of the same adapter and kernels stay beside them')
     .option('--label <name>', "the same into bench/results/<name>.json of the repository's clone")
+    .option(
+      '--svg <folder>',
+      'draw the results into it: roofline.svg, and bars.svg beside other engines or the ceilings',
+    )
     .option('--filter <text>', 'rows whose names contain this text', '')
     .option('--samples <n>', 'samples of each row', integer(1), 15)
     .option('--large', 'measure rows too that take software seconds each')
@@ -78,6 +86,7 @@ function listOf<T extends string>(known: readonly T[]): (text: string) => T[] {
 
 async function bench(part: BenchPart | undefined, o: Options, outside: Outside): Promise<void> {
   const path = fileOf(o);
+  for (const drawn of o.svg === undefined ? [] : CHARTS) checkOutput(join(o.svg ?? '', drawn), ['.svg']);
   const kept = path === undefined ? undefined : await readResults(path);
   const progress = createProgress(outside.stderr);
   const { note } = progress;
@@ -85,7 +94,7 @@ async function bench(part: BenchPart | undefined, o: Options, outside: Outside):
   process.env['MESA_SHADER_CACHE_DISABLE'] ??= 'true';
   const gpu = await openDevice(o, note);
   try {
-    const { benchmark, mergedWith, refuseStrangers } = await import('../../bench/index.ts');
+    const { benchmark, chartsOf, mergedWith, refuseStrangers } = await import('../../bench/index.ts');
     // A run of everything replaces the file; of another, rows stand beside those that are there.
     const beside = part === undefined && o.filter === '' ? undefined : kept;
     const root = packageRoot();
@@ -101,8 +110,12 @@ async function bench(part: BenchPart | undefined, o: Options, outside: Outside):
       signal: outside.signal,
     });
     outside.signal.throwIfAborted();
-    if (path !== undefined) await writeAll([jsonFile(path, beside ? mergedWith(beside, made, path) : made)]);
-    if (path !== undefined) outside.stdout.write(`\n${path}\n`);
+    const whole = beside ? mergedWith(beside, made, path ?? '') : made;
+    const charts: Readonly<Record<string, string>> = o.svg === undefined ? {} : chartsOf(whole);
+    const drawn = Object.entries(charts).map(([name, svg]) => textFile(join(o.svg ?? '', name), svg));
+    const files = [...(path === undefined ? [] : [jsonFile(path, whole)]), ...drawn];
+    if (files.length > 0) await writeAll(files);
+    if (files.length > 0) outside.stdout.write(`\n${files.map(file => file.path).join('\n')}\n`);
     refuseWrong(made);
   } finally {
     progress.stop();
@@ -150,7 +163,11 @@ function labelled(label: string): string {
 }
 
 function jsonFile(path: string, file: BenchFile): OutputFile {
-  return { path, bytes: new TextEncoder().encode(`${JSON.stringify(file, null, 2)}\n`) };
+  return textFile(path, `${JSON.stringify(file, null, 2)}\n`);
+}
+
+function textFile(path: string, text: string): OutputFile {
+  return { path, bytes: new TextEncoder().encode(text) };
 }
 
 /** @throws NumericsError where a kernel or a network computed something else than it must */

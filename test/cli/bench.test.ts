@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkModels } from '../../bench/networks.ts';
 import { parseBench } from '../../bench/schema.ts';
+import { chartsOf } from '../../bench/svg/charts.ts';
 import { packageVersion } from '../../src/cli/package-root.ts';
 import { pentimento } from '../support/command.ts';
 
@@ -24,6 +25,7 @@ describe('bench', () => {
     [['--without', 'speed'], 'Give some of timestamps, subgroups, f16, matrix, comma between them.'],
     [['--samples', '0'], 'Give a whole number of at least 1.'],
     [['--json', 'results.txt'], 'Let it end in .json.'],
+    [['--svg', 'package.json'], 'the folder is a file'],
     [['--json', 'a.json', '--label', 'b'], 'two places for one file (--label). Give --json or --label.'],
     [['--label', '../b'], 'no name of a file: expected letters, digits, - and _, got "../b" (--label)'],
     [
@@ -38,13 +40,16 @@ describe('bench', () => {
 
   it('measures what is asked for into a file, beside whose rows others stand only if they were measured alike', async () => {
     const path = join(folder, 'results.json');
-    const first = await bench('kernels', '--filter', ROW, '--json', path);
+    const first = await bench('kernels', '--filter', ROW, '--json', path, '--svg', join(folder, 'charts'));
     expect([first.code, first.stderr]).toEqual([0, '']);
+    expect((await readdir(join(folder, 'charts'))).sort()).toEqual(['bars.svg', 'roofline.svg']);
+    const drawn = await readFile(join(folder, 'charts', 'roofline.svg'), 'utf8');
     expect(first.stdout).toContain(`\n${ROW}  `);
-    expect(first.stdout).toMatch(/results\.json\n$/);
+    expect(first.stdout).toMatch(/results\.json\n.*roofline\.svg\n.*bars\.svg\n$/);
     const text = await readFile(path, 'utf8');
     const { machine, clock, rows, library } = parseBench(text);
     expect(rows.map(({ name }) => name)).toEqual([ROW]);
+    expect(drawn).toBe(chartsOf(parseBench(text))['roofline.svg']);
     expect([machine.cores > 0, library]).toEqual([true, packageVersion()]);
     const told = { processor: 'seconds of the processor', clock: 'wall clock', timestamps: 'own timestamps' };
     expect(first.stdout).toContain(told[clock]);

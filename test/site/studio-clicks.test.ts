@@ -1,17 +1,18 @@
-/** The whole of the studio, clicked through as people would; screenshots stay in out/studio-screenshots. */
+/** The whole of the studio, clicked through as people would; screenshots stay in out/site-screenshots. */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BrowserContext, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { parseBench } from '../../bench/schema.ts';
 import { writeSafetensors } from '../../src/io/safetensors.ts';
 import { patience } from '../support/patience.ts';
-import { free, hand, opened, Studio, said, shot, told, type Visit, violations } from '../support/studio.ts';
+import { free, hand, opened, Site, said, shot, told, type Visit, violations } from '../support/site.ts';
 import { ROOT } from '../support/tarball.ts';
 
 const FULL = process.env.PENTIMENTO_FULL !== undefined;
 const MODEL = join(ROOT, 'models/orchard/stable-diffusion');
-const studio = new Studio();
+const studio = new Site('studio');
 let visit: Visit;
 let page: Page;
 beforeAll(async () => {
@@ -153,11 +154,12 @@ it.runIf(FULL)('prompts are suggested, an adapter acts, a plan and the table of 
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.click('#copy-kernels');
   await page.locator('#status', { hasText: 'as JSON' }).waitFor();
-  const table = JSON.parse(await page.evaluate(() => navigator.clipboard.readText()));
-  expect(table).toMatchObject({ version: 1, adapter: { architecture: 'swiftshader' } });
-  const kinds = new Set((table.kernels as { name: string }[]).map(({ name }) => name.split(' ')[0]));
-  expect(kinds).toEqual(new Set(['matmul', 'conv3x3', 'attention', 'group-norm']));
-  for (const { error, gflops } of table.kernels) {
+  const table = parseBench(await page.evaluate(() => navigator.clipboard.readText()));
+  expect(table).toMatchObject({ adapter: { architecture: 'swiftshader' } });
+  expect(new Set(table.rows.map(({ op }) => op))).toEqual(
+    new Set(['matmul', 'conv3x3', 'attention', 'group-norm-silu']),
+  );
+  for (const { error, gflops } of table.rows) {
     expect(error).toBeLessThan(1e-2);
     expect(gflops).toBeGreaterThan(0);
   }

@@ -6,12 +6,12 @@ import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openFirefox } from '../support/firefox.ts';
 import { patience } from '../support/patience.ts';
-import { hand, Studio, violations } from '../support/studio.ts';
+import { hand, Site, violations } from '../support/site.ts';
 import { ROOT } from '../support/tarball.ts';
 
 const FULL = process.env.PENTIMENTO_FULL !== undefined;
-const SHOTS = join(ROOT, 'out/studio-screenshots');
-const studio = new Studio();
+const SHOTS = join(ROOT, 'out/site-screenshots');
+const studio = new Site('studio');
 const downloads = mkdtempSync(join(tmpdir(), 'pentimento-downloads-'));
 let browser: Browser;
 let page: Page;

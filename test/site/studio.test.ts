@@ -3,10 +3,10 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { free, hand, opened, Studio, said, told, type Visit, violations } from '../support/studio.ts';
+import { free, hand, opened, Site, said, told, type Visit, violations } from '../support/site.ts';
 import { ROOT } from '../support/tarball.ts';
 
-const studio = new Studio();
+const studio = new Site('studio');
 let visit: Visit;
 let page: Page;
 let problems: string[];

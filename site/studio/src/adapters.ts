@@ -1,6 +1,6 @@
 /** The panel of LoRA adapters: each has a weight, and can be removed. */
 import type { WorkerPipeline } from 'pentimento/worker';
-import { box, input, make } from './elements.ts';
+import { box, input, make } from '../../shared/elements.ts';
 
 /** Who is told. */
 export interface AdapterHost {

@@ -1,6 +1,6 @@
 /** The frame of a cropped picture: dragged, moved by keys, or set by the form's own sliders. */
 import type { PictureFit } from 'pentimento';
-import { box, input } from './elements.ts';
+import { box, input } from '../../shared/elements.ts';
 import { CENTRE, type Crop } from './settings-file.ts';
 
 const RANGES = { x: 'crop-x', y: 'crop-y', size: 'crop-size' } as const;

@@ -1,7 +1,7 @@
 /** What of models is kept in the browser, and its removal. */
 import { listCache, purge } from 'pentimento/page';
-import { box, element, make } from './elements.ts';
-import { megabytes } from './progress.ts';
+import { box, element, make } from '../../shared/elements.ts';
+import { megabytes } from '../../shared/progress.ts';
 
 /** Lists it whenever it is looked at. @param failed told of a browser that does not let one look */
 export function watchKeptPanel(failed: (error: unknown) => void, say: (text: string) => void): void {

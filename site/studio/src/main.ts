@@ -1,5 +1,5 @@
 /** Wires the page to what it does. */
-import { box, button, element, input, select } from './elements.ts';
+import { box, button, element, input, select } from '../../shared/elements.ts';
 import { watchKeptPanel } from './kept-panel.ts';
 import { firstChoice, watchModelPanel } from './model-panel.ts';
 import { narrowPolicy } from './policy.ts';

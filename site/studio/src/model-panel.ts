@@ -1,6 +1,6 @@
 /** The panel that chooses the model: the embedded one, a repository of the Hub, a folder of this machine. */
 import { fileListFolder } from 'pentimento';
-import { box, button, input, select } from './elements.ts';
+import { box, button, input, select } from '../../shared/elements.ts';
 import { type Choice, embedded, hub } from './models.ts';
 import { askedRepository, visit } from './policy.ts';
 

@@ -11,6 +11,7 @@ import {
   type WorkerLanguageModel,
   type WorkerPipeline,
 } from 'pentimento/worker';
+import { startedWorker } from '../../shared/start-worker.ts';
 import script from './worker.ts?worker&url';
 
 /** Where the pictures' model comes from, and how it is opened. */
@@ -39,15 +40,6 @@ export function hub(repository: string, token: string | undefined): Choice {
 /** What lies beside the page is known: nothing else is asked for. */
 function part(name: string): FolderSource {
   return urlFolder(new URL(name, EMBEDDED).href, { files: EMBEDDED_FILES[name] ?? [] });
-}
-
-/**
- * A worker that began as a blob has the page's own policy, which its script's answer would have to bring from the server otherwise: what the
- * page may not ask, the library may not either, from the first visit on.
- */
-function startedWorker(): StartedWorker {
-  const start = `import ${JSON.stringify(new URL(script, document.baseURI).href)};`;
-  return new Worker(URL.createObjectURL(new Blob([start], { type: 'text/javascript' })), { type: 'module' });
 }
 
 /** Told while models open and work. */
@@ -99,7 +91,7 @@ export class Models {
 
   /** The worker, for what is not of a model. */
   get worker(): StartedWorker {
-    this.#worker ??= startedWorker();
+    this.#worker ??= startedWorker(script);
     return this.#worker;
   }
 

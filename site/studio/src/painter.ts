@@ -1,5 +1,5 @@
 /** Shows a mask over the picture, and lets it be painted by pointer and by keys. */
-import { box, canvas, context, input } from './elements.ts';
+import { box, canvas, context, input } from '../../shared/elements.ts';
 import type { Mask } from './mask.ts';
 
 /** Seldom seen in photographs, and told from what lies around it by people who see no red or no green. */

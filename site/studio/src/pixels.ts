@@ -1,6 +1,7 @@
 /** Pictures of the library on canvases of the page, and as files. */
 import { encodeImage, type GreyImage, type PictureRegion, type RgbImage, resize } from 'pentimento';
-import { context, make } from './elements.ts';
+import { context } from '../../shared/elements.ts';
+import { saveBlob } from '../../shared/save-file.ts';
 
 /** Puts a picture onto a canvas, which takes its size. */
 export function draw(canvas: HTMLCanvasElement, { width, height, data }: RgbImage): void {
@@ -27,15 +28,4 @@ export function cutTo(picture: RgbImage, region: PictureRegion, size: { width: n
 /** Hands a picture to the person as a PNG file. */
 export async function savePicture(picture: RgbImage | GreyImage, name: string): Promise<void> {
   saveBlob((await encodeImage(picture)) as Blob, name);
-}
-
-/** Hands a text to the person as a file. */
-export function saveText(text: string, name: string): void {
-  saveBlob(new Blob([text], { type: 'application/json' }), name);
-}
-
-function saveBlob(blob: Blob, name: string): void {
-  const href = URL.createObjectURL(blob);
-  make('a', { href, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(href), 10_000);
 }

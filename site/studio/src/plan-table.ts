@@ -1,6 +1,6 @@
 /** What an edit takes of the device's memory, as a table. */
 import type { CallPlan } from 'pentimento';
-import { make } from './elements.ts';
+import { make } from '../../shared/elements.ts';
 
 /** The table of a plan. */
 export function planTable({ peakBytes, phases }: CallPlan): HTMLElement {

@@ -1,6 +1,6 @@
 /** What latents look like, without the VAE: an affine map from a latent's channels to a colour, fitted to the picture itself. */
 import type { NdArray, RgbImage } from 'pentimento';
-import { context } from './elements.ts';
+import { context } from '../../shared/elements.ts';
 
 /** Rows: three colours; columns: the channels, and a constant. */
 export type Colours = readonly (readonly number[])[];

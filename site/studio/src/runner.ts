@@ -1,7 +1,8 @@
 /** Runs one piece of work at a time: with a button that ends it, progress, and what it throws shown. */
+
+import { box, button, element } from '../../shared/elements.ts';
+import type { Progress } from '../../shared/progress.ts';
 import type { Watch } from './edit.ts';
-import { box, button, element } from './elements.ts';
-import type { Progress } from './progress.ts';
 
 /** Buttons that begin what runs alone. */
 const WORKERS = ['edit', 'find', 'caption', 'suggest', 'plan', 'blank', 'measure'];

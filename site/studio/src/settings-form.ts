@@ -1,6 +1,6 @@
 /** The form of the settings: the number of steps in view, behind "more" what the model recommends, and then all others. */
 import type { Recommended } from 'pentimento';
-import { box, make } from './elements.ts';
+import { box, make } from '../../shared/elements.ts';
 import { checked, type SettingValue } from './settings-file.ts';
 import { SETTINGS, type Setting } from './settings-table.ts';
 

@@ -1,6 +1,6 @@
 /** The picture in the middle: the photo, the part of it that the model sees, previews, and before and after. */
 import type { PictureFit, RgbImage } from 'pentimento';
-import { box, canvas, input } from './elements.ts';
+import { box, canvas, input } from '../../shared/elements.ts';
 import { draw } from './pixels.ts';
 
 /** What is shown. */

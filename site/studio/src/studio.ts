@@ -1,18 +1,19 @@
 /** The page's state, and what its buttons do. */
 import { caption, type FitMode, type FitModel, generatePrompts, maskToImage, type RgbImage } from 'pentimento';
 import type { WorkerPipeline } from 'pentimento/worker';
+import { box, button, element, input, make, select } from '../../shared/elements.ts';
+import { Progress } from '../../shared/progress.ts';
+import { saveText } from '../../shared/save-file.ts';
 import { AdapterPanel } from './adapters.ts';
 import { CropFrame } from './crop.ts';
 import { Editor, findMask, maskKey, runArguments, type Subject, type Watch } from './edit.ts';
-import { box, button, element, input, make, select } from './elements.ts';
-import { KernelTable } from './kernel-table.ts';
+import { KernelPanel } from './kernel-panel.ts';
 import { Mask, type UNTOUCHED } from './mask.ts';
 import { nameModel } from './model-panel.ts';
 import { type Choice, embedded, Models } from './models.ts';
 import { Painter } from './painter.ts';
-import { savePicture, saveText } from './pixels.ts';
+import { savePicture } from './pixels.ts';
 import { planTable } from './plan-table.ts';
-import { Progress } from './progress.ts';
 import { Runner } from './runner.ts';
 import { type Asked, CENTRE, readSettings, writeSettings } from './settings-file.ts';
 import { SettingsForm } from './settings-form.ts';
@@ -33,7 +34,7 @@ export class Studio {
   readonly #stage = new Stage();
   readonly #editor = new Editor();
   readonly #tries = new Tries(chosen => this.#show(chosen));
-  readonly #kernels = new KernelTable();
+  readonly #kernels = new KernelPanel();
   readonly #crop: CropFrame;
   readonly #runner: Runner;
   readonly #adapters: AdapterPanel;
@@ -284,11 +285,9 @@ export class Studio {
 
   /** Measures the kernels on the visitor's device. */
   measure(): Promise<unknown> {
-    return this.#runner.run('Measuring the kernels…', async ({ signal }) => {
-      const onRow = (step: number, of: number): void => this.progress.count('Measuring the kernels…', step, of);
-      await this.#kernels.measure(this.models.worker, { signal, onRow });
-      return 'The kernels are measured.';
-    });
+    return this.#runner.run('Measuring the kernels…', ({ signal }) =>
+      this.#kernels.measure(this.models.worker, signal, this.progress),
+    );
   }
 
   async copyKernels(): Promise<void> {

@@ -12,11 +12,11 @@ import {
   type RgbImage,
 } from 'pentimento';
 import { droppedFolder } from 'pentimento/page';
+import { box, element, input, make, select } from '../../shared/elements.ts';
+import { reasonOf } from '../../shared/progress.ts';
 import type { Subject } from './edit.ts';
-import { box, element, input, make, select } from './elements.ts';
 import { SAMPLES } from './models.ts';
 import { cutTo } from './pixels.ts';
-import { reasonOf } from './progress.ts';
 import type { Crop } from './settings-file.ts';
 
 /** Samples beside the embedded model, and what they show. */

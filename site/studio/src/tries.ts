@@ -1,6 +1,6 @@
 /** The tries of this session. */
 import type { GreyImage, RgbImage } from 'pentimento';
-import { box, context, make } from './elements.ts';
+import { box, context, make } from '../../shared/elements.ts';
 import { draw } from './pixels.ts';
 import type { Asked } from './settings-file.ts';
 

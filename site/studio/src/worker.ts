@@ -1,21 +1,16 @@
 /** What the page's worker runs: the library's own answers, and the measuring of kernels. */
 import type { PortLike } from '../../../src/worker/peer.ts';
 import { serveModels } from '../../../src/worker/serve.ts';
-
-/** What the page asks beside the library's messages. */
-export interface BenchmarkRequest {
-  readonly studio: 'benchmark';
-  /** Where rows go, and where the word to stop comes from. */
-  readonly port: MessagePort;
-}
+import type { KernelRequest } from '../../shared/kernel-messages.ts';
 
 serveModels(globalThis as unknown as PortLike);
 
-addEventListener('message', ({ data }: MessageEvent<Partial<BenchmarkRequest> | undefined>) => {
-  const { port } = data ?? {};
-  if (data?.studio !== 'benchmark' || !port) return;
-  import('./benchmark.ts').then(
-    ({ benchmark }) => benchmark(port),
+// What measures is loaded when it is asked for.
+addEventListener('message', ({ data }: MessageEvent<Partial<KernelRequest> | undefined>) => {
+  const { kernels, without = [], only, port } = data ?? {};
+  if (kernels !== 'measure' || !port) return;
+  import('../../shared/kernel-bench.ts').then(
+    ({ measureKernels }) => measureKernels({ without, only, port }),
     (error: unknown) => port.postMessage({ error: String(error) }),
   );
 });

@@ -1,4 +1,4 @@
-/** The page site/studio, built and served from a sub-path, in Chromium on SwiftShader. */
+/** A page of site/, built and served from a sub-path, in Chromium on SwiftShader. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -10,7 +10,7 @@ import { patience } from './patience.ts';
 import { ROOT } from './tarball.ts';
 
 /** Where screenshots are kept, to be looked at. */
-const SHOTS = join(ROOT, 'out/studio-screenshots');
+const SHOTS = join(ROOT, 'out/site-screenshots');
 const PATH = '/some/where/';
 
 /** A page that is open, and what it did. */
@@ -22,11 +22,17 @@ export interface Visit {
   readonly asked: string[];
 }
 
-/** The studio, built. */
-export class Studio {
-  readonly folder: string = mkdtempSync(join(tmpdir(), 'pentimento-studio-'));
+/** A page, built. */
+export class Site {
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'pentimento-site-'));
+  readonly #name: string;
   #server: { url: string; close: () => void } | undefined;
   #browser: Browser | undefined;
+
+  /** @param name its folder below site/ */
+  constructor(name: 'studio' | 'bench') {
+    this.#name = name;
+  }
 
   /** Builds, serves, and starts Chromium. */
   async start(): Promise<void> {
@@ -37,7 +43,7 @@ export class Studio {
   /** Builds and serves. */
   async serve(): Promise<void> {
     const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
-    const config = join(ROOT, 'site/studio/vite.config.ts');
+    const config = join(ROOT, 'site', this.#name, 'vite.config.ts');
     const { NODE_ENV: _, VITEST: __, ...env } = process.env;
     const args = [vite, 'build', '--config', config, '--outDir', this.folder, '--logLevel', 'warn'];
     const built = spawnSync(process.execPath, args, { cwd: ROOT, env, encoding: 'utf8' });
