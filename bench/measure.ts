@@ -62,7 +62,13 @@ export async function prepareRow(gpu: Gpu, meter: Meter, row: KernelCase): Promi
   try {
     const inputs = fill(gpu, row, slices);
     const mark = `\n// row ${salt++}`;
-    for (const call of row.calls) list.add({ ...call, source: call.source + mark }, slices);
+    for (const [i, call] of row.calls.entries()) {
+      const others = Object.entries(row.bound?.[i] ?? {}).map(([name, buffer]) => [
+        name,
+        slices[buffer] as BufferSlice,
+      ]);
+      list.add({ ...call, source: call.source + mark }, { ...slices, ...Object.fromEntries(others) });
+    }
     const start = performance.now();
     await list.build();
     const buildMs = performance.now() - start;
