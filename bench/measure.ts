@@ -43,7 +43,7 @@ const [CHECK_FLOPS, LEAST_CHECKED, MOST_CHECKED] = [2 ** 26, 48, 512];
 const BOUNDS = { single: 1e-5, half: 3e-3 };
 
 /** The relative L2 beyond which a result is wrong, by the storage of its operands. */
-export function errorBound(storage: Readonly<Record<string, string>>): number {
+function errorBound(storage: Readonly<Record<string, string>>): number {
   const { activations = 'f32' } = storage;
   return activations === 'f32' ? BOUNDS.single : BOUNDS.half;
 }
