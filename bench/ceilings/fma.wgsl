@@ -13,7 +13,6 @@ alias Vector = vec4<f32>;
 alias Scalar = f32;
 const THREADS: u32 = 64;
 const CHAINS: u32 = 4;   // 2, 3 or 4
-const FUSED: bool = true;   // by fma(); else as a product and a sum, which a compiler may make one
 const STEPS: u32 = 256;  // of a loop, a multiple of 8
 
 struct Params { first_tile: u32, end_tile: u32, loops: u32 }
@@ -22,13 +21,8 @@ struct Params { first_tile: u32, end_tile: u32, loops: u32 }
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 
-fn step(v: Vector, m: Vector, a: Vector) -> Vector {
-  if (FUSED) { return fma(v, m, a); }
-  return v * m + a;
-}
-
 fn eight(v: Vector, m: Vector, a: Vector) -> Vector {
-  return step(step(step(step(step(step(step(step(v, m, a), m, a), m, a), m, a), m, a), m, a), m, a), m, a);
+  return fma(fma(fma(fma(fma(fma(fma(fma(v, m, a), m, a), m, a), m, a), m, a), m, a), m, a), m, a);
 }
 
 @compute @workgroup_size(THREADS)

@@ -10,7 +10,7 @@ import {
   rowWords,
   threeDigits,
 } from '../svg/chart-data.ts';
-import { markdownTable } from './markers.ts';
+import { markdownTable, wrappedText } from './markers.ts';
 
 const digits = (value: number | null): string => threeDigits(value ?? Number.NaN);
 
@@ -30,20 +30,23 @@ export function conditions({ adapter, machine, clock, samples, made, ceilings, p
     const gflops = ceilings[bound];
     return gflops === null ? [] : [`${CEILING_WORDS[bound]} ${digits(gflops)} GFLOP/s`];
   });
-  return [
-    `${where.join(', ')}, ${made.slice(0, 10)}. Medians of ${samples} samples${beside}, of ${clocks[clock]}.`,
+  const text = [
+    `${where.join(', ')}, ${made.slice(0, 10)}. Medians of ${samples} samples${beside}: ${clocks[clock]}.`,
     `The adapter's own ceilings, measured: ${reached.join(', ')}, memory ${digits(ceilings.copy)} GB/s.`,
   ].join(' ');
+  return wrappedText(text);
 }
 
-/** Rows that a peer was asked for: time and speed, share of the ceiling, error, and each peer's time, and that over ours. */
+/** Rows that a peer has run: time and speed, share of the ceiling, error, and each peer's time, and that over ours. */
 export function raceTable(file: BenchFile, shown: RegExp): string {
   const peers = file.peers.filter(({ missing }) => missing === undefined);
   const head = ['', 'ms', 'GFLOP/s', 'of ceiling', 'error', ...peers.map(titleOf)];
   const rows = file.rows.flatMap(row => {
     if (!shown.test(row.name)) return [];
     const theirs = peers.map(peer => peer.rows.find(({ name }) => name === row.name));
-    return theirs.every(one => one === undefined) ? [] : [[...ownCells(file, row), ...theirs.map(peerCell)]];
+    return theirs.every(one => one === undefined || one.missing !== undefined)
+      ? []
+      : [[...ownCells(file, row), ...theirs.map(peerCell)]];
   });
   const absent = file.peers.flatMap(peer =>
     peer.missing === undefined ? [] : [`${peerWords(peer)} did not run: ${peer.missing}.`],
@@ -85,7 +88,7 @@ export function standings(file: BenchFile): string {
     const peer = file.peers.find(({ name }) => name === standing.fastest);
     return `${rowWords(row)} is ${percent(1 / standing.ratio - 1)} behind ${peer ? peerWords(peer) : standing.fastest}`;
   });
-  return `${first}; ${rows.join(', ')}.`;
+  return wrappedText(`${first}; ${rows.join(', ')}.`);
 }
 
 /** The networks, replayed; one that a peer has run too has its time over ours. */

@@ -86,14 +86,15 @@ function columnOf(
 
 const textWidth = ({ text, index }: Bar): number => widthOf(text, 11, index === 0);
 
-/** Rows and networks that a peer has run, or refused. */
+/** Rows and networks that a peer has run. */
 function raced({ rows, networks, peers }: ChartData, named: boolean): Group[] {
   return [...rows, ...networks].flatMap(row => {
     const found = peers.flatMap((peer, index) => {
       const theirs = peer.rows.find(({ name }) => name === row.name);
       return theirs ? [{ peer, index: index + 1, theirs }] : [];
     });
-    return found.length > 0 ? [groupOf(row, found, named)] : [];
+    const ran = found.some(({ theirs }) => theirs.missing === undefined);
+    return ran ? [groupOf(row, found, named)] : [];
   });
 }
 

@@ -6,8 +6,8 @@ export type ChartData = Pick<BenchFile, 'adapter' | 'machine' | 'clock' | 'ceili
 
 /** How ceilings are called. */
 export const CEILING_WORDS: Readonly<Record<Bound, string>> = {
-  fmaF32: 'multiply-adds, f32',
-  fmaF16: 'multiply-adds, f16',
+  fmaF32: 'f32 multiply-adds',
+  fmaF16: 'f16 multiply-adds',
   matrix: 'matrix units',
   copy: 'memory',
 };
@@ -53,6 +53,15 @@ export function rowWords({ name }: Pick<KernelRow, 'name'>): string {
     .replaceAll('->', '→')
     .replace(/(?<=\d)x(?=\d)/g, '×')
     .replace(/(?<=\d|tokens|heads|queries|keys) x (?=\d)/g, ' × ');
+}
+
+/** The same where there is little room: `attention 4096×77, 5×64 f32`. */
+export function fewWords(row: Pick<KernelRow, 'name'>): string {
+  return rowWords(row)
+    .replace(/ queries × (\d+) keys × (\d+) heads × /, '×$1, $2×')
+    .replace(/ tokens × (\d+) heads × /, ', $1×')
+    .replace('conv3×3', 'conv')
+    .replace(' + silu', '');
 }
 
 /** The machine in words: its adapter, by the driver's words where there are any, and on software the processor. */

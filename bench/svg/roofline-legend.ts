@@ -5,10 +5,10 @@ import {
   CEILING_WORDS,
   type ChartData,
   errorWords,
+  fewWords,
   hasSpeed,
   peerWords,
   percent,
-  rowWords,
   type SpeedUnit,
   speedUnit,
   threeDigits,
@@ -56,7 +56,7 @@ function legendRow(row: KernelRow, number: number, { factor }: SpeedUnit, { x, y
   const place: readonly [number, number] = narrow ? [x + 22, y + 15] : [x + width, y];
   return [
     words(x + 14, y, String(number), { class: 'small strong', 'text-anchor': 'end' }),
-    words(x + 22, y, shortened(rowWords(row), room, 12)),
+    words(x + 22, y, shortened(fewWords(row), room, 12)),
     words(...place, speed, { class: right ? 'soft' : 'bad', 'text-anchor': narrow ? undefined : 'end' }),
   ].join('');
 }

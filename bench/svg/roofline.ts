@@ -19,8 +19,12 @@ import { legendOf } from './roofline-legend.ts';
 import { type Layout, MARK, type Point, path, peerMark, peersOf, roofsOf } from './roofline-points.ts';
 import { operationOf } from './style.ts';
 
+/** Rows from which on peers are left to the bars. */
+const CROWDED = 24;
+
 /** The chart as SVG text. */
-export function roofline(data: ChartData, options: ChartOptions = {}): string {
+export function roofline(given: ChartData, options: ChartOptions = {}): string {
+  const data = given.rows.length > CROWDED ? { ...given, peers: [] } : given;
   const { width = DEFAULT_WIDTH } = options;
   const below = [adapterWords(data), versionWords(data)].filter(Boolean).join('; beside it ');
   const head = heading('Roofline', below, width);

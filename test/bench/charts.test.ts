@@ -3,7 +3,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { parseBench } from '../../bench/schema.ts';
 import { bars } from '../../bench/svg/bars.ts';
-import { errorWords, percent, rowWords, threeDigits } from '../../bench/svg/chart-data.ts';
+import { errorWords, fewWords, percent, rowWords, threeDigits } from '../../bench/svg/chart-data.ts';
 import { chartsOf } from '../../bench/svg/charts.ts';
 import { LogAxis } from '../../bench/svg/log-axis.ts';
 import { placeLabels, spreadOut, touches } from '../../bench/svg/place-labels.ts';
@@ -135,6 +135,7 @@ it('writes ticks, numbers, shares, errors and names in few letters', () => {
     'matmul 512x64x32 weights f16-packed activations f32',
     'attention 9 tokens x 2 heads x 8 activations f32',
   ];
+  expect(names.map(name => fewWords({ name }))[1]).toBe('attention 9, 2×8 f32');
   expect(names.map(name => rowWords({ name }))).toEqual([
     'matmul 512×64×32 f16 · f32',
     'attention 9 tokens × 2 heads × 8 f32',

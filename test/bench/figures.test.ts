@@ -12,7 +12,7 @@ const ALL = /(?:)/;
 it('README, docs and pictures are what the script writes', () => {
   const written = writtenDocuments(ROOT);
   expect([...written.keys()].sort()).toEqual([
-    ...['README.md', 'docs/images/bars.svg', 'docs/images/roofline.svg', 'docs/performance.md'],
+    ...['README.md', 'docs/images/race.svg', 'docs/images/roofline.svg', 'docs/performance.md'],
   ]);
   for (const [path, text] of written) expect(readFileSync(new URL(path, ROOT), 'utf8'), path).toBe(text);
 });
@@ -70,7 +70,7 @@ it('reads files of results by their names', () => {
       : JSON.stringify(BENCH_FIXTURE);
   });
   expect(figures.conditions('mine')).toContain(
-    'Medians of 15 samples, samples of all engines in turn, of time of the processor',
+    'Medians of 15 samples, samples of all engines in turn: time of the processor',
   );
   expect(figures.lab('navi31', 'ampere')).toMatch(
     /^\| card \|.*\n\|.*\n\| navi31 \|.* 9\d % \|[^\n]*\n\| ampere \|.* cycles \|/,

@@ -7,10 +7,15 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs the command line in this process; `onStderr` may abort when a line appears. */
+/** Runs the command line in this process; `onStdout` and `onStderr` may abort when a line appears. */
 export async function pentimento(
   args: readonly string[],
-  options: { signal?: AbortSignal; stdin?: NodeJS.ReadStream; onStderr?: (text: string) => void } = {},
+  options: {
+    signal?: AbortSignal;
+    stdin?: NodeJS.ReadStream;
+    onStdout?: (text: string) => void;
+    onStderr?: (text: string) => void;
+  } = {},
 ): Promise<Finished> {
   const text = { stdout: '', stderr: '' };
   const stream = (name: 'stdout' | 'stderr') => {
@@ -18,6 +23,7 @@ export async function pentimento(
     through.on('data', chunk => {
       text[name] += chunk;
       if (name === 'stderr') options.onStderr?.(text.stderr);
+      else options.onStdout?.(text.stdout);
     });
     return through as unknown as NodeJS.WriteStream;
   };
