@@ -3,6 +3,7 @@
  * It measures and tells; who called it writes.
  */
 import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { InputError } from '../src/core/errors.ts';
 import type { Gpu } from '../src/gpu/device.ts';
 import { loadTexts } from '../src/kernels/load-texts.ts';
@@ -11,7 +12,7 @@ import { Meter } from '../src/tuning/meter.ts';
 import { type CeilingOptions, measureCeilings } from './ceilings.ts';
 import { isLarge, kernelRows } from './kernel-rows.ts';
 import type { KernelCase } from './kernels/kernel-case.ts';
-import { checkModels, NETWORKS, type NetworkCase, runNetworks } from './networks.ts';
+import { checkModels, NETWORKS, type NetworkCase, type NetworkOptions, runNetworks } from './networks.ts';
 import { Race } from './race.ts';
 import { ceilingLine, headLines, KernelTable, NetworkTable, raceLines } from './report.ts';
 import { runKernels } from './run-kernels.ts';
@@ -80,10 +81,10 @@ export async function benchmark(gpu: Gpu, options: BenchmarkOptions): Promise<Be
     if (chosen.kernels.length > 0) say(`\n${kernelTable.head}`);
     const onRow = (row: BenchFile['rows'][number]): void => say(kernelTable.line(row));
     const rows = await runKernels(gpu, meter, chosen.kernels, { ceilings, samples, opponents: race, onRow, signal });
+    const networks = await measureNetworks(gpu, meter, chosen.networks, { ...options, ceilings, opponents: race });
     const peers = race?.results ?? [];
-    const lines = raceLines({ rows, peers });
+    const lines = raceLines({ rows, networks, peers });
     if (lines.length > 0) say(['', ...lines].join('\n'));
-    const networks = await measureNetworks(gpu, meter, chosen.networks, ceilings, options);
     return { ...head, ceilings, rows, networks, peers };
   } finally {
     race?.dispose();
@@ -103,14 +104,15 @@ async function measureNetworks(
   gpu: Gpu,
   meter: Meter,
   cases: readonly NetworkCase[],
-  ceilings: BenchFile['ceilings'],
-  { models, samples, say, signal }: BenchmarkOptions,
+  options: Omit<BenchmarkOptions, 'ceilings'> & Pick<NetworkOptions, 'ceilings' | 'opponents'>,
 ): Promise<BenchFile['networks']> {
+  const { models, say } = options;
   if (cases.length === 0) return [];
   const table = new NetworkTable(cases.map(({ name }) => name));
   say(`\n${table.head}`);
   const onRow = (row: BenchFile['networks'][number]): void => say(table.line(row));
-  return runNetworks(gpu, meter, cases, { models, ceilings, samples, onRow, signal });
+  const exported = join(models, '..', '..', 'out', 'peers');
+  return runNetworks(gpu, meter, cases, { ...options, exported, onRow });
 }
 
 /** @throws InputError where nothing is left, or models are missing */

@@ -23,9 +23,10 @@ import { Graph } from '../src/tensor/graph.ts';
 import type { Plan } from '../src/tensor/plan.ts';
 import type { Tensor } from '../src/tensor/tensor.ts';
 import type { Meter } from '../src/tuning/meter.ts';
-import { costs } from './cost.ts';
+import { type Cost, costs } from './cost.ts';
 import { timesOf } from './measure.ts';
 import { randoms } from './random.ts';
+import type { Opponents } from './run-kernels.ts';
 import type { Ceilings, NetworkRow } from './schema.ts';
 
 /** A network on the device, ready to be replayed. */
@@ -49,6 +50,8 @@ export interface NetworkCase {
   /** Of the family, such as `stable-diffusion/unet`. */
   readonly folder: string;
   readonly dtype: DType;
+  /** The file that it is exported to for onnxruntime; undefined where it is not. */
+  readonly onnx?: string | undefined;
   open(folder: string, making: Making): Promise<Network>;
 }
 
@@ -178,17 +181,18 @@ function encoder(folder: string, making: Making): Promise<Network> {
 }
 
 const KINDS = [
-  ['UNet, a guided step (batch of 2)', 'stable-diffusion/unet', unet],
+  ['UNet, a guided step (batch of 2)', 'stable-diffusion/unet', unet, 'unet.onnx'],
   ['VAE decoder, 128 x 128', 'stable-diffusion/vae', decoder],
   ['text encoder, 2 prompts', 'stable-diffusion/text_encoder', textEncoder],
-  ['BLIP vision tower', 'blip', vision],
+  ['BLIP vision tower', 'blip', vision, 'blip-vision.onnx'],
   ['T5 encoder, 64 ids', 't5', encoder],
 ] as const;
 
 /** Every network, with values of both types. */
-export const NETWORKS: readonly NetworkCase[] = KINDS.flatMap(([what, folder, open]) =>
-  (['float32', 'float16'] as const).map(dtype => ({ name: `orchard ${what}, ${dtype}`, folder, dtype, open })),
-);
+export const NETWORKS: readonly NetworkCase[] = KINDS.flatMap(([what, folder, open, onnx]) => [
+  { name: `orchard ${what}, float32`, folder, dtype: 'float32', open, onnx },
+  { name: `orchard ${what}, float16`, folder, dtype: 'float16', open },
+]);
 
 /**
  * The folder of the embedded family, which every network is below.
@@ -211,6 +215,10 @@ export interface NetworkOptions {
   readonly models: string;
   readonly ceilings: Ceilings;
   readonly samples: number;
+  /** Run the networks that were exported for them. */
+  readonly opponents?: Opponents | undefined;
+  /** Folder of what bench/peers/export.py wrote. */
+  readonly exported: string;
   readonly onRow?: ((row: NetworkRow) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -243,9 +251,9 @@ export async function runNetworks(
 async function measured(
   gpu: Gpu,
   meter: Meter,
-  { name, dtype }: NetworkCase,
+  { name, dtype, onnx }: NetworkCase,
   { plan, result }: Network,
-  { ceilings, samples, signal }: NetworkOptions,
+  { ceilings, samples, signal, opponents, exported }: NetworkOptions,
 ): Promise<NetworkRow> {
   const replay = async (): Promise<void> => {
     signal?.throwIfAborted();
@@ -254,10 +262,19 @@ async function measured(
   };
   await costs(2, replay);
   const wrong = !(await result.read()).every(Number.isFinite);
-  const times = timesOf(wrong ? [] : await costs(samples, replay), meter);
+  const file = onnx === undefined ? undefined : join(exported, onnx);
+  const against = file !== undefined && existsSync(file) ? opponents : undefined;
+  await against?.open({ name, op: 'network', shape: {}, storage: { activations: 'f32' }, file });
+  const taken: Cost[] = [];
+  for (let i = 0; i < samples && !wrong; i++) {
+    taken.push(...(await costs(1, replay)));
+    await against?.sample();
+  }
+  const times = timesOf(taken, meter);
   const matrix = dtype === 'float16' && gpu.caps.matrix?.preferred ? ceilings.matrix : null;
   const gflops = times.medianMs === null ? null : plan.flops / times.medianMs / 1e6;
   const share = gflops === null ? null : gflops / (matrix ?? ceilings.fmaF32);
   const { dispatches, peakBytes } = plan;
+  against?.close({ medianMs: times.medianMs, gflops });
   return { name, ...times, gflops, share, dispatches, peakBytes, ...(wrong ? { wrong: true } : {}) };
 }

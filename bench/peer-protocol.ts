@@ -6,8 +6,8 @@
 import type { BenchAdapter, PeerName } from './schema.ts';
 
 /**
- * A row that a peer is asked to run, on seeded numbers of the same kind as ours. Of op 'network' the name is the path of an exported network:
- * nothing is compared.
+ * A row that a peer is asked to run, on seeded numbers of the same kind as ours. Of op 'network' it is an exported
+ * network, of whose result it is only seen that it is finite.
  */
 export interface AskedRow {
   /** As in the file. */
@@ -15,6 +15,8 @@ export interface AskedRow {
   readonly op: string;
   readonly shape: Readonly<Record<string, number>>;
   readonly storage: Readonly<Record<string, string>>;
+  /** Of op 'network': the ONNX file. */
+  readonly file?: string | undefined;
 }
 
 /** What a peer is asked. */

@@ -71,7 +71,7 @@ export class Race implements Opponents {
     }
   }
 
-  close(ours: KernelRow): void {
+  close(ours: Pick<KernelRow, 'medianMs' | 'gflops'>): void {
     for (const { opened, samples, rows } of this.#all) {
       if (opened) rows.push(this.#rowOf(opened, samples, ours));
     }
@@ -92,7 +92,11 @@ export class Race implements Opponents {
     for (const { peer } of this.#all) if (!('missing' in peer)) peer.close();
   }
 
-  #rowOf(opened: OpenedRow | Missing, samples: readonly Reading[], ours: KernelRow): PeerRow {
+  #rowOf(
+    opened: OpenedRow | Missing,
+    samples: readonly Reading[],
+    ours: Pick<KernelRow, 'medianMs' | 'gflops'>,
+  ): PeerRow {
     const name = this.#row;
     if ('missing' in opened) return { name, ...NOTHING, firstMs: null, error: null, missing: opened.missing };
     const { firstMs, error, form, wrong } = opened;

@@ -102,14 +102,15 @@ export class NetworkTable {
 }
 
 /** The race: a line a row, ours among the others. */
-export function raceLines({ rows, peers }: Pick<BenchFile, 'rows' | 'peers'>): string[] {
+export function raceLines({ rows, networks, peers }: Pick<BenchFile, 'rows' | 'networks' | 'peers'>): string[] {
   if (peers.length === 0) return [];
-  const width = Math.max(...rows.map(({ name }) => name.length), 4);
+  const names = [...rows, ...networks].map(({ name }) => name);
+  const width = Math.max(...names.map(({ length }) => length), 4);
   const absent = peers.filter(({ missing }) => missing !== undefined).map(peer => `${peer.name}: ${peer.missing}`);
   const present = peers.filter(({ missing }) => missing === undefined).map(engine);
   const head =
     present.length > 0 ? [`beside ${present.join(', ')}: their medians over ours, above 1 ours is faster`] : [];
-  const lines = rows.flatMap(({ name }) => {
+  const lines = names.flatMap(name => {
     const theirs = peers.filter(({ rows: all }) => all.some(row => row.name === name));
     if (theirs.length === 0) return [];
     const standing = standingOf({ peers }, name);
@@ -128,7 +129,8 @@ function cell({ name: peer, rows }: BenchPeer, name: string): string {
   if (!row) return '';
   if (row.missing !== undefined) return `${peer} missing: ${row.missing}`;
   if (row.wrong) return `${peer} wrong: error ${exponent(row.error)}`;
-  return `${peer} ${row.ratio === null ? 'no ratio' : `x ${row.ratio.toFixed(2)}`}, error ${exponent(row.error)}`;
+  const ratio = row.ratio === null ? 'no ratio' : `x ${row.ratio.toFixed(2)}`;
+  return `${peer} ${ratio}${row.error === null ? '' : `, error ${exponent(row.error)}`}`;
 }
 
 function timeCells({ medianMs, minMs, p90Ms }: Pick<KernelRow, 'medianMs' | 'minMs' | 'p90Ms'>): string[] {

@@ -13,7 +13,7 @@ export interface Opponents {
   /** One sample on each that runs it. */
   sample(): Promise<void>;
   /** Ends the row: `ours` is what they are compared with. */
-  close(ours: KernelRow): void;
+  close(ours: Pick<KernelRow, 'medianMs' | 'gflops'>): void;
 }
 
 /** How rows are measured. */

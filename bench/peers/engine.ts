@@ -24,6 +24,8 @@ export interface PeerProblem {
   readonly operands: Readonly<Record<string, Float32Array<ArrayBuffer>>>;
   /** Of the result. */
   readonly elements: number;
+  /** Products in the longest sum; 0 where there are none. */
+  readonly terms: number;
   /** Added to variances. */
   readonly eps: number;
   /** Element `at` of the result, in f64 by plain loops. */

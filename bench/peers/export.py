@@ -1,4 +1,4 @@
-"""Exports networks to ONNX for `npm run bench:models -- --peer`, with the real diffusers and transformers.
+"""Exports networks to ONNX for `pentimento bench networks --against onnxruntime` and `npm run bench:models -- --peer`, with the real diffusers and transformers.
 
     python bench/peers/export.py        torch 2.13.0, transformers 4.57.6, diffusers 0.34.0, onnx, onnxscript
 

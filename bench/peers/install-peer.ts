@@ -2,10 +2,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { LoadError } from '../../src/core/errors.ts';
+import { tuningFolder } from '../../src/node/kept-tuning.ts';
 import type { PeerPackages } from './packages.ts';
 
 /** How packages are fetched. */
@@ -20,10 +20,9 @@ export interface InstallOptions {
   readonly onFetch?: ((words: string) => void) | undefined;
 }
 
-/** `pentimento/peers` in the user's cache directory: PENTIMENTO_CACHE, else XDG_CACHE_HOME or ~/.cache. */
+/** `peers` beside the tuning tables in the user's cache directory. */
 export function peerCache(): string {
-  const { PENTIMENTO_CACHE: own, XDG_CACHE_HOME: cache } = process.env;
-  return join(own || join(cache || join(homedir(), '.cache'), 'pentimento'), 'peers');
+  return join(dirname(tuningFolder()), 'peers');
 }
 
 /**
@@ -36,7 +35,7 @@ export async function installPeer(name: string, packages: PeerPackages, options:
   const folder = join(cache, `${name}-${packages.version}`);
   signal?.throwIfAborted();
   if (existsSync(folder)) return folder;
-  onFetch?.(`fetching ${packages.package} ${packages.version}, ${Math.round(packages.bytes / 1e6)} MB on the disk`);
+  onFetch?.(`Fetching ${packages.package} ${packages.version}, ${Math.round(packages.bytes / 1e6)} MB on the disk.`);
   await mkdir(cache, { recursive: true });
   const draft = await mkdtemp(join(cache, `.${name}-`));
   try {

@@ -19,7 +19,7 @@ export async function peerCosts(
   const peer = await startPeer('onnxruntime', { adapter });
   if ('missing' in peer) return peer;
   try {
-    const opened = await peer.open({ name: file, op: 'network', shape: {}, storage: {} });
+    const opened = await peer.open({ name, op: 'network', shape: {}, storage: {}, file });
     if ('missing' in opened) return opened;
     const all: Cost[] = [];
     for (let i = 0; i < runs; i++) {

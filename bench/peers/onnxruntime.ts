@@ -171,7 +171,12 @@ async function network(ort: Ort, file: string): Promise<Prepared> {
       probe ??= await create(probeOf(last.dims, 'float32'), { output: 'cpu' });
       await probe.run({ x: last });
     },
-    result: async () => new Float32Array(),
+    result: async () => {
+      const last = outputs[watched];
+      if (!last) return Float32Array.of(Number.NaN);
+      const { y } = await (await create(identity(last.dims, 'float32'), { output: 'cpu' })).run({ x: last });
+      return y?.data instanceof Float32Array ? y.data : Float32Array.of(Number.NaN);
+    },
     dispose: async () => {
       for (const tensor of Object.values(outputs)) tensor.dispose();
       for (const one of open) await one.release();

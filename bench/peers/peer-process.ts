@@ -122,11 +122,12 @@ export class PeerProcess {
   }
 
   #failure(problem: string, cause?: unknown): DeviceError {
-    const [last] = this.#said.slice(-1);
+    // Node's own account of an error ends with its stack and version.
+    const told = this.#said.find(line => /\bError\b/.test(line)) ?? this.#said.at(-1);
     return new DeviceError({
       op: 'bench',
       problem: `${this.#options.label}: ${problem}`,
-      received: cause instanceof Error ? cause.message : last,
+      received: cause instanceof Error ? cause.message : told,
       fix: 'Leave it out of --against, or race on another --device.',
       cause,
     });

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import type { PeerAnswer, PeerQuestion } from '../peer-protocol.ts';
+import type { AskedRow, PeerAnswer, PeerQuestion } from '../peer-protocol.ts';
 import { type BenchAdapter, PEERS, type PeerName } from '../schema.ts';
+import type { Engine } from './engine.ts';
 import { type Loaded, loadEngine } from './load-engine.ts';
 import { type OpenRow, openPrepared, openRow, sampleOf } from './open-row.ts';
 import { problemOf } from './problem.ts';
@@ -66,21 +67,23 @@ async function answer(question: PeerQuestion): Promise<PeerAnswer> {
   if ('missing' in peer) return peer;
   await open?.prepared.dispose();
   open = undefined;
-  const { row } = question;
-  const { engine } = peer;
-  if (row.op === 'network') {
-    if (!engine.network) return { missing: `${engine.package} runs no exported network` };
-    open = await openPrepared('network', () => engine.network?.(row.name) ?? Promise.reject());
-    return { opened: true, firstMs: open.firstMs, error: null, form: open.form };
-  }
-  const problem = problemOf(row);
-  if ('missing' in problem) return problem;
-  const forms = engine.forms(problem);
-  const made = 'missing' in forms ? forms : await openRow(forms, problem);
+  const made = await opened(question.row, peer.engine);
   if ('missing' in made) return made;
   open = made;
   const { firstMs, error, wrong, form } = made;
   return { opened: true, firstMs, error: finite(error), form, ...(wrong && { wrong: true }) };
+}
+
+async function opened(row: AskedRow, engine: Engine): Promise<OpenRow | { readonly missing: string }> {
+  if (row.op === 'network') {
+    const { network } = engine;
+    if (network) return openPrepared('ONNX', () => network(row.file ?? ''));
+    return { missing: `${engine.package} runs no exported network` };
+  }
+  const problem = problemOf(row);
+  if ('missing' in problem) return problem;
+  const forms = engine.forms(problem);
+  return 'missing' in forms ? forms : openRow(forms, problem);
 }
 
 function finite(value: number): number | null {

@@ -12,6 +12,8 @@ interface PeerOperation {
   /** Elements of each operand, in the order of their seeds. */
   operands(sizes: Sizes): Readonly<Record<string, number>>;
   elements(sizes: Sizes): number;
+  /** Products in the longest sum. */
+  terms(sizes: Sizes): number;
   /** Element `at` of the result. */
   reference(operands: Readonly<Record<string, Floats>>, sizes: Sizes): (at: number) => number;
 }
@@ -31,8 +33,12 @@ export function problemOf({ op, shape, storage }: AskedRow): PeerProblem | { rea
       return [name, half ? floatsOfHalves(halvesOfFloats(values)) : values];
     }),
   );
-  const expected = operation.reference(operands, shape);
-  return { op: op as PeerOp, sizes: shape, half, operands, elements: operation.elements(shape), eps: EPS, expected };
+  return {
+    ...{ op: op as PeerOp, sizes: shape, half, operands, eps: EPS },
+    elements: operation.elements(shape),
+    terms: operation.terms(shape),
+    expected: operation.reference(operands, shape),
+  };
 }
 
 const mapOf = ({ images, height, width }: Sizes): number => images * height * width;
@@ -41,6 +47,7 @@ const OPERATIONS: Readonly<Record<PeerOp, PeerOperation>> = {
   matmul: {
     operands: ({ rows, k, columns }) => ({ a: rows * k, b: k * columns }),
     elements: ({ rows, columns }) => rows * columns,
+    terms: ({ k }) => k,
     reference:
       ({ a, b }, { k, columns }) =>
       at => {
@@ -53,6 +60,7 @@ const OPERATIONS: Readonly<Record<PeerOp, PeerOperation>> = {
   conv3x3: {
     operands: sizes => ({ x: mapOf(sizes) * sizes.cin, w: 9 * sizes.cin * sizes.cout }),
     elements: sizes => mapOf(sizes) * sizes.cout,
+    terms: ({ cin }) => 9 * cin,
     reference: convolved,
   },
   attention: {
@@ -61,16 +69,19 @@ const OPERATIONS: Readonly<Record<PeerOp, PeerOperation>> = {
       return { q: queries * pitch, k: keys * pitch, v: keys * pitch };
     },
     elements: ({ heads, queries, width }) => queries * heads * width,
+    terms: ({ keys, width }) => Math.max(keys, width),
     reference: attended,
   },
   'group-norm-silu': {
     operands: sizes => ({ x: mapOf(sizes) * sizes.channels, weight: sizes.channels, bias: sizes.channels }),
     elements: sizes => mapOf(sizes) * sizes.channels,
+    terms: () => 0,
     reference: groupNormed,
   },
   'layer-norm': {
     operands: ({ rows, width }) => ({ x: rows * width, weight: width, bias: width }),
     elements: ({ rows, width }) => rows * width,
+    terms: () => 0,
     reference:
       ({ x, weight, bias }, { width }) =>
       at => {
@@ -82,6 +93,7 @@ const OPERATIONS: Readonly<Record<PeerOp, PeerOperation>> = {
   'rms-norm': {
     operands: ({ rows, width }) => ({ x: rows * width, weight: width }),
     elements: ({ rows, width }) => rows * width,
+    terms: () => 0,
     reference:
       ({ x, weight }, { width }) =>
       at => {
@@ -93,6 +105,7 @@ const OPERATIONS: Readonly<Record<PeerOp, PeerOperation>> = {
   softmax: {
     operands: ({ rows, width }) => ({ x: rows * width }),
     elements: ({ rows, width }) => rows * width,
+    terms: () => 0,
     reference:
       ({ x }, { width }) =>
       at => {

@@ -16,6 +16,7 @@ import { planCommand } from './plan.ts';
 import { promptsCommand } from './prompts.ts';
 import { reconstructCommand } from './reconstruct.ts';
 import { codeAfter, watchStreams } from './streams.ts';
+import { tuneCommand } from './tune.ts';
 
 /**
  * Runs one command.
@@ -60,6 +61,7 @@ export function createProgram(outside: Outside): Command {
     promptsCommand,
     convertCommand,
     devicesCommand,
+    tuneCommand,
     benchCommand,
     cacheCommand,
   ])

@@ -84,24 +84,36 @@ export function writeSlice(gpu: Gpu, slice: BufferSlice, data: ArrayBufferView<A
 /** Copies a slice to the host after everything submitted before. */
 export async function readSlice(gpu: Gpu, slice: BufferSlice): Promise<ArrayBuffer> {
   gpu.check('readSlice');
-  const staging = gpu.memory.create({
-    label: 'read back',
-    size: slice.size,
-    usage: USAGE.COPY_DST | USAGE.MAP_READ,
-  });
+  const staging = createStaging(gpu, slice.size);
+  try {
+    return await readThrough(gpu, slice, staging);
+  } finally {
+    destroyBuffer(staging);
+  }
+}
+
+/** Memory through which slices of up to so many bytes are read as often as wanted. */
+export function createStaging(gpu: Gpu, bytes: number): WebGpuBuffer {
+  const usage = USAGE.COPY_DST | USAGE.MAP_READ;
+  return gpu.memory.create({ label: 'read back', size: alignUp(Math.max(bytes, 16), 16), usage });
+}
+
+/** Copies a slice to the host through memory of the caller's, one after another. Destroying that ends a copy with a DeviceError. */
+export async function readThrough(gpu: Gpu, slice: BufferSlice, staging: WebGpuBuffer): Promise<ArrayBuffer> {
+  gpu.check('readSlice');
   try {
     const encoder = gpu.device.createCommandEncoder();
     encoder.copyBufferToBuffer(slice.buffer, slice.offset, staging, 0, slice.size);
     gpu.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MAP_READ);
+    await staging.mapAsync(MAP_READ, 0, slice.size);
     gpu.check('readSlice');
-    return staging.getMappedRange().slice(0);
+    const bytes = staging.getMappedRange(0, slice.size).slice(0);
+    staging.unmap();
+    return bytes;
   } catch (cause) {
     gpu.check('readSlice'); // says whether the device is lost, disposed or out of memory
     if (cause instanceof DeviceError) throw cause;
     throw new DeviceError({ op: 'readSlice', problem: 'the device gave no values back', cause });
-  } finally {
-    destroyBuffer(staging);
   }
 }
 

@@ -1,10 +1,10 @@
 /** How long passes take by the device's own clock. */
 import { DeviceError } from '../core/errors.ts';
-import { readSlice } from './buffer.ts';
+import { createStaging, readThrough } from './buffer.ts';
 import type { Gpu } from './device.ts';
 import { USAGE } from './flags.ts';
 import { destroyBuffer } from './held-memory.ts';
-import type { WebGpuComputePass } from './webgpu-types.ts';
+import type { WebGpuBuffer, WebGpuComputePass } from './webgpu-types.ts';
 
 /** A pass and its two ends. */
 const STAMPS = 2;
@@ -27,7 +27,8 @@ export async function runPass(gpu: Gpu, encode: (pass: WebGpuComputePass) => voi
 export class PassTimer {
   readonly #gpu: Gpu;
   readonly #stamps: GPUQuerySet;
-  readonly #resolved: ReturnType<Gpu['memory']['create']>;
+  readonly #resolved: WebGpuBuffer;
+  readonly #staging: WebGpuBuffer;
 
   /** @throws DeviceError for a device that cannot time its work */
   constructor(gpu: Gpu) {
@@ -43,6 +44,7 @@ export class PassTimer {
     this.#stamps = gpu.device.createQuerySet({ type: 'timestamp', count: STAMPS });
     const usage = USAGE.QUERY_RESOLVE | USAGE.COPY_SRC;
     this.#resolved = gpu.memory.create({ label: 'timestamps', size: RESOLVED_BYTES, usage });
+    this.#staging = createStaging(gpu, STAMPS * STAMP_BYTES);
   }
 
   /** Encodes one compute pass, submits it and waits for its end. @returns nanoseconds from its beginning to its end; 0 where the clock is coarse */
@@ -57,13 +59,14 @@ export class PassTimer {
     device.queue.submit([encoder.finish()]);
     await this.#gpu.idle();
     const slice = { buffer: this.#resolved, offset: 0, size: STAMPS * STAMP_BYTES };
-    const [begin = 0n, end = 0n] = new BigUint64Array(await readSlice(this.#gpu, slice));
+    const [begin = 0n, end = 0n] = new BigUint64Array(await readThrough(this.#gpu, slice, this.#staging));
     return Number(end - begin);
   }
 
-  /** Frees both. */
+  /** Frees all. */
   dispose(): void {
     this.#stamps.destroy();
     destroyBuffer(this.#resolved);
+    destroyBuffer(this.#staging);
   }
 }

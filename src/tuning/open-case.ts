@@ -1,6 +1,13 @@
 /** A case on a device: buffers filled with seeded numbers, and results read back. */
 import { floatsOfHalves, halvesOfFloats } from '../core/convert-bits.ts';
-import { type BufferSlice, createStorage, destroySlice, readSlice, writeSlice } from '../gpu/buffer.ts';
+import {
+  type BufferSlice,
+  createStaging,
+  createStorage,
+  destroySlice,
+  readThrough,
+  writeSlice,
+} from '../gpu/buffer.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { type Storage, storageBytes } from '../kernels/kernel.ts';
 import type { ProblemCase, Values } from './case-types.ts';
@@ -44,16 +51,20 @@ export class OpenCase {
   /** What the inputs hold. */
   readonly values: Values;
   readonly #gpu: Gpu;
+  /** Freed with the case, even where something is read. */
+  readonly #staging: BufferSlice;
 
   private constructor(
     gpu: Gpu,
     problemCase: ProblemCase,
     slices: Readonly<Record<string, BufferSlice>>,
+    staging: BufferSlice,
     inputs: ReadonlyMap<string, ArrayLike<number>>,
   ) {
     this.#gpu = gpu;
     this.problemCase = problemCase;
     this.slices = slices;
+    this.#staging = staging;
     this.values = name => inputs.get(name) ?? [];
   }
 
@@ -64,11 +75,14 @@ export class OpenCase {
   static async open(gpu: Gpu, problemCase: ProblemCase): Promise<OpenCase> {
     const slices: Record<string, BufferSlice> = {};
     const inputs = new Map<string, ArrayLike<number>>();
+    const made: BufferSlice[] = [];
+    const { output } = problemCase;
     try {
       await gpu.guarded('OpenCase.open', () => {
         Object.entries(problemCase.buffers).forEach(([name, [elements, storage]], i) => {
           const slice = createStorage(gpu, elements * storageBytes(storage), name);
           slices[name] = slice;
+          made.push(slice);
           const words = problemCase.words?.[name];
           const { bytes, values } = words
             ? { bytes: new Uint8Array(words.buffer), values: words }
@@ -76,12 +90,14 @@ export class OpenCase {
           inputs.set(name, values);
           writeSlice(gpu, slice, bytes);
         });
+        const size = Math.max(...[output, 'moments'].map(name => slices[name]?.size ?? 0));
+        made.push({ buffer: createStaging(gpu, size), offset: 0, size });
       });
     } catch (error) {
-      Object.values(slices).forEach(destroySlice);
+      made.forEach(destroySlice);
       throw error;
     }
-    return new OpenCase(gpu, problemCase, slices, inputs);
+    return new OpenCase(gpu, problemCase, slices, made.at(-1) as BufferSlice, inputs);
   }
 
   /** Elements of a buffer as they are now. */
@@ -89,7 +105,7 @@ export class OpenCase {
     const [elements, storage] = this.problemCase.buffers[name] ?? [0, 'f32'];
     const slice = this.slices[name];
     if (!slice) return new Float32Array(0);
-    const bytes = await readSlice(this.#gpu, slice);
+    const bytes = await readThrough(this.#gpu, slice, this.#staging.buffer);
     return (storage === 'f32' ? new Float32Array(bytes) : floatsOfHalves(new Uint16Array(bytes))).subarray(0, elements);
   }
 
@@ -103,6 +119,7 @@ export class OpenCase {
   /** Frees all. */
   dispose(): void {
     Object.values(this.slices).forEach(destroySlice);
+    destroySlice(this.#staging);
   }
 }
 

@@ -67,7 +67,7 @@ export async function race<R extends Runner>(
   let alive = ranked(runners);
   const best = alive[0] ? cost(alive[0]) : 0;
   if (!exhaustive) alive = alive.filter(runner => runner === stays || cost(runner) <= HOPELESS * best);
-  for (let each = 1; !exhaustive && alive.length > FINALISTS + 1; each = Math.min(2 * each, samples)) {
+  for (let each = 1; !exhaustive && alive.length > FINALISTS + 1; each = Math.min(each + 1, 3)) {
     for (let i = 0; i < each; i++) await round(alive);
     const kept = Math.max(FINALISTS, Math.ceil(alive.length / 2));
     const front = ranked(alive)

@@ -9,7 +9,7 @@ import { gainOf, race, type Timed } from './race.ts';
 import { smaller } from './smaller.ts';
 import type { ChoiceFigures, MeasuredChoice } from './table.ts';
 import { type Candidate, candidatesFor, defaultOf, serves, type Task } from './tasks.ts';
-import { type Entrant, LostBy, type Refusals, Trial, type TrialContext } from './trial.ts';
+import { type Entrant, LostBy, LostTogether, type Refusals, Trial, type TrialContext } from './trial.ts';
 
 /** What is asked beside the context. */
 interface Asked {
@@ -35,11 +35,11 @@ interface Result<P> {
 }
 
 /** Floating-point operations of a measured run: more would only take longer. */
-const MOST_FLOPS = { software: 3e8, gpu: 1e11 };
+const MOST_FLOPS = { software: 1.5e8, gpu: 1e11 };
 /** Bytes of the activations of a measured run. */
 const MOST_BYTES = { software: 2 ** 26, gpu: 2 ** 29 };
 /** Milliseconds of a sample: on software the clock is exact, timestamps of browsers are not. */
-const SAMPLE_MS = { software: 6, gpu: 20 };
+const SAMPLE_MS = { software: 4, gpu: 20 };
 /** Samples of the last round, and how many more decide. */
 const SAMPLES = 9;
 const MORE_SAMPLES = 12;
@@ -107,21 +107,23 @@ export class Settling {
   /** The best of a layout; undefined where nothing serves all problems in it. Who loses the device is thrown out, and all begins anew. */
   async #inLayout<P>(task: Task<P>): Promise<Measured<P> | undefined> {
     const refusals: Refusals = new Map();
+    let oneByOne = false;
     for (let losses = 0; ; losses++) {
       try {
-        return await this.#once(task, refusals);
+        return await this.#once(task, refusals, { ...this.#context(), oneByOne });
       } catch (error) {
-        if (!(error instanceof LostBy) || losses >= MOST_LOSSES) throw error;
-        refusals.set(error.by, error.message);
+        const isTheirs = error instanceof LostBy || error instanceof LostTogether;
+        if (!isTheirs || losses >= MOST_LOSSES) throw error;
+        if (error instanceof LostBy) refusals.set(error.by, error.message);
+        else oneByOne = true;
         await this.#context().gpu.renew();
       }
     }
   }
 
-  async #once<P>(task: Task<P>, refusals: Refusals): Promise<Measured<P> | undefined> {
+  async #once<P>(task: Task<P>, refusals: Refusals, context: TrialContext): Promise<Measured<P> | undefined> {
     const { op, members } = task;
     const [first] = members;
-    const context = this.#context();
     const { caps } = context.gpu;
     const planted = (this.#asked.variants[op.name] ?? []) as unknown as readonly Variant<P>[];
     const candidates = candidatesFor(task, caps, planted);

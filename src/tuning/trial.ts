@@ -25,6 +25,9 @@ export class LostBy extends DeviceLostError {
   }
 }
 
+/** The device was lost while several candidates were compiled: one after another, it shows by whom. */
+export class LostTogether extends DeviceLostError {}
+
 /** Where and how trials are made. */
 export interface TrialContext {
   readonly gpu: Gpu;
@@ -32,6 +35,8 @@ export interface TrialContext {
   readonly signal?: AbortSignalLike | undefined;
   /** Milliseconds that one candidate may take to compile. */
   readonly longestCompile: number;
+  /** Compiles one after another, to see who loses the device; default beside each other. */
+  readonly oneByOne?: boolean | undefined;
 }
 
 /** A candidate that was right. */
@@ -75,13 +80,12 @@ export class Trial<P> {
   /**
    * Compiles all candidates beside each other and checks one after another; those that fail are refused by name.
    * @returns those that are right, in their order
-   * @throws LostBy where one loses the device, and the signal's reason
+   * @throws LostBy where one loses the device, LostTogether where several were compiled then, and the signal's reason
    */
   async enter(candidates: readonly Candidate<P>[], refusals: Refusals): Promise<Entrant<P>[]> {
     const { signal } = this.#context;
     const some = candidates.filter(({ name }) => !refusals.has(name));
-    const building = some.map(candidate => this.#build(candidate));
-    const built = await unlessAborted(signal, Promise.all(building));
+    const built = await this.#buildAll(some);
     const queue: { readonly entrant: Entrant<P>; readonly made: Contender }[] = [];
     for (const [i, candidate] of some.entries()) {
       const made = built[i];
@@ -102,6 +106,28 @@ export class Trial<P> {
     }
     const kept = new Set(right.map(({ entrant }) => entrant));
     return some.flatMap(({ name }) => [...kept].filter(entrant => entrant.name === name));
+  }
+
+  async #buildAll(some: readonly Candidate<P>[]): Promise<(Contender | string)[]> {
+    const { gpu, signal, oneByOne } = this.#context;
+    const built: (Contender | string)[] = [];
+    if (oneByOne) {
+      for (const candidate of some) {
+        signal?.throwIfAborted();
+        built.push(await this.#watched(candidate.name, this.#build(candidate)));
+        const failed = typeof built.at(-1) === 'string';
+        if (failed && (await gpu.isLost())) throw new LostBy(candidate.name, this.#loss());
+      }
+      return built;
+    }
+    built.push(...(await unlessAborted(signal, Promise.all(some.map(candidate => this.#build(candidate))))));
+    const failed = built.some(one => typeof one === 'string');
+    if (failed && (await gpu.isLost())) throw new LostTogether('tune', gpu.loss ?? UNKNOWN_LOSS);
+    return built;
+  }
+
+  #loss(): DeviceLostError {
+    return new DeviceLostError('tune', this.#context.gpu.loss ?? UNKNOWN_LOSS);
   }
 
   /** A contender, or what is wrong with it. What takes too long, or is no longer waited for, frees itself when it is there. */
@@ -148,7 +174,7 @@ export class Trial<P> {
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof DeviceLostError) throw new LostBy(name, error);
-      if (await gpu.isLost()) throw new LostBy(name, new DeviceLostError('tune', gpu.loss ?? UNKNOWN_LOSS));
+      if (await gpu.isLost()) throw new LostBy(name, this.#loss());
       throw error;
     }
   }

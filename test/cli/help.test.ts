@@ -12,7 +12,7 @@ describe('help', () => {
     const { code, stdout, stderr } = await pentimento(['--help']);
     expect(code).toBe(0);
     expect(stderr).toBe('');
-    for (const command of ['edit', 'mask', 'invert', 'guide', 'caption', 'prompts', 'convert', 'devices'])
+    for (const command of ['edit', 'mask', 'invert', 'guide', 'caption', 'prompts', 'convert', 'devices', 'bench'])
       expect(stdout).toContain(`\n  ${command} `);
     expect(stdout.replaceAll(/\s+/g, ' ')).toContain('The embedded model knows fruit');
   });
@@ -103,6 +103,7 @@ describe('help', () => {
     ['prompts', ['model', 't5', 'n', 'temperature', 'top-k', 'max-new-tokens', 'seed', 'json']],
     ['convert', ['dtype', 'tokenizer', 'config', 'prediction-type', 'ema', 'cache-dir', 'json']],
     ['devices', ['json']],
+    ['bench', ['against', 'json', 'label', 'filter', 'samples', 'large', 'device', 'without', 'tuning', 'trusted']],
   ])('%s names its own options', async (command, options) => {
     expect(optionsIn((await pentimento([command, '--help'])).stdout)).toEqual(expect.arrayContaining(options));
   });

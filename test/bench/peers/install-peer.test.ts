@@ -55,7 +55,7 @@ describe('a peer', () => {
     expect(readdirSync(cache)).toEqual(['planted-1.2.3']);
     // Without npm: it is there.
     expect(await installPeer('planted', packages, { ...options, npm: ['/no/such/npm'] })).toBe(there);
-    expect(told).toEqual(['fetching planted 1.2.3, 3 MB on the disk']);
+    expect(told).toEqual(['Fetching planted 1.2.3, 3 MB on the disk.']);
   });
 
   it('leaves nothing behind where npm fails, and says what helps', async () => {

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { AskedRow } from '../../../bench/peer-protocol.ts';
 import { installPeer } from '../../../bench/peers/install-peer.ts';
 import { PEER_PACKAGES } from '../../../bench/peers/packages.ts';
+import { PeerProcess } from '../../../bench/peers/peer-process.ts';
 import { type Peer, type PeerOptions, startPeer } from '../../../bench/peers/start-peer.ts';
 import { PEERS, type PeerName } from '../../../bench/schema.ts';
 import { listAdapters } from '../../../src/node/device.ts';
@@ -82,6 +83,20 @@ describe.runIf(process.env['PENTIMENTO_FULL'])('peers of the race', () => {
     });
   });
 
+  it.runIf(process.platform === 'linux').each(PEERS)(
+    '%s opens the device that we see, by the word of the loader',
+    async name => {
+      const { version } = PEER_PACKAGES[name];
+      const folder = await installPeer(name, PEER_PACKAGES[name]);
+      const [adapter] = await listAdapters();
+      const command = [NODE, '--import', LOADER, file('../../../bench/peers/peer.ts'), name, '--folder', folder];
+      const child = new PeerProcess([...command, '--version', version], { label: name, patienceMs: 600_000 });
+      expect(await child.ask({ ask: 'open', row: ROWS[7] })).toMatchObject({ opened: true });
+      expect([...child.opened]).toEqual([adapter.name]);
+      child.close();
+    },
+  );
+
   it.each(PEERS)('%s is refused another adapter, and none at all', async name => {
     const other = { vendor: 'nvidia', architecture: 'ampere', device: 'a card', description: 'that is not here' };
     const { peer } = await start(name, { adapter: other });
@@ -90,7 +105,7 @@ describe.runIf(process.env['PENTIMENTO_FULL'])('peers of the race', () => {
 
   it('runs exported networks on onnxruntime alone', async () => {
     const network = file('../../../out/peers/unet.onnx');
-    const asked: AskedRow = { name: network, op: 'network', shape: {}, storage: {} };
+    const asked: AskedRow = { name: 'unet', op: 'network', shape: {}, storage: {}, file: network };
     const { peer } = await start('jax');
     if ('missing' in peer) expect.unreachable(peer.missing);
     expect(await peer.open(asked)).toEqual({ missing: '@jax-js/jax runs no exported network' });
