@@ -70,8 +70,9 @@ export function weightLayout<P>(
 }
 
 /** Whether a choice's condition on a field may hold for problems that read a weight; fields that the weight does not tell are left out. */
-type KnownFields = Readonly<Record<string, (condition: Condition, where: Where) => boolean>>;
-type Where = NonNullable<TunedChoice['where']>;
+type KnownFields = Readonly<
+  Record<string, (condition: Condition, where: NonNullable<TunedChoice['where']>) => boolean>
+>;
 
 /** The layout that the first choice reads which agrees with all that is known. */
 function measuredLayout<P>(op: Op<P>, tuning: Tuning | undefined, known: KnownFields): PackedLayout | undefined {

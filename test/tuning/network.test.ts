@@ -129,7 +129,11 @@ describe('with one table, a part of a batch gives the bits of the whole', () => 
       const all = await resultOf(gpu, op, whole, tuning, open);
       for (const problem of problems) {
         const part = await resultOf(gpu, op, problem, tuning, open);
-        expect([choice?.variant, JSON.stringify(problem), part.every((v, i) => v === all[i])]).toEqual([choice?.variant, JSON.stringify(problem), true]);
+        expect([choice?.variant, JSON.stringify(problem), part.every((v, i) => v === all[i])]).toEqual([
+          choice?.variant,
+          JSON.stringify(problem),
+          true,
+        ]);
       }
       open.dispose();
     }
