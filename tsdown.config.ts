@@ -10,6 +10,7 @@ const ENTRIES = {
   schedulers: 'src/schedulers/index.ts',
   page: 'src/page.ts',
   worker: 'src/worker/index.ts',
+  tuning: 'src/tuning.ts',
 };
 
 /** Kernels as text without comments and indentation, a fifteenth of the page's bundle; lines keep their numbers for messages. */
@@ -50,7 +51,11 @@ function loadedAtOnce(roots: readonly string[], graph: Graph): ReadonlySet<strin
 
 /** What programs begin with, and what they load by `import()` and entries load too: no other bundler cuts a file of ours in two. */
 const PARTS: Readonly<Record<string, readonly string[]>> = {
-  ...Object.fromEntries(Object.entries(ENTRIES).map(([name, path]) => [name, [path]])),
+  ...Object.fromEntries(
+    Object.entries(ENTRIES)
+      .filter(([name]) => name !== 'tuning') // which opens models, and takes with them what they take
+      .map(([name, path]) => [name, [path]]),
+  ),
   edit: ['src/pipeline/diffedit/pipeline.ts', 'src/io/load-image.ts'],
   model: ['src/pipeline/diffedit/edit-model.ts'],
 };

@@ -19,12 +19,14 @@ import { Weights } from '../src/nn/weights.ts';
 import { requestGpu } from '../src/node/device.ts';
 import { fetchModel } from '../src/node/hub.ts';
 import { readImage } from '../src/node/images.ts';
+import { keptTuning } from '../src/node/kept-tuning.ts';
 import { cachedFolder, hubUrlFolder, listCache, purge } from '../src/page.ts';
 import { DiffEditPipeline } from '../src/pipeline/diffedit/pipeline.ts';
 import { embedPrompts } from '../src/pipeline/diffusion/embed-prompts.ts';
 import { openSingleFile } from '../src/pipeline/diffusion/single-file.ts';
 import { caption, generatePrompts } from '../src/pipeline/guide/captions-and-prompts.ts';
 import { runGuide } from '../src/pipeline/guide/guide.ts';
+import { problemsOf } from '../src/pipeline/problems/model-problems.ts';
 import { BlipForConditionalGeneration } from '../src/pipeline/text/blip.ts';
 import { T5ForConditionalGeneration } from '../src/pipeline/text/t5.ts';
 import {
@@ -38,6 +40,7 @@ import {
 } from '../src/schedulers/index.ts';
 import { Graph } from '../src/tensor/graph.ts';
 import { type BertTokenizer, ClipTokenizer, T5Tokenizer } from '../src/tokenizers/index.ts';
+import { keptTuning as keptInPage, tune } from '../src/tuning.ts';
 import { repositoryFolder } from './support/captioner.ts';
 import { testGpu } from './support/gpu.ts';
 
@@ -187,13 +190,19 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
   'graph.compile, tuning': ['forced', 'Write force.', o => new Graph(gpu).compile({ tuning: o })],
   'graph.compile, a choice of tuning': [
     'when',
-    'Known are op, where, variant.',
+    'Known are op, where, variant, tiles.',
     o => new Graph(gpu).compile({ tuning: { table: [{ op: 'softmax', variant: 'softmax-tile', ...o }] } }),
   ],
   'Weights.load': ['staging_bytes', 'Write stagingBytes.', o => weights().load(gpu, o)],
   'Weights.load, tuning': ['forces', 'Write force.', o => weights().load(gpu, { tuning: o })],
   'Gpu.request': ['max_binding_bytes', 'Write maxBindingBytes.', o => Gpu.request(o)],
+  'Gpu.request, tuning': ['forces', 'Write force.', o => Gpu.request({ device: gpu.device, tuning: o })],
+  'Gpu.dry': ['tunings', 'Write tuning.', o => Gpu.dry({}, undefined, o)],
   requestGpu: ['adapter', 'Known are ', o => requestGpu(o)],
+  problemsOf: ['batches', 'Write batch.', o => problemsOf(folders.t5, { caps: gpu.caps, ...o })],
+  tune: ['clocks', 'Write clock.', o => tune(gpu, [], o)],
+  keptTuning: ['folders', 'Write folder.', o => keptTuning(gpu, o)],
+  'keptTuning in a page': ['onWarnings', 'Write onWarning.', o => keptInPage(gpu, o)],
   fetchModel: ['revison', 'Write revision.', o => fetchModel('owner/name', o)],
   loadImage: ['signals', 'Write signal.', o => loadImage(new Uint8Array(1), o)],
   readImage: ['timeout', 'Known are signal, maxPixels, onWarning.', o => readImage('x.png', o)],
@@ -205,7 +214,7 @@ const CALLS: Readonly<Record<string, readonly [string, string, Call]>> = {
   'tuning of a kernel': ['forced', 'Write force.', o => choose(SOFTMAX, gpu.caps, softmaxProblem, o)],
   'tuning, its table': [
     'when',
-    'Known are op, where, variant.',
+    'Known are op, where, variant, tiles.',
     o => checkTuning({ table: [{ op: 'softmax', variant: 'softmax-tile', ...o }] }),
   ],
   readCaps: ['halfs', 'Write half.', o => readCaps(gpu.device, gpu.device.adapterInfo, o)],

@@ -7,6 +7,7 @@ import { hubCache } from '../node/hub-settings.ts';
 import { type KeptTuningFile, listKeptTuning, removeKeptTuning, tuningFolder } from '../node/kept-tuning.ts';
 import { KERNELS_HASH } from '../tuning/built-from.ts';
 import { type Outside, print } from './command.ts';
+import { choices } from './tune-report.ts';
 
 interface Options {
   readonly cacheDir?: string;
@@ -57,19 +58,22 @@ async function listAll(o: Options, outside: Outside): Promise<void> {
 
 /** A table as JSON shows it. */
 function plain({ name, path, bytes, table, problem }: KeptTuningFile): Record<string, unknown> {
-  const { adapter, device, library, kernels, made, choices } = table ?? {};
+  const { adapter, device, library, kernels, made, choices: held } = table ?? {};
   const used = kernels === KERNELS_HASH;
-  return { name, path, bytes, problem, adapter, device, library, kernels, made, choices: choices?.length, used };
+  return { name, path, bytes, problem, adapter, device, library, kernels, made, choices: held?.length, used };
 }
 
 function describeTables(tables: readonly KeptTuningFile[]): string[] {
   if (tables.length === 0) return [];
   const lines = tables.flatMap(({ name, bytes, table, problem }) => {
     if (!table) return [`${name}  tuning, ${size(bytes)}, not used: ${problem}`];
-    const { adapter, made, choices, kernels } = table;
+    const { adapter, made, kernels } = table;
     const stale = kernels === KERNELS_HASH ? '' : '; of other kernels, not used';
     const named = adapter.description || adapter.device || adapter.architecture || adapter.vendor;
-    return [`${name}  tuning, ${size(bytes)}`, `  ${named}, ${made.slice(0, 10)}, ${choices.length} choices${stale}`];
+    return [
+      `${name}  tuning, ${size(bytes)}`,
+      `  ${named}, ${made.slice(0, 10)}, ${choices(table.choices.length)}${stale}`,
+    ];
   });
   const count = tables.length === 1 ? '1 tuning table' : `${tables.length} tuning tables`;
   return [...lines, `${count}, ${size(total(tables))}, in ${tuningFolder()}`];

@@ -9,6 +9,7 @@ import { keptTuning } from '../node/kept-tuning.ts';
 import { keyOfTable, parseTuningTable } from '../tuning/table.ts';
 import { paceDawn } from './dawn-pace.ts';
 import type { DeviceOptions } from './options.ts';
+import { choices } from './tune-report.ts';
 
 /** Which options say what device a command takes. */
 export type OpenOptions = Pick<DeviceOptions, 'device' | 'maxBinding' | 'trusted' | 'tuning'>;
@@ -31,7 +32,7 @@ export async function openDevice(
   if (gpu.caps.software) paceDawn();
   const told = tuningReport(gpu);
   if (told)
-    note(`Kernels are chosen by ${told.table}: ${told.choices} choices. --tuning none leaves them to their ranks.`);
+    note(`Kernels are chosen by ${told.table}: ${choices(told.choices)}. --tuning none leaves them to their ranks.`);
   return gpu;
 }
 
@@ -52,8 +53,8 @@ export function tuningReport({ tuning }: Gpu): TuningReport | null {
     const table = parseTuningTable(tuning);
     return { table: keyOfTable(table), made: table.made, choices: table.choices.length };
   }
-  const choices = Object.keys(tuning.force ?? {}).length + (tuning.table ?? []).length;
-  return { table: 'choices by hand', made: undefined, choices };
+  const count = Object.keys(tuning.force ?? {}).length + (tuning.table ?? []).length;
+  return { table: 'choices by hand', made: undefined, choices: count };
 }
 
 async function tuningFrom(asked: string | undefined, note: (line: string) => void): Promise<GpuOptions['tuning']> {

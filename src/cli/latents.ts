@@ -107,7 +107,8 @@ export async function readLatents(
     for (const [key, wanted] of Object.entries(expected)) {
       const made = metadata[key] ?? '';
       if (wanted === undefined || made === String(wanted)) continue;
-      note(`The latents were inverted with ${WORDS[key] ?? key} "${made}", not "${wanted}".`);
+      const said = (value: unknown): string => (value === '' && key === 'tuning' ? 'none' : `"${value}"`);
+      note(`The latents were inverted with ${WORDS[key] ?? key} ${said(made)}, not ${said(wanted)}.`);
     }
     const read = async (name: string, { byteLength, shape }: StoredTensor): Promise<NdArray> => {
       const data = new Float32Array(byteLength / 4);
@@ -134,7 +135,7 @@ const WORDS: Readonly<Record<string, string>> = {
   negativePrompt: 'the negative prompt',
   guidanceScale: 'guidance scale',
   embeddings: 'the embeddings',
-  tuning: 'the tuning table (which may change last bits)',
+  tuning: 'the tuning table (which changes last bits)',
 };
 
 /** A model and its adapters, as latents name what made them. */

@@ -15,6 +15,7 @@ import { planCommand } from './plan.ts';
 import { promptsCommand } from './prompts.ts';
 import { reconstructCommand } from './reconstruct.ts';
 import { codeAfter, watchStreams } from './streams.ts';
+import { tuneCommand } from './tune.ts';
 
 /**
  * Runs one command.
@@ -53,7 +54,15 @@ export function createProgram(outside: Outside): Command {
     .option('--debug', 'print where an error comes from')
     .addHelpText('after', `\n${EMBEDDED_KNOWS}\nOptions of a command: pentimento edit --help`);
   const edits = [editCommand, maskCommand, invertCommand, reconstructCommand, planCommand, guideCommand];
-  for (const command of [...edits, captionCommand, promptsCommand, convertCommand, devicesCommand, cacheCommand])
+  for (const command of [
+    ...edits,
+    captionCommand,
+    promptsCommand,
+    convertCommand,
+    devicesCommand,
+    tuneCommand,
+    cacheCommand,
+  ])
     program.addCommand(command(outside));
   for (const command of everyCommand(program)) {
     command.exitOverride().configureOutput({

@@ -31,6 +31,7 @@ const NAMES: Readonly<Record<ToldPhase, string>> = {
   invert: 'inverting',
   edit: 'editing',
   decode: 'decoding',
+  tune: 'measuring kernels',
 };
 
 /** @param stream stderr, or what stands for it */
@@ -64,7 +65,7 @@ class Bars implements Progress {
     if (e.phase === 'load') this.bytes(NAMES.load, e.step, e.of);
     else if (e.phase === 'compile') this.#aside(e);
     else if (e.step === 0) this.#begun = e;
-    else this.#show(NAMES[e.phase], e.step, e.of, '{value}/{total}');
+    else this.#show(NAMES[e.phase], e.step, e.of, '{value}/{total}', e.what === undefined ? '' : `, ${e.what}`);
   };
 
   /** Kernels are built within a phase: they stand beside its bar. */
@@ -119,6 +120,7 @@ const LINE_MS = 15_000;
 /** What a phase counts; steps where it is not here. */
 const PIECES: Readonly<Partial<Record<ToldPhase, string>>> = {
   ...{ compile: 'kernels', caption: 'tokens', write: 'tokens', prompts: 'sentences', text: 'prompts' },
+  tune: 'choices',
 };
 
 class Lines implements Progress {

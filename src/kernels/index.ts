@@ -107,7 +107,9 @@ export { type MaskThresholdProblem, maskThreshold } from './mask-threshold.ts';
 export { MATMUL, type MatmulProblem, matmul } from './matmul.ts';
 // Ops with variants, and the choice among them.
 export {
+  type Condition,
   callOf,
+  candidatesOf,
   choose,
   measures,
   nameOf,

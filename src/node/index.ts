@@ -18,3 +18,12 @@ export { directory, fileSource } from './files.ts';
 export { type DownloadEvent, type FetchModelOptions, fetchModel } from './hub.ts';
 export { type HubFolderOptions, hubFolder } from './hub-folder.ts';
 export { decodeImage, encodeJpeg, encodePng, readImage, saveImage } from './images.ts';
+export {
+  type KeptTuningFile,
+  type KeptTuningOptions,
+  keepTuning,
+  keptTuning,
+  listKeptTuning,
+  removeKeptTuning,
+  tuningFolder,
+} from './kept-tuning.ts';

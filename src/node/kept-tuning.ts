@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { InputError, PentimentoError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { Caps } from '../gpu/caps.ts';
-import { type KeptTuning, readTable } from '../tuning/kept-in-page.ts';
+import { capsIn, type KeptTuning, readTable } from '../tuning/kept-in-page.ts';
 import { keyOfTable, parseTuningTable, type TuningTable, tuningFor, tuningKey } from '../tuning/table.ts';
 import { reason } from './files.ts';
 import { makeFolder } from './make-folder.ts';
@@ -56,6 +56,7 @@ function cacheHome(): string {
  * The table that was kept for a device, checked as `Gpu.request` checks it.
  * @param device a Gpu, or its capabilities
  * @returns undefined where none is kept, and where what is kept cannot be used, of which `onWarning` is told
+ * @throws InputError for what is neither
  */
 export async function keptTuning(
   device: Caps | { readonly caps: Caps },
@@ -63,7 +64,7 @@ export async function keptTuning(
 ): Promise<TuningTable | undefined> {
   checkNames('keptTuning', options, OPTIONS);
   const { folder = tuningFolder(), onWarning = (message: string) => console.warn(message) } = options;
-  const caps = 'caps' in device ? device.caps : device;
+  const caps = capsIn('keptTuning', device);
   const path = join(folder, `${tuningKey(caps)}${ENDING}`);
   try {
     const text = await textOf(path);

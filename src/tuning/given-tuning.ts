@@ -38,7 +38,7 @@ function refuse(value: unknown): never {
   throw new InputError({
     op: 'Gpu.request',
     problem: 'this is no tuning',
-    expected: "a table of tune(), choices such as { force: { linear: 'gemm-tile' } }, or 'kept'",
+    expected: "a table of measured choices, choices by hand, or 'kept'",
     value,
     path: 'tuning',
     fix: 'Leave it out to have kernels chosen by their ranks.',

@@ -4,7 +4,7 @@
  */
 import { InputError, PentimentoError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import type { Caps } from '../gpu/caps.ts';
+import { type Caps, checkCaps } from '../gpu/caps.ts';
 import { keyOfTable, parseTuningTable, type TuningTable, tuningFor, tuningKey } from './table.ts';
 
 /** Who is told of tables that cannot be used. */
@@ -30,6 +30,7 @@ const [DATABASE, STORE] = ['pentimento', 'tuning'];
  * The table that was kept for a device, checked as `Gpu.request` checks it.
  * @param device a Gpu, or its capabilities
  * @returns undefined where none is kept or nothing can be, and where what is kept cannot be used, of which `onWarning` is told
+ * @throws InputError for what is neither
  */
 export async function keptTuning(
   device: Caps | { readonly caps: Caps },
@@ -37,7 +38,7 @@ export async function keptTuning(
 ): Promise<TuningTable | undefined> {
   checkNames('keptTuning', options, OPTIONS);
   const { onWarning = (message: string) => console.warn(message) } = options;
-  const caps = 'caps' in device ? device.caps : device;
+  const caps = capsIn('keptTuning', device);
   if (!('indexedDB' in globalThis)) return undefined;
   const name = tuningKey(caps);
   try {
@@ -86,6 +87,13 @@ export async function removeKeptTuning(name: string): Promise<boolean> {
   const there = await asked('removeKeptTuning', () => inStore('readonly', store => store.count(name)));
   await asked('removeKeptTuning', () => inStore('readwrite', store => store.delete(name)));
   return there > 0;
+}
+
+/** @throws InputError for what is neither a device nor the capabilities of one */
+export function capsIn(op: string, device: Caps | { readonly caps: Caps }): Caps {
+  const { caps = device } = Object(device) as { readonly caps?: Caps };
+  checkCaps(op, caps as Caps);
+  return caps as Caps;
 }
 
 /** What is stored as a table, or why it is none. */

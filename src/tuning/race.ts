@@ -29,6 +29,8 @@ export interface RaceOptions {
 
 /** Cost beyond the best one's from which on a runner is dropped at its first sample. */
 const HOPELESS = 2.5;
+/** So many times more where it ran once alone, which says little. */
+const SINGLE_RUN = 2;
 /** Runners of the last round, beside the one that stays. */
 const FINALISTS = 2;
 
@@ -61,12 +63,17 @@ export async function race<R extends Runner>(
   const ranked = (some: readonly R[]): R[] => [...some].sort((a, b) => cost(a) - cost(b));
   for (const runner of runners) {
     const first = await runner.sample(1);
+    samplesOf.set(runner, [first]);
     timesOf.set(runner, Math.max(1, Math.min(10_000, Math.ceil(sampleMs / Math.max(1e-4, first)))));
   }
-  await round(runners);
-  let alive = ranked(runners);
-  const best = alive[0] ? cost(alive[0]) : 0;
-  if (!exhaustive) alive = alive.filter(runner => runner === stays || cost(runner) <= HOPELESS * best);
+  const hopeful = (some: readonly R[], times: number): R[] => {
+    const best = Math.min(...some.map(cost));
+    return exhaustive ? [...some] : some.filter(runner => runner === stays || cost(runner) <= times * best);
+  };
+  let alive = hopeful(runners, SINGLE_RUN * HOPELESS);
+  for (const runner of alive) samplesOf.set(runner, []);
+  await round(alive);
+  alive = hopeful(ranked(alive), HOPELESS);
   for (let each = 1; !exhaustive && alive.length > FINALISTS + 1; each = Math.min(each + 1, 3)) {
     for (let i = 0; i < each; i++) await round(alive);
     const kept = Math.max(FINALISTS, Math.ceil(alive.length / 2));

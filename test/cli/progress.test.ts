@@ -33,6 +33,17 @@ describe('bars on a terminal', () => {
     expect(text().lastIndexOf(SHOW)).toBeGreaterThan(text().lastIndexOf(HIDE));
   });
 
+  it('show on what the tuner works', async () => {
+    const { stream, text } = terminal();
+    const progress = createProgress(stream);
+    for (let i = 0; i <= 2; i++)
+      progress.report({ phase: 'tune', step: i, of: 2, ms: i, bytes: 0, what: `conv2d k ${i}` });
+    progress.stop();
+    await new Promise(setImmediate);
+    expect(text()).toMatch(/measuring kernels .* left, conv2d k 1/);
+    expect(text()).toMatch(/measuring kernels .*2\/2 \| .* left, conv2d k 2/);
+  });
+
   it('begin no second bar for a phase that tells of its end twice', async () => {
     const { stream, text } = terminal();
     const progress = createProgress(stream);

@@ -14,6 +14,7 @@ import { directory, type NodeGpuOptions, readImage, requestGpu, saveImage } from
 import { type CacheListing, cachedFolder, hubUrlFolder, listCache, purge, StorageFullError } from 'pentimento/page';
 import { openSafetensors, type SafetensorsSource, writeSafetensors } from 'pentimento/safetensors';
 import { DDIMScheduler, Generator, type SchedulerConfig } from 'pentimento/schedulers';
+import { type Heard, keepTuning, keptTuning, problemsOf, type TuningTable, tune } from 'pentimento/tuning';
 import { createWorkerPipeline, type PortLike, startWorker, type WorkerPipeline } from 'pentimento/worker';
 
 export async function edit(path: string): Promise<RgbImage | undefined> {
@@ -84,4 +85,13 @@ export async function afar(folder: FolderSource): Promise<readonly RgbImage[]> {
   for await (const { step, latents } of pipeline.runSteps({ image, sourcePrompt: 'a', targetPrompt: 'b' }))
     if (step > 0) await latents();
   return (await pipeline.run({ image, sourcePrompt: 'a', targetPrompt: 'b' })).images;
+}
+
+export async function tuned(folder: FolderSource): Promise<Gpu> {
+  const gpu = await Gpu.request();
+  const known: TuningTable | undefined = await keptTuning(gpu);
+  if (known) return Gpu.request({ tuning: known });
+  const problems: readonly Heard[] = await problemsOf(folder, { caps: gpu.caps });
+  await keepTuning(await tune(gpu, problems, { onProgress: ({ done, of }) => void (done / of) }));
+  return Gpu.request({ tuning: 'kept' });
 }
