@@ -125,7 +125,8 @@ const SITE_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'site/shared/kernel-bench.ts': [
     'pentimento/kernels',
     ...['bench/ceilings.ts', 'bench/kernel-rows.ts', 'bench/run-kernels.ts'],
-    ...['src/kernels/load-texts.ts', 'src/tuning/built-from.ts', 'src/tuning/meter.ts'],
+    'src/kernels/load-texts.ts',
+    ...['built-from', 'heard', 'kept-in-page', 'meter', 'table', 'tune'].map(name => `src/tuning/${name}.ts`),
   ],
   'site/shared/vite-plugins.ts': ['vite', 'node:'],
   'site/shared': ['pentimento', 'pentimento/page', 'bench/schema.ts', 'bench/svg/chart-data.ts'],
@@ -165,13 +166,13 @@ function sourcesBelow(folder: string): Source[] {
 }
 
 const sources = sourcesBelow('src');
+const site = sourcesBelow('site');
 /** Programs of who works on the library: they are not in the package, and read tests' models and whatever they need. */
 const OF_DEVELOPERS =
   /^bench\/((lab|quality|figures|results)\/|(loading|models|model-results|quality|replay|words)\.ts$|peers\/networks\.ts$)/;
 const bench = sourcesBelow('bench').filter(({ path }) => !OF_DEVELOPERS.test(path));
 /** Adapters of other engines go by what those ask for, in processes of their own. */
 const ownBench = bench.filter(({ path }) => !path.startsWith('bench/peers/'));
-const site = sourcesBelow('site');
 const shaders = filesBelow('wgsl', '.wgsl').map(path => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
 
 /** The folder below src; of the pipeline, the room. */
@@ -303,7 +304,7 @@ describe('layers', () => {
       const source = byPath.get(path);
       for (const { target, typeOnly } of source ? importsOf(source) : []) if (!typeOnly) walk(target);
     };
-    for (const name of ['schema', 'ceilings', 'kernel-rows', 'run-kernels']) walk(`bench/${name}.ts`);
+    for (const name of ['schema', 'ceilings', 'kernel-rows', 'run-kernels', 'svg/charts']) walk(`bench/${name}.ts`);
     expect(reached.size).toBeGreaterThan(50);
     expect([...reached].filter(path => path.startsWith('node:') || path.startsWith('src/node/'))).toEqual([]);
   });
