@@ -166,13 +166,13 @@ function sourcesBelow(folder: string): Source[] {
 }
 
 const sources = sourcesBelow('src');
+const site = sourcesBelow('site');
 /** Programs of who works on the library: they are not in the package, and read tests' models and whatever they need. */
 const OF_DEVELOPERS =
   /^bench\/((lab|quality|figures|results)\/|(loading|models|model-results|quality|replay|words)\.ts$|peers\/networks\.ts$)/;
 const bench = sourcesBelow('bench').filter(({ path }) => !OF_DEVELOPERS.test(path));
 /** Adapters of other engines go by what those ask for, in processes of their own. */
 const ownBench = bench.filter(({ path }) => !path.startsWith('bench/peers/'));
-const site = sourcesBelow('site');
 const shaders = filesBelow('wgsl', '.wgsl').map(path => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
 
 /** The folder below src; of the pipeline, the room. */
