@@ -24,6 +24,8 @@ export interface CeilingOptions {
   readonly leastMs?: number | undefined;
   /** Bytes that the copy reads; default 64 MiB in software, 256 MiB on cards, or the largest binding where that is less. */
   readonly copyBytes?: number | undefined;
+  /** Numbers of chains that are tried; default all. */
+  readonly chains?: readonly number[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -70,7 +72,7 @@ export async function measureCeilings(gpu: Gpu, meter: Meter, options: CeilingOp
 /** Tries every number of chains once, and measures the best. */
 async function fmaCeiling(gpu: Gpu, meter: Meter, options: CeilingOptions, half: boolean): Promise<number> {
   const tried: { readonly chains: number; readonly rate: number }[] = [];
-  for (const chains of FMA_CHAINS) {
+  for (const chains of options.chains ?? FMA_CHAINS) {
     options.signal?.throwIfAborted();
     const once = { ...options, samples: 1, leastMs: Math.min(5, options.leastMs ?? 5) };
     tried.push({ chains, rate: await fmaRate(gpu, meter, once, half, chains) });

@@ -43,7 +43,7 @@ const [CHECK_FLOPS, LEAST_CHECKED, MOST_CHECKED] = [2 ** 26, 48, 512];
 const BOUNDS = { single: 1e-5, half: 3e-3 };
 
 /** The relative L2 beyond which a result is wrong, by the storage of its operands. */
-export function errorBound(storage: Readonly<Record<string, string>>): number {
+function errorBound(storage: Readonly<Record<string, string>>): number {
   const { activations = 'f32' } = storage;
   return activations === 'f32' ? BOUNDS.single : BOUNDS.half;
 }
@@ -62,7 +62,13 @@ export async function prepareRow(gpu: Gpu, meter: Meter, row: KernelCase): Promi
   try {
     const inputs = fill(gpu, row, slices);
     const mark = `\n// row ${salt++}`;
-    for (const call of row.calls) list.add({ ...call, source: call.source + mark }, slices);
+    for (const [i, call] of row.calls.entries()) {
+      const others = Object.entries(row.bound?.[i] ?? {}).map(([name, buffer]) => [
+        name,
+        slices[buffer] as BufferSlice,
+      ]);
+      list.add({ ...call, source: call.source + mark }, { ...slices, ...Object.fromEntries(others) });
+    }
     const start = performance.now();
     await list.build();
     const buildMs = performance.now() - start;

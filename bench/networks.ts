@@ -217,8 +217,8 @@ export interface NetworkOptions {
   readonly samples: number;
   /** Run the networks that were exported for them. */
   readonly opponents?: Opponents | undefined;
-  /** Folder of what bench/peers/export.py wrote. */
-  readonly exported: string;
+  /** Folder of what bench/peers/export.py wrote; networks that are not in it are ours alone. */
+  readonly exported?: string | undefined;
   readonly onRow?: ((row: NetworkRow) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -262,7 +262,7 @@ async function measured(
   };
   await costs(2, replay);
   const wrong = !(await result.read()).every(Number.isFinite);
-  const file = onnx === undefined ? undefined : join(exported, onnx);
+  const file = onnx === undefined || exported === undefined ? undefined : join(exported, onnx);
   const against = file !== undefined && existsSync(file) ? opponents : undefined;
   await against?.open({ name, op: 'network', shape: {}, storage: { activations: 'f32' }, file });
   const taken: Cost[] = [];

@@ -223,7 +223,7 @@ const PEER = object<BenchPeer>('another engine', {
       gflops: orNull(number('operations of our row over its median, in GFLOP/s')),
       form: optional(text("in which of the engine's operations it was said: the fastest of those that are right")),
       firstMs: orNull(number('from the model to the end of the first run, ms')),
-      error: orNull(number('relative L2 against f64 loops')),
+      error: orNull(number('relative L2 against f64 loops; null where the result is not finite, and of networks')),
       wrong,
       missing: optional(text('why the row did not run')),
       ratio: orNull(number("its median over ours, by the file's `clock`: above 1 ours is faster")),

@@ -126,7 +126,7 @@ const SITE_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'pentimento/kernels',
     ...['bench/ceilings.ts', 'bench/kernel-rows.ts', 'bench/run-kernels.ts'],
     'src/kernels/load-texts.ts',
-    ...['src/tuning/built-from.ts', 'src/tuning/meter.ts'],
+    ...['built-from', 'heard', 'kept-in-page', 'meter', 'table', 'tune'].map(name => `src/tuning/${name}.ts`),
   ],
   'site/shared/vite-plugins.ts': ['vite', 'node:'],
   'site/shared': ['pentimento', 'pentimento/page', 'bench/schema.ts', 'bench/svg/chart-data.ts'],

@@ -1,6 +1,6 @@
 /** What the runner needs to know of a row, and how a row is made of an op and a problem. */
 import type { Caps } from '../../src/gpu/caps.ts';
-import type { KernelCall, Storage } from '../../src/kernels/kernel.ts';
+import type { Cost, KernelCall, Storage } from '../../src/kernels/kernel.ts';
 import { choose, nameOf, type Op, type Tiles, type Tuning } from '../../src/kernels/op.ts';
 import { caseOf, type ProblemCase } from '../../src/tuning/problem-case.ts';
 
@@ -22,6 +22,10 @@ export interface KernelCase extends Pick<ProblemCase, 'buffers' | 'output' | 'ex
   readonly hostFlops?: number | undefined;
   /** Calls share buffers of one name. */
   readonly calls: readonly KernelCall[];
+  /** Buffers that a call binds under another name, by its place and its own name; default none. */
+  readonly bound?: readonly Readonly<Record<string, string>>[] | undefined;
+  /** Of the operation; default what the calls say together. */
+  readonly cost?: Cost | undefined;
 }
 
 /** How variants are chosen for a device. */
@@ -39,16 +43,27 @@ export function opCase<P>({ caps, tuning }: Choosing, op: Op<P>, problem: P, wor
   const { buffers, output, expected } = caseOf(op, problem, caps);
   const variant = choose(op, caps, problem, tuning);
   const tiles = variant.tiles(caps, problem);
-  const calls = [variant.call(caps, problem, tiles)];
-  return { ...words, variant: nameOf(variant), tiles, calls, buffers, output, expected };
+  const row = { ...words, variant: nameOf(variant), tiles, output, expected };
+  const whole = variant.call(caps, problem, tiles);
+  const split = variant.split?.(caps, problem, tiles);
+  if (!split) return { ...row, calls: [whole], buffers };
+  // As plans run it: parts of K are summed into memory between the two calls.
+  const { partials, sum, scratch } = split;
+  return {
+    ...row,
+    calls: [partials, sum],
+    bound: [{ [output]: 'partials' }],
+    cost: whole.cost,
+    buffers: { ...buffers, partials: [scratch.rows * scratch.width, 'f32'] },
+  };
 }
 
 /** Operations of all calls of a row. */
-export function flopsOf({ calls }: Pick<KernelCase, 'calls'>): number {
-  return calls.reduce((sum, call) => sum + call.cost.flops, 0);
+export function flopsOf({ calls, cost }: Pick<KernelCase, 'calls' | 'cost'>): number {
+  return cost?.flops ?? calls.reduce((sum, call) => sum + call.cost.flops, 0);
 }
 
 /** Bytes that memory must serve for them. */
-export function bytesOf({ calls }: Pick<KernelCase, 'calls'>): number {
-  return calls.reduce((sum, call) => sum + call.cost.bytes, 0);
+export function bytesOf({ calls, cost }: Pick<KernelCase, 'calls' | 'cost'>): number {
+  return cost?.bytes ?? calls.reduce((sum, call) => sum + call.cost.bytes, 0);
 }

@@ -24,15 +24,22 @@ export interface Installed {
   readonly version: string;
 }
 
+/** What it shall run on. */
+export interface Wanted {
+  /** Undefined for Dawn's own choice. */
+  readonly adapter: BenchAdapter | undefined;
+  /** Without Dawn's checks of indices. */
+  readonly trusted: boolean;
+}
+
 /**
  * Loads an engine.
- * @param wanted the adapter that it shall have; undefined for Dawn's own choice
  * @returns why it cannot run, where it cannot
  */
 export async function loadEngine(
   name: PeerName,
   { folder, version }: Installed,
-  wanted: BenchAdapter | undefined,
+  { adapter: wanted, trusted }: Wanted,
 ): Promise<Loaded | { readonly missing: string }> {
   const found = await findAdapter(wanted);
   if (!found) return { missing: `no adapter of this machine is ${wanted ? inWords(wanted) : 'in reach of WebGPU'}` };
@@ -43,10 +50,10 @@ export async function loadEngine(
   if (name === 'onnxruntime') {
     if (!(await hideOthers(found))) return { missing: `onnxruntime-node cannot be told to take ${inWords(info)}` };
     process.env['ORT_DISABLE_TELEMETRY'] = '1';
-    const engine = onnxruntime(load('onnxruntime-node') as Ort, version, half);
+    const engine = onnxruntime(load('onnxruntime-node') as Ort, version, { half, trusted });
     return 'missing' in engine ? engine : { engine, adapter: info, driverName };
   }
-  const granted = await pretendPage(found);
+  const granted = await pretendPage(found, trusted);
   const engine = name === 'tfjs' ? await openTfjs(load, version) : await openJax(load, version, half);
   if ('missing' in engine) return engine;
   const adapter = granted();

@@ -43,37 +43,54 @@ interface SessionKind {
   readonly fallback?: boolean;
 }
 
+/** The package, and whether its Dawn shall check indices, which by its own default it does not. */
+interface Runtime {
+  readonly ort: Ort;
+  readonly checked: boolean;
+}
+
 /** The engine over a loaded package. */
-export function onnxruntime(ort: Ort, version: string, half: boolean): Engine | { readonly missing: string } {
+export function onnxruntime(
+  ort: Ort,
+  version: string,
+  { half, trusted }: { readonly half: boolean; readonly trusted: boolean },
+): Engine | { readonly missing: string } {
+  const runtime = { ort, checked: !trusted };
   if (!ort.listSupportedBackends().some(({ name }) => name === 'webgpu')) {
     return { missing: `onnxruntime-node ${version} has no WebGPU provider for ${process.platform} ${process.arch}` };
   }
   const forms: Engine['forms'] = problem => {
     if (problem.half && !half) return { missing: 'the adapter has no f16' };
-    return onnxForms(problem).map((form): Form => ({ name: form.name, prepare: () => prepared(ort, form, problem) }));
+    return onnxForms(problem).map(
+      (form): Form => ({ name: form.name, prepare: () => prepared(runtime, form, problem) }),
+    );
   };
-  return { package: 'onnxruntime-node', version, forms, network: file => network(ort, file) };
+  return { package: 'onnxruntime-node', version, forms, network: file => network(runtime, file) };
 }
 
-function session(ort: Ort, model: Uint8Array, { output, layout, fallback = false }: SessionKind): Promise<Session> {
+function session(
+  { ort, checked }: Runtime,
+  model: Uint8Array,
+  { output, layout, fallback = false }: SessionKind,
+): Promise<Session> {
   return ort.InferenceSession.create(model, {
-    executionProviders: [{ name: 'webgpu', ...(layout && { preferredLayout: layout }) }],
+    executionProviders: [{ name: 'webgpu', enableRobustness: checked, ...(layout && { preferredLayout: layout }) }],
     preferredOutputLocation: output,
     logSeverityLevel: 3,
     extra: { session: { disable_cpu_ep_fallback: fallback ? '0' : '1' } },
   });
 }
 
-async function prepared(ort: Ort, form: OnnxForm, problem: PeerProblem): Promise<Prepared> {
+async function prepared(runtime: Runtime, form: OnnxForm, problem: PeerProblem): Promise<Prepared> {
   const type = problem.half ? 'float16' : 'float32';
   const open: Session[] = [];
   const create = async (model: Uint8Array, kind: SessionKind): Promise<Session> => {
-    const made = await session(ort, model, kind);
+    const made = await session(runtime, model, kind);
     open.push(made);
     return made;
   };
   const feeds: Tensors = {};
-  for (const { name, dims, data } of form.inputs) feeds[name] = await uploaded(ort, type, dims, data, create);
+  for (const { name, dims, data } of form.inputs) feeds[name] = await uploaded(runtime.ort, type, dims, data, create);
   const model = onnxFile({ ...form.graph, inputs: form.inputs.map(({ name, dims }) => ({ name, dims, type })) });
   const runner = await create(model, { output: 'gpu-buffer', layout: form.layout });
   const dims = form.graph.output.dims;
@@ -141,11 +158,11 @@ function probeOf(dims: readonly number[], type: OnnxType): Uint8Array {
 }
 
 /** An exported network with made-up inputs; what works on shapes runs on the processor. */
-async function network(ort: Ort, file: string): Promise<Prepared> {
-  const runner = await session(ort, readFileSync(file), { output: 'gpu-buffer', fallback: true });
+async function network(runtime: Runtime, file: string): Promise<Prepared> {
+  const runner = await session(runtime, readFileSync(file), { output: 'gpu-buffer', fallback: true });
   const open = [runner];
   const create = async (model: Uint8Array, kind: SessionKind): Promise<Session> => {
-    const made = await session(ort, model, kind);
+    const made = await session(runtime, model, kind);
     open.push(made);
     return made;
   };
@@ -154,8 +171,8 @@ async function network(ort: Ort, file: string): Promise<Prepared> {
     const count = shape.reduce((a, b) => a * b, 1);
     feeds[name] =
       type === 'int64'
-        ? new ort.Tensor(type, new BigInt64Array(count).fill(17n), shape)
-        : await uploaded(ort, type, shape, new Float32Array(count).map(noise), create);
+        ? new runtime.ort.Tensor(type, new BigInt64Array(count).fill(17n), shape)
+        : await uploaded(runtime.ort, type, shape, new Float32Array(count).map(noise), create);
   }
   const [watched = ''] = runner.outputNames;
   let outputs: Tensors = {};

@@ -1,5 +1,6 @@
 /** A row made ready by an engine: every form of it is run and compared, the fastest that is right stays. */
 import { type Cost, costs } from '../cost.ts';
+import { randoms } from '../random.ts';
 import type { Form, PeerProblem, Prepared } from './engine.ts';
 
 /** A form that ran. */
@@ -19,7 +20,7 @@ export interface OpenRow {
 
 /** A sample lasts at least so long, ms. */
 const SAMPLE_MS = 20;
-const CHECKED = 64;
+const CHECKED = 128;
 /** Relative errors up to which a result is right, as for ours. */
 const RIGHT = { f32: 1e-5, f16: 3e-3 };
 /** More in f16, times the root of the terms of a sum: some engines sum in f16, and rounding walks at random. */
@@ -100,13 +101,15 @@ export async function sampleOf({ prepared, times }: OpenRow): Promise<Cost> {
   return { ms: ms / times, cpu: cpu / times };
 }
 
-/** Relative L2 over elements from the first to the last. */
+/** Relative L2 over elements of which each lies somewhere in a stretch of its own; NaN where any element is not finite. */
 function compare(got: Float32Array, { elements, expected }: PeerProblem): number {
+  if (got.length < elements || !got.every(Number.isFinite)) return Number.NaN;
+  const chance = randoms(CHECKED, CHECKED);
   let [wrong, whole] = [0, 0];
   for (let i = 0; i < CHECKED; i++) {
-    const at = Math.floor((i * (elements - 1)) / (CHECKED - 1));
+    const at = Math.floor(((i + (chance[i] + 1) / 2) * elements) / CHECKED);
     const wanted = expected(at);
-    wrong += ((got[at] ?? Number.NaN) - wanted) ** 2;
+    wrong += (got[at] - wanted) ** 2;
     whole += wanted ** 2;
   }
   return Math.sqrt(wrong / whole);

@@ -11,7 +11,8 @@ interface Dawn {
   readonly globals: object;
 }
 
-const FLAGS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
+/** The toggles that ours runs with. */
+const FEATURES = 'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia';
 const ICD_FOLDERS = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d', '/usr/local/share/vulkan/icd.d'];
 
 /** The adapter with this description; without one Dawn's own choice. */
@@ -36,12 +37,16 @@ const kept: GPU[] = [];
 
 /**
  * `navigator.gpu` for engines that are written for pages: it has this one adapter.
+ * @param trusted without Dawn's checks of indices
  * @returns what tells the adapter that the engine asked for last
  */
-export async function pretendPage({ name, backend }: AdapterDescription): Promise<() => BenchAdapter | undefined> {
+export async function pretendPage(
+  { name, backend }: AdapterDescription,
+  trusted: boolean,
+): Promise<() => BenchAdapter | undefined> {
   const { create, globals } = await dawn();
   Object.assign(globalThis, globals);
-  const gpu = create([`backend=${backend}`, `adapter=${name}`, ...FLAGS]);
+  const gpu = create([`backend=${backend}`, `adapter=${name}`, trusted ? `${FEATURES},disable_robustness` : FEATURES]);
   kept.push(gpu);
   let granted: BenchAdapter | undefined;
   const requestAdapter = async (options?: GPURequestAdapterOptions): Promise<GPUAdapter | null> => {
@@ -78,7 +83,7 @@ export async function hideOthers(wanted: AdapterDescription): Promise<boolean> {
 async function byDefault(): Promise<BenchAdapter | undefined> {
   const { create, globals } = await dawn();
   Object.assign(globalThis, globals);
-  const gpu = create(FLAGS);
+  const gpu = create([FEATURES]);
   kept.push(gpu);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
   return adapter?.info;

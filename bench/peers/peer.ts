@@ -1,5 +1,5 @@
 /**
- * A peer's process: `node dist/bench-peer.js NAME --folder DIR --version V [--adapter JSON]` answers the questions of
+ * A peer's process: `node dist/bench-peer.js NAME --folder DIR --version V [--adapter JSON] [--trusted]` answers the questions of
  * bench/peer-protocol.ts, a JSON object a line, until its stdin ends.
  */
 import { Console } from 'node:console';
@@ -21,7 +21,12 @@ process.env['XDG_RUNTIME_DIR'] ??= tmpdir();
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { folder: { type: 'string' }, version: { type: 'string' }, adapter: { type: 'string' } },
+  options: {
+    folder: { type: 'string' },
+    version: { type: 'string' },
+    adapter: { type: 'string' },
+    trusted: { type: 'boolean', default: false },
+  },
 });
 const name = positionals[0] as PeerName;
 if (!PEERS.includes(name)) {
@@ -29,7 +34,7 @@ if (!PEERS.includes(name)) {
   process.exit(2);
 }
 const { folder = process.cwd(), version = '' } = values;
-const wanted = values.adapter === undefined ? undefined : (JSON.parse(values.adapter) as BenchAdapter);
+const adapter = values.adapter === undefined ? undefined : (JSON.parse(values.adapter) as BenchAdapter);
 
 let loaded: Promise<Loaded | { readonly missing: string }> | undefined;
 let open: OpenRow | undefined;
@@ -52,12 +57,12 @@ async function answer(question: PeerQuestion): Promise<PeerAnswer> {
     if (!open) return { failed: 'no row is open' };
     return open.wrong ? { failed: 'what is wrong has no speed' } : sampleOf(open);
   }
-  loaded ??= loadEngine(name, { folder, version }, wanted);
+  loaded ??= loadEngine(name, { folder, version }, { adapter, trusted: values.trusted });
   const peer = await loaded;
   if (question.ask === 'hello') {
     if ('missing' in peer) return peer;
-    const { engine, adapter, driverName } = peer;
-    const { vendor, architecture, device, description } = adapter;
+    const { engine, driverName } = peer;
+    const { vendor, architecture, device, description } = peer.adapter;
     const { package: of, version: its } = engine;
     return {
       ...{ hello: name, package: of, version: its },

@@ -14,6 +14,8 @@ import { PeerProcess } from './peer-process.ts';
 export interface PeerOptions extends InstallOptions {
   /** The adapter of the race, on which it must run too; undefined for Dawn's own choice. */
   readonly adapter: BenchAdapter | undefined;
+  /** Whether it runs without Dawn's checks of indices, as ours then does; default false. */
+  readonly trusted?: boolean | undefined;
   /** Ends it, whatever it does. */
   readonly signal?: AbortSignal | undefined;
   /** An answer that does not come within so long is not waited for, ms; default 10 minutes. */
@@ -73,6 +75,7 @@ export async function startPeer(name: PeerName, options: PeerOptions): Promise<P
     ...(options.program ?? [process.env['PENTIMENTO_NODE'] ?? process.execPath]),
     ...[options.peerScript ?? peerScript(), name, '--folder', folder, '--version', packages.version],
     ...(options.adapter ? ['--adapter', JSON.stringify(plain(options.adapter))] : []),
+    ...(options.trusted ? ['--trusted'] : []),
   ];
   const { signal, patienceMs = PATIENCE_MS } = options;
   const start = (): PeerProcess => new PeerProcess(command, { label: name, signal, patienceMs });

@@ -2,16 +2,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { benchmark } from '../../bench/benchmark.ts';
 import { isLarge, kernelRows } from '../../bench/kernel-rows.ts';
+import { flopsOf, opCase } from '../../bench/kernels/kernel-case.ts';
 import { prepareRow } from '../../bench/measure.ts';
 import { NETWORKS, runNetworks } from '../../bench/networks.ts';
 import { type BenchFile, FEATURES, type Feature, parseBench } from '../../bench/schema.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
+import { LINEAR } from '../../src/kernels/linear.ts';
 import { loadTexts } from '../../src/kernels/load-texts.ts';
 import { Meter } from '../../src/tuning/meter.ts';
 import { freshGpu } from '../support/gpu.ts';
 
 const MODELS = new URL('../../models/orchard', import.meta.url).pathname;
-const QUICK = { samples: 1, leastMs: 1, copyBytes: 2 ** 20 } as const;
+const QUICK = { samples: 1, leastMs: 1, copyBytes: 2 ** 20, chains: [2] } as const;
 
 async function measured(gpu: Gpu, filter: string, without: readonly Feature[]): Promise<[BenchFile, string]> {
   const lines: string[] = [];
@@ -78,6 +80,33 @@ it.each<[string, readonly Feature[]]>([
   }
   meter.dispose();
   gpu.dispose();
+});
+
+it('products that plans cut along K are measured in two calls, as one operation', async () => {
+  const gpu = await freshGpu({ without: FEATURES });
+  const sizes = { rows: 32, k: 4096, columns: 1024 };
+  const problem = {
+    ...{ batch: 1, ...sizes, epilogue: { bias: false } },
+    a: { pitch: sizes.k, storage: 'f32' },
+    b: { layout: 'panels', storage: 'f32' },
+    y: { pitch: sizes.columns, storage: 'f32' },
+  } as const;
+  const words = { name: 'cut', op: 'matmul', shape: sizes, storage: { activations: 'f32' } } as const;
+  const row = opCase({ caps: gpu.caps }, LINEAR, problem, words);
+  expect(row.calls.map(({ kernel }) => kernel)).toEqual(['gemm-tile', 'sum-parts']);
+  expect(flopsOf(row)).toBe(2 * sizes.rows * sizes.k * sizes.columns);
+  const meter = Meter.create(gpu);
+  const prepared = await prepareRow(gpu, meter, row);
+  expect([prepared.wrong, prepared.errors.error < 1e-5]).toEqual([false, true]);
+  prepared.dispose();
+  meter.dispose();
+  gpu.dispose();
+});
+
+it('a feature that there is not is refused before a device is asked for', async () => {
+  await expect(freshGpu({ without: ['speed' as Feature] })).rejects.toThrow(
+    'Gpu.request: there is no such optional feature: expected timestamps, subgroups, f16, matrix, got "speed" (without).',
+  );
 });
 
 it('has a name for every row, and leaves large ones to who asks', async () => {

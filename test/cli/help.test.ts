@@ -103,7 +103,7 @@ describe('help', () => {
     ['prompts', ['model', 't5', 'n', 'temperature', 'top-k', 'max-new-tokens', 'seed', 'json']],
     ['convert', ['dtype', 'tokenizer', 'config', 'prediction-type', 'ema', 'cache-dir', 'json']],
     ['devices', ['json']],
-    ['bench', ['against', 'json', 'label', 'filter', 'samples', 'large', 'device', 'without', 'tuning', 'trusted']],
+    ['bench', ['against', 'json', 'label', 'svg', 'filter', 'samples', 'large', 'device', 'without', 'tuning', 'trusted']],
   ])('%s names its own options', async (command, options) => {
     expect(optionsIn((await pentimento([command, '--help'])).stdout)).toEqual(expect.arrayContaining(options));
   });
