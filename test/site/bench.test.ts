@@ -121,8 +121,8 @@ it('shows wrong kernels without a speed, and charts on which no words overlap, i
   ] as const) {
     await shown.page.setViewportSize({ width, height: 900 });
     await shown.page.emulateMedia({ colorScheme });
-    const drawn = `document.querySelector('#bars-out svg').getAttribute('width') === '${width === 360 ? 328 : 1120}'`;
-    await shown.page.waitForFunction(drawn);
+    const drawn = shown.page.locator(`#bars-out svg[width="${width === 360 ? 328 : 1120}"]`);
+    await drawn.waitFor();
     expect(await violations(shown.page), `${colorScheme}, ${width} pixels`).toEqual([]);
     expect(await shown.page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
     expect(await shown.page.evaluate(overlaps)).toEqual([]);
