@@ -163,7 +163,8 @@ export class Settling {
     stays: Entrant<P>,
   ): Promise<{ readonly winner: Timed<Entrant<P>>; readonly standing: Timed<Entrant<P>> }> {
     const { exhaustive } = this.#asked;
-    const last = await race(entrants, stays, { ...this.#sampling, samples: SAMPLES, exhaustive });
+    const all = await race(entrants, stays, { ...this.#sampling, samples: SAMPLES, exhaustive });
+    const last = await this.#surer(all, stays);
     const of = (all: readonly Timed<Entrant<P>>[], runner: Entrant<P> | undefined): Timed<Entrant<P>> =>
       all.find(timed => timed.runner === runner) ?? { runner: stays, ms: Number.NaN, samples: [] };
     const [fastest] = last;
@@ -181,6 +182,17 @@ export class Settling {
     const sure = gainOf(fast, slow);
     const isFaster = sure.share - sure.error >= LEAST_GAIN;
     return { winner: isFaster ? again : beside, standing: beside };
+  }
+
+  /** The same, where the second may well be the first: both and the one that stays run on. */
+  async #surer<P>(last: readonly Timed<Entrant<P>>[], stays: Entrant<P>): Promise<readonly Timed<Entrant<P>>[]> {
+    const [first, second] = last;
+    if (!first || !second) return last;
+    const gain = gainOf(second.samples, first.samples);
+    if (gain.share + 2 * gain.error < MOST_LOSS) return last;
+    const front = last.filter(timed => timed === first || timed === second || timed.runner === stays);
+    const runners = front.map(({ runner }) => runner);
+    return race(runners, stays, { ...this.#sampling, samples: SAMPLES + MORE_SAMPLES, exhaustive: true });
   }
 
   /** Whether a choice is right for another problem of its task, and loses nothing there. */
