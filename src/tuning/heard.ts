@@ -16,7 +16,7 @@ export class HeardProblems {
   readonly #heard = new Map<string, { readonly op: string; readonly problem: unknown; times: number }>();
 
   /** The same tuning, which also tells of every problem: for `compile`, and for weights that are loaded. */
-  listen(tuning: Tuning = {}): CheckedTuning {
+  listen(tuning: Tuning = {}): Tuning {
     return new CheckedTuning(tuning, (op, problem) => this.#hear(op, problem));
   }
 
