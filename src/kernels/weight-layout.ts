@@ -29,10 +29,20 @@ export const ROW_COUNTS: readonly number[] = [64, 1];
  *
  * @param rowCounts rows of the problems that the weight will meet, the most important first
  * @param problemOf the problem of one row count, with its weights in a layout
- * @param known what of measured choices is known of the weight: the first that agrees says the layout. Default what the problems tell
  * @throws DeviceError where no layout serves all row counts, InputError as choose
  */
 export function weightLayout<P>(
+  op: Op<P>,
+  caps: Caps,
+  rowCounts: readonly number[],
+  problemOf: (rows: number, layout: PackedLayout) => P,
+  tuning?: Tuning,
+): PackedLayout {
+  return layoutBy(op, caps, rowCounts, problemOf, tuning);
+}
+
+/** The same; what is `known` of the weight decides first, where a measured choice agrees with it. */
+function layoutBy<P>(
   op: Op<P>,
   caps: Caps,
   rowCounts: readonly number[],
@@ -126,12 +136,12 @@ export function layoutOfWeight(
       layout,
       height: rows + taps - 1,
     });
-    return weightLayout(CONV2D, caps, rowCounts, problemOf, tuning, kernelFields(weight));
+    return layoutBy(CONV2D, caps, rowCounts, problemOf, tuning, kernelFields(weight));
   }
   const sides = { a: { pitch: k, storage: input }, y: { pitch: columns, storage: input } } as const;
   const sizes = { batch: 1, columns, k, epilogue: { geglu } };
   const problemOf = (rows: number, layout: PackedLayout) => ({ ...sizes, ...sides, rows, b: { layout, storage } });
-  return weightLayout(LINEAR, caps, rowCounts, problemOf, tuning, matrixFields(weight, rowCounts));
+  return layoutBy(LINEAR, caps, rowCounts, problemOf, tuning, matrixFields(weight, rowCounts));
 }
 
 /** Of a convolution's kernel: its taps are known, and not how they lie. */

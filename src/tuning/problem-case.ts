@@ -17,7 +17,7 @@ import type { ProblemCase } from './case-types.ts';
 import { finalizeCase, rowNormCase, softmaxCase } from './norm-cases.ts';
 import { productCase } from './product-case.ts';
 
-export type { MeasuredMoments, ProblemCase, Values } from './case-types.ts';
+export type { ProblemCase, Values } from './case-types.ts';
 
 /**
  * The case of a problem of any op of `OPS`.

@@ -192,7 +192,7 @@ export class Settling {
     if (gain.share + 2 * gain.error < MOST_LOSS) return last;
     const front = last.filter(timed => timed === first || timed === second || timed.runner === stays);
     const runners = front.map(({ runner }) => runner);
-    return race(runners, stays, { ...this.#sampling, samples: SAMPLES + MORE_SAMPLES, exhaustive: true });
+    return race(runners, stays, { ...this.#sampling, samples: MORE_SAMPLES, exhaustive: true });
   }
 
   /** Whether a choice is right for another problem of its task, and loses nothing there. */
@@ -208,9 +208,11 @@ export class Settling {
       const entrants = await trial.enter([usual, chosen], refusals);
       const [stays, other] = entrants;
       if (!stays || !other) return stays?.candidate === chosen;
-      const timed = await race(entrants, stays, { ...this.#sampling, samples: 5 });
-      const ms = (entrant: Entrant<P>): number => timed.find(({ runner }) => runner === entrant)?.ms ?? Number.NaN;
-      return ms(other) <= (1 + MOST_LOSS) * ms(stays);
+      const timed = await race(entrants, stays, { ...this.#sampling, samples: 7, exhaustive: true });
+      const of = (entrant: Entrant<P>): readonly number[] =>
+        timed.find(({ runner }) => runner === entrant)?.samples ?? [];
+      const gain = gainOf(of(other), of(stays));
+      return gain.share + gain.error >= -MOST_LOSS;
     } finally {
       trial.dispose();
     }
