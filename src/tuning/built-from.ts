@@ -4,4 +4,4 @@
 export const LIBRARY_VERSION = '0.4.0';
 
 /** SHA-256 of all texts of kernels, in hexadecimal digits. */
-export const KERNELS_HASH = '91ca4c4d1a1bc754c98ec895a6383b8a03683a1cf3116aaee49d9592b119f4ca';
+export const KERNELS_HASH = '934b4e9b9f25a812e83b5347c81ef04a0e7c9e3705c39264fd0f356303f559b0';
