@@ -3,7 +3,7 @@ import source from '../../wgsl/conv-tile.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { ConvGeometry } from './conv-pixels.ts';
-import { gemmWords, rowBindings } from './gemm.ts';
+import { gemmWords, rowBindings } from './gemm-call.ts';
 import type { GemmProblem } from './gemm-problem.ts';
 import { type KernelCall, pinned, RANK, storageBytes } from './kernel.ts';
 import {

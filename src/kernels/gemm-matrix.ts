@@ -5,8 +5,8 @@
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps, MatrixUnits } from '../gpu/caps.ts';
 import { familyText } from './family-texts.ts';
-import { type GemmProblem, gemmBindings, PANEL } from './gemm.ts';
-import { ownTaps, phasesOf, tapsOf } from './gemm-problem.ts';
+import { gemmBindings } from './gemm-call.ts';
+import { type GemmProblem, ownTaps, PANEL, phasesOf, tapsOf } from './gemm-problem.ts';
 import { GEMV_ROWS } from './gemv.ts';
 import { type KernelCall, RANK, storageBytes } from './kernel.ts';
 import { ACTIVATION, activationLib, epilogueLib, matrixLibs, momentsLib, outputLib } from './libs.ts';

@@ -8,7 +8,7 @@ import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { familyText } from './family-texts.ts';
 import { blockOf, type GemmProblem, PANEL } from './gemm.ts';
-import { canBroadcast, type KernelCall, RANK, storageBytes } from './kernel.ts';
+import { canBroadcast, isTileBehind, type KernelCall, RANK, storageBytes } from './kernel.ts';
 import { ACTIVATION, activationLib, inputLib, outputLib, pairedLibs, weightLib } from './libs.ts';
 import type { Tiles, Variant } from './op.ts';
 
@@ -78,10 +78,10 @@ const tile: Variant<GemmProblem, { readonly ROWS: number; readonly SLICES: numbe
   rank: RANK.tile,
   // Software that must run it compiles 16 rows for minutes.
   tiles: (caps, { rows }) => ({ ROWS: rowsOf(rows, caps.software ? 4 : GEMV_ROWS), SLICES: 32 }),
-  candidates: ({ software, maxInvocations, maxWorkgroupBytes }) =>
-    [8, 16, 32, 64]
-      .filter(SLICES => 8 * SLICES <= maxInvocations && 512 * SLICES <= maxWorkgroupBytes)
-      .flatMap(SLICES => (software ? [4] : OTHER_ROWS).map(ROWS => ({ ROWS, SLICES }))),
+  candidates: caps =>
+    (isTileBehind(caps) ? [] : [8, 16, 32, 64])
+      .filter(SLICES => 8 * SLICES <= caps.maxInvocations && 512 * SLICES <= caps.maxWorkgroupBytes)
+      .flatMap(SLICES => (caps.software ? [4] : OTHER_ROWS).map(ROWS => ({ ROWS, SLICES }))),
   call: (_, problem, tiles) => {
     const program = { kernel: 'gemv-tile', source: tileSource, libs: pairedLibs(problem.a.storage, problem.b.storage) };
     return gemvCall(program, problem, tiles, PANEL);

@@ -16,7 +16,7 @@ import {
   groupNormSizes,
   isMeasurable,
 } from './group-norm.ts';
-import { canBroadcast, type KernelBinding, type KernelCall, RANK } from './kernel.ts';
+import { canBroadcast, isTileBehind, type KernelBinding, type KernelCall, RANK } from './kernel.ts';
 import { momentsPitch } from './moments.ts';
 import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
 import { type RowRange, requireSizes, wordBinding } from './rows.ts';
@@ -48,7 +48,8 @@ const tile: Variant<GroupNormFinalizeProblem, { readonly LANES: number }> = {
   fits: () => true,
   rank: RANK.tile,
   tiles: () => ({ LANES: 64 }),
-  candidates: ({ maxInvocations }) => [32, 128, 256].filter(LANES => LANES <= maxInvocations).map(LANES => ({ LANES })),
+  candidates: caps =>
+    (isTileBehind(caps) ? [] : [32, 128, 256]).filter(LANES => LANES <= caps.maxInvocations).map(LANES => ({ LANES })),
   call: (caps, problem, tiles) => finalizeCall('group-norm-finalize-tile', tileSource, caps, problem, tiles),
 };
 

@@ -84,6 +84,14 @@ export function canBroadcast(caps: Pick<Caps, 'subgroupSize'>): boolean {
 }
 
 /**
+ * Whether texts of the `tile` family take twice the time of the others wherever both run, and seconds each to compile: on software with such
+ * subgroups. Then only their own cut is worth a measurement.
+ */
+export function isTileBehind(caps: Pick<Caps, 'software' | 'subgroupSize'>): boolean {
+  return caps.software && canBroadcast(caps);
+}
+
+/**
  * Ranks of the families. On lavapipe, whose compiler spills every register at a barrier, broadcasts multiply at 19 to 21
  * GFLOP/s and tiles at 8 to 11; on GPUs broadcasts come last (docs/decisions/0003).
  */

@@ -4,7 +4,7 @@ import sharedLib from '../../wgsl/lib/layer-norm.wgsl';
 import { ceilDiv } from '../core/shape.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { familyText } from './family-texts.ts';
-import { canBroadcast, type KernelCall, RANK, type RowLayout, storageBytes } from './kernel.ts';
+import { canBroadcast, isTileBehind, type KernelCall, RANK, type RowLayout, storageBytes } from './kernel.ts';
 import { inputLib, outputLib } from './libs.ts';
 import { callOf, type Op, type Tiles, type Tuning, type Variant } from './op.ts';
 import { type RowRange, requirePitch, requireSizes, rowBinding } from './rows.ts';
@@ -29,9 +29,10 @@ type RowTiles = { readonly LANES: number; readonly ROWS: number };
 const ROWS = 4;
 
 /** Invocations of a row by rows, of those that a workgroup has. */
-function tileCandidates({ maxInvocations }: Caps): RowTiles[] {
-  const all = [32, 64, 128, 256].flatMap(LANES => [1, 2, 4, 8].map(rows => ({ LANES, ROWS: rows })));
-  return all.filter(({ LANES, ROWS: rows }) => LANES * rows <= maxInvocations && LANES * rows >= 64);
+function tileCandidates(caps: Caps): RowTiles[] {
+  const lanes = isTileBehind(caps) ? [] : [32, 64, 128, 256];
+  const all = lanes.flatMap(LANES => [1, 2, 4, 8].map(rows => ({ LANES, ROWS: rows })));
+  return all.filter(({ LANES, ROWS: rows }) => LANES * rows <= caps.maxInvocations && LANES * rows >= 64);
 }
 
 function broadcast(rms: boolean): Variant<LayerNormProblem, RowTiles> {
