@@ -69,7 +69,8 @@ function describeTables(tables: readonly KeptTuningFile[]): string[] {
     if (!table) return [`${name}  tuning, ${size(bytes)}, not used: ${problem}`];
     const { adapter, made, kernels } = table;
     const stale = kernels === KERNELS_HASH ? '' : '; of other kernels, not used';
-    const named = adapter.description || adapter.device || adapter.architecture || adapter.vendor;
+    const said = adapter.description || adapter.device || adapter.architecture || adapter.vendor;
+    const named = said.replace(/\p{C}/gu, ' '); // whoever wrote the file: nothing that a terminal obeys
     return [
       `${name}  tuning, ${size(bytes)}`,
       `  ${named}, ${made.slice(0, 10)}, ${choices(table.choices.length)}${stale}`,

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeLatents, type LatentSettings, readLatents } from '../../src/cli/latents.ts';
 import { readImage } from '../../src/node/images.ts';
 import { keepTuning } from '../../src/node/kept-tuning.ts';
-import { parseTuningTable, type TuningTable } from '../../src/tuning/table.ts';
+import { parseTuningTable } from '../../src/tuning/read-table.ts';
+import type { TuningTable } from '../../src/tuning/table.ts';
 import { pentimento } from '../support/command.ts';
 import { tableOf } from '../support/tuning.ts';
 
