@@ -18,12 +18,12 @@ export {
   listKeptTuning,
   removeKeptTuning,
 } from './tuning/kept-in-page.ts';
-export {
-  type AdapterNames,
-  type ChoiceFigures,
-  type DeviceFacts,
-  type MeasuredChoice,
-  parseTuningTable,
-  type TuningTable,
+export { parseTuningTable } from './tuning/read-table.ts';
+export type {
+  AdapterNames,
+  ChoiceFigures,
+  DeviceFacts,
+  MeasuredChoice,
+  TuningTable,
 } from './tuning/table.ts';
 export { type TuneOptions, type TuneProgress, tune } from './tuning/tune.ts';

@@ -5,12 +5,12 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { LoadError } from '../../src/core/errors.ts';
-import { tuningFolder } from '../../src/node/kept-tuning.ts';
+import { peersFolder } from '../../src/node/cached-peers.ts';
 import type { PeerPackages } from './packages.ts';
 
 /** How packages are fetched. */
 export interface InstallOptions {
-  /** Folder of folders, one for each peer and version; default `peerCache()`. */
+  /** Folder of folders, one for each peer and version; default `peersFolder()`. */
   readonly cache?: string | undefined;
   /** npm's command; default npm. */
   readonly npm?: readonly string[] | undefined;
@@ -20,18 +20,13 @@ export interface InstallOptions {
   readonly onFetch?: ((words: string) => void) | undefined;
 }
 
-/** `peers` beside the tuning tables in the user's cache directory. */
-export function peerCache(): string {
-  return join(dirname(tuningFolder()), 'peers');
-}
-
 /**
  * The folder with a peer's packages; fetches them where they are not there yet. Their scripts are not run: onnxruntime-node's
  * would fetch CUDA, and none is needed.
  * @throws LoadError where npm is missing or fails; the signal's reason
  */
 export async function installPeer(name: string, packages: PeerPackages, options: InstallOptions = {}): Promise<string> {
-  const { cache = peerCache(), npm = ['npm'], signal, onFetch } = options;
+  const { cache = peersFolder(), npm = ['npm'], signal, onFetch } = options;
   const folder = join(cache, `${name}-${packages.version}`);
   signal?.throwIfAborted();
   if (existsSync(folder)) return folder;

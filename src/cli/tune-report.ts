@@ -91,12 +91,14 @@ export function summary({ table, fresh, path, ms }: Tuned): string {
       choice,
     ]);
   const measured =
-    fresh.length === 0 ? 'nothing was left to measure' : `${fresh.length} measured in ${(ms / 1000).toFixed(1)} s`;
+    fresh.length === 0
+      ? 'nothing was left to measure'
+      : `${fresh.length} measured in ${(ms / 1000).toFixed(1)} s, ${changed.length} other than by rank`;
   return [
     ...(rows.length > 0 ? aligned([['op', 'shape', 'by rank -> chosen', 'gain', 'kernel'], ...rows]) : []),
     ...(changed.length > rows.length ? [`and ${changed.length - rows.length} more; --json shows all`] : []),
     ...refusalsIn(shown),
-    `${choices(table.choices.length)} for ${keyOfTable(table)}: ${measured}, ${changed.length} other than by rank`,
+    `${choices(table.choices.length)} for ${keyOfTable(table)}: ${measured}`,
     path,
     '',
   ].join('\n');

@@ -1,10 +1,11 @@
 /** `pentimento tune`: which kernels an adapter runs the problems of models best by, measured once and kept for all commands. */
+import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { OPS } from '../kernels/registry.ts';
-import { keepTuning, keptTuning } from '../node/kept-tuning.ts';
+import { keepTuning, keptTuning, tuningFolder } from '../node/kept-tuning.ts';
 import { MODEL_TASKS, type ModelTask, problemsOf, taskOf } from '../pipeline/problems/model-problems.ts';
 import type { Heard } from '../tuning/heard.ts';
 import { mergeTables, untuned } from '../tuning/merge-tables.ts';
@@ -76,7 +77,8 @@ function named(flags: string, names: readonly string[], help: string, byDefault:
 }
 
 async function tune(o: Options, outside: Outside): Promise<void> {
-  if (o.out !== undefined) checkOutput(o.out, ['.json']);
+  // The cache too: a minute of measuring is lost where nothing can be kept.
+  if (o.out !== undefined || !o.dryRun) checkOutput(o.out ?? join(tuningFolder(), 'table.json'), ['.json']);
   const progress = createProgress(outside.stderr);
   const { signal } = outside;
   let gpu: Gpu | undefined;
@@ -85,8 +87,8 @@ async function tune(o: Options, outside: Outside): Promise<void> {
     for (const asked of askedFor(o)) found.push(await open(asked, o, progress, signal));
     gpu = await openDevice({ ...o, tuning: 'none' }, progress.note);
     const problems = await allProblems(found, gpu, o, progress, signal);
-    const kept = o.force ? undefined : await keptTuning(gpu, { onWarning: progress.note });
-    const left = kept ? untuned(kept, problems) : problems;
+    const kept = await keptTuning(gpu, { onWarning: progress.note });
+    const left = kept && !o.force ? untuned(kept, problems) : problems;
     const about = {
       command: 'tune',
       models: found.map(({ model }) => model),
@@ -99,8 +101,10 @@ async function tune(o: Options, outside: Outside): Promise<void> {
       left.length === 0 && kept ? kept : await measure(gpu, left, { signal, onProgress: teller(progress) });
     progress.stop();
     signal.throwIfAborted();
-    const table = kept && measured !== kept ? mergeTables(measured, kept) : measured;
-    const path = await keep(table, o);
+    // Another process may have kept its own meanwhile.
+    const now = (await keptTuning(gpu, { onWarning: () => undefined })) ?? kept;
+    const table = now && measured !== kept ? mergeTables(measured, now) : measured;
+    const path = measured === kept && o.out === undefined ? keptPath(table) : await keep(table, o);
     const fresh = measured === kept ? [] : measured.choices;
     const timingsMs = { total: performance.now() - start };
     if (!o.json) return void outside.stdout.write(summary({ table, fresh, path, ms: timingsMs.total }));
@@ -175,6 +179,11 @@ function tellProblems(
   const asked = problemsIn(problems);
   if (json) print(outside, true, { files: {}, ...about, name, dryRun: true, problems: asked });
   else outside.stdout.write(asked.map(({ op, shape, problems: count }) => `${op}  ${shape}  ${count}\n`).join(''));
+}
+
+/** Where a table lies that was there before. */
+function keptPath(table: TuningTable): string {
+  return join(tuningFolder(), `${keyOfTable(table)}.json`);
 }
 
 /** @returns where the table is then */

@@ -221,28 +221,40 @@ function describe(d: { readonly [K in keyof ErrorDetails]: ErrorDetails[K] | und
   return d.fix ? `${head}. ${d.fix}` : head;
 }
 
+/** Lists and objects in more of them than this are left out of messages. */
+const DEEPEST = 32;
+
 /** A short, readable form of any value: shapes as [1, 4], strings as they are, the rest as JSON. */
-export function show(value: unknown): string {
+export function show(value: unknown, depth = 0): string {
   if (typeof value === 'string') return value;
-  if (Array.isArray(value)) return `[${value.map(show).join(', ')}]`;
+  if (Array.isArray(value)) {
+    return depth < DEEPEST ? `[${value.map(item => show(item, depth + 1)).join(', ')}]` : '…';
+  }
   if (typeof value !== 'object' || value === null) return String(value);
   try {
     return JSON.stringify(value) ?? String(value);
   } catch {
-    return JSON.stringify(plain(value)); // it holds itself, or whole numbers that JSON lacks
+    return JSON.stringify(plain(value)); // it holds itself, whole numbers that JSON lacks, or is too deep
   }
 }
 
 /** Longer strings and lists are cut in messages. */
 const SHOWN = 120;
+/** Characters of an object. */
+const SHOWN_OBJECT = 600;
 
 /** A value as code would write it: strings in quotes, long ones cut. */
-function showValue(value: unknown): string {
+function showValue(value: unknown, depth = 0): string {
   if (typeof value === 'string') return JSON.stringify(value.length > SHOWN ? `${value.slice(0, SHOWN)}…` : value);
   if (typeof value === 'function') return 'a function';
-  if (!Array.isArray(value)) return show(value);
+  if (!Array.isArray(value)) {
+    const text = show(value);
+    return text.length > SHOWN_OBJECT ? `${text.slice(0, SHOWN_OBJECT)}…` : text;
+  }
+  if (depth >= DEEPEST) return '…';
   const more = value.length > SHOWN ? [`… ${value.length} in all`] : [];
-  return `[${[...value.slice(0, SHOWN).map(showValue), ...more].join(', ')}]`;
+  const shown = value.slice(0, SHOWN).map(item => showValue(item, depth + 1));
+  return `[${[...shown, ...more].join(', ')}]`;
 }
 
 function causeOf(cause: unknown): PlainValue | ErrorJson | undefined {
@@ -262,6 +274,7 @@ function plain(value: unknown, above: readonly unknown[] = []): PlainValue {
   if (typeof value === 'number') return Number.isFinite(value) ? value : String(value);
   if (typeof value !== 'object') return String(value);
   if (above.includes(value)) return 'itself';
+  if (above.length >= DEEPEST) return '…';
   const inside = [...above, value];
   if (Array.isArray(value)) return value.map(item => plain(item, inside));
   const prototype: unknown = Object.getPrototypeOf(value);

@@ -204,7 +204,8 @@ function checkBinding(value: number | undefined): void {
   });
 }
 
-const HALVES: readonly HalfStorage[] = ['f16', 'f16-packed'];
+/** All forms of halves. */
+export const HALVES: readonly HalfStorage[] = ['f16', 'f16-packed'];
 const AMOUNTS = [
   ...(['maxBindingBytes', 'grantedBindingBytes', 'maxBufferBytes', 'maxWorkgroupBytes', 'maxInvocations'] as const),
   ...(['maxStorageBuffers', 'maxWorkgroups', 'storageAlign', 'uniformAlign'] as const),

@@ -3,7 +3,7 @@
  * reads, its tile sizes and its call; one function chooses. Nothing here knows a kernel.
  */
 import { DeviceError, InputError } from '../core/errors.ts';
-import { checkNames, namesOf } from '../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../core/known-names.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { type KernelCall, RANK } from './kernel.ts';
 import { ranksOf } from './shipped-ranks.ts';
@@ -131,12 +131,32 @@ export class CheckedTuning implements Tuning {
     const checked = tuning instanceof CheckedTuning ? tuning : undefined;
     if (!checked) {
       checkNames('tuning', tuning, TUNING);
-      for (const choice of tuning.table ?? []) checkNames('tuning.table', choice, CHOICE);
+      const { force = {}, table = [] } = tuning;
+      checkByName('tuning.force', force);
+      if (!Array.isArray(table)) {
+        throw new InputError({ op: 'tuning', problem: 'no list of choices', value: table, path: 'tuning.table' });
+      }
+      for (const [i, choice] of table.entries()) checkChoice(choice, i);
     }
     this.force = tuning.force && { ...tuning.force };
-    this.table = tuning.table && [...tuning.table];
+    this.table = checked ? tuning.table : tuning.table?.map(copyOf);
     this.heard = heard ?? checked?.heard;
   }
+}
+
+function checkChoice(choice: TunedChoice, i: number): void {
+  checkByName('tuning.table', choice);
+  checkNames('tuning.table', choice, CHOICE);
+  const { where = {}, tiles = {} } = choice;
+  for (const [name, own] of Object.entries({ where, tiles })) checkByName(`tuning.table[${i}].${name}`, own);
+}
+
+function copyOf({ where, tiles, ...choice }: TunedChoice): TunedChoice {
+  const conditions = Object.entries(where ?? {}).map(([field, condition]) => [
+    field,
+    Array.isArray(condition) ? [...condition] : condition,
+  ]);
+  return { ...choice, ...(where && { where: Object.fromEntries(conditions) }), ...(tiles && { tiles: { ...tiles } }) };
 }
 
 const NO_TUNING = new CheckedTuning({});

@@ -9,7 +9,7 @@ import { GROUP_NORM_FINALIZE } from './group-norm-finalize.ts';
 import { LAYER_NORM, RMS_NORM } from './layer-norm.ts';
 import { LINEAR } from './linear.ts';
 import { MATMUL } from './matmul.ts';
-import { CheckedTuning, nameOf, type Op, type Tuning } from './op.ts';
+import { CheckedTuning, nameOf, type Op, type TunedChoice, type Tuning } from './op.ts';
 import { SOFTMAX } from './softmax.ts';
 
 /** Every op that has more than one variant. */
@@ -28,7 +28,8 @@ export const OPS: readonly Op<never>[] = [
  * Checks that tuning speaks of ops and variants that there are, before a plan is made with it.
  *
  * @returns the same as it is now, which no choice checks again
- * @throws InputError with the name that is unknown and those that are known, or for conditions and tiles that are none
+ * @throws InputError with the name that is unknown and those that are known, for conditions and tiles that are none, and for a condition on
+ * what no choice may go by, such as how many rows stand beside each other
  */
 export function checkTuning(tuning: Tuning): Tuning {
   const checked = new CheckedTuning(tuning);
@@ -49,25 +50,41 @@ export function checkTuning(tuning: Tuning): Tuning {
   for (const [i, { op, variant, where, tiles }] of (checked.table ?? []).entries()) {
     const path = `tuning.table[${i}]`;
     check(op, variant, path);
-    checkConditions(where, `${path}.where`);
+    checkConditions(op, where, `${path}.where`);
     checkTiles(tiles, `${path}.tiles`);
   }
   return checked;
 }
 
-function checkConditions(where: unknown, path: string): void {
+function checkConditions(name: string, where: TunedChoice['where'], path: string): void {
+  const fields = OPS.find(op => op.name === name)?.tunedBy ?? [];
   for (const [field, condition] of Object.entries(where ?? {})) {
-    if (typeof condition === 'string' || typeof condition === 'boolean') continue;
-    if (Array.isArray(condition) && condition.length === 2 && condition.every(bound => typeof bound === 'number'))
-      continue;
+    if (!isCondition(condition)) {
+      throw new InputError({
+        op: 'checkTuning',
+        problem: 'no bounds',
+        expected: '[least, most], a text, true or false',
+        value: condition,
+        path: `${path}.${field}`,
+      });
+    }
+    if (fields.includes(field)) continue;
     throw new InputError({
       op: 'checkTuning',
-      problem: 'no bounds',
-      expected: '[least, most], a text, true or false',
-      value: condition,
-      path: `${path}.${field}`,
+      problem: `no choice of '${name}' goes by this field`,
+      expected: fields,
+      value: field,
+      path,
+      fix: 'Leave the condition out, or name another field.',
     });
   }
+}
+
+function isCondition(condition: unknown): boolean {
+  if (typeof condition === 'string' || typeof condition === 'boolean') return true;
+  if (!Array.isArray(condition) || condition.length !== 2) return false;
+  const [least, most] = condition as readonly unknown[];
+  return typeof least === 'number' && typeof most === 'number' && least <= most;
 }
 
 function checkTiles(tiles: unknown, path: string): void {

@@ -10,7 +10,8 @@ import { InputError, PentimentoError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { Caps } from '../gpu/caps.ts';
 import { capsIn, type KeptTuning, readTable } from '../tuning/kept-in-page.ts';
-import { keyOfTable, parseTuningTable, type TuningTable, tuningFor, tuningKey } from '../tuning/table.ts';
+import { parseTuningTable } from '../tuning/read-table.ts';
+import { keyOfTable, type TuningTable, tuningFor, tuningKey } from '../tuning/table.ts';
 import { reason } from './files.ts';
 import { makeFolder } from './make-folder.ts';
 

@@ -5,3 +5,6 @@
  * over all threads, the honest ones on software adapters in Node, since no load of the machine changes them.
  */
 export type Clock = 'timestamps' | 'clock' | 'processor';
+
+/** All of them. */
+export const CLOCKS: readonly Clock[] = ['timestamps', 'clock', 'processor'];

@@ -8,7 +8,8 @@ import type { DeviceTuning, DeviceTuningTable, PlainTuning } from '../gpu/device
 import { CheckedTuning } from '../kernels/op.ts';
 import { checkTuning } from '../kernels/registry.ts';
 import { keptTuning } from './kept-in-page.ts';
-import { parseTuningTable, tuningFor } from './table.ts';
+import { parseTuningTable } from './read-table.ts';
+import { tuningFor } from './table.ts';
 
 /** A tuning as it was given, and as kernels are chosen by it. */
 export interface GivenTuning {
@@ -29,9 +30,14 @@ export async function givenTuning(asked: PlainTuning, caps: Caps): Promise<Given
   const found = asked === 'kept' ? await keptTuning(caps) : asked;
   if (found === undefined) return undefined;
   if (typeof found !== 'object' || found === null || Array.isArray(found)) refuse(found);
-  const choices = checkTuning('choices' in found ? tuningFor(parseTuningTable(found), caps) : found);
-  // What listens is no plain data.
-  return { given: found instanceof CheckedTuning ? found : structuredClone(found), choices };
+  if ('choices' in found) {
+    const table = parseTuningTable(found);
+    return { given: table, choices: checkTuning(tuningFor(table, caps)) };
+  }
+  const choices = checkTuning(found);
+  if (found instanceof CheckedTuning) return { given: found, choices }; // what listens is no plain data
+  const { force, table } = choices;
+  return { given: structuredClone({ ...(force && { force }), ...(table && { table }) }), choices };
 }
 
 function refuse(value: unknown): never {

@@ -5,7 +5,8 @@
 import { InputError, PentimentoError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type Caps, checkCaps } from '../gpu/caps.ts';
-import { keyOfTable, parseTuningTable, type TuningTable, tuningFor, tuningKey } from './table.ts';
+import { parseTuningTable } from './read-table.ts';
+import { keyOfTable, type TuningTable, tuningFor, tuningKey } from './table.ts';
 
 /** Who is told of tables that cannot be used. */
 export interface KeptTuningOptions {

@@ -7,7 +7,7 @@ import { checkNames, namesOf } from '../core/known-names.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { PassTimer, runPass } from '../gpu/pass-timer.ts';
 import type { DispatchList } from '../kernels/dispatch.ts';
-import type { Clock } from './clock.ts';
+import { CLOCKS, type Clock } from './clock.ts';
 
 export type { Clock } from './clock.ts';
 
@@ -26,7 +26,6 @@ export interface MeterOptions {
 }
 
 const OPTIONS = namesOf<MeterOptions>({ clock: 1 });
-const CLOCKS: readonly Clock[] = ['timestamps', 'clock', 'processor'];
 
 /** Work of one submission on a GPU, beyond which a watchdog might bark. */
 const FLOPS_PER_SUBMIT = 2e11;

@@ -2,7 +2,6 @@
 import { InputError } from '../core/errors.ts';
 import type { Caps, HalfStorage, MatrixUnits } from '../gpu/caps.ts';
 import type { TunedChoice, Tuning } from '../kernels/op.ts';
-import { checkTuning } from '../kernels/registry.ts';
 import { KERNELS_HASH } from './built-from.ts';
 import type { Clock } from './clock.ts';
 
@@ -63,8 +62,8 @@ export interface TuningTable {
   readonly choices: readonly MeasuredChoice[];
 }
 
-/** Versions of tables that this library reads. */
-const VERSION = 1;
+/** What helps where a table does not. */
+export const REMEASURE = 'Measure anew with `pentimento tune`, or tune().';
 
 /** The adapter's own names. */
 export function adapterOf({ vendor, architecture, device, description }: AdapterNames): AdapterNames {
@@ -110,51 +109,6 @@ function number32(text: string): string {
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
   return hash.toString(16).padStart(8, '0');
-}
-
-/**
- * Reads a table that somebody has stored.
- *
- * @param stored text of JSON, or what it holds
- * @throws InputError for what is no table, is of another version, or speaks of ops and variants that there are not
- */
-export function parseTuningTable(stored: unknown): TuningTable {
-  const table = typeof stored === 'string' ? parsed(stored) : stored;
-  if (typeof table !== 'object' || table === null || Array.isArray(table))
-    refuse('this is no table', 'an object', table);
-  const fields = table as Readonly<Record<string, unknown>>;
-  if (fields['version'] !== VERSION)
-    refuse('a table of another version', VERSION, fields['version'], 'version', REMEASURE);
-  for (const name of ['library', 'kernels', 'made', 'clock']) {
-    if (typeof fields[name] !== 'string') refuse(NO_TABLE, 'a text', fields[name], name, REMEASURE);
-  }
-  for (const name of ['adapter', 'device']) {
-    if (typeof fields[name] !== 'object' || fields[name] === null)
-      refuse(NO_TABLE, 'an object', fields[name], name, REMEASURE);
-  }
-  for (const name of ['vendor', 'architecture', 'device', 'description']) {
-    const value = (fields['adapter'] as Readonly<Record<string, unknown>>)[name];
-    if (typeof value !== 'string') refuse(NO_TABLE, 'a text', value, `adapter.${name}`, REMEASURE);
-  }
-  if (!Array.isArray(fields['choices'])) refuse(NO_TABLE, 'a list', fields['choices'], 'choices', REMEASURE);
-  const read = table as TuningTable;
-  checkTuning(tuningOf(read));
-  return read;
-}
-
-const NO_TABLE = 'this is no table of measured choices';
-const REMEASURE = 'Measure anew with `pentimento tune`, or tune().';
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new InputError({ op: 'parseTuningTable', problem: 'this is no JSON', fix: REMEASURE, cause });
-  }
-}
-
-function refuse(problem: string, expected: unknown, value: unknown, path = '', fix = REMEASURE): never {
-  throw new InputError({ op: 'parseTuningTable', problem, expected, value, ...(path && { path }), fix });
 }
 
 /** What plans and weights take of a table: its choices without their figures. */

@@ -2,7 +2,8 @@
  * Measures which variant, in which cut, a device runs each problem of a network best by. Each candidate is checked before it is timed, and
  * what the device takes without a table stays unless another one gains for sure: tuning makes nothing wrong, and nothing slower.
  */
-import { InputError } from '../core/errors.ts';
+import { InputError, PentimentoError } from '../core/errors.ts';
+import { checkMember } from '../core/kinds.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import type { Gpu } from '../gpu/device.ts';
@@ -62,6 +63,8 @@ const LONGEST_COMPILE_MS = 60_000;
 export async function tune(gpu: Gpu, problems: readonly Heard[], options: TuneOptions = {}): Promise<TuningTable> {
   checkNames('tune', options, OPTIONS);
   const { signal, onProgress, clock, exhaustive = false, longestCompileMs = LONGEST_COMPILE_MS } = options;
+  checkMember('tune', gpu, 'check', 'function', 'a Gpu');
+  checkProblems(problems);
   signal?.throwIfAborted();
   gpu.check('tune');
   await loadTexts(gpu.caps);
@@ -92,6 +95,15 @@ export async function tune(gpu: Gpu, problems: readonly Heard[], options: TuneOp
   }
 }
 
+function checkProblem<P>(op: Op<P>, problem: P): void {
+  try {
+    op.check(problem);
+  } catch (cause) {
+    if (cause instanceof PentimentoError) throw cause;
+    throw new InputError({ op: 'tune', problem: `this is no problem of '${op.name}'`, value: problem, cause }); // fields are missing
+  }
+}
+
 /** A meter of the device that is there: a lost one takes its meter along. */
 class Meters {
   readonly #gpu: Gpu;
@@ -119,7 +131,22 @@ class Meters {
   }
 }
 
-/** The tasks of all ops, in the order of `OPS`. @throws InputError for an op that is none of them */
+function checkProblems(problems: unknown): void {
+  const fix = 'Hear them with problemsOf() or HeardProblems.';
+  const fail = (problem: string, expected: string, value: unknown, path: string): never => {
+    throw new InputError({ op: 'tune', problem, expected, value, path, fix });
+  };
+  if (!Array.isArray(problems)) fail('no problems', 'a list', problems, 'problems');
+  for (const [i, heard] of (problems as readonly unknown[]).entries()) {
+    const { op, problem, times = 1 } = Object(heard) as Readonly<Record<string, unknown>>;
+    const path = `problems[${i}]`;
+    if (typeof op !== 'string') fail('no problem of an op', 'the name of an op', op, `${path}.op`);
+    if (typeof problem !== 'object' || problem === null) fail('no problem', 'an object', problem, `${path}.problem`);
+    if (!(typeof times === 'number' && times > 0)) fail('heard no times', 'a number above 0', times, `${path}.times`);
+  }
+}
+
+/** The tasks of all ops, in the order of `OPS`. @throws InputError for an op that is none of them, and a problem that is none of its */
 function allTasks({ caps }: Gpu, problems: readonly Heard[]): Task<never>[] {
   const known = OPS.map(op => op.name);
   for (const [i, { op }] of problems.entries()) {
@@ -131,6 +158,7 @@ function allTasks({ caps }: Gpu, problems: readonly Heard[]): Task<never>[] {
     const own = problems.filter(heard => heard.op === op.name);
     // Whoever heard them heard them of this op.
     const counted = own.map(({ problem, times = 1 }) => ({ problem, times })) as Counted<never>[];
+    for (const { problem } of counted) checkProblem(op as Op<never>, problem);
     return tasksOf(op as Op<never>, caps, counted);
   });
 }

@@ -27,6 +27,7 @@ beforeEach(async () => {
   for (const name of HUB_VARIABLES) vi.stubEnv(name, undefined);
   cacheDir = await mkdtemp(join(tmpdir(), 'pentimento-cache-'));
   vi.stubEnv('HF_HUB_CACHE', cacheDir);
+  vi.stubEnv('PENTIMENTO_CACHE', join(cacheDir, 'own'));
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
@@ -179,5 +180,51 @@ describe('cache purge', () => {
       `"error: cache: the model is being downloaded (someone/small). Wait for that download, or end it."`,
     );
     expect((await readdir(cacheDir)).length).toBe(2);
+  });
+});
+
+describe('engines of the benchmark', () => {
+  const peers = () => join(cacheDir, 'own', 'peers');
+  const fetched = async (name: string, files: Record<string, string>) => {
+    await mkdir(join(peers(), name, 'node_modules'), { recursive: true });
+    for (const [file, text] of Object.entries(files)) await writeFile(join(peers(), name, file), text);
+  };
+  beforeEach(async () => {
+    await fetched('tfjs-4.22.0', { 'package.json': '{}', 'node_modules/tf.js': 'x'.repeat(2046) });
+    await fetched('jax-0.1.25', { 'package.json': '{}' });
+    await fetched('.jax-Ab3dEf', { 'package.json': '{}' }); // a fetch that was killed
+    await fetched('somebody', { 'package.json': '{}' });
+    await fetched('mine-1', {});
+    await symlink(cacheDir, join(peers(), 'linked-1'));
+  });
+
+  it('are listed with their sizes, other folders not', async () => {
+    const { stdout } = await pentimento(['cache', 'list']);
+    expect(stdout.replaceAll(cacheDir, 'CACHE')).toMatchInlineSnapshot(`
+      "No model that can be opened here in CACHE
+      .jax-Ab3dEf  engine, 2 B; not whole
+      jax-0.1.25  engine, 2 B
+      tfjs-4.22.0  engine, 2.0 KiB
+      3 engines of the benchmark, 2.0 KiB, in CACHE/own/peers
+      "
+    `);
+    const { peers: told } = JSON.parse((await pentimento(['cache', 'list', '--json'])).stdout);
+    expect(told).toMatchObject({
+      folder: peers(),
+      bytes: 2052,
+      found: [{ whole: false }, {}, { name: 'tfjs-4.22.0' }],
+    });
+  });
+
+  it('are deleted by name, or all of them, and nothing else', async () => {
+    const one = await pentimento(['cache', 'purge', 'tfjs-4.22.0', '--yes']);
+    expect([one.code, one.stderr]).toEqual([0, 'Deleted tfjs-4.22.0: 2.0 KiB.\n']);
+    const asked = await pentimento(['cache', 'purge', '--peers'], { stdin: onTerminal('n\n') });
+    expect(asked.stderr).toMatch(/^Delete \.jax-Ab3dEf, jax-0\.1\.25 \(4 B\)\? \[y\/N\] Nothing was deleted/);
+    const all = await pentimento(['cache', 'purge', '--peers', '--yes', '--json']);
+    expect(JSON.parse(all.stdout)).toMatchObject({ deleted: [], tuning: [], peers: [{ name: '.jax-Ab3dEf' }, {}] });
+    expect((await readdir(peers())).sort()).toEqual(['linked-1', 'mine-1', 'somebody']);
+    const none = await pentimento(['cache', 'purge', '--peers']);
+    expect(none.stderr.replaceAll(cacheDir, 'CACHE')).toBe('There is no engine of the benchmark in CACHE/own/peers.\n');
   });
 });

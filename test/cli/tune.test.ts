@@ -1,12 +1,14 @@
 /** `pentimento tune`, from the problems of a model to commands that use the table; and what becomes of tables in the cache. */
+import { writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { encodeLatents, type LatentSettings, readLatents } from '../../src/cli/latents.ts';
 import { readImage } from '../../src/node/images.ts';
-import { keepTuning } from '../../src/node/kept-tuning.ts';
-import { parseTuningTable, type TuningTable } from '../../src/tuning/table.ts';
+import { keepTuning, removeKeptTuning } from '../../src/node/kept-tuning.ts';
+import { parseTuningTable } from '../../src/tuning/read-table.ts';
+import type { TuningTable } from '../../src/tuning/table.ts';
 import { pentimento } from '../support/command.ts';
 import { tableOf } from '../support/tuning.ts';
 
@@ -45,9 +47,7 @@ describe('tune', () => {
     }
 
     const again = await pentimento(SHORT);
-    expect(again.stdout).toBe(
-      `1 choice for ${told.name}: nothing was left to measure, 0 other than by rank\n${told.files.table}\n`,
-    );
+    expect(again.stdout).toBe(`1 choice for ${told.name}: nothing was left to measure\n${told.files.table}\n`);
     const prompts = await pentimento(PROMPTS);
     expect(prompts.stderr).toContain(`Kernels are chosen by ${told.name}: 1 choice. --tuning none`);
     const report = { table: told.name, made: table.made, choices: 1 };
@@ -83,6 +83,28 @@ describe('tune', () => {
       ],
     });
     expect(await kept()).toEqual([]);
+  });
+
+  it('keeps what was measured before, with --force and where another process wrote meanwhile', async () => {
+    const first = JSON.parse((await pentimento([...SHORT, '--json'])).stdout);
+    const other: TuningTable = {
+      ...first.table,
+      choices: [{ op: 'softmax', where: { width: [64, 64] }, variant: 'softmax-tile' }],
+    };
+    await keepTuning({ ...first.table, choices: [...first.table.choices, ...other.choices] });
+    const ops = (stdout: string): string[] => JSON.parse(stdout).table.choices.map(({ op }: { op: string }) => op);
+    expect(ops((await pentimento([...SHORT, '--force', '--json'])).stdout)).toEqual(['rmsNorm', 'softmax']);
+    await removeKeptTuning(first.name);
+    const written = () => writeFileSync(first.files.table, JSON.stringify(other));
+    const second = await pentimento([...SHORT, '--json'], { onStderr: written }); // told when all is measured
+    expect(ops(second.stdout)).toEqual(['rmsNorm', 'softmax']);
+    expect(await kept()).toEqual([`${first.name}.json`]);
+  });
+
+  it('says that nothing can be kept before it measures', async () => {
+    await writeFile(join(cache, 'tuning'), '');
+    const { code, stderr } = await pentimento(SHORT);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/^error: output: the folder is a file: got .*tuning/)]);
   });
 
   it('ends on a signal with nothing written', async () => {

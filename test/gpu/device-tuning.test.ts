@@ -5,6 +5,7 @@ import { type DryOptions, Gpu } from '../../src/gpu/device.ts';
 import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
 import type { GpuOptions } from '../../src/gpu/grant.ts';
 import { CheckedTuning } from '../../src/kernels/op.ts';
+import { checkTuning } from '../../src/kernels/registry.ts';
 import { Linear } from '../../src/nn/linear.ts';
 import { Weights } from '../../src/nn/weights.ts';
 import { DeviceTensor } from '../../src/tensor/device-tensor.ts';
@@ -109,13 +110,15 @@ describe('a device with a tuning', () => {
 
   it('keeps what it was given as it was', async () => {
     const { caps } = await testGpu();
-    const table = structuredClone(
-      tableOf(caps, [{ op: 'linear', where: { columns: [40, 40] }, variant: 'gemm-tile' }]),
-    );
+    const table = structuredClone(tableOf(caps, [{ op: 'linear', where: { k: [40, 40] }, variant: 'gemm-tile' }]));
     const gpu = await request({ tuning: table });
     expect(gpu.tuning).toEqual(table);
     Object.assign(table, { choices: [] });
     expect(gpu.tuning).not.toEqual(table);
+    const row = { op: 'linear', where: { k: [40, 40] as [number, number] }, variant: 'gemm-tile' };
+    const choices = checkTuning({ table: [row] });
+    Object.assign(row.where.k, [1, 1]);
+    expect(choices.table).toEqual([{ ...row, where: { k: [40, 40] } }]);
     expect((await request({})).tuning).toBeUndefined();
     expect((await request({ tuning: async () => undefined })).tuning).toBeUndefined();
     expect((await request({ tuning: 'kept' })).tuning).toBeUndefined(); // Node has no IndexedDB

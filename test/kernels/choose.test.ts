@@ -209,6 +209,13 @@ describe('tuning', () => {
     ).toThrowErrorMatchingInlineSnapshot(
       `[InputError: checkTuning: no bounds: expected [least, most], a text, true or false, got 5 (tuning.table[0].where.rows)]`,
     );
+    // How many rows stand beside each other is nothing that a choice may go by.
+    const rows: [number, number] = [1, 8];
+    expect(() => checkTuning({ table: [{ op: 'linear', variant: 'gemm-tile', where: { k: [8, 8], rows } }] })).toThrow(
+      "no choice of 'linear' goes by this field",
+    );
+    for (const wrong of [{ table: 5 }, { table: {} }, { table: [null] }, { force: 5 }, { force: null }, { force: [] }])
+      expect(() => checkTuning(wrong as unknown as Tuning)).toThrow(InputError);
   });
 });
 

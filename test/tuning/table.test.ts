@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 // @ts-expect-error a script without types
 import { builtFrom } from '../../scripts/built-from.mjs';
+import { InputError } from '../../src/core/errors.ts';
 import type { Caps } from '../../src/gpu/caps.ts';
 import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
 import { CONV2D, type Conv2dProblem } from '../../src/kernels/conv2d.ts';
@@ -10,7 +11,8 @@ import { LINEAR } from '../../src/kernels/linear.ts';
 import { choose, conditionsOf, measures, nameOf, type PackedLayout, type Tiles } from '../../src/kernels/op.ts';
 import { layoutOfWeight } from '../../src/kernels/weight-layout.ts';
 import { KERNELS_HASH, LIBRARY_VERSION } from '../../src/tuning/built-from.ts';
-import { type MeasuredChoice, parseTuningTable, tuningFor, tuningKey, tuningOf } from '../../src/tuning/table.ts';
+import { parseTuningTable } from '../../src/tuning/read-table.ts';
+import { type MeasuredChoice, tuningFor, tuningKey, tuningOf } from '../../src/tuning/table.ts';
 import { tableOf } from '../support/tuning.ts';
 
 const CARD: Caps = {
@@ -34,6 +36,7 @@ function choice(problem: GemmProblem, variant: string, tiles?: Tiles): MeasuredC
 }
 
 const table = tableOf(CARD, [choice(layer('panels'), 'gemm-tile')]);
+const withChoice = (change: object) => ({ ...table, choices: [{ ...table.choices[0], ...change }] });
 
 describe('a table', () => {
   it('is of the texts and the version that this library has', () => {
@@ -64,8 +67,49 @@ describe('a table', () => {
       { ...table, choices: [{ op: 'linear', variant: 'gemm-tile', where: { k: 8 } }] },
       'where.k',
     ],
+    ['of a version in quotes', { ...table, version: '1' }, 'got "1" (version)'],
+    ['of kernels that would lead out of a folder', { ...table, kernels: '/../../../kernels' }, '(kernels)'],
+    ['made at no time', { ...table, made: '\u001b[2J' }, '(made)'],
+    ['read by no clock', { ...table, clock: 'sun' }, '(clock)'],
+    ['of a device of no kind', { ...table, device: [] }, '(device)'],
+    ['of a device without numbers', { ...table, device: { ...table.device, subgroupSize: null } }, 'subgroupSize'],
+    ['of a device with a fact of no kind', { ...table, device: { ...table.device, more: {} } }, '(device.more)'],
+    ['of choices that are none', { ...table, choices: [null] }, 'got null (choices[0])'],
+    ['of conditions in a text', withChoice({ where: 'k' }), 'tuning.table[0].where'],
+    ['of conditions that are none at all', withChoice({ where: null }), 'tuning.table[0].where'],
+    ['of bounds the wrong way round', withChoice({ where: { k: [9, 8] } }), 'where.k'],
+    ['of bounds that JSON lost', withChoice({ where: { k: [null, 8] } }), 'where.k'],
+    ['of how many rows stand beside each other', withChoice({ where: { rows: [1, 8] } }), 'got "rows"'],
+    ["of an object's own names", withChoice({ where: JSON.parse('{"__proto__": [1, 2]}') }), 'got "__proto__"'],
+    ['of tiles that are a number', withChoice({ tiles: 5 }), 'tuning.table[0].tiles'],
+    ['of figures that are none', withChoice({ figures: null }), 'choices[0].figures'],
+    ['of figures in words', withChoice({ figures: { ms: 'fast' } }), 'choices[0].figures.ms'],
+    [
+      'of reasons that are none',
+      withChoice({ figures: { ...table.choices[0]?.figures, refused: { a: 1 } } }),
+      'refused.a',
+    ],
+    ['as deep as it gets', '['.repeat(50_000) + ']'.repeat(50_000), 'this is no table'],
+    ['deep within', { ...table, device: JSON.parse(`${'['.repeat(9000)}${']'.repeat(9000)}`) }, '(device)'],
+    ['deep in an object', withChoice({ op: JSON.parse(`${'{"a":'.repeat(9000)}1${'}'.repeat(9000)}`) }), 'no such op'],
   ])('is refused by name where it is %s', (_, stored, text) => {
-    expect(() => parseTuningTable(stored)).toThrow(text);
+    let said = '';
+    try {
+      parseTuningTable(stored);
+    } catch (error) {
+      expect(error).toBeInstanceOf(InputError);
+      said = (error as InputError).message;
+    }
+    expect(said).toContain(text);
+    expect(said.length).toBeLessThan(1000);
+  });
+
+  it('is read as a copy of what is known of it', () => {
+    const stored = { ...structuredClone(table), more: { a: 1 } };
+    const read = parseTuningTable(stored);
+    expect(read).toEqual(table);
+    Object.assign(stored.choices[0]?.where ?? {}, { k: [1, 1] });
+    expect(read).toEqual(table);
   });
 
   it('is refused whole on another adapter, with other kernels, and where the device grants other things', () => {

@@ -1,5 +1,6 @@
 /** The tuner: what it chooses is right and no slower; what is wrong, crashes or never compiles is thrown out by name; it ends at once. */
 import { describe, expect, it } from 'vitest';
+import { PentimentoError } from '../../src/core/errors.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
 import { CONV2D } from '../../src/kernels/conv2d.ts';
 import type { KernelCall } from '../../src/kernels/kernel.ts';
@@ -9,7 +10,8 @@ import { samplesOf } from '../../src/tuning/compare.ts';
 import type { Heard } from '../../src/tuning/heard.ts';
 import { Meter } from '../../src/tuning/meter.ts';
 import { caseOf } from '../../src/tuning/problem-case.ts';
-import { parseTuningTable, tuningFor, tuningOf } from '../../src/tuning/table.ts';
+import { parseTuningTable } from '../../src/tuning/read-table.ts';
+import { tuningFor, tuningOf } from '../../src/tuning/table.ts';
 import { type Candidate, defaultOf } from '../../src/tuning/tasks.ts';
 import { Trial } from '../../src/tuning/trial.ts';
 import { type TuneProgress, tune } from '../../src/tuning/tune.ts';
@@ -51,6 +53,18 @@ const hidden = planted(
 const idle = planted('idle', inText('if (tile >= p.end_tile) { return; }', 'if (tile < p.end_tile) { return; }'));
 const broken = planted('broken', inText('var sums = vec4f(0.0);', 'var sums = vec4f(nothing);'));
 const unbound = planted('unbound', call => ({ ...call, bindings: call.bindings.slice(0, 1) }));
+
+/** What programs without types pass, and what came back from a file. */
+const NO_PROBLEMS: readonly (readonly [string, unknown])[] = [
+  ['no list', { op: 'softmax' }],
+  ['nothing in the list', [null]],
+  ['no problem', [{ op: 'softmax' }]],
+  ['no name', [{ op: 5, problem: SCORES }]],
+  ['no such op', [{ op: 'softmix', problem: SCORES }]],
+  ['a problem without fields', [{ op: 'linear', problem: {} }]],
+  ['a problem of another op', [{ op: 'conv2d', problem: SCORES }]],
+  ['no number of times', [{ op: 'softmax', problem: SCORES, times: 'often' }]],
+];
 
 /** The variant and cut that a table gives the problem. */
 function chosenBy(gpu: Gpu, table: Parameters<typeof tuningOf>[0]): string {
@@ -201,5 +215,12 @@ describe('tune', () => {
     });
     expect(new Set(chosen).size).toBe(1);
     expect(Object.keys(table.choices[0]?.where ?? {})).not.toContain('images');
+  });
+});
+
+describe('problems that are none', () => {
+  it.each(NO_PROBLEMS)('are refused before the device works: %s', async (_, problems) => {
+    const gpu = await testGpu();
+    await expect(tune(gpu, problems as readonly Heard[])).rejects.toBeInstanceOf(PentimentoError);
   });
 });

@@ -3,7 +3,8 @@
  * weights are read. This is what a tuner measures.
  */
 import { InputError } from '../../core/errors.ts';
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkFolder } from '../../core/kinds.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { type Caps, checkCaps } from '../../gpu/caps.ts';
@@ -52,6 +53,7 @@ const FEW_STEPS = 4;
  * @throws InputError for a folder of another kind
  */
 export async function taskOf(folder: FolderSource): Promise<ModelTask> {
+  checkFolder(folder, 'taskOf');
   if (await folder.has('model_index.json')) return 'edit';
   const config = (await folder.has('config.json')) ? await readJson(folder, 'config.json', OP) : {};
   if (config['model_type'] === 't5') return 'prompts';
@@ -74,6 +76,8 @@ export async function taskOf(folder: FolderSource): Promise<ModelTask> {
  * device could not run the call; the signal's reason
  */
 export async function problemsOf(folder: FolderSource, options: ModelProblemsOptions): Promise<readonly Heard[]> {
+  checkFolder(folder, OP);
+  checkByName(OP, options);
   checkNames(OP, options, OPTIONS);
   checkCaps(OP, options.caps);
   const { batch } = options;

@@ -5,9 +5,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { installPeer, peerCache } from '../../../bench/peers/install-peer.ts';
+import { installPeer } from '../../../bench/peers/install-peer.ts';
 import { PEER_PACKAGES } from '../../../bench/peers/packages.ts';
 import { LoadError } from '../../../src/core/errors.ts';
+import { peersFolder } from '../../../src/node/cached-peers.ts';
 
 const NODE = process.env['PENTIMENTO_NODE'] ?? process.execPath;
 let folder: string;
@@ -99,10 +100,10 @@ describe('a peer', () => {
     const { PENTIMENTO_CACHE, XDG_CACHE_HOME } = process.env;
     try {
       process.env['PENTIMENTO_CACHE'] = '/x/own';
-      expect(peerCache()).toBe(join('/x/own', 'peers'));
+      expect(peersFolder()).toBe(join('/x/own', 'peers'));
       delete process.env['PENTIMENTO_CACHE'];
       process.env['XDG_CACHE_HOME'] = '/x';
-      expect(peerCache()).toBe(join('/x/pentimento', 'peers'));
+      expect(peersFolder()).toBe(join('/x/pentimento', 'peers'));
     } finally {
       Object.assign(process.env, { PENTIMENTO_CACHE, XDG_CACHE_HOME });
       if (PENTIMENTO_CACHE === undefined) delete process.env['PENTIMENTO_CACHE'];
