@@ -1,6 +1,6 @@
 /** Files of results: a run of everything replaces one, a run of some rows replaces those rows of it. */
 import { InputError } from '../src/core/errors.ts';
-import type { BenchFile, BenchHead, BenchPeer } from './schema.ts';
+import type { BenchFile, BenchHead, BenchPeer, KernelRow, PeerRow } from './schema.ts';
 
 /** What must agree where rows of two runs stand beside each other, by the names of the file. */
 const AGREEING: Readonly<Record<string, (file: BenchHead) => unknown>> = {
@@ -25,12 +25,9 @@ const AGREEING: Readonly<Record<string, (file: BenchHead) => unknown>> = {
  */
 export function mergedWith(kept: BenchFile, made: BenchFile, path: string): BenchFile {
   refuseStrangers(kept, made, path);
-  return {
-    ...made,
-    rows: replaced(kept.rows, made.rows),
-    networks: replaced(kept.networks, made.networks),
-    peers: peersOf(kept.peers, made.peers),
-  };
+  const rows = replaced(kept.rows, made.rows);
+  const networks = replaced(kept.networks, made.networks);
+  return { ...made, rows, networks, peers: peersOf(kept.peers, made.peers).map(comparedWith([...rows, ...networks])) };
 }
 
 /** @throws InputError where the rows of a file are of another adapter, driver, processor, library, or were taken otherwise */
@@ -50,12 +47,23 @@ export function refuseStrangers(kept: BenchHead, made: BenchHead, path: string):
 }
 
 function peersOf(kept: readonly BenchPeer[], made: readonly BenchPeer[]): readonly BenchPeer[] {
-  // A version's rows are its own.
-  const anew = made.map(peer => {
+  // An engine that could not be started leaves what it measured before; a version's rows are its own.
+  const ran = made.filter(({ name, missing }) => missing === undefined || !kept.some(peer => peer.name === name));
+  const anew = ran.map(peer => {
     const before = kept.find(({ name, version }) => name === peer.name && version === peer.version);
     return before ? { ...peer, rows: replaced(before.rows, peer.rows) } : peer;
   });
   return replaced(kept, anew);
+}
+
+/** Rows of ours that were measured again stand beside those of an engine that was not: ratios are of the medians that the file holds. */
+function comparedWith(ours: readonly Pick<KernelRow, 'name' | 'medianMs'>[]): (peer: BenchPeer) => BenchPeer {
+  const medians = new Map(ours.map(({ name, medianMs }) => [name, medianMs]));
+  const ratioOf = ({ name, medianMs }: PeerRow): number | null => {
+    const own = medians.get(name) ?? null;
+    return medianMs === null || own === null ? null : medianMs / own;
+  };
+  return peer => ({ ...peer, rows: peer.rows.map(row => ({ ...row, ratio: ratioOf(row) })) });
 }
 
 function replaced<T extends { readonly name: string }>(kept: readonly T[], made: readonly T[]): readonly T[] {

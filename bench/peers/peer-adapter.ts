@@ -2,6 +2,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
+import { isSoftware } from '../../src/gpu/caps.ts';
+import { paceDawn } from '../../src/node/dawn-pace.ts';
 import { type AdapterDescription, listAdapters } from '../../src/node/device.ts';
 import type { BenchAdapter } from '../schema.ts';
 
@@ -36,14 +38,16 @@ export function inWords({ vendor, architecture, device, description }: BenchAdap
 const kept: GPU[] = [];
 
 /**
- * `navigator.gpu` for engines that are written for pages: it has this one adapter.
+ * `navigator.gpu` for engines that are written for pages: it has this one adapter. On software their waiting is ours: no turn of the event
+ * loop is counted among their seconds that is not among ours.
  * @param trusted without Dawn's checks of indices
  * @returns what tells the adapter that the engine asked for last
  */
 export async function pretendPage(
-  { name, backend }: AdapterDescription,
+  { name, backend, info }: AdapterDescription,
   trusted: boolean,
 ): Promise<() => BenchAdapter | undefined> {
+  if (isSoftware(info)) paceDawn();
   const { create, globals } = await dawn();
   Object.assign(globalThis, globals);
   const gpu = create([`backend=${backend}`, `adapter=${name}`, trusted ? `${FEATURES},disable_robustness` : FEATURES]);

@@ -3,12 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { InputError } from '../core/errors.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { GpuOptions } from '../gpu/grant.ts';
+import { paceDawn } from '../node/dawn-pace.ts';
 import { requestGpu } from '../node/device.ts';
 import { reason } from '../node/files.ts';
 import { keptTuning } from '../node/kept-tuning.ts';
 import { parseTuningTable } from '../tuning/read-table.ts';
 import { keyOfTable } from '../tuning/table.ts';
-import { paceDawn } from './dawn-pace.ts';
 import type { DeviceOptions } from './options.ts';
 import { choices } from './tune-report.ts';
 

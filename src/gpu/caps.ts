@@ -102,6 +102,11 @@ export function tellsItsKind(info: WebGpuAdapterInfo): boolean {
   return Boolean(vendor || architecture || device || description) || isFallbackAdapter !== undefined;
 }
 
+/** Whether an adapter says that it is Vulkan in software. */
+export function isSoftware(info: WebGpuAdapterInfo): boolean {
+  return info.isFallbackAdapter === true || SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.description}`);
+}
+
 /** Makers by their numbers, of PCI and, above 2^16, of Khronos: wgpu, and so Deno, tells these. */
 const MAKERS: Readonly<Record<string, string>> = {
   ...{ 4098: 'amd', 4112: 'imgtec', 4203: 'apple', 4318: 'nvidia', 5045: 'arm', 5140: 'microsoft', 20803: 'qualcomm' },
@@ -121,9 +126,7 @@ export function readCaps(device: WebGpuDevice, info: WebGpuAdapterInfo, options:
   const limits = device.limits;
   const subgroups = device.features.has('subgroups' as GPUFeatureName);
   const min = info.subgroupMinSize ?? 0;
-  const software =
-    options.software ??
-    (info.isFallbackAdapter === true || SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.description}`));
+  const software = options.software ?? isSoftware(info);
   const half = options.half ?? (software ? 'f16-packed' : 'f16');
   return {
     vendor: makerOf(info),

@@ -35,7 +35,7 @@ const FILE: BenchFile = {
   ...{ without: [], clock: 'processor', tuning: null },
   ceilings: { fmaF32: 40, fmaF16: null, matrix: null, copy: 20, copyBytes: 1024 },
   ...{ samples: 3, rows: [row('a'), row('b'), row('c')], networks: [network('n')] },
-  peers: [{ name: 'tfjs', package: '@tensorflow/tfjs', version: '4', rows: [raced('a', 2), raced('b', 3)] }],
+  peers: [{ name: 'tfjs', package: '@tensorflow/tfjs', version: '4', rows: [raced('a', 1), raced('b', 1)] }],
 };
 
 describe('a file of the benchmark', () => {
@@ -108,14 +108,28 @@ describe('a run of some rows', () => {
       ['c', 2],
       ['d', 9],
     ]);
-    expect([merged.networks, merged.peers]).toEqual([FILE.networks, FILE.peers]);
+    expect(merged.networks).toEqual(FILE.networks);
+  });
+
+  it('compares the rows of peers that it did not measure with the new medians of ours', () => {
+    const again = [row('b', { medianMs: 8 })];
+    const ratios = (made: Partial<BenchFile>) =>
+      mergedWith(FILE, { ...FILE, networks: [], peers: [], ...made }, 'x.json').peers[0].rows.map(({ ratio }) => ratio);
+    expect(ratios({ rows: again })).toEqual([1, 0.25]);
+    expect(ratios({ rows: [row('a', { medianMs: null, wrong: true })] })).toEqual([null, 1]);
+  });
+
+  it('leaves the rows of a peer that could not be started this time', () => {
+    const absent = { ...FILE.peers[0], version: null, missing: 'no adapter', rows: [] };
+    expect(mergedWith(FILE, { ...FILE, peers: [absent] }, 'x.json').peers).toEqual(FILE.peers);
+    expect(mergedWith({ ...FILE, peers: [] }, { ...FILE, peers: [absent] }, 'x.json').peers).toEqual([absent]);
   });
 
   it('does the same with those of peers, by their version', () => {
     const [tfjs] = FILE.peers;
-    const newer = { ...tfjs, rows: [raced('b', 9)] };
+    const newer = { ...tfjs, rows: [raced('b', 9, { medianMs: 18 })] };
     const ratios = (peers: BenchFile['peers']) => peers.map(({ rows }) => rows.map(({ ratio }) => ratio));
-    expect(ratios(mergedWith(FILE, { ...FILE, peers: [newer] }, 'x.json').peers)).toEqual([[2, 9]]);
+    expect(ratios(mergedWith(FILE, { ...FILE, peers: [newer] }, 'x.json').peers)).toEqual([[1, 9]]);
     expect(ratios(mergedWith(FILE, { ...FILE, peers: [{ ...newer, version: '5' }] }, 'x.json').peers)).toEqual([[9]]);
   });
 

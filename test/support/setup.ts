@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, vi } from 'vitest';
-import { paceDawn } from '../../src/cli/dawn-pace.ts';
+import { paceDawn } from '../../src/node/dawn-pace.ts';
 import './all-kernels.ts';
 import { sharedDevices } from './devices.ts';
 import { compareByBytes } from './equal-bytes.ts';

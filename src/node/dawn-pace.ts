@@ -1,6 +1,7 @@
 /**
  * Dawn's package for Node asks for news of the device in every turn of the event loop, by `setImmediate`. On a software driver that
- * takes a whole core from the work it waits for. Only the program does this to its own process: a library leaves globals alone.
+ * takes a whole core from the work it waits for. Only programs do this to their own processes, the command line and the benchmark's of
+ * other engines: a library leaves globals alone.
  */
 
 /** Turns in vain before the first sleep. */

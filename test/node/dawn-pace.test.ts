@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { paceDawn } from '../../src/cli/dawn-pace.ts';
+import { paceDawn } from '../../src/node/dawn-pace.ts';
 
 /** Turns of the event loop that a task takes which asks for the next one each time, for 40 ms. */
 async function turnsOf(disguise: (task: () => void) => () => void): Promise<number> {

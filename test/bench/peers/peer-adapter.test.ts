@@ -1,0 +1,23 @@
+/** The page that peers find in their processes. */
+import { expect, it } from 'vitest';
+import { pretendPage } from '../../../bench/peers/peer-adapter.ts';
+import { isSoftware } from '../../../src/gpu/caps.ts';
+import { listAdapters } from '../../../src/node/device.ts';
+
+it('lets Dawn sleep between two looks on software, as the process of ours does, and nowhere else', async () => {
+  const paced = Symbol.for('pentimento.dawn-pace');
+  const { navigator, setImmediate: before } = globalThis;
+  const [found] = await listAdapters();
+  const card = { vendor: 'nvidia', architecture: 'ampere', device: 'a card', description: 'a card' };
+  try {
+    for (const info of [card, found.info]) {
+      Reflect.deleteProperty(globalThis, paced); // as in a process that has just begun
+      await pretendPage({ ...found, info: info as typeof found.info }, false);
+      expect(globalThis.setImmediate !== before).toBe(isSoftware(info as typeof found.info));
+    }
+    expect(isSoftware(card as typeof found.info)).toBe(false);
+  } finally {
+    Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
+    Object.assign(globalThis, { setImmediate: before, [paced]: true });
+  }
+});
