@@ -1,11 +1,13 @@
 /** Fetches a peer's packages by npm into the user's cache directory, once. */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { LoadError } from '../../src/core/errors.ts';
 import { peersFolder } from '../../src/node/cached-peers.ts';
+import { reason } from '../../src/node/files.ts';
+import { makeFolder } from '../../src/node/make-folder.ts';
 import type { PeerPackages } from './packages.ts';
 
 /** How packages are fetched. */
@@ -31,8 +33,7 @@ export async function installPeer(name: string, packages: PeerPackages, options:
   signal?.throwIfAborted();
   if (existsSync(folder)) return folder;
   onFetch?.(`Fetching ${packages.package} ${packages.version}, ${Math.round(packages.bytes / 1e6)} MB on the disk.`);
-  await mkdir(cache, { recursive: true });
-  const draft = await mkdtemp(join(cache, `.${name}-`));
+  const draft = await draftIn(cache, name);
   try {
     await writeFile(join(draft, 'package.json'), JSON.stringify(packages.manifest));
     await writeFile(join(draft, 'package-lock.json'), JSON.stringify(packages.lock));
@@ -42,6 +43,22 @@ export async function installPeer(name: string, packages: PeerPackages, options:
     await rm(draft, { recursive: true, force: true });
   }
   return folder;
+}
+
+async function draftIn(cache: string, name: string): Promise<string> {
+  try {
+    await makeFolder(cache);
+    return await mkdtemp(join(cache, `.${name}-`));
+  } catch (cause) {
+    throw new LoadError({
+      op: 'bench',
+      problem: "the folder of other engines' packages cannot be written",
+      received: reason(cause),
+      path: cache,
+      fix: 'Set PENTIMENTO_CACHE to a folder of yours, or leave --against out.',
+      cause,
+    });
+  }
 }
 
 /** Another process may have been faster: its folder is as good. */

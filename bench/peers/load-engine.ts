@@ -1,4 +1,5 @@
 /** An engine out of the folder that its packages were installed to, on the adapter that is raced on. */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -41,6 +42,9 @@ export async function loadEngine(
   { folder, version }: Installed,
   { adapter: wanted, trusted }: Wanted,
 ): Promise<Loaded | { readonly missing: string }> {
+  if (!existsSync(join(folder, 'node_modules'))) {
+    return { missing: `its packages are not whole: delete ${folder}, and they are fetched anew` };
+  }
   const found = await findAdapter(wanted);
   if (!found) return { missing: `no adapter of this machine is ${wanted ? inWords(wanted) : 'in reach of WebGPU'}` };
   const half = found.features.includes('shader-f16');

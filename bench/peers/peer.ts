@@ -48,7 +48,7 @@ async function answered(question: PeerQuestion): Promise<PeerAnswer> {
   try {
     return await answer(question);
   } catch (error) {
-    return { failed: error instanceof Error ? error.message : String(error) };
+    return { failed: (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '' };
   }
 }
 

@@ -39,9 +39,9 @@ export class KernelRun {
     return head && ceilings && { ...head, ceilings, rows: this.#rows, networks: [], peers: [] };
   }
 
-  /** Measures anew. @throws the signal's reason; Error with what the worker says */
+  /** Measures anew. @throws the signal's reason; Error with what the worker says, or that it has ended */
   async measure(
-    worker: Pick<Worker, 'postMessage'>,
+    worker: Pick<Worker, 'postMessage' | 'addEventListener' | 'removeEventListener'>,
     { signal, without = [], only, onChange }: KernelWatch,
   ): Promise<void> {
     [this.#head, this.#ceilings, this.#rows] = [undefined, undefined, []];
@@ -50,10 +50,14 @@ export class KernelRun {
     worker.postMessage(ask, [port2]);
     const stop = (): void => port1.postMessage('stop');
     signal.addEventListener('abort', stop);
+    let ended = (_: Event): void => {};
     try {
       let of = 1;
       onChange(0, of);
       await new Promise<void>((resolve, reject) => {
+        ended = () =>
+          reject(new Error('The worker that measures has failed, or its script did not load: measure again.'));
+        worker.addEventListener('error', ended);
         port1.onmessage = ({ data }: MessageEvent<KernelMessage>) => {
           if ('error' in data) reject(new Error(data.error));
           else if ('done' in data) resolve();
@@ -66,6 +70,7 @@ export class KernelRun {
       signal.throwIfAborted();
     } finally {
       signal.removeEventListener('abort', stop);
+      worker.removeEventListener('error', ended);
       port1.close();
     }
   }

@@ -2,12 +2,34 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { KernelCase } from '../../bench/kernels/kernel-case.ts';
 import { checkModels } from '../../bench/networks.ts';
 import { parseBench } from '../../bench/schema.ts';
 import { chartsOf } from '../../bench/svg/charts.ts';
 import { packageVersion } from '../../src/cli/package-root.ts';
 import { pentimento } from '../support/command.ts';
+
+/** What the next run is given in place of its own. */
+const planted = vi.hoisted(() => ({ wrong: false }));
+
+/** Micro-kernels small and short: test/bench/ceilings.test.ts has them whole. */
+vi.mock('../../bench/ceilings.ts', async original => {
+  const { measureCeilings } = await original<typeof import('../../bench/ceilings.ts')>();
+  const quick: typeof measureCeilings = (gpu, meter, options) =>
+    measureCeilings(gpu, meter, { ...options, samples: 1, leastMs: 1, copyBytes: 2 ** 20, chains: [2] });
+  return { measureCeilings: quick };
+});
+
+vi.mock('../../bench/kernel-rows.ts', async original => {
+  const { kernelRows, ...rest } = await original<typeof import('../../bench/kernel-rows.ts')>();
+  const wrong = (row: KernelCase): KernelCase => ({
+    ...row,
+    calls: row.calls.map(call => ({ ...call, params: { ...call.params, eps: 0.01 } })),
+  });
+  const rows: typeof kernelRows = how => (planted.wrong ? kernelRows(how).map(wrong) : kernelRows(how));
+  return { ...rest, kernelRows: rows };
+});
 
 let folder: string;
 beforeAll(async () => {
@@ -56,6 +78,19 @@ describe('bench', () => {
     const other = await bench('kernels', '--filter', ROW, '--json', path, '--without', 'f16');
     expect([other.code, other.stdout, await readFile(path, 'utf8')]).toEqual([2, '', text]);
     expect(other.stderr).toContain('the rows of the file were measured otherwise: another without');
+  });
+
+  it('ends with 1 for a wrong kernel, names it, and leaves a file that tells no speed of it', async () => {
+    const path = join(folder, 'wrong.json');
+    planted.wrong = true;
+    const { code, stdout, stderr } = await bench('kernels', '--filter', ROW, '--json', path);
+    planted.wrong = false;
+    expect(stderr).toContain(`a row computes something else than it must: got ${ROW}. Report it with the adapter`);
+    expect(stdout).toMatch(new RegExp(`\n${ROW} +wrong +.* 1\\.[0-9]e-2 `));
+    const { rows } = parseBench(await readFile(path, 'utf8'));
+    const none = { minMs: null, medianMs: null, p90Ms: null, cpuMs: null, gflops: null, gbs: null, share: null };
+    expect(rows).toMatchObject([{ name: ROW, wrong: true, ...none }]);
+    expect(code).toBe(1);
   });
 
   it("leaves another's file as it is", async () => {

@@ -163,6 +163,22 @@ it('asks its own origin alone, and neither page nor worker could ask another', a
   expect(visit.asked.filter(url => !own.some(begin => url.startsWith(begin)))).toEqual([]);
 });
 
+it('says so where its worker does not start, and begins anew when asked again', async () => {
+  let broken = true;
+  const { page: own } = await site.visit('?rows=rms-norm', context =>
+    context.route('**/assets/worker-*.js', route => (broken ? route.abort() : route.fallback())),
+  );
+  await own.click('#measure');
+  await free(own);
+  expect(await told(own)).toContain('The worker that measures has failed, or its script did not load: measure again.');
+  broken = false;
+  await own.click('#measure');
+  await own.locator('#adapter', { hasText: /./ }).waitFor();
+  await own.click('#cancel');
+  await free(own);
+  await own.context().close();
+});
+
 it('says so where there is no WebGPU', async () => {
   const without = await site.visit('', context =>
     context.addInitScript(() => Object.defineProperty(Navigator.prototype, 'gpu', { get: () => undefined })),

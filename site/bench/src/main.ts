@@ -39,6 +39,16 @@ function enable(free: boolean): void {
   if (free && activeElement === end) begin.focus();
 }
 
+/** One that fails is forgotten: the next measurement begins anew. */
+function freshWorker(): Worker {
+  const fresh = startedWorker(script);
+  fresh.addEventListener('error', () => {
+    if (worker === fresh) worker = undefined;
+    fresh.terminate();
+  });
+  return fresh;
+}
+
 async function measure(): Promise<void> {
   running = new AbortController();
   const { signal } = running;
@@ -50,7 +60,7 @@ async function measure(): Promise<void> {
     show();
   };
   try {
-    worker ??= startedWorker(script);
+    worker ??= freshWorker();
     const rows = input('rows').value.trim();
     const only = rows === '' ? undefined : new RegExp(rows.replace(/[^\w ]/g, '\\$&'));
     await run.measure(worker, { signal, without, only, onChange });

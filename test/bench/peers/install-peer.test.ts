@@ -45,6 +45,22 @@ function packed() {
 }
 
 describe('a peer', () => {
+  it.runIf(process.platform === 'linux')(
+    'is refused where its folder cannot be made, in /proc too, without npm',
+    async () => {
+      const refused = installPeer('planted', planted, { cache: '/proc/peers', npm: ['/no/such/npm'] });
+      await expect(refused).rejects.toThrow(LoadError);
+      await expect(refused).rejects.toThrow(
+        /cannot be written: got no such file .* \(\/proc\/peers\).*PENTIMENTO_CACHE/,
+      );
+      const file = join(folder, 'a-file');
+      writeFileSync(file, '');
+      await expect(installPeer('planted', planted, { cache: join(file, 'peers') })).rejects.toThrow(
+        'cannot be written',
+      );
+    },
+  );
+
   it('is fetched once, whole, without its scripts', async () => {
     const cache = join(folder, 'cache');
     const told: string[] = [];

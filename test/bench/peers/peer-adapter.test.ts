@@ -1,5 +1,6 @@
-/** The page that peers find in their processes. */
+/** What peers find in their processes: their packages, and a page. */
 import { expect, it } from 'vitest';
+import { loadEngine } from '../../../bench/peers/load-engine.ts';
 import { pretendPage } from '../../../bench/peers/peer-adapter.ts';
 import { isSoftware } from '../../../src/gpu/caps.ts';
 import { listAdapters } from '../../../src/node/device.ts';
@@ -20,4 +21,9 @@ it('lets Dawn sleep between two looks on software, as the process of ours does, 
     Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
     Object.assign(globalThis, { setImmediate: before, [paced]: true });
   }
+});
+
+it('says what to do where packages are not whole', async () => {
+  const lost = await loadEngine('jax', { folder: '/no/such', version: '1' }, { adapter: undefined, trusted: false });
+  expect(lost).toEqual({ missing: 'its packages are not whole: delete /no/such, and they are fetched anew' });
 });
