@@ -118,8 +118,9 @@ export async function listKeptTuning(options: KeptTuningOptions = {}): Promise<r
     if (!file.endsWith(ENDING)) continue;
     const [name, path] = [file.slice(0, -ENDING.length), join(folder, file)];
     const text = await textOf(path).catch(() => '');
-    if (text === undefined) continue;
-    found.push({ name, path, bytes: (await stat(path)).size, ...readTable(text) });
+    const there = await stat(path).catch(() => undefined);
+    if (text === undefined || !there) continue; // it went meanwhile
+    found.push({ name, path, bytes: there.size, ...readTable(text) });
   }
   return found;
 }
@@ -128,6 +129,7 @@ export async function listKeptTuning(options: KeptTuningOptions = {}): Promise<r
  * Deletes a table that is kept.
  * @param name as `listKeptTuning` gives it
  * @returns whether it was there
+ * @throws InputError where it cannot be deleted
  */
 export async function removeKeptTuning(name: string, options: KeptTuningOptions = {}): Promise<boolean> {
   checkNames('removeKeptTuning', options, OPTIONS);
@@ -135,7 +137,12 @@ export async function removeKeptTuning(name: string, options: KeptTuningOptions 
   if (!NAME.test(name)) return false;
   const path = join(folder, `${name}${ENDING}`);
   const there = (await textOf(path).catch(() => '')) !== undefined;
-  await rm(path, { force: true });
+  try {
+    await rm(path, { force: true });
+  } catch (cause) {
+    const problem = 'the table cannot be deleted';
+    throw new InputError({ op: 'removeKeptTuning', problem, received: reason(cause), path, cause });
+  }
   return there;
 }
 

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { InputError } from '../../src/core/errors.ts';
 import { DEFAULT_CAPS } from '../../src/gpu/dry-device.ts';
 import { keepTuning, keptTuning, listKeptTuning, removeKeptTuning, tuningFolder } from '../../src/node/kept-tuning.ts';
 import { tuningKey } from '../../src/tuning/table.ts';
@@ -146,5 +147,18 @@ describe('a tuning table', () => {
     expect([...seen].every(text => ['first 400', 'second 3'].includes(text))).toBe(true);
     expect(seen.size).toBeGreaterThan(0);
     expect(await readdir(folder)).toEqual([FILE]);
+  });
+
+  it('that is a folder is listed as damaged, and cannot be deleted, which is said', async () => {
+    await mkdir(join(folder, 'odd.json'));
+    expect(await listKeptTuning({ folder })).toMatchObject([
+      { name: 'odd', table: undefined, problem: 'this is no JSON' },
+    ]);
+    await expect(removeKeptTuning('odd', { folder })).rejects.toBeInstanceOf(InputError);
+  });
+
+  it('never leads out of the folder, whatever it calls its kernels', async () => {
+    const outside = { ...table, kernels: '/../../up'.padEnd(64, 'x') };
+    await expect(keepTuning(outside, { folder })).rejects.toThrow('(kernels)');
   });
 });
