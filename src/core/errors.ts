@@ -227,9 +227,7 @@ const DEEPEST = 32;
 /** A short, readable form of any value: shapes as [1, 4], strings as they are, the rest as JSON. */
 export function show(value: unknown, depth = 0): string {
   if (typeof value === 'string') return value;
-  if (Array.isArray(value)) {
-    return depth < DEEPEST ? `[${value.map(item => show(item, depth + 1)).join(', ')}]` : '…';
-  }
+  if (Array.isArray(value)) return listed(value, show, depth);
   if (typeof value !== 'object' || value === null) return String(value);
   try {
     return JSON.stringify(value) ?? String(value);
@@ -240,21 +238,22 @@ export function show(value: unknown, depth = 0): string {
 
 /** Longer strings and lists are cut in messages. */
 const SHOWN = 120;
-/** Characters of an object. */
-const SHOWN_OBJECT = 600;
 
 /** A value as code would write it: strings in quotes, long ones cut. */
 function showValue(value: unknown, depth = 0): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > SHOWN ? `${value.slice(0, SHOWN)}…` : value);
+  if (typeof value === 'string') return JSON.stringify(cut(value, SHOWN));
   if (typeof value === 'function') return 'a function';
-  if (!Array.isArray(value)) {
-    const text = show(value);
-    return text.length > SHOWN_OBJECT ? `${text.slice(0, SHOWN_OBJECT)}…` : text;
-  }
-  if (depth >= DEEPEST) return '…';
-  const more = value.length > SHOWN ? [`… ${value.length} in all`] : [];
-  const shown = value.slice(0, SHOWN).map(item => showValue(item, depth + 1));
-  return `[${[...shown, ...more].join(', ')}]`;
+  return Array.isArray(value) ? listed(value, showValue, depth) : cut(show(value), 5 * SHOWN);
+}
+
+function listed(values: readonly unknown[], item: typeof show, depth: number): string {
+  if (depth > DEEPEST) return '…';
+  const shown = values.slice(0, SHOWN).map(value => item(value, depth + 1));
+  return `[${shown.join(', ')}${values.length > SHOWN ? `, … ${values.length} in all` : ''}]`;
+}
+
+function cut(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
 }
 
 function causeOf(cause: unknown): PlainValue | ErrorJson | undefined {

@@ -17,7 +17,8 @@ export function namesOf<T>(names: EveryName<T>): readonly string[] {
 }
 
 /**
- * Refuses an options object with a name that nobody knows. A name whose value is undefined says nothing and passes.
+ * Refuses an options object with a name that nobody knows, and a `signal` that is none. A name whose value is undefined says nothing and
+ * passes.
  * @param op the function that was called, for the message
  * @param options what the caller gave; undefined passes
  * @param known every name that the function takes
@@ -25,6 +26,17 @@ export function namesOf<T>(names: EveryName<T>): readonly string[] {
  * @throws InputError naming the first unknown name and the nearest known one, for what is no object, and for a `signal` that is none
  */
 export function checkNames(
+  op: string,
+  options: unknown,
+  known: readonly string[],
+  elsewhere?: (name: string) => string | undefined,
+): void {
+  checkKnown(op, options, known, elsewhere);
+  if (known.includes('signal')) checkSignal(op, (Object(options) as { readonly signal?: unknown }).signal);
+}
+
+/** The same for objects that have no `signal`. @throws InputError */
+export function checkKnown(
   op: string,
   options: unknown,
   known: readonly string[],
@@ -39,7 +51,6 @@ export function checkNames(
     const fix = elsewhere(name) ?? remedy(name, known);
     throw new InputError({ op, problem: 'there is no such argument', received: name, fix });
   }
-  if (known.includes('signal')) checkSignal(op, given['signal']);
 }
 
 /**

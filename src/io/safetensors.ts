@@ -1,6 +1,6 @@
 /** safetensors files: the way to open them, and writing. What reads them is in safetensors-reader.ts. */
 import { InputError } from '../core/errors.ts';
-import { checkByName, checkNames, namesOf } from '../core/known-names.ts';
+import { checkByName, checkKnown, namesOf } from '../core/known-names.ts';
 import { loadPart } from '../core/load-part.ts';
 import type { ByteSource, StoredDType, StoredTensor } from '../core/tensor-source.ts';
 import { isObject } from './json-object.ts';
@@ -101,7 +101,7 @@ export function encodeHeader<T extends { readonly dtype: StoredDType; readonly s
 const FIELDS = namesOf<WritableTensor & StoredTensor>({ dtype: 1, shape: 1, data: 1, name: 1, byteLength: 1 });
 
 function checkWritable(name: string, tensor: WritableTensor): void {
-  checkNames(`writeSafetensors ${name}`, tensor, FIELDS);
+  checkKnown(`writeSafetensors ${name}`, tensor, FIELDS);
   checkText(name, 'a name');
   const { dtype, shape, data } = tensor;
   const bits = DTYPE_BITS.get(dtype);
