@@ -215,7 +215,7 @@ describe('a pipeline in a worker', () => {
     for (const source of sources.flatMap(one => [one, cachedFolder(one, { onProgress() {} })]))
       await createWorkerPipeline(source, { worker });
     expect(labels).toEqual([
-      ...['http://localhost:1/m/', 'http://localhost:1/m/', 'a/b at main', 'https://huggingface.co/a/b@main/'],
+      ...['http://localhost:1/m/', 'http://localhost:1/m', 'a/b at main', 'https://huggingface.co/a/b@main'],
     ]);
     const odd = urlFolder('http://localhost:1/m', { fetch });
     await expect(createWorkerPipeline(odd, { worker })).rejects.toThrow(/a fetch of your own cannot be passed/);
