@@ -189,6 +189,8 @@ describe('every option reaches the pipeline', () => {
           '--revision',
           '--cache-dir',
         ],
+        // Which kernels run: the tests of tune use it.
+        '--tuning',
       ]),
     );
     for (const command of createProgram(outside).commands.filter(c => ['edit', 'mask', 'invert'].includes(c.name())))

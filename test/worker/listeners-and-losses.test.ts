@@ -179,7 +179,7 @@ it('addresses are relative to the page, as texts, URLs and in caches', async () 
   expect(labels).toEqual([
     'http://page.test/studio/models/sd/',
     'http://page.test/models/sd/',
-    'http://page.test/models/sd/',
+    'http://page.test/models/sd',
     'http://page.test/studio/models/a.safetensors',
     'http://other.test/a.safetensors',
   ]);
