@@ -8,34 +8,41 @@ import { checkModels } from '../../bench/networks.ts';
 import { parseBench } from '../../bench/schema.ts';
 import { chartsOf } from '../../bench/svg/charts.ts';
 import { packageVersion } from '../../src/cli/package-root.ts';
-import { pentimento } from '../support/command.ts';
 
-/** What the next run is given in place of its own. */
-const planted = vi.hoisted(() => ({ wrong: false }));
-
-/** Micro-kernels small and short: test/bench/ceilings.test.ts has them whole. */
-vi.mock('../../bench/ceilings.ts', async original => {
-  const { measureCeilings } = await original<typeof import('../../bench/ceilings.ts')>();
-  const quick: typeof measureCeilings = (gpu, meter, options) =>
-    measureCeilings(gpu, meter, { ...options, samples: 1, leastMs: 1, copyBytes: 2 ** 20, chains: [2] });
-  return { measureCeilings: quick };
-});
-
-vi.mock('../../bench/kernel-rows.ts', async original => {
-  const { kernelRows, ...rest } = await original<typeof import('../../bench/kernel-rows.ts')>();
-  const wrong = (row: KernelCase): KernelCase => ({
-    ...row,
-    calls: row.calls.map(call => ({ ...call, params: { ...call.params, eps: 0.01 } })),
-  });
-  const rows: typeof kernelRows = how => (planted.wrong ? kernelRows(how).map(wrong) : kernelRows(how));
-  return { ...rest, kernelRows: rows };
-});
-
+const CEILINGS = '../../bench/ceilings.ts';
+const ROWS = '../../bench/kernel-rows.ts';
+/** Whether the next run's kernels compute something else. */
+const planted = { wrong: false };
 let folder: string;
+let pentimento: typeof import('../support/command.ts').pentimento;
+
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pentimento-bench-'));
+  vi.resetModules();
+  // Micro-kernels small and short: test/bench/ceilings.test.ts has them whole.
+  vi.doMock(CEILINGS, async original => {
+    const { measureCeilings } = await original<typeof import('../../bench/ceilings.ts')>();
+    const quick: typeof measureCeilings = (gpu, meter, options) =>
+      measureCeilings(gpu, meter, { ...options, samples: 1, leastMs: 1, copyBytes: 2 ** 20, chains: [2] });
+    return { measureCeilings: quick };
+  });
+  vi.doMock(ROWS, async original => {
+    const { kernelRows, ...rest } = await original<typeof import('../../bench/kernel-rows.ts')>();
+    const wrong = (row: KernelCase): KernelCase => ({
+      ...row,
+      calls: row.calls.map(call => ({ ...call, params: { ...call.params, eps: 0.01 } })),
+    });
+    const rows: typeof kernelRows = how => (planted.wrong ? kernelRows(how).map(wrong) : kernelRows(how));
+    return { ...rest, kernelRows: rows };
+  });
+  ({ pentimento } = await import('../support/command.ts'));
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(async () => {
+  vi.doUnmock(CEILINGS);
+  vi.doUnmock(ROWS);
+  vi.resetModules();
+  await rm(folder, { recursive: true });
+});
 
 const ROW = 'rms-norm 64x1024 activations f32';
 const bench = (...args: string[]) => pentimento(['bench', ...args, '--samples', '1', '--tuning', 'none']);

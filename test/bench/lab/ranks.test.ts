@@ -1,5 +1,5 @@
 /** Ranks are what the committed results of the laboratory give, and what makes one go in front of another. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Candidate, Trial } from '../../../bench/lab/candidates.ts';
 import { type Group, groupTrials, type RankResults } from '../../../bench/lab/rank-results.ts';
@@ -28,6 +28,16 @@ function order(groups: readonly Group[]): string[] {
 }
 
 describe('ranks.json', () => {
+  it('names results that are there', () => {
+    const { ranks } = JSON.parse(readFileSync(new URL('src/kernels/ranks.json', ROOT), 'utf8')) as {
+      readonly ranks: readonly { readonly source?: { readonly file: string } }[];
+    };
+    const files = ranks.flatMap(({ source }) => source?.file.split(', ') ?? []);
+    const results = files.filter(file => file.startsWith('bench/'));
+    expect(results.length).toBeGreaterThan(0);
+    for (const file of results) expect(existsSync(new URL(file, ROOT)), file).toBe(true);
+  });
+
   it('is what the committed results give', () => {
     const text = readFileSync(new URL('src/kernels/ranks.json', ROOT), 'utf8');
     expect(text).toBe(ranksText(new URL('bench/results/', ROOT)));
