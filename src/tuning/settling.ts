@@ -180,7 +180,7 @@ export class Settling {
       [...standing.samples, ...beside.samples],
     ];
     const sure = gainOf(fast, slow);
-    const isFaster = sure.share - sure.error >= LEAST_GAIN;
+    const isFaster = sure.share - sure.error >= LEAST_GAIN && again.ms <= beside.ms;
     return { winner: isFaster ? again : beside, standing: beside };
   }
 

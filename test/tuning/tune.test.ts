@@ -137,8 +137,9 @@ describe('tune', () => {
     gpu.pipelines.of = (program, access) =>
       program.libs.includes('// never') ? new Promise(() => {}) : of(program, access);
     const never = planted('never', call => ({ ...call, libs: [...call.libs, '// never'] }));
-    const table = await tune(gpu, HEARD, { variants: { softmax: [never] }, longestCompileMs: 500 });
-    expect(table.choices[0]?.figures?.refused).toEqual({ never: 'it was not compiled within 500 ms' });
+    const table = await tune(gpu, HEARD, { variants: { softmax: [never] }, longestCompileMs: 2000 });
+    // Others may be late too, where the machine is busy.
+    expect(table.choices[0]?.figures?.refused).toMatchObject({ never: 'it was not compiled within 2000 ms' });
     gpu.dispose();
   });
 
