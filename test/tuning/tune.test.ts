@@ -73,7 +73,7 @@ function chosenBy(gpu: Gpu, table: Parameters<typeof tuningOf>[0]): string {
 
 describe('tune', () => {
   it('throws out what is wrong, what crashes and what is refused, and never chooses it', async () => {
-    const gpu = await testGpu();
+    const gpu = await freshGpu();
     const { problemCase, values } = {
       problemCase: caseOf(SOFTMAX, SCORES, gpu.caps),
       values: () => new Float32Array(1e6),
@@ -90,6 +90,7 @@ describe('tune', () => {
     });
     expect(['softmax-tile', 'softmax-broadcast']).toContain(chosenBy(gpu, table));
     expect(gpu.memory.bytes).toBe(0);
+    gpu.dispose();
   });
 
   it('asks f64 who is wrong where the one that others are compared with is it', async () => {
@@ -144,7 +145,7 @@ describe('tune', () => {
   });
 
   it('ends at once by its signal, wherever it is, and leaves nothing on the device', async () => {
-    const gpu = await testGpu();
+    const gpu = await freshGpu();
     const reason = { name: 'enough' };
     const own = AbortSignal.abort(reason);
     await expect(tune(gpu, HEARD, { signal: own })).rejects.toBe(reason);
@@ -163,6 +164,7 @@ describe('tune', () => {
       }
       expect(gpu.memory.bytes).toBe(0);
     }
+    gpu.dispose();
   });
 
   it('tells how far it is, and gives a table that can be stored and is taken back', async () => {
