@@ -66,11 +66,11 @@ export class Progress {
     this.#show(text, text, { step, of, text: `${step} of ${of}` });
   }
 
-  /** It has ended well. */
+  /** It has ended well; what was a problem meanwhile, such as a file that is none, is so still. */
   end(text: string): void {
     clearInterval(this.#timer);
     this.#bar.hidden = true;
-    for (const id of ['detail', 'clock', 'problem']) box(id).textContent = '';
+    for (const id of ['detail', 'clock']) box(id).textContent = '';
     this.say(text);
   }
 

@@ -202,6 +202,8 @@ it('keeps what was painted while the picture is as it was, and says that it goes
   await page.selectOption('#dtype', 'float32');
   await page.locator('#model-name', { hasText: 'opening' }).waitFor({ state: 'detached' });
   await opened(page);
+  // Planned at once, while nothing else can begin and speak.
+  expect(await said(page)).toMatch(/^An edit takes at most \d+ MB\.$/);
   expect([await overlay.isVisible(), await page.isEnabled('#undo')]).toEqual([true, true]);
   await page.selectOption('#fit', 'crop');
   await page.locator('#status', { hasText: 'The painted mask belonged to the picture as it was' }).waitFor();
@@ -240,6 +242,7 @@ it('a file that is none disturbs nothing that runs, and Enter presses the button
   expect(await page.locator('#progress').isVisible()).toBe(true);
   await free(page);
   expect(await said(page)).toMatch(/^\d suggestions\.$/);
+  expect(await told(page)).toMatch(/notes\.txt/);
 });
 
 it('works where the browser keeps nothing for pages', async () => {

@@ -76,17 +76,18 @@ export class Studio {
     if (this.#runner.closed) return;
     const before = this.choice;
     nameModel('opening…');
-    const opened = await this.#runner.run('Opening the model…', async ({ signal }) => {
+    let opened = false;
+    await this.#runner.run('Opening the model…', async ({ signal }) => {
       if (choice) await this.models.choose(choice);
       this.#model = undefined;
-      await this.#pipe(signal);
-      return 'Ready.';
+      const pipe = await this.#pipe(signal);
+      opened = true;
+      return this.choice === embedded || !this.#subject ? 'Ready.' : this.#plan(pipe);
     });
     if (!opened) {
       if (choice) await this.models.choose(before);
       nameModel(`No model is open; what you ask for next opens ${before.name}.`);
     } else if (this.choice === embedded) await this.models.keepForLater();
-    else if (this.#subject) await this.plan();
   }
 
   /** There is no WebGPU: nothing can be run, and the page says why. */
@@ -273,14 +274,15 @@ export class Studio {
 
   /** Says what an edit would take. */
   plan(): Promise<unknown> {
-    return this.#runner.run('Planning…', async ({ signal }) => {
-      const pipe = await this.#pipe(signal);
-      const plan = await pipe.plan(runArguments(this.asked(), this.#subjectNow()));
-      box('plan-out').replaceChildren(planTable(plan));
-      box('plan-out').hidden = false;
-      box('plan-out').closest('details')?.setAttribute('open', '');
-      return `An edit takes at most ${Math.round(plan.peakBytes / 1e6)} MB.`;
-    });
+    return this.#runner.run('Planning…', async ({ signal }) => this.#plan(await this.#pipe(signal)));
+  }
+
+  async #plan(pipe: WorkerPipeline): Promise<string> {
+    const plan = await pipe.plan(runArguments(this.asked(), this.#subjectNow()));
+    box('plan-out').replaceChildren(planTable(plan));
+    box('plan-out').hidden = false;
+    box('plan-out').closest('details')?.setAttribute('open', '');
+    return `An edit takes at most ${Math.round(plan.peakBytes / 1e6)} MB.`;
   }
 
   /** Measures the kernels on the visitor's device. */
