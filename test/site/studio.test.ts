@@ -266,11 +266,20 @@ it('works where the browser keeps nothing for pages', async () => {
 
 it('begins anew where its worker did not come', async () => {
   let broken = true;
-  const away = await studio.visit('', context =>
-    context.route('**/assets/worker-*.js', route => (broken ? route.abort() : route.continue())),
-  );
+  let come = (): void => {};
+  const asked = new Promise<void>(resolve => {
+    come = resolve;
+  });
+  const away = await studio.visit('', async context => {
+    await context.route('**/assets/worker-*.js', route => (broken ? route.abort() : route.continue()));
+    await context.route('**/apples-bowl*.png', route => asked.then(() => route.continue()));
+  });
   await away.page.locator('#problem', { hasText: 'its script did not come. Try again' }).waitFor();
   await away.page.locator('#model-name', { hasText: 'No model is open' }).waitFor();
+  // A picture that comes now mends no model.
+  come();
+  await away.page.waitForFunction(() => !document.getElementById('stage')?.classList.contains('empty'));
+  expect(await told(away.page)).toMatch(/its script did not come/);
   broken = false;
   await away.page.click('#blank');
   await opened(away.page);

@@ -76,15 +76,13 @@ export class Studio {
     if (this.#runner.closed) return;
     const before = this.choice;
     nameModel('opening…');
-    let opened = false;
+    this.#model = undefined;
     await this.#runner.run('Opening the model…', async ({ signal }) => {
       if (choice) await this.models.choose(choice);
-      this.#model = undefined;
       const pipe = await this.#pipe(signal);
-      opened = true;
       return this.choice === embedded || !this.#subject ? 'Ready.' : this.#plan(pipe);
     });
-    if (!opened) {
+    if (!this.#model) {
       if (choice) await this.models.choose(before);
       nameModel(`No model is open; what you ask for next opens ${before.name}.`);
     } else if (this.choice === embedded) await this.models.keepForLater();
@@ -128,7 +126,8 @@ export class Studio {
     else select('sample').value = '';
     this.#crop.crop = CENTRE;
     this.#stage.photo(photo);
-    if (!this.#runner.closed) this.progress.solved();
+    // Why no model is open is still so.
+    if (this.#model || this.#runner.runs) this.progress.solved();
     this.refit();
   }
 
