@@ -91,6 +91,11 @@ export class Progress {
     if (text !== undefined) this.say(text);
   }
 
+  /** This is no problem any more; another one that is told stays. */
+  solve(error: unknown): void {
+    if (box('problem').textContent === reasonOf(error)) this.solved();
+  }
+
   /** Speaks. */
   say(text: string): void {
     box('status').textContent = text;

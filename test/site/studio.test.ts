@@ -280,11 +280,51 @@ it('begins anew where its worker did not come', async () => {
   come();
   await away.page.waitForFunction(() => !document.getElementById('stage')?.classList.contains('empty'));
   expect(await told(away.page)).toMatch(/its script did not come/);
+  // Nor does one that follows a file that is none.
+  await hand(away.page, 'drop', [{ name: 'notes.txt', type: 'text/plain', bytes: Buffer.from('no picture') }]);
+  await away.page.locator('#problem', { hasText: 'notes.txt' }).waitFor();
+  await hand(away.page, 'drop', [{ name: 'a.png', type: 'image/png', bytes: sample('pears-basket.png') }]);
+  await away.page.locator('#problem', { hasText: 'its script did not come' }).waitFor();
   broken = false;
   await away.page.click('#blank');
   await opened(away.page);
+  await away.page.locator('#overlay').waitFor();
   expect(await away.page.isEnabled('#level')).toBe(true);
+  expect([await told(away.page), await away.page.locator('#progress').isVisible()]).toEqual(['', false]);
   await away.page.context().close();
+});
+
+it('opens with what is asked for next where opening was cancelled, and shows what is so', async () => {
+  let held = true;
+  const own = await studio.visit('', context =>
+    context.route('**/unet/*.safetensors', async route => {
+      while (held) await new Promise(resolve => setTimeout(resolve, 20));
+      await route.continue().catch(() => undefined); // cancelled meanwhile
+    }),
+  );
+  const { page: late } = own;
+  await late.locator('#size', { hasNotText: /./ }).waitFor({ state: 'attached' });
+  await late.locator('details', { hasText: 'Another model' }).evaluate(one => one.setAttribute('open', ''));
+  await late.selectOption('#dtype', 'float32');
+  // Something runs, so that this one is not taken.
+  expect(await late.inputValue('#dtype')).toBe('');
+  const settings = { version: 1, sourcePrompt: 'a market', targetPrompt: 'a bowl', seed: 5 };
+  const file = { name: 'a.json', type: 'application/json', bytes: Buffer.from(JSON.stringify(settings)) };
+  await hand(late, 'drop', [file]);
+  await late.click('#cancel');
+  await late.locator('#problem', { hasText: 'Opening the model was cancelled; ask again' }).waitFor();
+  await free(late);
+  await hand(late, 'drop', [{ name: 'notes.txt', type: 'text/plain', bytes: Buffer.from('no picture') }]);
+  await late.locator('#problem', { hasText: 'notes.txt' }).waitFor();
+  await hand(late, 'drop', [{ name: 'a.png', type: 'image/png', bytes: sample('pears-basket.png') }]);
+  await late.locator('#problem', { hasNotText: /./ }).waitFor({ state: 'attached' });
+  held = false;
+  await hand(late, 'drop', [file]);
+  await late.locator('#status', { hasText: 'as in the file' }).waitFor();
+  expect(await late.locator('#model-name').textContent()).toMatch(/^orchard/);
+  expect([await told(late), await late.locator('#progress').isVisible()]).toEqual(['', false]);
+  expect(await late.inputValue('#seed')).toBe('5');
+  await late.context().close();
 });
 
 it('says so where there is no WebGPU, and stays usable for what needs none', async () => {

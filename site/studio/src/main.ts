@@ -34,9 +34,9 @@ const clicks: Record<string, () => unknown> = {
   'as-diffusers': () => {
     studio.form.values = {};
   },
-  'save-picture': () => studio.savePicture(),
-  'save-mask': () => studio.saveMask(),
-  'save-settings': () => studio.saveSettings(),
+  'save-picture': () => studio.tries.savePicture(),
+  'save-mask': () => studio.tries.saveMask(),
+  'save-settings': () => studio.tries.saveSettings(),
   'use-again': () => studio.useAgain(),
 };
 for (const [id, act] of Object.entries(clicks)) {

@@ -48,6 +48,12 @@ export function nameModel(text: string): void {
   box('model-name').textContent = text;
 }
 
+/** Puts how a model is opened into the fields: after a choice that was not taken they would tell of another. */
+export function showHow({ dtype, maxBytes }: Choice): void {
+  select('dtype').value = dtype ?? '';
+  input('max-gb').value = maxBytes === undefined ? '' : String(maxBytes / 1e9);
+}
+
 function withHow({ name, folder, local }: Choice): Choice {
   const gigabytes = input('max-gb').valueAsNumber;
   const dtype = select('dtype').value;

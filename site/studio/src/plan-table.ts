@@ -1,9 +1,17 @@
 /** What an edit takes of the device's memory, as a table. */
 import type { CallPlan } from 'pentimento';
-import { make } from '../../shared/elements.ts';
+import { box, make } from '../../shared/elements.ts';
 
-/** The table of a plan. */
-export function planTable({ peakBytes, phases }: CallPlan): HTMLElement {
+/** Shows a plan. @returns what is said of it */
+export function showPlan(plan: CallPlan): string {
+  const out = box('plan-out');
+  out.replaceChildren(planTable(plan));
+  out.hidden = false;
+  out.closest('details')?.setAttribute('open', '');
+  return `An edit takes at most ${Math.round(plan.peakBytes / 1e6)} MB.`;
+}
+
+function planTable({ peakBytes, phases }: CallPlan): HTMLElement {
   const rows = phases.map(phase =>
     row('td', phase.phase, phase.peakBytes, phase.weightBytes, phase.activationBytes, phase.hostBytes),
   );

@@ -1,39 +1,38 @@
 /** The page's state, and what its buttons do. */
 import { caption, type FitMode, type FitModel, generatePrompts, maskToImage, type RgbImage } from 'pentimento';
 import type { WorkerPipeline } from 'pentimento/worker';
-import { box, button, element, input, make, select } from '../../shared/elements.ts';
+import { box, button, element, input, select } from '../../shared/elements.ts';
 import { Progress } from '../../shared/progress.ts';
-import { saveText } from '../../shared/save-file.ts';
 import { AdapterPanel } from './adapters.ts';
 import { CropFrame } from './crop.ts';
 import { Editor, findMask, maskKey, runArguments, type Subject, type Watch } from './edit.ts';
 import { KernelPanel } from './kernel-panel.ts';
-import { Mask, type UNTOUCHED } from './mask.ts';
-import { nameModel } from './model-panel.ts';
+import { Mask } from './mask.ts';
+import { adjustments, setAdjustments, showAdjustments } from './mask-sliders.ts';
+import { nameModel, showHow } from './model-panel.ts';
 import { type Choice, embedded, Models } from './models.ts';
 import { Painter } from './painter.ts';
-import { savePicture } from './pixels.ts';
-import { planTable } from './plan-table.ts';
+import { showPlan } from './plan-table.ts';
 import { Runner } from './runner.ts';
 import { type Asked, CENTRE, readSettings, writeSettings } from './settings-file.ts';
 import { SettingsForm } from './settings-form.ts';
 import { Stage } from './stage.ts';
 import { frameOf, sameFrame, subjectOf } from './subject.ts';
+import { showSuggestions } from './suggestions.ts';
 import { Tries, type Try } from './tries.ts';
 
 /** How many sentences are suggested. */
 const SUGGESTIONS = 4;
-const SLIDERS = ['level', 'grow', 'soften'] as const;
 
 /** Everything behind the page. */
 export class Studio {
   readonly progress = new Progress();
   readonly form = new SettingsForm();
+  readonly tries = new Tries(chosen => this.#show(chosen));
   readonly painter: Painter;
   readonly models: Models;
   readonly #stage = new Stage();
   readonly #editor = new Editor();
-  readonly #tries = new Tries(chosen => this.#show(chosen));
   readonly #kernels = new KernelPanel();
   readonly #crop: CropFrame;
   readonly #runner: Runner;
@@ -42,6 +41,8 @@ export class Studio {
   #subject: Subject | undefined;
   /** Why a picture that is there cannot be worked at. */
   #unfit: unknown;
+  /** Why no model could be opened. */
+  #shut: unknown;
   /** What the mask was found for; undefined where it was drawn by hand. */
   #maskKey: string | undefined;
   /** What is open, for what is asked while a frame is dragged. */
@@ -72,20 +73,26 @@ export class Studio {
 
   /** Opens the model, and fits the page to it. */
   async open(choice?: Choice): Promise<void> {
-    if (this.#runner.runs) return this.progress.say('Something is running; cancel it before another model is opened.');
-    if (this.#runner.closed) return;
     const before = this.choice;
+    if (this.#runner.runs) {
+      showHow(before);
+      return this.progress.say('Something is running; cancel it before another model is opened.');
+    }
+    if (this.#runner.closed) return;
     nameModel('opening…');
     this.#model = undefined;
+    let pipe: WorkerPipeline | undefined;
     await this.#runner.run('Opening the model…', async ({ signal }) => {
       if (choice) await this.models.choose(choice);
-      const pipe = await this.#pipe(signal);
+      pipe = await this.#pipe(signal);
       return this.choice === embedded || !this.#subject ? 'Ready.' : this.#plan(pipe);
     });
-    if (!this.#model) {
+    if (!pipe) {
+      this.#model = undefined;
       if (choice) await this.models.choose(before);
+      showHow(before);
       nameModel(`No model is open; what you ask for next opens ${before.name}.`);
-    } else if (this.choice === embedded) await this.models.keepForLater();
+    } else if (this.choice === embedded) void this.models.keepForLater();
   }
 
   /** There is no WebGPU: nothing can be run, and the page says why. */
@@ -93,14 +100,19 @@ export class Studio {
     nameModel('No model can be opened here.');
     this.#runner.close();
     const where = 'Chrome, Edge, Safari 26 and Firefox 141 or newer have it, over https or from localhost.';
-    this.progress.fail(new Error(`This browser offers no WebGPU here. ${where}`));
+    this.#shut = new Error(`This browser offers no WebGPU here. ${where}`);
+    this.progress.fail(this.#shut);
   }
 
   /** The model; one that was opened anew has the page fitted to it. */
   async #pipe(signal?: AbortSignal): Promise<WorkerPipeline> {
-    const pipe = await this.models.pipeline(signal);
+    const pipe = await this.models.pipeline(signal).catch(error => {
+      const cancelled = error.name === 'AbortError';
+      this.#shut = cancelled ? undefined : error;
+      throw cancelled && !signal ? new Error('Opening the model was cancelled; ask again for this.') : error;
+    });
     if (this.#model === pipe) return pipe;
-    this.#model = pipe;
+    [this.#model, this.#shut] = [pipe, undefined];
     const same = this.#fitted === this.choice;
     this.#fitted = this.choice;
     this.#adapters.forget();
@@ -115,6 +127,16 @@ export class Studio {
     return pipe;
   }
 
+  /** The model for what is no run of its own: where none is open, it is opened by one. @returns undefined where it could not be, as the page has said */
+  async #ready(): Promise<WorkerPipeline | undefined> {
+    const { runs, closed } = this.#runner;
+    if (!this.#model && !runs && !closed) {
+      await this.open();
+      if (!this.#model) return undefined;
+    }
+    return this.#pipe();
+  }
+
   /** Another picture. */
   photo(photo: RgbImage, shows?: string): void {
     if (this.#runner.locked) {
@@ -126,9 +148,13 @@ export class Studio {
     else select('sample').value = '';
     this.#crop.crop = CENTRE;
     this.#stage.photo(photo);
-    // Why no model is open is still so.
-    if (this.#model || this.#runner.runs) this.progress.solved();
-    this.refit();
+    if (this.#shut && !this.#runner.runs) this.progress.problem(this.#shut);
+    else this.progress.solved();
+    if (this.#model) this.refit();
+    else {
+      box('size').textContent = '';
+      this.#maskFor(undefined);
+    }
   }
 
   /** The picture as the model sees it, where there are both. */
@@ -136,7 +162,7 @@ export class Studio {
     const [photo, model] = [this.#photo, this.#model];
     if (!photo || !model) return;
     const before = this.#subject;
-    if (this.#unfit) this.progress.solved();
+    if (this.#unfit) this.progress.solve(this.#unfit);
     [this.#subject, this.#unfit] = [undefined, undefined];
     try {
       this.#subject = subjectOf(photo, model, select('fit').value as FitMode, this.#crop.crop);
@@ -177,7 +203,7 @@ export class Studio {
       fit: select('fit').value as FitMode,
       crop: this.#crop.crop,
       settings: this.form.values,
-      mask: this.#adjustments(),
+      mask: adjustments(),
     };
   }
 
@@ -185,7 +211,7 @@ export class Studio {
   async settings(text: string): Promise<void> {
     const asked = readSettings(text);
     if (this.#runner.locked) return this.progress.say('An edit is running; cancel it first.');
-    await this.#pipe();
+    if (!(await this.#ready())) return;
     input('source').value = asked.sourcePrompt;
     input('target').value = asked.targetPrompt;
     input('negative').value = asked.negativePrompt ?? '';
@@ -193,7 +219,7 @@ export class Studio {
     select('fit').value = asked.fit;
     this.#crop.crop = asked.crop;
     this.form.values = asked.settings;
-    for (const name of SLIDERS) input(name).value = String(asked.mask[name]);
+    setAdjustments(asked.mask);
     this.refit();
     this.adjust();
     if (!this.#unfit) this.progress.solved('The settings are as in the file.');
@@ -209,13 +235,15 @@ export class Studio {
 
   /** A mask with nothing in it, to be painted. */
   async blank(): Promise<void> {
-    const pipe = await this.#pipe();
+    const pipe = await this.#ready();
+    if (!pipe) return;
     const { working } = this.#subjectNow().fitted;
     const [width, height] = [working.width / pipe.vaeScaleFactor, working.height / pipe.vaeScaleFactor];
     const soft = this.form.values['maskMode'] === 'soft';
     this.#stage.result(undefined);
     input('show-mask').checked = true;
     this.#setMask(new Mask(new Float32Array(width * height), width, height, soft));
+    this.progress.solved();
   }
 
   /** Edits; finds the mask before, where there is none for what is asked. */
@@ -233,7 +261,7 @@ export class Studio {
       const picture = await this.#editor.edit(pipe, asked, subject, mask, watch);
       const grey = maskToImage(mask.values(), pipe.vaeScaleFactor);
       const seconds = (performance.now() - begin) / 1000;
-      this.#tries.add({ asked, model: this.choice.name, picture, photo: subject.photo, mask: grey, seconds });
+      this.tries.add({ asked, model: this.choice.name, picture, photo: subject.photo, mask: grey, seconds });
       this.#stage.result(picture);
       input('show-mask').checked = false;
       this.painter.show();
@@ -258,16 +286,10 @@ export class Studio {
         n: SUGGESTIONS,
         signal,
       });
-      const buttons = [...new Set(texts)].map(text => {
-        const use = make('button', { type: 'button' }, text);
-        use.addEventListener('click', () => {
-          input('target').value = text;
-          this.progress.say(`It shall show: ${text}`);
-        });
-        return make('li', {}, use);
+      return showSuggestions(texts, text => {
+        input('target').value = text;
+        this.progress.say(`It shall show: ${text}`);
       });
-      box('suggestions').replaceChildren(...buttons);
-      return `${buttons.length} suggestions.`;
     });
   }
 
@@ -277,11 +299,7 @@ export class Studio {
   }
 
   async #plan(pipe: WorkerPipeline): Promise<string> {
-    const plan = await pipe.plan(runArguments(this.asked(), this.#subjectNow()));
-    box('plan-out').replaceChildren(planTable(plan));
-    box('plan-out').hidden = false;
-    box('plan-out').closest('details')?.setAttribute('open', '');
-    return `An edit takes at most ${Math.round(plan.peakBytes / 1e6)} MB.`;
+    return showPlan(await pipe.plan(runArguments(this.asked(), this.#subjectNow())));
   }
 
   /** Measures the kernels on the visitor's device. */
@@ -297,9 +315,9 @@ export class Studio {
 
   /** The sliders of the mask have moved. */
   adjust(): void {
-    for (const name of SLIDERS) box(`${name}-out`).textContent = input(name).value;
+    showAdjustments();
     if (this.painter.mask) {
-      this.painter.mask.adjustments = this.#adjustments();
+      this.painter.mask.adjustments = adjustments();
       input('show-mask').checked = true;
     }
     this.maskChanged();
@@ -319,25 +337,12 @@ export class Studio {
     this.#runner.cancel();
   }
 
-  async savePicture(): Promise<void> {
-    if (this.#tries.chosen) await savePicture(this.#tries.chosen.picture, 'pentimento.png');
-  }
-
-  async saveMask(): Promise<void> {
-    if (this.#tries.chosen) await savePicture(this.#tries.chosen.mask, 'pentimento-mask.png');
-  }
-
   /** Puts what the chosen try was asked into the page. */
   async useAgain(): Promise<void> {
-    const { chosen } = this.#tries;
+    const { chosen } = this.tries;
     if (!chosen) return;
     this.photo(chosen.photo);
     await this.settings(writeSettings(chosen.asked, chosen.model));
-  }
-
-  saveSettings(): void {
-    const { chosen } = this.#tries;
-    if (chosen) saveText(writeSettings(chosen.asked, chosen.model), 'pentimento.json');
   }
 
   async #failed(error: unknown): Promise<void> {
@@ -356,11 +361,6 @@ export class Studio {
     const frame = frameOf(photo, model, this.#crop.crop);
     this.#crop.show(frame, !this.#runner.locked && !this.painter.mask && !this.#stage.shows);
     if (!this.#runner.locked) this.#stage.fit(frame);
-  }
-
-  #adjustments(): typeof UNTOUCHED {
-    const [level = 0.5, grow = 0, soften = 0] = SLIDERS.map(name => Number(input(name).value));
-    return { level, grow, soften };
   }
 
   #keyOfMask(): string {
@@ -384,7 +384,7 @@ export class Studio {
 
   #setMask(mask: Mask | undefined, key?: string): void {
     this.#maskKey = key;
-    if (mask) mask.adjustments = this.#adjustments();
+    if (mask) mask.adjustments = adjustments();
     this.painter.mask = mask;
     this.maskChanged();
   }

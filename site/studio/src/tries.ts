@@ -1,8 +1,9 @@
 /** The tries of this session. */
 import type { GreyImage, RgbImage } from 'pentimento';
 import { box, context, make } from '../../shared/elements.ts';
-import { draw } from './pixels.ts';
-import type { Asked } from './settings-file.ts';
+import { saveText } from '../../shared/save-file.ts';
+import { draw, savePicture } from './pixels.ts';
+import { type Asked, writeSettings } from './settings-file.ts';
 
 /** One edit: what was asked and what came out. */
 export interface Try {
@@ -48,6 +49,21 @@ export class Tries {
     box('history').append(make('li', {}, button));
     box('tries').hidden = false;
     this.#choose(made, button);
+  }
+
+  /** Downloads what the chosen one made. */
+  async savePicture(): Promise<void> {
+    if (this.chosen) await savePicture(this.chosen.picture, 'pentimento.png');
+  }
+
+  /** Downloads its mask. */
+  async saveMask(): Promise<void> {
+    if (this.chosen) await savePicture(this.chosen.mask, 'pentimento-mask.png');
+  }
+
+  /** Downloads what it was asked. */
+  saveSettings(): void {
+    if (this.chosen) saveText(writeSettings(this.chosen.asked, this.chosen.model), 'pentimento.json');
   }
 
   #choose(made: Try, chosen: HTMLButtonElement): void {
