@@ -11,6 +11,7 @@ const ENTRIES = {
   page: 'src/page.ts',
   worker: 'src/worker/index.ts',
   tuning: 'src/tuning.ts',
+  queue: 'src/queue/index.ts',
 };
 
 /** Kernels as text without comments and indentation, a fifteenth of the page's bundle; lines keep their numbers for messages. */

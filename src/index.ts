@@ -193,6 +193,17 @@ export type { KeyValueCache, KeyValues } from './nn/attention.ts';
 export { LoadedWeights, type LoadOptions } from './nn/load.ts';
 export { type Part as WeightPart, Weights } from './nn/weights.ts';
 // Pipelines.
+export {
+  type Brought,
+  type EditJob,
+  type EditManyFailure,
+  type EditManyOptions,
+  type EditManyResult,
+  type EditManySuccess,
+  editMany,
+} from './pipeline/batch/edit-many.ts';
+export type { EditedPictures, Editor, PictureArgs, PictureEdit } from './pipeline/batch/picture-edit.ts';
+export type { PictureHandling } from './pipeline/batch/plain-edit.ts';
 export type { CallPlanOptions, SavingsPlan } from './pipeline/diffedit/call-planner.ts';
 export { DiffEditPipeline, type FromSingleFileOptions, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
 export type { Recommended, RecommendedName, RecommendedSettings } from './pipeline/diffedit/recommended.ts';

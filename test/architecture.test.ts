@@ -60,6 +60,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'pipeline/runtime',
     'pipeline/diffusion',
   ],
+  'pipeline/batch': ['core', 'io', 'pipeline/runtime', 'pipeline/diffedit'],
   'pipeline/guide': [
     'core',
     'gpu/device',
@@ -88,6 +89,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['runtime', 'diffusion', 'text', 'diffedit'].map(room => `pipeline/${room}`),
   ],
   node: ['core', 'gpu', 'tuning', 'io', 'node:'],
+  queue: ['core', 'gpu', 'io', 'pipeline/runtime', 'pipeline/diffedit', 'pipeline/batch', 'node', 'node:'],
   bench: ['core', 'gpu', 'kernels', 'tuning', 'tensor', 'nn', 'models', 'io', 'node', 'node:'],
   cli: [
     'bench',
@@ -105,6 +107,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'pipeline',
     'worker',
     'node',
+    'queue',
     'node:',
   ],
 };
@@ -118,6 +121,11 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli'],
   'cli-progress': ['cli'],
   yaml: ['cli'],
+  'csv-parse': ['cli'],
+  tinyglobby: ['cli'],
+  bullmq: ['queue'],
+  ioredis: ['queue'],
+  'prom-client': ['queue'],
 };
 /** What the pages take of the package and of the benchmark, and what builds them: the first row that fits. */
 const SITE_MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
