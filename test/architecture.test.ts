@@ -78,7 +78,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'gpu/device',
     'tuning/heard',
     'io',
-    ...['runtime', 'diffusion', 'text', 'diffedit', 'guide'].map(room => `pipeline/${room}`),
+    ...['runtime', 'diffusion', 'text', 'diffedit', 'batch', 'guide'].map(room => `pipeline/${room}`),
   ],
   worker: [
     'core',
@@ -285,7 +285,7 @@ describe('layers', () => {
           nothing: [],
           Node: ['node:'],
           'all rooms of pipeline': rooms.filter(room => room !== layer),
-          'everything above': [...above, 'pipeline', 'worker', 'node', 'bench'],
+          'everything above': [...above, 'pipeline', 'worker', 'node', 'queue', 'bench'],
         };
         return [layer, named.flatMap(name => groups[name] ?? [name]).sort()];
       }),
