@@ -14,6 +14,14 @@ export interface QueueOptions extends ServerOptions {
   readonly queue: string;
 }
 
+/** How jobs are submitted. */
+export interface SubmitOptions {
+  /** Ends it between slices: what was put in stays. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds before a second attempt; before a third twice as many. Default 5 s. */
+  readonly backoffMs?: number | undefined;
+}
+
 /** What became of a job that was submitted. */
 export interface Submitted {
   readonly id: string;
@@ -90,17 +98,18 @@ export class FleetQueue {
    * @returns what became of each, in their order
    * @throws the signal's reason, between slices: what was put in stays
    */
-  async submit(jobs: Iterable<FleetJob>, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Submitted[]> {
+  async submit(jobs: Iterable<FleetJob>, { signal, backoffMs = BACKOFF_MS }: SubmitOptions = {}): Promise<Submitted[]> {
     const all = [...jobs];
     const submitted: Submitted[] = [];
     for (let at = 0; at < all.length; at += SLICE) {
       signal?.throwIfAborted();
-      submitted.push(...(await this.#add(all.slice(at, at + SLICE))));
+      submitted.push(...(await this.#add(all.slice(at, at + SLICE), backoffMs)));
     }
     return submitted;
   }
 
-  async #add(jobs: readonly FleetJob[]): Promise<Submitted[]> {
+  async #add(jobs: readonly FleetJob[], backoffMs: number): Promise<Submitted[]> {
+    const opts = { ...KEEPING, backoff: { type: 'exponential', delay: backoffMs } };
     const states = await Promise.all(jobs.map(job => this.#queueOf(job.model.key).getJobState(job.id)));
     const seen = new Set<string>();
     const isNew = jobs.map(({ id }, i) => states[i] === 'unknown' && !seen.has(id) && Boolean(seen.add(id)));
@@ -110,9 +119,7 @@ export class FleetQueue {
     }
     for (const [key, added] of byModel) {
       await this.#connection.hset(modelsKey(this.#name), key, added[0]?.model.id ?? '');
-      await this.#queueOf(key).addBulk(
-        added.map(data => ({ name: 'edit', data, opts: { jobId: data.id, ...KEEPING } })),
-      );
+      await this.#queueOf(key).addBulk(added.map(data => ({ name: 'edit', data, opts: { ...opts, jobId: data.id } })));
     }
     return jobs.map(({ id }, i) => ({
       id,
@@ -218,7 +225,6 @@ export class FleetQueue {
 
 const KEEPING = {
   attempts: ATTEMPTS,
-  backoff: { type: 'exponential', delay: BACKOFF_MS },
   removeOnComplete: { count: KEPT },
   removeOnFail: false,
 } as const;
