@@ -101,7 +101,7 @@ export class BatchProgress implements Progress {
   }
 
   #count(): string {
-    return `${this.#done}/${this.#total}`;
+    return `${this.#done + this.#failed}/${this.#total}`;
   }
 
   /** Of the mean time of a picture; nothing before the first, and behind the last. */

@@ -65,7 +65,7 @@ export interface FailedPicture {
 
 /** A picture on its way through the pipeline, with what its line of the manifest will say. */
 interface Job extends EditJob {
-  readonly told: Told;
+  readonly data: Told;
 }
 
 interface Told {
@@ -101,11 +101,11 @@ export class PictureRun {
   async all(): Promise<void> {
     const { loaded, progress, outside } = this.#place;
     progress.begin(this.#pictures.length);
-    const onProgress: NonNullable<Parameters<typeof editMany<Job>>[2]>['onProgress'] = (event, { told }) =>
-      progress.working(told.picture.name, event);
+    const onProgress: NonNullable<Parameters<typeof editMany<Job>>[2]>['onProgress'] = (event, { data }) =>
+      progress.working(data.picture.name, event);
     for await (const result of editMany(loaded.pipe, this.#jobs(), { signal: outside.signal, onProgress })) {
       if ('images' in result) await this.#write(result);
-      else await this.#failed(result.job.told, result.error);
+      else await this.#failed(result.job.data, result.error);
     }
   }
 
@@ -141,10 +141,10 @@ export class PictureRun {
       const { mask: path } = picture;
       const image = (): Promise<RgbImage> => readImage(source.bytes ?? picture.source, reading);
       const given = path === undefined ? {} : { maskImage: (): Promise<RgbImage> => readImage(path, reading) };
-      return { ...editOf(told.edit), ...given, image, told };
+      return { ...editOf(told.edit), ...given, image, data: told };
     } catch (error) {
       outside.signal.throwIfAborted();
-      return { image: () => Promise.reject(error), told };
+      return { image: () => Promise.reject(error), data: told };
     }
   }
 
@@ -199,14 +199,14 @@ export class PictureRun {
 
   async #write({ job, images, mask, edit, output, ms, picture: read }: EditManySuccess<Job>): Promise<void> {
     const { folder, manifest, progress, outside, typed } = this.#place;
-    const { picture } = job.told;
+    const { picture } = job.data;
     const pictures = [...images, ...(mask ? [mask] : [])];
     const paths = Object.values(picture.files).map(file => join(folder, file));
     try {
       await writeAll(pictures.map((image, i) => encodeFor(paths[i] ?? '', image)));
     } catch (error) {
       if (!isTooLong(error)) throw error; // it would be so of every other
-      return this.#failed(job.told, error);
+      return this.#failed(job.data, error);
     }
     this.#lostBefore = false;
     const masked = output.mask === undefined ? undefined : shareOf(output.mask.mask);
@@ -217,7 +217,7 @@ export class PictureRun {
     const { width, height } = read;
     const sizes = edit.fitted ? sizesOf(edit.fitted, edit.pasted) : undefined;
     await manifest.append({
-      ...this.#lineOf(job.told),
+      ...this.#lineOf(job.data),
       ...{ files: picture.files, masked, pictureSize: { width, height } },
       ...{ workingSize: sizes?.workingSize, outputSize: sizes?.outputSize },
       timingsMs: Object.fromEntries(Object.entries(timingsMs).map(([phase, took]) => [phase, Math.round(took)])),
