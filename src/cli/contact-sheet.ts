@@ -19,7 +19,7 @@ img { display: block; width: 100%; height: auto; border: 1px solid var(--line); 
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1rem .75rem; margin: .5rem 0 0; font-size: .875rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .failed { border-left: .25rem solid #c33; padding-left: .75rem; overflow-wrap: anywhere; }
-@media (max-width: 30rem) { .row { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .5rem; } dl { grid-template-columns: minmax(0, 1fr); } dd { margin-bottom: .25rem; } }
+@media (max-width: 30rem) { .row { grid-template-columns: repeat(3, minmax(0, 1fr)); gap: .5rem; } }
 @media print { body { max-width: none; padding: 0; } .row { grid-template-columns: repeat(auto-fit, minmax(4cm, 1fr)); } }
 `;
 

@@ -1,5 +1,5 @@
 /** `pentimento edit` of many pictures: a folder of results, and a manifest by which the same command goes on. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { InputError, type PentimentoError, ShapeError } from '../core/errors.ts';
@@ -14,7 +14,7 @@ import { readJobs } from './jobs-file.ts';
 import { MANIFEST, Manifest } from './manifest.ts';
 import { checkOutput, removeLeftovers, writeAll } from './output.ts';
 import { nameResults } from './output-names.ts';
-import { inputName, listPictures, nameOfSource } from './picture-list.ts';
+import { inputName, isFolder, listPictures, nameOfSource } from './picture-list.ts';
 import { PictureRun, type PictureToEdit } from './picture-run.ts';
 import { ALL_PHASES, givenOn, withPreset } from './preset.ts';
 
@@ -141,8 +141,7 @@ function checkedFolder(names: readonly string[], { output = FOLDER, jobs, latent
     fail('both pictures and --jobs', 'Name the pictures in the file, or leave --jobs out.', names[0]);
   }
   if (latents !== undefined) fail('--latents are of one picture', 'Leave them out, or name one picture.', latents);
-  const isThere = statSync(output, { throwIfNoEntry: false })?.isDirectory() === true;
-  if (!isThere && /\.(png|jpe?g)$/i.test(output)) {
+  if (!isFolder(output) && /\.(png|jpe?g)$/i.test(output)) {
     fail('several pictures go to a folder', 'Name a folder with -o, such as -o edited.', output);
   }
   const folder = output.length > 1 ? output.replace(/[/\\]+$/, '') || output : output;

@@ -1,5 +1,4 @@
 /** `pentimento edit`: mask, inversion and edit of one picture; edit-pictures.ts has many. */
-import { statSync } from 'node:fs';
 import { Command } from 'commander';
 import { cutPadding, type FittedImage } from '../io/fit.ts';
 import type { RgbImage } from '../io/image.ts';
@@ -17,7 +16,7 @@ import { checkInputsKept, inputsOf } from './inputs.ts';
 import { madeBy, pictureHash, readLatents, type StoredLatents } from './latents.ts';
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
-import { namesSeveral } from './picture-list.ts';
+import { isFolder, namesSeveral } from './picture-list.ts';
 import { fitOptions, maskOverPicture, pastesBack, shareOf, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 import { ALL_PHASES, givenOn, withPreset } from './preset.ts';
 
@@ -38,16 +37,16 @@ export function editCommand(outside: Outside): Command {
     if (name === undefined && o.jobs === undefined) {
       command.error("error: missing required argument 'pictures'", { code: 'commander.missingArgument' });
     }
-    const one = o.jobs === undefined && names.length === 1 && !namesSeveral(name ?? '') && !isFolder(o.output);
+    const one = o.jobs === undefined && names.length === 1 && !namesSeveral(name ?? '') && !isForMany(o.output);
     if (one) await edit(name ?? '', { ...o, output: o.output ?? OUTPUT }, command, outside);
     else await editPictures(names, o, command, outside);
   });
 }
 
 /** Whether the results go into a folder: it is there, or its name ends as only a folder's does. */
-function isFolder(output: string | undefined): boolean {
+function isForMany(output: string | undefined): boolean {
   if (output === undefined) return false;
-  return /[/\\]$/.test(output) || statSync(output, { throwIfNoEntry: false })?.isDirectory() === true;
+  return /[/\\]$/.test(output) || isFolder(output);
 }
 
 /** Options with the file that the picture goes to. */

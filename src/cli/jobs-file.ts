@@ -2,8 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, extname, isAbsolute, join } from 'node:path';
 import { Command, InvalidArgumentError, type Option } from 'commander';
-import { CsvError } from 'csv-parse';
-import { parse } from 'csv-parse/sync';
+import { CsvError, parse } from 'csv-parse/sync';
 import { InputError } from '../core/errors.ts';
 import { nearestName } from '../core/known-names.ts';
 import { isAddress } from '../io/sources.ts';

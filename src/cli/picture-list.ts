@@ -120,8 +120,9 @@ function decoded(text: string): string {
   }
 }
 
-function isFolder(name: string): boolean {
-  return statSync(name, { throwIfNoEntry: false })?.isDirectory() === true;
+/** Whether a folder of this name is there. */
+export function isFolder(name: string): boolean {
+  return existsSync(name) && statSync(name).isDirectory();
 }
 
 function nothingFound(name: string): InputError {

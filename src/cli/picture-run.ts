@@ -107,6 +107,7 @@ export class PictureRun {
       if ('images' in result) await this.#write(result);
       else await this.#failed(result.job.data, result.error);
     }
+    if (this.skipped > 0) progress.note(`${this.skipped} of ${this.#pictures.length} pictures were done before.`);
   }
 
   /** What is left to do; pictures that failed before come last. */
