@@ -57,7 +57,7 @@ export function nameResults(jobs: readonly Unnamed[], known: ReadonlyMap<string,
     if (name !== undefined) named[i] = claim(name, taken, job, false);
   }
   const meeting = meetingStems(jobs.filter((_, i) => !named[i]));
-  return jobs.map((job, i) => named[i] ?? claimFirst(job, meeting, taken));
+  return jobs.map((job, i) => named[i] ?? claimFirst(job, meeting, taken, seen[i] ?? 0));
 }
 
 /** Stems that more than one picture has. */
@@ -70,12 +70,15 @@ function meetingStems(jobs: readonly Unnamed[]): ReadonlySet<string> {
   return new Set([...names].filter(([, of]) => of.size > 1).map(([stem]) => stem));
 }
 
-/** The first name that is free: of `a.jpg` a.png, then a.jpg.png, then a-2.png. */
-function claimFirst(job: Unnamed, meeting: ReadonlySet<string>, taken: Map<string, string>): NamedResult {
+/**
+ * The first name that is free: of `a.jpg` a.png, then a.jpg.png, then a-2.png.
+ * @param turn how many jobs before it are of the same picture: that has no second extension
+ */
+function claimFirst(job: Unnamed, meeting: ReadonlySet<string>, taken: Map<string, string>, turn: number): NamedResult {
   const stem = stemOf(job.name);
-  const meets = meeting.has(folded(stem));
-  const short = meets ? job.name : stem;
-  let found = claim(`${short}.png`, taken, job, false) ?? claim(`${job.name}.png`, taken, job, false);
+  const short = meeting.has(folded(stem)) ? job.name : stem;
+  let found =
+    turn > 0 ? undefined : (claim(`${short}.png`, taken, job, false) ?? claim(`${job.name}.png`, taken, job, false));
   for (let n = 2; !found; n++) found = claim(`${short}-${n}.png`, taken, job, false);
   return found;
 }
