@@ -20,19 +20,30 @@ function numbers(seed: number): () => number {
   };
 }
 
-/** Kills the command some time after so many pictures. @returns how many it had told of */
-async function killedAfter(args: readonly string[], pictures: number, delayMs: number): Promise<number> {
+/**
+ * Kills the command behind so many pictures, at least two, in the one that follows.
+ * @param share of the time that the last one took
+ * @returns how many it had told of
+ */
+async function killedAfter(args: readonly string[], pictures: number, share: number): Promise<number> {
   const child = startPentimento(args);
   let stdout = '';
   let timer: NodeJS.Timeout | undefined;
+  let [made, since] = [0, 0];
   child.stdout?.on('data', chunk => {
     stdout += chunk;
-    const made = stdout.match(/mask\.png\n/g)?.length ?? 0;
-    if (made >= pictures) timer ??= setTimeout(() => child.kill('SIGKILL'), delayMs);
+    const now = toldOf(stdout);
+    if (now === made) return;
+    if (now >= pictures) timer ??= setTimeout(() => child.kill('SIGKILL'), share * (performance.now() - since));
+    [made, since] = [now, performance.now()];
   });
   child.stderr?.resume();
   await new Promise(resolve => child.on('close', resolve));
   clearTimeout(timer);
+  return toldOf(stdout);
+}
+
+function toldOf(stdout: string): number {
   return stdout.match(/mask\.png\n/g)?.length ?? 0;
 }
 
@@ -46,15 +57,15 @@ test(`${PICTURES} pictures, killed in the middle ${KILLS} times, are the same as
     const random = numbers(SEED);
     let told = 0;
     for (let kill = 0; kill < KILLS; kill++) {
-      const after = 1 + Math.floor(random() * Math.max(1, (PICTURES - 2) / KILLS / 2));
-      told += await killedAfter(args('killed'), after, Math.floor(random() * 400));
+      const after = 2 + Math.floor(random() * Math.max(1, (PICTURES - 4) / KILLS / 2));
+      told += await killedAfter(args('killed'), after, random());
     }
-    expect(told).toBeGreaterThanOrEqual(KILLS);
+    expect(told).toBeGreaterThanOrEqual(2 * KILLS);
     expect(told).toBeLessThan(PICTURES);
     const again = await pentimento(args('killed'));
     expect(again.code, again.stderr).toBe(0);
     // What was told of is not done again; of the picture that the kill was in, nobody knows.
-    expect(again.stdout.match(/mask\.png\n/g)?.length).toBeLessThanOrEqual(PICTURES - told);
+    expect(toldOf(again.stdout)).toBeLessThanOrEqual(PICTURES - told);
     const whole = await pentimento(args('whole'));
     expect(whole.code, whole.stderr).toBe(0);
     const { 'results.jsonl': _, ...expected } = await hashesBelow(join(root, 'whole'));
