@@ -121,7 +121,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli'],
   'cli-progress': ['cli'],
   yaml: ['cli'],
-  'csv-parse': ['cli'],
+  'csv-parse/sync': ['cli'],
   tinyglobby: ['cli'],
   bullmq: ['queue'],
   ioredis: ['queue'],

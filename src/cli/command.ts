@@ -17,8 +17,21 @@ export interface Outside {
   readonly signal: AbortSignal;
 }
 
-/** Exit codes: done, failed, wrong usage or input, interrupted. */
-export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+/** Exit codes: done, failed, wrong usage or input, some of many pictures failed, interrupted. */
+export const EXIT = { done: 0, failed: 1, usage: 2, some: 3, interrupted: 130 } as const;
+
+/** The end of a command that did a part of its work: what is left is done by the same command. */
+export class PartlyDone extends Error {
+  /** As in stack traces. */
+  override readonly name = 'PartlyDone';
+  /** With which the process ends. */
+  readonly code: number;
+
+  constructor(code: number, line: string, cause?: unknown) {
+    super(line, { cause });
+    this.code = code;
+  }
+}
 
 /** What Ctrl-C does: the first ends the work at its next step, the second ends the process at once. */
 export function interrupter(
@@ -49,14 +62,17 @@ export interface Timed {
   readonly timingsMs: Readonly<Record<string, number>>;
 }
 
-/** Runs `work` with a loaded pipeline and disposes it, whatever happens. */
+/**
+ * Runs `work` with a loaded pipeline and disposes it, whatever happens.
+ * @param progress where it is told how far it is; stderr unless given
+ */
 export async function withPipeline(
   o: ModelOptions,
   outside: Outside,
   work: (loaded: Loaded, progress: Progress, seed: number) => Promise<Result & Timed>,
+  progress: Progress = createProgress(outside.stderr),
 ): Promise<void> {
-  const progress = createProgress(outside.stderr);
-  const seed = o.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+  const seed = o.seed ?? newSeed();
   let loaded: Loaded | undefined;
   try {
     loaded = await loadPipeline(o, progress, outside.signal);
@@ -70,6 +86,11 @@ export async function withPipeline(
     progress.stop();
     loaded?.dispose();
   }
+}
+
+/** A seed by chance. */
+export function newSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 }
 
 /** Data to stdout: JSON, or the paths of the files. */
@@ -88,6 +109,7 @@ export function print(outside: Outside, json: boolean, result: Result): void {
  * @param command which ran; '' where none did
  */
 export function explain(error: unknown, outside: Outside, command = ''): { code: number; line: string } {
+  if (error instanceof PartlyDone) return { code: error.code, line: error.message };
   if (outside.signal.aborted) return { code: EXIT.interrupted, line: 'interrupted, nothing was written' };
   if (error instanceof PentimentoError) {
     const input = error instanceof InputError || error instanceof ShapeError || error instanceof WeightsError;
@@ -112,6 +134,7 @@ export function explainStream({ stream, cause }: StreamFailure): string {
   return `${stream}: what was printed cannot be written: got ${reason(cause)}. Send it elsewhere, or make room.`;
 }
 
-function oneLine(text: string): string {
+/** Without line breaks. */
+export function oneLine(text: string): string {
   return text.replace(/\s*\n\s*/g, ' | ');
 }

@@ -16,7 +16,6 @@ import { checkGuideSettings } from '../pipeline/guide/guide-checks.ts';
 import { type AdapterOptions, addAdapterOptions, describeLoras, openEmbeddings, openLoras } from './adapters.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice, tuningReport } from './device.ts';
-import { shareOf } from './edit.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { measured } from './measured.ts';
 import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel, tilesOf } from './model.ts';
@@ -42,8 +41,8 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
-import { ALL_PHASES, settingsShown, withPreset } from './preset.ts';
+import { fitOptions, maskOverPicture, pastesBack, shareOf, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import { ALL_PHASES, givenOn, settingsShown, withPreset } from './preset.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
 
@@ -135,7 +134,7 @@ async function guide(image: string, typed: Options, command: Command, outside: O
     // What is wrong with the file the pipeline says, which reads it too.
     const recommended = await readRecommended(folders.diffusion, 'guide', () => undefined);
     const own = recommended && { ...recommended, settings: { ...recommended.settings, ...recommended.guide } };
-    const { options: o, report } = withPreset(typed, command, ALL_PHASES, own, progress.note);
+    const { options: o, report } = withPreset(typed, givenOn(command), ALL_PHASES, own, progress.note);
     const [loras, embeddings] = [await openLoras(o, outside.signal), await openEmbeddings(o, outside.signal)];
     gpu = await openDevice(o, progress.note);
     const tuning = tuningReport(gpu);

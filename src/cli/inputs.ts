@@ -13,7 +13,7 @@ export interface NamedInput {
 }
 
 /** Options that name a file or folder which is read. */
-const FILE_OPTIONS = ['mask', 'latents', 'model', 't5', 'blip', 'config', 'tokenizer', 'lora', 'embedding'];
+const FILE_OPTIONS = ['mask', 'latents', 'model', 't5', 'blip', 'config', 'tokenizer', 'lora', 'embedding', 'jobs'];
 
 /**
  * Every file or folder that a command may read.
@@ -48,10 +48,13 @@ export function checkInputsKept(outputs: readonly string[], inputs: readonly Nam
     const stats = statOf(pathOf(path));
     return stats ? [{ name, stats }] : [];
   });
+  // By what the system knows a file by: there may be ten thousands.
+  const files = new Map(read.map(input => [keyOf(input.stats), input]));
+  const folders = read.filter(({ stats }) => stats.isDirectory());
   for (const output of outputs) {
     const stats = statOf(output);
     if (!stats) continue; // nothing is there that could be lost
-    const lost = read.find(input => same(input.stats, stats) || isPartOf(input.stats, output));
+    const lost = files.get(keyOf(stats)) ?? folders.find(folder => isPartOf(folder.stats, output));
     if (!lost) continue;
     throw new InputError({
       op: 'output',
@@ -62,13 +65,17 @@ export function checkInputsKept(outputs: readonly string[], inputs: readonly Nam
   }
 }
 
+function keyOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
+}
+
 function same(a: BigIntStats, b: BigIntStats): boolean {
   return a.ino === b.ino && a.dev === b.dev;
 }
 
 /** Whether a path is one of the weights in a model folder: those lie in folders of their own, pictures and latents beside them. */
 function isPartOf(folder: BigIntStats, path: string): boolean {
-  if (!folder.isDirectory() || extname(path).toLowerCase() !== '.safetensors') return false;
+  if (extname(path).toLowerCase() !== '.safetensors') return false;
   const above = resolve(path).split(sep).slice(0, -2);
   return above.some((_, i) => {
     const stats = statOf(above.slice(0, i + 1).join(sep) || sep);

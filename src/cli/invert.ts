@@ -14,7 +14,7 @@ import { EMBEDDED_KNOWS } from './model.ts';
 import { type ArgumentOptions, addInversionOptions, type ModelOptions, type SizeOptions } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
 import { fitOptions, warningsTo } from './pictures.ts';
-import { withPreset } from './preset.ts';
+import { givenOn, withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -41,7 +41,7 @@ async function invert(image: string, typed: Options, command: Command, outside: 
   settle('invert', 'invert', { ...argumentsFrom(typed), image: picture });
   await withPipeline(typed, outside, async (loaded, progress, seed) => {
     const { pipe, fingerprint } = loaded;
-    const { options: o, report } = withPreset(typed, command, ['invert'], pipe.recommended, progress.note);
+    const { options: o, report } = withPreset(typed, givenOn(command), ['invert'], pipe.recommended, progress.note);
     checkOutputs(image, o); // as many steps as the model's settings ask for
     const args = argumentsFrom(o);
     const { guidanceScale } = settle('invert', 'invert', { ...args, image: picture });

@@ -7,7 +7,6 @@ import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { phaseArguments } from '../pipeline/diffedit/run-arguments.ts';
 import { Generator } from '../schedulers/index.ts';
 import { type Outside, withPipeline } from './command.ts';
-import { shareOf } from './edit.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import {
@@ -21,8 +20,8 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitOptions, sizeNote, sizesOf, warningsTo } from './pictures.ts';
-import { withPreset } from './preset.ts';
+import { fitOptions, shareOf, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import { givenOn, withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output: string;
@@ -51,7 +50,7 @@ async function mask(image: string, o: Options, command: Command, outside: Outsid
   const picture = await readImage(image, { signal, onWarning: warningsTo(outside.stderr) });
   settle('mask', 'generateMask', { ...phaseArguments('generateMask', o).args, image: picture });
   await withPipeline(o, outside, async ({ pipe }, progress, seed) => {
-    const { options, report } = withPreset(o, command, ['generateMask'], pipe.recommended, progress.note);
+    const { options, report } = withPreset(o, givenOn(command), ['generateMask'], pipe.recommended, progress.note);
     const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(options));
     const sizes = sizeNote(fit, false);
     if (sizes !== undefined) progress.note(sizes);

@@ -1,7 +1,7 @@
 /** Files that a command writes: named and checked before the work, written after it, all of them or none. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, extname } from 'node:path';
+import { copyFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, extname, join, resolve } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { reason } from '../node/files.ts';
@@ -82,6 +82,24 @@ export async function writeAll(files: readonly OutputFile[]): Promise<void> {
     await Promise.all(paths.map(name => rm(old(name), { force: true })));
   }
 }
+
+/**
+ * Removes what a killed process left beside files that it was writing.
+ * @param paths of the files
+ */
+export async function removeLeftovers(paths: readonly string[]): Promise<void> {
+  const names = new Set(paths.map(path => resolve(path)));
+  for (const folder of new Set([...names].map(path => dirname(path)))) {
+    const entries = await readdir(folder).catch(() => []);
+    for (const entry of entries) {
+      const [, name] = LEFT_OVER.exec(entry) ?? [];
+      if (name !== undefined && names.has(join(folder, name))) await rm(join(folder, entry), { force: true });
+    }
+  }
+}
+
+/** As `part` and `old` name files. */
+const LEFT_OVER = /^(.+)\.\d+\.(?:part|old)$/;
 
 function part(path: string): string {
   return `${path}.${process.pid}.part`;

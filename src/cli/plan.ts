@@ -26,7 +26,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { fitOptions, pastesBack, sizeNote, sizesOf } from './pictures.ts';
-import { ALL_PHASES, type SettingsReport, withPreset } from './preset.ts';
+import { ALL_PHASES, givenOn, type SettingsReport, withPreset } from './preset.ts';
 import { createProgress } from './progress.ts';
 import { inCommandWords } from './words.ts';
 
@@ -82,7 +82,7 @@ async function plan(
     const limited = { ...typed, ...(budget === undefined ? {} : { maxMemory: budget }) };
     loaded = await loadPipeline(limited, progress, outside.signal, { open, planOnly: true });
     const { pipe, model } = loaded;
-    const { options: o, report } = withPreset(typed, command, ALL_PHASES, pipe.recommended, progress.note);
+    const { options: o, report } = withPreset(typed, givenOn(command), ALL_PHASES, pipe.recommended, progress.note);
     const fit = fitSize(picture ?? o.size ?? pipe.defaultSize, pipe, fitOptions(o));
     const size = fit.working;
     const seen = { ...size, data: new Uint8Array(3 * size.width * size.height) };

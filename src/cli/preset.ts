@@ -41,25 +41,29 @@ const SILENCES: Readonly<Record<string, readonly string[]>> = {
   maskMode: ['threshold', 'continuous'],
 };
 
+/** Whether an option was given on the command line, by its name. */
+export function givenOn(command: Command): (name: string) => boolean {
+  return name => {
+    const source = command.getOptionValueSource(name);
+    return source !== undefined && source !== 'default';
+  };
+}
+
 /**
  * Takes what a model recommends for the options that were not given.
  * @param o as parsed
- * @param command that parsed them
+ * @param given whether an option of this name was given
  * @param phases that the command runs
  * @param recommended of the model
  * @param note told in one line what was taken
  */
 export function withPreset<O extends PresetOptions>(
   o: O,
-  command: Command,
+  given: (name: string) => boolean,
   phases: readonly PhaseMethod[],
   recommended: Recommended | undefined,
   note: (line: string) => void,
 ): Preset<O> {
-  const given = (name: string): boolean => {
-    const source = command.getOptionValueSource(name);
-    return source !== undefined && source !== 'default';
-  };
   const wanted = o.preset === 'recommended' ? recommended : undefined;
   const settings: Readonly<Record<string, unknown>> = wanted?.settings ?? {};
   const givenSettings = Object.fromEntries(Object.entries(o as object).filter(([name]) => given(name)));

@@ -21,7 +21,7 @@ import { tuneCommand } from './tune.ts';
 /**
  * Runs one command.
  * @param args without node and script
- * @returns the exit code: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted, 141 when nobody reads the output any more
+ * @returns the exit code: 0 done, 1 failed, 2 wrong usage or input, 3 some of many pictures failed, 130 interrupted, 141 when nobody reads the output any more
  */
 export async function runCommand(args: readonly string[], outside: Outside): Promise<number> {
   const written = watchStreams(outside);

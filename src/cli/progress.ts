@@ -19,7 +19,8 @@ export interface Progress {
   readonly loadMs: number;
 }
 
-const NAMES: Readonly<Record<ToldPhase, string>> = {
+/** What phases are called. */
+export const PHASE_NAMES: Readonly<Record<ToldPhase, string>> = {
   load: 'loading weights',
   compile: 'building kernels',
   caption: 'captioning',
@@ -62,17 +63,17 @@ class Bars implements Progress {
 
   readonly report = (e: ToldEvent): void => {
     this.#loads.add(e);
-    if (e.phase === 'load') this.bytes(NAMES.load, e.step, e.of);
+    if (e.phase === 'load') this.bytes(PHASE_NAMES.load, e.step, e.of);
     else if (e.phase === 'compile') this.#aside(e);
     else if (e.step === 0) this.#begun = e;
-    else this.#show(NAMES[e.phase], e.step, e.of, '{value}/{total}', e.what === undefined ? '' : `, ${e.what}`);
+    else this.#show(PHASE_NAMES[e.phase], e.step, e.of, '{value}/{total}', e.what === undefined ? '' : `, ${e.what}`);
   };
 
   /** Kernels are built within a phase: they stand beside its bar. */
   #aside({ step, of, ms }: ToldEvent): void {
-    const aside = step < of ? `, ${NAMES.compile} ${step}/${of}` : '';
+    const aside = step < of ? `, ${PHASE_NAMES.compile} ${step}/${of}` : '';
     const begun = this.#begun;
-    if (begun && ms > SLOW_MS) this.#show(NAMES[begun.phase], 0, begun.of, '{value}/{total}', aside);
+    if (begun && ms > SLOW_MS) this.#show(PHASE_NAMES[begun.phase], 0, begun.of, '{value}/{total}', aside);
     else this.#bar?.update({ aside });
   }
 
@@ -149,7 +150,7 @@ class Lines implements Progress {
     if (e.step < e.of || key === this.#last) return;
     this.#last = key;
     const steps = e.of === 1 ? '' : `${e.of} ${PIECES[e.phase] ?? 'steps'}`;
-    this.note(`${NAMES[e.phase]}: ${[steps, seconds(e.ms)].filter(Boolean).join(', ')}`);
+    this.note(`${PHASE_NAMES[e.phase]}: ${[steps, seconds(e.ms)].filter(Boolean).join(', ')}`);
   };
 
   /** A line of a phase that lasts. */
@@ -160,7 +161,7 @@ class Lines implements Progress {
     const done =
       phase === 'load' ? `${megabytes(step)} of ${inMB(of)}` : `${step} of ${of} ${PIECES[phase] ?? 'steps'}`;
     const left = secondsLeft === undefined ? '' : `, ${timeOf(secondsLeft)} left`;
-    this.note(`${NAMES[phase]}: ${done}${left}`);
+    this.note(`${PHASE_NAMES[phase]}: ${done}${left}`);
   }
 
   bytes(label: string, done: number, of: number): void {
@@ -186,16 +187,17 @@ class Lines implements Progress {
 
   #tellLoads(): void {
     const loaded = this.#loads.take();
-    if (loaded) this.note(`${NAMES.load}: ${inMB(loaded.bytes)}, ${seconds(loaded.ms)}`);
+    if (loaded) this.note(`${PHASE_NAMES.load}: ${inMB(loaded.bytes)}, ${seconds(loaded.ms)}`);
   }
 }
 
-function seconds(ms: number): string {
+/** Milliseconds in seconds. */
+export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
 /** Seconds as people read them. */
-function timeOf(seconds: number): string {
+export function timeOf(seconds: number): string {
   const whole = Math.ceil(seconds);
   return whole < 90 ? `${whole} s` : `${Math.ceil(whole / 60)} min`;
 }

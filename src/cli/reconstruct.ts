@@ -12,7 +12,7 @@ import { EMBEDDED_KNOWS } from './model.ts';
 import { type ArgumentOptions, addInversionOptions, type ModelOptions, type SizeOptions } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
 import { fitOptions, shown, sizesOf, warningsTo } from './pictures.ts';
-import { withPreset } from './preset.ts';
+import { givenOn, withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
   readonly output?: string;
@@ -60,7 +60,7 @@ async function reconstruct(image: string, typed: Options, command: Command, outs
   settle('reconstruct', 'invert', { ...argumentsFrom(typed), image: picture });
   await withPipeline(typed, outside, async ({ pipe }, progress, seed) => {
     const recommended = pipe.recommended && { ...pipe.recommended, settings: ofBothWays(pipe.recommended.settings) };
-    const { options: o, report } = withPreset(typed, command, ['invert', 'edit'], recommended, progress.note);
+    const { options: o, report } = withPreset(typed, givenOn(command), ['invert', 'edit'], recommended, progress.note);
     const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
     const start = performance.now();
     const found: (Setting & Reconstruction)[] = [];

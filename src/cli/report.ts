@@ -99,7 +99,8 @@ function table(rows: readonly (readonly [string, string])[]): string {
   return `<table>\n${cells.join('\n')}\n</table>`;
 }
 
-function toHtml(text: string): string {
+/** Text for HTML, also within attributes. */
+export function toHtml(text: string): string {
   const names: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
   return text.replace(/[&<>"]/g, c => names[c] ?? c);
 }

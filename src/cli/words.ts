@@ -33,6 +33,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
     trusted: '--trusted',
     allowTiles: '--allow-tiles',
     tuning: '--tuning',
+    contactSheet: '--contact-sheet',
   },
 };
 

@@ -14,15 +14,16 @@ const OP = 'name';
 
 /**
  * Checks a relative name with `/` between its parts.
+ * @param op the function that was called, for messages
  * @param name of a file or folder, as a job gives it
  * @returns it, in Unicode's composed form
  * @throws InputError for what leads out of its folder, or cannot be a name on Windows, macOS or Linux
  */
-export function safeRelativeName(name: string): string {
+export function safeRelativeName(op: string, name: string): string {
   const whole = String(name).normalize('NFC');
   const fail = (problem: string): never => {
     const fix = 'Give a relative name of letters, digits, spaces, ".", "-" and "_".';
-    throw new InputError({ op: OP, problem, value: name, fix });
+    throw new InputError({ op, problem, value: name, fix });
   };
   if (whole === '' || whole.length > 1000) fail(whole === '' ? 'an empty name' : 'a name that is too long');
   if (whole.startsWith('/') || /^[a-z]:/i.test(whole)) fail('a name that begins at a root');

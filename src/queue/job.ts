@@ -121,7 +121,7 @@ function checkTarget(target: NonNullable<FleetRequest['results']>): void {
   if ('folder' in target) {
     checkNames(OP, target, ['folder']);
     checkText(target.folder, 'results.folder');
-    safeRelativeName(target.folder);
+    safeRelativeName(OP, target.folder);
     return;
   }
   checkNames(OP, target, ['images', 'mask', 'json', 'existing']);

@@ -58,7 +58,7 @@ export interface ResultStore {
  * @throws InputError for a name that leads out of the root, or differs from one that is there only by case
  */
 export async function folderResults(root: string, folder?: string): Promise<ResultStore> {
-  const below = folder === undefined ? '' : safeRelativeName(folder);
+  const below = folder === undefined ? '' : safeRelativeName('results', folder);
   if (below !== '') await checkNameFree(root, below);
   const at = join(root, below);
   const done = (id: string): string => join(at, `${id}.json`);

@@ -113,7 +113,7 @@ describe('bad input ends with one line that names the remedy', () => {
   it('an output that is a folder', async () => {
     await mkdir(join(root, 'folder.png'), { recursive: true });
     inputs = await readdir(root);
-    expect(await errorOf(['edit', APPLES, ...PROMPTS, '-o', join(root, 'folder.png')])).toMatchInlineSnapshot(
+    expect(await errorOf(['mask', APPLES, ...PROMPTS, '-o', join(root, 'folder.png')])).toMatchInlineSnapshot(
       `"error: output: a folder has this name (DIR/folder.png). Name a file."`,
     );
   });

@@ -66,6 +66,7 @@ describe('help', () => {
         'latents',
         'output',
       ],
+      ...['jobs', 'force', 'contact-sheet'],
       ...['model', 'variant', 'revision', 'cache-dir', 'lora', 'embedding', 'help'],
     ];
     const single = ['tokenizer', 'config', 'prediction-type', 'ema'];

@@ -189,6 +189,8 @@ describe('every option reaches the pipeline', () => {
           '--revision',
           '--cache-dir',
         ],
+        // Many pictures: edit-pictures.test.ts and jobs-file.test.ts.
+        ...['--jobs', '--force', '--contact-sheet'],
         // Which kernels run: the tests of tune use it.
         '--tuning',
       ]),

@@ -24,6 +24,8 @@ export interface EditJob extends Omit<RunArgs, Handled>, PictureHandling {
   readonly image: Brought<RgbImage>;
   /** White is what changes; by default it is found. */
   readonly maskImage?: Brought<RgbImage | GreyImage> | undefined;
+  /** The caller's own, to be found in the result: nothing looks at it. */
+  readonly data?: unknown;
 }
 
 /** What `editMany` takes beside the jobs. */
@@ -169,7 +171,7 @@ class Line<J extends EditJob> {
 
   async #edit({ index, job, picture, mask, error }: Read<J>): Promise<EditManyResult<J>> {
     if (!picture) return { index, job, error };
-    const { image: _, maskImage: __, fit, size, pasteBack, ...args } = job;
+    const { image: _, maskImage: __, data: ___, fit, size, pasteBack, ...args } = job;
     const { onProgress } = this.#options;
     try {
       const edit = pictureEdit(picture, this.#pipeline, { fit, size, pasteBack }, mask);

@@ -61,6 +61,7 @@ export function settledEdit(op: string, edit: PlainEdit, withMask = false): Sett
   if (args.seed === undefined) {
     throw new InputError({ op, problem: 'an edit without a seed', path: 'seed', fix: 'Give one, such as seed: 0.' });
   }
+  checkPlain(op, args);
   settleRun(op, { ...args, image: STAND_IN, ...(withMask ? { maskImage: STAND_IN } : {}) });
   const given: Readonly<Record<string, unknown>> = { ...args, fit, pasteBack, size: plainSize(size) };
   return Object.fromEntries(names.map(name => [name, (given[name] ?? defaultOf('run', name) ?? null) as JsonValue]));
@@ -74,6 +75,20 @@ export function editOf(settled: SettledEdit): PlainEdit {
 /** Without other members, so that equal sizes are equal texts. */
 function plainSize(size: PictureHandling['size']): PictureHandling['size'] {
   return typeof size === 'object' ? { width: size.width, height: size.height } : size;
+}
+
+/** What `run` takes and plain data cannot say. */
+function checkPlain(op: string, args: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(args)) {
+    const wants = (expected: string): never => {
+      throw new InputError({ op, problem: 'a wrong value', expected, value, path: name });
+    };
+    if (value === undefined) continue;
+    if (name === 'seed' && !Number.isSafeInteger(value)) wants('a whole number of at most 53 bits');
+    if (typeof value === 'number' && !Number.isFinite(value)) wants('a finite number');
+    if (typeof defaultOf('run', name) === 'boolean' && typeof value !== 'boolean') wants('true or false');
+    if (Array.isArray(value) && name !== 'guidanceInterval') wants('one text');
+  }
 }
 
 function checkHandling(op: string, { fit, size, pasteBack }: PictureHandling): void {

@@ -1,0 +1,132 @@
+/** What the results of many pictures are called: no two alike, on any file system. */
+import { InputError } from '../core/errors.ts';
+import { safeRelativeName } from '../node/safe-name.ts';
+
+/** What a result is named after. */
+export interface Unnamed {
+  /** How the manifest calls the picture. */
+  readonly input: string;
+  /** Of the picture, below the folder that was named. */
+  readonly name: string;
+  /** As a line of a jobs file wants it, with its extension. */
+  readonly output?: string | undefined;
+  /** Where that stands, for messages. */
+  readonly place?: string | undefined;
+  /** Pictures that are made of it. */
+  readonly count: number;
+  /** Whether its mask is written. */
+  readonly mask: boolean;
+}
+
+/** Files of a result, relative to the folder, with '/' between parts: `image`, or `image1` and so on, and `mask`. */
+export type ResultFiles = Readonly<Record<string, string>>;
+
+/** A result's name, and the files that it has. */
+export interface NamedResult {
+  /** What its files are named after, such as `photos/a.png`. */
+  readonly name: string;
+  readonly files: ResultFiles;
+}
+
+const KINDS = /\.(png|jpe?g)$/i;
+
+/**
+ * Names the files of each result. A picture keeps its place and its name; where two would meet, they get their extension too, and then a
+ * number.
+ * @param jobs in their order
+ * @param known names that the manifest has already, by input, in their order
+ * @returns for each job its name and its files
+ * @throws InputError for a name that leads out of the folder, whose kind is unknown, or that two jobs want
+ */
+export function nameResults(jobs: readonly Unnamed[], known: ReadonlyMap<string, readonly string[]>): NamedResult[] {
+  const taken = new Map<string, string>();
+  const named: (NamedResult | undefined)[] = jobs.map(job => {
+    if (job.output === undefined) return undefined;
+    return claim(checked(job.output, job.place ?? ''), taken, job, true);
+  });
+  const turns = new Map<string, number>();
+  const seen = jobs.map(({ input, output }) => {
+    if (output !== undefined) return 0;
+    const turn = turns.get(input) ?? 0;
+    turns.set(input, turn + 1);
+    return turn;
+  });
+  // Those that have a name keep it, before new ones choose theirs.
+  for (const [i, job] of jobs.entries()) {
+    const name = named[i] ? undefined : known.get(job.input)?.[seen[i] ?? 0];
+    if (name !== undefined) named[i] = claim(name, taken, job, false);
+  }
+  const meeting = meetingStems(jobs.filter((_, i) => !named[i]));
+  return jobs.map((job, i) => named[i] ?? claimFirst(job, meeting, taken, seen[i] ?? 0));
+}
+
+/** Stems that more than one picture has. */
+function meetingStems(jobs: readonly Unnamed[]): ReadonlySet<string> {
+  const names = new Map<string, Set<string>>();
+  for (const { name } of jobs) {
+    const stem = folded(stemOf(name));
+    names.set(stem, (names.get(stem) ?? new Set()).add(name));
+  }
+  return new Set([...names].filter(([, of]) => of.size > 1).map(([stem]) => stem));
+}
+
+/**
+ * The first name that is free: of `a.jpg` a.png, then a.jpg.png, then a-2.png.
+ * @param turn how many jobs before it are of the same picture: that has no second extension
+ */
+function claimFirst(job: Unnamed, meeting: ReadonlySet<string>, taken: Map<string, string>, turn: number): NamedResult {
+  const stem = stemOf(job.name);
+  const short = meeting.has(folded(stem)) ? job.name : stem;
+  let found =
+    turn > 0 ? undefined : (claim(`${short}.png`, taken, job, false) ?? claim(`${job.name}.png`, taken, job, false));
+  for (let n = 2; !found; n++) found = claim(`${short}-${n}.png`, taken, job, false);
+  return found;
+}
+
+/** The files where all of them are free. @throws InputError where they must be and are not */
+function claim(name: string, taken: Map<string, string>, job: Unnamed, must: boolean): NamedResult | undefined {
+  const files = filesOf(name, job);
+  const keys = Object.values(files).map(folded);
+  const met = keys.find(key => taken.has(key));
+  if (met === undefined) {
+    for (const key of keys) taken.set(key, job.place ?? '');
+    return { name, files };
+  }
+  if (!must) return undefined;
+  throw new InputError({
+    op: 'jobs',
+    problem: `two lines write the same file (the other: ${taken.get(met)})`,
+    received: job.output,
+    path: job.place ?? '',
+    fix: 'Give each line an output of its own.',
+  });
+}
+
+function filesOf(path: string, { count, mask }: Unnamed): ResultFiles {
+  const [extension = '.png'] = KINDS.exec(path) ?? [];
+  const stem = path.slice(0, path.length - extension.length);
+  const many = Array.from({ length: count }, (_, i) => [`image${i + 1}`, `${stem}.${i + 1}${extension}`]);
+  const images = count === 1 ? { image: path } : Object.fromEntries(many);
+  return { ...images, ...(mask ? { mask: `${stem}.mask.png` } : {}) };
+}
+
+function checked(output: string, place: string): string {
+  const name = safeRelativeName('jobs', output);
+  if (KINDS.test(name)) return name;
+  throw new InputError({
+    op: 'jobs',
+    problem: 'the name does not say how to write the file',
+    received: output,
+    path: place,
+    fix: 'Let output end in .png or .jpg or .jpeg.',
+  });
+}
+
+/** The same for names that a file system may take for one: case and composition of letters do not count. */
+function folded(name: string): string {
+  return name.normalize('NFC').toLowerCase().normalize('NFC');
+}
+
+function stemOf(name: string): string {
+  return name.replace(/(?<=[^/])\.[^./]+$/, '');
+}

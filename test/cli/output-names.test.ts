@@ -1,0 +1,63 @@
+/** Names of results: kept, told apart, and never two alike on any file system. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { nameResults, type Unnamed } from '../../src/cli/output-names.ts';
+
+const job = (name: string, more: Partial<Unnamed> = {}): Unnamed => ({
+  input: name,
+  name,
+  count: 1,
+  mask: true,
+  ...more,
+});
+const names = (jobs: readonly Unnamed[], known = new Map<string, string[]>()) =>
+  nameResults(jobs, known).map(result => result.name);
+
+describe('results of pictures', () => {
+  it('have the names of their pictures, and their extensions where two would meet', () => {
+    expect(names([job('a.jpg'), job('b/a.jpeg'), job('noext'), job('.dot')])).toEqual([
+      ...['a.png', 'b/a.png', 'noext.png', '.dot.png'],
+    ]);
+    expect(names([job('x.png'), job('x.jpg'), job('y.png')])).toEqual(['x.png.png', 'x.jpg.png', 'y.png']);
+    // Some file systems tell neither case nor composed letters apart.
+    expect(names([job('X.png'), job('x.jpg')])).toEqual(['X.png.png', 'x.jpg.png']);
+    expect(names([job('\u00e9.png'), job('e\u0301.jpg')])).toEqual(['\u00e9.png.png', 'e\u0301.jpg.png']);
+    expect(names([job('a.png'), job('A.png')])).toEqual(['a.png.png', 'A.png-2.png']);
+  });
+
+  it('do not meet masks and pictures of others', () => {
+    expect(names([job('a.png'), job('a.mask.png')])).toEqual(['a.png', 'a.mask.png.png']);
+    expect(names([job('a.png', { count: 2 }), job('a.1.jpg')])).toEqual(['a.png', 'a.1.jpg.png']);
+  });
+
+  it('are numbered where one picture is edited several times', () => {
+    const twice = [job('a.png'), job('a.png'), job('a.png'), job('a-2.png')];
+    expect(names(twice)).toEqual(['a.png', 'a-2.png', 'a-3.png', 'a-2.png.png']);
+  });
+
+  it('stay what the manifest says they are', () => {
+    const known = new Map([['x.png', ['x.png']]]);
+    expect(names([job('x.jpg'), job('x.png')], known)).toEqual(['x.jpg.png', 'x.png']);
+  });
+
+  it('never meet, whatever the pictures are called', () => {
+    const part = fc.constantFrom('a', 'A', 'a.mask', 'a.1', 'a-2', 'a.png', 'b', '\u00e9', 'e\u0301');
+    const one = fc.record({
+      name: fc
+        .tuple(fc.constantFrom('', 'a/', 'A/'), part, fc.constantFrom('.png', '.jpg', ''))
+        .map(parts => parts.join('')),
+      count: fc.integer({ min: 1, max: 3 }),
+      mask: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 12 }), jobs => {
+        const files = nameResults(
+          jobs.map(each => ({ input: each.name, ...each })),
+          new Map(),
+        ).flatMap(result => Object.values(result.files).map(file => file.normalize('NFC').toLowerCase()));
+        expect(new Set(files).size).toBe(files.length);
+      }),
+      { seed: 15, numRuns: 300 },
+    );
+  });
+});
