@@ -7,6 +7,7 @@ import { EXIT, explain, explainStream, type Outside } from './command.ts';
 import { convertCommand } from './convert.ts';
 import { devicesCommand } from './devices.ts';
 import { editCommand } from './edit.ts';
+import { workerCommand } from './fleet-worker.ts';
 import { guideCommand } from './guide.ts';
 import { invertCommand } from './invert.ts';
 import { maskCommand } from './mask.ts';
@@ -59,6 +60,7 @@ export function createProgram(outside: Outside): Command {
     ...edits,
     captionCommand,
     promptsCommand,
+    workerCommand,
     convertCommand,
     devicesCommand,
     tuneCommand,

@@ -43,7 +43,7 @@ export async function makeEdit(job: FleetJob, bench: Bench): Promise<Made> {
   for (;;) {
     try {
       const start = performance.now();
-      const opened = await loaded.take(model, { signal, onProgress });
+      const opened = await loaded.take(model, { signal });
       const { fit, size, pasteBack, ...args } = editOf(job.edit);
       const edit = pictureEdit(picture, opened.editor, { fit, size, pasteBack }, mask, maskName(job));
       const output = await opened.editor.run({ ...args, ...edit.args, signal, onProgress });

@@ -1,6 +1,5 @@
 /** The models that a worker serves, of which one is loaded. */
 import type { Editor } from '../pipeline/batch/picture-edit.ts';
-import type { ProgressEvent } from '../pipeline/runtime/progress.ts';
 
 /** A model that a worker can open. */
 export interface FleetModel {
@@ -43,10 +42,7 @@ export class LoadedModel {
    * The model, opened where it is not, and the one before disposed.
    * @throws what opening throws
    */
-  async take(
-    model: FleetModel,
-    how: { readonly signal: AbortSignal; readonly onProgress: (event: ProgressEvent) => void },
-  ): Promise<OpenFleetModel> {
+  async take(model: FleetModel, how: { readonly signal: AbortSignal }): Promise<OpenFleetModel> {
     if (this.#open?.model === model) return this.#open.opened;
     await this.close();
     const opened = await model.open(how);

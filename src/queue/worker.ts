@@ -60,6 +60,8 @@ const OPTIONS = namesOf<FleetWorkerOptions>({
 });
 const LOCK_MS = 30_000;
 const PROGRESS_MS = 1000;
+/** From one look whether the queues are empty to the next. */
+const EMPTY_MS = 500;
 /** A job whose worker died is given to one other; when that dies too it is set aside. */
 const DEATHS = 1;
 /** What a worker has from the wish that it ends to the end. */
@@ -158,6 +160,18 @@ export class FleetWorker {
     const { left, begun } = this.#current ?? { begun: 0 };
     if (left !== undefined) return left < ms;
     return this.#lastMs !== undefined && this.#lastMs - (performance.now() - begun) < ms;
+  }
+
+  /**
+   * Waits until no job of this worker's models waits, is made, or will be tried again.
+   * @throws the signal's reason
+   */
+  async empty(signal?: AbortSignal): Promise<void> {
+    for (;;) {
+      const { failed: _, ...left } = await this.#counts();
+      if (Object.values(left).every(count => count === 0)) return;
+      await pause(EMPTY_MS, signal);
+    }
   }
 
   async #counts(): Promise<Readonly<Record<string, number>>> {
