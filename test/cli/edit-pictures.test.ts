@@ -323,6 +323,8 @@ describe('what is refused before any work', () => {
     expect(await refused(`${text}{"version":1}\n`)).toContain(
       'a line that tells of no picture (DIR/out/results.jsonl, line 2)',
     );
+    const outside = text.replace('"name":"a.png"', '"name":"../a.png"');
+    expect(await refused(outside)).toContain('a line that tells of no picture (DIR/out/results.jsonl, line 1)');
     expect(await refused(`words\n${text}`)).toContain('a line that is no JSON (DIR/out/results.jsonl, line 1)');
     expect(await refused('')).toBe(
       'error: output: a file of this name is there, and the manifest does not tell of it (DIR/out/a.png). Name another folder with -o, or give --force to write over it.',
