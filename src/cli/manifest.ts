@@ -1,5 +1,6 @@
 /** results.jsonl: what was done in a folder of results, a line a picture. */
 import { type FileHandle, open, readFile, truncate } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
 import type { ErrorJson } from '../core/errors.ts';
 import { InputError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
@@ -137,7 +138,12 @@ function parsed(text: string, place: string): ManifestLine {
     throw new InputError({ op: 'manifest', problem, expected: 1, value: line.version, path: place, fix });
   }
   const { name, input, seed, files } = line;
-  const whole = typeof name === 'string' && typeof input === 'string' && Number.isSafeInteger(seed);
-  if (whole && Object.values(Object(files ?? {})).every(file => typeof file === 'string')) return line as ManifestLine;
+  const whole = typeof input === 'string' && Number.isSafeInteger(seed);
+  if (whole && [name, ...Object.values(Object(files ?? {}))].every(isBelow)) return line as ManifestLine;
   throw new InputError({ op: 'manifest', problem: 'a line that tells of no picture', path: place, fix });
+}
+
+/** Whether it is a name that leads to nothing outside of the folder. */
+function isBelow(name: unknown): boolean {
+  return typeof name === 'string' && !isAbsolute(name) && !name.split(/[/\\]/).includes('..');
 }

@@ -107,15 +107,15 @@ describe('a folder of pictures', () => {
     ]);
   });
 
-  it('makes what each picture becomes alone', async () => {
-    await pictures('a.png', 'b.png');
+  it('makes what a picture becomes alone', async () => {
+    await pictures('b.png');
     const alone = ['edit', at('in', 'b.png'), ...PROMPTS, ...TINY, '--seed', '3', '-o', at('alone.png')];
     expect((await pentimento(alone)).code).toBe(0);
     expect((await edit('--seed', '3')).code).toBe(0); // by the model itself
     for (const name of ['b.png', 'b.mask.png']) {
       expect(await readFile(at('out', name))).toEqual(await readFile(at(name.replace('b', 'alone'))));
     }
-    const [, line] = await lines();
+    const [line] = await lines();
     expect(Object.keys(line['timingsMs'] as object)).toContain('invert');
   });
 
@@ -323,6 +323,8 @@ describe('what is refused before any work', () => {
     expect(await refused(`${text}{"version":1}\n`)).toContain(
       'a line that tells of no picture (DIR/out/results.jsonl, line 2)',
     );
+    const outside = text.replace('"name":"a.png"', '"name":"../a.png"');
+    expect(await refused(outside)).toContain('a line that tells of no picture (DIR/out/results.jsonl, line 1)');
     expect(await refused(`words\n${text}`)).toContain('a line that is no JSON (DIR/out/results.jsonl, line 1)');
     expect(await refused('')).toBe(
       'error: output: a file of this name is there, and the manifest does not tell of it (DIR/out/a.png). Name another folder with -o, or give --force to write over it.',
