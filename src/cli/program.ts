@@ -15,8 +15,10 @@ import { EMBEDDED_KNOWS } from './model.ts';
 import { packageVersion } from './package-root.ts';
 import { planCommand } from './plan.ts';
 import { promptsCommand } from './prompts.ts';
+import { queueCommand } from './queue.ts';
 import { reconstructCommand } from './reconstruct.ts';
 import { codeAfter, watchStreams } from './streams.ts';
+import { submitCommand } from './submit.ts';
 import { tuneCommand } from './tune.ts';
 
 /**
@@ -60,7 +62,7 @@ export function createProgram(outside: Outside): Command {
     ...edits,
     captionCommand,
     promptsCommand,
-    workerCommand,
+    ...[submitCommand, workerCommand, queueCommand],
     convertCommand,
     devicesCommand,
     tuneCommand,

@@ -8,10 +8,7 @@ export interface FleetModel {
   /** A name for people. */
   readonly id: string;
   /** Opens it on the device. */
-  open(o: {
-    readonly signal: AbortSignal;
-    readonly onProgress: (event: ProgressEvent) => void;
-  }): Promise<OpenFleetModel>;
+  open(o: { readonly signal: AbortSignal }): Promise<OpenFleetModel>;
 }
 
 /** A model that is open. */
