@@ -104,7 +104,7 @@ export class PictureRun {
     const onProgress: NonNullable<Parameters<typeof editMany<Job>>[2]>['onProgress'] = (event, { data }) =>
       progress.working(data.picture.name, event);
     for await (const result of editMany(loaded.pipe, this.#jobs(), { signal: outside.signal, onProgress })) {
-      if ('images' in result) await this.#write(result);
+      if (result.images) await this.#write(result);
       else await this.#failed(result.job.data, result.error);
     }
     if (this.skipped > 0) progress.note(`${this.skipped} of ${this.#pictures.length} pictures were done before.`);
