@@ -224,7 +224,8 @@ export class PictureRun {
       timingsMs: Object.fromEntries(Object.entries(timingsMs).map(([phase, took]) => [phase, Math.round(took)])),
     });
     this.made++;
-    if (!typed.json) for (const path of paths) outside.stdout.write(`${path}\n`);
+    const told = paths.map(path => `${path}\n`).join('');
+    if (!typed.json) progress.above(() => outside.stdout.write(told));
     progress.made(picture.name, ms, masked);
   }
 
