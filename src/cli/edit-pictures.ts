@@ -3,6 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { InputError, type PentimentoError, ShapeError } from '../core/errors.ts';
+import { type FitModel, fitSize } from '../io/fit.ts';
+import { sizeText } from '../io/image.ts';
+import { readImage } from '../node/images.ts';
 import { settledEdit } from '../pipeline/batch/plain-edit.ts';
 import { BatchProgress } from './batch-progress.ts';
 import { EXIT, newSeed, type Outside, PartlyDone, withPipeline } from './command.ts';
@@ -16,6 +19,7 @@ import { checkOutput, removeLeftovers, writeAll } from './output.ts';
 import { nameResults } from './output-names.ts';
 import { inputName, isFolder, listPictures, nameOfSource } from './picture-list.ts';
 import { PictureRun, type PictureToEdit } from './picture-run.ts';
+import { fitOptions } from './pictures.ts';
 import { ALL_PHASES, givenOn, withPreset } from './preset.ts';
 
 /** Where many pictures go unless told. */
@@ -54,6 +58,8 @@ export async function editPictures(
       ? await listed(names, typed, givenOn(command), folder)
       : await linesOf(typed.jobs, typed, givenOn(command), folder);
   checkEdits(wanted);
+  // A mask of all pictures is no matter of one of them.
+  if (typed.mask !== undefined) await readImage(typed.mask, { signal: outside.signal });
   const held = await holdFolder(folder);
   let manifest: Manifest | undefined;
   try {
@@ -96,6 +102,7 @@ async function editAll(pictures: readonly PictureToEdit[], shared: Shared): Prom
       const start = performance.now();
       const phases = ALL_PHASES.filter(phase => phase !== 'generateMask' || typed.mask === undefined);
       const { report } = withPreset(typed, givenOn(command), phases, loaded.pipe.recommended, note);
+      checkSizes(pictures, loaded.pipe);
       run = new PictureRun(pictures, { folder, loaded, manifest, progress, note, outside, seed, typed });
       await run.all();
       const sheet = typed.contactSheet ? await writeSheet(folder, manifest) : {};
@@ -180,6 +187,21 @@ async function linesOf(
       ownSeed: options['seed'] !== undefined,
     };
   });
+}
+
+/** Checks the sizes that the model shall work at. @throws InputError before any picture is read */
+function checkSizes(pictures: readonly PictureToEdit[], model: FitModel): void {
+  const checked = new Set<string>();
+  for (const { options, place } of pictures) {
+    const key = options.size === undefined ? '' : sizeText(options.size);
+    if (options.size === undefined || checked.has(key)) continue;
+    checked.add(key);
+    try {
+      fitSize(model.defaultSize, model, fitOptions(options));
+    } catch (error) {
+      throw place === undefined || !(error instanceof InputError) ? error : inLine(error, place);
+    }
+  }
 }
 
 /** Checks what each picture is asked for, as far as no model is needed. @throws InputError */

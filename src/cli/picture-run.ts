@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { canonicalJson } from '../core/canonical-json.ts';
-import { type ErrorJson, PentimentoError } from '../core/errors.ts';
+import { type ErrorJson, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
 import { DeviceLostError } from '../gpu/device-lost.ts';
 import type { RgbImage } from '../io/image.ts';
 import { pictureBytes } from '../io/load-image.ts';
@@ -96,7 +96,8 @@ export class PictureRun {
 
   /**
    * Edits what is left.
-   * @throws the signal's reason; InputError where nothing can be written; PartlyDone where the device is lost again and again
+   * @throws the signal's reason; InputError where nothing can be written; PartlyDone where the device is lost again and again;
+   * WeightsError, ShaderError and LoadError, which are of no picture
    */
   async all(): Promise<void> {
     const { loaded, progress, outside } = this.#place;
@@ -231,6 +232,7 @@ export class PictureRun {
 
   async #failed(told: Told, error: unknown): Promise<void> {
     const { manifest, progress, outside } = this.#place;
+    if (isOfModel(error)) throw error;
     const json = jsonOf(error);
     const { input, name } = told.picture;
     await manifest.append({ ...this.#lineOf(told), error: json });
@@ -281,6 +283,11 @@ function jsonOf(error: unknown): ErrorJson {
   return error instanceof Error
     ? { class: error.name, message: error.message }
     : { class: 'Error', message: String(error) };
+}
+
+/** Whether every other picture would fail so too. */
+function isOfModel(error: unknown): boolean {
+  return error instanceof WeightsError || error instanceof ShaderError || error instanceof LoadError;
 }
 
 /** Whether it was this name that could not be written. */

@@ -4,6 +4,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { WeightsError } from '../../src/core/errors.ts';
 import { DeviceLostError } from '../../src/gpu/device-lost.ts';
 import { resize } from '../../src/io/resize.ts';
 import { readImage, saveImage } from '../../src/node/images.ts';
@@ -248,6 +249,15 @@ describe('the same command again', () => {
   });
 });
 
+it('ends at what is of no picture, such as weights that are damaged', async () => {
+  await pictures('a.png', 'b.png');
+  const run = stubRun(() => {
+    throw new WeightsError({ op: 'safetensors', problem: 'the file is cut short' });
+  });
+  const { code, stderr } = await edit();
+  expect([code, errorIn(stderr), run.mock.calls.length]).toEqual([2, 'error: safetensors: the file is cut short', 1]);
+});
+
 describe('what is refused before any work', () => {
   it.each([
     [
@@ -274,6 +284,16 @@ describe('what is refused before any work', () => {
       ['a.png'],
       () => args('--inpaint-strength', '0.1'),
       'edit: --num-inference-steps 2 at --inpaint-strength 0.1 leave no step: expected at least 1 of 2, got 0 (--inpaint-strength). Use more steps or a higher strength.',
+    ],
+    [
+      ['a.png'],
+      () => args('--mask', at('no.png')),
+      'readImage: no readable file: got no such file or directory (DIR/no.png). Check the path.',
+    ],
+    [
+      ['a.png'],
+      () => args('--size', '100x128'),
+      'size: sides must be multiples of 8: got 100x128. Pass --size 96x128.',
     ],
     [
       ['a.txt.png'],
