@@ -20,6 +20,7 @@ import type { Manifest, ManifestLine } from './manifest.ts';
 import type { Loaded } from './model.ts';
 import { encodeFor, writeAll } from './output.ts';
 import type { ResultFiles } from './output-names.ts';
+import { inputName } from './picture-list.ts';
 import { shareOf, sizesOf } from './pictures.ts';
 import { ALL_PHASES, withPreset } from './preset.ts';
 import { inCommandWords } from './words.ts';
@@ -254,9 +255,10 @@ export class PictureRun {
 
   /** What lines of success and of failure have. */
   #lineOf({ picture, seed, sha256, id, edit }: Told): ManifestLine {
-    const { loaded, typed } = this.#place;
+    const { loaded, typed, folder } = this.#place;
+    const mask = picture.mask === undefined ? undefined : inputName(picture.mask, folder);
     return {
-      ...{ version: 1, name: picture.name, input: picture.input, sha256, id },
+      ...{ version: 1, name: picture.name, input: picture.input, mask, sha256, id },
       ...{ model: loaded.model, fingerprint: loaded.fingerprint, dtype: typed.dtype, device: loaded.device },
       ...{ edit, seed, ...(picture.ownSeed ? { ownSeed: true } : {}), finished: new Date().toISOString() },
     } as ManifestLine;

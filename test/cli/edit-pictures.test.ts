@@ -287,6 +287,11 @@ describe('what is refused before any work', () => {
     ],
     [
       ['a.png'],
+      () => ['edit', at('in', '*.png'), ...PROMPTS, '-o', at('in')],
+      'edit: the results would lie among the pictures (DIR/in). Name another folder with -o, such as -o edited.',
+    ],
+    [
+      ['a.png'],
       () => args('--mask', at('no.png')),
       'readImage: no readable file: got no such file or directory (DIR/no.png). Check the path.',
     ],
@@ -312,7 +317,7 @@ describe('what is refused before any work', () => {
     ],
     [
       ['a.png'],
-      () => ['edit', at('in'), ...PROMPTS, '-o', at('in')],
+      () => ['edit', at('in', 'a.png'), ...PROMPTS, '-o', at('in')],
       'output: writing this file would destroy an input (a picture) (DIR/in/a.png). Write to another name with -o.',
     ],
   ])('%# says what is wrong, and writes nothing', async (names, command, message) => {
@@ -391,7 +396,7 @@ describe('names of results', () => {
     expect(Object.keys(await results())).toEqual(['x.1.png', 'x.2.png', 'x.mask.png']);
     const mask = ['--mask', at('in', 'x.png'), '--force', '--seed', '0'];
     expect((await edit(...mask)).code).toBe(0);
-    expect((await lines())[1]['files']).toEqual({ image: 'x.png' });
+    expect((await lines())[1]).toMatchObject({ files: { image: 'x.png' }, mask: '../in/x.png' });
   });
 });
 
