@@ -108,9 +108,9 @@ function claim(name: string, taken: Map<string, string>, job: Unnamed, must: boo
   if (!must) return undefined;
   throw new InputError({
     op: 'jobs',
-    problem: `two lines write the same file (the other: ${taken.get(met)})`,
+    problem: 'two lines write the same file',
     received: job.output,
-    path: job.place ?? '',
+    path: `${taken.get(met)} and ${job.place ?? ''}`,
     fix: 'Give each line an output of its own.',
   });
 }
