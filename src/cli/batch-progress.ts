@@ -88,6 +88,10 @@ export class BatchProgress implements Progress {
     this.#opening.bytes(label, done, of);
   }
 
+  count(label: string, done: number, of: number): void {
+    this.#opening.count(label, done, of);
+  }
+
   readonly note = (line: string): void => this.above(() => this.#opening.note(line));
 
   /** Writes lines, which may go to the same terminal, above the bar. */

@@ -8,7 +8,7 @@ import { type BenchFile, FEATURES, type Feature, PEERS, type PeerName, parseBenc
 import { InputError, NumericsError } from '../core/errors.ts';
 import type { Outside } from './command.ts';
 import { openDevice, tuningReport } from './device.ts';
-import { integer } from './options.ts';
+import { integer } from './option-values.ts';
 import { checkOutput, type OutputFile, writeAll } from './output.ts';
 import { packageRoot } from './package-root.ts';
 import { createProgress } from './progress.ts';

@@ -5,7 +5,8 @@ import { caption, PREFIX } from '../pipeline/guide/captions-and-prompts.ts';
 import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
 import type { Outside } from './command.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
-import { addDeviceOptions, addHubOptions, type DeviceOptions, type HubOptions, integer } from './options.ts';
+import { integer } from './option-values.ts';
+import { addDeviceOptions, addHubOptions, type DeviceOptions, type HubOptions } from './options.ts';
 import { warningsTo } from './pictures.ts';
 import { withTextModel } from './text-model.ts';
 

@@ -1,6 +1,6 @@
 /** A page of all edits of a folder: what was there, where it changed, and what came of it. Pictures are read from their files. */
 import type { ManifestLine } from './manifest.ts';
-import type { Size } from './options.ts';
+import type { Size } from './option-values.ts';
 import { toHtml } from './report.ts';
 
 /** The page's name in the folder. */

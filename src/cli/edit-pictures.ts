@@ -2,36 +2,24 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { InputError, type PentimentoError, ShapeError } from '../core/errors.ts';
-import { type FitModel, fitSize } from '../io/fit.ts';
-import { sizeText } from '../io/image.ts';
+import { InputError } from '../core/errors.ts';
 import { readImage } from '../node/images.ts';
-import { settledEdit } from '../pipeline/batch/plain-edit.ts';
 import { BatchProgress } from './batch-progress.ts';
 import { EXIT, newSeed, type Outside, PartlyDone, withPipeline } from './command.ts';
 import { CONTACT_SHEET, renderContactSheet } from './contact-sheet.ts';
-import { type EditOptions, plainEditOf } from './edit-options.ts';
+import type { EditOptions } from './edit-options.ts';
 import { holdFolder } from './folder-lock.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
-import { readJobs } from './jobs-file.ts';
 import { MANIFEST, Manifest } from './manifest.ts';
 import { checkOutput, removeLeftovers, writeAll } from './output.ts';
 import { nameResults } from './output-names.ts';
-import { inputName, isFolder, listPictures, nameOfSource } from './picture-list.ts';
+import { isFolder } from './picture-list.ts';
 import { PictureRun, type PictureToEdit } from './picture-run.ts';
-import { fitOptions } from './pictures.ts';
 import { ALL_PHASES, givenOn, withPreset } from './preset.ts';
+import { checkSizes, type Wanted, wantedPictures } from './wanted-pictures.ts';
 
 /** Where many pictures go unless told. */
 const FOLDER = 'edited';
-
-/** A picture before its result has a name. */
-type Wanted = Omit<PictureToEdit, 'name' | 'files'> & {
-  /** Of the picture, below the folder that was named. */
-  readonly below: string;
-  /** As a line of a jobs file wants it. */
-  readonly output?: string | undefined;
-};
 
 /** @throws InputError for options that one picture has no use for */
 export function refuseOptionsOfMany({ force, contactSheet }: EditOptions): void {
@@ -52,12 +40,8 @@ export async function editPictures(
   command: Command,
   outside: Outside,
 ): Promise<void> {
-  const folder = checkedFolder(names, typed);
-  const wanted =
-    typed.jobs === undefined
-      ? await listed(names, typed, givenOn(command), folder)
-      : await linesOf(typed.jobs, typed, givenOn(command), folder);
-  checkEdits(wanted);
+  const folder = checkedFolder(typed);
+  const wanted = await wantedPictures(names, typed, givenOn(command), folder);
   // A mask of all pictures is no matter of one of them.
   if (typed.mask !== undefined) await readImage(typed.mask, { signal: outside.signal });
   const held = await holdFolder(folder);
@@ -140,13 +124,10 @@ async function writeSheet(folder: string, manifest: Manifest): Promise<{ contact
 }
 
 /** The folder, where the options fit to several pictures. */
-function checkedFolder(names: readonly string[], { output = FOLDER, jobs, latents }: EditOptions): string {
+function checkedFolder({ output = FOLDER, latents }: EditOptions): string {
   const fail = (problem: string, fix: string, path?: string): never => {
     throw new InputError({ op: 'edit', problem, fix, ...(path === undefined ? {} : { path }) });
   };
-  if (jobs !== undefined && names.length > 0) {
-    fail('both pictures and --jobs', 'Name the pictures in the file, or leave --jobs out.', names[0]);
-  }
   if (latents !== undefined) fail('--latents are of one picture', 'Leave them out, or name one picture.', latents);
   if (!isFolder(output) && /\.(png|jpe?g)$/i.test(output)) {
     fail('several pictures go to a folder', 'Name a folder with -o, such as -o edited.', output);
@@ -154,84 +135,6 @@ function checkedFolder(names: readonly string[], { output = FOLDER, jobs, latent
   const folder = output.length > 1 ? output.replace(/[/\\]+$/, '') || output : output;
   checkOutput(join(folder, MANIFEST), ['.jsonl']);
   return folder;
-}
-
-async function listed(
-  names: readonly string[],
-  typed: EditOptions,
-  given: (name: string) => boolean,
-  folder: string,
-): Promise<Wanted[]> {
-  const pictures = await listPictures(names, folder);
-  const common = { mask: typed.mask, options: typed, given, ownSeed: false, place: undefined };
-  return pictures.map(({ source, name }) => ({ source, below: name, input: inputName(source, folder), ...common }));
-}
-
-async function linesOf(
-  path: string,
-  typed: EditOptions,
-  given: (name: string) => boolean,
-  folder: string,
-): Promise<Wanted[]> {
-  const lines = await readJobs(path);
-  return lines.map(({ place, picture, mask = typed.mask, output, options }) => {
-    // A line that gives one size takes back the other kind.
-    const size = {
-      ...(options['size'] ? { keepSize: false } : {}),
-      ...(options['keepSize'] ? { size: undefined } : {}),
-    };
-    return {
-      ...{ source: picture, below: nameOfSource(picture), input: inputName(picture, folder), place, mask, output },
-      options: { ...typed, ...size, ...options } as EditOptions,
-      given: (name: string) => Object.hasOwn(options, name) || given(name),
-      ownSeed: options['seed'] !== undefined,
-    };
-  });
-}
-
-/** Checks the sizes that the model shall work at. @throws InputError before any picture is read */
-function checkSizes(pictures: readonly PictureToEdit[], model: FitModel): void {
-  const checked = new Set<string>();
-  for (const { options, place } of pictures) {
-    const key = options.size === undefined ? '' : sizeText(options.size);
-    if (options.size === undefined || checked.has(key)) continue;
-    checked.add(key);
-    try {
-      fitSize(model.defaultSize, model, fitOptions(options));
-    } catch (error) {
-      throw place === undefined || !(error instanceof InputError) ? error : inLine(error, place);
-    }
-  }
-}
-
-/** Checks what each picture is asked for, as far as no model is needed. @throws InputError */
-function checkEdits(wanted: readonly Wanted[]): void {
-  const checked = new Set<unknown>();
-  for (const { options, mask, place } of wanted) {
-    if (checked.has(options)) continue;
-    checked.add(options);
-    for (const prompt of ['source', 'target'] as const) {
-      if (options[`${prompt}Prompt`] !== undefined) continue;
-      const fix = `Give ${prompt} in the line, or --${prompt} for all lines.`;
-      throw new InputError({ op: 'jobs', problem: `a line without a ${prompt} prompt`, path: place ?? '', fix });
-    }
-    try {
-      settledEdit('edit', plainEditOf({ ...options, seed: 0 }), mask !== undefined);
-    } catch (error) {
-      const isInput = error instanceof InputError || error instanceof ShapeError;
-      if (place === undefined || !isInput) throw error;
-      throw inLine(error, place);
-    }
-  }
-}
-
-/** The same error with the line that it is of. */
-function inLine({ problem, expected, received, path, fix }: PentimentoError, place: string): InputError {
-  const at = path === undefined ? place : `${place}, ${path}`;
-  return new InputError({
-    ...{ op: 'jobs', problem, expected, received, path: at },
-    ...(fix === undefined ? {} : { fix }),
-  });
 }
 
 function named(wanted: readonly Wanted[], manifest: Manifest): PictureToEdit[] {

@@ -19,6 +19,7 @@ import { openDevice, tuningReport } from './device.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { measured } from './measured.ts';
 import { adapterName, EMBEDDED_KNOWS, type FoundModel, findModel, tilesOf } from './model.ts';
+import { integer, parseSeed } from './option-values.ts';
 import {
   type ArgumentOptions,
   addArguments,
@@ -32,11 +33,9 @@ import {
   argumentOption,
   type DeviceOptions,
   type HubOptions,
-  integer,
   type MemoryOptions,
   type PasteBackOptions,
   type PresetOptions,
-  parseSeed,
   type SingleFileOptionsTyped,
   type SizeOptions,
 } from './options.ts';

@@ -5,7 +5,7 @@ import type { ErrorJson } from '../core/errors.ts';
 import { InputError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
 import type { SettledEdit } from '../pipeline/batch/plain-edit.ts';
-import type { Size } from './options.ts';
+import type { Size } from './option-values.ts';
 
 /** The file's name. */
 export const MANIFEST = 'results.jsonl';

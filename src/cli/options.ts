@@ -4,7 +4,6 @@
  */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
-import { LEAST_BINDING_BYTES } from '../gpu/caps.ts';
 import type { FitMode } from '../io/fit.ts';
 import { type CheckName, checkValue } from '../pipeline/diffedit/argument-checks.ts';
 import {
@@ -19,6 +18,7 @@ import type { RunArgs } from '../pipeline/diffedit/types.ts';
 import type { PredictionType } from '../schedulers/index.ts';
 import { type AdapterOptions, addAdapterOptions } from './adapters.ts';
 import { parseBytes } from './bytes.ts';
+import { integer, parseBinding, parseSeed, parseSize, type Size } from './option-values.ts';
 
 /** Where models come from. */
 export interface HubOptions {
@@ -89,12 +89,6 @@ export interface PasteBackOptions {
   readonly pasteBack?: boolean;
 }
 
-/** Width and height in pixels. */
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
-
 /** The names of arguments that the command line has an option for. */
 export type OptionName = {
   [N in ArgumentName]: (typeof ARGUMENTS)[N] extends { readonly option: unknown } ? N : never;
@@ -121,35 +115,51 @@ export function addModelOptions(command: Command): Command {
       '--model <dir, file or id>',
       'diffusers folder of Stable Diffusion 1.x or 2.x, .safetensors or .ckpt file, or Hub id (default: the embedded orchard model)',
     );
-  addHubOptions(command).option('--variant <name>', 'set of weights of a folder, such as fp16');
-  addPresetOption(command);
-  addSingleFileOptions(command);
-  addAdapterOptions(command);
-  addDeviceOptions(command)
-    .addOption(argumentOption('seed'))
-    .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
-    .option('--enable-model-cpu-offload', 'keep one network at a time on the device');
-  return addMemoryOptions(command);
+  addPresetOption(addModelSource(command));
+  addDeviceOptions(command).addOption(argumentOption('seed'));
+  return addMemoryOptions(addModelManner(command));
 }
 
-/** How a diffusion model spends memory. */
-export function addMemoryOptions(command: Command): Command {
+/** Where a model's files come from, and what changes its weights; beside `--model`. */
+export function addModelSource(command: Command): Command {
+  addHubOptions(command).option('--variant <name>', 'set of weights of a folder, such as fp16');
+  return addAdapterOptions(addSingleFileOptions(command));
+}
+
+/** How a model works. */
+export function addModelManner(command: Command): Command {
   return command
+    .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
+    .option('--enable-model-cpu-offload', 'keep one network at a time on the device');
+}
+
+/**
+ * How a diffusion model spends memory.
+ * @param o.chosenTiles whether tiles may be chosen by it, which change the numbers
+ */
+export function addMemoryOptions(command: Command, { chosenTiles = true }: { chosenTiles?: boolean } = {}): Command {
+  command
     .option('--stream-weights', 'pass the weights of the UNet through two slots of device memory at every step')
     .option('--host-memory', 'keep weights that go to the device more than once in host memory')
-    .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time')
+    .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time');
+  addTileOptions(command).addOption(
+    new Option(
+      '--max-memory <size>',
+      'device memory that the command may take, such as 2GB or 1500MiB; saves where it must and says so',
+    ).argParser(parseBytes),
+  );
+  if (!chosenTiles) return command;
+  return command.option('--allow-tiles', 'let --max-memory choose VAE tiles, which change the numbers');
+}
+
+/** Tiles of the autoencoder, which change the numbers. */
+export function addTileOptions(command: Command): Command {
+  return command
     .option(
       '--enable-vae-tiling',
       'encode and decode pictures in tiles where they are larger than one, with other numbers',
     )
-    .option('--vae-tile <pixels>', "side of those tiles, such as 512 (default: the model's own size)", integer(1))
-    .addOption(
-      new Option(
-        '--max-memory <size>',
-        'device memory that the command may take, such as 2GB or 1500MiB; saves where it must and says so',
-      ).argParser(parseBytes),
-    )
-    .option('--allow-tiles', 'let --max-memory choose VAE tiles, which change the numbers');
+    .option('--vae-tile <pixels>', "side of those tiles, such as 512 (default: the model's own size)", integer(1));
 }
 
 /** Where the settings come from that no option gives. */
@@ -193,11 +203,7 @@ export function addHubOptions(command: Command): Command {
 /** Precision, adapter and form of the result. */
 export function addDeviceOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option('--dtype <type>', 'storage of weights and activations')
-        .choices(['float32', 'float16'])
-        .default('float32'),
-    )
+    .addOption(dtypeOption())
     .option('--device <name>', 'adapter whose name contains this text; see `pentimento devices`')
     .addOption(
       new Option(
@@ -211,6 +217,13 @@ export function addDeviceOptions(command: Command): Command {
     )
     .option('--tuning <file>', "table by which kernels are chosen, or none (default: the adapter's own, if kept)")
     .option('--json', 'print the result as JSON on stdout');
+}
+
+/** Storage of numbers. */
+export function dtypeOption(): Option {
+  return new Option('--dtype <type>', 'storage of weights and activations')
+    .choices(['float32', 'float16'])
+    .default('float32');
 }
 
 /** How the picture is brought to a size before the model sees it. */
@@ -342,58 +355,4 @@ function checkedValue(text: string, name: string, check: CheckName): unknown {
     if (!(error instanceof InputError)) throw error;
     throw new InvalidArgumentError(`Give ${error.expected}.`);
   }
-}
-
-/** Parser of seeds; those below 0, which torch and the pipeline take too, would look like options. */
-export function parseSeed(text: string): number {
-  return integer(0, 2 ** 53 - 1)(text);
-}
-
-/** A parser of whole numbers in [least, most]. */
-export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
-  return text => {
-    const value = Number(text);
-    if (text.trim() !== '' && Number.isInteger(value) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(
-      `Give a whole number ${range(least, most === Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : most)}.`,
-    );
-  };
-}
-
-/** A parser of numbers in [least, most]. */
-export function number(
-  least: number = Number.NEGATIVE_INFINITY,
-  most: number = Number.POSITIVE_INFINITY,
-): (text: string) => number {
-  return text => {
-    const value = Number(text);
-    if (text.trim() !== '' && Number.isFinite(value) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(
-      `Give a number${least === Number.NEGATIVE_INFINITY ? '' : ` ${range(least, most)}`}.`,
-    );
-  };
-}
-
-function range(least: number, most: number): string {
-  if (least === Number.MIN_VALUE) return 'above 0';
-  return most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`;
-}
-
-/** A size that the library takes for a binding. */
-function parseBinding(text: string): number {
-  const bytes = parseBytes(text);
-  if (bytes >= LEAST_BINDING_BYTES) return bytes;
-  throw new InvalidArgumentError(`Give at least ${LEAST_BINDING_BYTES} bytes, such as 128MiB.`);
-}
-
-/** Of a picture: beyond this its numbers do not fit one array of the host. */
-const MOST_PIXELS = 2 ** 26;
-
-/** Width and height as typed. */
-export function parseSize(text: string): Size {
-  const [width = 0, height = 0] = (/^(\d+)x(\d+)$/i.exec(text) ?? []).slice(1).map(Number);
-  if (width * height > MOST_PIXELS)
-    throw new InvalidArgumentError(`Give at most ${MOST_PIXELS} pixels, such as 8192x8192.`);
-  if (width > 0 && height > 0) return { width, height };
-  throw new InvalidArgumentError('Give width and height in pixels, such as 768x512.');
 }

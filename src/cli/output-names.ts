@@ -123,8 +123,19 @@ function filesOf(path: string, { count, mask }: Unnamed): ResultFiles {
   return { ...images, ...(mask ? { mask: `${stem}.mask.png` } : {}) };
 }
 
+/** With the line that a name stands in. */
+function safeIn(output: string, place: string): string {
+  try {
+    return safeRelativeName('jobs', output);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    const { problem, fix = '' } = error;
+    throw new InputError({ op: 'jobs', problem, value: output, path: place, fix });
+  }
+}
+
 function checked(output: string, place: string): string {
-  const name = safeRelativeName('jobs', output);
+  const name = safeIn(output, place);
   if (KINDS.test(name)) return name;
   throw new InputError({
     op: 'jobs',

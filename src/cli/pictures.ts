@@ -3,7 +3,8 @@ import type { NdArray } from '../core/ndarray.ts';
 import { cutPadding, type FitOptions, type PictureFit } from '../io/fit.ts';
 import { type GreyImage, type RgbImage, sizeText } from '../io/image.ts';
 import { resize } from '../io/resize.ts';
-import type { PasteBackOptions, Size, SizeOptions } from './options.ts';
+import type { Size } from './option-values.ts';
+import type { PasteBackOptions, SizeOptions } from './options.ts';
 
 /** Where a command says what is wrong with a picture that it reads all the same. */
 export function warningsTo(stderr: NodeJS.WriteStream): (message: string) => void {

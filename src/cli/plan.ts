@@ -13,6 +13,7 @@ import type { CallPlan, PhasePlan } from '../pipeline/runtime/memory-plan.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';
 import { type Loaded, loadPipeline } from './model.ts';
+import { parseSize, type Size } from './option-values.ts';
 import {
   type ArgumentOptions,
   addArguments,
@@ -21,8 +22,6 @@ import {
   addSizeOptions,
   type ModelOptions,
   type PasteBackOptions,
-  parseSize,
-  type Size,
   type SizeOptions,
 } from './options.ts';
 import { fitOptions, pastesBack, sizeNote, sizesOf } from './pictures.ts';

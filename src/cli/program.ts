@@ -7,6 +7,7 @@ import { EXIT, explain, explainStream, type Outside } from './command.ts';
 import { convertCommand } from './convert.ts';
 import { devicesCommand } from './devices.ts';
 import { editCommand } from './edit.ts';
+import { workerCommand } from './fleet-worker.ts';
 import { guideCommand } from './guide.ts';
 import { invertCommand } from './invert.ts';
 import { maskCommand } from './mask.ts';
@@ -14,8 +15,10 @@ import { EMBEDDED_KNOWS } from './model.ts';
 import { packageVersion } from './package-root.ts';
 import { planCommand } from './plan.ts';
 import { promptsCommand } from './prompts.ts';
+import { queueCommand } from './queue.ts';
 import { reconstructCommand } from './reconstruct.ts';
 import { codeAfter, watchStreams } from './streams.ts';
+import { submitCommand } from './submit.ts';
 import { tuneCommand } from './tune.ts';
 
 /**
@@ -59,6 +62,7 @@ export function createProgram(outside: Outside): Command {
     ...edits,
     captionCommand,
     promptsCommand,
+    ...[submitCommand, workerCommand, queueCommand],
     convertCommand,
     devicesCommand,
     tuneCommand,

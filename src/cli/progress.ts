@@ -11,6 +11,8 @@ export interface Progress {
   readonly report: (event: ToldEvent) => void;
   /** Bytes of a download. */
   bytes(label: string, done: number, of: number): void;
+  /** Things of a kind that are done, of all. */
+  count(label: string, done: number, of: number): void;
   /** A line of text, such as a warning of the library, which is said in the command line's words. */
   readonly note: (line: string) => void;
   /** Ends the bar that is shown. */
@@ -81,6 +83,10 @@ class Bars implements Progress {
     const total = Math.max(1, megabytes(of));
     const value = Math.min(total - 1, megabytes(done)); // rounding alone ends no bar
     this.#show(label, done >= of ? total : value, total, '{value}/{total} MB');
+  }
+
+  count(label: string, done: number, of: number): void {
+    this.#show(label, done, of, '{value}/{total}');
   }
 
   readonly note = (line: string): void => {
@@ -175,6 +181,16 @@ class Lines implements Progress {
     if (done < of || key === this.#last) return;
     this.#last = key;
     this.note(`${label}: ${inMB(of)}`);
+  }
+
+  count(label: string, done: number, of: number): void {
+    const now = performance.now();
+    const key = `${label} ${of}`;
+    if (key !== this.#transfer.key) this.#transfer = { key, ms: now };
+    if (key === this.#last || (done < of && now - this.#transfer.ms < LINE_MS)) return;
+    this.#transfer.ms = now;
+    if (done >= of) this.#last = key;
+    this.note(`${label}: ${done} of ${of}`);
   }
 
   readonly note = (line: string): void => {

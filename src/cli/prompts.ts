@@ -5,15 +5,8 @@ import { T5ForConditionalGeneration } from '../pipeline/text/t5.ts';
 import { Generator } from '../schedulers/index.ts';
 import type { Outside } from './command.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
-import {
-  addDeviceOptions,
-  addHubOptions,
-  type DeviceOptions,
-  type HubOptions,
-  integer,
-  number,
-  parseSeed,
-} from './options.ts';
+import { integer, number, parseSeed } from './option-values.ts';
+import { addDeviceOptions, addHubOptions, type DeviceOptions, type HubOptions } from './options.ts';
 import { withTextModel } from './text-model.ts';
 
 interface Options extends DeviceOptions, HubOptions {

@@ -1,2 +1,35 @@
-/** `pentimento/queue`: edits that wait in a queue, and workers that make them: BullMQ on Valkey or Redis. @module */
-export {};
+/**
+ * `pentimento/queue`: edits that wait in a queue, and workers that make them, on BullMQ with Valkey or Redis. Needs the packages bullmq and
+ * ioredis, and for numbers prom-client. @module
+ */
+export type { PictureHandling, PlainArgument, PlainEdit, SettledEdit } from '../pipeline/batch/plain-edit.ts';
+export { REDIS_VARIABLE, type ServerOptions } from './connection.ts';
+export type { JobFailure } from './failures.ts';
+export {
+  checkJob,
+  type FleetJob,
+  type FleetRequest,
+  JOB_VERSION,
+  type JobFile,
+  jobOf,
+  queueNameOf,
+  RESULTS_VERSION,
+} from './job.ts';
+export { FleetMetrics, type Outcome } from './metrics.ts';
+export { type HashOptions, type ModelSettings, modelKey } from './model-key.ts';
+export type { FleetModel, OpenFleetModel } from './models.ts';
+export type { Decode } from './next-picture.ts';
+export {
+  type FailedJob,
+  FleetQueue,
+  type ModelStatus,
+  openQueue,
+  type QueueOptions,
+  type Submitted,
+  type WaitEvent,
+} from './queue.ts';
+export type { PresignedTarget } from './result-store.ts';
+export { existsUri, fetchUri, putUri, type Resolve, type TransferOptions } from './transfer.ts';
+export { TransferError } from './transfer-error.ts';
+export { shownUri, UriRules, type UriRulesOptions } from './uri-rules.ts';
+export { type FleetEvent, FleetWorker, type FleetWorkerOptions, startFleetWorker } from './worker.ts';

@@ -270,7 +270,7 @@ describe('edit --jobs', () => {
     ],
     [
       '{"image":"a.png","source":"x","target":"y","output":"../x.png"}',
-      'jobs: no name below the folder of the results: got "../x.png"',
+      'jobs: a name that leads elsewhere: got "../x.png" (DIR/jobs.jsonl, line 1). Give a relative name',
     ],
     [
       '{"image":"a.png","source":"x","target":"y","output":"x.gif"}',

@@ -39,6 +39,8 @@ describe('the packed tarball', () => {
       'package.json',
       'page.d.ts',
       'page.js',
+      'queue.d.ts',
+      'queue.js',
       'safetensors.d.ts',
       'safetensors.js',
       'schedulers.d.ts',
@@ -61,7 +63,7 @@ describe('the packed tarball', () => {
   it('gives every entry to Node, with classes that are the same in all of them', async () => {
     const { code, stdout, stderr } = await script(`
       const all = {};
-      for (const entry of ['', '/node', '/kernels', '/safetensors', '/schedulers', '/page', '/worker', '/tuning']) all[entry] = await import('pentimento' + entry);
+      for (const entry of ['', '/node', '/kernels', '/safetensors', '/schedulers', '/page', '/worker', '/tuning', '/queue']) all[entry] = await import('pentimento' + entry);
       console.log(JSON.stringify(Object.fromEntries(Object.entries(all).map(([k, v]) => [k, Object.keys(v).length]))));
       const error = await all['/node'].readImage('missing.png').catch(e => e);
       console.log(error instanceof all[''].InputError, all[''].Gpu === all['/kernels'].Gpu);

@@ -1,0 +1,37 @@
+/** What becomes of a job that fails: tried again where another time may help, ended at once where it cannot. */
+import { type ErrorJson, PentimentoError } from '../core/errors.ts';
+import { DeviceLostError } from '../gpu/device-lost.ts';
+import { OutOfMemoryError } from '../gpu/out-of-memory.ts';
+import { TransferError } from './transfer-error.ts';
+
+/** Attempts at a job, the first one too. */
+export const ATTEMPTS = 3;
+/** Before the second attempt; before the third twice as much. */
+export const BACKOFF_MS = 5000;
+
+/** An error as a job keeps it. */
+export interface JobFailure {
+  readonly version: 1;
+  /** Whether another attempt may help. */
+  readonly again: boolean;
+  /** The error's fields. */
+  readonly error: ErrorJson;
+}
+
+/**
+ * What an error says of the next attempt. What this library refuses is refused again; lost devices, memory, transfers and what nobody
+ * foresaw may be otherwise another time.
+ */
+export function failureOf(error: unknown): JobFailure {
+  if (!(error instanceof PentimentoError)) {
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    return { version: 1, again: true, error: { class: name, message } };
+  }
+  const again = error instanceof TransferError || error instanceof DeviceLostError || error instanceof OutOfMemoryError;
+  return { version: 1, again: again || error.code === 'device', error: error.toJSON() };
+}
+
+/** Whether a failure is of the machine's memory, so that offloading may help. */
+export function isOutOfMemory(error: unknown): boolean {
+  return error instanceof OutOfMemoryError;
+}
