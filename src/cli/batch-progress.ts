@@ -92,11 +92,14 @@ export class BatchProgress implements Progress {
     this.#opening.count(label, done, of);
   }
 
-  readonly note = (line: string): void => {
+  readonly note = (line: string): void => this.above(() => this.#opening.note(line));
+
+  /** Writes lines, which may go to the same terminal, above the bar. */
+  above(write: () => void): void {
     this.#clear();
-    this.#opening.note(line);
+    write();
     this.#draw();
-  };
+  }
 
   stop(): void {
     this.#opening.stop();

@@ -76,9 +76,9 @@ ${rows.join('\n')}
 </article>`;
 }
 
-function figures({ name, input, files = {}, pictureSize, outputSize, workingSize }: ManifestLine): string {
+function figures({ name, input, mask: given, files = {}, pictureSize, outputSize, workingSize }: ManifestLine): string {
   const after = Object.entries(files).filter(([key]) => key !== 'mask');
-  const { mask } = files;
+  const mask = files['mask'] ?? given;
   const shown = [
     figure('Before', `${name} before`, input, pictureSize),
     ...(mask === undefined ? [] : [figure('Mask', `mask of ${name}, white is what changed`, mask, workingSize)]),

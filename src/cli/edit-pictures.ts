@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
+import { readImage } from '../node/images.ts';
 import { BatchProgress } from './batch-progress.ts';
 import { EXIT, newSeed, type Outside, PartlyDone, withPipeline } from './command.ts';
 import { CONTACT_SHEET, renderContactSheet } from './contact-sheet.ts';
@@ -15,7 +16,7 @@ import { nameResults } from './output-names.ts';
 import { isFolder } from './picture-list.ts';
 import { PictureRun, type PictureToEdit } from './picture-run.ts';
 import { ALL_PHASES, givenOn, withPreset } from './preset.ts';
-import { type Wanted, wantedPictures } from './wanted-pictures.ts';
+import { checkSizes, type Wanted, wantedPictures } from './wanted-pictures.ts';
 
 /** Where many pictures go unless told. */
 const FOLDER = 'edited';
@@ -41,6 +42,8 @@ export async function editPictures(
 ): Promise<void> {
   const folder = checkedFolder(typed);
   const wanted = await wantedPictures(names, typed, givenOn(command), folder);
+  // A mask of all pictures is no matter of one of them.
+  if (typed.mask !== undefined) await readImage(typed.mask, { signal: outside.signal });
   const held = await holdFolder(folder);
   let manifest: Manifest | undefined;
   try {
@@ -83,6 +86,7 @@ async function editAll(pictures: readonly PictureToEdit[], shared: Shared): Prom
       const start = performance.now();
       const phases = ALL_PHASES.filter(phase => phase !== 'generateMask' || typed.mask === undefined);
       const { report } = withPreset(typed, givenOn(command), phases, loaded.pipe.recommended, note);
+      checkSizes(pictures, loaded.pipe);
       run = new PictureRun(pictures, { folder, loaded, manifest, progress, note, outside, seed, typed });
       await run.all();
       const sheet = typed.contactSheet ? await writeSheet(folder, manifest) : {};

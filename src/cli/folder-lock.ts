@@ -19,6 +19,9 @@ interface Holder {
   readonly host: string;
 }
 
+/** The lock's name in the folder. */
+const LOCK = '.pentimento.lock';
+
 /** A lock that holds nothing yet is given time: its command may be writing it. */
 const HALF_WRITTEN_MS = 100;
 
@@ -31,13 +34,13 @@ const held = new Set<string>();
  * @throws InputError where another command works in it
  */
 export async function holdFolder(folder: string): Promise<HeldFolder> {
-  const path = resolve(folder, '.pentimento.lock');
+  const path = resolve(folder, LOCK);
   const first = await makeFolder(folder);
   let interrupted = false;
   for (let attempt = 0; !(await created(path)); attempt++) {
     const text = await readFile(path, 'utf8').catch(() => '');
     const holder = holderIn(text);
-    if (attempt > 5 || (holder && works(holder, path))) throw busy(folder, path, holder);
+    if (attempt > 5 || (holder && works(holder, path))) throw busy(folder, holder);
     if (!holder && attempt < 2) await new Promise(resume => setTimeout(resume, HALF_WRITTEN_MS));
     else if (await removeStale(path, text)) interrupted = true;
   }
@@ -107,12 +110,12 @@ async function removeEmpty(folder: string, first: string): Promise<void> {
   }
 }
 
-function busy(folder: string, path: string, holder: Holder | undefined): InputError {
+function busy(folder: string, holder: Holder | undefined): InputError {
   return new InputError({
     op: 'output',
     problem: 'another command writes to this folder',
     received: holder ? `process ${holder.pid} on ${holder.host}` : 'a lock',
     path: folder,
-    fix: `Wait for it, or name another folder with -o; where none runs any more, remove ${path}.`,
+    fix: `Wait for it, or name another folder with -o; where none runs any more, remove ${LOCK} from the folder.`,
   });
 }

@@ -17,6 +17,8 @@ export interface ManifestLine {
   readonly name: string;
   /** The picture: relative to this file's folder, or an address. */
   readonly input: string;
+  /** The mask that was given, likewise; absent where it was found. */
+  readonly mask?: string | undefined;
   /** Of the picture's file; absent where it could not be read. */
   readonly sha256?: string | undefined;
   /** SHA-256 of all that the result depends on. */

@@ -56,8 +56,9 @@ export function nameResults(jobs: readonly Unnamed[], known: ReadonlyMap<string,
     const name = named[i] ? undefined : known.get(job.input)?.[seen[i] ?? 0];
     if (name !== undefined) named[i] = claim(name, taken, job, false);
   }
+  const numbers = new Map<string, number>();
   const meeting = meetingStems(jobs.filter((_, i) => !named[i]));
-  return jobs.map((job, i) => named[i] ?? claimFirst(job, meeting, taken, seen[i] ?? 0));
+  return jobs.map((job, i) => named[i] ?? claimFirst(job, meeting, taken, seen[i] ?? 0, numbers));
 }
 
 /** Stems that more than one picture has. */
@@ -73,13 +74,25 @@ function meetingStems(jobs: readonly Unnamed[]): ReadonlySet<string> {
 /**
  * The first name that is free: of `a.jpg` a.png, then a.jpg.png, then a-2.png.
  * @param turn how many jobs before it are of the same picture: that has no second extension
+ * @param numbers the next one to try, by name
  */
-function claimFirst(job: Unnamed, meeting: ReadonlySet<string>, taken: Map<string, string>, turn: number): NamedResult {
+function claimFirst(
+  job: Unnamed,
+  meeting: ReadonlySet<string>,
+  taken: Map<string, string>,
+  turn: number,
+  numbers: Map<string, number>,
+): NamedResult {
   const stem = stemOf(job.name);
   const short = meeting.has(folded(stem)) ? job.name : stem;
-  let found =
-    turn > 0 ? undefined : (claim(`${short}.png`, taken, job, false) ?? claim(`${job.name}.png`, taken, job, false));
-  for (let n = 2; !found; n++) found = claim(`${short}-${n}.png`, taken, job, false);
+  const key = folded(short);
+  const once = turn > 0 ? [] : [short, job.name];
+  let found: NamedResult | undefined;
+  for (const name of once) found ??= claim(`${name}.png`, taken, job, false);
+  for (let n = numbers.get(key) ?? 2; !found; n++) {
+    found = claim(`${short}-${n}.png`, taken, job, false);
+    numbers.set(key, n + 1);
+  }
   return found;
 }
 
@@ -95,9 +108,9 @@ function claim(name: string, taken: Map<string, string>, job: Unnamed, must: boo
   if (!must) return undefined;
   throw new InputError({
     op: 'jobs',
-    problem: `two lines write the same file (the other: ${taken.get(met)})`,
+    problem: 'two lines write the same file',
     received: job.output,
-    path: job.place ?? '',
+    path: `${taken.get(met)} and ${job.place ?? ''}`,
     fix: 'Give each line an output of its own.',
   });
 }
@@ -110,8 +123,19 @@ function filesOf(path: string, { count, mask }: Unnamed): ResultFiles {
   return { ...images, ...(mask ? { mask: `${stem}.mask.png` } : {}) };
 }
 
+/** With the line that a name stands in. */
+function safeIn(output: string, place: string): string {
+  try {
+    return safeRelativeName('jobs', output);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    const { problem, fix = '' } = error;
+    throw new InputError({ op: 'jobs', problem, value: output, path: place, fix });
+  }
+}
+
 function checked(output: string, place: string): string {
-  const name = safeRelativeName('jobs', output);
+  const name = safeIn(output, place);
   if (KINDS.test(name)) return name;
   throw new InputError({
     op: 'jobs',

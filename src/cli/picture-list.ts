@@ -30,8 +30,8 @@ export function namesSeveral(name: string): boolean {
  * The pictures that names stand for, each once; folders are searched to their depth, in the order of names. Hidden files and the
  * folder of the results are left out.
  * @param names as typed
- * @param output folder of the results
- * @throws InputError for a name that stands for nothing
+ * @param output folder of the results; '' where they go to none
+ * @throws InputError for a name that stands for nothing, and for a search of the folder of the results
  */
 export async function listPictures(names: readonly string[], output: string): Promise<ListedPicture[]> {
   const found = new Map<string, ListedPicture>();
@@ -52,6 +52,10 @@ async function picturesOf(name: string, output: string): Promise<ListedPicture[]
   if (!namesSeveral(name)) return existsSync(name) ? [{ source: name, name: basename(name) }] : [];
   const folder = isFolder(name);
   const base = folder ? name : steadyPart(name);
+  if (output !== '' && resolve(base || '.') === resolve(output)) {
+    const fix = 'Name another folder with -o, such as -o edited.';
+    throw new InputError({ op: 'edit', problem: 'the results would lie among the pictures', path: output, fix });
+  }
   const pattern = folder ? `**/*.{${KINDS.join(',')}}` : slashed(name).slice(base.length).replace(/^\//, '');
   const files = await glob(pattern, {
     cwd: base || '.',

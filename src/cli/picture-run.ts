@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { canonicalJson } from '../core/canonical-json.ts';
-import { type ErrorJson, PentimentoError } from '../core/errors.ts';
+import { type ErrorJson, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
 import { DeviceLostError } from '../gpu/device-lost.ts';
 import type { RgbImage } from '../io/image.ts';
 import { pictureBytes } from '../io/load-image.ts';
@@ -20,6 +20,7 @@ import type { Manifest, ManifestLine } from './manifest.ts';
 import type { Loaded } from './model.ts';
 import { encodeFor, writeAll } from './output.ts';
 import type { ResultFiles } from './output-names.ts';
+import { inputName } from './picture-list.ts';
 import { shareOf, sizesOf } from './pictures.ts';
 import { ALL_PHASES, withPreset } from './preset.ts';
 import { inCommandWords } from './words.ts';
@@ -96,7 +97,8 @@ export class PictureRun {
 
   /**
    * Edits what is left.
-   * @throws the signal's reason; InputError where nothing can be written; PartlyDone where the device is lost again and again
+   * @throws the signal's reason; InputError where nothing can be written; PartlyDone where the device is lost again and again;
+   * WeightsError, ShaderError and LoadError, which are of no picture
    */
   async all(): Promise<void> {
     const { loaded, progress, outside } = this.#place;
@@ -104,7 +106,7 @@ export class PictureRun {
     const onProgress: NonNullable<Parameters<typeof editMany<Job>>[2]>['onProgress'] = (event, { data }) =>
       progress.working(data.picture.name, event);
     for await (const result of editMany(loaded.pipe, this.#jobs(), { signal: outside.signal, onProgress })) {
-      if ('images' in result) await this.#write(result);
+      if (result.images) await this.#write(result);
       else await this.#failed(result.job.data, result.error);
     }
     if (this.skipped > 0) progress.note(`${this.skipped} of ${this.#pictures.length} pictures were done before.`);
@@ -224,12 +226,14 @@ export class PictureRun {
       timingsMs: Object.fromEntries(Object.entries(timingsMs).map(([phase, took]) => [phase, Math.round(took)])),
     });
     this.made++;
-    if (!typed.json) for (const path of paths) outside.stdout.write(`${path}\n`);
+    const told = paths.map(path => `${path}\n`).join('');
+    if (!typed.json) progress.above(() => outside.stdout.write(told));
     progress.made(picture.name, ms, masked);
   }
 
   async #failed(told: Told, error: unknown): Promise<void> {
     const { manifest, progress, outside } = this.#place;
+    if (isOfModel(error)) throw error;
     const json = jsonOf(error);
     const { input, name } = told.picture;
     await manifest.append({ ...this.#lineOf(told), error: json });
@@ -251,9 +255,10 @@ export class PictureRun {
 
   /** What lines of success and of failure have. */
   #lineOf({ picture, seed, sha256, id, edit }: Told): ManifestLine {
-    const { loaded, typed } = this.#place;
+    const { loaded, typed, folder } = this.#place;
+    const mask = picture.mask === undefined ? undefined : inputName(picture.mask, folder);
     return {
-      ...{ version: 1, name: picture.name, input: picture.input, sha256, id },
+      ...{ version: 1, name: picture.name, input: picture.input, mask, sha256, id },
       ...{ model: loaded.model, fingerprint: loaded.fingerprint, dtype: typed.dtype, device: loaded.device },
       ...{ edit, seed, ...(picture.ownSeed ? { ownSeed: true } : {}), finished: new Date().toISOString() },
     } as ManifestLine;
@@ -280,6 +285,11 @@ function jsonOf(error: unknown): ErrorJson {
   return error instanceof Error
     ? { class: error.name, message: error.message }
     : { class: 'Error', message: String(error) };
+}
+
+/** Whether every other picture would fail so too. */
+function isOfModel(error: unknown): boolean {
+  return error instanceof WeightsError || error instanceof ShaderError || error instanceof LoadError;
 }
 
 /** Whether it was this name that could not be written. */

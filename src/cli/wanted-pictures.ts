@@ -1,10 +1,13 @@
 /** Which pictures a command is about, and what is asked for each: names on its command line, or the lines of a jobs file. */
 import { InputError, type PentimentoError, ShapeError } from '../core/errors.ts';
+import { type FitModel, fitSize } from '../io/fit.ts';
+import { sizeText } from '../io/image.ts';
 import { settledEdit } from '../pipeline/batch/plain-edit.ts';
 import { type EditOptions, plainEditOf } from './edit-options.ts';
 import { readJobs } from './jobs-file.ts';
 import { inputName, listPictures, nameOfSource } from './picture-list.ts';
 import type { PictureToEdit } from './picture-run.ts';
+import { fitOptions } from './pictures.ts';
 
 /** A picture before its result has a name. */
 export type Wanted = Omit<PictureToEdit, 'name' | 'files'> & {
@@ -88,6 +91,24 @@ function checkEdits(wanted: readonly Wanted[]): void {
       const isInput = error instanceof InputError || error instanceof ShapeError;
       if (place === undefined || !isInput) throw error;
       throw inLine(error, place);
+    }
+  }
+}
+
+/**
+ * Checks the sizes that the model shall work at.
+ * @throws InputError before any picture is read
+ */
+export function checkSizes(pictures: readonly PictureToEdit[], model: FitModel): void {
+  const checked = new Set<string>();
+  for (const { options, place } of pictures) {
+    const key = options.size === undefined ? '' : sizeText(options.size);
+    if (options.size === undefined || checked.has(key)) continue;
+    checked.add(key);
+    try {
+      fitSize(model.defaultSize, model, fitOptions(options));
+    } catch (error) {
+      throw place === undefined || !(error instanceof InputError) ? error : inLine(error, place);
     }
   }
 }

@@ -36,7 +36,7 @@ test.runIf(FULL)(
       const many = async () => {
         const jobs = paths.map((path): EditJob => ({ ...args, ...handling, data: path, image: () => readImage(path) }));
         for await (const { job, ...result } of editMany(pipe, jobs)) {
-          if (!('images' in result)) throw result.error;
+          if (!result.images) throw result.error;
           await writeFile(String(job.data).replace('.png', '.many'), encodePng(result.images[0]));
         }
       };

@@ -4,6 +4,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { WeightsError } from '../../src/core/errors.ts';
 import { DeviceLostError } from '../../src/gpu/device-lost.ts';
 import { resize } from '../../src/io/resize.ts';
 import { readImage, saveImage } from '../../src/node/images.ts';
@@ -248,6 +249,15 @@ describe('the same command again', () => {
   });
 });
 
+it('ends at what is of no picture, such as weights that are damaged', async () => {
+  await pictures('a.png', 'b.png');
+  const run = stubRun(() => {
+    throw new WeightsError({ op: 'safetensors', problem: 'the file is cut short' });
+  });
+  const { code, stderr } = await edit();
+  expect([code, errorIn(stderr), run.mock.calls.length]).toEqual([2, 'error: safetensors: the file is cut short', 1]);
+});
+
 describe('what is refused before any work', () => {
   it.each([
     [
@@ -276,6 +286,21 @@ describe('what is refused before any work', () => {
       'edit: --num-inference-steps 2 at --inpaint-strength 0.1 leave no step: expected at least 1 of 2, got 0 (--inpaint-strength). Use more steps or a higher strength.',
     ],
     [
+      ['a.png'],
+      () => ['edit', at('in', '*.png'), ...PROMPTS, '-o', at('in')],
+      'edit: the results would lie among the pictures (DIR/in). Name another folder with -o, such as -o edited.',
+    ],
+    [
+      ['a.png'],
+      () => args('--mask', at('no.png')),
+      'readImage: no readable file: got no such file or directory (DIR/no.png). Check the path.',
+    ],
+    [
+      ['a.png'],
+      () => args('--size', '100x128'),
+      'size: sides must be multiples of 8: got 100x128. Pass --size 96x128.',
+    ],
+    [
       ['a.txt.png'],
       () => ['edit', at('in', '*.jpg'), ...PROMPTS, '-o', at('out')],
       'edit: no picture is found (DIR/in/*.jpg). Name a folder or a pattern with png, jpg, jpeg, gif, bmp, webp, avif.',
@@ -292,7 +317,7 @@ describe('what is refused before any work', () => {
     ],
     [
       ['a.png'],
-      () => ['edit', at('in'), ...PROMPTS, '-o', at('in')],
+      () => ['edit', at('in', 'a.png'), ...PROMPTS, '-o', at('in')],
       'output: writing this file would destroy an input (a picture) (DIR/in/a.png). Write to another name with -o.',
     ],
   ])('%# says what is wrong, and writes nothing', async (names, command, message) => {
@@ -371,7 +396,7 @@ describe('names of results', () => {
     expect(Object.keys(await results())).toEqual(['x.1.png', 'x.2.png', 'x.mask.png']);
     const mask = ['--mask', at('in', 'x.png'), '--force', '--seed', '0'];
     expect((await edit(...mask)).code).toBe(0);
-    expect((await lines())[1]['files']).toEqual({ image: 'x.png' });
+    expect((await lines())[1]).toMatchObject({ files: { image: 'x.png' }, mask: '../in/x.png' });
   });
 });
 

@@ -270,7 +270,7 @@ describe('edit --jobs', () => {
     ],
     [
       '{"image":"a.png","source":"x","target":"y","output":"../x.png"}',
-      'jobs: no name below the folder of the results: got "../x.png"',
+      'jobs: a name that leads elsewhere: got "../x.png" (DIR/jobs.jsonl, line 1). Give a relative name',
     ],
     [
       '{"image":"a.png","source":"x","target":"y","output":"x.gif"}',
@@ -278,7 +278,7 @@ describe('edit --jobs', () => {
     ],
     [
       '{"image":"a.png","source":"x","target":"y","output":"x.png"}\n{"image":"b.png","source":"x","target":"y","output":"X.png"}',
-      'jobs: two lines write the same file (the other: DIR/jobs.jsonl, line 1): got X.png (DIR/jobs.jsonl, line 2). Give each line an output of its own.',
+      'jobs: two lines write the same file: got X.png (DIR/jobs.jsonl, line 1 and DIR/jobs.jsonl, line 2). Give each line an output of its own.',
     ],
   ])('%# refuses what is wrong before anything is loaded', async (text, message) => {
     const run = stubRun();

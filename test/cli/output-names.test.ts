@@ -35,6 +35,11 @@ describe('results of pictures', () => {
     expect(names(twice)).toEqual(['a.png', 'a-2.png', 'a-3.png', 'a-2.png.png']);
   });
 
+  it('are found at once where thousands meet', () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => job('a.png', { input: `${i}` }));
+    expect(names(many).at(-1)).toBe('a-19999.png');
+  });
+
   it('stay what the manifest says they are', () => {
     const known = new Map([['x.png', ['x.png']]]);
     expect(names([job('x.jpg'), job('x.png')], known)).toEqual(['x.jpg.png', 'x.png']);

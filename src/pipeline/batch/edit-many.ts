@@ -57,6 +57,8 @@ export interface EditManyFailure<J extends EditJob = EditJob> {
   /** Of the job, from 0. */
   readonly index: number;
   readonly job: J;
+  /** There are none. */
+  readonly images?: undefined;
   /** Why: of this library's errors where it knew it. */
   readonly error: unknown;
 }
@@ -75,7 +77,7 @@ const OPTIONS = namesOf<EditManyOptions>({ signal: 1, onProgress: 1 });
  * @returns a result for each job, in their order: pictures, or why there are none
  * @throws the signal's reason, what the jobs' own iterator throws, InputError for jobs that cannot be iterated
  * @example
- * for await (const { index, images, error } of editMany(pipeline, jobs)) if (!error) await saveImage(`${index}.png`, images[0]);
+ * for await (const { index, images } of editMany(pipeline, jobs)) if (images) await saveImage(`${index}.png`, images[0]);
  */
 export async function* editMany<J extends EditJob>(
   pipeline: Editor,

@@ -74,7 +74,7 @@ describe('editMany', () => {
     expect(results.map(result => [result.index, result.job.data, result.error])).toEqual(
       [0, 1, 2, 3].map(i => [i, `name ${i}`, undefined]),
     );
-    expect(results.map(result => 'images' in result && brightness(result.images[0]))).toEqual([255, 254, 253, 252]);
+    expect(results.map(result => result.images && brightness(result.images[0]))).toEqual([255, 254, 253, 252]);
   });
 
   it('reads the next picture while one is edited, and edits it while the result is looked at', async () => {
