@@ -32,6 +32,8 @@ export interface PresignedTarget {
   readonly existing?: string;
 }
 
+/** Below the folder of results: files that are being written. */
+const PARTS = '.parts';
 /** Nobody writes one file for so long. */
 const LEFT_MS = 3_600_000;
 
@@ -70,16 +72,15 @@ export async function folderResults(root: string, folder?: string): Promise<Resu
       ),
     names: (id, suffixes) => suffixes.map(suffix => pathToFileURL(join(at, `${id}${suffix}`)).href),
     async write(id, files, signal) {
-      const part = `${randomUUID()}.part`;
-      const paths = files.map(({ suffix }) => join(at, `${id}${suffix}`));
+      const attempt = randomUUID();
+      const part = (suffix: string): string => join(root, PARTS, `${id}${suffix}.${attempt}`);
       try {
-        await makeFolder(at);
-        await removeParts(at, id);
-        for (const [i, { bytes }] of files.entries())
-          await writeFile(`${paths[i]}.${part}`, bytes, { ...(signal ? { signal } : {}) });
-        for (const path of paths) await rename(`${path}.${part}`, path);
+        for (const folder of [at, join(root, PARTS)]) await makeFolder(folder);
+        const options = signal ? { signal } : {};
+        for (const { suffix, bytes } of files) await writeFile(part(suffix), bytes, options);
+        for (const { suffix } of files) await rename(part(suffix), join(at, `${id}${suffix}`));
       } catch (cause) {
-        await Promise.all(paths.map(path => rm(`${path}.${part}`, { force: true }).catch(() => undefined)));
+        for (const { suffix } of files) await rm(part(suffix), { force: true }).catch(() => undefined);
         signal?.throwIfAborted();
         const details = {
           op: 'results',
@@ -97,13 +98,16 @@ export async function folderResults(root: string, folder?: string): Promise<Resu
   };
 }
 
-/** What workers left that were killed while they wrote this result; one that writes it now is younger than that. */
-async function removeParts(folder: string, id: string): Promise<void> {
-  const left = (await readdir(folder)).filter(name => name.startsWith(`${id}.`) && name.endsWith('.part'));
-  for (const name of left) {
+/**
+ * Removes what workers left that were killed while they wrote; what one writes now is younger than that.
+ * @param root folder of results
+ */
+export async function removeParts(root: string): Promise<void> {
+  const folder = join(root, PARTS);
+  for (const name of await readdir(folder).catch(() => [])) {
     const path = join(folder, name);
     const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
-    if (Date.now() - mtimeMs > LEFT_MS) await rm(path, { force: true });
+    if (Date.now() - mtimeMs > LEFT_MS) await rm(path, { recursive: true, force: true });
   }
 }
 

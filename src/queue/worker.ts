@@ -14,7 +14,7 @@ import { type ModelTurns, modelTurns } from './model-turns.ts';
 import { type FleetModel, LoadedModel } from './models.ts';
 import { type Decode, NextPicture } from './next-picture.ts';
 import { pause } from './queue.ts';
-import { folderResults, presignedResults, type ResultStore } from './result-store.ts';
+import { folderResults, presignedResults, type ResultStore, removeParts } from './result-store.ts';
 import { shownUri, type UriRules } from './uri-rules.ts';
 
 /** A worker and what it serves. */
@@ -76,6 +76,7 @@ export async function startFleetWorker(options: FleetWorkerOptions): Promise<Fle
   if (options.models.length === 0) {
     throw new InputError({ op: 'startFleetWorker', problem: 'a worker without a model', path: 'models' });
   }
+  await removeParts(options.output);
   const { Worker, Queue, WaitingError, UnrecoverableError } = await loadBullMq();
   return new FleetWorker(options, await connect(options), { Worker, Queue, WaitingError, UnrecoverableError });
 }

@@ -61,7 +61,7 @@ describe('a worker', () => {
     expect(await queue.wait(jobs)).toEqual([]);
     expect(types(events)).toEqual(Array(5).fill('done'));
     const names = jobs.flatMap(({ id }) => [`${id}.json`, `${id}.mask.png`, `${id}.png`]);
-    expect((await readdir(out())).sort()).toEqual(names.sort());
+    expect((await readdir(out())).sort()).toEqual(['.parts', ...names].sort());
     const json = JSON.parse(await readFile(join(out(), `${jobs[0].id}.json`), 'utf8'));
     expect(json).toMatchObject({
       version: 1,
