@@ -473,7 +473,7 @@ describe('what may appear where', () => {
 
   it('says which part of the library did not come, wherever the core loads one', () => {
     const bare = sources
-      .filter(s => !['node', 'cli'].includes(s.layer))
+      .filter(s => !['node', 'cli', 'queue'].includes(s.layer))
       // In bundles it may import nothing at once: what it shared with the page would run as the page.
       .filter(s => s.path !== 'src/worker/script-chunk.ts')
       .flatMap(s => nodesOf(s.tree).map((node): [Source, ts.Node] => [s, node]))

@@ -24,7 +24,7 @@ export interface JobFailure {
  */
 export function failureOf(error: unknown): JobFailure {
   if (!(error instanceof PentimentoError)) {
-    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
     return { version: 1, again: true, error: { class: name, message } };
   }
   const again = error instanceof TransferError || error instanceof DeviceLostError || error instanceof OutOfMemoryError;

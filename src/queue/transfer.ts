@@ -142,14 +142,11 @@ function refusal(status: number, uri: string): PentimentoError {
   return new InputError({ op: OP, problem: 'the server refuses', received: status, path, ...(fix ? { fix } : {}) });
 }
 
-function broken(uri: string, cause: unknown): TransferError {
-  return new TransferError({
-    op: OP,
-    problem: 'the connection broke',
-    received: reason(cause),
-    path: shownUri(uri),
-    cause,
-  });
+/** @param why in words, or what was thrown */
+function broken(uri: string, why: unknown): TransferError {
+  const received = typeof why === 'string' ? why : reason(why);
+  const details = { op: OP, problem: 'the connection broke', received, path: shownUri(uri) };
+  return new TransferError(typeof why === 'string' ? details : { ...details, cause: why });
 }
 
 /** One request, to an address that was checked. */
@@ -170,7 +167,7 @@ function send(url: URL, rules: UriRules, what: Ask): Promise<{ answer: IncomingM
     };
     const end = (): void => signal?.removeEventListener('abort', abort);
     signal?.addEventListener('abort', abort, { once: true });
-    outgoing.on('timeout', () => outgoing.destroy(new Error('no answer in time')));
+    outgoing.on('timeout', () => outgoing.destroy(broken(url.href, 'no answer in time')));
     outgoing.on('error', cause => {
       end();
       failed(cause instanceof PentimentoError ? cause : broken(url.href, cause));
@@ -189,7 +186,7 @@ function checkedLookup(url: URL, rules: UriRules, resolve: Resolve): LookupFunct
       .then(found => {
         for (const { address } of found) rules.checkAddress(address, url.href);
         const [first] = found;
-        if (!first) throw new Error('no address');
+        if (!first) throw broken(url.href, 'the name has no address');
         if (options.all) callback(null, [...found]);
         else callback(null, first.address, first.family);
       })
@@ -207,7 +204,7 @@ async function bodyOf(answer: IncomingMessage, uri: string, rules: UriRules): Pr
     if (length > rules.maxBytes) throw tooLarge(uri, length, rules, answer);
     parts.push(part);
   }
-  if (told > length) throw broken(uri, new Error(`${length} of ${told} bytes arrived`));
+  if (told > length) throw broken(uri, `${length} of ${told} bytes arrived`);
   return Buffer.concat(parts, length);
 }
 

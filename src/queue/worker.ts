@@ -15,6 +15,7 @@ import { type FleetModel, LoadedModel } from './models.ts';
 import { type Decode, NextPicture } from './next-picture.ts';
 import { pause } from './queue.ts';
 import { folderResults, presignedResults, type ResultStore, removeParts } from './result-store.ts';
+import { TransferError } from './transfer-error.ts';
 import { shownUri, type UriRules } from './uri-rules.ts';
 
 /** A worker and what it serves. */
@@ -222,7 +223,8 @@ export class FleetWorker {
     const last = !failure.again || given.attemptsMade + 1 >= (given.opts.attempts ?? 1);
     tell(last ? 'failed' : 'again', { error });
     const { message } = failure.error;
-    return failure.again ? new Error(message) : new this.#classes.UnrecoverableError(message);
+    const thrown = error instanceof Error ? error : new TransferError({ op: 'worker', problem: message });
+    return failure.again ? thrown : new this.#classes.UnrecoverableError(message);
   }
 
   async #make(
