@@ -4,6 +4,7 @@
 #
 #   scripts/setup-debian.sh             asks first, unless it runs as root or in CI
 #   scripts/setup-debian.sh --browser   Chromium and Firefox too, for the browser tests
+#   scripts/setup-debian.sh --queue     Valkey or Redis too, for the tests of fleets; both flags may be given
 #   scripts/setup-debian.sh --dry-run   only prints what it would do
 #
 # Running it again changes nothing. On other systems it prints the line to type and ends with status 3.
@@ -14,13 +15,15 @@ SOURCES_NAME=pentimento-backports.sources
 ROOT=${SETUP_ROOT:-} # tests put a made-up /etc below it
 . "$(dirname "$0")/apt-sources.sh"
 BROWSER=no
+QUEUE=no
 DRY=no
 for argument in "$@"; do
   case $argument in
     --browser) BROWSER=yes ;;
+    --queue) QUEUE=yes ;;
     --dry-run) DRY=yes ;;
     *)
-      echo "setup-debian.sh: unknown argument '$argument'; it takes --browser and --dry-run" >&2
+      echo "setup-debian.sh: unknown argument '$argument'; it takes --browser, --queue and --dry-run" >&2
       exit 2
       ;;
   esac
@@ -86,7 +89,7 @@ confirm() {
     say "will not install without asking. Type: sudo sh $0 $*"
     exit 3
   fi
-  printf 'setup: install %s with sudo? [y/N] ' "$PACKAGES $CHROMIUM $FIREFOX" >&2
+  printf 'setup: install %s with sudo? [y/N] ' "$PACKAGES $CHROMIUM $FIREFOX $SERVER" >&2
   read -r answer
   case $answer in
     y | Y | yes) ;;
@@ -121,6 +124,7 @@ esac
 PACKAGES=""
 CHROMIUM=""
 FIREFOX=""
+SERVER=""
 TARGET=""
 BACKPORTS=no
 if [ "$(major "$(installed mesa-vulkan-drivers)")" -lt "$WANTED" ]; then
@@ -136,7 +140,12 @@ if [ "$BROWSER" = yes ] && { [ -n "$ROOT" ] || { [ ! -x /usr/bin/firefox-esr ] &
   FIREFOX=firefox-esr # Debian's; Ubuntu has another
   [ "$(field ID)" = debian ] || FIREFOX=firefox
 fi
-if [ -z "$PACKAGES$CHROMIUM$FIREFOX" ]; then
+if [ "$QUEUE" = yes ] && [ -z "$(installed valkey-server)$(installed redis-server)" ] &&
+  { [ -n "$ROOT" ] || { [ ! -x /usr/bin/valkey-server ] && [ ! -x /usr/bin/redis-server ]; }; }; then
+  SERVER=redis-server # where there is no Valkey
+  [ "$(major "$(candidate valkey-server)")" -lt 7 ] || SERVER=valkey-server
+fi
+if [ -z "$PACKAGES$CHROMIUM$FIREFOX$SERVER" ]; then
   say "nothing to do: Mesa $(installed mesa-vulkan-drivers) is installed"
   exit 0
 fi
@@ -163,4 +172,5 @@ as_root apt-get update -qq
 [ -z "$CHROMIUM" ] || as_root apt-get install -y -qq --no-install-recommends "$CHROMIUM"
 [ -z "$FIREFOX" ] || as_root apt-get install -y -qq --no-install-recommends "$FIREFOX" ||
   say "Firefox cannot be installed; its tests will fail. FIREFOX_PATH names one that lies elsewhere"
+[ -z "$SERVER" ] || as_root apt-get install -y -qq --no-install-recommends "$SERVER"
 say "done"

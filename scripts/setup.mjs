@@ -51,16 +51,21 @@ function packages() {
 
 function driver(browser) {
   const gpu = hasAdapter();
-  if (gpu && (!browser || (chromiumPath() && firefoxPath()))) return;
-  const which = chromiumPath() ? 'Firefox' : 'Chromium';
-  say(gpu ? `installing ${which} for the browser tests` : 'no usable Vulkan driver; installing a software one');
+  if (gpu && (!browser || (chromiumPath() && firefoxPath() && queueServer()))) return;
+  const which = !chromiumPath() ? 'Chromium for the browser tests' : !firefoxPath() ? 'Firefox for the browser tests' : 'a server for the tests of queues';
+  say(gpu ? `installing ${which}` : 'no usable Vulkan driver; installing a software one');
   const script = join(ROOT, 'scripts', 'setup-debian.sh');
-  const args = [script, ...(browser ? ['--browser'] : [])];
-  // Without Firefox alone its tests fail, and say so.
+  const args = [script, ...(browser ? ['--browser', '--queue'] : [])];
+  // Without Firefox or the server alone its tests fail, and say so.
   if (gpu && chromiumPath()) return void spawnSync('sh', args, { cwd: ROOT, stdio: ['inherit', 2, 2] });
   run('sh', args, 'see the line above for what to type');
   if (!hasAdapter())
     fail('there is still no usable Vulkan driver; `npx pentimento devices` says more after `npm run build`');
+}
+
+/** Whether there is a server for queues. */
+function queueServer() {
+  return ['valkey-server', 'redis-server'].some(name => spawnSync(name, ['--version']).status === 0);
 }
 
 /** Asks Dawn in another process, of this Node or the one given: a broken driver may crash the one that loads it. */

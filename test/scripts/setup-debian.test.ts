@@ -183,4 +183,12 @@ describe('before it installs', () => {
     expect(stderr).toMatch(/will not install without asking\. Type: sudo sh scripts\/setup-debian\.sh/);
     expect(calls).toEqual([]);
   });
+
+  it('installs Valkey for the tests of fleets where Debian has it, else Redis', () => {
+    const files = { ...old, 'etc/apt/sources.list.d/debian.sources': deb822 };
+    expect(dryRun(files, '--queue').lines.at(-1)).toBe(`${install} redis-server`);
+    const newer = { ...files, 'candidate-valkey-server': '8.0.1+dfsg1-1~bpo12+1\n' };
+    expect(dryRun(newer, '--queue').lines.at(-1)).toBe(`${install} valkey-server`);
+    expect(dryRun(files).lines.join(' ')).not.toMatch(/valkey|redis/);
+  });
 });
