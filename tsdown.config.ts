@@ -88,6 +88,7 @@ export default defineConfig({
   entry: {
     ...ENTRIES,
     cli: 'src/cli/main.ts',
+    'picture-thread': 'src/node/picture-thread-script.ts',
     'bench-models': 'bench/models.ts',
     'bench-loading': 'bench/loading.ts',
     'bench-quality': 'bench/quality.ts',

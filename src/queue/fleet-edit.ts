@@ -1,6 +1,5 @@
 /** One job on the device that is there: picture, edit, files. */
-import type { RgbImage } from '../io/image.ts';
-import { encodePng } from '../node/images.ts';
+import type { GreyImage, RgbImage } from '../io/image.ts';
 import { type EditedPictures, type PictureEdit, pictureEdit } from '../pipeline/batch/picture-edit.ts';
 import { editOf } from '../pipeline/batch/plain-edit.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
@@ -17,6 +16,8 @@ export interface Bench {
   readonly model: FleetModel;
   readonly loaded: LoadedModel;
   readonly pictures: NextPicture;
+  /** PNG of a picture. */
+  readonly encode: (image: RgbImage | GreyImage) => Promise<Uint8Array>;
   readonly signal: AbortSignal;
   readonly onProgress: (event: ProgressEvent) => void;
   /** Called when the picture is there, and the device begins. */
@@ -48,7 +49,9 @@ export async function makeEdit(job: FleetJob, bench: Bench): Promise<Made> {
       const edit = pictureEdit(picture, opened.editor, { fit, size, pasteBack }, mask, maskName(job));
       const output = await opened.editor.run({ ...args, ...edit.args, signal, onProgress });
       const total = performance.now() - start;
-      return made(edit, picture, output, { ...output.timings, total }, opened.device);
+      const timingsMs = { ...output.timings, total };
+      const facts = factsOf(edit, picture, output, timingsMs, opened.device);
+      return { files: await filesOf(edit.results(output), bench.encode), timingsMs, facts };
     } catch (error) {
       signal.throwIfAborted();
       if (!isOutOfMemory(error) || !loaded.offload()) throw error;
@@ -60,40 +63,34 @@ function maskName({ mask }: FleetJob): string | undefined {
   return mask && shownUri(mask.uri);
 }
 
-function made(
-  edit: PictureEdit,
+function factsOf(
+  { fitted, pasted, results }: PictureEdit,
   picture: RgbImage,
   output: RunOutput,
   timingsMs: Readonly<Record<string, number>>,
   device: string,
-): Made {
-  const results = edit.results(output);
-  const { fitted, pasted } = edit;
-  const outputSize = pasted ? picture : (results.images[0] ?? picture);
+): Made['facts'] {
+  const outputSize = pasted ? picture : (results(output).images[0] ?? picture);
   const masked = output.mask && share(output.mask.mask.data);
   return {
-    files: filesOf(results),
+    ...(masked === undefined ? {} : { masked }),
+    workingSize: sides(fitted?.working ?? picture),
+    outputSize: sides(outputSize),
     timingsMs,
-    facts: {
-      ...(masked === undefined ? {} : { masked }),
-      workingSize: sides(fitted?.working ?? picture),
-      outputSize: sides(outputSize),
-      timingsMs,
-      device,
-    },
+    device,
   };
 }
 
-function filesOf({ images, mask }: EditedPictures): ResultFile[] {
-  const png = (suffix: string, image: Parameters<typeof encodePng>[0]): ResultFile => ({
+async function filesOf({ images, mask }: EditedPictures, encode: Bench['encode']): Promise<ResultFile[]> {
+  const png = async (suffix: string, image: RgbImage | GreyImage): Promise<ResultFile> => ({
     suffix,
-    bytes: encodePng(image),
+    bytes: await encode(image),
     type: 'image/png',
   });
-  return [
-    ...images.map((image, i) => png(images.length === 1 ? '.png' : `.${i + 1}.png`, image)),
-    ...(mask ? [png('.mask.png', mask)] : []),
-  ];
+  const files: ResultFile[] = [];
+  for (const [i, image] of images.entries())
+    files.push(await png(images.length === 1 ? '.png' : `.${i + 1}.png`, image));
+  return mask ? [...files, await png('.mask.png', mask)] : files;
 }
 
 function sides({ width, height }: { readonly width: number; readonly height: number }): object {

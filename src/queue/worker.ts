@@ -3,7 +3,7 @@ import type { Job, Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import { readImage } from '../node/images.ts';
+import { PictureThread } from '../node/picture-thread.ts';
 import type { ProgressEvent } from '../pipeline/runtime/progress.ts';
 import { connect, loadBullMq, type ServerOptions } from './connection.ts';
 import { failureOf } from './failures.ts';
@@ -39,7 +39,7 @@ export interface FleetWorkerOptions extends ServerOptions {
   readonly lockMs?: number | undefined;
   /** Milliseconds from one event of an edit in the queue to the next; default 1 s. */
   readonly progressMs?: number | undefined;
-  /** How pictures are decoded; default `readImage`. */
+  /** How pictures are decoded; default as `readImage` does, large ones in a thread. */
   readonly decode?: Decode | undefined;
 }
 
@@ -101,6 +101,7 @@ export class FleetWorker {
   readonly #workers: readonly Worker[];
   readonly #turns: ModelTurns;
   readonly #loaded = new LoadedModel();
+  readonly #thread = new PictureThread();
   readonly #pictures: NextPicture;
   #current: Current | undefined;
   /** How long the last edit took. */
@@ -112,7 +113,7 @@ export class FleetWorker {
     this.#options = options;
     this.#connection = connection;
     this.#classes = classes;
-    const decode: Decode = options.decode ?? ((bytes, _, signal) => readImage(bytes, { signal }));
+    const decode: Decode = options.decode ?? ((bytes, name, signal) => this.#thread.decode(bytes, name, signal));
     this.#pictures = new NextPicture(options.rules, decode);
     const lockDuration = options.lockMs ?? LOCK_MS;
     const names = options.models.map(({ key }) => queueNameOf(options.queue, key));
@@ -155,6 +156,7 @@ export class FleetWorker {
     await Promise.allSettled(this.#queues.map(queue => queue.close()));
     this.#connection.disconnect();
     await this.#loaded.close();
+    await this.#thread.close();
   }
 
   /** Whether the edit that runs will have ended by then, by the last one's time or its own last phase. */
@@ -250,6 +252,7 @@ export class FleetWorker {
       model,
       loaded: this.#loaded,
       pictures: this.#pictures,
+      encode: image => this.#thread.encode(image, signal),
       signal,
       onProgress: this.#progressOf(given, current),
       onStart: () => this.#lookAhead(index),
