@@ -1,21 +1,13 @@
 /** What the forward and the inverse scheduler share. Plain numbers; nothing here knows of a device. */
-import { InputError, ShapeError } from '../core/errors.ts';
+import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import { type NdArray, ndarray } from '../core/ndarray.ts';
-import { sameShape } from '../core/shape.ts';
+import type { NdArray } from '../core/ndarray.ts';
 import { cumulativeAlphas, makeBetas } from './betas.ts';
 import type { DDIMInverseFields, SchedulerConfig } from './config.ts';
+import { mixWithNoise, type NoiseMix } from './noising.ts';
 import { type Mix, predictionMixes, type StepCoefficients } from './update.ts';
 
 const f32 = Math.fround;
-
-/** Weights of x_t = sample * x0 + noise * n. */
-export interface NoiseMix {
-  /** Weight of the clean sample, sqrt(alphaBar), 0 to 1. */
-  readonly sample: number;
-  /** Weight of the noise, sqrt(1 - alphaBar), 0 to 1. */
-  readonly noise: number;
-}
 
 /** One step of a run: the timestep at which the model is evaluated, and the numbers of the update. */
 export interface ScheduledStep {
@@ -149,7 +141,7 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
    * @see diffusers add_noise
    */
   addNoise(sample: NdArray, noise: NdArray, timesteps: number | readonly number[]): NdArray {
-    return this.combine('addNoise', sample, noise, timesteps, m => m);
+    return mixWithNoise('addNoise', { sample, noise, timesteps }, t => this.addNoiseCoefficients(t));
   }
 
   /**
@@ -162,7 +154,10 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
    * @see diffusers get_velocity
    */
   getVelocity(sample: NdArray, noise: NdArray, timesteps: number | readonly number[]): NdArray {
-    return this.combine('getVelocity', sample, noise, timesteps, m => ({ sample: -m.noise, noise: m.sample }));
+    return mixWithNoise('getVelocity', { sample, noise, timesteps }, t => {
+      const mix = this.addNoiseCoefficients(t);
+      return { sample: -mix.noise, noise: mix.sample };
+    });
   }
 
   /**
@@ -198,35 +193,6 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
       problem: 'the number of inference steps is not set',
       fix: 'Call setTimesteps(numInferenceSteps) first.',
     });
-  }
-
-  private combine(
-    op: string,
-    sample: NdArray,
-    noise: NdArray,
-    timesteps: number | readonly number[],
-    weights: (mix: NoiseMix) => NoiseMix,
-  ): NdArray {
-    ndarray(sample.data, sample.shape);
-    ndarray(noise.data, noise.shape);
-    const batch = sample.shape[0] ?? 1;
-    const steps = typeof timesteps === 'number' ? [timesteps] : timesteps;
-    if (!sameShape(sample.shape, noise.shape) || (steps.length !== 1 && steps.length !== batch)) {
-      throw new ShapeError({
-        op,
-        problem: 'sample, noise and timesteps do not belong together',
-        expected: `noise ${JSON.stringify(sample.shape)} and 1 or ${batch} timesteps`,
-        received: `noise ${JSON.stringify(noise.shape)} and ${steps.length}`,
-        fix: 'Give one timestep for all, or one for each item of the batch.',
-      });
-    }
-    const mixes = steps.map(step => weights(this.addNoiseCoefficients(step)));
-    const size = sample.data.length / batch;
-    const out = sample.data.map((value, i) => {
-      const mix = mixes[mixes.length === 1 ? 0 : Math.floor(i / size)] ?? { sample: 0, noise: 0 };
-      return f32(mix.sample * value) + f32(mix.noise * (noise.data[i] ?? 0));
-    });
-    return ndarray(out, sample.shape);
   }
 }
 

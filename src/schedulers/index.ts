@@ -1,6 +1,6 @@
 /** Schedulers, the random stream and the mask rule: numbers only, no GPU. @module */
 
-export { DiffusionScheduler, type NoiseMix, type ScheduledStep, type ScheduleOptions } from './base.ts';
+export { DiffusionScheduler, type ScheduledStep, type ScheduleOptions } from './base.ts';
 export { type BetaOptions, type BetaSchedule, cumulativeAlphas, makeBetas, rescaleZeroSnr } from './betas.ts';
 export { checkPyramid } from './check-pyramid.ts';
 export {
@@ -18,6 +18,7 @@ export { DDIMScheduler, type StepOptions } from './ddim.ts';
 export { DDIMInverseScheduler } from './ddim-inverse.ts';
 export { Generator, type GeneratorState, randnBatch } from './generator.ts';
 export { type MaskOptions, maskFromMap } from './mask.ts';
+export type { NoiseMix, NoiseSource } from './noising.ts';
 export {
   autoCorrelationGradient,
   type Draw,
