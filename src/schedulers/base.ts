@@ -2,8 +2,8 @@
 import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { NdArray } from '../core/ndarray.ts';
-import { cumulativeAlphas, makeBetas } from './betas.ts';
 import type { DDIMInverseFields, SchedulerConfig } from './config.ts';
+import { NoiseTable } from './noise-table.ts';
 import { mixWithNoise, type NoiseMix } from './noising.ts';
 import { type Mix, predictionMixes, type StepCoefficients } from './update.ts';
 
@@ -30,28 +30,18 @@ export interface ScheduleOptions {
 const SCHEDULE = namesOf<ScheduleOptions>({ eta: 1, from: 1, to: 1 });
 
 /** Tables, config and noising that DDIMScheduler and DDIMInverseScheduler have in common. */
-export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
+export abstract class DiffusionScheduler<F extends DDIMInverseFields> extends NoiseTable<F> {
   /** Model evaluations per step. */
   readonly order = 1;
   /** Deviation of the noise that sampling starts from. */
   readonly initNoiseSigma = 1;
-  /** All settings; frozen. Change them with `fromConfig(config, overrides)`. */
-  readonly config: SchedulerConfig<F>;
-  /** [T] variance added at each timestep. */
-  readonly betas: Float32Array;
-  /** [T] signal level acp of each timestep, equal to torch's bit for bit. */
-  readonly alphasCumprod: Float32Array;
   /** Timesteps in the order of use; all T before setTimesteps(). */
   timesteps: readonly number[];
   /** N, or null before setTimesteps(). */
   numInferenceSteps: number | null = null;
 
   constructor(config: SchedulerConfig<F>, timesteps: readonly number[]) {
-    this.config = config;
-    const { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas, rescaleBetasZeroSnr } = config;
-    const own = { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas, rescaleBetasZeroSnr };
-    this.betas = makeBetas(own);
-    this.alphasCumprod = cumulativeAlphas(this.betas);
+    super(config);
     this.timesteps = timesteps;
   }
 
@@ -98,16 +88,6 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
 
   /** The numbers of the step at one of `timesteps`; eta counts for DDIMScheduler only. */
   abstract stepCoefficients(timestep: number, options?: { readonly eta?: number }): StepCoefficients;
-
-  /** Number of training timesteps T. */
-  get length(): number {
-    return this.config.numTrainTimesteps;
-  }
-
-  /** The scheduler_config.json form, for JSON.stringify. */
-  toJSON(): Record<string, unknown> {
-    return this.config.toJSON();
-  }
 
   /**
    * The sample as the model wants it: unchanged for these schedulers.
@@ -169,20 +149,6 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
    */
   getEpsilonCoefficients(timestep: number): Mix {
     return predictionMixes(this.config.predictionType, this.levelAt(timestep)).noise;
-  }
-
-  /** acp at a timestep, checked. */
-  protected levelAt(timestep: number): number {
-    const level = Number.isInteger(timestep) ? this.alphasCumprod[timestep] : undefined;
-    if (level !== undefined && timestep < this.length) return level;
-    throw new InputError({
-      op: 'Scheduler',
-      problem: 'the schedule has no such timestep',
-      expected: `a whole number from 0 to ${this.length - 1}`,
-      value: timestep,
-      path: 'timestep',
-      fix: 'Take one of `timesteps`; a steps_offset above 0 can push the last one past the end when N equals T.',
-    });
   }
 
   /** Training timesteps per inference step, whatever the spacing. */
