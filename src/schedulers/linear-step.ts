@@ -146,7 +146,7 @@ export function applyLinearStep(step: LinearStep, operands: StepOperands): StepO
     [cleanSample.output, e],
   ]);
   if (threshold) thresholdInPlace(clean, sample.shape[0] ?? 1, threshold);
-  else if (clip !== null) clean.forEach((value, i) => void (clean[i] = Math.min(Math.max(value, -clip), clip)));
+  else if (clip !== null) clean.set(clean.map(value => Math.min(Math.max(value, -clip), clip)));
   const of = (b: Blend): Float32Array =>
     weighted(x.length, [
       [b.sample, x],
