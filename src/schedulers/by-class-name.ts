@@ -28,14 +28,19 @@ interface SchedulerClass {
 }
 
 const CLASSES: Readonly<Record<string, () => Promise<SchedulerClass>>> = {
-  DDIMScheduler: async () => (await import('./ddim.ts')).DDIMScheduler,
-  DDPMScheduler: async () => (await import('./ddpm.ts')).DDPMScheduler,
-  DPMSolverMultistepScheduler: async () => (await import('./dpm-multistep.ts')).DPMSolverMultistepScheduler,
-  EulerAncestralDiscreteScheduler: async () => (await import('./euler-ancestral.ts')).EulerAncestralDiscreteScheduler,
-  EulerDiscreteScheduler: async () => (await import('./euler.ts')).EulerDiscreteScheduler,
-  LCMScheduler: async () => (await import('./lcm.ts')).LCMScheduler,
-  PNDMScheduler: async () => (await import('./pndm.ts')).PNDMScheduler,
-  UniPCMultistepScheduler: async () => (await import('./unipc.ts')).UniPCMultistepScheduler,
+  DDIMScheduler: async () => (await loadPart('DDIMScheduler', () => import('./ddim.ts'))).DDIMScheduler,
+  DDPMScheduler: async () => (await loadPart('DDPMScheduler', () => import('./ddpm.ts'))).DDPMScheduler,
+  DPMSolverMultistepScheduler: async () =>
+    (await loadPart('DPMSolverMultistepScheduler', () => import('./dpm-multistep.ts'))).DPMSolverMultistepScheduler,
+  EulerAncestralDiscreteScheduler: async () =>
+    (await loadPart('EulerAncestralDiscreteScheduler', () => import('./euler-ancestral.ts')))
+      .EulerAncestralDiscreteScheduler,
+  EulerDiscreteScheduler: async () =>
+    (await loadPart('EulerDiscreteScheduler', () => import('./euler.ts'))).EulerDiscreteScheduler,
+  LCMScheduler: async () => (await loadPart('LCMScheduler', () => import('./lcm.ts'))).LCMScheduler,
+  PNDMScheduler: async () => (await loadPart('PNDMScheduler', () => import('./pndm.ts'))).PNDMScheduler,
+  UniPCMultistepScheduler: async () =>
+    (await loadPart('UniPCMultistepScheduler', () => import('./unipc.ts'))).UniPCMultistepScheduler,
 };
 
 /** Names of the schedulers that schedulerFromConfig() knows. */
@@ -67,5 +72,5 @@ export async function schedulerFromConfig(
       fix: 'Choose one of these: for most models each makes much the same pictures.',
     });
   }
-  return (await loadPart(name as string, load)).fromConfig(source, {}, options);
+  return (await load()).fromConfig(source, {}, options);
 }

@@ -71,8 +71,15 @@ export abstract class LinearScheduler<F extends ScheduleFields> extends NoiseTab
   /** Where a run leads. */
   protected abstract courseOf(run: Run): Course;
 
-  /** The steps of a run from number `from` to the end, whose first remembers nothing. */
+  /** The steps of a run from number `from` to the end; what they keep of values that nobody kept is of no account. */
   protected abstract stepsOf(course: Course, from: number): LinearStep[];
+
+  /** Those steps, of which the first keeps nothing of what was kept before. */
+  private stepsFrom(course: Course, from: number): LinearStep[] {
+    const [first, ...rest] = this.stepsOf(course, from);
+    if (!first) return [];
+    return [{ ...first, keep: first.keep.map(sum => ({ ...sum, kept: sum.kept.map(() => 0) })) }, ...rest];
+  }
 
   /** The first of the levels of training where no run is set, of a run where there is one. */
   protected initSigmaOf(_course: Course | undefined): number {
@@ -111,7 +118,7 @@ export abstract class LinearScheduler<F extends ScheduleFields> extends NoiseTab
     const course = this.courseOf(run);
     const { from = 0, to = course.timesteps.length } = part;
     for (const [path, value] of Object.entries({ from, to })) this.checkNumber('linearSteps', path, value, course);
-    return this.stepsOf(course, from).slice(0, Math.max(to - from, 0));
+    return this.stepsFrom(course, from).slice(0, Math.max(to - from, 0));
   }
 
   /**
@@ -217,7 +224,7 @@ export abstract class LinearScheduler<F extends ScheduleFields> extends NoiseTab
     // What remembers nothing may go anywhere, as a training loop does.
     if (!this.progress || (due !== timestep && this.keptSlots === 0)) {
       const first = (this.progress ? undefined : this.beginIndex) ?? this.indexOf(timestep);
-      this.progress = { first, steps: this.stepsOf(course, first), kept: [], next: first };
+      this.progress = { first, steps: this.stepsFrom(course, first), kept: [], next: first };
     }
     const { first, steps, next } = this.progress;
     const step = steps[next - first];

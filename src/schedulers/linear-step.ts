@@ -4,6 +4,7 @@
  * in its own file; which steps a run has is in linear-scheduler.ts.
  */
 import { checkArray } from '../core/kinds.ts';
+import { checkByName } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import type { NoiseMix } from './noising.ts';
 import { checkShapes, type Mix, type NoisyMix, type Threshold, thresholdInPlace } from './update.ts';
@@ -133,9 +134,10 @@ export interface StepOutcome {
  * @param step its weights
  * @param operands x, e, and what else it needs
  * @returns x', x0 and what is kept, float32
- * @throws ShapeError when the shapes differ
+ * @throws ShapeError when the shapes differ; InputError for what is no step
  */
 export function applyLinearStep(step: LinearStep, operands: StepOperands): StepOutcome {
+  for (const given of [step, operands]) checkByName('applyLinearStep', given);
   const { sample, modelOutput, noise, kept = [] } = operands;
   for (const array of [modelOutput, sample]) checkArray('applyLinearStep', array);
   checkShapes(modelOutput, sample);

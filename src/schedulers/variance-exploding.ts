@@ -11,7 +11,7 @@ const f32 = Math.fround;
  * epsilon: x0 = x - sigma e; sample: x0 = e; v: x0 = x / (sigma^2 + 1) - sigma / sqrt(sigma^2 + 1) e.
  * @see Karras et al. 2022, section 5, https://arxiv.org/abs/2206.00364
  */
-export function explodingClean(predictionType: PredictionType, sigma: number): Mix {
+function explodingClean(predictionType: PredictionType, sigma: number): Mix {
   if (predictionType === 'epsilon') return { sample: 1, output: -sigma };
   if (predictionType === 'sample') return { sample: 0, output: 1 };
   const square = sigma * sigma + 1;

@@ -85,10 +85,11 @@ describe.each(classes)('%s', (name, Class) => {
   });
 
   test.each([
-    ['stepping', stepped],
-    ['weighted sums', mixed],
-  ])('ends every run where diffusers does, by %s', (_, run) => {
-    for (const row of rows) {
+    // One runs on the other: a quarter shows that they are one, where all is not asked for.
+    ['stepping', stepped, process.env['PENTIMENTO_FULL'] ? 1 : 4],
+    ['weighted sums', mixed, 1],
+  ])('ends every run where diffusers does, by %s', (_, run, every) => {
+    for (const row of rows.filter(({ from }, i) => from !== undefined || i % every === 0)) {
       const wanted = floats(row.v);
       const tolerance = LOOP + place(row) / Math.max(...wanted.map(Math.abs));
       expectNear(run(Class, row).data, wanted, tolerance, JSON.stringify({ c: row.c, n: row.n, from: row.from }));
