@@ -2,7 +2,6 @@
 
 export { DiffusionScheduler, type ScheduledStep, type ScheduleOptions } from './base.ts';
 export { type BetaOptions, type BetaSchedule, cumulativeAlphas, makeBetas, rescaleZeroSnr } from './betas.ts';
-export { type AnyScheduler, SCHEDULERS, schedulerFromConfig } from './by-class-name.ts';
 export { checkPyramid } from './check-pyramid.ts';
 export {
   type DDIMFields,

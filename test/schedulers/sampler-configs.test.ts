@@ -1,5 +1,6 @@
 /** Configs of the samplers beside DDIM: made from one another, of published models, and refused. */
 import { describe, expect, test } from 'vitest';
+import { SCHEDULERS, schedulerFromConfig } from '../../src/schedulers/by-class-name.ts';
 import {
   DDIMScheduler,
   DDPMScheduler,
@@ -8,10 +9,8 @@ import {
   EulerDiscreteScheduler,
   LCMScheduler,
   PNDMScheduler,
-  SCHEDULERS,
   type SchedulerConfig,
   type SchedulerJson,
-  schedulerFromConfig,
   UniPCMultistepScheduler,
 } from '../../src/schedulers/index.ts';
 import { ALL_SAMPLERS, loadSamplers } from '../support/samplers.ts';
