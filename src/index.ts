@@ -281,48 +281,50 @@ export {
   type T5Options,
   type T5Output,
 } from './pipeline/text/t5.ts';
-// Schedulers, as in `pentimento/schedulers`.
+// Schedulers, as in `pentimento/schedulers`, which has samplers beside DDIM too: from their own files, so that nobody loads those here.
+export { DiffusionScheduler, type ScheduledStep, type ScheduleOptions } from './schedulers/base.ts';
 export {
-  type ApplyOptions,
-  applyStep,
-  autoCorrelationGradient,
   type BetaOptions,
   type BetaSchedule,
   cumulativeAlphas,
+  makeBetas,
+  rescaleZeroSnr,
+} from './schedulers/betas.ts';
+export {
   type DDIMFields,
   type DDIMInverseFields,
-  DDIMInverseScheduler,
-  DDIMScheduler,
   DIFFUSERS_VERSION,
-  DiffusionScheduler,
-  type Draw,
   type FieldsInput,
   type FromConfigOptions,
-  Generator,
-  type GeneratorState,
-  klGradient,
-  type MaskOptions,
-  type Mix,
-  makeBetas,
-  maskFromMap,
-  type NoiseMix,
-  type NoisyMix,
   type PredictionType,
-  type RegulariseOptions,
-  randnBatch,
-  regularise,
-  rescaleZeroSnr,
-  type ScheduledStep,
-  type ScheduleOptions,
+  type ScheduleFields,
   type SchedulerConfig,
   type SchedulerJson,
-  type StepCoefficients,
-  type StepOptions,
-  type StepResult,
   type StoredConfig,
+} from './schedulers/config.ts';
+export { DDIMScheduler, type StepOptions } from './schedulers/ddim.ts';
+export { DDIMInverseScheduler } from './schedulers/ddim-inverse.ts';
+export { Generator, type GeneratorState, randnBatch } from './schedulers/generator.ts';
+export { type MaskOptions, maskFromMap } from './schedulers/mask.ts';
+export type { NoiseTable } from './schedulers/noise-table.ts';
+export type { NoiseMix, NoiseSource } from './schedulers/noising.ts';
+export {
+  autoCorrelationGradient,
+  type Draw,
+  klGradient,
+  type RegulariseOptions,
+  regularise,
+} from './schedulers/regularise.ts';
+export type { TimestepSpacing } from './schedulers/timesteps.ts';
+export {
+  type ApplyOptions,
+  applyStep,
+  type Mix,
+  type NoisyMix,
+  type StepCoefficients,
+  type StepResult,
   type Threshold,
-  type TimestepSpacing,
-} from './schedulers/index.ts';
+} from './schedulers/update.ts';
 // Tensors.
 export { DeviceTensor } from './tensor/device-tensor.ts';
 export { Graph, type GraphOptions } from './tensor/graph.ts';

@@ -6,7 +6,7 @@ import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { phaseArguments } from '../pipeline/diffedit/run-arguments.ts';
 import { stepsOf } from '../pipeline/diffedit/schedules.ts';
 import type { InversionOutput, InvertArgs } from '../pipeline/diffedit/types.ts';
-import { Generator } from '../schedulers/index.ts';
+import { Generator } from '../schedulers/generator.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { encodeLatents, madeBy, pictureHash, stepsIn } from './latents.ts';

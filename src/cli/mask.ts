@@ -5,7 +5,7 @@ import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { phaseArguments } from '../pipeline/diffedit/run-arguments.ts';
-import { Generator } from '../schedulers/index.ts';
+import { Generator } from '../schedulers/generator.ts';
 import { type Outside, withPipeline } from './command.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { EMBEDDED_KNOWS } from './model.ts';

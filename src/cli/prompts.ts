@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { generatePrompts, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
 import { T5ForConditionalGeneration } from '../pipeline/text/t5.ts';
-import { Generator } from '../schedulers/index.ts';
+import { Generator } from '../schedulers/generator.ts';
 import type { Outside } from './command.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { integer, number, parseSeed } from './option-values.ts';

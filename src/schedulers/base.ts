@@ -1,21 +1,13 @@
 /** What the forward and the inverse scheduler share. Plain numbers; nothing here knows of a device. */
-import { InputError, ShapeError } from '../core/errors.ts';
+import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import { type NdArray, ndarray } from '../core/ndarray.ts';
-import { sameShape } from '../core/shape.ts';
-import { cumulativeAlphas, makeBetas } from './betas.ts';
+import type { NdArray } from '../core/ndarray.ts';
 import type { DDIMInverseFields, SchedulerConfig } from './config.ts';
+import { NoiseTable } from './noise-table.ts';
+import { mixWithNoise, type NoiseMix } from './noising.ts';
 import { type Mix, predictionMixes, type StepCoefficients } from './update.ts';
 
 const f32 = Math.fround;
-
-/** Weights of x_t = sample * x0 + noise * n. */
-export interface NoiseMix {
-  /** Weight of the clean sample, sqrt(alphaBar), 0 to 1. */
-  readonly sample: number;
-  /** Weight of the noise, sqrt(1 - alphaBar), 0 to 1. */
-  readonly noise: number;
-}
 
 /** One step of a run: the timestep at which the model is evaluated, and the numbers of the update. */
 export interface ScheduledStep {
@@ -38,28 +30,18 @@ export interface ScheduleOptions {
 const SCHEDULE = namesOf<ScheduleOptions>({ eta: 1, from: 1, to: 1 });
 
 /** Tables, config and noising that DDIMScheduler and DDIMInverseScheduler have in common. */
-export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
+export abstract class DiffusionScheduler<F extends DDIMInverseFields> extends NoiseTable<F> {
   /** Model evaluations per step. */
   readonly order = 1;
   /** Deviation of the noise that sampling starts from. */
   readonly initNoiseSigma = 1;
-  /** All settings; frozen. Change them with `fromConfig(config, overrides)`. */
-  readonly config: SchedulerConfig<F>;
-  /** [T] variance added at each timestep. */
-  readonly betas: Float32Array;
-  /** [T] signal level acp of each timestep, equal to torch's bit for bit. */
-  readonly alphasCumprod: Float32Array;
   /** Timesteps in the order of use; all T before setTimesteps(). */
   timesteps: readonly number[];
   /** N, or null before setTimesteps(). */
   numInferenceSteps: number | null = null;
 
   constructor(config: SchedulerConfig<F>, timesteps: readonly number[]) {
-    this.config = config;
-    const { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas, rescaleBetasZeroSnr } = config;
-    const own = { betaSchedule, betaStart, betaEnd, numTrainTimesteps, trainedBetas, rescaleBetasZeroSnr };
-    this.betas = makeBetas(own);
-    this.alphasCumprod = cumulativeAlphas(this.betas);
+    super(config);
     this.timesteps = timesteps;
   }
 
@@ -107,16 +89,6 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
   /** The numbers of the step at one of `timesteps`; eta counts for DDIMScheduler only. */
   abstract stepCoefficients(timestep: number, options?: { readonly eta?: number }): StepCoefficients;
 
-  /** Number of training timesteps T. */
-  get length(): number {
-    return this.config.numTrainTimesteps;
-  }
-
-  /** The scheduler_config.json form, for JSON.stringify. */
-  toJSON(): Record<string, unknown> {
-    return this.config.toJSON();
-  }
-
   /**
    * The sample as the model wants it: unchanged for these schedulers.
    * @param sample any value
@@ -149,7 +121,7 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
    * @see diffusers add_noise
    */
   addNoise(sample: NdArray, noise: NdArray, timesteps: number | readonly number[]): NdArray {
-    return this.combine('addNoise', sample, noise, timesteps, m => m);
+    return mixWithNoise('addNoise', { sample, noise, timesteps }, t => this.addNoiseCoefficients(t));
   }
 
   /**
@@ -162,7 +134,10 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
    * @see diffusers get_velocity
    */
   getVelocity(sample: NdArray, noise: NdArray, timesteps: number | readonly number[]): NdArray {
-    return this.combine('getVelocity', sample, noise, timesteps, m => ({ sample: -m.noise, noise: m.sample }));
+    return mixWithNoise('getVelocity', { sample, noise, timesteps }, t => {
+      const mix = this.addNoiseCoefficients(t);
+      return { sample: -mix.noise, noise: mix.sample };
+    });
   }
 
   /**
@@ -176,20 +151,6 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
     return predictionMixes(this.config.predictionType, this.levelAt(timestep)).noise;
   }
 
-  /** acp at a timestep, checked. */
-  protected levelAt(timestep: number): number {
-    const level = Number.isInteger(timestep) ? this.alphasCumprod[timestep] : undefined;
-    if (level !== undefined && timestep < this.length) return level;
-    throw new InputError({
-      op: 'Scheduler',
-      problem: 'the schedule has no such timestep',
-      expected: `a whole number from 0 to ${this.length - 1}`,
-      value: timestep,
-      path: 'timestep',
-      fix: 'Take one of `timesteps`; a steps_offset above 0 can push the last one past the end when N equals T.',
-    });
-  }
-
   /** Training timesteps per inference step, whatever the spacing. */
   protected stride(): number {
     if (this.numInferenceSteps !== null) return Math.floor(this.length / this.numInferenceSteps);
@@ -198,35 +159,6 @@ export abstract class DiffusionScheduler<F extends DDIMInverseFields> {
       problem: 'the number of inference steps is not set',
       fix: 'Call setTimesteps(numInferenceSteps) first.',
     });
-  }
-
-  private combine(
-    op: string,
-    sample: NdArray,
-    noise: NdArray,
-    timesteps: number | readonly number[],
-    weights: (mix: NoiseMix) => NoiseMix,
-  ): NdArray {
-    ndarray(sample.data, sample.shape);
-    ndarray(noise.data, noise.shape);
-    const batch = sample.shape[0] ?? 1;
-    const steps = typeof timesteps === 'number' ? [timesteps] : timesteps;
-    if (!sameShape(sample.shape, noise.shape) || (steps.length !== 1 && steps.length !== batch)) {
-      throw new ShapeError({
-        op,
-        problem: 'sample, noise and timesteps do not belong together',
-        expected: `noise ${JSON.stringify(sample.shape)} and 1 or ${batch} timesteps`,
-        received: `noise ${JSON.stringify(noise.shape)} and ${steps.length}`,
-        fix: 'Give one timestep for all, or one for each item of the batch.',
-      });
-    }
-    const mixes = steps.map(step => weights(this.addNoiseCoefficients(step)));
-    const size = sample.data.length / batch;
-    const out = sample.data.map((value, i) => {
-      const mix = mixes[mixes.length === 1 ? 0 : Math.floor(i / size)] ?? { sample: 0, noise: 0 };
-      return f32(mix.sample * value) + f32(mix.noise * (noise.data[i] ?? 0));
-    });
-    return ndarray(out, sample.shape);
   }
 }
 

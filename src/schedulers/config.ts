@@ -12,8 +12,28 @@ import type { TimestepSpacing } from './timesteps.ts';
 /** What the network's output means: the noise, the clean sample, or v = sqrt(acp) noise - sqrt(1 - acp) sample. */
 export type PredictionType = 'epsilon' | 'sample' | 'v_prediction';
 
+/** Settings that every scheduler class has, with diffusers' meaning. */
+export interface ScheduleFields {
+  /** Number T of noise levels that the model was trained on. */
+  readonly numTrainTimesteps: number;
+  /** First beta. */
+  readonly betaStart: number;
+  /** Last beta. */
+  readonly betaEnd: number;
+  /** How beta grows with the timestep; 'sigmoid' for DDPMScheduler only. */
+  readonly betaSchedule: BetaSchedule | 'sigmoid';
+  /** The betas themselves, at least T of them, instead of a schedule. */
+  readonly trainedBetas: readonly number[] | null;
+  /** Added to every timestep of 'leading' spacing. */
+  readonly stepsOffset: number;
+  /** What the network's output means. */
+  readonly predictionType: PredictionType;
+  /** How the timesteps of a run are spread. */
+  readonly timestepSpacing: TimestepSpacing;
+}
+
 /** Settings of DDIMInverseScheduler, with diffusers' meaning. */
-export interface DDIMInverseFields {
+export interface DDIMInverseFields extends ScheduleFields {
   /** Number T of noise levels that the model was trained on. Default 1000. */
   readonly numTrainTimesteps: number;
   /** First beta. Default 0.0001; Stable Diffusion 0.00085. */
@@ -62,7 +82,7 @@ export interface StoredConfig {
 }
 
 /** A scheduler's complete, frozen settings. */
-export type SchedulerConfig<F extends DDIMInverseFields = DDIMInverseFields> = Readonly<F> & StoredConfig;
+export type SchedulerConfig<F extends ScheduleFields = ScheduleFields> = Readonly<F> & StoredConfig;
 
 /** Fields to set or override; `setAlphaToZero` is the old name of setAlphaToOne, which it overrides (inverse only). */
 export type FieldsInput<F> = Partial<F> & {
@@ -77,13 +97,23 @@ export interface FromConfigOptions {
 }
 
 /** What distinguishes one scheduler class's config from another's. */
-export interface ConfigKind<F extends DDIMInverseFields> {
+export interface ConfigKind<F extends ScheduleFields> {
   readonly className: string;
   readonly defaults: F;
   /** Classes whose fields are kept without a warning. */
   readonly compatible: readonly string[];
   /** An old field name that overrides set_alpha_to_one. */
   readonly alias?: string;
+  /** By JSON name, what a field may hold where that is more than the type of its default. */
+  readonly values?: Readonly<Record<string, FieldValues>>;
+}
+
+/** What a config field may hold. */
+export interface FieldValues {
+  /** In words, for the message. */
+  readonly expected: string;
+  /** Whether a value is such. */
+  readonly fits: (value: unknown) => boolean;
 }
 
 /** The diffusers release whose config format and behaviour are reproduced. */
@@ -130,7 +160,7 @@ const snake = (name: string): string => name.replace(/[A-Z]/g, letter => `_${let
  * @returns the frozen config
  * @throws InputError for a name that is no field, or a value of the wrong type
  */
-export function configFromFields<F extends DDIMInverseFields>(
+export function configFromFields<F extends ScheduleFields>(
   kind: ConfigKind<F>,
   fields: FieldsInput<F>,
 ): SchedulerConfig<F> {
@@ -150,7 +180,7 @@ export function configFromFields<F extends DDIMInverseFields>(
  * @throws InputError when the source is no object, for an override that is no field, or a value of the wrong type
  * @see diffusers ConfigMixin.from_config
  */
-export function configFrom<F extends DDIMInverseFields>(
+export function configFrom<F extends ScheduleFields>(
   kind: ConfigKind<F>,
   source: SchedulerConfig | SchedulerJson,
   overrides: FieldsInput<F> = {},
@@ -173,7 +203,7 @@ export function configFrom<F extends DDIMInverseFields>(
 }
 
 /** Names that a programmer writes; a file's unknown keys are kept with a warning instead. */
-function checkFieldNames<F extends DDIMInverseFields>(kind: ConfigKind<F>, op: string, fields: FieldsInput<F>): void {
+function checkFieldNames<F extends ScheduleFields>(kind: ConfigKind<F>, op: string, fields: FieldsInput<F>): void {
   const known = [...Object.keys(kind.defaults), ...(kind.alias === undefined ? [] : ['setAlphaToZero'])];
   checkNames(op, fields, known, name =>
     name.startsWith('_') ? `A parsed scheduler_config.json goes to ${kind.className}.fromConfig().` : undefined,
@@ -188,7 +218,7 @@ export function isConfig(fields: unknown): fields is SchedulerConfig {
 }
 
 /** The source under JSON names; a plain object may also use this library's names. */
-function storedOf<F extends DDIMInverseFields>(
+function storedOf<F extends ScheduleFields>(
   kind: ConfigKind<F>,
   source: SchedulerConfig | SchedulerJson,
 ): SchedulerJson {
@@ -202,18 +232,19 @@ function storedOf<F extends DDIMInverseFields>(
     });
   }
   if (isConfig(source)) return source.stored;
-  const names = new Set(Object.keys(DDIM.defaults));
+  const names = new Set([...Object.keys(DDIM.defaults), ...Object.keys(kind.defaults)]);
   return Object.fromEntries(Object.entries(source).map(([key, value]) => [names.has(key) ? snake(key) : key, value]));
 }
 
 /** One warning for all fields that no known scheduler would take. */
-function warn<F extends DDIMInverseFields>(
+function warn<F extends ScheduleFields>(
   kind: ConfigKind<F>,
   hidden: SchedulerJson,
   onWarning: ((message: string) => void) | undefined,
 ): void {
   const origin = hidden['_class_name'];
-  const known = extraFieldsOf([...kind.compatible, ...(typeof origin === 'string' ? [origin] : [])]);
+  const extra = extraFieldsOf([...kind.compatible, ...(typeof origin === 'string' ? [origin] : [])]);
+  const known = new Set([...extra, ...Object.keys(INVERSE_DEFAULTS).map(snake)]);
   const silent = (key: string): boolean => key.startsWith('_') || key === 'quantization_config' || known.has(key);
   const unknown = Object.entries(hidden).filter(([key]) => !silent(key) && key !== kind.alias);
   if (unknown.length > 0) {
@@ -226,17 +257,17 @@ function warn<F extends DDIMInverseFields>(
   }
 }
 
-function namedGiven<F extends DDIMInverseFields>(kind: ConfigKind<F>, fields: FieldsInput<F>): Record<string, unknown> {
+function namedGiven<F extends ScheduleFields>(kind: ConfigKind<F>, fields: FieldsInput<F>): Record<string, unknown> {
   const given = Object.entries(fields).filter(([key, value]) => key in kind.defaults && value !== undefined);
   return Object.fromEntries(given.map(([key, value]) => [snake(key), value]));
 }
 
-function aliasOf<F extends DDIMInverseFields>(kind: ConfigKind<F>, fields: FieldsInput<F>): Record<string, unknown> {
+function aliasOf<F extends ScheduleFields>(kind: ConfigKind<F>, fields: FieldsInput<F>): Record<string, unknown> {
   const value = fields.setAlphaToZero;
   return kind.alias === undefined || value === undefined ? {} : { [kind.alias]: value };
 }
 
-function build<F extends DDIMInverseFields>(
+function build<F extends ScheduleFields>(
   kind: ConfigKind<F>,
   given: SchedulerJson,
   hidden: SchedulerJson,
@@ -247,7 +278,7 @@ function build<F extends DDIMInverseFields>(
   for (const [name, byDefault] of Object.entries(kind.defaults)) {
     const key = snake(name);
     if (!Object.hasOwn(given, key)) unset.push(key);
-    const value = Object.hasOwn(given, key) ? checkField(kind.className, key, given[key], byDefault) : byDefault;
+    const value = Object.hasOwn(given, key) ? checkField(kind, key, given[key], byDefault) : byDefault;
     values[key] = value;
     view[name] = value;
   }
@@ -270,21 +301,29 @@ function build<F extends DDIMInverseFields>(
 }
 
 /** JSON can hold anything: a field must have its default's type. Names of schedules are checked where they are used. */
-function checkField(className: string, key: string, value: unknown, byDefault: unknown): unknown {
+function checkField<F extends ScheduleFields>(
+  { className, values }: ConfigKind<F>,
+  key: string,
+  value: unknown,
+  byDefault: unknown,
+): unknown {
+  const own = values?.[key];
+  if (own?.fits(value)) return value;
   const isList = Array.isArray(value) && value.every(item => typeof item === 'number');
-  if (byDefault === null && (value === null || isList)) return isList ? Object.freeze([...(value as number[])]) : null;
-  if (byDefault !== null && typeof value === typeof byDefault && !Number.isNaN(value)) return value;
+  if (!own && byDefault === null && (value === null || isList))
+    return isList ? Object.freeze([...(value as number[])]) : null;
+  if (!own && byDefault !== null && typeof value === typeof byDefault && !Number.isNaN(value)) return value;
   throw new InputError({
     op: className,
     problem: 'a config field has the wrong type',
-    expected: byDefault === null ? 'a list of numbers or null' : `a ${typeof byDefault}`,
+    expected: own?.expected ?? (byDefault === null ? 'a list of numbers or null' : `a ${typeof byDefault}`),
     value,
     path: key,
     fix: 'Correct the field, or leave it out to get its default.',
   });
 }
 
-function checkLengths(className: string, { numTrainTimesteps, stepsOffset, trainedBetas }: DDIMInverseFields): void {
+function checkLengths(className: string, { numTrainTimesteps, stepsOffset, trainedBetas }: ScheduleFields): void {
   const complain = (path: string, expected: string, received: number): never => {
     const fix = 'Correct the field, or leave it out to get its default.';
     throw new InputError({ op: className, problem: 'a config field is out of range', expected, received, path, fix });

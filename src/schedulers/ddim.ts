@@ -1,8 +1,7 @@
 /** The forward DDIM scheduler. Its inverse is in ddim-inverse.ts, the tables of both in base.ts. */
-import { InputError, ShapeError } from '../core/errors.ts';
+import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import type { NdArray } from '../core/ndarray.ts';
-import { sameShape } from '../core/shape.ts';
 import { DiffusionScheduler } from './base.ts';
 import {
   configFrom,
@@ -14,22 +13,18 @@ import {
   type SchedulerConfig,
   type SchedulerJson,
 } from './config.ts';
-import { Generator, randnBatch } from './generator.ts';
+import { freshNoise, type NoiseSource } from './noising.ts';
 import { spreadTimesteps } from './timesteps.ts';
 import { applyStep, completeCoefficients, type StepCoefficients, type StepResult, sqrt32 } from './update.ts';
 
 const f32 = Math.fround;
 
 /** Choices of one DDIM step. */
-export interface StepOptions {
+export interface StepOptions extends NoiseSource {
   /** Share of fresh noise: 0 deterministic DDIM, 1 as much as DDPM. >= 0, default 0. */
   readonly eta?: number;
   /** Derives the noise again from the clipped clean sample. Default false. */
   readonly useClippedModelOutput?: boolean;
-  /** Source of the fresh noise for eta > 0: one, or one for each item of the batch. Fresh entropy where absent. */
-  readonly generator?: Generator | readonly Generator[];
-  /** The fresh noise itself, the sample's shape; instead of a generator. */
-  readonly varianceNoise?: NdArray;
 }
 
 const STEP = namesOf<StepOptions>({ eta: 1, useClippedModelOutput: 1, generator: 1, varianceNoise: 1 });
@@ -143,30 +138,4 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
   private levelBefore(timestep: number): number {
     return timestep < 0 ? this.finalAlphaCumprod : this.levelAt(timestep);
   }
-}
-
-function freshNoise(sample: NdArray, { generator, varianceNoise }: StepOptions): Float32Array {
-  if (varianceNoise && generator) {
-    throw new InputError({
-      op: 'step',
-      problem: 'both generator and varianceNoise are given',
-      expected: 'one of them',
-      received: 'two sources of noise',
-      fix: 'Leave one out.',
-    });
-  }
-  if (varianceNoise && !sameShape(varianceNoise.shape, sample.shape)) {
-    throw new ShapeError({
-      op: 'step',
-      problem: 'varianceNoise has another shape than the sample',
-      expected: sample.shape,
-      received: varianceNoise.shape,
-      fix: 'Draw one value for each value of the sample.',
-    });
-  }
-  if (varianceNoise) return varianceNoise.data;
-  if (generator) return randnBatch(sample.shape, generator);
-  const entropy = new Generator();
-  entropy.seed();
-  return entropy.randn(sample.shape);
 }

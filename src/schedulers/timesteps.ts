@@ -11,7 +11,7 @@ export interface TimestepOptions {
 }
 
 /** The nearest whole number, ties to the even one: numpy's and Python's rule. */
-function roundHalfEven(x: number): number {
+export function roundHalfEven(x: number): number {
   const floor = Math.floor(x);
   const rest = x - floor;
   if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
@@ -64,11 +64,13 @@ export function spreadTimesteps(
   }
 }
 
-function evenly(i: number, count: number, last: number): number {
+/** Point i of `count` evenly spaced ones from 0 to `last`, as numpy.linspace rounds them. */
+export function evenly(i: number, count: number, last: number): number {
   // numpy sets the last point exactly instead of trusting the product.
   return i > 0 && i === count - 1 ? last : i * (last / Math.max(count - 1, 1));
 }
 
+/** numpy's round(arange(total, 0, -total / count)) - 1, ascending. */
 function trailing(count: number, total: number): number[] {
   // numpy.arange takes the difference of its first two values, already rounded, as the stride. For some N, such as 61, its
   // count is rounded up too, and the original takes one more step at timestep -1, which no table holds.

@@ -97,8 +97,23 @@ export function sqrt32(x: number): number {
  * @throws InputError for another prediction type
  * @see Salimans & Ho 2022, appendix D, https://arxiv.org/abs/2202.00512 (v)
  */
-export function predictionMixes(predictionType: PredictionType, alpha: number): { cleanSample: Mix; noise: Mix } {
-  const [signal, rest] = [sqrt32(alpha), sqrt32(f32(1 - alpha))];
+export function predictionMixes(predictionType: PredictionType, alpha: number): PredictionMixes {
+  return mixesAt(predictionType, sqrt32(alpha), sqrt32(f32(1 - alpha)));
+}
+
+/** What a model output says at one noise level. */
+export interface PredictionMixes {
+  /** The clean sample x0. */
+  readonly cleanSample: Mix;
+  /** The noise eps. */
+  readonly noise: Mix;
+}
+
+/**
+ * The same for a level that is given by the weights of signal and noise, whose squares sum to 1.
+ * @throws InputError for another prediction type
+ */
+export function mixesAt(predictionType: PredictionType, signal: number, rest: number): PredictionMixes {
   switch (predictionType) {
     case 'epsilon':
       return { cleanSample: { sample: 1 / signal, output: -rest / signal }, noise: { sample: 0, output: 1 } };
@@ -186,7 +201,8 @@ export function applyStep(
   return { prevSample: ndarray(prev, sample.shape), predOriginalSample: ndarray(clean, sample.shape) };
 }
 
-function checkShapes(modelOutput: NdArray, sample: NdArray): void {
+/** @throws ShapeError for a model output of another shape than the sample, or without elements */
+export function checkShapes(modelOutput: NdArray, sample: NdArray): void {
   ndarray(modelOutput.data, modelOutput.shape);
   ndarray(sample.data, sample.shape);
   if (sameShape(modelOutput.shape, sample.shape) && sizeOf(sample.shape) > 0) return;
@@ -199,8 +215,11 @@ function checkShapes(modelOutput: NdArray, sample: NdArray): void {
   });
 }
 
-/** Saharia et al. 2022, section 2.3, https://arxiv.org/abs/2205.11487; torch.quantile's linear interpolation. */
-function thresholdInPlace(clean: Float32Array, batch: number, { ratio, maxValue }: Threshold): void {
+/**
+ * Dynamic thresholding of predicted clean samples, each item of the batch by itself.
+ * @see Saharia et al. 2022, section 2.3, https://arxiv.org/abs/2205.11487; torch.quantile's linear interpolation
+ */
+export function thresholdInPlace(clean: Float32Array, batch: number, { ratio, maxValue }: Threshold): void {
   const size = clean.length / batch;
   for (let start = 0; start < clean.length; start += size) {
     const item = clean.subarray(start, start + size);

@@ -5,13 +5,10 @@ import { Gpu, type GpuOptions } from '../gpu/device.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
 import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
 import { T5ForConditionalGeneration } from '../pipeline/text/t5.ts';
-import {
-  DDIMInverseScheduler,
-  DDIMScheduler,
-  Generator,
-  type GeneratorState,
-  type SchedulerJson,
-} from '../schedulers/index.ts';
+import type { SchedulerJson } from '../schedulers/config.ts';
+import { DDIMScheduler } from '../schedulers/ddim.ts';
+import { DDIMInverseScheduler } from '../schedulers/ddim-inverse.ts';
+import { Generator, type GeneratorState } from '../schedulers/generator.ts';
 import { folderFrom } from './folders.ts';
 import type { Note } from './pack.ts';
 import { answersOneAtATime, type Drawn, Peer, type PortLike } from './peer.ts';

@@ -3,7 +3,8 @@
  * from one level to the next.
  * @see Huberman-Spiegelglas et al. 2023, An Edit Friendly DDPM Noise Space, https://arxiv.org/abs/2304.06140
  */
-import { randnBatch, type ScheduledStep, type StepCoefficients } from '../../schedulers/index.ts';
+import { randnBatch } from '../../schedulers/generator.ts';
+import type { ScheduledStep, StepCoefficients } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import { type StepValues, stepValues } from '../../tensor/ops/diffusion.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';

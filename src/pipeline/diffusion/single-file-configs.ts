@@ -10,7 +10,7 @@ import {
   vaeConfigOf,
 } from '../../models/stable-diffusion/ldm-configs.ts';
 import { type LdmTrainingConfig, parseLdmTrainingConfig } from '../../models/stable-diffusion/ldm-training-config.ts';
-import { DIFFUSERS_VERSION, type PredictionType } from '../../schedulers/index.ts';
+import { DIFFUSERS_VERSION, type PredictionType } from '../../schedulers/config.ts';
 import { readJson } from '../runtime/read-json.ts';
 
 /** What may decide about configs. */

@@ -11,7 +11,7 @@ import { fitImage, type PictureFit } from '../../io/fit.ts';
 import type { PictureSize, RgbImage } from '../../io/image.ts';
 import { checkFitOf } from '../../io/paste-back.ts';
 import { resize } from '../../io/resize.ts';
-import { Generator } from '../../schedulers/index.ts';
+import { Generator } from '../../schedulers/generator.ts';
 import { argumentsIn } from '../diffedit/arguments.ts';
 import { DiffEditPipeline } from '../diffedit/pipeline.ts';
 import type { SettledRun } from '../diffedit/run-request.ts';
