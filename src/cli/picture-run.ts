@@ -7,10 +7,11 @@ import { fileURLToPath } from 'node:url';
 import { canonicalJson } from '../core/canonical-json.ts';
 import { type ErrorJson, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
 import { DeviceLostError } from '../gpu/device-lost.ts';
-import type { RgbImage } from '../io/image.ts';
+import type { GreyImage, RgbImage } from '../io/image.ts';
 import { pictureBytes } from '../io/load-image.ts';
 import { isAddress } from '../io/sources.ts';
 import { readImage } from '../node/images.ts';
+import { PictureThread } from '../node/picture-thread.ts';
 import { type EditJob, type EditManySuccess, editMany } from '../pipeline/batch/edit-many.ts';
 import { editOf, type SettledEdit, settledEdit } from '../pipeline/batch/plain-edit.ts';
 import type { BatchProgress } from './batch-progress.ts';
@@ -18,7 +19,7 @@ import { EXIT, type Outside, oneLine, PartlyDone } from './command.ts';
 import { type EditOptions, plainEditOf } from './edit-options.ts';
 import type { Manifest, ManifestLine } from './manifest.ts';
 import type { Loaded } from './model.ts';
-import { encodeFor, writeAll } from './output.ts';
+import { encodeFor, type OutputFile, writeAll } from './output.ts';
 import type { ResultFiles } from './output-names.ts';
 import { inputName } from './picture-list.ts';
 import { shareOf, sizesOf } from './pictures.ts';
@@ -64,6 +65,12 @@ export interface FailedPicture {
   readonly error: ErrorJson;
 }
 
+/** How a picture is read. */
+interface Reading {
+  readonly signal: AbortSignal;
+  readonly onWarning: (line: string) => void;
+}
+
 /** A picture on its way through the pipeline, with what its line of the manifest will say. */
 interface Job extends EditJob {
   readonly data: Told;
@@ -88,6 +95,7 @@ export class PictureRun {
   readonly #place: RunPlace;
   readonly #hashes = new Map<string, Promise<string>>();
   readonly #edits = new Map<EditOptions, SettledEdit>();
+  readonly #thread = new PictureThread();
   #lostBefore = false;
 
   constructor(pictures: readonly PictureToEdit[], place: RunPlace) {
@@ -105,9 +113,13 @@ export class PictureRun {
     progress.begin(this.#pictures.length);
     const onProgress: NonNullable<Parameters<typeof editMany<Job>>[2]>['onProgress'] = (event, { data }) =>
       progress.working(data.picture.name, event);
-    for await (const result of editMany(loaded.pipe, this.#jobs(), { signal: outside.signal, onProgress })) {
-      if (result.images) await this.#write(result);
-      else await this.#failed(result.job.data, result.error);
+    try {
+      for await (const result of editMany(loaded.pipe, this.#jobs(), { signal: outside.signal, onProgress })) {
+        if (result.images) await this.#write(result);
+        else await this.#failed(result.job.data, result.error);
+      }
+    } finally {
+      await this.#thread.close();
     }
     if (this.skipped > 0) progress.note(`${this.skipped} of ${this.#pictures.length} pictures were done before.`);
   }
@@ -142,13 +154,21 @@ export class PictureRun {
         return undefined;
       }
       const { mask: path } = picture;
-      const image = (): Promise<RgbImage> => readImage(source.bytes ?? picture.source, reading);
-      const given = path === undefined ? {} : { maskImage: (): Promise<RgbImage> => readImage(path, reading) };
+      const image = (): Promise<RgbImage> => this.#read(picture.source, source.bytes, reading);
+      const given =
+        path === undefined ? {} : { maskImage: (): Promise<RgbImage> => this.#read(path, undefined, reading) };
       return { ...editOf(told.edit), ...given, image, data: told };
     } catch (error) {
       outside.signal.throwIfAborted();
       return { image: () => Promise.reject(error), data: told };
     }
+  }
+
+  /** Large ones are decoded in a thread, so that the device is fed meanwhile. */
+  #read(source: string, bytes: Uint8Array | undefined, { signal, onWarning }: Reading): Promise<RgbImage> {
+    if (bytes) return this.#thread.decode(bytes, source, signal, onWarning);
+    if (isAddress(source)) return readImage(source, { signal, onWarning });
+    return this.#thread.read(/^file:/i.test(source) ? fileURLToPath(source) : source, signal, onWarning);
   }
 
   /** The edit with what the model recommends, and the seed. */
@@ -206,7 +226,7 @@ export class PictureRun {
     const pictures = [...images, ...(mask ? [mask] : [])];
     const paths = Object.values(picture.files).map(file => join(folder, file));
     try {
-      await writeAll(pictures.map((image, i) => encodeFor(paths[i] ?? '', image)));
+      await writeAll(await Promise.all(pictures.map((image, i) => this.#encoded(paths[i] ?? '', image))));
     } catch (error) {
       if (!isTooLong(error)) throw error; // it would be so of every other
       return this.#failed(job.data, error);
@@ -229,6 +249,10 @@ export class PictureRun {
     const told = paths.map(path => `${path}\n`).join('');
     if (!typed.json) progress.above(() => outside.stdout.write(told));
     progress.made(picture.name, ms, masked);
+  }
+
+  async #encoded(path: string, image: RgbImage | GreyImage): Promise<OutputFile> {
+    return /\.png$/i.test(path) ? { path, bytes: await this.#thread.encode(image) } : encodeFor(path, image);
   }
 
   async #failed(told: Told, error: unknown): Promise<void> {

@@ -3,6 +3,7 @@
  * device nor renew a lock.
  */
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type ErrorDetails, type ErrorJson, InputError } from '../core/errors.ts';
@@ -58,6 +59,16 @@ export class PictureThread {
     for (const line of warnings) onWarning?.(line);
     if (image) return image;
     throw new InputError({ op: 'readImage', problem: 'no picture came', path: name });
+  }
+
+  /**
+   * The picture in a file.
+   * @throws as readImage; the signal's reason
+   */
+  async read(path: string, signal?: AbortSignal, onWarning?: (line: string) => void): Promise<RgbImage> {
+    const bytes = await readFile(path, { ...(signal ? { signal } : {}) }).catch(() => undefined);
+    signal?.throwIfAborted();
+    return bytes ? this.decode(bytes, path, signal, onWarning) : readImage(path); // which says why there is none
   }
 
   /** PNG of a picture, as `encodePng` makes it. @throws the signal's reason */
