@@ -5,7 +5,7 @@ import type { RgbImage } from '../io/image.ts';
 import { maskToImage, sideBySide } from '../io/mask.ts';
 import { resize } from '../io/resize.ts';
 import { readImage } from '../node/images.ts';
-import { type PictureEdit, pictureEdit } from '../pipeline/batch/picture-edit.ts';
+import { type PictureEdit, pictureEdit, shareOf } from '../pipeline/batch/picture-edit.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { settleRun } from '../pipeline/diffedit/run-request.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
@@ -17,7 +17,7 @@ import { madeBy, pictureHash, readLatents, type StoredLatents } from './latents.
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
 import { isFolder, namesSeveral } from './picture-list.ts';
-import { fitOptions, maskOverPicture, pastesBack, shareOf, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 import { ALL_PHASES, givenOn, withPreset } from './preset.ts';
 
 /** Where one picture goes unless told. */

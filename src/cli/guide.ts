@@ -1,4 +1,5 @@
 /** `pentimento guide`: everything from a picture and two concepts to the edited picture, with a report. */
+
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
@@ -7,6 +8,7 @@ import { cutPadding, fitSize } from '../io/fit.ts';
 import { type RgbImage, sizeText } from '../io/image.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
+import { shareOf } from '../pipeline/batch/picture-edit.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
 import { readRecommended } from '../pipeline/diffedit/read-recommended.ts';
 import { PREFIX, promptRequest, SENTENCES } from '../pipeline/guide/captions-and-prompts.ts';
@@ -40,7 +42,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitOptions, maskOverPicture, pastesBack, shareOf, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 import { ALL_PHASES, givenOn, settingsShown, withPreset } from './preset.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';

@@ -1,8 +1,10 @@
 /** `pentimento mask`: only the mask of an edit. */
+
 import { Command } from 'commander';
 import { cutPadding, fitImage } from '../io/fit.ts';
 import { maskToImage } from '../io/mask.ts';
 import { readImage } from '../node/images.ts';
+import { shareOf } from '../pipeline/batch/picture-edit.ts';
 import { settle } from '../pipeline/diffedit/phase-requests.ts';
 import { phaseArguments } from '../pipeline/diffedit/run-arguments.ts';
 import { Generator } from '../schedulers/generator.ts';
@@ -20,7 +22,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitOptions, shareOf, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import { fitOptions, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 import { givenOn, withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {

@@ -1,4 +1,5 @@
 /** The run of many pictures: which are left, what came of each, and the manifest's line of it. */
+
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { isAddress } from '../io/sources.ts';
 import { readImage } from '../node/images.ts';
 import { PictureThread } from '../node/picture-thread.ts';
 import { type EditJob, type EditManySuccess, editMany } from '../pipeline/batch/edit-many.ts';
+import { shareOf } from '../pipeline/batch/picture-edit.ts';
 import { editOf, type SettledEdit, settledEdit } from '../pipeline/batch/plain-edit.ts';
 import type { BatchProgress } from './batch-progress.ts';
 import { EXIT, type Outside, oneLine, PartlyDone } from './command.ts';
@@ -22,7 +24,7 @@ import type { Loaded } from './model.ts';
 import { encodeFor, type OutputFile, writeAll } from './output.ts';
 import type { ResultFiles } from './output-names.ts';
 import { inputName } from './picture-list.ts';
-import { shareOf, sizesOf } from './pictures.ts';
+import { sizesOf } from './pictures.ts';
 import { ALL_PHASES, withPreset } from './preset.ts';
 import { inCommandWords } from './words.ts';
 

@@ -1,5 +1,4 @@
 /** What the commands do with pictures between file and model. */
-import type { NdArray } from '../core/ndarray.ts';
 import { cutPadding, type FitOptions, type PictureFit } from '../io/fit.ts';
 import { type GreyImage, type RgbImage, sizeText } from '../io/image.ts';
 import { resize } from '../io/resize.ts';
@@ -63,9 +62,4 @@ export function shown<T extends RgbImage | GreyImage>(image: T): T {
   if (scale >= 1) return image;
   const side = (pixels: number): number => Math.max(1, Math.round(pixels * scale));
   return resize(image, side(image.width), side(image.height), 'bicubic');
-}
-
-/** Share of the picture that a mask covers, 0 to 1. */
-export function shareOf(mask: NdArray): number {
-  return Number((mask.data.reduce((sum, v) => sum + v, 0) / mask.data.length).toFixed(4));
 }

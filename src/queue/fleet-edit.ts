@@ -1,6 +1,6 @@
 /** One job on the device that is there: picture, edit, files. */
 import type { GreyImage, RgbImage } from '../io/image.ts';
-import { type EditedPictures, type PictureEdit, pictureEdit } from '../pipeline/batch/picture-edit.ts';
+import { type EditedPictures, type PictureEdit, pictureEdit, shareOf } from '../pipeline/batch/picture-edit.ts';
 import { editOf } from '../pipeline/batch/plain-edit.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import type { ProgressEvent } from '../pipeline/runtime/progress.ts';
@@ -71,7 +71,7 @@ function factsOf(
   device: string,
 ): Made['facts'] {
   const outputSize = pasted ? picture : (results(output).images[0] ?? picture);
-  const masked = output.mask && share(output.mask.mask.data);
+  const masked = output.mask && shareOf(output.mask.mask);
   return {
     ...(masked === undefined ? {} : { masked }),
     workingSize: sides(fitted?.working ?? picture),
@@ -95,11 +95,4 @@ async function filesOf({ images, mask }: EditedPictures, encode: Bench['encode']
 
 function sides({ width, height }: { readonly width: number; readonly height: number }): object {
   return { width, height };
-}
-
-/** Share of the picture that the mask covers, 0 to 1. */
-function share(values: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i] ?? 0;
-  return Number((sum / values.length).toFixed(4));
 }

@@ -1,5 +1,6 @@
 /** One picture on its way to a model and back: fitted, edited, cut or pasted back. */
 import { InputError } from '../../core/errors.ts';
+import type { NdArray } from '../../core/ndarray.ts';
 import { cutPadding, type FitModel, type FittedImage, fitImage, fitMask } from '../../io/fit.ts';
 import { checkImage, type GreyImage, isGrey, type RgbImage, rgbToGrey } from '../../io/image.ts';
 import { maskToImage } from '../../io/mask.ts';
@@ -76,4 +77,9 @@ export function pictureEdit(
       return { images: made, ...(found ? { mask: whole(maskToImage(found.mask, model.vaeScaleFactor)) } : {}) };
     },
   };
+}
+
+/** Share of the picture that a mask covers, 0 to 1. */
+export function shareOf(mask: NdArray): number {
+  return Number((mask.data.reduce((sum, v) => sum + v, 0) / mask.data.length).toFixed(4));
 }
