@@ -1,6 +1,6 @@
 /** What the results of many pictures are called: no two alike, on any file system. */
 import { InputError } from '../core/errors.ts';
-import { safeRelativeName } from '../node/safe-name.ts';
+import { foldedName, safeRelativeName } from '../node/safe-name.ts';
 
 /** What a result is named after. */
 export interface Unnamed {
@@ -65,7 +65,7 @@ export function nameResults(jobs: readonly Unnamed[], known: ReadonlyMap<string,
 function meetingStems(jobs: readonly Unnamed[]): ReadonlySet<string> {
   const names = new Map<string, Set<string>>();
   for (const { name } of jobs) {
-    const stem = folded(stemOf(name));
+    const stem = foldedName(stemOf(name));
     names.set(stem, (names.get(stem) ?? new Set()).add(name));
   }
   return new Set([...names].filter(([, of]) => of.size > 1).map(([stem]) => stem));
@@ -84,8 +84,8 @@ function claimFirst(
   numbers: Map<string, number>,
 ): NamedResult {
   const stem = stemOf(job.name);
-  const short = meeting.has(folded(stem)) ? job.name : stem;
-  const key = folded(short);
+  const short = meeting.has(foldedName(stem)) ? job.name : stem;
+  const key = foldedName(short);
   const once = turn > 0 ? [] : [short, job.name];
   let found: NamedResult | undefined;
   for (const name of once) found ??= claim(`${name}.png`, taken, job, false);
@@ -99,7 +99,7 @@ function claimFirst(
 /** The files where all of them are free. @throws InputError where they must be and are not */
 function claim(name: string, taken: Map<string, string>, job: Unnamed, must: boolean): NamedResult | undefined {
   const files = filesOf(name, job);
-  const keys = Object.values(files).map(folded);
+  const keys = Object.values(files).map(foldedName);
   const met = keys.find(key => taken.has(key));
   if (met === undefined) {
     for (const key of keys) taken.set(key, job.place ?? '');
@@ -144,11 +144,6 @@ function checked(output: string, place: string): string {
     path: place,
     fix: 'Let output end in .png or .jpg or .jpeg.',
   });
-}
-
-/** The same for names that a file system may take for one: case and composition of letters do not count. */
-function folded(name: string): string {
-  return name.normalize('NFC').toLowerCase().normalize('NFC');
 }
 
 function stemOf(name: string): string {

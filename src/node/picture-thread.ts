@@ -145,7 +145,7 @@ async function named(reading: Promise<RgbImage>, name: string): Promise<RgbImage
 }
 
 /** An error of the thread's, as it was. */
-export function errorOf({ op = 'readImage', problem, message, ...fields }: ErrorJson): InputError {
+function errorOf({ op = 'readImage', problem, message, ...fields }: ErrorJson): InputError {
   const { expected, received, path, fix } = fields;
   const details: ErrorDetails = {
     ...{ op, problem: problem ?? message },

@@ -11,6 +11,7 @@ export const BACKOFF_MS = 5000;
 
 /** An error as a job keeps it. */
 export interface JobFailure {
+  /** Of this form. */
   readonly version: 1;
   /** Whether another attempt may help. */
   readonly again: boolean;

@@ -20,11 +20,19 @@ export interface JobFile {
   readonly sha256: string;
 }
 
+/** A folder below the worker's. */
+export interface FolderTarget {
+  /** Relative, with `/` between its parts. */
+  readonly folder: string;
+}
+
 /** What is asked for. */
 export interface FleetRequest {
+  /** What is edited. */
   readonly picture: JobFile;
   /** What shall change, white; by default it is found. */
   readonly mask?: JobFile | undefined;
+  /** What edits it. */
   readonly model: {
     /** A name for people. */
     readonly id: string;
@@ -34,11 +42,12 @@ export interface FleetRequest {
   /** Prompts and settings; the seed is 0 by default, for the same edit shall be the same job. */
   readonly edit: PlainEdit;
   /** Where results go: a folder below the worker's, or addresses; by default the worker's folder. */
-  readonly results?: { readonly folder: string } | PresignedTarget | undefined;
+  readonly results?: FolderTarget | PresignedTarget | undefined;
 }
 
 /** A job as the queue carries it. */
 export interface FleetJob extends Omit<FleetRequest, 'edit'> {
+  /** Of its form. */
   readonly version: typeof JOB_VERSION;
   /** SHA-256, hex; also the queue's name of the job. */
   readonly id: string;

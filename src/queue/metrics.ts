@@ -8,6 +8,14 @@ import { missing } from './connection.ts';
 /** How a job ended. */
 export type Outcome = 'done' | 'already done' | 'failed' | 'again' | 'handed back';
 
+/** A server that answers. */
+export interface MetricsServer {
+  /** `close` it. */
+  readonly server: Server;
+  /** On 127.0.0.1. */
+  readonly port: number;
+}
+
 /** Seconds of a phase, from a warm card to software. */
 const BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
 
@@ -58,7 +66,7 @@ export class FleetMetrics {
     this.#jobs.inc({ outcome });
   }
 
-  /** @param ms by phase */
+  /** Counts the phases of an edit. @param ms by phase */
   phases(ms: Readonly<Record<string, number | undefined>>): void {
     for (const [phase, taken] of Object.entries(ms))
       if (taken !== undefined) this.#phases.observe({ phase }, taken / 1000);
@@ -81,7 +89,7 @@ export class FleetMetrics {
    * @returns the server, and the port that it has
    * @throws InputError for a port that is taken
    */
-  async listen(port: number): Promise<{ readonly server: Server; readonly port: number }> {
+  async listen(port: number): Promise<MetricsServer> {
     const server = createServer((request, response) => {
       if (request.method !== 'GET' || request.url !== '/metrics') {
         response.writeHead(404).end();

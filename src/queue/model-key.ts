@@ -12,14 +12,33 @@ export interface HashOptions {
   readonly onProgress?: ((bytes: number, of: number) => void) | undefined;
 }
 
+/** A LoRA by its bytes. */
+export interface HashedLora {
+  /** Of its file, hex. */
+  readonly sha256: string;
+  /** Weight that it is merged with. */
+  readonly scale: number;
+}
+
+/** An embedding by its bytes. */
+export interface HashedEmbedding {
+  /** Of its file, hex. */
+  readonly sha256: string;
+  /** The word that means it; null for the one that the file names. */
+  readonly token: string | null;
+}
+
 /** What changes a model's numbers beside its folder. */
 export interface ModelSettings {
   /** Which weights of the folder, such as fp16. */
   readonly variant?: string | undefined;
+  /** Of weights and activations. */
   readonly dtype: 'float32' | 'float16';
   /** In the order in which they are merged. */
-  readonly loras?: readonly { readonly sha256: string; readonly scale: number }[];
-  readonly embeddings?: readonly { readonly sha256: string; readonly token: string | null }[];
+  readonly loras?: readonly HashedLora[];
+  /** Of textual inversion. */
+  readonly embeddings?: readonly HashedEmbedding[];
+  /** As `fromPretrained` takes it. */
   readonly mendQuirks?: boolean | undefined;
   /** Side of the VAE's tiles in pixels, true for the model's own; absent for none. */
   readonly vaeTiles?: number | boolean | undefined;

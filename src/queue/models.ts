@@ -13,14 +13,17 @@ export interface FleetModel {
 
 /** A model that is open. */
 export interface OpenFleetModel {
+  /** The pipeline. */
   readonly editor: Editor;
   /** Adapter. */
   readonly device: string;
-  /** Device bytes that it holds, and held at most. */
+  /** Device bytes that it holds. */
   readonly bytes?: number;
+  /** Device bytes that it held at most. */
   readonly peakBytes?: number;
   /** Keeps one network at a time on the device from now on. */
   offload?(): void;
+  /** Lets go of the device. */
   dispose(): void | Promise<void>;
 }
 

@@ -24,6 +24,7 @@ export interface SubmitOptions {
 
 /** What became of a job that was submitted. */
 export interface Submitted {
+  /** Of the job. */
   readonly id: string;
   /** 'added', or the state of the same job that was there already. */
   readonly state: 'added' | JobState | 'unknown';
@@ -31,9 +32,11 @@ export interface Submitted {
 
 /** A job that ended in failure. */
 export interface FailedJob {
+  /** Of the job. */
   readonly id: string;
-  /** URI of the picture. */
+  /** URI of the picture, without what may be a key. */
   readonly picture: string;
+  /** The error's message. */
   readonly reason: string;
   /** The error's fields, where the worker lived to tell them. */
   readonly error: ErrorJson | undefined;
@@ -45,7 +48,9 @@ export interface FailedJob {
 
 /** A model's part of a fleet's queue. */
 export interface ModelStatus {
+  /** A name for people. */
   readonly id: string;
+  /** As `modelKey` makes it. */
   readonly key: string;
   /** Jobs by state: waiting, active, delayed, completed, failed. */
   readonly jobs: Readonly<Record<string, number>>;
@@ -53,8 +58,11 @@ export interface ModelStatus {
 
 /** How far a wait is. */
 export interface WaitEvent {
+  /** Jobs that are done. */
   readonly done: number;
+  /** Jobs that failed for good. */
   readonly failed: number;
+  /** Jobs that are waited for. */
   readonly of: number;
 }
 

@@ -15,8 +15,16 @@ import { reason } from '../node/files.ts';
 import { TransferError } from './transfer-error.ts';
 import { shownUri, type UriRules } from './uri-rules.ts';
 
+/** Where a name leads. */
+export interface ResolvedAddress {
+  /** IPv4 or IPv6. */
+  readonly address: string;
+  /** 4 or 6. */
+  readonly family: number;
+}
+
 /** A name's addresses. */
-export type Resolve = (host: string) => Promise<readonly { readonly address: string; readonly family: number }[]>;
+export type Resolve = (host: string) => Promise<readonly ResolvedAddress[]>;
 
 /** How a file is fetched or sent. */
 export interface TransferOptions {

@@ -29,9 +29,13 @@ const SCHEMES = ['file:', 'http:', 'https:'];
 
 /** Rules for the URIs of jobs. */
 export class UriRules {
+  /** As UriRulesOptions says, and so the others. */
   readonly privateAddresses: boolean;
+  /** Bytes. */
   readonly maxBytes: number;
+  /** Milliseconds. */
   readonly timeoutMs: number;
+  /** Addresses behind one. */
   readonly maxRedirects: number;
   readonly #allowed: readonly URL[];
 

@@ -34,6 +34,7 @@ export interface FleetWorkerOptions extends ServerOptions {
   readonly onEvent?: ((event: FleetEvent) => void) | undefined;
   /** Told of every finished piece of an edit. */
   readonly onProgress?: ((event: ProgressEvent, id: string) => void) | undefined;
+  /** What is counted, for Prometheus. */
   readonly metrics?: FleetMetrics | undefined;
   /** Milliseconds after which a job whose worker says nothing is given to another; default 30 s. */
   readonly lockMs?: number | undefined;
@@ -45,7 +46,9 @@ export interface FleetWorkerOptions extends ServerOptions {
 
 /** What a worker tells of a job. */
 export interface FleetEvent {
+  /** Its beginning, or how it ended. */
   readonly type: 'begun' | Outcome;
+  /** Of the job. */
   readonly id: string;
   /** URI of the picture, without what may be a key. */
   readonly picture: string;
@@ -132,9 +135,10 @@ export class FleetWorker {
 
   /**
    * Ends: an edit that is nearly done is finished, another is handed back to the queue as it was, within `graceMs`.
-   * @param o.graceMs default 30 s; 0 hands back at the running step's end
+   * @param options `graceMs`: default 30 s; 0 hands back at the running step's end
    */
-  close({ graceMs = GRACE_MS }: { readonly graceMs?: number } = {}): Promise<void> {
+  close(options: { readonly graceMs?: number } = {}): Promise<void> {
+    const { graceMs = GRACE_MS } = options;
     if (graceMs === 0) this.#current?.stop.abort(HANDED_BACK);
     this.#closing ??= this.#close(graceMs);
     return this.#closing;

@@ -10,12 +10,7 @@ import { sha256Of } from '../../src/queue/model-key.ts';
 import type { FleetModel, OpenFleetModel } from '../../src/queue/models.ts';
 
 /** A key that is a hash, of a name. */
-export const keyOf = (name: string): string => sha256Of(name);
-
-/** A picture of one colour, as a file's bytes. */
-export function plainPng(value: number, side = 8): Uint8Array {
-  return encodePng({ width: side, height: side, data: new Uint8Array(side * side * 3).fill(value) });
-}
+const keyOf = (name: string): string => sha256Of(name);
 
 /** Writes `count` pictures; each has bytes of its own. */
 export async function pictures(folder: string, count: number): Promise<string[]> {
@@ -47,7 +42,7 @@ export async function jobsFor(
 }
 
 /** An editor that inverts colours; `run` is asked first. */
-export function stubEditor(run: (args: RunArgs) => void | Promise<void> = () => undefined): Editor {
+function stubEditor(run: (args: RunArgs) => void | Promise<void> = () => undefined): Editor {
   return {
     defaultSize: { width: 8, height: 8 },
     vaeScaleFactor: 8,

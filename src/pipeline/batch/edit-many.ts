@@ -40,7 +40,9 @@ export interface EditManyOptions<J extends EditJob = EditJob> {
 export interface EditManySuccess<J extends EditJob = EditJob> extends EditedPictures {
   /** Of the job, from 0. */
   readonly index: number;
+  /** As it was given. */
   readonly job: J;
+  /** Tells it from a failure. */
   readonly error?: undefined;
   /** As it was read. */
   readonly picture: RgbImage;
@@ -56,6 +58,7 @@ export interface EditManySuccess<J extends EditJob = EditJob> extends EditedPict
 export interface EditManyFailure<J extends EditJob = EditJob> {
   /** Of the job, from 0. */
   readonly index: number;
+  /** As it was given. */
   readonly job: J;
   /** There are none. */
   readonly images?: undefined;

@@ -12,10 +12,41 @@ import { settleRun } from '../diffedit/run-request.ts';
 import type { RunArgs } from '../diffedit/types.ts';
 
 /** Arguments of `run` that plain data can give: those that the command line has an option for. */
-export type PlainArgument = {
-  [N in ArgumentName]: (typeof ARGUMENTS)[N] extends { readonly option: unknown } ? N : never;
-}[ArgumentName] &
-  keyof RunArgs;
+export type PlainArgument =
+  | 'sourcePrompt'
+  | 'targetPrompt'
+  | 'sourceNegativePrompt'
+  | 'targetNegativePrompt'
+  | 'numMapsPerMask'
+  | 'maskEncodeStrength'
+  | 'maskThresholdingRatio'
+  | 'maskGuidanceScale'
+  | 'threshold'
+  | 'continuous'
+  | 'maskMode'
+  | 'maskExponent'
+  | 'maskCleanup'
+  | 'erode'
+  | 'dilate'
+  | 'blur'
+  | 'invertGuidanceScale'
+  | 'invertNegativePrompt'
+  | 'numInferenceSteps'
+  | 'guidanceScale'
+  | 'guidanceInterval'
+  | 'guidanceRescale'
+  | 'inpaintStrength'
+  | 'lambdaAutoCorr'
+  | 'lambdaKl'
+  | 'numRegSteps'
+  | 'numAutoCorrRolls'
+  | 'inversion'
+  | 'inversionRounds'
+  | 'negativePrompt'
+  | 'numImagesPerPrompt'
+  | 'eta'
+  | 'clipSkip'
+  | 'seed';
 
 /** How a picture of any size comes to the model, and its result back. */
 export interface PictureHandling {
@@ -27,10 +58,8 @@ export interface PictureHandling {
   readonly pasteBack?: boolean | undefined;
 }
 
-type Single<T> = T extends readonly [number, number] ? T : T extends readonly unknown[] ? never : T;
-
 /** An edit of one picture as plain data: one prompt each, no tensors, a seed in place of a generator. */
-export type PlainEdit = { readonly [N in PlainArgument]?: Single<RunArgs[N]> } & PictureHandling;
+export type PlainEdit = { readonly [N in PlainArgument]?: Exclude<RunArgs[N], readonly string[]> } & PictureHandling;
 
 /** The same with nothing left out: null where there is no default. */
 export type SettledEdit = Readonly<Record<string, JsonValue>>;
@@ -41,9 +70,15 @@ const FITS: readonly unknown[] = ['nearest', 'crop', 'pad', 'squash'] satisfies 
 /** What stands for the picture where an edit is checked without one. */
 const STAND_IN = { width: 8, height: 8, data: new Uint8Array(192) };
 
+/** Those of the table; what PlainArgument lacks or has too many of does not compile. */
+type Optional = {
+  [N in ArgumentName]: (typeof ARGUMENTS)[N] extends { readonly option: unknown } ? N : never;
+}[ArgumentName];
+const SAME: [Optional, PlainArgument] extends [PlainArgument, Optional] ? true : never = true;
+
 /** Names of a plain edit, in the order of the table of arguments. */
 export function plainNames(): readonly string[] {
-  return [...argumentsOf('run').filter(name => 'option' in ARGUMENTS[name]), ...HANDLING];
+  return SAME && [...argumentsOf('run').filter(name => 'option' in ARGUMENTS[name]), ...HANDLING];
 }
 
 /**
