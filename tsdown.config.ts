@@ -54,7 +54,7 @@ function loadedAtOnce(roots: readonly string[], graph: Graph): ReadonlySet<strin
 const PARTS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(
     Object.entries(ENTRIES)
-      .filter(([name]) => name !== 'tuning') // which opens models, and takes with them what they take
+      .filter(([name]) => !['tuning', 'queue'].includes(name)) // which take with them what models take
       .map(([name, path]) => [name, [path]]),
   ),
   edit: ['src/pipeline/diffedit/pipeline.ts', 'src/io/load-image.ts'],

@@ -306,7 +306,7 @@ export { DDIMScheduler, type StepOptions } from './schedulers/ddim.ts';
 export { DDIMInverseScheduler } from './schedulers/ddim-inverse.ts';
 export { Generator, type GeneratorState, randnBatch } from './schedulers/generator.ts';
 export { type MaskOptions, maskFromMap } from './schedulers/mask.ts';
-export type { NoiseTable } from './schedulers/noise-table.ts';
+export { NoiseTable } from './schedulers/noise-table.ts';
 export type { NoiseMix, NoiseSource } from './schedulers/noising.ts';
 export {
   autoCorrelationGradient,

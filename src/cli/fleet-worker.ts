@@ -1,9 +1,9 @@
 /** `pentimento worker`: makes the edits of a queue, one after the other, until it is told to end. */
 
-import type { Server } from 'node:http';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { PentimentoError } from '../core/errors.ts';
+import type { MetricsServer } from '../queue/metrics.ts';
 import type { FleetModel } from '../queue/models.ts';
 import type { FleetEvent, FleetWorker } from '../queue/worker.ts';
 import { parseBytes } from './bytes.ts';
@@ -64,13 +64,12 @@ async function serve(o: WorkerOptions, outside: Outside): Promise<void> {
   const rules = new UriRules({ allow: o.allow, privateAddresses: o.privateAddresses, maxBytes: o.maxFile });
   const models = await modelsOf(o, progress, outside.signal);
   const metrics = o.metricsPort === undefined ? undefined : await FleetMetrics.create();
-  let listening: Server | undefined;
+  let listening: MetricsServer | undefined;
   let worker: FleetWorker | undefined;
   try {
     if (metrics && o.metricsPort !== undefined) {
-      const { server, port } = await metrics.listen(o.metricsPort);
-      listening = server;
-      progress.note(`Numbers for Prometheus: http://127.0.0.1:${port}/metrics`);
+      listening = await metrics.listen(o.metricsPort);
+      progress.note(`Numbers for Prometheus: http://127.0.0.1:${listening.port}/metrics`);
     }
     const output = resolve(o.output);
     worker = await startFleetWorker({

@@ -24,6 +24,7 @@ export type { Decode } from './next-picture.ts';
 export {
   type FailedJob,
   FleetQueue,
+  type JobState,
   type ModelStatus,
   openQueue,
   type QueueOptions,

@@ -1,5 +1,5 @@
 /** Numbers of a worker for Prometheus, on a port of this machine alone. */
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import type { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { InputError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
@@ -10,8 +10,8 @@ export type Outcome = 'done' | 'already done' | 'failed' | 'again' | 'handed bac
 
 /** A server that answers. */
 export interface MetricsServer {
-  /** `close` it. */
-  readonly server: Server;
+  /** Ends it. */
+  close(): void;
   /** On 127.0.0.1. */
   readonly port: number;
 }
@@ -115,6 +115,6 @@ export class FleetMetrics {
     });
     server.unref();
     const address = server.address();
-    return { server, port: typeof address === 'object' && address ? address.port : port };
+    return { close: () => server.close(), port: typeof address === 'object' && address ? address.port : port };
   }
 }

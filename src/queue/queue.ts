@@ -1,5 +1,5 @@
 /** The queue of a fleet as a submitter sees it: jobs go in, their states come out. */
-import type { Job, JobState, Queue } from 'bullmq';
+import type { Job, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { ErrorJson } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
@@ -22,12 +22,23 @@ export interface SubmitOptions {
   readonly backoffMs?: number | undefined;
 }
 
+/** A job's state, as BullMQ names it; 'unknown' of one that is not there. */
+export type JobState =
+  | 'waiting'
+  | 'active'
+  | 'delayed'
+  | 'prioritized'
+  | 'waiting-children'
+  | 'completed'
+  | 'failed'
+  | 'unknown';
+
 /** What became of a job that was submitted. */
 export interface Submitted {
   /** Of the job. */
   readonly id: string;
   /** 'added', or the state of the same job that was there already. */
-  readonly state: 'added' | JobState | 'unknown';
+  readonly state: 'added' | JobState;
 }
 
 /** A job that ended in failure. */

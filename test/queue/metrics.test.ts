@@ -27,9 +27,9 @@ it('is jobs by outcome, seconds by phase, device memory and the queue, on loopba
   metrics.job('failed');
   metrics.phases({ mask: 500, edit: 2000, decode: undefined });
   metrics.device(1000, 2000);
-  const { server, port } = await metrics.listen(0);
-  open.push(server);
-  expect(server.address()).toMatchObject({ address: '127.0.0.1' });
+  const listening = await metrics.listen(0);
+  open.push(listening);
+  const { port } = listening;
   const { status, type, text } = await fetched(port, '/metrics');
   expect([status, type]).toEqual([200, expect.stringContaining('text/plain')]);
   for (const line of [
