@@ -58,10 +58,12 @@ export function workerCommand(outside: Outside): Command {
 }
 
 async function serve(o: WorkerOptions, outside: Outside): Promise<void> {
-  const { FleetMetrics, UriRules, startFleetWorker } = await import('../queue/index.ts');
+  const { FleetMetrics, openQueue, UriRules, startFleetWorker } = await import('../queue/index.ts');
   checkOutput(`${o.output}/id.json`, ['.json']);
   const progress = createProgress(outside.stderr);
   const rules = new UriRules({ allow: o.allow, privateAddresses: o.privateAddresses, maxBytes: o.maxFile });
+  // A server that refuses is known before gigabytes are read.
+  await (await openQueue({ queue: o.queue, redis: o.redis })).close();
   const models = await modelsOf(o, progress, outside.signal);
   const metrics = o.metricsPort === undefined ? undefined : await FleetMetrics.create();
   let listening: MetricsServer | undefined;

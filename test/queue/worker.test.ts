@@ -6,7 +6,10 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DeviceLostError } from '../../src/gpu/device-lost.ts';
 import { OutOfMemoryError } from '../../src/gpu/out-of-memory.ts';
+import type { RgbImage } from '../../src/io/image.ts';
+import { readImage } from '../../src/node/images.ts';
 import type { RunArgs } from '../../src/pipeline/diffedit/types.ts';
+import type { Decode } from '../../src/queue/next-picture.ts';
 import { type FleetQueue, openQueue } from '../../src/queue/queue.ts';
 import { UriRules } from '../../src/queue/uri-rules.ts';
 import {
@@ -81,6 +84,30 @@ describe('a worker', () => {
 async function until(so: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await so())) await new Promise(done => setTimeout(done, 20));
 }
+
+describe('the next picture', () => {
+  it('is read while the one before is edited, once, in the order of the queue', async () => {
+    const jobs = await jobsFor(await pictures(join(root, 'in'), 4));
+    await queue.submit(jobs);
+    const order: string[] = [];
+    const numberOf = (image: { data: Uint8Array | Uint8ClampedArray }): number | undefined => image.data[3];
+    const run = async ({ image }: RunArgs): Promise<void> => {
+      const n = numberOf(image as RgbImage) ?? 0;
+      order.push(`edit ${n}`);
+      if (n < 3) await until(() => order.includes(`read ${n + 1}`));
+      order.push(`done ${n}`);
+    };
+    const decode: Decode = async bytes => {
+      const image = await readImage(bytes);
+      order.push(`read ${numberOf(image)}`);
+      return image;
+    };
+    await work({ models: [stubModel('stub', run)], decode });
+    expect(await queue.wait(jobs)).toEqual([]);
+    const whole = [0, 1, 2, 3].flatMap(n => [`edit ${n}`, ...(n < 3 ? [`read ${n + 1}`] : []), `done ${n}`]);
+    expect(order).toEqual(['read 0', ...whole]);
+  });
+});
 
 describe('a job that fails', () => {
   it('ends at once for bad input, with the fields of the error, and the rest goes on', async () => {
