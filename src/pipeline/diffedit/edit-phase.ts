@@ -5,7 +5,7 @@ import { dim } from '../../core/shape.ts';
 import type { ScheduledStep } from '../../schedulers/base.ts';
 import { randnBatch } from '../../schedulers/generator.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import type { StepInputs } from '../diffusion/denoiser.ts';
+import type { StepInputs } from '../diffusion/denoiser-programs.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';

@@ -4,7 +4,7 @@ import { loadPart } from '../../core/load-part.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { ScheduledStep } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import type { StepInputs } from '../diffusion/denoiser.ts';
+import type { StepInputs } from '../diffusion/denoiser-programs.ts';
 import { drawLatents } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { EncodedPictures } from '../diffusion/latent-draws.ts';

@@ -7,6 +7,7 @@ import { Adapters, sourcesOf } from '../diffusion/adapters.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import {
+  type OpenOptions,
   openStableDiffusionFolder,
   type StableDiffusionFolder,
   type StableDiffusionNetworks,
@@ -14,6 +15,7 @@ import {
 import { DeviceModel } from '../runtime/device-model.ts';
 import { warner } from '../runtime/model-options.ts';
 import type { PlannerOptions } from './call-planner.ts';
+import { type EditSchedulers, type EditSchedulersGiven, editSchedulers } from './folder-schedulers.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import {
   type FromSingleFileOptions,
@@ -29,7 +31,7 @@ import { readRecommended } from './read-recommended.ts';
 import type { Recommended } from './recommended.ts';
 
 /** The networks of a model, and what its folder recommends. */
-interface OpenedFolder extends StableDiffusionFolder {
+interface OpenedFolder extends StableDiffusionFolder<EditSchedulers> {
   readonly recommended: Recommended | undefined;
 }
 
@@ -47,7 +49,7 @@ export function openFolder(source: FolderSource, options: PretrainedOptions): Pr
   const op = 'DiffEditPipeline.fromPretrained';
   return open(op, OWN_OPTIONS, options, () => {
     const { variant, scheduler, inverseScheduler, signal } = options;
-    const own = { variant, scheduler, inverseScheduler, warn: warner(options) };
+    const own = { variant, ...folderOptions({ scheduler, inverseScheduler, warn: warner(options) }) };
     return heedSignal(source, signal, async folder => {
       // First: nothing is open yet that would have to be closed where the signal fires.
       const recommended = await readRecommended(folder, op, own.warn);
@@ -68,13 +70,20 @@ export function openFile(source: SingleFileSource, options: FromSingleFileOption
     const file = await openSingleFile(source, own);
     try {
       return {
-        ...(await openStableDiffusionFolder(file.folder, { scheduler, inverseScheduler, warn })),
+        ...(await openStableDiffusionFolder(file.folder, folderOptions({ scheduler, inverseScheduler, warn }))),
         recommended: undefined,
       };
     } finally {
       await file.close();
     }
   });
+}
+
+/** How a folder is opened for DiffEdit. A single file is one too, by the name of a folder's method. */
+function folderOptions(given: EditSchedulersGiven): OpenOptions<EditSchedulers> {
+  const op = 'DiffEditPipeline.fromPretrained';
+  const hasScheduler = given.scheduler !== undefined;
+  return { op, hasScheduler, warn: given.warn, openSchedulers: configs => editSchedulers(op, configs, given) };
 }
 
 async function open(
