@@ -22,5 +22,7 @@ export async function parseJsonFile(text: string, op: string, path: string): Pro
     const found = standInOf(new TextEncoder().encode(json.slice(0, STAND_IN_BYTES)));
     if (found) throw new InputError({ op, ...found, path });
   }
-  return JSON.parse(json);
+  // Python writes infinities by name, as diffusers does in the configs of some schedulers; JSON.parse takes a number that large for one.
+  const named = /:\s*-?Infinity\b/.test(json);
+  return JSON.parse(named ? json.replace(/"(?:[^"\\]|\\.)*"|Infinity/g, m => (m === 'Infinity' ? '1e999' : m)) : json);
 }

@@ -7,7 +7,7 @@ import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { type NdArray, ndarray } from '../core/ndarray.ts';
 import type { ScheduleFields, SchedulerConfig } from './config.ts';
-import { applyLinearStep, type LinearStep, type StepOutcome } from './linear-step.ts';
+import { applyLinearStep, type LinearStep } from './linear-step.ts';
 import { NoiseTable } from './noise-table.ts';
 import { freshNoise, mixWithNoise, type NoiseMix, type NoiseSource } from './noising.ts';
 import type { Course, Run } from './run.ts';
@@ -178,12 +178,7 @@ export abstract class LinearScheduler<F extends ScheduleFields> extends NoiseTab
     const noise = step.drawsNoise ? freshNoise(sample, options) : undefined;
     const outcome = applyLinearStep(step, { sample, modelOutput, noise, kept: progress.kept });
     this.progress = { ...progress, kept: outcome.kept, next: progress.next + 1 };
-    return this.resultOf(step, outcome, sample);
-  }
-
-  /** What step() returns. */
-  protected resultOf(_step: LinearStep, { prevSample, predOriginalSample }: StepOutcome, _sample: NdArray): StepResult {
-    return { prevSample, predOriginalSample };
+    return { prevSample: outcome.prevSample, predOriginalSample: outcome.predOriginalSample };
   }
 
   /**

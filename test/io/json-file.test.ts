@@ -25,6 +25,17 @@ it.each([
   await expect(parse(text)).rejects.toThrow(InputError);
 });
 
+it('reads the infinities that Python writes, and leaves words in strings alone', async () => {
+  const text = '{"lambda_min_clipped": -Infinity, "b":[Infinity ,1], "say": "c: Infinity \\" Infinity"}';
+  expect(await parse(text)).toEqual({
+    lambda_min_clipped: Number.NEGATIVE_INFINITY,
+    b: [Number.POSITIVE_INFINITY, 1],
+    say: 'c: Infinity " Infinity',
+  });
+  await expect(parse('{"a": Infinity')).rejects.toThrow(SyntaxError);
+  expect(await parse('{"say": "a: Infinity"}')).toEqual({ say: 'a: Infinity' });
+});
+
 it('takes damaged JSON for what it is', async () => {
   for (const text of ['', '{', '{"a": 1,}', '[1', '"a']) await expect(parse(text)).rejects.toThrow(SyntaxError);
 });

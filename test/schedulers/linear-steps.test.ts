@@ -232,6 +232,19 @@ describe('stepping', () => {
     expect(() => scheduler.setBeginIndex(9)).toThrow('a whole number from 0 to 5');
   });
 
+  test('a timestep that comes twice is the second one, where nobody says with which the run begins', () => {
+    const scheduler = new UniPCMultistepScheduler({ ...SD, useKarrasSigmas: true });
+    scheduler.setTimesteps(50);
+    const { timesteps, sigmas } = scheduler;
+    const second = timesteps.findIndex((t, i) => i > 0 && t === timesteps[i - 1]);
+    expect(second).toBeGreaterThan(0);
+    const noiseAt = () => scheduler.addNoiseCoefficients(timesteps[second]).noise;
+    const levelAt = (i: number) => sigmas[i] / Math.hypot(sigmas[i], 1);
+    expect(noiseAt()).toBeCloseTo(levelAt(second), 6);
+    scheduler.setBeginIndex(second - 1);
+    expect(noiseAt()).toBeCloseTo(levelAt(second - 1), 6);
+  });
+
   test('a shape of its own is refused', () => {
     made.Euler.setTimesteps(5);
     const flat = { data: x.data, shape: [16] };

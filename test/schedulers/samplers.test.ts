@@ -1,7 +1,13 @@
 /** Euler, Euler ancestral, DPM-Solver, UniPC, PNDM, LCM and DDPM against whole runs of diffusers. */
 import { describe, expect, test } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
-import { applyLinearStep, type LinearStep } from '../../src/schedulers/index.ts';
+import {
+  applyLinearStep,
+  type Blend,
+  type LinearStep,
+  type StepOperands,
+  type StepOutcome,
+} from '../../src/schedulers/index.ts';
 import {
   loadSamplers,
   type RecordedRun,
@@ -36,8 +42,12 @@ function stepped(Class: (typeof classes)[number][1], { c, n, from = 0 }: Recorde
   return x;
 }
 
-/** The same by the pure values of the run, as a device takes them. */
-function mixed(Class: (typeof classes)[number][1], { c, n, from = 0 }: RecordedRun): NdArray {
+/** The same by the pure values of the run. */
+function mixed(
+  Class: (typeof classes)[number][1],
+  { c, n, from = 0 }: RecordedRun,
+  take: typeof applyLinearStep = applyLinearStep,
+): NdArray {
   const scheduler = new Class(fieldsOf(c));
   const steps = scheduler.linearSteps(runOf(n), { from });
   const { generator, noise } = recordedStart();
@@ -51,11 +61,37 @@ function mixed(Class: (typeof classes)[number][1], { c, n, from = 0 }: RecordedR
   for (const step of steps) {
     const modelOutput = recordedModel(times(x, step.inputScale), step.timestep);
     const drawn = step.drawsNoise ? generator.randn(SHAPE) : undefined;
-    const outcome = applyLinearStep(step, { sample: x, modelOutput, noise: drawn, kept });
+    const outcome = take(step, { sample: x, modelOutput, noise: drawn, kept });
     expect(outcome.kept.length).toBe(scheduler.keptSlots);
     ({ prevSample: x, kept } = outcome);
   }
   return x;
+}
+
+const f32 = Math.fround;
+
+/** A step as a device takes it: weights, products and sums of single precision, every slot with its weight. */
+function inSinglePrecision(step: LinearStep, { sample, modelOutput, noise, kept = [] }: StepOperands): StepOutcome {
+  const [x, e] = [sample.data, modelOutput.data];
+  const sum = (i: number, terms: readonly (readonly [number, Float32Array | undefined])[]): number =>
+    terms.reduce((total, [weight, values]) => f32(total + f32(f32(weight) * (values?.[i] ?? 0))), 0);
+  const bound = step.clip ?? Number.POSITIVE_INFINITY;
+  const clean = x.map((_, i) => {
+    const value = sum(i, [
+      [step.cleanSample.sample, x],
+      [step.cleanSample.output, e],
+    ]);
+    return Math.min(Math.max(value, -bound), bound);
+  });
+  const of = ({ sample: a, output, clean: c, noise: d, kept: weights }: Blend): Float32Array =>
+    x.map((_, i) =>
+      sum(i, [[a, x], [output, e], [c, clean], [d, noise], ...weights.map((w, k) => [w, kept[k]] as const)]),
+    );
+  return {
+    prevSample: { data: of(step.next), shape: SHAPE },
+    predOriginalSample: { data: clean, shape: SHAPE },
+    kept: step.keep.map(of),
+  };
 }
 
 describe.each(classes)('%s', (name, Class) => {
@@ -95,6 +131,18 @@ describe.each(classes)('%s', (name, Class) => {
       expectNear(run(Class, row).data, wanted, tolerance, JSON.stringify({ c: row.c, n: row.n, from: row.from }));
     }
   });
+});
+
+test.each(classes)('the sums of %s bear the rounding of a device', (name, Class) => {
+  const rows: RecordedRun[] = loadSamplers(name);
+  for (const row of rows.filter(
+    ({ c }, i) => !c['thresholding'] && i % (process.env['PENTIMENTO_FULL'] ? 1 : 4) === 0,
+  )) {
+    const wanted = floats(row.v);
+    const tolerance = 2 * LOOP + place(row) / Math.max(...wanted.map(Math.abs));
+    const label = JSON.stringify({ c: row.c, n: row.n, from: row.from });
+    expectNear(mixed(Class, row, inSinglePrecision).data, wanted, tolerance, label);
+  }
 });
 
 test('timesteps and noise levels are listed one by one as in diffusers', () => {
