@@ -19,6 +19,7 @@ import {
   promptsWith,
 } from '../diffusion/prompt-arguments.ts';
 import { type PromptRequest, samePrompts, settlePrompts, shapeOfPrompts } from '../diffusion/prompt-request.ts';
+import { stepsOf } from '../diffusion/steps-of.ts';
 import {
   type ArgumentsOf,
   checkArgumentNames,
@@ -33,7 +34,7 @@ import { type Guidance, guidanceOf, guidanceOfMap } from './guidance.ts';
 import { checkFittedSize, checkPasteBack } from './output.ts';
 import type { EditRequest, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
 import type { PhaseMethod } from './run-arguments.ts';
-import { editSchedule, invertSchedule, maskTimestep, stepsOf } from './schedules.ts';
+import { editSchedule, invertSchedule, maskTimestep } from './schedules.ts';
 import type { EditArgs, EncodePromptOptions, GenerateMaskArgs, InvertArgs } from './types.ts';
 
 /** How a phase's arguments are read where `run` calls it. */
