@@ -219,8 +219,11 @@ export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.
 export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
 export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
+export type { SharedModel } from './pipeline/diffusion/shared-model.ts';
 export { openSingleFile } from './pipeline/diffusion/single-file.ts';
 export type { SingleFile, SingleFileOptions, SingleFileSource } from './pipeline/diffusion/single-file-options.ts';
+export { type PipelineClass, StableDiffusionModel } from './pipeline/diffusion/stable-diffusion-model.ts';
+export type { StableDiffusionOptions } from './pipeline/diffusion/stable-diffusion-options.ts';
 export type {
   EmbeddingInput,
   EmbeddingSource,
@@ -244,6 +247,26 @@ export type {
   GuideOwnArgs,
   GuidePhase,
 } from './pipeline/guide/guide-arguments.ts';
+export { GenerationPipeline } from './pipeline/image-generation/generation-pipeline.ts';
+export { ImageToImagePipeline } from './pipeline/image-generation/image-to-image.ts';
+export { InpaintPipeline } from './pipeline/image-generation/inpaint.ts';
+export type {
+  GenerationFileOptions,
+  GenerationOptions,
+  PipelineOptions,
+} from './pipeline/image-generation/pretrained-options.ts';
+export type { PipelineScheduler } from './pipeline/image-generation/schedulers.ts';
+export { TextToImagePipeline } from './pipeline/image-generation/text-to-image.ts';
+export type {
+  AsImages,
+  GenerationArgs,
+  GenerationOutput,
+  ImageToImageArgs,
+  InpaintArgs,
+  StepChanges,
+  StepEndCallback,
+  TextToImageArgs,
+} from './pipeline/image-generation/types.ts';
 export type { DeviceLossEvent, DeviceRecoveryOptions } from './pipeline/runtime/device-recovery.ts';
 export type { CallPlan, PhasePlan } from './pipeline/runtime/memory-plan.ts';
 export type { DeviceModelOptions } from './pipeline/runtime/model-options.ts';

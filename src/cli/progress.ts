@@ -30,6 +30,7 @@ const NAMES: Readonly<Record<ToldPhase, string>> = {
   mask: 'finding mask',
   invert: 'inverting',
   edit: 'editing',
+  generate: 'making pictures',
   decode: 'decoding',
   tune: 'measuring kernels',
 };

@@ -8,7 +8,10 @@ import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { heedSignal } from '../../io/heed-signal.ts';
 import type { RgbImage } from '../../io/image.ts';
+import type { EncodePromptOptions, PromptEmbeddings } from '../diffusion/encode-prompt-types.ts';
 import { openModel } from '../diffusion/open-model.ts';
+import type { Prompt } from '../diffusion/prompt-arguments.ts';
+import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
 import { SharedModel } from '../diffusion/shared-model.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
@@ -29,6 +32,7 @@ import {
 import type { GenerationRequest } from './request.ts';
 import { checkScheduler, corrected, folderScheduler, type PipelineScheduler } from './schedulers.ts';
 import { OP, type RequestHome } from './settle.ts';
+import { encodeRequest } from './settle-encode.ts';
 import { imageRequest } from './settle-image.ts';
 import { inpaintRequest } from './settle-inpaint.ts';
 import { textRequest } from './settle-text.ts';
@@ -159,6 +163,17 @@ export class GenerationModel {
     this.shared = shared;
     this.scheduler = corrected(scheduler, kind, shared.parts.warn);
     this.#kind = kind;
+  }
+
+  /** `encodePrompt` */
+  encodePrompt(prompt: Prompt, options: EncodePromptOptions): Promise<PromptEmbeddings> {
+    const { device, parts, loras } = this.shared;
+    return device.call('encodePrompt', options, async call => {
+      const { prompts, copies } = encodeRequest(prompt, options, { model: parts, adapters: () => loras.active });
+      const { positive, negative } = await parts.prompts.encode(call, prompts);
+      const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
+      return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
+    });
   }
 
   /** `generate`, step by step. */

@@ -15,7 +15,7 @@ import { loadGolden } from '../../support/golden.ts';
 
 const golden = loadGolden('image-generation');
 const cases: readonly RecordedCall[] = golden.json.cases;
-const models = new Map<string, Promise<AnyPipeline & { as: InstanceType<(typeof PIPELINES)['text']>['as'] }>>();
+const models = new Map<string, Promise<AnyPipeline>>();
 
 /** One model each on the device, and the pipelines over it. */
 async function pipelineOf(recorded: RecordedCall): Promise<AnyPipeline> {
