@@ -70,8 +70,6 @@ export interface OpenOptions<S> {
   readonly openSchedulers: (configs: SchedulerConfigs) => Promise<S>;
   /** Whether the UNet may take a mask and a masked picture beside the latents. Default false. */
   readonly inpaints?: boolean | undefined;
-  /** Parts of other pipelines that are refused where the index lists them, and what they are called. Default none: they are passed over. */
-  readonly refused?: Readonly<Record<string, string>> | undefined;
   /** Told of corrected configs, unknown fields, tensors without use, variants that were chosen or that some networks lack. */
   readonly warn: (message: string) => void;
 }
@@ -170,18 +168,8 @@ function tokenizerMode({ tokenizer }: Json): ClipMode {
 
 /** model_index.json, checked. */
 async function checkIndex(folder: FolderSource, o: OpenOptions<unknown>): Promise<Json> {
-  const { op, warn, refused = {} } = o;
+  const { op, warn } = o;
   const index = await readJson(folder, 'model_index.json', op, LAYOUT);
-  const part = Object.keys(refused).find(name => isListed(index, name));
-  if (part !== undefined) {
-    throw new InputError({
-      op,
-      problem: `${refused[part]} is not built`,
-      received: `${part}: ${className(index, part)}`,
-      path: `${folder.label}/model_index.json`,
-      fix: 'Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.',
-    });
-  }
   for (const [name, classes] of [
     ['text_encoder', ['CLIPTextModel']],
     ['unet', ['UNet2DConditionModel']],

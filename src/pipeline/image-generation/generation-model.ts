@@ -45,7 +45,7 @@ const CLASS_NAMES: Readonly<Record<Kind, string>> = {
 };
 
 /** Parts of other pipelines, as an index lists them. */
-const REFUSED = {
+const REFUSED: Readonly<Record<string, string>> = {
   ...{ controlnet: 'ControlNet', adapter: 'a T2I adapter', prior: 'a prior' },
   ...{ prior_unet: 'a prior', prior_prior: 'a prior', image_normalizer: 'unCLIP', image_noising_scheduler: 'unCLIP' },
   low_res_scheduler: 'upscaling',
@@ -131,19 +131,31 @@ async function openFolder(
   const { variant, scheduler } = options;
   const warn = warner(options);
   if (scheduler !== undefined) checkScheduler(op, scheduler);
+  await refuseOthers(op, folder);
   const opened = await openStableDiffusionFolder(folder, {
-    ...{ op, variant, warn, hasScheduler: scheduler !== undefined, inpaints: kind === 'inpaint', refused: REFUSED },
-    openSchedulers: async configs => {
-      await refuseGuidanceEmbedding(op, folder);
-      return scheduler ?? folderScheduler(configs, warn);
-    },
+    ...{ op, variant, warn, hasScheduler: scheduler !== undefined, inpaints: kind === 'inpaint' },
+    openSchedulers: async configs => scheduler ?? folderScheduler(configs, warn),
   });
   return opened;
+}
+
+/** @throws InputError for a folder of a pipeline that is not built, by name */
+async function refuseOthers(op: string, folder: FolderSource): Promise<void> {
+  const index = 'model_index.json';
+  const parts = await readJson(folder, index, op);
+  const part = Object.keys(REFUSED).find(name => Array.isArray(parts[name]) && parts[name][1] !== null);
+  if (part === undefined) return refuseGuidanceEmbedding(op, folder);
+  const [problem, fix] = [
+    `${REFUSED[part]} is not built`,
+    'Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.',
+  ];
+  throw new InputError({ op, problem, received: part, path: `${folder.label}/${index}`, fix });
 }
 
 /** Distilled UNets that are told the guidance scale. @throws InputError */
 async function refuseGuidanceEmbedding(op: string, folder: FolderSource): Promise<void> {
   const path = 'unet/config.json';
+  if (!(await folder.has(path))) return;
   const { time_cond_proj_dim: width } = await readJson(folder, path, op);
   if (width === undefined || width === null) return;
   const problem = 'a UNet that is told the guidance scale is not built';
