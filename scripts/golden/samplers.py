@@ -92,7 +92,8 @@ def of_euler():
                  dict(use_karras_sigmas=True, sigma_min=.05, sigma_max=12.5), dict(use_exponential_sigmas=True, sigma_min=.05),
                  dict(use_beta_sigmas=True, sigma_max=9.), dict(steps_offset=1, timestep_spacing='leading'), ZERO, COSINE,
                  dict(beta_schedule='linear', beta_start=.0001, beta_end=.02), dict(num_train_timesteps=777),
-                 dict(interpolation_type='log_linear', use_karras_sigmas=True), dict(num_train_timesteps=4, trained_betas=[.1, .2, .3, .7])):
+                 dict(interpolation_type='log_linear', use_karras_sigmas=True), dict(V, interpolation_type='log_linear', timestep_type='continuous'),
+                 dict(num_train_timesteps=4, trained_betas=[.1, .2, .3, .7])):
         for n in (1, 3, 20) if more.get('num_train_timesteps') != 4 else (1, 3):
             yield E, dict(SD, **more), n
     yield E, SD, dict(timesteps=[999, 700, 401, 20])
@@ -124,11 +125,13 @@ def of_dpm():
             yield D, dict(SD, algorithm_type=algorithm, solver_type=solver, solver_order=order, final_sigmas_type=last, prediction_type=kind), n
     for more in (dict(lower_order_final=False), dict(euler_at_final=True, final_sigmas_type='sigma_min'), LIMIT, dict(LIMIT, **V),
                  dict(LIMIT, algorithm_type='dpmsolver', final_sigmas_type='sigma_min'), dict(COSINE, lambda_min_clipped=-5.1),
-                 dict(COSINE, lambda_min_clipped=-5.1, timestep_spacing='trailing'), dict(COSINE, use_karras_sigmas=True), ZERO,
+                 dict(COSINE, lambda_min_clipped=-5.1, timestep_spacing='trailing'), dict(COSINE, use_karras_sigmas=True), dict(COSINE, use_lu_lambdas=True), ZERO,
+                 dict(COSINE, lambda_min_clipped=-3., timestep_spacing='trailing', use_beta_sigmas=True),
                  dict(steps_offset=1, timestep_spacing='leading'), dict(algorithm_type='deis', final_sigmas_type='sigma_min'), dict(solver_type='bh2'),
                  dict(num_train_timesteps=777), dict(use_karras_sigmas=True, final_sigmas_type='sigma_min')):
         for n in (1, 3, 20):
             yield D, dict(SD, **more), n
+    yield D, dict(COSINE, lambda_min_clipped=-3., timestep_spacing='trailing', use_beta_sigmas=True), 50
     yield D, SD, dict(timesteps=[999, 700, 401, 20])
     yield D, dict(SD, solver_order=3), dict(timesteps=[999, 900, 700, 500, 401, 200, 20])
 

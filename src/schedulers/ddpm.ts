@@ -12,7 +12,7 @@ import { INTERCHANGEABLE } from './foreign-fields.ts';
 import { LinearScheduler } from './linear-scheduler.ts';
 import { type Bounds, blend, boundsOf, cleanBlend, type LinearStep, NOISE, padded, SAMPLE } from './linear-step.ts';
 import type { NoiseMix } from './noising.ts';
-import { type Course, checkSetting, givenTimesteps, type Run, runOptions } from './run.ts';
+import { type Course, checkSetting, givenTimesteps, orNull, type Run, runOptions } from './run.ts';
 import { configOf, SCHEDULE_DEFAULTS } from './schedule-defaults.ts';
 import { spreadTimesteps } from './timesteps.ts';
 import { predictionMixes, sqrt32 } from './update.ts';
@@ -21,8 +21,8 @@ const f32 = Math.fround;
 
 /** Settings of DDPMScheduler, with diffusers' meaning. */
 export interface DDPMFields extends ScheduleFields {
-  /** Deviation of a step's noise: of the posterior ('small'), or of the forward step ('large'). Default 'fixed_small'. */
-  readonly varianceType: 'fixed_small' | 'fixed_small_log' | 'fixed_large';
+  /** Deviation of a step's noise: of the posterior ('small', or null), or of the forward step ('large'). Default 'fixed_small'. */
+  readonly varianceType: 'fixed_small' | 'fixed_small_log' | 'fixed_large' | null;
   /** Clamps the predicted clean sample. Default true; Stable Diffusion false. */
   readonly clipSample: boolean;
   /** Bound of that clamp. Default 1. */
@@ -51,6 +51,8 @@ const DDPM: ConfigKind<DDPMFields> = {
     rescaleBetasZeroSnr: false,
   },
   compatible: INTERCHANGEABLE,
+  // DPM-Solver's configs hold null, which diffusers takes for the default.
+  values: { variance_type: orNull('string') },
 };
 
 /** Betas along a sigmoid from -6 to 6, between the first and the last. @see Xu et al. 2022, https://arxiv.org/abs/2203.02923 */
@@ -78,7 +80,12 @@ export class DDPMScheduler extends LinearScheduler<DDPMFields> {
     const { predictionType, varianceType } = config;
     checkSetting(DDPM.className, 'prediction_type', predictionType, ['epsilon', 'sample', 'v_prediction']);
     // Learned variances take models of twice the channels; of 'fixed_large_log' diffusers takes the root of a logarithm below 0.
-    checkSetting(DDPM.className, 'variance_type', varianceType, ['fixed_small', 'fixed_small_log', 'fixed_large']);
+    checkSetting(DDPM.className, 'variance_type', varianceType, [
+      null,
+      'fixed_small',
+      'fixed_small_log',
+      'fixed_large',
+    ]);
     this.bounds = boundsOf(config);
   }
 

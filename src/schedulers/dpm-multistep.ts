@@ -172,7 +172,14 @@ export class DPMSolverMultistepScheduler extends SigmaScheduler<DPMSolverMultist
       : solverTimesteps(numInferenceSteps as number, config, this.lastTimestep());
     const rounds = (spacing === 'karras' || spacing === 'lu') && config.betaSchedule !== 'squaredcos_cap_v2';
     const last = config.finalSigmasType === 'zero' ? 0 : (table[0] ?? 0);
-    return solverCourse({ timesteps, spacing, table, rounds, last: () => last });
+    return solverCourse({
+      count: numInferenceSteps ?? timesteps.length,
+      timesteps,
+      spacing,
+      table,
+      rounds,
+      last: () => last,
+    });
   }
 
   /** T, less the timesteps whose lambda is below lambda_min_clipped. */

@@ -112,7 +112,8 @@ export class EulerDiscreteScheduler extends SigmaScheduler<EulerFields> {
     const { timesteps, sigmas } = this.levelsOf(options);
     const { timestepType, predictionType } = this.config;
     const continuous = timestepType === 'continuous' && predictionType === 'v_prediction';
-    const told = continuous ? timesteps.map((_, i) => 0.25 * f32(Math.log(sigmas[i] ?? 1))) : timesteps;
+    // Of 'log_linear' levels there is one more than steps were asked for, and only here it is told.
+    const told = continuous ? sigmas.slice(0, -1).map(sigma => 0.25 * f32(Math.log(sigma))) : timesteps;
     return { timesteps: told.map(f32), sigmas, count: timesteps.length };
   }
 

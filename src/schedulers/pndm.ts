@@ -15,7 +15,9 @@ import type { NoiseMix } from './noising.ts';
 import { type Course, checkSetting, type Run, runOptions } from './run.ts';
 import { configOf, SCHEDULE_DEFAULTS } from './schedule-defaults.ts';
 import { spreadTimesteps } from './timesteps.ts';
-import { predictionMixes } from './update.ts';
+import { predictionMixes, sqrt32 } from './update.ts';
+
+const f32 = Math.fround;
 
 /** Settings of PNDMScheduler, with diffusers' meaning. */
 export interface PNDMFields extends ScheduleFields {
@@ -185,6 +187,7 @@ export class PNDMScheduler extends LinearScheduler<PNDMFields> {
   private weights(from: number, to: number): { readonly start: number; readonly output: number } {
     const a = this.levelAt(from);
     const b = to >= 0 ? this.levelAt(to) : this.config.setAlphaToOne ? 1 : this.levelAt(0);
-    return { start: Math.sqrt(b / a), output: -(b - a) / (a * Math.sqrt(1 - b) + Math.sqrt(a * (1 - a) * b)) };
+    const under = f32(f32(a * sqrt32(f32(1 - b))) + sqrt32(f32(f32(a * f32(1 - a)) * b)));
+    return { start: sqrt32(f32(b / a)), output: -f32(b - a) / under };
   }
 }

@@ -74,7 +74,9 @@ export function spacedSigmas(
   const level = (i: number): number => {
     if (spacing === 'karras') return between(most ** (1 / 7), least ** (1 / 7), i) ** 7;
     if (spacing === 'beta') return least + betaQuantile(1 - at(i), 0.6) * (most - least);
-    return Math.exp(between(Math.log(most), Math.log(least), i));
+    // Lambdas are entries of the table of logarithms, which is of single precision.
+    const log = spacing === 'lu' ? (x: number): number => f32(Math.log(x)) : Math.log;
+    return Math.exp(between(log(most), log(least), i));
   };
   return Array.from({ length: count }, (_, i) => level(i));
 }

@@ -143,10 +143,11 @@ export class UniPCMultistepScheduler extends SigmaScheduler<UniPCMultistepFields
     const { config, table } = this;
     const { numInferenceSteps } = runOptions(UNIPC.className, run, []);
     const spacing = sigmaSpacing(UNIPC.className, config);
-    const timesteps = solverTimesteps(numInferenceSteps as number, config, this.length);
+    const count = numInferenceSteps as number;
+    const timesteps = solverTimesteps(count, config, this.length);
     const least = (sigma: number): number => (spacing ? sigma : (table[0] ?? 0));
     const last = (sigma: number): number => (config.finalSigmasType === 'zero' ? 0 : least(sigma));
-    return solverCourse({ timesteps, spacing, table, rounds: spacing === 'karras', last });
+    return solverCourse({ count, timesteps, spacing, table, rounds: spacing === 'karras', last });
   }
 
   /** Slots 0 to order - 1 hold converted outputs, the latest first, and the one behind them the sample that was predicted from. */

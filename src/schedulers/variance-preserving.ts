@@ -86,6 +86,8 @@ export function solverTimesteps(count: number, config: ScheduleFields, total: nu
 
 /** How a solver's levels are chosen. */
 export interface SolverRun {
+  /** N, which the spaced levels are as many as. */
+  readonly count: number;
   readonly timesteps: readonly number[];
   readonly spacing: SigmaSpacing | undefined;
   /** Sigmas of training, ascending. */
@@ -97,11 +99,11 @@ export interface SolverRun {
 }
 
 /** A run of a solver. */
-export function solverCourse({ timesteps, spacing, table, rounds, last }: SolverRun): Course {
-  const { length } = timesteps;
+export function solverCourse({ count, timesteps, spacing, table, rounds, last }: SolverRun): Course {
   const range = { most: table.at(-1) ?? 1, least: table[0] ?? 1 };
-  const sigmas = spacing ? spacedSigmas(spacing, length, range) : timesteps.map(t => sigmaAt(t, table));
-  const whole = rounds ? roundHalfEven : Math.trunc;
+  const sigmas = spacing ? spacedSigmas(spacing, count, range) : timesteps.map(t => sigmaAt(t, table));
+  // A level of the table itself may come back from exp and log a place too low.
+  const whole = rounds ? roundHalfEven : (t: number): number => Math.trunc(t + 1e-9);
   const told = spacing ? sigmas.map(sigma => whole(timestepOf(sigma, table))) : timesteps;
-  return { timesteps: told, sigmas: [...sigmas, last(sigmas.at(-1) ?? 0)].map(f32), count: length };
+  return { timesteps: told, sigmas: [...sigmas, last(sigmas.at(-1) ?? 0)].map(f32), count: told.length };
 }

@@ -116,6 +116,15 @@ describe('published configs', () => {
     expect(DPMSolverMultistepScheduler.fromConfig(again).timestepsFor(5)).toEqual([999, 799, 599, 400, 200]);
   });
 
+  test("DDPM takes the variance of DPM-Solver's saved configs for its default", () => {
+    const saved = JSON.parse(JSON.stringify(DPMSolverMultistepScheduler.fromConfig(SD15)));
+    const scheduler = DDPMScheduler.fromConfig(saved);
+    expect(scheduler.config.varianceType).toBeNull();
+    expect(scheduler.linearSteps(5)).toEqual(
+      DDPMScheduler.fromConfig(saved, { varianceType: 'fixed_small' }).linearSteps(5),
+    );
+  });
+
   test('each class is made by the name that a folder gives it', async () => {
     expect([...SCHEDULERS].sort()).toEqual(Object.keys(ALL_SAMPLERS).sort());
     for (const [name, Class] of Object.entries(ALL_SAMPLERS)) {
