@@ -95,7 +95,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 };
 
 /** The names of a pipeline's arguments, in the table's order. */
-export function argumentsOf(kind: Kind): readonly ArgumentName[] {
+function argumentsOf(kind: Kind): readonly ArgumentName[] {
   return (Object.keys(ARGUMENTS) as ArgumentName[]).filter(name => ARGUMENTS[name].in.split(' ').includes(kind));
 }
 

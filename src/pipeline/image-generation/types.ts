@@ -66,7 +66,7 @@ export interface TextToImageArgs extends GenerationArgs {
   readonly height?: number | undefined;
   /** As the height. */
   readonly width?: number | undefined;
-  /** [N, 4, h, w]: the noise to begin with, of deviation 1; by default drawn. */
+  /** The noise to begin with, [N, 4, h, w] of deviation 1; by default drawn. */
   readonly latents?: NumericArray | undefined;
 }
 
@@ -96,7 +96,7 @@ export interface InpaintArgs extends GenerationArgs {
   readonly maskBlur?: number | undefined;
   /** How much of the schedule is done, above 0 to 1; at 1, the default, the picture has no part in the beginning. */
   readonly strength?: number | undefined;
-  /** [N, 4, h, w]: the noise to begin with, of deviation 1; by default drawn. */
+  /** The noise to begin with, [N, 4, h, w] of deviation 1; by default drawn. */
   readonly latents?: NumericArray | undefined;
 }
 
