@@ -219,7 +219,6 @@ export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.
 export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
 export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
-export type { SharedModel } from './pipeline/diffusion/shared-model.ts';
 export { openSingleFile } from './pipeline/diffusion/single-file.ts';
 export type { SingleFile, SingleFileOptions, SingleFileSource } from './pipeline/diffusion/single-file-options.ts';
 export { type PipelineClass, StableDiffusionModel } from './pipeline/diffusion/stable-diffusion-model.ts';
@@ -293,7 +292,6 @@ export {
   type T5Options,
   type T5Output,
 } from './pipeline/text/t5.ts';
-// Schedulers, as in `pentimento/schedulers`, which has samplers beside DDIM too: from their own files, so that nobody loads those here.
 export { DiffusionScheduler, type ScheduledStep, type ScheduleOptions } from './schedulers/base.ts';
 export {
   type BetaOptions,
@@ -302,6 +300,8 @@ export {
   makeBetas,
   rescaleZeroSnr,
 } from './schedulers/betas.ts';
+// Schedulers, as in `pentimento/schedulers`, which has samplers beside DDIM too: from their own files, so that nobody loads those here.
+export type { AnyScheduler } from './schedulers/by-class-name.ts';
 export {
   type DDIMFields,
   type DDIMInverseFields,

@@ -11,8 +11,8 @@ import type { EmbeddingSource, TextualInversionOptions } from './textual-inversi
 
 /** A pipeline's class, such as InpaintPipeline: it can be had of a model that is open. */
 export interface PipelineClass<P, O> {
-  /** Called by `as`. */
-  over(model: SharedModel, scheduler: object, options?: O): Promise<P>;
+  /** Called by `as`, with what it shares and its sampler. */
+  over(model: object, scheduler: object, options?: O): Promise<P>;
 }
 
 /** A pipeline on a model of Stable Diffusion. */

@@ -92,13 +92,12 @@ export async function modelOfFile(
 }
 
 /** The model of another pipeline. @throws InputError where UNet or scheduler do not fit */
-export function modelOver(
-  kind: Kind,
-  shared: SharedModel,
-  given: object,
-  options: PipelineOptions = {},
-): GenerationModel {
+export function modelOver(kind: Kind, shared: object, given: object, options: PipelineOptions = {}): GenerationModel {
   const op = `as(${CLASS_NAMES[kind]})`;
+  if (!(shared instanceof SharedModel)) {
+    const [problem, fix] = ['not a model that is open', `Write await pipeline.as(${CLASS_NAMES[kind]}).`];
+    throw new InputError({ op, problem, received: typeof shared, fix });
+  }
   checkNames(op, options, PIPELINE_OPTIONS);
   const scheduler: unknown = options.scheduler ?? given;
   checkScheduler(op, scheduler);

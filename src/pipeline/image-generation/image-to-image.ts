@@ -5,7 +5,6 @@
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
-import type { SharedModel } from '../diffusion/shared-model.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import { drain } from '../runtime/drain.ts';
 import type { GenerationModel } from './generation-model.ts';
@@ -48,7 +47,7 @@ export class ImageToImagePipeline extends GenerationPipeline {
   }
 
   /** What `as(ImageToImagePipeline)` of another pipeline makes. @throws as `as` */
-  static async over(model: SharedModel, scheduler: object, options?: PipelineOptions): Promise<ImageToImagePipeline> {
+  static async over(model: object, scheduler: object, options?: PipelineOptions): Promise<ImageToImagePipeline> {
     const { modelOver } = await loadGeneration();
     return new ImageToImagePipeline(modelOver('image', model, scheduler, options));
   }

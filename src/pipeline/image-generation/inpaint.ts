@@ -5,7 +5,6 @@
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
-import type { SharedModel } from '../diffusion/shared-model.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import { drain } from '../runtime/drain.ts';
 import type { GenerationModel } from './generation-model.ts';
@@ -45,7 +44,7 @@ export class InpaintPipeline extends GenerationPipeline {
   }
 
   /** What `as(InpaintPipeline)` of another pipeline makes. @throws as `as` */
-  static async over(model: SharedModel, scheduler: object, options?: PipelineOptions): Promise<InpaintPipeline> {
+  static async over(model: object, scheduler: object, options?: PipelineOptions): Promise<InpaintPipeline> {
     const { modelOver } = await loadGeneration();
     return new InpaintPipeline(modelOver('inpaint', model, scheduler, options));
   }

@@ -5,7 +5,6 @@
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
-import type { SharedModel } from '../diffusion/shared-model.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import { drain } from '../runtime/drain.ts';
 import type { GenerationModel } from './generation-model.ts';
@@ -48,7 +47,7 @@ export class TextToImagePipeline extends GenerationPipeline {
   }
 
   /** What `as(TextToImagePipeline)` of another pipeline makes. @throws as `as` */
-  static async over(model: SharedModel, scheduler: object, options?: PipelineOptions): Promise<TextToImagePipeline> {
+  static async over(model: object, scheduler: object, options?: PipelineOptions): Promise<TextToImagePipeline> {
     const { modelOver } = await loadGeneration();
     return new TextToImagePipeline(modelOver('text', model, scheduler, options));
   }

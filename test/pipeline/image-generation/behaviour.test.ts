@@ -84,6 +84,7 @@ describe('several pipelines of one model', () => {
     );
     await expect(inpaint.as(InpaintPipeline, { schedule: 1 } as object)).rejects.toThrow('scheduler');
     await expect(inpaint.as(InpaintPipeline, { scheduler: {} as never })).rejects.toThrow('not a scheduler');
+    await expect(InpaintPipeline.over({}, inpaint.scheduler)).rejects.toThrow('not a model that is open');
   });
 });
 
