@@ -83,6 +83,17 @@ const chunksByParts = Object.keys(PARTS).map((_, i, all) => ({
   },
 }));
 
+/**
+ * The faces of the pipelines that make pictures: no part of what DiffEdit's page loads at once. What they load has all that edits beside it:
+ * cut in two, that would be larger for DiffEdit.
+ */
+const PICTURES = {
+  name: 'pictures',
+  // Before what the index alone has, behind what they share with others: a chunk takes the modules with it that its own import.
+  priority: 1.5,
+  test: /pipeline\/image-generation\/(text-to-image|image-to-image|inpaint|generation-pipeline)\.ts$/,
+};
+
 /** One graph for all entries, so that each class exists once however many of them a program imports. */
 export default defineConfig({
   entry: {
@@ -107,6 +118,6 @@ export default defineConfig({
   fixedExtension: false,
   hash: false,
   // Shared chunks lie apart: one that is called like an entry would take the place of its declarations.
-  outputOptions: { chunkFileNames: 'chunks/[name].js', codeSplitting: { groups: chunksByParts } },
+  outputOptions: { chunkFileNames: 'chunks/[name].js', codeSplitting: { groups: [PICTURES, ...chunksByParts] } },
   dts: { tsconfig: 'test/tsconfig.json', entry: Object.values(ENTRIES) },
 });

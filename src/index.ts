@@ -232,6 +232,8 @@ export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.t
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
 export { openSingleFile } from './pipeline/diffusion/single-file.ts';
 export type { SingleFile, SingleFileOptions, SingleFileSource } from './pipeline/diffusion/single-file-options.ts';
+export { type PipelineClass, StableDiffusionModel } from './pipeline/diffusion/stable-diffusion-model.ts';
+export type { StableDiffusionOptions } from './pipeline/diffusion/stable-diffusion-options.ts';
 export type {
   EmbeddingInput,
   EmbeddingSource,
@@ -255,6 +257,26 @@ export type {
   GuideOwnArgs,
   GuidePhase,
 } from './pipeline/guide/guide-arguments.ts';
+export { GenerationPipeline } from './pipeline/image-generation/generation-pipeline.ts';
+export { ImageToImagePipeline } from './pipeline/image-generation/image-to-image.ts';
+export { InpaintPipeline } from './pipeline/image-generation/inpaint.ts';
+export type {
+  GenerationFileOptions,
+  GenerationOptions,
+  PipelineOptions,
+} from './pipeline/image-generation/pretrained-options.ts';
+export type { PipelineScheduler } from './pipeline/image-generation/schedulers.ts';
+export { TextToImagePipeline } from './pipeline/image-generation/text-to-image.ts';
+export type {
+  AsImages,
+  GenerationArgs,
+  GenerationOutput,
+  ImageToImageArgs,
+  InpaintArgs,
+  StepChanges,
+  StepEndCallback,
+  TextToImageArgs,
+} from './pipeline/image-generation/types.ts';
 export type { DeviceLossEvent, DeviceRecoveryOptions } from './pipeline/runtime/device-recovery.ts';
 export type { CallPlan, PhasePlan } from './pipeline/runtime/memory-plan.ts';
 export type { DeviceModelOptions } from './pipeline/runtime/model-options.ts';
@@ -281,7 +303,6 @@ export {
   type T5Options,
   type T5Output,
 } from './pipeline/text/t5.ts';
-// Schedulers, as in `pentimento/schedulers`, which has samplers beside DDIM too: from their own files, so that nobody loads those here.
 export { DiffusionScheduler, type ScheduledStep, type ScheduleOptions } from './schedulers/base.ts';
 export {
   type BetaOptions,
@@ -290,6 +311,8 @@ export {
   makeBetas,
   rescaleZeroSnr,
 } from './schedulers/betas.ts';
+// Schedulers, as in `pentimento/schedulers`, which has samplers beside DDIM too: from their own files, so that nobody loads those here.
+export type { AnyScheduler } from './schedulers/by-class-name.ts';
 export {
   type DDIMFields,
   type DDIMInverseFields,

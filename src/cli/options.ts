@@ -5,7 +5,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { FitMode } from '../io/fit.ts';
-import { type CheckName, checkValue } from '../pipeline/diffedit/argument-checks.ts';
 import {
   ARGUMENTS,
   type Argument,
@@ -15,6 +14,7 @@ import {
 } from '../pipeline/diffedit/arguments.ts';
 import { RECOMMENDED_FILE } from '../pipeline/diffedit/recommended.ts';
 import type { RunArgs } from '../pipeline/diffedit/types.ts';
+import { type CheckName, checkValue } from '../pipeline/diffusion/argument-checks.ts';
 import type { PredictionType } from '../schedulers/index.ts';
 import { type AdapterOptions, addAdapterOptions } from './adapters.ts';
 import { parseBytes } from './bytes.ts';

@@ -33,6 +33,7 @@ export const PHASE_NAMES: Readonly<Record<ToldPhase, string>> = {
   mask: 'finding mask',
   invert: 'inverting',
   edit: 'editing',
+  generate: 'making pictures',
   decode: 'decoding',
   tune: 'measuring kernels',
 };

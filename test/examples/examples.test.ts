@@ -19,6 +19,17 @@ it('the Node example edits a picture with the built package', async () => {
   await rm(folder, { recursive: true });
 });
 
+it('the one that makes pictures shows four beside each other', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'pentimento-example-'));
+  const out = join(folder, 'generated.png');
+  const args = ['--import', './test/support/run-typescript.mjs', 'examples/node/generate.ts', out, '3'];
+  await promisify(execFile)(process.execPath, args);
+  const { width, height } = await readImage(out);
+  expect(width).toBeGreaterThanOrEqual(4 * 128);
+  expect(height).toBeGreaterThanOrEqual(128);
+  await rm(folder, { recursive: true });
+});
+
 it('every example can be read on one screen', async () => {
   for (const name of await readdir('examples', { recursive: true })) {
     if (!/\.(ts|html)$/.test(name)) continue;

@@ -35,10 +35,12 @@ import { historyStore } from '../../src/kernels/history-store.ts';
 import type { KernelCall } from '../../src/kernels/kernel.ts';
 import { layerNorm } from '../../src/kernels/layer-norm.ts';
 import { linear } from '../../src/kernels/linear.ts';
+import { linearStep } from '../../src/kernels/linear-step.ts';
 import { cleanupWords, maskCleanup } from '../../src/kernels/mask-cleanup.ts';
 import { maskMap } from '../../src/kernels/mask-map.ts';
 import { maskThreshold } from '../../src/kernels/mask-threshold.ts';
 import { matmul } from '../../src/kernels/matmul.ts';
+import { noisedBlend } from '../../src/kernels/noised-blend.ts';
 import { callsOf } from '../../src/kernels/op.ts';
 import { panelWindows } from '../../src/kernels/panel-windows.ts';
 import { softmax } from '../../src/kernels/softmax.ts';
@@ -204,6 +206,14 @@ function steps(): Case[] {
         bound: IMAGES * 32,
         reference: STEPS * LATENTS,
       },
+    },
+    {
+      call: linearStep({ ...latents, guided: true, noise: true, bounded: true, slots: 3 }),
+      bytes: { ...prediction, ...step, 'x noise': LATENTS, kept: 3 * LATENTS, weights: 112, bound: IMAGES * 32 },
+    },
+    {
+      call: noisedBlend({ images: IMAGES, pixels: LATENT, channels: 4 }),
+      bytes: { 'x clean noise': LATENTS, ...step, mask: IMAGES * LATENT * 32 },
     },
     {
       call: cleanBound({ images: IMAGES, pixels: LATENT, channels: 4, ratio: 0.995, most: 1 }),

@@ -102,6 +102,10 @@ test('an argument goes through few files: the command line knows none of the gui
     'src/pipeline/diffedit/reconstruct.ts',
     'src/pipeline/diffedit/run-arguments.ts',
     'src/pipeline/diffedit/types.ts',
+    // The same for the pipelines that make pictures.
+    'src/pipeline/image-generation/arguments.ts',
+    'src/pipeline/image-generation/settle.ts',
+    'src/pipeline/image-generation/types.ts',
     'src/schedulers/regularise.ts',
   ]);
 });

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, expectTypeOf, it, vi } from 'vitest';
 import type { FolderSource } from '../../src/core/tensor-source.ts';
 import { mapFolder } from '../../src/io/sources.ts';
-import type { CheckName } from '../../src/pipeline/diffedit/argument-checks.ts';
 import {
   ARGUMENTS,
   type ArgumentName,
@@ -15,6 +14,7 @@ import { readRecommended } from '../../src/pipeline/diffedit/read-recommended.ts
 import type { Recommended, RecommendedName } from '../../src/pipeline/diffedit/recommended.ts';
 import { isSetting } from '../../src/pipeline/diffedit/recommended-file.ts';
 import type { RunArgs } from '../../src/pipeline/diffedit/types.ts';
+import type { CheckName } from '../../src/pipeline/diffusion/argument-checks.ts';
 import { blocks } from '../support/documents.ts';
 import { openPipeline } from '../support/pipeline.ts';
 

@@ -73,7 +73,12 @@ it.each([
   ['CLIPTokenizerFast', 'fast'],
 ])('the index names the class of the tokenizer: %s', async (name, mode) => {
   const folder = changed('model_index.json', { tokenizer: ['transformers', name] });
-  const { tokenizer, networks } = await openStableDiffusionFolder(folder, { warn: () => {} });
+  const { tokenizer, networks } = await openStableDiffusionFolder(folder, {
+    op: 'open',
+    hasScheduler: false,
+    openSchedulers: async () => ({}),
+    warn: () => {},
+  });
   expect(tokenizer.mode).toBe(mode);
   for (const { source } of Object.values(networks)) await source.close?.();
 });

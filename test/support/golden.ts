@@ -20,7 +20,7 @@ export interface Golden {
   tensor(name: string): GoldenTensor;
   /** The same, failing unless the tensor is float32. */
   floats(name: string): GoldenTensor<Float32Array>;
-  /** The same, failing unless the tensor is int32. */
+  /** The same, failing unless the tensor is int32 or bytes. */
   ints(name: string): GoldenTensor<Int32Array>;
 }
 
@@ -48,7 +48,8 @@ export function loadGolden(name: string): Golden {
     const raw = new Uint8Array(bytes.subarray(8 + headerBytes + start, 8 + headerBytes + end)).buffer;
     if (entry.dtype === 'F32') return { data: new Float32Array(raw), shape: entry.shape };
     if (entry.dtype === 'I32') return { data: new Int32Array(raw), shape: entry.shape };
-    throw new Error(`golden ${name}: tensor ${key} is ${entry.dtype}, only F32 and I32 are expected`);
+    if (entry.dtype === 'U8') return { data: Int32Array.from(new Uint8Array(raw)), shape: entry.shape };
+    throw new Error(`golden ${name}: tensor ${key} is ${entry.dtype}, only F32, I32 and U8 are expected`);
   };
 
   return {

@@ -50,7 +50,7 @@ const open = (model: Stand) => createWorkerPipeline(folder, { worker: standIn(()
 
 describe('a pipeline in a worker', () => {
   it('has every method of the one in a page, and the same arguments', () => {
-    type Own = 'gpu' | 'dispose' | 'scheduler' | 'inverseScheduler' | 'enableFreeU' | 'loadIpAdapter';
+    type Own = 'as' | 'gpu' | 'dispose' | 'scheduler' | 'inverseScheduler' | 'enableFreeU' | 'loadIpAdapter';
     type Face = Omit<DiffEditPipeline, Own>;
     type Told = {
       [K in keyof Face]: Face[K] extends (...args: infer A) => infer R

@@ -4,7 +4,7 @@
  * means in argument-checks.ts.
  */
 import { checkNames } from '../../core/known-names.ts';
-import { type CheckName, checkValue, type Limits } from './argument-checks.ts';
+import { type CheckName, checkValue, type Limits } from '../diffusion/argument-checks.ts';
 import type { EditArgs, EncodePromptOptions, GenerateMaskArgs, InvertArgs, RunArgs } from './types.ts';
 
 /** Methods and the types of their arguments. */

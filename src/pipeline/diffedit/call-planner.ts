@@ -1,6 +1,7 @@
 /** What a call takes, looked at before it begins: refused where it cannot fit, and made to fit a budget. */
 import { DeviceError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
+import { loadPart } from '../../core/load-part.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { type Caps, checkCaps } from '../../gpu/caps.ts';
 import { type TileSizes, tileSizes } from '../../models/stable-diffusion/index.ts';
@@ -12,17 +13,7 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
 import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
 import { guidanceShape } from './guidance.ts';
-import {
-  type ChosenSavings,
-  describeSavings,
-  type MemoryBudget,
-  type PlanWith,
-  type Savings,
-  type SavingsHome,
-  type Streams,
-  savingsFor,
-  savingsInOrder,
-} from './memory-budget.ts';
+import type { ChosenSavings, MemoryBudget, PlanWith, Savings, SavingsHome, Streams } from './memory-budget.ts';
 import { dryWork } from './plan-request.ts';
 import type { Request } from './request.ts';
 
@@ -75,6 +66,9 @@ export interface SavingsPlan {
   readonly refused: DeviceError | undefined;
 }
 
+/** What keeps calls within a budget: most have none. */
+const loadSavings = () => loadPart('what saves device memory', () => import('./memory-budget.ts'));
+
 /** Plans the calls of one pipeline. */
 export class CallPlanner {
   readonly #device: DeviceModel<StableDiffusionNetworks>;
@@ -115,6 +109,7 @@ export class CallPlanner {
     const key = this.#keyOf(request);
     const plan = (savings: Savings, maxBytes: number): Promise<CallPlan> =>
       this.#planWith(request, savings, { ...how, maxBytes });
+    const { savingsFor } = await loadSavings();
     const chosen = (await this.#again(key, budget, plan)) ?? (await savingsFor(op, budget, this.#home(request), plan));
     this.#chosen.set(key, chosen.savings);
     keepLatest(this.#chosen);
@@ -141,6 +136,7 @@ export class CallPlanner {
   /** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. */
   async savings(request: Request, how: DryOptions): Promise<SavingsPlan[]> {
     const found: SavingsPlan[] = [];
+    const { describeSavings, savingsInOrder } = await loadSavings();
     for (const savings of savingsInOrder(this.#home(request), this.#options.budget?.allowTiles ?? false)) {
       const said = describeSavings(savings, this.#own);
       try {
@@ -196,6 +192,7 @@ export class CallPlanner {
     { call, request, key }: { readonly call: DeviceCall; readonly request: Request; readonly key: string },
   ): Promise<void> {
     const { savings, plan, keep } = await this.#choose(op, budget, request);
+    const { describeSavings } = await loadSavings();
     if (savings.offload) {
       this.#device.clear();
       call.enableOffload();

@@ -2,26 +2,19 @@
  * What edits behind DiffEditPipeline: the opened model, and what each method asks of it. In a file of its own, so that a page loads it, and
  * networks and kernels with it, when it opens a model.
  */
-import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
-import { loadPart } from '../../core/load-part.ts';
+import { checkByName } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
 import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
-import type { LoraAdapters, LoraOptions } from '../diffusion/lora-adapters.ts';
-import type { LoraSource } from '../diffusion/lora-file.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
+import { SharedModel } from '../diffusion/shared-model.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
-import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
-import type { TextualInversions } from '../diffusion/textual-inversion.ts';
-import type { EmbeddingSource, TextualInversionOptions } from '../diffusion/textual-inversion-sources.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
-import type { DeviceModel } from '../runtime/device-model.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import { warner } from '../runtime/model-options.ts';
-import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
 import { CallPlanner, type CallPlanOptions, checkPlanOptions, type SavingsPlan } from './call-planner.ts';
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
@@ -44,8 +37,6 @@ import type {
   RunOutput,
 } from './types.ts';
 
-const LORA_OPTIONS = [...namesOf<LoraOptions>({ adapterName: 1, scale: 1 }), ...CALL_OPTIONS];
-
 /** The model of a folder, for `DiffEditPipeline.fromPretrained`. @throws as it does */
 export async function editModelOfFolder(source: FolderSource, options: PretrainedOptions): Promise<EditModel> {
   return new EditModel(await openFolder(source, options), options);
@@ -58,30 +49,23 @@ export async function editModelOfFile(source: SingleFileSource, options: FromSin
 
 /** An opened model; its methods are those of the pipeline, which says what they do. */
 export class EditModel {
-  /** The networks and the device that they run on. */
-  readonly device: DeviceModel<StableDiffusionNetworks>;
+  /** What it has in common with other pipelines. */
+  readonly shared: SharedModel;
   /** The model's folder, as it was read. */
   readonly folder: OpenedModel['folder'];
-  /** What the phases work with. */
-  readonly diffusion: LatentDiffusion;
-  /** Merged into its weights. */
-  readonly loras: LoraAdapters;
-  /** Words that its prompts were taught. */
-  readonly inversions: TextualInversions;
+  readonly #diffusion: LatentDiffusion;
   readonly #home: RequestHome;
   readonly #planner: CallPlanner;
 
-  constructor({ device, folder, adapters, memory }: OpenedModel, options: PretrainedOptions) {
-    const { tokenizer, schedulers } = folder;
-    const { loras, inversions } = adapters;
-    const samplers = { sampler: schedulers.scheduler, inverseSampler: schedulers.inverseScheduler };
-    const model = new LatentDiffusion(device.networks, tokenizer, samplers, warner(options));
-    this.device = device;
+  constructor(opened: OpenedModel, options: PretrainedOptions) {
+    const { device, folder, memory } = opened;
+    const { scheduler, inverseScheduler } = folder.schedulers;
+    const shared = new SharedModel(opened, warner(options));
+    const model = new LatentDiffusion(shared.parts, { sampler: scheduler, inverseSampler: inverseScheduler });
+    this.shared = shared;
     this.folder = folder;
-    this.diffusion = model;
-    this.loras = loras;
-    this.inversions = inversions;
-    this.#home = { model, mendQuirks: options.mendQuirks ?? false, adapters: () => loras.active };
+    this.#diffusion = model;
+    this.#home = { model, mendQuirks: options.mendQuirks ?? false, adapters: () => shared.loras.active };
     this.#planner = new CallPlanner(device, model, { ...memory, warn: model.warn });
   }
 
@@ -132,7 +116,7 @@ export class EditModel {
   #planned(op: string, args: RunArgs, options: CallPlanOptions): Request {
     checkByName(op, args);
     checkPlanOptions(op, options);
-    this.device.checkOpen(op);
+    this.shared.device.checkOpen(op);
     return runRequest(args, this.#home);
   }
 
@@ -141,35 +125,11 @@ export class EditModel {
     const work = async (call: DeviceCall): Promise<PromptEmbeddings> => {
       const { prompts, copies } = encodeRequest(prompt, options, this.#home);
       await this.#planner.prepareText('encodePrompt', call, prompts);
-      const { positive, negative } = await this.diffusion.prompts.encode(call, prompts);
+      const { positive, negative } = await this.#diffusion.prompts.encode(call, prompts);
       const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
       return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
     };
-    return this.device.call('encodePrompt', options, work);
-  }
-
-  /** `loadLoraWeights` */
-  async loadLora(source: LoraSource, options: LoraOptions & CallOptions): Promise<string> {
-    const op = 'loadLoraWeights';
-    checkNames(op, options, LORA_OPTIONS);
-    return this.device.call(op, options, call => this.loras.load(op, source, options, () => call.check()));
-  }
-
-  /** `loadTextualInversion` */
-  loadTextualInversion(
-    source: EmbeddingSource | readonly EmbeddingSource[],
-    options: TextualInversionOptions,
-  ): Promise<readonly string[]> {
-    return this.device.call('loadTextualInversion', options, async call => {
-      const { readInversions } = await loadPart(
-        'the reader of textual inversion',
-        () => import('../diffusion/textual-inversion-sources.ts'),
-      );
-      const named = await readInversions(source, options);
-      call.check();
-      this.inversions.load(named);
-      return named.map(({ token }) => token);
-    });
+    return this.shared.device.call('encodePrompt', options, work);
   }
 
   /** Settles the arguments, then performs what they ask for. */
@@ -182,7 +142,7 @@ export class EditModel {
     const [home, planner] = [this.#home, this.#planner];
     const show = (accepted: Request): void => this.#showTimesteps(accepted);
     let settled: Request | undefined; // once: work that is done again draws from the same random streams
-    return this.device.steps(op, args, async function* (call) {
+    return this.shared.device.steps(op, args, async function* (call) {
       settled ??= request(args, home);
       await planner.prepare(op, call, settled);
       show(settled);

@@ -5,14 +5,14 @@ import { dim } from '../../core/shape.ts';
 import type { ScheduledStep } from '../../schedulers/base.ts';
 import { randnBatch } from '../../schedulers/generator.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import type { StepInputs } from '../diffusion/denoiser.ts';
+import type { StepInputs } from '../diffusion/denoiser-programs.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
+import { promptRows } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
 import { asArray, type DeviceCall } from '../runtime/device-call.ts';
 import { guidanceAt, guidanceShape } from './guidance.ts';
 import type { History } from './inversion-history.ts';
-import { promptRows } from './invert-phase.ts';
 import type { EditRequest } from './request.ts';
 import { maskAbove } from './soft-mask.ts';
 

@@ -3,7 +3,7 @@ import type { NdArray } from '../../core/ndarray.ts';
 import { sizeOf } from '../../core/shape.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { Entries } from '../../tensor/host-copy.ts';
-import type { DenoiserSize } from '../diffusion/denoiser.ts';
+import type { DenoiserSize } from '../diffusion/denoiser-programs.ts';
 import { asArray, type PhaseReport } from '../runtime/device-call.ts';
 import type { KeptPhase } from '../runtime/kept-phases.ts';
 import { swapFirst } from './edit-inputs.ts';

@@ -1,15 +1,14 @@
 /** From the picture towards its noise, every step kept: DiffEdit's second phase. */
 
 import { loadPart } from '../../core/load-part.ts';
-import type { NdArray } from '../../core/ndarray.ts';
 import type { ScheduledStep } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
-import type { StepInputs } from '../diffusion/denoiser.ts';
+import type { StepInputs } from '../diffusion/denoiser-programs.ts';
 import { drawLatents } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { EncodedPictures } from '../diffusion/latent-draws.ts';
 import type { Embeddings } from '../diffusion/prompt-encoder.ts';
-import { embeddingRows } from '../diffusion/rows.ts';
+import { promptRows } from '../diffusion/rows.ts';
 import { runSteps, type StepEvent, stepValuesOf } from '../diffusion/sampling-loop.ts';
 import { asArray, type DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceProgram } from '../runtime/device-program.ts';
@@ -124,9 +123,4 @@ async function fixedPoint(
     await flying;
     flying = done;
   }
-}
-
-/** Rows for the UNet: the unconditional half first. */
-export function promptRows({ positive, negative }: Embeddings, times = 1): NdArray[] {
-  return [...(negative ? embeddingRows(negative, times) : []), ...embeddingRows(positive, times)];
 }

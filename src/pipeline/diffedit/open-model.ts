@@ -1,43 +1,30 @@
 /** From a model folder or a single file to networks on the device, with the adapters that act from the beginning. */
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { heedSignal } from '../../io/heed-signal.ts';
-import { closeUnread } from '../../io/sources.ts';
-import type { StreamLimits } from '../../tensor/streamed-weights.ts';
-import { Adapters, sourcesOf } from '../diffusion/adapters.ts';
+import { type OpenedStableDiffusion, openModel } from '../diffusion/open-model.ts';
 import { openSingleFile } from '../diffusion/single-file.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import {
+  type OpenOptions,
   openStableDiffusionFolder,
   type StableDiffusionFolder,
-  type StableDiffusionNetworks,
 } from '../diffusion/stable-diffusion-folder.ts';
-import { DeviceModel } from '../runtime/device-model.ts';
+import { refuseVariant, SINGLE_FILE_OPTIONS } from '../diffusion/stable-diffusion-options.ts';
 import { warner } from '../runtime/model-options.ts';
 import type { PlannerOptions } from './call-planner.ts';
+import { type EditSchedulers, type EditSchedulersGiven, editSchedulers } from './folder-schedulers.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import {
-  type FromSingleFileOptions,
-  memoryBudget,
-  OWN_OPTIONS,
-  type PretrainedOptions,
-  refuseSafetyChecker,
-  refuseVariant,
-  SINGLE_FILE_OPTIONS,
-  streamLimits,
-} from './pretrained-options.ts';
+import { type FromSingleFileOptions, memoryBudget, OWN_OPTIONS, type PretrainedOptions } from './pretrained-options.ts';
 import { readRecommended } from './read-recommended.ts';
 import type { Recommended } from './recommended.ts';
 
 /** The networks of a model, and what its folder recommends. */
-interface OpenedFolder extends StableDiffusionFolder {
+interface OpenedFolder extends StableDiffusionFolder<EditSchedulers> {
   readonly recommended: Recommended | undefined;
 }
 
 /** What a pipeline is made of. */
-export interface OpenedModel {
-  readonly device: DeviceModel<StableDiffusionNetworks>;
-  readonly folder: OpenedFolder;
-  readonly adapters: Adapters;
+export interface OpenedModel extends Pick<OpenedStableDiffusion<OpenedFolder>, 'device' | 'folder' | 'adapters'> {
   /** How device memory is spent. */
   readonly memory: Pick<PlannerOptions, 'budget' | 'stream'>;
 }
@@ -47,7 +34,7 @@ export function openFolder(source: FolderSource, options: PretrainedOptions): Pr
   const op = 'DiffEditPipeline.fromPretrained';
   return open(op, OWN_OPTIONS, options, () => {
     const { variant, scheduler, inverseScheduler, signal } = options;
-    const own = { variant, scheduler, inverseScheduler, warn: warner(options) };
+    const own = { variant, ...folderOptions({ scheduler, inverseScheduler, warn: warner(options) }) };
     return heedSignal(source, signal, async folder => {
       // First: nothing is open yet that would have to be closed where the signal fires.
       const recommended = await readRecommended(folder, op, own.warn);
@@ -68,13 +55,20 @@ export function openFile(source: SingleFileSource, options: FromSingleFileOption
     const file = await openSingleFile(source, own);
     try {
       return {
-        ...(await openStableDiffusionFolder(file.folder, { scheduler, inverseScheduler, warn })),
+        ...(await openStableDiffusionFolder(file.folder, folderOptions({ scheduler, inverseScheduler, warn }))),
         recommended: undefined,
       };
     } finally {
       await file.close();
     }
   });
+}
+
+/** How a folder is opened for DiffEdit. A single file is one too, by the name of a folder's method. */
+function folderOptions(given: EditSchedulersGiven): OpenOptions<EditSchedulers> {
+  const op = 'DiffEditPipeline.fromPretrained';
+  const hasScheduler = given.scheduler !== undefined;
+  return { op, hasScheduler, warn: given.warn, openSchedulers: configs => editSchedulers(op, configs, given) };
 }
 
 async function open(
@@ -84,32 +78,11 @@ async function open(
   openNetworks: () => Promise<OpenedFolder>,
 ): Promise<OpenedModel> {
   const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
-  let adapters: Adapters | undefined;
-  let limits: StreamLimits | undefined;
   let budget: MemoryBudget | undefined;
-  let reading = false;
-  try {
-    const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, OpenedFolder>(
-      names,
-      options?.maxBytes === undefined ? options : { ...options, loadWhenNeeded: true },
-      async () => {
-        refuseSafetyChecker(op, options);
-        limits = streamLimits(op, options);
-        budget = memoryBudget(op, options);
-        return openNetworks();
-      },
-      async (networks, { tokenizer }, device) => {
-        if (limits) device.stream(networks.unet, limits);
-        adapters = new Adapters(networks, tokenizer, warner(options));
-        reading = true;
-        await adapters.loadAll(op, options);
-      },
-    );
-    const own = adapters ?? new Adapters(device.networks, opened.tokenizer, warner(options));
-    return { device, folder: opened, adapters: own, memory: { budget, stream: limits } };
-  } catch (error) {
-    adapters?.close();
-    if (!reading) await closeUnread(sourcesOf(options));
-    throw error;
-  }
+  const asked = options?.maxBytes === undefined ? options : { ...options, loadWhenNeeded: true };
+  const opened = await openModel<OpenedFolder>(op, names, asked, () => {
+    budget = memoryBudget(op, options);
+    return openNetworks();
+  });
+  return { ...opened, memory: { budget, stream: opened.stream } };
 }

@@ -1,4 +1,4 @@
-/** From latents to what the caller asked for. */
+/** Results pasted into the pictures that they were made of. */
 
 import { InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
@@ -8,23 +8,13 @@ import type { PictureFit } from '../../io/fit.ts';
 import { checkImage, isGrey, type RgbImage, sizeText } from '../../io/image.ts';
 import { maskToImages } from '../../io/mask.ts';
 import { checkFitOf, pasteBack, softEdge } from '../../io/paste-back.ts';
-import { type OutputType, postprocessImage } from '../../io/postprocess.ts';
+import type { OutputType } from '../../io/postprocess.ts';
 import { isPicture } from '../../io/preprocess.ts';
-import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import { checkValue } from '../diffusion/argument-checks.ts';
 import { rowsOf } from '../diffusion/rows.ts';
-import type { DeviceCall } from '../runtime/device-call.ts';
-import { checkValue } from './argument-checks.ts';
 import type { PasteBack } from './types.ts';
 
 const PASTE_BACK = namesOf<PasteBack>({ image: 1, blur: 1, fit: 1 });
-const TYPES: readonly unknown[] = ['pil', 'np', 'pt', 'latent'];
-
-/** The output type, 'np' with a warning for one that nobody knows. */
-export function outputTypeOf(type: OutputType, warn: (message: string) => void): OutputType {
-  if (TYPES.includes(type)) return type;
-  warn(`outputType "${type}" is unknown, "np" is returned; known are ${TYPES.join(', ')}`);
-  return 'np';
-}
 
 /**
  * Checks where the results shall be pasted into.
@@ -86,18 +76,6 @@ export function checkFittedSize(op: string, fit: PictureFit | undefined, sides: 
 
 function isRgb(value: unknown): value is RgbImage {
   return typeof value === 'object' && value !== null && isPicture(value) && !isGrey(value);
-}
-
-/** Latents [N, 4, h, w] as the output type says. */
-export async function toOutput(
-  call: DeviceCall,
-  model: LatentDiffusion,
-  latents: NdArray,
-  type: OutputType,
-): Promise<RgbImage[] | NdArray> {
-  if (type === 'latent') return latents;
-  const pictures = await model.autoencoder.decode(call, latents);
-  return postprocessImage(pictures, type) as RgbImage[] | NdArray;
 }
 
 /** Puts what lies under the mask into a picture, image n under its own mask and into its own prompt's picture. */

@@ -4,9 +4,11 @@ import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape, sameShape } from '../../core/shape.ts';
 import { checkPyramid } from '../../schedulers/check-pyramid.ts';
 import type { ScheduledStep } from '../../schedulers/index.ts';
+import { checkCrossAttention, type Limits } from '../diffusion/argument-checks.ts';
 import { checkGenerators, type Generators, generatorOf } from '../diffusion/generators.ts';
 import { checkCopies, checkDraws, latentSides, preparePictures } from '../diffusion/image-latents.ts';
 import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import { outputTypeOf } from '../diffusion/output.ts';
 import {
   batchOf,
   checkPrompts,
@@ -17,7 +19,7 @@ import {
   promptsWith,
 } from '../diffusion/prompt-arguments.ts';
 import { type PromptRequest, samePrompts, settlePrompts, shapeOfPrompts } from '../diffusion/prompt-request.ts';
-import { checkCrossAttention, type Limits } from './argument-checks.ts';
+import { stepsOf } from '../diffusion/steps-of.ts';
 import {
   type ArgumentsOf,
   checkArgumentNames,
@@ -29,10 +31,10 @@ import {
 import { checkMaskSize, prepareLatents, prepareMask } from './edit-inputs.ts';
 import { checkExclusive } from './exclusive-settings.ts';
 import { type Guidance, guidanceOf, guidanceOfMap } from './guidance.ts';
-import { checkFittedSize, checkPasteBack, outputTypeOf } from './output.ts';
+import { checkFittedSize, checkPasteBack } from './output.ts';
 import type { EditRequest, InvertRequest, MaskRequest, Regularisation, Request } from './request.ts';
 import type { PhaseMethod } from './run-arguments.ts';
-import { editSchedule, invertSchedule, maskTimestep, stepsOf } from './schedules.ts';
+import { editSchedule, invertSchedule, maskTimestep } from './schedules.ts';
 import type { EditArgs, EncodePromptOptions, GenerateMaskArgs, InvertArgs } from './types.ts';
 
 /** How a phase's arguments are read where `run` calls it. */

@@ -1,34 +1,20 @@
 /** What `DiffEditPipeline.fromPretrained` is told. */
 
 import { InputError } from '../../core/errors.ts';
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { namesOf } from '../../core/known-names.ts';
 import type { DDIMInverseScheduler, DDIMScheduler } from '../../schedulers/index.ts';
-import type { StreamLimits } from '../../tensor/streamed-weights.ts';
-import type { LoraInput } from '../diffusion/lora-adapters.ts';
 import type { SingleFileOptions } from '../diffusion/single-file-options.ts';
-import type { EmbeddingInput } from '../diffusion/textual-inversion-sources.ts';
-import type { DeviceModelOptions } from '../runtime/model-options.ts';
+import { STABLE_DIFFUSION_OPTIONS, type StableDiffusionOptions } from '../diffusion/stable-diffusion-options.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import { refusal } from './refusal.ts';
 
 /** How a Stable Diffusion folder is opened: device, precision, schedulers, offload, diffusers' slips. */
-export interface PretrainedOptions extends DeviceModelOptions {
+export interface PretrainedOptions extends StableDiffusionOptions {
   /** Of mask and edit; by default the folder's. */
   readonly scheduler?: DDIMScheduler | undefined;
   /** Of the inversion; by default the folder's, or one made of the scheduler's config. */
   readonly inverseScheduler?: DDIMInverseScheduler | undefined;
   /** Mends the original's slips Q1, Q3, Q4 and Q12 (docs/parity.md) instead of repeating them. Default false. */
   readonly mendQuirks?: boolean | undefined;
-  /** LoRA adapters that act from the beginning, all together; more and others by `loadLoraWeights`. Default none. */
-  readonly loras?: readonly LoraInput[] | undefined;
-  /** Embeddings of textual inversion, read in this order before the weights; more by `loadTextualInversion`. Default none. */
-  readonly embeddings?: readonly EmbeddingInput[] | undefined;
-  /**
-   * The weights of the UNet do not lie on the device whole but pass through two slots of it at every step, read from the files
-   * again, or from the host with hostMemory: less device memory, the same numbers bit for bit, and steps at best as fast as
-   * weights are read. Sizes of the slots, and how many weights may stay, where the defaults do not suit. Default false.
-   */
-  readonly streamWeights?: boolean | StreamLimits | undefined;
   /**
    * Device bytes that a call may take at any time. It plans first and saves in this order: one picture at a time through the VAE,
    * tiles (with allowTiles), one network at a time on the device, the UNet's weights streamed, those of the text encoder and of the
@@ -38,35 +24,18 @@ export interface PretrainedOptions extends DeviceModelOptions {
   readonly maxBytes?: number | undefined;
   /** Lets maxBytes choose VAE tiles, which change the numbers. Default false. */
   readonly allowTiles?: boolean | undefined;
-  /** There is none: anything but null is refused. */
-  readonly safetyChecker?: null | undefined;
 }
 
 /** Names of the options that the other models do not have. */
-export const OWN_OPTIONS: readonly string[] = namesOf<Omit<PretrainedOptions, keyof DeviceModelOptions>>({
-  ...{ scheduler: 1, inverseScheduler: 1, mendQuirks: 1, loras: 1, embeddings: 1, safetyChecker: 1, streamWeights: 1 },
-  ...{ maxBytes: 1, allowTiles: 1 },
-});
+export const OWN_OPTIONS: readonly string[] = [
+  ...namesOf<Omit<PretrainedOptions, keyof StableDiffusionOptions>>({
+    ...{ scheduler: 1, inverseScheduler: 1, mendQuirks: 1, maxBytes: 1, allowTiles: 1 },
+  }),
+  ...STABLE_DIFFUSION_OPTIONS,
+];
 
 /** How a checkpoint in one file is opened: as a folder, and what the file does not say. It has no variants. */
 export interface FromSingleFileOptions extends Omit<PretrainedOptions, 'variant'>, SingleFileOptions {}
-
-/** Names of what only a single file asks for. */
-export const SINGLE_FILE_OPTIONS: readonly string[] = namesOf<Omit<SingleFileOptions, 'onWarning'>>({
-  ...{ tokenizer: 1, config: 1, originalConfig: 1, predictionType: 1, extractEma: 1 },
-});
-
-/** @throws InputError for a variant of a single file */
-export function refuseVariant(op: string, o: object): void {
-  if (!('variant' in o) || o.variant === undefined) return;
-  const fix = 'Variants are files of a folder: open the file that you want.';
-  throw new InputError({ op, problem: 'a single file has no variants', received: o.variant, path: 'variant', fix });
-}
-
-/** @throws InputError for a safety checker, which is not built */
-export function refuseSafetyChecker(op: string, o: PretrainedOptions): void {
-  if (o.safetyChecker != null) throw refusal(op, 'a safety checker', 'safetyChecker');
-}
 
 /**
  * What a call may spend; undefined for what the device gives.
@@ -80,26 +49,4 @@ export function memoryBudget(
   if (Number.isInteger(maxBytes) && maxBytes >= 1) return { maxBytes, allowTiles };
   const [expected, path] = ['a whole number >= 1', 'maxBytes'];
   throw new InputError({ op, problem: 'not a count', expected, value: maxBytes, path });
-}
-
-const STREAM_LIMITS = namesOf<StreamLimits>({ slotBytes: 1, residentBytes: 1 });
-
-/**
- * How the UNet's weights are to be streamed; undefined where they are not.
- * @throws InputError for what is neither yes nor no nor limits, unknown names, or bytes that are no count
- */
-export function streamLimits(op: string, { streamWeights }: PretrainedOptions): StreamLimits | undefined {
-  if (streamWeights === undefined || streamWeights === false) return undefined;
-  if (streamWeights === true) return {};
-  const path = 'streamWeights';
-  if (typeof streamWeights !== 'object' || streamWeights === null) {
-    const [expected, problem] = ['true, false or limits', 'neither yes nor no'];
-    throw new InputError({ op, problem, expected, value: streamWeights, path });
-  }
-  checkNames(`${op} ${path}`, streamWeights, STREAM_LIMITS);
-  for (const [name, value] of Object.entries(streamWeights)) {
-    if (value === undefined || (Number.isInteger(value) && value >= 0)) continue;
-    throw new InputError({ op, problem: 'not a count', expected: 'a whole number', value, path: `${path}.${name}` });
-  }
-  return streamWeights;
 }

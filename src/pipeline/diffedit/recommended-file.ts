@@ -5,8 +5,8 @@
 import { InputError, PentimentoError } from '../../core/errors.ts';
 import { nearestName } from '../../core/known-names.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
+import { checkValue } from '../diffusion/argument-checks.ts';
 import { readJson } from '../runtime/read-json.ts';
-import { checkValue } from './argument-checks.ts';
 import { ARGUMENTS, type Argument } from './arguments.ts';
 import { excluding } from './exclusive-settings.ts';
 import { RECOMMENDED_FILE, type Recommended, type RecommendedSettings } from './recommended.ts';

@@ -1,10 +1,10 @@
 /** The request of `run`: the requests of its three phases, each read from run's arguments. */
 import { InputError } from '../../core/errors.ts';
 import { checkedSeed, Generator } from '../../schedulers/generator.ts';
+import type { Limits } from '../diffusion/argument-checks.ts';
 import { type Generators, generatorOf } from '../diffusion/generators.ts';
 import { preparePictures } from '../diffusion/image-latents.ts';
 import { batchOf } from '../diffusion/prompt-arguments.ts';
-import type { Limits } from './argument-checks.ts';
 import { type Settled, withDefaults } from './arguments.ts';
 import { bindEdit, bindInvert, bindMask, checkArguments, once, type RequestHome, settle } from './phase-requests.ts';
 import type { Request } from './request.ts';

@@ -1,24 +1,7 @@
 /** Which steps a phase takes: pure, so that a refused call leaves the schedulers as they are. */
-import { InputError } from '../../core/errors.ts';
 import type { ScheduledStep } from '../../schedulers/index.ts';
 import type { Sampler } from '../diffusion/sampler.ts';
-
-/**
- * Steps that `strength` leaves of `steps`: min(trunc(steps * strength), steps).
- * @throws InputError where none is left
- */
-export function stepsOf(op: string, steps: number, strength: number, path: string): number {
-  const count = Math.min(Math.trunc(steps * strength), steps);
-  if (count >= 1) return count;
-  throw new InputError({
-    op,
-    problem: `numInferenceSteps ${steps} at ${path} ${strength} leave no step`,
-    expected: `at least 1 of ${steps}`,
-    received: count,
-    path,
-    fix: 'Use more steps or a higher strength.',
-  });
-}
+import { stepsOf } from '../diffusion/steps-of.ts';
 
 /** What a schedule depends on. */
 interface Share {

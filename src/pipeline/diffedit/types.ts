@@ -9,35 +9,13 @@ import type { GreyImage, RgbImage } from '../../io/image.ts';
 import type { MaskInput, NumericArray } from '../../io/mask.ts';
 import type { OutputType } from '../../io/postprocess.ts';
 import type { PictureInput } from '../../io/preprocess.ts';
-import type { Generators } from '../diffusion/generators.ts';
+import type { CommonArgs } from '../diffusion/encode-prompt-types.ts';
 import type { Prompt, PromptArgs } from '../diffusion/prompt-arguments.ts';
 import type { StepCallback } from '../diffusion/sampling-loop.ts';
-import type { CallOptions, Phase } from '../runtime/progress.ts';
+import type { Phase } from '../runtime/progress.ts';
 import type { MaskMode } from './soft-mask.ts';
 
-/** Arguments of all calls. */
-export interface CommonArgs extends CallOptions {
-  /** Source of noise in the calls that draw any (encodePrompt draws none); by default a new one, seeded from entropy. */
-  readonly generator?: Generators | undefined;
-  /** Only `scale`, for LoRA: they are merged, so that beside active adapters only 1 passes; setAdapters takes their weights. */
-  readonly crossAttentionKwargs?: Readonly<Record<string, unknown>> | undefined;
-}
-
-/** What `encodePrompt` takes beside the prompts. */
-export interface EncodePromptOptions extends CommonArgs, Pick<PromptArgs, 'negativePrompt'> {
-  /** How often each row is repeated; default 1. */
-  readonly numImagesPerPrompt?: number | undefined;
-  /** Last layers of the text encoder that the positive prompt skips. */
-  readonly clipSkip?: number | undefined;
-}
-
-/** Result of `encodePrompt`, as the other methods take it: [B * numImagesPerPrompt, L, D] each. */
-export interface PromptEmbeddings {
-  /** [B * numImagesPerPrompt, L, D] of the prompts, each row repeated in place. */
-  readonly promptEmbeds: NdArray;
-  /** The same of the negatives; of '' where there was none. */
-  readonly negativePromptEmbeds: NdArray;
-}
+export type { CommonArgs, EncodePromptOptions, PromptEmbeddings } from '../diffusion/encode-prompt-types.ts';
 
 /** What `generateMask` takes: a picture, two sets of prompts, and how their difference becomes a mask. */
 export interface GenerateMaskArgs extends CommonArgs {

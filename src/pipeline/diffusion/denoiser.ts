@@ -6,7 +6,6 @@ import type { DType } from '../../core/dtype.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, type Shape, sameShape } from '../../core/shape.ts';
 import { timestepFeatures, type UNet2DConditionModel } from '../../models/stable-diffusion/index.ts';
-import type { Threshold } from '../../schedulers/index.ts';
 import type { DeviceTensor } from '../../tensor/device-tensor.ts';
 import type { Graph } from '../../tensor/graph.ts';
 import { concat } from '../../tensor/ops/copy.ts';
@@ -26,117 +25,26 @@ import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceMemory, TensorScope } from '../runtime/device-memory.ts';
 import type { DeviceProgram } from '../runtime/device-program.ts';
 import type { Network } from '../runtime/network.ts';
+import type {
+  DenoiserSize,
+  DrawSize,
+  LatentInputs,
+  MapInputs,
+  NoiseInputs,
+  PromptContext,
+  StepInputs,
+  StepShape,
+  UNetInputs,
+  UNetRecording,
+} from './denoiser-programs.ts';
 import { bounded, guidedBy } from './guided-prediction.ts';
-import { type DrawInputs, type DrawShape, recordDraws } from './latent-draws.ts';
+import { recordDraws } from './latent-draws.ts';
 import { rowChunks } from './row-chunks.ts';
 
 /** Prompts whose keys and values stay on the device: 8 MB each for Stable Diffusion 2.1. */
 const REMEMBERED = 12;
 /** Programs that stay compiled: context, map, draws of latents and of noise levels, inversion, edit. */
 const KEEP = 6;
-
-/** Keys and values of one prompt, one tensor [1, L, 2 * inner] for each cross-attention. */
-interface PromptContext {
-  readonly embeds: NdArray;
-  readonly tensors: readonly DeviceTensor[];
-  /** Frees them and forgets the prompt. */
-  dispose(): void;
-}
-
-/** What every program that runs the UNet reads. */
-interface UNetInputs {
-  /** f32 [N, C, H, W] */
-  readonly latents: DeviceTensor;
-  /** f32 [1, C0] */
-  readonly time: DeviceTensor;
-  readonly step: DeviceTensor;
-  /** uint32 [1]: the first step whose result was not finite. */
-  readonly found: DeviceTensor;
-  /** [rows, L, 2 * inner] each. */
-  readonly context: readonly DeviceTensor[];
-  /** What stands in the rows of `context` now. */
-  readonly held: (PromptContext | undefined)[];
-}
-
-/** What a sampler step reads and writes. */
-export interface StepInputs extends UNetInputs {
-  /** f32 [M, 1, H, W]; for an edit. */
-  readonly mask: DeviceTensor | undefined;
-  /** f32 [T * R, C, H, W]; for an edit. */
-  readonly reference: DeviceTensor | undefined;
-  /** f32 [N, C, H, W]; with eta. */
-  readonly noise: DeviceTensor | undefined;
-  /** f32 [T * N, C, H, W]; for an inversion. */
-  readonly history: DeviceTensor | undefined;
-  /** f32 [N, C, H, W]: what the step moves in place; `latents` itself, or with `apart` a tensor of its own. */
-  readonly moved: DeviceTensor;
-}
-
-/** What a prediction reads and writes. */
-export interface NoiseInputs extends UNetInputs {
-  /** f32 [N, C, H, W]: the guided prediction. */
-  readonly output: DeviceTensor;
-}
-
-/** What a draw of latents reads and writes; `latents` are its result. */
-export interface LatentInputs extends Pick<UNetInputs, 'latents' | 'step'>, DrawInputs {}
-
-/** What a map reads and writes. */
-export interface MapInputs extends UNetInputs, DrawInputs {
-  /** f32 [N, 1, H, W] */
-  readonly map: DeviceTensor;
-}
-
-/** The size of a run. */
-export interface DenoiserSize {
-  /** N: latents. */
-  readonly images: number;
-  /** Of the latents. */
-  readonly height: number;
-  /** Of the latents. */
-  readonly width: number;
-  /** Classifier-free guidance: the UNet sees every latent twice. */
-  readonly guided: boolean;
-  /** The guided prediction's spread is brought back by the step's `rescale`. */
-  readonly rescaled?: boolean | undefined;
-}
-
-/** Latents to be drawn, and what they are drawn from. */
-export interface DrawSize extends Pick<DenoiserSize, 'images' | 'height' | 'width'> {
-  readonly draws: DrawShape;
-}
-
-/** The size of a sampler step, and what is part of it. */
-export interface StepShape extends DenoiserSize {
-  /** The masked blend with the reference after each step; for an edit. */
-  readonly blend?:
-    | {
-        readonly masks: number;
-        readonly order: 'tiled' | 'consecutive';
-        readonly references: number;
-        readonly frames: number;
-        /** The mask is continuous, and cut at every step by a number of its own. */
-        readonly soft?: boolean | undefined;
-      }
-    | undefined;
-  /** Dynamic thresholding of the predicted clean latents. */
-  readonly threshold?: Threshold | undefined;
-  /** Whether steps add fresh noise. */
-  readonly noise: boolean;
-  /** Frames of the history. */
-  readonly history?: number | undefined;
-  /** The UNet sees `latents`, and the step moves other ones, `moved`. */
-  readonly apart?: boolean | undefined;
-}
-
-/** What a recording of the UNet starts from. */
-interface UNetRecording {
-  readonly graph: Graph;
-  readonly scope: TensorScope;
-  /** [N, C, H, W] */
-  readonly shape: readonly number[];
-  readonly io: UNetInputs;
-}
 
 /** The UNet on the device. */
 export class Denoiser {
@@ -167,12 +75,12 @@ export class Denoiser {
 
   /** Of the latents. */
   get channels(): number {
-    return this.network.model.config.inChannels;
+    return this.network.model.config.outChannels;
   }
 
   /** One sampler step in place, with blend, noise or history as asked. */
   step(call: DeviceCall, s: StepShape, rows: readonly NdArray[]): Promise<DeviceProgram<StepInputs>> {
-    return this.#program(call, 'step', { size: s, rows }, r => {
+    return this.program(call, 'step', { size: s, rows }, r => {
       const { graph, scope, io, shape } = r;
       const frames = (count: number, label: string): DeviceTensor =>
         scope.tensor([count, ...shape.slice(1)], 'float32', label);
@@ -184,7 +92,7 @@ export class Denoiser {
       const kept = blend && mask && reference && { mask: graph.input(mask), reference: graph.input(reference) };
       const moved = s.apart ? scope.tensor(shape, 'float32', 'moved latents') : io.latents;
       const [x, step] = [graph.input(moved), graph.input(io.step)];
-      const both = this.#predict(graph, io, s.guided ? 2 : 1);
+      const both = r.predict(s.guided ? 2 : 1);
       const predicted = s.guided && (s.rescaled || s.threshold) ? guidedBy(r, both, s.rescaled) : both;
       guidedStep({
         ...(s.threshold ? bounded(r, predicted, { ...s.threshold, x }) : { prediction: predicted }),
@@ -201,8 +109,8 @@ export class Denoiser {
 
   /** The guided prediction of latents, for steps that the host does. */
   noise(call: DeviceCall, s: DenoiserSize, rows: readonly NdArray[]): Promise<DeviceProgram<NoiseInputs>> {
-    return this.#program(call, 'noise', { size: s, rows }, ({ graph, scope, io, shape }) => {
-      const prediction = this.#predict(graph, io, s.guided ? 2 : 1);
+    return this.program(call, 'noise', { size: s, rows }, ({ graph, scope, io, shape, predict }) => {
+      const prediction = predict(s.guided ? 2 : 1);
       if (!s.guided) return { ...io, output: scope.store(graph, prediction.cast('float32'), 'prediction') };
       const output = scope.tensor(shape, 'float32', 'prediction');
       (s.rescaled ? rescaledNoise : guidedNoise)(prediction, graph.input(io.step), graph.input(output));
@@ -222,11 +130,11 @@ export class Denoiser {
 
   /** The difference of the predictions for two prompts on latents that are drawn anew, added to a map. */
   map(call: DeviceCall, s: DenoiserSize & DrawSize, rows: readonly NdArray[]): Promise<DeviceProgram<MapInputs>> {
-    return this.#program(call, 'map', { size: s, rows }, ({ graph, scope, io, shape }) => {
+    return this.program(call, 'map', { size: s, rows }, ({ graph, scope, io, shape, predict }) => {
       const draws = recordDraws({ graph, scope }, s.draws, { into: io.latents, step: io.step });
       const map = scope.tensor([s.images, 1, s.height, s.width], 'float32', 'map');
       const [step, sum] = [graph.input(io.step), graph.input(map)];
-      const prediction = this.#predict(graph, io, s.guided ? 4 : 2);
+      const prediction = predict(s.guided ? 4 : 2);
       const pair = (first: number): Tensor =>
         guidedBy({ graph, scope, io, shape }, rowsIn(prediction, first * s.images, (first + 2) * s.images), true);
       maskMap(s.guided && s.rescaled ? concat([pair(0), pair(2)], 0) : prediction, step, sum);
@@ -236,7 +144,7 @@ export class Denoiser {
   }
 
   /** The program of one kind and size, with the prompts' keys and values in its rows. */
-  async #program<I extends UNetInputs>(
+  async program<I extends UNetInputs>(
     call: DeviceCall,
     kind: string,
     of: { readonly size: DenoiserSize; readonly rows: readonly NdArray[] },
@@ -249,7 +157,12 @@ export class Denoiser {
       this.network,
       `${kind} ${keyOf(size, rows, this.rowsAtOnce)}`,
       KEEP,
-      (graph, scope) => record({ graph, scope, shape, io: this.#inputs(scope, shape, contexts) }),
+      (graph, scope) => {
+        const io = this.#inputs(scope, shape, contexts);
+        const predict = (times: number, sample = graph.input(io.latents)): Tensor =>
+          this.#predict(graph, io, sample.repeat(times, 'interleaved'));
+        return record({ graph, scope, shape, io, predict });
+      },
     );
     fill(program.io, contexts);
     return program;
@@ -286,10 +199,8 @@ export class Denoiser {
     };
   }
 
-  /** Every latent `times` times, block by block, as the prompts' rows stand; no more rows at once than fit. */
-  #predict(graph: Graph, io: UNetInputs, times: number): Tensor {
+  #predict(graph: Graph, io: UNetInputs, sample: Tensor): Tensor {
     const { model } = this.network;
-    const sample = graph.input(io.latents).repeat(times, 'interleaved');
     const time = graph.input(io.time);
     const context = io.context.map(t => graph.input(t));
     const sharing = sample.dim(0) / io.held.length;

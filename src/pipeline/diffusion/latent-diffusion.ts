@@ -1,10 +1,10 @@
-/** A latent diffusion model: prompts to embeddings, pictures to latents and back, noise predictions, and its samplers. */
-import type { ClipTokenizer } from '../../tokenizers/index.ts';
+/** A latent diffusion model and its samplers. */
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { Networks } from '../runtime/network.ts';
-import { Autoencoder } from './autoencoder.ts';
-import { Denoiser } from './denoiser.ts';
-import { ClipPromptEncoder } from './prompt-encoder.ts';
+import type { Autoencoder } from './autoencoder.ts';
+import type { Denoiser } from './denoiser.ts';
+import { LatentModel } from './latent-model.ts';
+import type { ClipPromptEncoder } from './prompt-encoder.ts';
 import type { Sampler } from './sampler.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
@@ -24,14 +24,12 @@ export class LatentDiffusion {
   readonly warn: (message: string) => void;
 
   constructor(
-    networks: Networks<StableDiffusionNetworks>,
-    tokenizer: ClipTokenizer,
+    { prompts, autoencoder, denoiser, warn }: LatentModel,
     samplers: { readonly sampler: Sampler; readonly inverseSampler: Sampler },
-    warn: (message: string) => void,
   ) {
-    this.prompts = new ClipPromptEncoder(networks.textEncoder, tokenizer, warn);
-    this.autoencoder = new Autoencoder(networks.vae, warn);
-    this.denoiser = new Denoiser(networks.unet);
+    this.prompts = prompts;
+    this.autoencoder = autoencoder;
+    this.denoiser = denoiser;
     this.sampler = samplers.sampler;
     this.inverseSampler = samplers.inverseSampler;
     this.warn = warn;
@@ -43,7 +41,8 @@ export class LatentDiffusion {
    */
   twin(call: DeviceCall, networks: Networks<StableDiffusionNetworks>): LatentDiffusion {
     const { prompts, autoencoder, denoiser, sampler, inverseSampler } = this;
-    const twin = new LatentDiffusion(networks, prompts.tokenizer, { sampler, inverseSampler }, () => {});
+    const parts = new LatentModel(networks, prompts.tokenizer, () => {});
+    const twin = new LatentDiffusion(parts, { sampler, inverseSampler });
     twin.autoencoder.slicing = autoencoder.slicing;
     twin.autoencoder.tiling = autoencoder.tiling;
     twin.prompts.remember(prompts);
@@ -54,11 +53,5 @@ export class LatentDiffusion {
   /** Pixels behind one latent side. */
   get vaeScaleFactor(): number {
     return this.autoencoder.factor;
-  }
-
-  /** The size in pixels that the denoiser was trained on. */
-  get defaultSize(): { readonly width: number; readonly height: number } {
-    const [height, width] = this.denoiser.network.model.config.sampleSize;
-    return { width: width * this.vaeScaleFactor, height: height * this.vaeScaleFactor };
   }
 }

@@ -2,6 +2,7 @@
 import type { NdArray } from '../../core/ndarray.ts';
 import { dim, sizeOf } from '../../core/shape.ts';
 import { concatenate } from '../../io/preprocess.ts';
+import type { Embeddings } from './prompt-encoder.ts';
 
 /** Entries [start, end) of the first axis, not copied. */
 export function rowsOf(array: NdArray, start: number, end: number): NdArray {
@@ -34,4 +35,9 @@ export function embeddingRows(embeds: NdArray, times = 1): NdArray[] {
   return Array.from({ length: dim(embeds.shape, 0) * times }, (_, i) =>
     rowsOf(embeds, Math.floor(i / times), Math.floor(i / times) + 1),
   );
+}
+
+/** Rows for the UNet: the unconditional half first. */
+export function promptRows({ positive, negative }: Embeddings, times = 1): NdArray[] {
+  return [...(negative ? embeddingRows(negative, times) : []), ...embeddingRows(positive, times)];
 }

@@ -10,7 +10,7 @@ import type { KeptPhase, LoopState } from '../runtime/kept-phases.ts';
 /** One step of a loop, as the async iterators yield it. */
 export interface StepEvent {
   /** Whose loop it is. */
-  readonly phase: 'mask' | 'invert' | 'edit';
+  readonly phase: 'mask' | 'invert' | 'edit' | 'generate';
   /** From 0. For 'mask' the number of the map. */
   readonly step: number;
   /** Steps that the loop takes in all. */

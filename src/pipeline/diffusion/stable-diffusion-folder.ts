@@ -13,16 +13,12 @@ import {
 } from '../../models/stable-diffusion/index.ts';
 import type { Module } from '../../nn/module.ts';
 import type { Weights } from '../../nn/weights.ts';
-import type { SchedulerJson } from '../../schedulers/config.ts';
-import { DDIMScheduler } from '../../schedulers/ddim.ts';
-import { DDIMInverseScheduler } from '../../schedulers/ddim-inverse.ts';
 import { type ClipMode, ClipTokenizer } from '../../tokenizers/clip.ts';
 import { type OpenedNetwork, openNetwork } from '../runtime/network.ts';
 import { readJson } from '../runtime/read-json.ts';
 import { withSpareTensors } from '../runtime/spare-tensors.ts';
 import { clipTextOf } from './textual-inversion.ts';
 
-const OP = 'DiffEditPipeline.fromPretrained';
 const LAYOUT =
   "Pass a folder in diffusers' layout, with model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.";
 
@@ -42,24 +38,38 @@ export interface StableDiffusionNetworks {
   readonly vae: AutoencoderKL;
 }
 
-/** What the folder holds. */
-export interface StableDiffusionFolder {
+/** What the folder holds, S its schedulers. */
+export interface StableDiffusionFolder<S> {
   /** Bound to their checkpoints. */
   readonly networks: { readonly [K in keyof StableDiffusionNetworks]: OpenedNetwork<StableDiffusionNetworks[K]> };
   /** Of the text encoder. */
   readonly tokenizer: ClipTokenizer;
-  /** The given ones, else those that the folder lists. */
-  readonly schedulers: { readonly scheduler: DDIMScheduler; readonly inverseScheduler: DDIMInverseScheduler };
+  /** As the pipeline has them. */
+  readonly schedulers: S;
+}
+
+/** The configs of a folder's schedulers. */
+export interface SchedulerConfigs {
+  /** Whether the index lists a part of this name. */
+  readonly isListed: (name: string) => boolean;
+  /** The file of such a part, for messages. */
+  readonly path: (name: string) => string;
+  /** That file. @throws InputError where it is missing or no JSON */
+  readonly read: (name: string) => Promise<Readonly<Record<string, unknown>>>;
 }
 
 /** What `openStableDiffusionFolder` is told. */
-export interface OpenOptions {
+export interface OpenOptions<S> {
+  /** The method, for messages. */
+  readonly op: string;
   /** Such as 'fp16': takes the weight files of that name. */
   readonly variant?: string | undefined;
-  /** In place of the folder's. */
-  readonly scheduler?: DDIMScheduler | undefined;
-  /** In place of the folder's. */
-  readonly inverseScheduler?: DDIMInverseScheduler | undefined;
+  /** Whether there is a scheduler where the folder lists none. */
+  readonly hasScheduler: boolean;
+  /** Makes the schedulers, last. */
+  readonly openSchedulers: (configs: SchedulerConfigs) => Promise<S>;
+  /** Whether the UNet may take a mask and a masked picture beside the latents. Default false. */
+  readonly inpaints?: boolean | undefined;
   /** Told of corrected configs, unknown fields, tensors without use, variants that were chosen or that some networks lack. */
   readonly warn: (message: string) => void;
 }
@@ -68,7 +78,10 @@ export interface OpenOptions {
  * Opens everything and checks that checkpoints and configs belong together.
  * @throws InputError for a folder that is no Stable Diffusion, or asks for what is not built; WeightsError for checkpoints
  */
-export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOptions): Promise<StableDiffusionFolder> {
+export async function openStableDiffusionFolder<S>(
+  folder: FolderSource,
+  o: OpenOptions<S>,
+): Promise<StableDiffusionFolder<S>> {
   const index = await checkIndex(folder, o);
   const missing: string[] = [];
   const open = async <M extends Module>(
@@ -77,7 +90,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
     read: (json: unknown, path: string) => (w: Weights, stored: TensorSource) => M,
   ): Promise<OpenedNetwork<M>> => {
     const path = `${name}/config.json`;
-    const json = await readJson(folder, path, OP, LAYOUT);
+    const json = await readJson(folder, path, o.op, LAYOUT);
     const make = withSpareTensors(read(json, path), `${folder.label}/${name}`, o.warn);
     const source = await openWeights(folder, name, stem, {
       ...(o.variant === undefined ? {} : { variant: o.variant }),
@@ -93,7 +106,7 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
       clipTextOf(parseClipTextConfig(json, path)),
     );
     const unet = await open('unet', 'diffusion_pytorch_model', (json, path) => {
-      refuseXL(folder, index, json);
+      refuseXL(folder, index, json, o);
       const config = parseUNetConfig(sizeCorrected(json, o.warn), path, o.warn);
       return w => new UNet2DConditionModel(w, config);
     });
@@ -102,11 +115,11 @@ export async function openStableDiffusionFolder(folder: FolderSource, o: OpenOpt
       return w => new AutoencoderKL(w, config);
     });
     checkVariant(folder, o, missing, opened.length);
-    checkFit(folder, textEncoder.model, unet.model, vae.model);
+    checkFit(folder, { text: textEncoder.model, unet: unet.model, vae: vae.model }, o);
     const tokenizer = await ClipTokenizer.fromFolder(folder, 'tokenizer', { mode: tokenizerMode(index) });
-    checkTokens(folder, tokenizer, textEncoder.model);
+    checkTokens(folder, tokenizer, textEncoder.model, o);
     const networks = { textEncoder, unet, vae };
-    return { networks, tokenizer, schedulers: await openSchedulers(folder, index, o) };
+    return { networks, tokenizer, schedulers: await o.openSchedulers(configsOf(folder, index, o)) };
   } catch (error) {
     await Promise.all(opened.map(source => source.close?.()));
     throw error;
@@ -154,9 +167,9 @@ function tokenizerMode({ tokenizer }: Json): ClipMode {
 }
 
 /** model_index.json, checked. */
-async function checkIndex(folder: FolderSource, o: OpenOptions): Promise<Json> {
-  const { warn } = o;
-  const index = await readJson(folder, 'model_index.json', OP, LAYOUT);
+async function checkIndex(folder: FolderSource, o: OpenOptions<unknown>): Promise<Json> {
+  const { op, warn } = o;
+  const index = await readJson(folder, 'model_index.json', op, LAYOUT);
   for (const [name, classes] of [
     ['text_encoder', ['CLIPTextModel']],
     ['unet', ['UNet2DConditionModel']],
@@ -166,7 +179,7 @@ async function checkIndex(folder: FolderSource, o: OpenOptions): Promise<Json> {
     const received = className(index, name);
     if ((classes as readonly unknown[]).includes(received)) continue;
     throw new InputError({
-      op: OP,
+      op,
       problem: `unsupported ${name}`,
       expected: classes.join(' or '),
       received: JSON.stringify(received),
@@ -174,9 +187,9 @@ async function checkIndex(folder: FolderSource, o: OpenOptions): Promise<Json> {
       fix: 'Use a Stable Diffusion 1.x or 2.x folder as diffusers saves it.',
     });
   }
-  if (!isListed(index, 'scheduler') && !o.scheduler) {
+  if (!isListed(index, 'scheduler') && !o.hasScheduler) {
     throw new InputError({
-      op: OP,
+      op,
       problem: 'the folder lists no scheduler',
       expected: 'a class',
       received: JSON.stringify(index['scheduler']),
@@ -206,10 +219,10 @@ function isListed(index: Json, name: string): boolean {
 }
 
 /** Two text encoders are XL's where the UNet takes them; an index may list one too many. */
-function refuseXL(folder: FolderSource, index: Json, unet: unknown): void {
+function refuseXL(folder: FolderSource, index: Json, unet: unknown, { op }: Pick<OpenOptions<unknown>, 'op'>): void {
   if (!isListed(index, 'text_encoder_2') || (unet as Json)['addition_embed_type'] == null) return;
   throw new InputError({
-    op: OP,
+    op,
     problem: 'unsupported text_encoder_2',
     expected: 'one text encoder',
     received: 'two',
@@ -219,11 +232,16 @@ function refuseXL(folder: FolderSource, index: Json, unet: unknown): void {
 }
 
 /** Rows of ids as long as the tokenizer makes them must find their positions. */
-function checkTokens(folder: FolderSource, tokenizer: ClipTokenizer, text: ClipTextModel): void {
+function checkTokens(
+  folder: FolderSource,
+  tokenizer: ClipTokenizer,
+  text: ClipTextModel,
+  { op }: Pick<OpenOptions<unknown>, 'op'>,
+): void {
   const { positions } = text.config;
   if (tokenizer.modelMaxLength <= positions) return;
   throw new InputError({
-    op: OP,
+    op,
     problem: 'the tokenizer makes rows that are too long for the text encoder',
     expected: `model_max_length up to ${positions}`,
     received: tokenizer.modelMaxLength,
@@ -233,13 +251,18 @@ function checkTokens(folder: FolderSource, tokenizer: ClipTokenizer, text: ClipT
 }
 
 /** A variant that no network has is an error, one that some lack a warning. */
-function checkVariant(folder: FolderSource, o: OpenOptions, missing: readonly string[], networks: number): void {
+function checkVariant(
+  folder: FolderSource,
+  o: OpenOptions<unknown>,
+  missing: readonly string[],
+  networks: number,
+): void {
   if (missing.length < networks) {
     for (const message of missing) o.warn(message);
     return;
   }
   throw new WeightsError({
-    op: OP,
+    op: o.op,
     problem: `no network has the variant "${o.variant}"`,
     path: folder.label,
     fix: 'Leave the variant out, or download its files.',
@@ -247,10 +270,19 @@ function checkVariant(folder: FolderSource, o: OpenOptions, missing: readonly st
 }
 
 /** The three networks must speak of the same widths. */
-function checkFit(folder: FolderSource, text: ClipTextModel, unet: UNet2DConditionModel, vae: AutoencoderKL): void {
+function checkFit(
+  folder: FolderSource,
+  {
+    text,
+    unet,
+    vae,
+  }: { readonly text: ClipTextModel; readonly unet: UNet2DConditionModel; readonly vae: AutoencoderKL },
+  { op, inpaints = false }: OpenOptions<unknown>,
+): void {
   const { latentChannels } = vae.config;
+  const inpainting = inpaints && unet.config.inChannels === 2 * latentChannels + 1;
   const fit = [
-    ['unet in_channels', latentChannels, unet.config.inChannels],
+    ['unet in_channels', inpainting ? 2 * latentChannels + 1 : latentChannels, unet.config.inChannels],
     ['unet out_channels', latentChannels, unet.config.outChannels],
     ...unet.config.levels.map((level): [string, number, number] => [
       'unet cross_attention_dim',
@@ -261,7 +293,7 @@ function checkFit(folder: FolderSource, text: ClipTextModel, unet: UNet2DConditi
   for (const [name, expected, received] of fit) {
     if (expected === received) continue;
     throw new InputError({
-      op: OP,
+      op,
       problem: `${name} does not fit the other networks`,
       expected,
       received,
@@ -271,62 +303,11 @@ function checkFit(folder: FolderSource, text: ClipTextModel, unet: UNet2DConditi
   }
 }
 
-async function openSchedulers(
-  folder: FolderSource,
-  index: Json,
-  o: OpenOptions,
-): Promise<StableDiffusionFolder['schedulers']> {
-  const onWarning = o.warn;
-  const given: readonly (readonly [string, unknown, new (...a: never[]) => unknown])[] = [
-    ['scheduler', o.scheduler, DDIMScheduler],
-    ['inverseScheduler', o.inverseScheduler, DDIMInverseScheduler],
-  ];
-  for (const [path, value, kind] of given) {
-    if (value === undefined || value instanceof kind) continue;
-    throw new InputError({
-      op: OP,
-      problem: 'not a scheduler that is built',
-      expected: kind.name,
-      received: typeof value,
-      path,
-      fix: `Make one with ${kind.name}.fromConfig(other.config).`,
-    });
-  }
-  const json =
-    o.scheduler && o.inverseScheduler
-      ? {}
-      : ((await readJson(folder, 'scheduler/scheduler_config.json', OP, LAYOUT)) as SchedulerJson);
-  // Where the oldest files say nothing of the offset it is 0, as in the published guide, which makes both schedulers of the config.
-  const stated = o.scheduler !== undefined || Object.hasOwn(json, 'steps_offset');
-  const wanted = o.scheduler ?? DDIMScheduler.fromConfig(json, {}, { onWarning });
-  const scheduler = stated ? withOffset(wanted, o.warn) : wanted;
-  // Made from one config both get the offset; one that was made by hand, or saved so, keeps its own, as in diffusers.
-  const saved = !o.inverseScheduler && isListed(index, 'inverse_scheduler');
-  const inverseScheduler = saved
-    ? DDIMInverseScheduler.fromConfig(await readJson(folder, 'inverse_scheduler/scheduler_config.json', OP, LAYOUT))
-    : (o.inverseScheduler ?? DDIMInverseScheduler.fromConfig(json, stated ? { stepsOffset: 1 } : {}));
-  for (const { config } of [scheduler, inverseScheduler]) checkPrediction(folder, config.predictionType);
-  return { scheduler, inverseScheduler };
-}
-
-/** What no step could do is refused before weights are loaded. */
-function checkPrediction(folder: FolderSource, received: string): void {
-  const known = ['epsilon', 'sample', 'v_prediction'];
-  if (known.includes(received)) return;
-  throw new InputError({
-    op: OP,
-    problem: 'unknown prediction_type',
-    expected: known.join(' or '),
-    received,
-    path: `${folder.label}/scheduler/scheduler_config.json`,
-    fix: 'Correct the file.',
-  });
-}
-
-/** Timesteps must start at 1: an older config that says otherwise is corrected, with a warning. */
-function withOffset(scheduler: DDIMScheduler, warn: (message: string) => void): DDIMScheduler {
-  const { stepsOffset } = scheduler.config;
-  if (stepsOffset === 1) return scheduler;
-  warn(`The scheduler's steps_offset is ${stepsOffset}; 1 is used, as diffusers does.`);
-  return DDIMScheduler.fromConfig(scheduler.config, { stepsOffset: 1 });
+function configsOf(folder: FolderSource, index: Json, { op }: OpenOptions<unknown>): SchedulerConfigs {
+  const file = (name: string): string => `${name}/scheduler_config.json`;
+  return {
+    isListed: name => isListed(index, name),
+    path: name => `${folder.label}/${file(name)}`,
+    read: name => readJson(folder, file(name), op, LAYOUT),
+  };
 }

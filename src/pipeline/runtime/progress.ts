@@ -7,7 +7,7 @@ import type { AbortSignalLike } from '../../core/platform.ts';
  * What a model is doing. 'load' moves weights to the device, 'compile' has the device build kernels that it has not met; both come in the
  * middle of others, which go on then. 'text', 'encode' and 'decode' are the small networks.
  */
-export type Phase = 'load' | 'compile' | 'text' | 'encode' | 'mask' | 'invert' | 'edit' | 'decode';
+export type Phase = 'load' | 'compile' | 'text' | 'encode' | 'mask' | 'invert' | 'edit' | 'generate' | 'decode';
 
 /** A phase that has begun, or a finished piece of it. */
 export interface ProgressEvent {
@@ -17,7 +17,7 @@ export interface ProgressEvent {
   readonly step: number;
   /**
    * Pieces in all: bytes of weights for 'load', pipelines for 'compile', prompts or written tokens for 'text' (most of them until the text
-   * ends), maps for 'mask', steps for 'invert' and 'edit', pictures or their tiles for 'encode' and 'decode'.
+   * ends), maps for 'mask', steps for 'invert', 'edit' and 'generate', pictures or their tiles for 'encode' and 'decode'.
    */
   readonly of: number;
   /** Milliseconds that the phase has taken so far; loading weights counts to no other, compiling to the one that it is for. */

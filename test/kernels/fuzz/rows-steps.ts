@@ -16,9 +16,11 @@ import { guidedNoise } from '../../../src/kernels/guided-noise.ts';
 import { guidedStep } from '../../../src/kernels/guided-step.ts';
 import { historyStore } from '../../../src/kernels/history-store.ts';
 import type { Storage } from '../../../src/kernels/kernel.ts';
+import { linearStep, linearStepWeights } from '../../../src/kernels/linear-step.ts';
 import { cleanupWords, maskCleanup } from '../../../src/kernels/mask-cleanup.ts';
 import { maskMap } from '../../../src/kernels/mask-map.ts';
 import { maskThreshold } from '../../../src/kernels/mask-threshold.ts';
+import { noisedBlend } from '../../../src/kernels/noised-blend.ts';
 import { packStep, type StepValues } from '../../../src/kernels/step.ts';
 import type { Draw } from './draw.ts';
 import { nothing, pitchFor, type Row, row, rowsOf } from './problem.ts';
@@ -227,6 +229,42 @@ const step = row('guided-step', (draw, { storages }) => {
   };
 });
 
+const linear = row('linear-step', (draw, { storages }) => {
+  const storage = draw.turn(storages);
+  const slots = draw.turn([0, 1, 2, 5]);
+  const [guided, noisy, bounded] = [0, 0, 0].map(() => draw.chance()) as [boolean, boolean, boolean];
+  return own => {
+    const problem = { ...latents(own), storage, guided, noise: noisy, bounded, slots };
+    const all = problem.images * problem.pixels * eights(problem.channels);
+    const buffers = {
+      prediction: own.values(storage, (guided ? 2 : 1) * all),
+      conditional: guided ? own.values(storage, 2 * all) : nothing(own),
+      x: own.values('f32', all),
+      step: stepOf(),
+      weights: own.values('f32', linearStepWeights(slots)),
+      noise: noisy ? own.values('f32', all) : nothing(own),
+      kept: slots > 0 ? own.values('f32', slots * all) : nothing(own),
+      bound: bounded ? own.values('f32', 8 * problem.images) : nothing(own),
+    };
+    return { call: linearStep(problem), buffers, about: problem };
+  };
+});
+
+const blend = row('noised-blend', () => {
+  return own => {
+    const problem = latents(own);
+    const all = problem.images * problem.pixels * eights(problem.channels);
+    const buffers = {
+      x: own.values('f32', all),
+      step: stepOf({ sigma: 0.3 }),
+      mask: own.values('f32', problem.images * problem.pixels * 8),
+      clean: own.values('f32', all),
+      noise: own.values('f32', all),
+    };
+    return { call: noisedBlend(problem), buffers, about: problem };
+  };
+});
+
 const bound = row('clean-bound', () => {
   return own => {
     const problem = { ...latents(own), ratio: own.int(0, 100) / 100, most: 2 };
@@ -359,6 +397,6 @@ const reorder = row('cache-gather', (draw, { storages }) => {
 
 /** Kernels of samplers, masks and decoders. */
 export const STEPS: readonly Row[] = [
-  ...[stats, merge, ...finalize, apply, drawing, noise, rescale, bound, step, history, nonFinite],
-  ...[map, threshold, cleanup, append, reorder],
+  ...[stats, merge, ...finalize, apply, drawing, noise, rescale, bound, step, linear, blend, history],
+  ...[nonFinite, map, threshold, cleanup, append, reorder],
 ];

@@ -1,4 +1,4 @@
-/** What DiffEdit's arguments may be: one check for each kind of value, the same for every method and the command line. */
+/** What arguments of pipelines may be: one check for each kind of value, the same for every method and the command line. */
 import { InputError } from '../../core/errors.ts';
 import { checkedSeed } from '../../schedulers/generator.ts';
 

@@ -1,0 +1,42 @@
+/** What the pipelines that make pictures have in common: what loads their part, and the face that they show. */
+import { loadPart } from '../../core/load-part.ts';
+import type { NdArray } from '../../core/ndarray.ts';
+import { embedPrompts } from '../diffusion/embed-prompts.ts';
+import type { CommonArgs, EncodePromptOptions, PromptEmbeddings } from '../diffusion/encode-prompt-types.ts';
+import type { Prompt } from '../diffusion/prompt-arguments.ts';
+import { StableDiffusionModel } from '../diffusion/stable-diffusion-model.ts';
+import type { GenerationModel } from './generation-model.ts';
+import type { PipelineScheduler } from './schedulers.ts';
+
+/** What makes pictures, loaded when a model is opened. */
+export function loadGeneration(): Promise<typeof import('./generation-model.ts')> {
+  return loadPart('what makes pictures', () => import('./generation-model.ts'));
+}
+
+/** A pipeline that makes pictures. One call at a time; several pipelines may share a model. */
+export abstract class GenerationPipeline extends StableDiffusionModel {
+  /** What denoises; no call changes it. */
+  readonly scheduler: PipelineScheduler;
+  readonly #model: GenerationModel;
+
+  protected constructor(model: GenerationModel) {
+    super(model.shared);
+    this.#model = model;
+    this.scheduler = model.scheduler;
+  }
+
+  /**
+   * Embeddings of prompts, as `generate` takes them.
+   * @returns [B * numImagesPerPrompt, L, D] each
+   * @throws InputError for arguments that make no sense; DeviceError while another call runs; the signal's reason
+   * @see diffusers StableDiffusionPipeline.encode_prompt
+   */
+  encodePrompt(prompt: Prompt, options: EncodePromptOptions = {}): Promise<PromptEmbeddings> {
+    return this.#model.encodePrompt(prompt, options);
+  }
+
+  /** One embedding for many sentences, [1, L, D]; the function of the same name says how. */
+  embedPrompts(sentences: readonly string[], options: CommonArgs = {}): Promise<NdArray> {
+    return embedPrompts(this, sentences, options);
+  }
+}

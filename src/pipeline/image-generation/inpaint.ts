@@ -1,0 +1,67 @@
+/**
+ * Inpainting: the masked part of a picture made anew, with UNets of 4 channels or those made for it, of 9.
+ * Rombach et al. 2022, https://arxiv.org/abs/2112.10752; Lugmayr et al. 2022, RePaint, https://arxiv.org/abs/2201.09865. Reference: diffusers 0.34.0, StableDiffusionInpaintPipeline; docs/parity-pipelines.md lists what differs.
+ */
+import type { FolderSource } from '../../core/tensor-source.ts';
+import type { RgbImage } from '../../io/image.ts';
+import type { StepEvent } from '../diffusion/sampling-loop.ts';
+import type { SingleFileSource } from '../diffusion/single-file-options.ts';
+import { drain } from '../runtime/drain.ts';
+import type { GenerationModel } from './generation-model.ts';
+import { GenerationPipeline, loadGeneration } from './generation-pipeline.ts';
+import type { GenerationFileOptions, GenerationOptions, PipelineOptions } from './pretrained-options.ts';
+import type { AsImages, GenerationOutput, InpaintArgs } from './types.ts';
+
+/** Makes the masked part of pictures anew with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a model. */
+export class InpaintPipeline extends GenerationPipeline {
+  readonly #model: GenerationModel;
+
+  private constructor(model: GenerationModel) {
+    super(model);
+    this.#model = model;
+  }
+
+  /**
+   * Reads a model folder in diffusers' layout and, unless offloading is asked for, brings its weights to the device.
+   * @param source a directory (pentimento/node), a map of Blobs, URLs, or an object of the same face
+   * @throws InputError for a folder that is no Stable Diffusion 1.x or 2.x, or names a sampler that is not built; WeightsError listing every
+   * missing and misshapen tensor; DeviceError without a device or memory; the signal's reason
+   * @see diffusers StableDiffusionInpaintPipeline.from_pretrained
+   */
+  static async fromPretrained(source: FolderSource, options: GenerationOptions = {}): Promise<InpaintPipeline> {
+    const { modelOfFolder } = await loadGeneration();
+    return new InpaintPipeline(await modelOfFolder('inpaint', source, options));
+  }
+
+  /**
+   * Reads a checkpoint that is one file (.safetensors or .ckpt in LDM's names), as DiffEditPipeline.fromSingleFile does.
+   * @throws InputError for another kind of file, named, or without a vocabulary; else as fromPretrained
+   * @see diffusers FromSingleFileMixin.from_single_file
+   */
+  static async fromSingleFile(source: SingleFileSource, options: GenerationFileOptions = {}): Promise<InpaintPipeline> {
+    const { modelOfFile } = await loadGeneration();
+    return new InpaintPipeline(await modelOfFile('inpaint', source, options));
+  }
+
+  /** What `as(InpaintPipeline)` of another pipeline makes. @throws as `as` */
+  static async over(model: object, scheduler: object, options?: PipelineOptions): Promise<InpaintPipeline> {
+    const { modelOver } = await loadGeneration();
+    return new InpaintPipeline(modelOver('inpaint', model, scheduler, options));
+  }
+
+  /**
+   * Makes the masked part of pictures anew.
+   * @throws InputError or ShapeError for arguments that make no sense; DeviceError while another call runs; the signal's reason
+   * @see diffusers StableDiffusionInpaintPipeline.__call__
+   */
+  generate(args: InpaintArgs & AsImages): Promise<GenerationOutput<RgbImage[]>>;
+  generate(args: InpaintArgs): Promise<GenerationOutput>;
+  generate(args: InpaintArgs): Promise<GenerationOutput> {
+    return drain(this.generateSteps(args));
+  }
+
+  /** `generate` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
+  generateSteps(args: InpaintArgs): AsyncGenerator<StepEvent, GenerationOutput> {
+    return this.#model.steps<'inpaint'>(args);
+  }
+}
