@@ -3,7 +3,7 @@
  * ioredis, and for numbers prom-client. @module
  */
 export type { JsonValue } from '../core/canonical-json.ts';
-export type { PictureHandling, PlainArgument, PlainEdit, SettledEdit } from '../pipeline/batch/plain-edit.ts';
+export type { PictureHandling, PlainEdit, SettledEdit } from '../pipeline/batch/plain-edit.ts';
 export { REDIS_VARIABLE, type ServerOptions } from './connection.ts';
 export type { JobFailure } from './failures.ts';
 export {

@@ -12,41 +12,10 @@ import { settleRun } from '../diffedit/run-request.ts';
 import type { RunArgs } from '../diffedit/types.ts';
 
 /** Arguments of `run` that plain data can give: those that the command line has an option for. */
-export type PlainArgument =
-  | 'sourcePrompt'
-  | 'targetPrompt'
-  | 'sourceNegativePrompt'
-  | 'targetNegativePrompt'
-  | 'numMapsPerMask'
-  | 'maskEncodeStrength'
-  | 'maskThresholdingRatio'
-  | 'maskGuidanceScale'
-  | 'threshold'
-  | 'continuous'
-  | 'maskMode'
-  | 'maskExponent'
-  | 'maskCleanup'
-  | 'erode'
-  | 'dilate'
-  | 'blur'
-  | 'invertGuidanceScale'
-  | 'invertNegativePrompt'
-  | 'numInferenceSteps'
-  | 'guidanceScale'
-  | 'guidanceInterval'
-  | 'guidanceRescale'
-  | 'inpaintStrength'
-  | 'lambdaAutoCorr'
-  | 'lambdaKl'
-  | 'numRegSteps'
-  | 'numAutoCorrRolls'
-  | 'inversion'
-  | 'inversionRounds'
-  | 'negativePrompt'
-  | 'numImagesPerPrompt'
-  | 'eta'
-  | 'clipSkip'
-  | 'seed';
+export type PlainArgument = {
+  [N in ArgumentName]: (typeof ARGUMENTS)[N] extends { readonly option: unknown } ? N : never;
+}[ArgumentName] &
+  keyof RunArgs;
 
 /** How a picture of any size comes to the model, and its result back. */
 export interface PictureHandling {
@@ -70,15 +39,9 @@ const FITS: readonly unknown[] = ['nearest', 'crop', 'pad', 'squash'] satisfies 
 /** What stands for the picture where an edit is checked without one. */
 const STAND_IN = { width: 8, height: 8, data: new Uint8Array(192) };
 
-/** Those of the table; what PlainArgument lacks or has too many of does not compile. */
-type Optional = {
-  [N in ArgumentName]: (typeof ARGUMENTS)[N] extends { readonly option: unknown } ? N : never;
-}[ArgumentName];
-const SAME: [Optional, PlainArgument] extends [PlainArgument, Optional] ? true : never = true;
-
 /** Names of a plain edit, in the order of the table of arguments. */
 export function plainNames(): readonly string[] {
-  return SAME && [...argumentsOf('run').filter(name => 'option' in ARGUMENTS[name]), ...HANDLING];
+  return [...argumentsOf('run').filter(name => 'option' in ARGUMENTS[name]), ...HANDLING];
 }
 
 /**
