@@ -24,11 +24,12 @@ afterAll(() => thread.close());
 async function pauses(work: () => Promise<unknown>): Promise<{ ms: number; longest: number }> {
   let last = performance.now();
   let longest = 0;
-  const timer = setInterval(() => {
+  const tick = (): void => {
     const now = performance.now();
     longest = Math.max(longest, now - last);
     last = now;
-  }, 1);
+  };
+  const timer = setInterval(tick, 1);
   const begun = performance.now();
   await work();
   const ms = performance.now() - begun;
