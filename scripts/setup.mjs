@@ -52,7 +52,11 @@ function packages() {
 function driver(browser) {
   const gpu = hasAdapter();
   if (gpu && (!browser || (chromiumPath() && firefoxPath() && queueServer()))) return;
-  const which = !chromiumPath() ? 'Chromium for the browser tests' : !firefoxPath() ? 'Firefox for the browser tests' : 'a server for the tests of queues';
+  const which = !chromiumPath()
+    ? 'Chromium for the browser tests'
+    : !firefoxPath()
+      ? 'Firefox for the browser tests'
+      : 'a server for the tests of queues';
   say(gpu ? `installing ${which}` : 'no usable Vulkan driver; installing a software one');
   const script = join(ROOT, 'scripts', 'setup-debian.sh');
   const args = [script, ...(browser ? ['--browser', '--queue'] : [])];

@@ -46,7 +46,8 @@ interface Case {
 }
 
 const DAILY: Case[] = [
-  { name: 'esbuild', build: byEsbuild, libraries: 1, workers: 1, ceiling: 120 },
+  // Of what the pipelines that make pictures share with DiffEdit, esbuild loads 15 at once.
+  { name: 'esbuild', build: byEsbuild, libraries: 1, workers: 1, ceiling: 136 },
   // Not minified, as Rollup has it.
   { name: 'Rollup', build: byRollup, libraries: 1, workers: 1, ceiling: 165 },
   { name: 'Vite', build: byVite, libraries: 2, workers: 1, ceiling: 100 },
