@@ -196,9 +196,10 @@ export async function findModel(
   }
   refuseSingleFileOptions(o);
   if (asked === undefined) {
-    if (family === 'stable-diffusion') progress.note(`Using the embedded model. ${EMBEDDED_KNOWS}`);
+    const folder = await directory(embeddedModel(family));
+    if (family === 'stable-diffusion') tellEmbedded(progress);
     const model = family === 'stable-diffusion' ? 'orchard (embedded)' : `orchard ${family} (embedded)`;
-    return { folder: await directory(embeddedModel(family)), model };
+    return { folder, model };
   }
   if (existsSync(asked) && statSync(asked).isDirectory()) return { folder: await directory(asked), model: asked };
   if (!existsSync(asked) && isRepoId(asked) && !WEIGHT_FILE.test(asked)) {
@@ -227,6 +228,15 @@ export async function findModel(
     path: asked,
     fix: `Give ${option} ${what}, or a Hub id (owner/name).`,
   });
+}
+
+/** Who was told what the embedded model knows: a worker opens it more than once. */
+const told = new WeakSet<Progress>();
+
+function tellEmbedded(progress: Progress): void {
+  if (told.has(progress)) return;
+  told.add(progress);
+  progress.note(`Using the embedded model. ${EMBEDDED_KNOWS}`);
 }
 
 /** The checkpoint in one file that a folder holds; undefined where it holds none. */

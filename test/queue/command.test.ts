@@ -73,6 +73,8 @@ describe('a fleet', () => {
     expect(submitted.jobs.map(({ state }: { state: string }) => state)).toEqual(Array(COUNT).fill('added'));
     const runs = await Promise.all([pentimento(worker('two', 'two')), pentimento(worker('two', 'two'))]);
     expect(runs.map(({ code }) => code)).toEqual([0, 0]);
+    // Opened for its key and for its work, and told of once.
+    for (const { stderr } of runs) expect(stderr.match(/^Using the embedded model\./gm)).toHaveLength(1);
     const alone = await pentimento(['edit', at('in'), '-o', at('alone'), ...EDIT, ...QUICK]);
     expect(alone.code).toBe(0);
     const made = await results(submitted.jobs, 'two');
