@@ -17,6 +17,12 @@ export {
   WorkerCaptioner,
   WorkerLanguageModel,
 } from './text-models.ts';
+export {
+  WorkerGeneration,
+  WorkerImageToImagePipeline,
+  WorkerInpaintPipeline,
+  WorkerTextToImagePipeline,
+} from './worker-generation.ts';
 export type { InWorker, WorkerGpuOptions, WorkerOptions } from './worker-model.ts';
 export { WorkerModel } from './worker-model.ts';
 export {
@@ -25,3 +31,8 @@ export {
   WorkerPipeline,
   type WorkerPipelineFacts,
 } from './worker-pipeline.ts';
+export {
+  type StableDiffusionFacts,
+  type WorkerPipelineClass,
+  WorkerStableDiffusion,
+} from './worker-stable-diffusion.ts';

@@ -15,6 +15,8 @@ export interface Packer {
   keep(work: (...args: never) => unknown): number;
   /** Remembers a listener: what it throws ends the call. @returns its number */
   listen(work: (...args: never) => unknown): number;
+  /** Remembers a callback that is waited for and answers: what it throws ends the call. @returns its number */
+  ask(work: (...args: never) => unknown): number;
   /** Remembers a signal, and tells the other end when it fires. */
   watch(signal: AbortSignalLike): number;
   /** Remembers a random stream, which the call moves on. */
@@ -41,6 +43,9 @@ export type Note =
 /** Functions that tell something and return nothing: they may be called from afar. */
 const LISTENERS = ['onProgress', 'onWarning', 'onDeviceLoss', 'onToken', 'callback', 'onWholeRead'];
 
+/** Functions that the work waits for: they may answer with plain data. */
+const CALLBACKS = ['callbackOnStepEnd'];
+
 /**
  * Makes a value ready for a message.
  * @param op the method that was called, for messages
@@ -61,6 +66,7 @@ function packed(op: string, value: unknown, packer: Packer, trusted: boolean, na
     const work = value as () => unknown;
     if (trusted) return note({ $: 'function', id: packer.keep(work) });
     if (LISTENERS.includes(name)) return note({ $: 'function', id: packer.listen(work), tells: true });
+    if (CALLBACKS.includes(name)) return note({ $: 'function', id: packer.ask(work) });
     const fix = 'What must answer at once runs in the page: open the model without a worker.';
     throw new InputError({ op, problem: 'a function cannot be passed to a worker', path: name, fix });
   }

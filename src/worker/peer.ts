@@ -6,6 +6,7 @@ import { DeviceError, InputError } from '../core/errors.ts';
 import type { AbortSignalLike } from '../core/platform.ts';
 import { clonedErrorData, type ErrorData, errorFrom } from './error-data.ts';
 import { buffersOf, type Packer, pack, type StreamLike } from './pack.ts';
+import { Scope, type Thrown } from './scope.ts';
 import { type Unpacker, unpack } from './unpack.ts';
 
 /** What messages go through: a `Worker`, a `MessagePort`, or a worker's own global object. */
@@ -53,11 +54,6 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** What a listener has thrown. */
-interface Thrown {
-  readonly error: unknown;
-}
-
 /** What a call answered, and what it lent. */
 export interface Lent {
   readonly value: unknown;
@@ -67,80 +63,6 @@ export interface Lent {
   readonly takeThrown: () => Thrown | undefined;
   /** Says when what a listener throws is to be reported, because no call runs that it could end. */
   readonly reportWhen: (idle: () => boolean) => void;
-}
-
-/** What one call lends to the other end, until it is over. */
-class Scope implements Packer {
-  readonly functions: number[] = [];
-  readonly signals = new Map<number, { readonly signal: AbortSignalLike; readonly heard: () => void }>();
-  readonly streams: number[] = [];
-  readonly #peer: Peer;
-  /** Whether no call runs that could end by what a listener throws. */
-  idle: () => boolean = () => false;
-  #thrown: Thrown | undefined;
-
-  constructor(peer: Peer) {
-    this.#peer = peer;
-  }
-
-  keep(work: (...args: never) => unknown): number {
-    const id = this.#peer.remember(work);
-    this.functions.push(id);
-    return id;
-  }
-
-  listen(work: (...args: never) => unknown): number {
-    return this.keep((...args: never) => {
-      if (this.#thrown) throw this.#thrown.error; // until the call ends by it
-      const failed = (error: unknown): never => {
-        if (!this.idle()) this.#thrown ??= { error };
-        else
-          queueMicrotask(() => {
-            throw error; // as of any listener: the page reports it
-          });
-        throw error;
-      };
-      try {
-        const told = work(...args);
-        // What it returns nobody waits for, and it may be the listener's own: a message would take its arrays away.
-        return told instanceof Promise ? told.then(() => undefined, failed) : undefined;
-      } catch (error) {
-        return failed(error);
-      }
-    });
-  }
-
-  /** What a listener has thrown, once: the other end knows its like alone, and nothing of what follows its last word. */
-  takeThrown(): Thrown | undefined {
-    const thrown = this.#thrown;
-    this.#thrown = undefined;
-    return thrown;
-  }
-
-  watch(signal: AbortSignalLike): number {
-    const id = this.#peer.number();
-    const heard = (): void => this.#peer.tell({ is: 'signal', id, reason: clonedErrorData(signal.reason) });
-    this.signals.set(id, { signal, heard });
-    this.#peer.watched.set(id, signal);
-    signal.addEventListener('abort', heard);
-    return id;
-  }
-
-  stream(generator: StreamLike): number {
-    for (const id of this.streams) if (this.#peer.streams.get(id) === generator) return id;
-    const id = this.#peer.number();
-    this.streams.push(id);
-    this.#peer.streams.set(id, generator);
-    return id;
-  }
-
-  end(): void {
-    for (const { signal, heard } of this.signals.values()) signal.removeEventListener('abort', heard);
-    this.#peer.forget(this.functions);
-    for (const id of this.streams) this.#peer.streams.delete(id);
-    for (const id of this.signals.keys()) this.#peer.watched.delete(id);
-    if (this.signals.size > 0) this.#peer.tell({ is: 'ended', signals: [...this.signals.keys()] });
-  }
 }
 
 /** A random stream that the worker drew from. */
@@ -330,7 +252,7 @@ export class Peer {
       if (pentimento !== PROTOCOL) throw otherVersion(pentimento);
       const given = unpack(args, this.#unpacker(drawn)) as unknown[];
       const value = await this.#perform(of, given);
-      const packed = pack('worker', value, { keep, listen: keep, watch: () => 0, stream: () => 0 }, true);
+      const packed = pack('worker', value, { keep, listen: keep, ask: keep, watch: () => 0, stream: () => 0 }, true);
       if (drawn.length > 0) for (const number of lent) this.#drawn.set(number, drawn);
       const streams = drawn.map(({ id: number, stream }) => [number, stream.getState()]);
       if (typeof of === 'number' && this.#lentLast.has(of)) {

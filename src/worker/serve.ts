@@ -1,8 +1,13 @@
 /** The worker's side: it holds models, and answers for them. */
 import { DeviceError, InputError, type PentimentoError } from '../core/errors.ts';
+import { loadPart } from '../core/load-part.ts';
 import type { ByteSource, FolderSource } from '../core/tensor-source.ts';
 import { Gpu, type GpuOptions } from '../gpu/device.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
+import { StableDiffusionModel } from '../pipeline/diffusion/stable-diffusion-model.ts';
+import { ImageToImagePipeline } from '../pipeline/image-generation/image-to-image.ts';
+import { InpaintPipeline } from '../pipeline/image-generation/inpaint.ts';
+import { TextToImagePipeline } from '../pipeline/image-generation/text-to-image.ts';
 import { BlipForConditionalGeneration } from '../pipeline/text/blip.ts';
 import { T5ForConditionalGeneration } from '../pipeline/text/t5.ts';
 import type { SchedulerJson } from '../schedulers/config.ts';
@@ -14,7 +19,22 @@ import type { Note } from './pack.ts';
 import { answersOneAtATime, type Drawn, Peer, type PortLike } from './peer.ts';
 
 /** What is opened. */
-export type ModelKind = 'diffedit' | 'single-file' | 'captioner' | 'language-model';
+export type ModelKind =
+  | 'diffedit'
+  | 'single-file'
+  | 'captioner'
+  | 'language-model'
+  | GenerationKind
+  | `${GenerationKind}-file`;
+
+/** Pipelines that make pictures. */
+type GenerationKind = 'text' | 'image' | 'inpaint';
+
+const GENERATION: {
+  readonly text: typeof TextToImagePipeline;
+  readonly image: typeof ImageToImagePipeline;
+  readonly inpaint: typeof InpaintPipeline;
+} = { text: TextToImagePipeline, image: ImageToImagePipeline, inpaint: InpaintPipeline };
 
 /** A model that the worker holds, whatever it is. */
 interface Model {
@@ -38,13 +58,20 @@ const openModel: OpenModel = (kind, source, options) => {
   if (kind === 'captioner') return BlipForConditionalGeneration.fromPretrained(folder, options);
   if (kind === 'language-model') return T5ForConditionalGeneration.fromPretrained(folder, options);
   if (kind === 'single-file') return DiffEditPipeline.fromSingleFile(source as ByteSource, options);
-  return DiffEditPipeline.fromPretrained(folder, options);
+  const [name = '', file] = kind.split('-');
+  if (!isGeneration(name)) return DiffEditPipeline.fromPretrained(folder, options);
+  const pipeline = GENERATION[name];
+  return file ? pipeline.fromSingleFile(source as ByteSource, options) : pipeline.fromPretrained(folder, options);
 };
+
+function isGeneration(name: string): name is GenerationKind {
+  return Object.hasOwn(GENERATION, name);
+}
 
 /** Results that the models keep for later calls: they are copied. */
 const KEPT = ['encodePrompt', 'embedPrompts', 'encode', 'logits', 'plan', 'planSavings'];
 /** Members that are no calls of a page's. */
-const HIDDEN = ['constructor', 'dispose', 'fromPretrained', 'fromSingleFile'];
+const HIDDEN = ['constructor', 'dispose', 'fromPretrained', 'fromSingleFile', 'as'];
 
 /** A device of the worker, and who gives it back. */
 interface Taken {
@@ -66,7 +93,10 @@ class Devices {
     const shared = this.#open.get(key) ?? { gpu: this.#request(wanted), users: 0 };
     this.#open.set(key, shared);
     shared.users++;
+    let held = true;
     const release = (): void => {
+      if (!held) return;
+      held = false;
       if (--shared.users > 0) return;
       if (this.#open.get(key) === shared) this.#open.delete(key);
       void shared.gpu.then(
@@ -95,6 +125,7 @@ export function serveModels(port: PortLike, options: ServeOptions = {}): void {
   const models = new Models(open, new Devices(requestGpu));
   const calls: Readonly<Record<string, (...args: readonly unknown[]) => unknown>> = {
     open: (kind, source, given) => models.open(kind as ModelKind, source, given as { gpuOptions?: GpuOptions }),
+    as: (id, kind, given) => models.as(id, kind, given as object),
     call: (id, method, args) => models.call(id, method, args as readonly unknown[]),
     steps: (id, method, args) => models.steps(id, method, args as readonly unknown[]),
     dispose: id => models.dispose(id),
@@ -122,17 +153,28 @@ class Models {
   }
 
   async open(kind: ModelKind, source: unknown, given: { readonly gpuOptions?: GpuOptions }): Promise<unknown> {
-    const { gpuOptions = {}, ...own } = given;
+    const { gpuOptions = {}, ...own } = await withSchedulers(given);
     const { gpu, release } = this.#devices.take(gpuOptions);
     try {
-      const model = await this.#open(kind, source, { ...own, gpu: await gpu });
-      const id = ++this.#last;
-      this.#models.set(id, { model, release });
-      return { id, facts: factsOf(model), memory: memoryOf(model) };
+      return this.#keep(await this.#open(kind, source, { ...own, gpu: await gpu }), release);
     } catch (error) {
       release();
       throw error;
     }
+  }
+
+  /** Another pipeline on the same model. */
+  async as(id: unknown, kind: unknown, given: object): Promise<unknown> {
+    const { model, release } = this.#entry(id);
+    const pipeline = isGeneration(String(kind)) ? GENERATION[kind as GenerationKind] : undefined;
+    if (!pipeline || !(model instanceof StableDiffusionModel)) throw noSuch(`as(${kind})`);
+    return this.#keep(await model.as<Model, object>(pipeline, await withSchedulers(given)), release);
+  }
+
+  #keep(model: Model, release: () => void): unknown {
+    const id = ++this.#last;
+    this.#models.set(id, { model, release });
+    return { id, facts: factsOf(model), memory: memoryOf(model) };
   }
 
   async call(id: unknown, method: unknown, args: readonly unknown[]): Promise<unknown> {
@@ -155,14 +197,20 @@ class Models {
 
   dispose(id: unknown): void {
     const found = this.#models.get(Number(id));
-    this.#models.delete(Number(id));
-    found?.model.dispose();
-    found?.release();
+    if (!found) return;
+    // Pipelines on the same model end with it, and the device is given back once.
+    for (const [other, { release }] of this.#models) if (release === found.release) this.#models.delete(other);
+    found.model.dispose();
+    found.release();
   }
 
   #named(id: unknown): Model {
+    return this.#entry(id).model;
+  }
+
+  #entry(id: unknown): { readonly model: Model; readonly release: () => void } {
     const found = this.#models.get(Number(id));
-    if (found) return found.model;
+    if (found) return found;
     throw new DeviceError({ op: 'worker', problem: 'the model was disposed', fix: 'Open it again.' });
   }
 }
@@ -193,6 +241,25 @@ function factsOf(model: Model): unknown {
   };
 }
 
+/** A scheduler whose class is loaded before the model is opened that it is for. */
+class LateScheduler {
+  readonly config: SchedulerJson;
+
+  constructor(config: SchedulerJson) {
+    this.config = config;
+  }
+}
+
+/** Options with every scheduler there. @throws InputError for a class that is not built */
+async function withSchedulers<O extends object>(options: O): Promise<O> {
+  const entries = Object.entries(options).map(async ([name, value]): Promise<[string, unknown]> => {
+    if (!(value instanceof LateScheduler)) return [name, value];
+    const { schedulerFromConfig } = await loadPart('samplers', () => import('../schedulers/by-class-name.ts'));
+    return [name, await schedulerFromConfig(value.config)];
+  });
+  return Object.fromEntries(await Promise.all(entries)) as O;
+}
+
 function make(note: unknown, unpacked: Readonly<Record<string, unknown>>, drawn: Drawn[]): unknown {
   const { $: kind } = note as Note;
   if (kind === 'generator') {
@@ -206,8 +273,9 @@ function make(note: unknown, unpacked: Readonly<Record<string, unknown>>, drawn:
   }
   if (kind === 'scheduler') {
     const config = unpacked['config'] as SchedulerJson;
-    const inverse = config['_class_name'] === 'DDIMInverseScheduler';
-    return inverse ? DDIMInverseScheduler.fromConfig(config) : DDIMScheduler.fromConfig(config);
+    const name = config['_class_name'];
+    if (name === 'DDIMInverseScheduler') return DDIMInverseScheduler.fromConfig(config);
+    return name === 'DDIMScheduler' ? DDIMScheduler.fromConfig(config) : new LateScheduler(config);
   }
   return folderFrom(kind, unpacked);
 }

@@ -44,6 +44,8 @@ export interface Opened<Facts> {
   readonly end: (error: Error) => void;
   /** Of the listeners that the model was opened with. */
   readonly listeners: Pick<Lent, 'takeThrown' | 'reportWhen'>;
+  /** Calls that have not ended, of all pipelines on the model. */
+  readonly calls: { running: number };
 }
 
 /** An iterator in the worker. */
@@ -61,8 +63,6 @@ export abstract class WorkerModel {
   readonly #opened: Opened<unknown>;
   #memory: Memory;
   #disposed = false;
-  /** Calls that have not ended. */
-  #running = 0;
 
   /** @internal */
   protected constructor(opened: Opened<{ readonly caps: Caps; readonly dtype: 'float32' | 'float16' }>) {
@@ -70,7 +70,7 @@ export abstract class WorkerModel {
     this.dtype = opened.facts.dtype;
     this.#opened = opened;
     this.#memory = opened.memory;
-    opened.listeners.reportWhen(() => this.#running === 0);
+    opened.listeners.reportWhen(() => opened.calls.running === 0);
   }
 
   /** Device bytes that it held behind the last call. */
@@ -118,10 +118,19 @@ export abstract class WorkerModel {
     return answer.value;
   }
 
+  /** @internal Another pipeline on the same model. */
+  protected async face<Facts>(kind: string, options: object): Promise<Opened<Facts>> {
+    this.#check('as');
+    checkByName('as', options);
+    const { peer, id } = this.#opened;
+    const opened = (await peer.call('as', 'as', [id, kind, options])) as Pick<Opened<Facts>, 'id' | 'facts' | 'memory'>;
+    return { ...this.#opened, ...opened };
+  }
+
   /** Work of the worker's, which ends by what a listener throws meanwhile: one of the call's, or of those that the model was opened with. */
   async #heeding<T>(work: () => Promise<T>, own?: Lent): Promise<T> {
-    this.#running++;
-    const { listeners } = this.#opened;
+    const { listeners, calls } = this.#opened;
+    calls.running++;
     try {
       const result = await work();
       const thrown = own?.takeThrown() ?? listeners.takeThrown();
@@ -131,7 +140,7 @@ export abstract class WorkerModel {
       const thrown = own?.takeThrown() ?? listeners.takeThrown();
       throw thrown ? thrown.error : error;
     } finally {
-      this.#running--;
+      calls.running--;
     }
   }
 
@@ -228,7 +237,7 @@ export async function openInWorker<Facts>(
   try {
     const { value, ...listeners } = await peer.lend('open', op, [kind, source, { ...own, onWarning }]);
     const { id, facts, memory } = value as { id: number; facts: Facts; memory: Memory };
-    return { peer, id, facts, memory, end, listeners };
+    return { peer, id, facts, memory, end, listeners, calls: { running: 0 } };
   } catch (error) {
     end(new DeviceError({ op, problem: 'the model was not opened', cause: error }));
     throw error;

@@ -1,54 +1,33 @@
 /** DiffEditPipeline's face on the page's side of a worker. */
-import type { NdArray } from '../core/ndarray.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
-import type { Caps } from '../gpu/caps.ts';
-import type { PictureSize, RgbImage } from '../io/image.ts';
-import { fullAddress } from '../io/sources.ts';
-import type { TileSizes } from '../models/stable-diffusion/index.ts';
+import type { RgbImage } from '../io/image.ts';
 import type { CallPlanOptions, SavingsPlan } from '../pipeline/diffedit/call-planner.ts';
 import type { FromSingleFileOptions, PretrainedOptions } from '../pipeline/diffedit/pretrained-options.ts';
 import type { Recommended } from '../pipeline/diffedit/recommended.ts';
 import type { ReconstructArgs, Reconstruction } from '../pipeline/diffedit/reconstruct.ts';
 import type {
   AsPictures,
-  CommonArgs,
   EditArgs,
   EditOutput,
-  EncodePromptOptions,
   GenerateMaskArgs,
   InversionOutput,
   InvertArgs,
   MaskOutput,
-  PromptEmbeddings,
   RunArgs,
   RunOutput,
 } from '../pipeline/diffedit/types.ts';
-import type { LoraOptions } from '../pipeline/diffusion/lora-adapters.ts';
-import type { LoraSource } from '../pipeline/diffusion/lora-file.ts';
-import type { Prompt } from '../pipeline/diffusion/prompt-arguments.ts';
 import type { StepEvent } from '../pipeline/diffusion/sampling-loop.ts';
 import type { SingleFileSource } from '../pipeline/diffusion/single-file-options.ts';
-import type { EmbeddingSource, TextualInversionOptions } from '../pipeline/diffusion/textual-inversion-sources.ts';
 import type { CallPlan } from '../pipeline/runtime/memory-plan.ts';
-import type { CallOptions } from '../pipeline/runtime/progress.ts';
 import { startWorker } from './start.ts';
-import { type InWorker, type Opened, openInWorker, WorkerModel } from './worker-model.ts';
+import { type InWorker, type Opened, openInWorker } from './worker-model.ts';
+import { type StableDiffusionFacts, seenFromWorker, WorkerStableDiffusion } from './worker-stable-diffusion.ts';
 
 /** What the page knows of a pipeline without asking. */
-export interface WorkerPipelineFacts {
-  /** What its device grants. */
-  readonly caps: Caps;
-  /** Of activations, and, for float16, of weights. */
-  readonly dtype: 'float32' | 'float16';
-  /** Pixels behind one latent side. */
-  readonly vaeScaleFactor: number;
-  /** The size in pixels that the model was trained on. */
-  readonly defaultSize: PictureSize;
+export interface WorkerPipelineFacts extends StableDiffusionFacts {
   /** What the model's folder recommends; undefined where it recommends nothing. */
   readonly recommended: Recommended | undefined;
-  /** scheduler_config.json of mask and edit, for DDIMScheduler.fromConfig. */
-  readonly scheduler: Readonly<Record<string, unknown>>;
-  /** The same of the inversion. */
+  /** scheduler_config.json of the inversion, as `scheduler` is that of mask and edit. */
   readonly inverseScheduler: Readonly<Record<string, unknown>>;
 }
 
@@ -76,32 +55,21 @@ export async function createWorkerPipelineFromSingleFile(
   options: InWorker<FromSingleFileOptions> = {},
 ): Promise<WorkerPipeline> {
   const op = 'createWorkerPipelineFromSingleFile';
-  const isAddress = typeof source === 'string' || source instanceof URL;
-  const there = isAddress ? fullAddress(String(source)) : source;
-  return new WorkerPipeline(await openInWorker(op, 'single-file', there, options, startWorker));
+  return new WorkerPipeline(await openInWorker(op, 'single-file', seenFromWorker(source), options, startWorker));
 }
 
 /** DiffEditPipeline in a worker: the same methods and arguments; those that answer at once there are promises here. */
-export class WorkerPipeline extends WorkerModel {
-  /** Pixels behind one latent side. */
-  readonly vaeScaleFactor: number;
-  /** The size in pixels that the model was trained on. */
-  readonly defaultSize: PictureSize;
+export class WorkerPipeline extends WorkerStableDiffusion {
   /** What the model's folder recommends: `run({ ...recommended?.settings, ...yours })`. */
   readonly recommended: Recommended | undefined;
-  /** scheduler_config.json of mask and edit, for DDIMScheduler.fromConfig. */
-  readonly schedulerConfig: Readonly<Record<string, unknown>>;
-  /** The same of the inversion. */
+  /** scheduler_config.json of the inversion, as `schedulerConfig` is that of mask and edit. */
   readonly inverseSchedulerConfig: Readonly<Record<string, unknown>>;
 
   /** @internal */
   constructor(opened: Opened<WorkerPipelineFacts>) {
     super(opened);
     const { facts } = opened;
-    this.vaeScaleFactor = facts.vaeScaleFactor;
-    this.defaultSize = facts.defaultSize;
     this.recommended = facts.recommended;
-    this.schedulerConfig = facts.scheduler;
     this.inverseSchedulerConfig = facts.inverseScheduler;
   }
 
@@ -157,88 +125,5 @@ export class WorkerPipeline extends WorkerModel {
   /** What `run` would take with each way to save memory. @throws as DiffEditPipeline.planSavings */
   planSavings(args: RunArgs, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
     return this.call('planSavings', [args, options]);
-  }
-
-  /** Embeddings of prompts. @throws as DiffEditPipeline.encodePrompt */
-  encodePrompt(prompt: Prompt, options: EncodePromptOptions = {}): Promise<PromptEmbeddings> {
-    return this.call('encodePrompt', [prompt, options]);
-  }
-
-  /** One embedding for many sentences, [1, L, D]. */
-  embedPrompts(sentences: readonly string[], options: CommonArgs = {}): Promise<NdArray> {
-    return this.call('embedPrompts', [sentences, options]);
-  }
-
-  /** Loads a LoRA and makes it the one that acts. @returns its name. @throws as DiffEditPipeline.loadLoraWeights */
-  loadLoraWeights(source: LoraSource, options: LoraOptions & CallOptions = {}): Promise<string> {
-    return this.call('loadLoraWeights', [source, options], true);
-  }
-
-  /** Chooses which adapters act. @throws as DiffEditPipeline.setAdapters */
-  setAdapters(names: string | readonly string[], weights?: number | readonly number[]): Promise<void> {
-    return this.call('setAdapters', [names, weights]);
-  }
-
-  /** Names of the adapters that act. */
-  getActiveAdapters(): Promise<string[]> {
-    return this.call('getActiveAdapters', []);
-  }
-
-  /** Names of all adapters, by the network that they change. */
-  getListAdapters(): Promise<{
-    /** Of the denoiser. */
-    readonly unet: string[];
-    /** Of the text encoder. */
-    readonly textEncoder: string[];
-  }> {
-    return this.call('getListAdapters', []);
-  }
-
-  /** Forgets adapters and closes their files. @throws as DiffEditPipeline.deleteAdapters */
-  deleteAdapters(names: string | readonly string[]): Promise<void> {
-    return this.call('deleteAdapters', [names]);
-  }
-
-  /** Forgets all adapters. */
-  unloadLoraWeights(): Promise<void> {
-    return this.call('unloadLoraWeights', []);
-  }
-
-  /** Teaches the prompts words. @throws as DiffEditPipeline.loadTextualInversion */
-  loadTextualInversion(
-    source: EmbeddingSource | readonly EmbeddingSource[],
-    options: TextualInversionOptions = {},
-  ): Promise<readonly string[]> {
-    return this.call('loadTextualInversion', [source, options]);
-  }
-
-  /** The words that are loaded. */
-  getTextualInversions(): Promise<readonly string[]> {
-    return this.call('getTextualInversions', []);
-  }
-
-  /** Takes such words away again. @param tokens all by default */
-  unloadTextualInversion(tokens?: string | readonly string[]): Promise<void> {
-    return this.call('unloadTextualInversion', [tokens]);
-  }
-
-  /** Decodes pictures one at a time: less memory, the same numbers. */
-  enableVaeSlicing(): Promise<void> {
-    return this.call('enableVaeSlicing', []);
-  }
-
-  /** Decodes pictures of a batch together again. */
-  disableVaeSlicing(): Promise<void> {
-    return this.call('disableVaeSlicing', []);
-  }
-
-  /** Encodes and decodes larger pictures by overlapping tiles. @throws as DiffEditPipeline.enableVaeTiling */
-  enableVaeTiling(sizes: Partial<TileSizes> = {}): Promise<void> {
-    return this.call('enableVaeTiling', [sizes]);
-  }
-
-  /** Encodes and decodes pictures whole again. */
-  disableVaeTiling(): Promise<void> {
-    return this.call('disableVaeTiling', []);
   }
 }
