@@ -89,7 +89,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'schedulers',
     'io',
     'models/stable-diffusion',
-    ...['runtime', 'diffusion', 'text', 'diffedit'].map(room => `pipeline/${room}`),
+    ...['runtime', 'diffusion', 'text', 'diffedit', 'image-generation'].map(room => `pipeline/${room}`),
   ],
   node: ['core', 'gpu', 'tuning', 'io', 'node:'],
   queue: ['core', 'gpu', 'io', 'pipeline/runtime', 'pipeline/diffedit', 'pipeline/batch', 'node', 'node:'],

@@ -1,8 +1,21 @@
 /** What one call lends to the other end: functions, signals and random streams, until it is over. */
 import type { AbortSignalLike } from '../core/platform.ts';
-import { clonedErrorData } from './error-data.ts';
+import { clonedErrorData, type ErrorData } from './error-data.ts';
 import type { Packer, StreamLike } from './pack.ts';
-import type { Peer } from './peer.ts';
+
+/** The end of a connection that lends. */
+interface Lender {
+  readonly streams: Map<number, StreamLike>;
+  readonly watched: Map<number, AbortSignalLike>;
+  number(): number;
+  remember(work: (...args: never) => unknown): number;
+  forget(ids: readonly number[]): void;
+  tell(
+    message:
+      | { readonly is: 'signal'; readonly id: number; readonly reason: ErrorData }
+      | { readonly is: 'ended'; readonly signals: readonly number[] },
+  ): void;
+}
 
 /** What a listener has thrown. */
 export interface Thrown {
@@ -14,12 +27,12 @@ export class Scope implements Packer {
   readonly functions: number[] = [];
   readonly signals: Map<number, { readonly signal: AbortSignalLike; readonly heard: () => void }> = new Map();
   readonly streams: number[] = [];
-  readonly #peer: Peer;
+  readonly #peer: Lender;
   /** Whether no call runs that could end by what a listener throws. */
   idle: () => boolean = () => false;
   #thrown: Thrown | undefined;
 
-  constructor(peer: Peer) {
+  constructor(peer: Lender) {
     this.#peer = peer;
   }
 

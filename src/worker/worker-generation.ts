@@ -66,8 +66,8 @@ export class WorkerTextToImagePipeline extends WorkerGeneration<TextToImageArgs>
   }
 
   /** What `as(WorkerTextToImagePipeline)` of another pipeline makes. @throws as `as` */
-  static async over(open: OpenFace<PipelineOptions>, options?: PipelineOptions): Promise<WorkerTextToImagePipeline> {
-    return new WorkerTextToImagePipeline(await open('text', options));
+  static async over(open: object, options?: PipelineOptions): Promise<WorkerTextToImagePipeline> {
+    return new WorkerTextToImagePipeline(await (open as OpenFace)('text', options));
   }
 }
 
@@ -103,8 +103,8 @@ export class WorkerImageToImagePipeline extends WorkerGeneration<ImageToImageArg
   }
 
   /** What `as(WorkerImageToImagePipeline)` of another pipeline makes. @throws as `as` */
-  static async over(open: OpenFace<PipelineOptions>, options?: PipelineOptions): Promise<WorkerImageToImagePipeline> {
-    return new WorkerImageToImagePipeline(await open('image', options));
+  static async over(open: object, options?: PipelineOptions): Promise<WorkerImageToImagePipeline> {
+    return new WorkerImageToImagePipeline(await (open as OpenFace)('image', options));
   }
 }
 
@@ -140,7 +140,7 @@ export class WorkerInpaintPipeline extends WorkerGeneration<InpaintArgs> {
   }
 
   /** What `as(WorkerInpaintPipeline)` of another pipeline makes. @throws as `as` */
-  static async over(open: OpenFace<PipelineOptions>, options?: PipelineOptions): Promise<WorkerInpaintPipeline> {
-    return new WorkerInpaintPipeline(await open('inpaint', options));
+  static async over(open: object, options?: PipelineOptions): Promise<WorkerInpaintPipeline> {
+    return new WorkerInpaintPipeline(await (open as OpenFace)('inpaint', options));
   }
 }

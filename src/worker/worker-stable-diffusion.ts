@@ -28,12 +28,12 @@ export interface StableDiffusionFacts {
 }
 
 /** @internal Opens another pipeline on a model that is open. */
-export type OpenFace<O> = (kind: string, options: O | undefined) => Promise<Opened<StableDiffusionFacts>>;
+export type OpenFace = (kind: string, options: object | undefined) => Promise<Opened<StableDiffusionFacts>>;
 
 /** A pipeline's class in a worker, such as WorkerInpaintPipeline: it can be had of a model that is open there. */
 export interface WorkerPipelineClass<P, O> {
   /** Called by `as`, with what opens it. */
-  over(open: OpenFace<O>, options?: O): Promise<P>;
+  over(open: object, options?: O): Promise<P>;
 }
 
 /** @internal A single file as a worker finds it: addresses relative to the page would lead elsewhere there. */
@@ -63,7 +63,8 @@ export abstract class WorkerStableDiffusion extends WorkerModel {
    * @throws as `as` of the pipeline in a page
    */
   as<P, O>(kind: WorkerPipelineClass<P, O>, options?: O): Promise<P> {
-    return kind.over((name, given) => this.face(name, given ?? {}), options);
+    const open: OpenFace = (name, given) => this.face(name, given ?? {});
+    return kind.over(open, options);
   }
 
   /** Embeddings of prompts. @throws as DiffEditPipeline.encodePrompt */

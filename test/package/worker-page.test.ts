@@ -1,12 +1,18 @@
 /**
  * The packed package's worker in Chromium: the recorded quick edit over the loss of a device, cancelled and refused calls, a second load without
- * a byte, and folders that people drop.
+ * a byte, folders that people drop, and recorded pictures of words and of a masked part.
  */
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { GreyImage, RgbImage } from '../../src/io/image.ts';
+import { maxError } from '../support/close.ts';
+import { texture } from '../support/dummies.ts';
 import { recordedMask, recordedPicture } from '../support/edits.ts';
+import { grey, type RecordedCall } from '../support/generation.ts';
+import { loadGolden } from '../support/golden.ts';
 import { openPage } from '../support/page.ts';
+import { fieldsOf } from '../support/scheduler-numbers.ts';
 import { servePackage } from '../support/serve-package.ts';
 import { ROOT } from '../support/tarball.ts';
 
@@ -17,6 +23,7 @@ let problems: string[];
 let asked: string[] = [];
 beforeAll(async () => {
   server = await servePackage({
+    '/golden/': join(ROOT, 'test/golden'),
     '/test/': join(ROOT, 'test/package'),
   });
   ({ browser, page, problems } = await openPage());
@@ -71,5 +78,26 @@ it('opens what people give to the page: a folder that is dropped, chosen, or had
   expect(Object.keys(bytes)).toEqual(['dropped', 'files', 'handle']);
   expect(new Set(Object.values(bytes))).toEqual(new Set([bytes['handle']]));
   expect(bytes['handle']).toBeGreaterThan(1e6);
+  expect(problems).toEqual([]);
+});
+
+it('makes recorded pictures of words, and in a worker of a masked part', async () => {
+  const golden = loadGolden('image-generation');
+  const recorded = (name: string): RecordedCall => {
+    const found = (golden.json.cases as readonly RecordedCall[]).find(each => each.name === name);
+    return found as RecordedCall;
+  };
+  const make = (what: string, given: object): Promise<unknown> =>
+    page.evaluate(`import('/test/generation-page.mjs').then(m => m.${what}(${JSON.stringify(given)}))`);
+  const given = ({ seed, args }: RecordedCall) => ({ seed, args: fieldsOf<object>(args) });
+  const plain = (picture: RgbImage | GreyImage) => ({ ...picture, data: [...picture.data] });
+  const words = await make('ofWords', given(recorded('text dpm')));
+  expect(maxError(words as number[], golden.ints('text dpm.picture').data)).toBeLessThanOrEqual(2);
+
+  const masked = recorded('inpaint ancestral');
+  const pictures = { image: plain(texture(...masked.sides, 0)), maskImage: plain(grey(...masked.sides, 0)) };
+  const part = (await make('ofMaskedPart', { ...given(masked), ...pictures })) as Record<string, number[]>;
+  expect(maxError(part['picture'] ?? [], golden.ints('inpaint ancestral.picture').data)).toBeLessThanOrEqual(2);
+  expect(part['steps']).toEqual([0, 1, 2, 3, 4]);
   expect(problems).toEqual([]);
 });
