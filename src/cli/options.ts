@@ -109,15 +109,24 @@ export type ArgumentOptions = { readonly [N in Exclude<OptionName, Always>]?: Ty
 
 /** Which model, where it runs, how it reports. */
 export function addModelOptions(command: Command): Command {
-  command
+  addPresetOption(addModelSource(addModelOption(command)));
+  addDeviceOptions(command).addOption(argumentOption('seed'));
+  return addMemoryOptions(addModelManner(command));
+}
+
+/** The same of a command whose pipeline takes no preset, mends no quirks and obeys no budget. */
+export function addPlainModelOptions(command: Command): Command {
+  addDeviceOptions(addModelSource(addModelOption(command))).addOption(argumentOption('seed'));
+  return addMemoryOptions(addOffloadOption(command), { budget: false });
+}
+
+function addModelOption(command: Command): Command {
+  return command
     .optionsGroup('Model and device:')
     .option(
       '--model <dir, file or id>',
       'diffusers folder of Stable Diffusion 1.x or 2.x, .safetensors or .ckpt file, or Hub id (default: the embedded orchard model)',
     );
-  addPresetOption(addModelSource(command));
-  addDeviceOptions(command).addOption(argumentOption('seed'));
-  return addMemoryOptions(addModelManner(command));
 }
 
 /** Where a model's files come from, and what changes its weights; beside `--model`. */
@@ -128,21 +137,31 @@ export function addModelSource(command: Command): Command {
 
 /** How a model works. */
 export function addModelManner(command: Command): Command {
-  return command
-    .option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number')
-    .option('--enable-model-cpu-offload', 'keep one network at a time on the device');
+  return addOffloadOption(
+    command.option('--mend-quirks', 'mend what diffusers does wrong instead of repeating it number for number'),
+  );
+}
+
+function addOffloadOption(command: Command): Command {
+  return command.option('--enable-model-cpu-offload', 'keep one network at a time on the device');
 }
 
 /**
  * How a diffusion model spends memory.
+ * @param o.budget whether it obeys one
  * @param o.chosenTiles whether tiles may be chosen by it, which change the numbers
  */
-export function addMemoryOptions(command: Command, { chosenTiles = true }: { chosenTiles?: boolean } = {}): Command {
+export function addMemoryOptions(
+  command: Command,
+  { budget = true, chosenTiles = true }: { budget?: boolean; chosenTiles?: boolean } = {},
+): Command {
   command
     .option('--stream-weights', 'pass the weights of the UNet through two slots of device memory at every step')
     .option('--host-memory', 'keep weights that go to the device more than once in host memory')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time');
-  addTileOptions(command).addOption(
+  addTileOptions(command);
+  if (!budget) return command;
+  command.addOption(
     new Option(
       '--max-memory <size>',
       'device memory that the command may take, such as 2GB or 1500MiB; saves where it must and says so',
@@ -306,7 +325,8 @@ export function argumentOption(name: OptionName): Option {
   return optionOf(name, ARGUMENTS[name]);
 }
 
-function optionOf(name: string, row: Argument): Option {
+/** The option of a row of any table of arguments. */
+export function optionOf(name: string, row: OptionRow): Option {
   const { option, alias, check, default: byDefault } = row;
   const [, value = '', help = ''] = option ?? [];
   if (row.switch) return switchOf(name, row.switch, help);
@@ -335,7 +355,12 @@ function offSwitchOf(name: string, row: Argument): Option | undefined {
   return row.switch ? made.preset(row.default) : made;
 }
 
-function kebabFlag(name: string): string {
+/** What an option is made of. */
+type OptionRow = Pick<Argument, 'alias' | 'check' | 'default' | 'switch'> & {
+  readonly option?: readonly [group: string, value: string, help: string];
+};
+
+export function kebabFlag(name: string): string {
   return `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
 }
 

@@ -8,7 +8,10 @@ import { convertCommand } from './convert.ts';
 import { devicesCommand } from './devices.ts';
 import { editCommand } from './edit.ts';
 import { workerCommand } from './fleet-worker.ts';
+import { generateCommand } from './generate.ts';
 import { guideCommand } from './guide.ts';
+import { img2imgCommand } from './img2img.ts';
+import { inpaintCommand } from './inpaint.ts';
 import { invertCommand } from './invert.ts';
 import { maskCommand } from './mask.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
@@ -60,6 +63,7 @@ export function createProgram(outside: Outside): Command {
   const edits = [editCommand, maskCommand, invertCommand, reconstructCommand, planCommand, guideCommand];
   for (const command of [
     ...edits,
+    ...[generateCommand, img2imgCommand, inpaintCommand],
     captionCommand,
     promptsCommand,
     ...[submitCommand, workerCommand, queueCommand],

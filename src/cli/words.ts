@@ -5,7 +5,11 @@
 import type { PentimentoError } from '../core/errors.ts';
 import { settingNames } from '../generation/settings.ts';
 import { ARGUMENTS, type Argument } from '../pipeline/diffedit/arguments.ts';
-import { flagOf } from './options.ts';
+import {
+  ARGUMENTS as GENERATION_ARGUMENTS,
+  type Argument as GenerationArgument,
+} from '../pipeline/image-generation/arguments.ts';
+import { flagOf, kebabFlag } from './options.ts';
 
 /** Arguments of the library that another option stands for than one of the same name. */
 const OPTIONS: Readonly<Record<string, string>> = {
@@ -37,10 +41,21 @@ const OPTIONS: Readonly<Record<string, string>> = {
   },
 };
 
+/** Arguments of the pipelines that make pictures, beside those whose option has their own name. */
+const WORDS_OF_GENERATION: Readonly<Record<string, string>> = {
+  ...{ prompt: '<prompts...>', width: '--size', height: '--size', generator: '--seed' },
+  ...Object.fromEntries(
+    Object.entries<GenerationArgument>(GENERATION_ARGUMENTS).flatMap(([name, row]) =>
+      row.option ? [[name, kebabFlag(name)]] : [],
+    ),
+  ),
+};
+
 /** The same where a command calls an option otherwise. */
 const OPTIONS_OF: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   invert: { prompt: '--source', negativePrompt: '--negative-prompt' },
   caption: { prompt: '--prefix' },
+  ...Object.fromEntries(['generate', 'img2img', 'inpaint'].map(name => [name, WORDS_OF_GENERATION])),
   guide: { n: '--num-prompts', numReturnSequences: '--num-prompts' },
 };
 
@@ -99,6 +114,8 @@ export function warningInCommandWords(warning: string): string {
 function opOf(op: string, command: string): string {
   if (/\.from(Pretrained|SingleFile)$|^openSingleFile$|^LdmTrainingConfig$/.test(op)) return 'model';
   if (/^(tuningFor|parseTuningTable|checkTuning)$/.test(op)) return 'tuning';
+  if (op === 'generate' && Object.hasOwn(OPTIONS_OF, command) && OPTIONS_OF[command] === WORDS_OF_GENERATION)
+    return `\`pentimento ${command}\``;
   return Object.hasOwn(COMMANDS, op) && command !== '' ? command : op;
 }
 

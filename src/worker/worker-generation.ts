@@ -1,6 +1,9 @@
 /** The pipelines that make pictures, on the page's side of a worker. */
+import type { NdArray } from '../core/ndarray.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { RgbImage } from '../io/image.ts';
+import type { NumericArray } from '../io/mask.ts';
+import type { PictureInput } from '../io/preprocess.ts';
 import type { StepEvent } from '../pipeline/diffusion/sampling-loop.ts';
 import type { SingleFileSource } from '../pipeline/diffusion/single-file-options.ts';
 import type {
@@ -15,6 +18,7 @@ import type {
   InpaintArgs,
   TextToImageArgs,
 } from '../pipeline/image-generation/types.ts';
+import type { CallOptions } from '../pipeline/runtime/progress.ts';
 import { startWorker } from './start.ts';
 import { type InWorker, openInWorker } from './worker-model.ts';
 import { type OpenFace, seenFromWorker, WorkerStableDiffusion } from './worker-stable-diffusion.ts';
@@ -31,6 +35,16 @@ export abstract class WorkerGeneration<Args> extends WorkerStableDiffusion {
   /** `generate` step by step. Leaving the loop early frees everything. */
   generateSteps(args: Args): AsyncGenerator<StepEvent, GenerationOutput> {
     return this.steps('generateSteps', [args]);
+  }
+
+  /** Latents of pictures, [M, 4, h, w]. @throws as `encodeImages` of the pipeline in a page */
+  encodeImages(image: PictureInput, options: CallOptions = {}): Promise<NdArray> {
+    return this.call('encodeImages', [image, options]);
+  }
+
+  /** Pictures of latents [N, 4, h, w]. @throws as `decodeLatents` of the pipeline in a page */
+  decodeLatents(latents: NumericArray, options: CallOptions = {}): Promise<RgbImage[]> {
+    return this.call('decodeLatents', [latents, options]);
   }
 }
 

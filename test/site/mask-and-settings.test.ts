@@ -1,10 +1,8 @@
 /** What the studio does by itself: masks between finding and editing, files of settings, colours of previews. */
 import { expect, it } from 'vitest';
 import { Mask, UNTOUCHED } from '../../site/studio/src/mask.ts';
-import { fitColours } from '../../site/studio/src/preview.ts';
 import { type Asked, readSettings, writeSettings } from '../../site/studio/src/settings-file.ts';
 import { SETTINGS } from '../../site/studio/src/settings-table.ts';
-import { ndarray } from '../../src/core/ndarray.ts';
 import type { RecommendedName } from '../../src/pipeline/diffedit/recommended.ts';
 
 const MAP = [0, 0.2, 0.5, 0.6, 0.9, 1, 0.1, 0, 0];
@@ -94,20 +92,4 @@ it('has every setting that a model may recommend but those that its own mask tak
   };
   const missing = Object.keys(all).filter(name => !SETTINGS.some(one => one.name === name));
   expect(missing.sort()).toEqual(['continuous', 'threshold']);
-});
-
-it('finds the colours of latents that are an affine map of the picture', () => {
-  const [width, height] = [4, 3];
-  const data = Uint8Array.from({ length: 3 * width * height }, (_, i) => (37 * i * i) % 251);
-  const latents = new Float32Array(4 * width * height);
-  for (let at = 0; at < width * height; at++) {
-    for (let c = 0; c < 3; c++) latents[c * width * height + at] = (data[3 * at + c] - 100) / 50;
-    latents[3 * width * height + at] = ((at * 7) % 5) - 2;
-  }
-  const colours = fitColours(ndarray(latents, [1, 4, height, width]), { width, height, data });
-  for (const [c, row] of colours.entries()) {
-    for (const [k, v] of row.entries()) {
-      expect(Math.abs(v - (k === c ? 50 : k === 4 ? 100 : 0)), `colour ${c} of channel ${k}`).toBeLessThan(1);
-    }
-  }
 });

@@ -104,6 +104,10 @@ it('wait for what callbackOnStepEnd answers, step when they are asked to, and en
   const phases: string[] = [];
   for await (const { phase } of steps) phases.push(phase);
   expect(phases).toEqual(['generate', 'generate', 'generate']);
+  const latents = await pipe.encodeImages(image);
+  expect(latents.shape).toEqual([1, 4, 16 / pipe.vaeScaleFactor, 24 / pipe.vaeScaleFactor]);
+  const [decoded] = await pipe.decodeLatents(latents);
+  expect([decoded?.width, decoded?.height]).toEqual([24, 16]);
   const image2image = await pipe.as(WorkerImageToImagePipeline, {
     scheduler: DDIMScheduler.fromConfig(pipe.schedulerConfig),
   });

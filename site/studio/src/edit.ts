@@ -1,7 +1,9 @@
 /** An edit as the page does it: the mask first, so that it can be seen and changed, then inversion and edit with previews. */
 import {
   type FittedImage,
+  fitLatentColours,
   Generator,
+  type LatentColours,
   type NdArray,
   type ProgressEvent,
   type RgbImage,
@@ -10,7 +12,7 @@ import {
 } from 'pentimento';
 import type { WorkerPipeline } from 'pentimento/worker';
 import { Mask } from './mask.ts';
-import { type Colours, drawLatents, fitColours } from './preview.ts';
+import { drawLatents } from './preview.ts';
 import type { Asked } from './settings-file.ts';
 
 /** What an edit works on. */
@@ -85,7 +87,7 @@ export async function findMask(
 export class Editor {
   /** Of the inversion that was done last. */
   #inverted: { readonly key: string; readonly latents: NdArray } | undefined;
-  #colours: Colours | undefined;
+  #colours: LatentColours | undefined;
 
   /** Another picture. */
   forget(): void {
@@ -117,7 +119,7 @@ export class Editor {
       const first = value.phase === 'invert' && value.step === 0;
       if (!first && performance.now() - last < PREVIEW_MS) continue;
       const latents = await value.latents();
-      if (first) this.#colours = fitColours(latents, subject.fitted.image);
+      if (first) this.#colours = fitLatentColours(latents, subject.fitted.image);
       if (this.#colours) {
         drawLatents(watch.preview, latents, this.#colours);
         watch.preview.hidden = false;

@@ -30,31 +30,96 @@ export interface Argument {
   readonly first?: boolean;
   /** May be null, which is as good as left out. */
   readonly optional?: boolean;
+  /** On the command line: its group, the value's placeholder, and a line of help. */
+  readonly option?: readonly [group: OptionGroup, value: string, help: string];
 }
+
+/** A heading of the command line's help. */
+export type OptionGroup = 'Prompts' | 'Picture' | 'Steps and guidance';
 
 /** In the order in which diffusers checks them. */
 export const ARGUMENTS = {
   image: { in: 'image inpaint' },
   maskImage: { in: 'inpaint' },
   maskedImageLatents: { in: 'inpaint', optional: true },
-  strength: { in: 'image inpaint', default: { image: 0.8, inpaint: 1 }, check: 'strength', first: true },
+  strength: {
+    in: 'image inpaint',
+    default: { image: 0.8, inpaint: 1 },
+    check: 'strength',
+    first: true,
+    option: ['Steps and guidance', '<x>', 'how much is made anew, 0 to 1'],
+  },
   height: { in: 'text inpaint', check: 'count', first: true, optional: true },
   width: { in: 'text inpaint', check: 'count', first: true, optional: true },
   callbackSteps: { in: 'text image inpaint', default: 1, check: 'count', first: true },
   prompt: { in: 'text image inpaint' },
   promptEmbeds: { in: 'text image inpaint' },
-  negativePrompt: { in: 'text image inpaint' },
+  negativePrompt: {
+    in: 'text image inpaint',
+    option: ['Prompts', '<text>', 'what it shall not show; one, or one for each prompt'],
+  },
   negativePromptEmbeds: { in: 'text image inpaint' },
-  paddingMaskCrop: { in: 'inpaint', check: 'whole', optional: true },
-  maskBlur: { in: 'inpaint', default: 0, check: 'positive' },
-  numInferenceSteps: { in: 'text image inpaint', default: 50, check: 'count' },
-  timesteps: { in: 'text image inpaint', optional: true },
-  sigmas: { in: 'text image inpaint', optional: true },
-  guidanceScale: { in: 'text image inpaint', default: 7.5, check: 'number' },
-  guidanceRescale: { in: 'text image inpaint', default: 0, check: 'share' },
-  numImagesPerPrompt: { in: 'text image inpaint', default: 1, check: 'count' },
-  eta: { in: 'text image inpaint', default: 0, check: 'positive' },
-  clipSkip: { in: 'text image inpaint', check: 'layers' },
+  paddingMaskCrop: {
+    in: 'inpaint',
+    check: 'whole',
+    optional: true,
+    option: [
+      'Picture',
+      '<pixels>',
+      'make the masked part alone, with so much around it, at the full size, and put it back',
+    ],
+  },
+  maskBlur: {
+    in: 'inpaint',
+    default: 0,
+    check: 'positive',
+    option: ['Picture', '<pixels>', 'blur the mask by so much'],
+  },
+  numInferenceSteps: {
+    in: 'text image inpaint',
+    default: 50,
+    check: 'count',
+    option: ['Steps and guidance', '<n>', 'steps of the whole schedule'],
+  },
+  timesteps: {
+    in: 'text image inpaint',
+    optional: true,
+    option: ['Steps and guidance', '<list>', 'timesteps in place of a number of steps, such as 999,749,499,249'],
+  },
+  sigmas: {
+    in: 'text image inpaint',
+    optional: true,
+    option: ['Steps and guidance', '<list>', 'noise levels in place of a number of steps, such as 14.6,3.8,0.9'],
+  },
+  guidanceScale: {
+    in: 'text image inpaint',
+    default: 7.5,
+    check: 'number',
+    option: ['Steps and guidance', '<x>', 'how strongly the prompt counts; 1 or below: without guidance'],
+  },
+  guidanceRescale: {
+    in: 'text image inpaint',
+    default: 0,
+    check: 'share',
+    option: ['Steps and guidance', '<x>', 'how much of the contrast that guidance adds is taken back, 0 to 1'],
+  },
+  numImagesPerPrompt: {
+    in: 'text image inpaint',
+    default: 1,
+    check: 'count',
+    option: ['Picture', '<n>', 'pictures of each prompt'],
+  },
+  eta: {
+    in: 'text image inpaint',
+    default: 0,
+    check: 'positive',
+    option: ['Steps and guidance', '<x>', 'fresh noise a step of DDIM, 0 to 1'],
+  },
+  clipSkip: {
+    in: 'text image inpaint',
+    check: 'layers',
+    option: ['Prompts', '<n>', 'last layers of the text encoder to skip'],
+  },
   generator: { in: 'text image inpaint' },
   latents: { in: 'text inpaint', optional: true },
   outputType: { in: 'text image inpaint', default: 'pil' },

@@ -2,14 +2,19 @@
  * What makes pictures behind TextToImagePipeline, ImageToImagePipeline and InpaintPipeline. In a file of its own, so that a page loads it, and
  * networks and kernels with it, when it opens a model.
  */
-import { InputError } from '../../core/errors.ts';
+import { InputError, ShapeError } from '../../core/errors.ts';
 import { checkNames } from '../../core/known-names.ts';
-import type { NdArray } from '../../core/ndarray.ts';
+import { type NdArray, ndarray } from '../../core/ndarray.ts';
+import { dim } from '../../core/shape.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import { heedSignal } from '../../io/heed-signal.ts';
 import type { RgbImage } from '../../io/image.ts';
+import type { NumericArray } from '../../io/mask.ts';
+import type { PictureInput } from '../../io/preprocess.ts';
 import type { EncodePromptOptions, PromptEmbeddings } from '../diffusion/encode-prompt-types.ts';
+import { isDrawn, preparePictures } from '../diffusion/image-latents.ts';
 import { openModel } from '../diffusion/open-model.ts';
+import { toOutput } from '../diffusion/output.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
@@ -18,7 +23,9 @@ import { openSingleFile } from '../diffusion/single-file.ts';
 import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import { openStableDiffusionFolder, type StableDiffusionFolder } from '../diffusion/stable-diffusion-folder.ts';
 import { refuseVariant, SINGLE_FILE_OPTIONS } from '../diffusion/stable-diffusion-options.ts';
+import { asArray } from '../runtime/device-call.ts';
 import { warner } from '../runtime/model-options.ts';
+import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
 import { readJson } from '../runtime/read-json.ts';
 import type { ArgumentsOf, Kind } from './arguments.ts';
 import { generation } from './generation-phase.ts';
@@ -187,6 +194,37 @@ export class GenerationModel {
     });
   }
 
+  /** `encodeImages` */
+  encodeImages(image: PictureInput, options: CallOptions): Promise<NdArray> {
+    const { device, parts } = this.shared;
+    const op = 'encodeImages';
+    checkNames(op, options, CALL_OPTIONS);
+    const { autoencoder } = parts;
+    const pictures = preparePictures(op, image, autoencoder, parts.warn);
+    if (!isDrawn(pictures, autoencoder)) {
+      const [problem, expected] = ['latents in place of pictures', 'pictures, or [N, 3, H, W]'];
+      throw new ShapeError({ op, problem, expected, received: pictures.shape, path: 'image' });
+    }
+    return device.call(op, options, async call => {
+      const moments = await autoencoder.encode(call, pictures);
+      call.endPhase();
+      return meansOf(asArray(await moments.read(), moments.shape), autoencoder.scalingFactor);
+    });
+  }
+
+  /** `decodeLatents` */
+  decodeLatents(latents: NumericArray, options: CallOptions): Promise<RgbImage[]> {
+    const { device, parts } = this.shared;
+    const op = 'decodeLatents';
+    checkNames(op, options, CALL_OPTIONS);
+    const given = checkedLatents(op, latents, parts.autoencoder.network.model.config.latentChannels);
+    return device.call(op, options, async call => {
+      const images = await toOutput(call, parts, given, 'pil');
+      call.endPhase();
+      return images as RgbImage[];
+    });
+  }
+
   /** `generate`, step by step. */
   steps<K extends Kind>(args: ArgumentsOf[K]): AsyncGenerator<StepEvent, GenerationOutput> {
     const { device, parts, loras } = this.shared;
@@ -200,4 +238,23 @@ export class GenerationModel {
       return { images, nsfwContentDetected: undefined };
     });
   }
+}
+
+/** The first half of moments [N, 2C, h, w], as the UNet has latents. */
+function meansOf({ data, shape }: NdArray, scaling: number): NdArray {
+  const [count, channels] = [dim(shape, 0), dim(shape, 1) / 2];
+  const one = channels * dim(shape, 2) * dim(shape, 3);
+  const means = new Float32Array(count * one);
+  for (let i = 0; i < means.length; i++) means[i] = (data[Math.floor(i / one) * 2 * one + (i % one)] ?? 0) * scaling;
+  return ndarray(means, [count, channels, ...shape.slice(2)]);
+}
+
+/** @throws ShapeError for what are no latents */
+function checkedLatents(op: string, latents: NumericArray, channels: number): NdArray {
+  const { data, shape = [] } = Object(latents) as Partial<NumericArray>;
+  const size = shape.reduce((a, b) => a * b, 1);
+  if (data && shape.length === 4 && shape[1] === channels && size > 0 && data.length === size)
+    return ndarray(Float32Array.from(data), shape);
+  const expected = `[N, ${channels}, h, w]`;
+  throw new ShapeError({ op, problem: 'not latents', expected, received: shape, path: 'latents' });
 }

@@ -1,10 +1,14 @@
 /** What the pipelines that make pictures have in common: what loads their part, and the face that they show. */
 import { loadPart } from '../../core/load-part.ts';
 import type { NdArray } from '../../core/ndarray.ts';
+import type { RgbImage } from '../../io/image.ts';
+import type { NumericArray } from '../../io/mask.ts';
+import type { PictureInput } from '../../io/preprocess.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
 import type { CommonArgs, EncodePromptOptions, PromptEmbeddings } from '../diffusion/encode-prompt-types.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { StableDiffusionModel } from '../diffusion/stable-diffusion-model.ts';
+import type { CallOptions } from '../runtime/progress.ts';
 import type { GenerationModel } from './generation-model.ts';
 import type { PipelineScheduler } from './schedulers.ts';
 
@@ -38,5 +42,26 @@ export abstract class GenerationPipeline extends StableDiffusionModel {
   /** One embedding for many sentences, [1, L, D]; the function of the same name says how. */
   embedPrompts(sentences: readonly string[], options: CommonArgs = {}): Promise<NdArray> {
     return embedPrompts(this, sentences, options);
+  }
+
+  /**
+   * Latents of pictures, as the UNet has them: the means of what the VAE's encoder says, times its scaling factor.
+   * @param image pictures whose sides are multiples of vaeScaleFactor
+   * @returns [M, 4, h, w]
+   * @throws InputError or ShapeError for what is no picture; DeviceError while another call runs; the signal's reason
+   * @see diffusers vae.encode(image).latent_dist.mode() * vae.config.scaling_factor
+   */
+  async encodeImages(image: PictureInput, options: CallOptions = {}): Promise<NdArray> {
+    return this.#model.encodeImages(image, options);
+  }
+
+  /**
+   * Pictures of latents, such as `generate` returns for outputType 'latent'.
+   * @param latents [N, 4, h, w]
+   * @throws ShapeError for what are no latents; DeviceError while another call runs; the signal's reason
+   * @see diffusers vae.decode(latents / vae.config.scaling_factor)
+   */
+  async decodeLatents(latents: NumericArray, options: CallOptions = {}): Promise<RgbImage[]> {
+    return this.#model.decodeLatents(latents, options);
   }
 }

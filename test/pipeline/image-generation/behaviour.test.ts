@@ -1,6 +1,7 @@
 /** Pipelines that make pictures: what they share, what a loop does on the device, how calls end, and what is refused. */
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { NdArray } from '../../../src/core/ndarray.ts';
+import { postprocessImage } from '../../../src/io/postprocess.ts';
 import { ImageToImagePipeline } from '../../../src/pipeline/image-generation/image-to-image.ts';
 import { InpaintPipeline } from '../../../src/pipeline/image-generation/inpaint.ts';
 import { TextToImagePipeline } from '../../../src/pipeline/image-generation/text-to-image.ts';
@@ -13,12 +14,14 @@ import {
   PNDMScheduler,
 } from '../../../src/schedulers/index.ts';
 import { repositoryFolder } from '../../support/captioner.ts';
+import { maxError } from '../../support/close.ts';
 import { type Counts, countDevice } from '../../support/counting.ts';
 import { texture } from '../../support/dummies.ts';
 import { memoryFolder } from '../../support/folder.ts';
 import { grey, modelFolder } from '../../support/generation.ts';
+import { loadGolden } from '../../support/golden.ts';
 import { freshGpu } from '../../support/gpu.ts';
-import { openPipeline } from '../../support/pipeline.ts';
+import { picture as goldenPicture, openPipeline } from '../../support/pipeline.ts';
 
 const gpu = await freshGpu();
 const counter = countDevice(gpu);
@@ -172,6 +175,25 @@ describe('weights', () => {
     const expected = await latentsOf(await open());
     expect(await latentsOf(await open({ modelCpuOffload: true }))).toEqual(expected);
     expect(await latentsOf(await open({ streamWeights: { slotBytes: 1 << 16 } }))).toEqual(expected);
+  });
+});
+
+describe('the way to latents and back', () => {
+  it('is what the autoencoder of diffusers says', async () => {
+    const golden = loadGolden('sd1');
+    const pipe = await open();
+    const scaling = 0.18215;
+    const times = ({ data, shape }: NdArray, by: number) => ({ data: Float32Array.from(data, v => v * by), shape });
+    const { data, shape } = await pipe.encodeImages(goldenPicture(golden));
+    const mean = golden.floats('vae.mean');
+    expect(shape).toEqual(mean.shape);
+    expect(maxError(data, times(mean, scaling).data)).toBeLessThan(1e-4);
+    const [decoded] = await pipe.decodeLatents(times(golden.floats('vae.z'), scaling));
+    const [wanted] = postprocessImage(golden.floats('vae.decoded'), 'pil');
+    expect(maxError(decoded?.data ?? [], wanted?.data ?? [])).toBeLessThanOrEqual(1);
+    await expect(pipe.encodeImages(golden.floats('vae.z'))).rejects.toThrow(/latents in place of pictures/);
+    await expect(pipe.decodeLatents(mean.data as never)).rejects.toThrow(/not latents: expected \[N, 4, h, w\]/);
+    await expect(pipe.decodeLatents(mean, { steps: 3 } as never)).rejects.toThrow(/no such argument/);
   });
 });
 
