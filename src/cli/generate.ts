@@ -14,7 +14,7 @@ export function generateCommand(outside: Outside): Command {
   addGenerationOptions(command, 'text', 'generated.png').addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action((prompts: string[], o: GenerationOptionsTyped) =>
     makePictures(outside, o, {
-      ...{ command: 'generate', prompts, kind: TextToImagePipeline },
+      ...{ typed: command, prompts, kind: TextToImagePipeline },
       prepare: () => ({
         args: { ...argumentsOf('text', o, prompts), ...o.size },
         before: [],

@@ -8,12 +8,13 @@ import {
   type Kind,
   type OptionGroup,
 } from '../pipeline/image-generation/arguments.ts';
+import { fewStepsOption } from './distilled.ts';
 import { integer, parseSize, type Size } from './option-values.ts';
 import { addPlainModelOptions, type ModelOptions, optionOf } from './options.ts';
 import { samplerOption } from './sampler-names.ts';
 
 /** Options of all three commands, parsed. */
-export interface GenerationOptionsTyped extends Omit<ModelOptions, 'preset'> {
+export interface GenerationOptionsTyped extends ModelOptions {
   readonly output: string;
   readonly negativePrompt?: readonly string[];
   readonly numImagesPerPrompt: number;
@@ -44,13 +45,13 @@ export function addGenerationOptions(
       integer(1),
     );
   for (const group of ['Prompts', 'Steps and guidance', 'Picture'] as const) addGroup(command, kind, group);
-  command.optionsGroup('Steps and guidance:').addOption(samplerOption());
+  command.optionsGroup('Steps and guidance:').addOption(samplerOption()).addOption(fewStepsOption());
   addSize(command);
   return addPlainModelOptions(command);
 }
 
 /** A size, where there is no picture that has one. */
-export function addPlainSize(command: Command): void {
+function addPlainSize(command: Command): void {
   command
     .optionsGroup('Picture:')
     .addOption(

@@ -1,5 +1,6 @@
 /** What `generate`, `img2img` and `inpaint` do alike: names of files, the run, its previews, sheet and report. */
 
+import type { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
@@ -9,13 +10,14 @@ import type { GenerationOptions } from '../pipeline/image-generation/pretrained-
 import type { GenerationArgs, GenerationOutput } from '../pipeline/image-generation/types.ts';
 import { Generator } from '../schedulers/generator.ts';
 import { type Outside, type Result, type Timed, withLoaded } from './command.ts';
+import { fewSteps } from './distilled.ts';
 import type { GenerationOptionsTyped } from './generation-options.ts';
 import { checkInputsKept, inputsOf } from './inputs.ts';
 import { previewName, previewsOf } from './latent-previews.ts';
 import { loadModel, type OpenPipeline } from './model.ts';
-import type { ModelOptions } from './options.ts';
 import { besides, checkOutput, encodeFor, writeAll } from './output.ts';
 import { shown } from './pictures.ts';
+import { givenOn } from './preset.ts';
 import { samplerNamed } from './sampler-names.ts';
 
 /** A pipeline that a command makes pictures with. */
@@ -38,7 +40,8 @@ export interface Prepared<Args> {
 
 /** A command's own part. */
 export interface Making<P, Args> {
-  readonly command: string;
+  /** As it was typed. */
+  readonly typed: Command;
   readonly prompts: readonly string[];
   /** The picture's name on the command line. */
   readonly image?: string;
@@ -78,11 +81,10 @@ export function checkFiles(
 export async function makePictures<Args extends GenerationArgs, P extends Maker<Args>>(
   outside: Outside,
   o: GenerationOptionsTyped,
-  { command, prompts, image, kind, prepare }: Making<P, Args>,
+  { typed, prompts, image, kind, prepare }: Making<P, Args>,
 ): Promise<void> {
   const { signal } = outside;
   checkFiles(o, prompts, { image });
-  const options = { ...o, preset: 'diffusers' } satisfies ModelOptions;
   const names = outputNames(o, prompts, image !== undefined);
   await withLoaded<P>(
     progress => {
@@ -91,17 +93,20 @@ export async function makePictures<Args extends GenerationArgs, P extends Maker<
         const sampler = scheduler && { scheduler: await samplerNamed(scheduler, folder, progress.note) };
         return kind.fromPretrained(folder, { ...given, ...sampler });
       };
-      return loadModel(open, options, { progress, signal });
+      return loadModel(open, o, { progress, signal });
     },
-    options,
+    o,
     outside,
-    async ({ pipe }, progress, seed) => {
+    async ({ pipe, model }, progress, seed) => {
+      const config = pipe.scheduler.toJSON();
+      const few = fewSteps({ model, preset: o.preset, config }, givenOn(typed), progress.note);
       const prepared = prepare(pipe, progress.note);
+      const args = { ...prepared.args, ...few } as Args;
       const start = performance.now();
       const previews = await previewsOf(pipe, o.output, o.previewEvery, signal);
       try {
         const made = await pipe.generate({
-          ...(prepared.args as Args),
+          ...args,
           ...{ generator: new Generator(seed), callback: previews.callback, signal, onProgress: progress.report },
         });
         const images = prepared.finish(made.images as RgbImage[]);
@@ -110,10 +115,10 @@ export async function makePictures<Args extends GenerationArgs, P extends Maker<
       } finally {
         await previews.end();
       }
-      const { prompt: _, image: __, maskImage: ___, ...settings } = prepared.args as Record<string, unknown>;
+      const { prompt: _, image: __, maskImage: ___, ...settings } = args as Record<string, unknown>;
       return {
-        ...{ command, prompts, files: names, ...prepared.report, settings },
-        scheduler: pipe.scheduler,
+        ...{ command: typed.name(), prompts, files: names, ...prepared.report, settings },
+        scheduler: config,
         timingsMs: { total: performance.now() - start },
       } satisfies Result & Timed;
     },

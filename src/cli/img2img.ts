@@ -19,14 +19,21 @@ export function img2imgCommand(outside: Outside): Command {
     .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
     .argument('<prompts...>', 'what the picture shall show; several make several pictures');
   addGenerationOptions(command, 'image', 'made.png', addSizeOptions).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
-  return command.action((image: string, prompts: string[], o: Options) => make(image, prompts, o, outside));
+  return command.action((image: string, prompts: string[], o: Options) =>
+    make(image, prompts, o, { command, outside }),
+  );
 }
 
-async function make(image: string, prompts: readonly string[], o: Options, outside: Outside): Promise<void> {
+async function make(
+  image: string,
+  prompts: readonly string[],
+  o: Options,
+  { command, outside }: { readonly command: Command; readonly outside: Outside },
+): Promise<void> {
   checkFiles(o, prompts, { image });
   const picture = await readImage(image, { signal: outside.signal, onWarning: warningsTo(outside.stderr) });
   await makePictures(outside, o, {
-    ...{ command: 'img2img', prompts, image, kind: ImageToImagePipeline },
+    ...{ typed: command, prompts, image, kind: ImageToImagePipeline },
     prepare(pipe, note) {
       const { image: fitted, ...fit } = fitImage(picture, pipe, fitOptions(o));
       const sizes = sizeNote(fit, false);

@@ -30,16 +30,23 @@ export function inpaintCommand(outside: Outside): Command {
   addGenerationOptions(command, 'inpaint', 'inpainted.png', addSizeOptions).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   for (const option of command.options)
     if (option.attributeName() === 'paddingMaskCrop') option.conflicts(['fit', 'keepSize', 'pasteBack']);
-  return command.action((image: string, prompts: string[], o: Options) => make(image, prompts, o, outside));
+  return command.action((image: string, prompts: string[], o: Options) =>
+    make(image, prompts, o, { command, outside }),
+  );
 }
 
-async function make(image: string, prompts: readonly string[], o: Options, outside: Outside): Promise<void> {
+async function make(
+  image: string,
+  prompts: readonly string[],
+  o: Options,
+  { command, outside }: { readonly command: Command; readonly outside: Outside },
+): Promise<void> {
   checkFiles(o, prompts, { image, mask: o.mask });
   const how = { signal: outside.signal, onWarning: warningsTo(outside.stderr) };
   const [picture, mask] = [await readImage(image, how), await readImage(o.mask, how)];
   const args = argumentsOf('inpaint', o, prompts);
   await makePictures(outside, o, {
-    ...{ command: 'inpaint', prompts, image, kind: InpaintPipeline },
+    ...{ typed: command, prompts, image, kind: InpaintPipeline },
     prepare: (pipe, note) => {
       const prepared =
         o.paddingMaskCrop === undefined ? inFull(picture, mask, o, pipe, note) : cropped(picture, mask, o);

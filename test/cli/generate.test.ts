@@ -4,6 +4,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fewSteps } from '../../src/cli/distilled.ts';
 import { previewsOf } from '../../src/cli/latent-previews.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { fitImage } from '../../src/io/fit.ts';
@@ -199,6 +200,26 @@ describe('options', () => {
     const { code, stderr, stdout } = await pentimento(args);
     expect(stderr).toMatch(problem);
     expect([code, stdout]).toEqual([2, '']);
+  });
+
+  it('models for few steps make as many as they are for, unless told', () => {
+    const trailing = { _class_name: 'EulerDiscreteScheduler', timestep_spacing: 'trailing' };
+    const lines: string[] = [];
+    const taken = (model: string, config: object, given: string[] = [], preset = 'recommended') =>
+      fewSteps(
+        { model, config, preset },
+        name => given.includes(name),
+        line => void lines.push(line),
+      );
+    expect(taken('stabilityai/sd-turbo', trailing)).toEqual({ numInferenceSteps: 1, guidanceScale: 0 });
+    expect(lines).toEqual([
+      'A model for few steps: --num-inference-steps 1 --guidance-scale 0 (--preset diffusers takes none).',
+    ]);
+    expect(taken('x', { _class_name: 'LCMScheduler' })).toEqual({ numInferenceSteps: 4, guidanceScale: 1 });
+    expect(taken('sd-turbo', trailing, ['guidanceScale', 'sigmas'])).toEqual({});
+    expect(taken('sd-turbo', trailing, [], 'diffusers')).toEqual({});
+    expect(taken('sd-turbo', { ...trailing, timestep_spacing: 'leading' })).toEqual({});
+    expect(taken('sd-zero-snr', trailing)).toEqual({});
   });
 
   it('a mask without white is refused', async () => {
