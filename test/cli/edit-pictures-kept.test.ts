@@ -1,0 +1,51 @@
+/** What the pictures and the manifest of earlier calls are to later ones. A stub stands for the model. */
+import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { saveImage } from '../../src/node/images.ts';
+import { pentimento } from '../support/command.ts';
+import { stubRun } from '../support/stub-run.ts';
+
+const PROMPTS = ['--source', 'a bowl of apples', '--target', 'a bowl of pears', '--seed', '0'];
+const TINY = ['--num-inference-steps', '2', '--num-maps-per-mask', '1', '--size', '64x64'];
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'pentimento-kept-'));
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await rm(root, { recursive: true });
+});
+const at = (...names: string[]) => join(root, ...names);
+
+/** Pictures, each of other colours. */
+async function pictures(...names: string[]): Promise<void> {
+  for (const [i, name] of names.entries()) {
+    await mkdir(dirname(at(name)), { recursive: true });
+    await saveImage(at(name), { width: 8, height: 8, data: new Uint8Array(192).fill(i + 1) });
+  }
+}
+
+async function edit(folder: string, ...more: string[]) {
+  const { code, stderr } = await pentimento(['edit', at(folder), ...PROMPTS, ...TINY, '-o', at('out'), ...more]);
+  return { code, error: /^error: .*/m.exec(stderr)?.[0].replaceAll(root, 'DIR') };
+}
+
+const results = async () => (await readdir(at('out'), { recursive: true })).filter(name => /\.png$/.test(name)).sort();
+
+it('another folder with pictures of the same names takes no result of the first', async () => {
+  await pictures('monday/x.png', 'tuesday/x.png');
+  const run = stubRun();
+  await edit('monday');
+  const first = await readFile(at('out', 'x.png'));
+  for (const folder of ['tuesday', 'monday', 'tuesday']) expect(await edit(folder)).toEqual({ code: 0 });
+  expect(run).toHaveBeenCalledTimes(2);
+  expect(await readFile(at('out', 'x.png'))).toEqual(first);
+  expect(await results()).toEqual(['x.mask.png', 'x.png', 'x.png.mask.png', 'x.png.png']);
+  // Those of pictures that were moved go with them.
+  await rename(at('monday'), at('moved'));
+  await edit('moved');
+  expect(run).toHaveBeenCalledTimes(2);
+});
