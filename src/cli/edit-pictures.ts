@@ -167,6 +167,8 @@ async function checkFiles(
   ]);
   const outputs = [...files, ...own].map(file => join(folder, file));
   checkInputsKept(outputs, [...inputs, ...inputsOf('', typed)]);
+  // A folder in the place of a file, or the other way round, would end the run in the middle.
+  for (const file of files) checkOutput(join(folder, file), ['.png', '.jpg', '.jpeg']);
   const foreign = files.find(file => !manifest.tellsOf(file) && existsSync(join(folder, file)));
   if (foreign !== undefined && !leftBehind && !typed.force) {
     const problem = 'a file of this name is there, and the manifest does not tell of it';

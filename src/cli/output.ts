@@ -74,13 +74,18 @@ export async function writeAll(files: readonly OutputFile[]): Promise<void> {
       placed.push(path);
     }
   } catch (cause) {
-    for (const done of placed) await (existsSync(old(done)) ? rename(old(done), done) : rm(done, { force: true }));
-    await Promise.all(paths.map(name => rm(part(name), { force: true })));
+    for (const done of placed) await (existsSync(old(done)) ? rename(old(done), done) : removed(done));
+    await Promise.all(paths.map(name => removed(part(name))));
     const problem = 'the result cannot be written';
     throw new InputError({ op: 'output', problem, received: reason(cause), path, fix: 'Name another folder.', cause });
   } finally {
-    await Promise.all(paths.map(name => rm(old(name), { force: true })));
+    await Promise.all(paths.map(name => removed(old(name))));
   }
+}
+
+/** Why nothing can be written tells more than why nothing can be removed. */
+async function removed(path: string): Promise<void> {
+  await rm(path, { force: true }).catch(() => undefined);
 }
 
 /**

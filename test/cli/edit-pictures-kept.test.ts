@@ -1,5 +1,5 @@
 /** What the pictures and the manifest of earlier calls are to later ones. A stub stands for the model. */
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -48,4 +48,21 @@ it('another folder with pictures of the same names takes no result of the first'
   await rename(at('monday'), at('moved'));
   await edit('moved');
   expect(run).toHaveBeenCalledTimes(2);
+});
+
+it('a folder where a result would be, and a file where its folder would, are refused before the model runs', async () => {
+  await pictures('in/a.png', 'in/deep/b.png');
+  const run = stubRun();
+  await mkdir(at('out', 'a.png'), { recursive: true });
+  expect(await edit('in', '--force')).toEqual({
+    code: 2,
+    error: 'error: output: a folder has this name (DIR/out/a.png). Name a file.',
+  });
+  await rm(at('out', 'a.png'), { recursive: true });
+  await writeFile(at('out', 'deep'), 'a file');
+  expect(await edit('in')).toEqual({
+    code: 2,
+    error: 'error: output: the folder is a file: got DIR/out/deep (DIR/out/deep/b.png). Name another folder.',
+  });
+  expect(run).not.toHaveBeenCalled();
 });
