@@ -1,6 +1,7 @@
 /** The queue of a fleet as a submitter sees it: jobs go in, their states come out. */
 import type { Job, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { canonicalJson, type JsonValue } from '../core/canonical-json.ts';
 import type { ErrorJson } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { connect, loadBullMq, type ServerOptions } from './connection.ts';
@@ -113,7 +114,8 @@ export class FleetQueue {
   }
 
   /**
-   * Puts jobs into the queue. One that is there, whatever became of it, is left as it is.
+   * Puts jobs into the queue. One that is there is left as it is, but for one that failed and has other addresses now: it waits once more,
+   * with these.
    * @returns what became of each, in their order
    * @throws the signal's reason, between slices: what was put in stays
    */
@@ -132,6 +134,9 @@ export class FleetQueue {
     const states = await Promise.all(jobs.map(job => this.#queueOf(job.model.key).getJobState(job.id)));
     const seen = new Set<string>();
     const isNew = jobs.map(({ id }, i) => states[i] === 'unknown' && !seen.has(id) && Boolean(seen.add(id)));
+    const again = new Set<string>();
+    for (const [i, job] of jobs.entries())
+      if (states[i] === 'failed' && !again.has(job.id) && (await this.#takesAddresses(job))) again.add(job.id);
     const byModel = new Map<string, FleetJob[]>();
     for (const [i, job] of jobs.entries()) {
       if (isNew[i]) byModel.set(job.model.key, [...(byModel.get(job.model.key) ?? []), job]);
@@ -142,8 +147,22 @@ export class FleetQueue {
     }
     return jobs.map(({ id }, i) => ({
       id,
-      state: isNew[i] ? 'added' : seen.has(id) ? 'waiting' : (states[i] ?? 'unknown'),
+      state: isNew[i] || again.has(id) ? 'added' : seen.has(id) ? 'waiting' : (states[i] ?? 'unknown'),
     }));
+  }
+
+  /** Whether a job that failed was given the addresses of the same one that is submitted: an address that was wrong, or has expired. */
+  async #takesAddresses(job: FleetJob): Promise<boolean> {
+    const failed = await this.#queueOf(job.model.key).getJob(job.id);
+    if (!failed || addressesOf(failed.data) === addressesOf(job)) return false;
+    await failed.updateData(job);
+    return failed.retry('failed', { resetAttemptsMade: true }).then(
+      () => true,
+      async (cause: unknown) => {
+        if (await failed.isFailed()) throw cause;
+        return false; // another submitter was faster
+      },
+    );
   }
 
   /** Each model's jobs by state. */
@@ -251,6 +270,12 @@ const KEEPING = {
 /** Names and keys of the models that a fleet has had jobs of. */
 function modelsKey(fleet: string): string {
   return `pentimento:${fleet}:models`;
+}
+
+/** Where a job's files are and its results go, which its id does not tell. */
+function addressesOf(data: unknown): string {
+  const { picture, mask, results } = Object(data) as Readonly<Record<string, JsonValue | undefined>>;
+  return canonicalJson([picture ?? null, mask ?? null, results ?? null]);
 }
 
 function failedJob(job: Job): FailedJob {

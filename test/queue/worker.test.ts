@@ -145,6 +145,17 @@ describe('a job that fails', () => {
     expect(runs).toBe(4);
   });
 
+  it('is tried again where it is submitted with another address, and left as it is where it is not', async () => {
+    const [job] = await jobsFor(await pictures(join(root, 'in'), 1));
+    const wrong = { ...job, picture: { ...job.picture, uri: `${job.picture.uri}.gone` } };
+    await work();
+    await queue.submit([wrong]);
+    expect(await queue.wait([job])).toMatchObject([{ id: job.id, picture: wrong.picture.uri }]);
+    expect(await queue.submit([wrong, wrong])).toEqual(Array(2).fill({ id: job.id, state: 'failed' }));
+    expect(await queue.submit([job, job])).toEqual(Array(2).fill({ id: job.id, state: 'added' }));
+    expect(await queue.wait([job])).toEqual([]);
+  });
+
   it('is tried once more with offload where memory ran out, in the same attempt; offload stays on', async () => {
     const jobs = await jobsFor(await pictures(join(root, 'in'), 2));
     let offloads = 0;
