@@ -203,9 +203,10 @@ export class FleetQueue {
   }
 
   /**
-   * Waits until jobs are done or have failed for good.
+   * Waits until jobs are done or have failed for good. One that the server does not know any more counts as done only where the queue
+   * has had so many since that it has forgotten the first ones.
    * @param jobs as they were submitted
-   * @returns those that failed
+   * @returns those that failed, and those that were lost
    * @throws the signal's reason
    */
   async wait(
@@ -223,7 +224,8 @@ export class FleetQueue {
         const state = await this.#queueOf(job.model.key).getJobState(job.id);
         if (!['completed', 'failed', 'unknown'].includes(state)) continue;
         ended.add(job.id);
-        if (state === 'failed') failed.push(await this.#failedJob(job));
+        if (state === 'failed' || (state === 'unknown' && !(await this.#forgets(job))))
+          failed.push(await this.#failedJob(job));
       }
       pending = pending.filter(({ id }) => !ended.has(id));
       onProgress?.({ done: of - pending.length - failed.length, failed: failed.length, of });
@@ -238,13 +240,19 @@ export class FleetQueue {
     this.#connection.disconnect();
   }
 
+  /** Whether jobs that were done have left the queue by themselves. */
+  async #forgets({ model }: FleetJob): Promise<boolean> {
+    const { completed = 0 } = await this.#queueOf(model.key).getJobCounts('completed');
+    return completed >= KEPT;
+  }
+
   async #failedJob({ id, model, picture }: FleetJob): Promise<FailedJob> {
     const job = await this.#queueOf(model.key).getJob(id);
     if (job) return failedJob(job);
     return {
       id,
       picture: shownUri(picture.uri),
-      reason: 'it was removed',
+      reason: 'the queue has lost it, or it was removed: submit it again',
       error: undefined,
       parked: false,
       attempts: 0,

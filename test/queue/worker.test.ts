@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DeviceLostError } from '../../src/gpu/device-lost.ts';
 import { OutOfMemoryError } from '../../src/gpu/out-of-memory.ts';
@@ -302,6 +303,23 @@ describe('a server', () => {
       expect(types(events).filter(type => type === 'done')).toHaveLength(20);
     } finally {
       await Promise.all(workers.splice(0).map(worker => worker.close({ graceMs: 0 })));
+      await other.close();
+      await own.stop();
+    }
+  });
+
+  it('that forgets its jobs has not done them', async () => {
+    const own = await startQueueServer();
+    const other = await openQueue({ queue: 'lost', redis: own.url });
+    try {
+      const [job] = await jobsFor(await pictures(join(root, 'in'), 1));
+      await other.submit([job]);
+      const raw = new Redis(own.port);
+      await raw.flushall();
+      raw.disconnect();
+      expect(await other.wait([job])).toMatchObject([{ id: job.id, reason: expect.stringContaining('lost') }]);
+      expect(await other.submit([job])).toEqual([{ id: job.id, state: 'added' }]);
+    } finally {
       await other.close();
       await own.stop();
     }
