@@ -1,12 +1,13 @@
 /** Where results go: a folder, or addresses that the job brings. The JSON comes last: where it is, the job is done. */
 import { randomUUID } from 'node:crypto';
-import { access, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { InputError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
 import { makeFolder } from '../node/make-folder.ts';
 import { checkNameFree, safeRelativeName } from '../node/safe-name.ts';
+import { writeSynced } from '../node/write-synced.ts';
 import { existsUri, putUri, type TransferOptions } from './transfer.ts';
 import { TransferError } from './transfer-error.ts';
 import { shownUri, type UriRules } from './uri-rules.ts';
@@ -66,8 +67,8 @@ export async function folderResults(root: string, folder?: string): Promise<Resu
   const done = (id: string): string => join(at, `${id}.json`);
   return {
     has: id =>
-      access(done(id)).then(
-        () => true,
+      readFile(done(id), 'utf8').then(
+        text => isWhole(text, id),
         () => false,
       ),
     names: (id, suffixes) => suffixes.map(suffix => pathToFileURL(join(at, `${id}${suffix}`)).href),
@@ -76,8 +77,7 @@ export async function folderResults(root: string, folder?: string): Promise<Resu
       const part = (suffix: string): string => join(root, PARTS, `${id}${suffix}.${attempt}`);
       try {
         for (const folder of [at, join(root, PARTS)]) await makeFolder(folder);
-        const options = signal ? { signal } : {};
-        for (const { suffix, bytes } of files) await writeFile(part(suffix), bytes, options);
+        for (const { suffix, bytes } of files) await writeSynced(part(suffix), bytes, signal);
         for (const { suffix } of files) await rename(part(suffix), join(at, `${id}${suffix}`));
       } catch (cause) {
         for (const { suffix } of files) await rm(part(suffix), { force: true }).catch(() => undefined);
@@ -96,6 +96,15 @@ export async function folderResults(root: string, folder?: string): Promise<Resu
       }
     },
   };
+}
+
+/** Whether it is the JSON of a result: after a power cut a file may have its name and not its bytes. */
+function isWhole(text: string, id: string): boolean {
+  try {
+    return (Object(JSON.parse(text)) as { readonly id?: unknown }).id === id;
+  } catch {
+    return false;
+  }
 }
 
 /**

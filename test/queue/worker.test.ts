@@ -1,5 +1,5 @@
 /** A worker and its queue, with stub pipelines: what becomes of jobs, whatever happens. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -78,6 +78,20 @@ describe('a worker', () => {
 
     expect((await queue.submit(jobs)).map(({ state }) => state)).toEqual(Array(5).fill('completed'));
     expect(types(events)).toHaveLength(5);
+  });
+});
+
+describe('a result', () => {
+  it('whose JSON is torn or of another job is made anew', async () => {
+    const jobs = await jobsFor(await pictures(join(root, 'in'), 3));
+    await mkdir(out());
+    await writeFile(join(out(), `${jobs[0].id}.json`), '');
+    await writeFile(join(out(), `${jobs[1].id}.json`), JSON.stringify({ version: 1, id: jobs[0].id }));
+    await writeFile(join(out(), `${jobs[2].id}.json`), JSON.stringify({ version: 1, id: jobs[2].id }));
+    await queue.submit(jobs);
+    const { events } = await work();
+    expect(await queue.wait(jobs)).toEqual([]);
+    expect(types(events)).toEqual(['done', 'done', 'already done']);
   });
 });
 
