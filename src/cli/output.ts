@@ -1,12 +1,13 @@
 /** Files that a command writes: named and checked before the work, written after it, all of them or none. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { copyFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, extname, join, resolve } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { reason } from '../node/files.ts';
 import { encodeJpeg, encodePng } from '../node/images.ts';
 import { makeFolder } from '../node/make-folder.ts';
+import { writeSynced } from '../node/write-synced.ts';
 
 /** A file to be written. */
 export interface OutputFile {
@@ -66,7 +67,7 @@ export async function writeAll(files: readonly OutputFile[]): Promise<void> {
     for (const file of files) {
       path = file.path;
       await makeFolder(dirname(path));
-      await writeFile(part(path), file.bytes);
+      await writeSynced(part(path), file.bytes);
     }
     for (path of paths) {
       if (existsSync(path)) await copyFile(path, old(path));

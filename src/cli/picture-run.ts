@@ -1,7 +1,7 @@
 /** The run of many pictures: which are left, what came of each, and the manifest's line of it. */
 
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
@@ -203,7 +203,7 @@ export class PictureRun {
     if (typed.force || line?.id !== id || !line.files) return false;
     const wanted = Object.values(files);
     const has = Object.values(line.files);
-    return wanted.every(file => has.includes(file) && existsSync(join(folder, file)));
+    return wanted.every(file => has.includes(file) && sizeOf(join(folder, file)) > 0);
   }
 
   /** The hash of a picture's file; of an address its bytes too, so that it is fetched once. */
@@ -289,6 +289,11 @@ export class PictureRun {
       ...{ edit, seed, ...(picture.ownSeed ? { ownSeed: true } : {}), finished: new Date().toISOString() },
     } as ManifestLine;
   }
+}
+
+/** Bytes; 0 of what is not there. */
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 /** In pieces, so that no file has to fit into memory. @throws InputError where there is none */
