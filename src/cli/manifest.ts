@@ -1,5 +1,5 @@
 /** results.jsonl: what was done in a folder of results, a line a picture. */
-import { type FileHandle, open, readFile, truncate } from 'node:fs/promises';
+import { appendFile, type FileHandle, open, readFile, truncate } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import type { ErrorJson } from '../core/errors.ts';
 import { InputError } from '../core/errors.ts';
@@ -48,6 +48,9 @@ export interface ManifestLine {
   readonly error?: ErrorJson | undefined;
 }
 
+/** How each line begins. */
+const BEGIN = '{"version":1,';
+
 /** The manifest of a folder, open for more lines. */
 export class Manifest {
   readonly #path: string;
@@ -72,12 +75,15 @@ export class Manifest {
     });
     if (!bytes) return new Manifest(path, []);
     const end = bytes.lastIndexOf('\n') + 1;
+    const last = bytes.toString('utf8', end);
+    const torn = isTorn(last);
     const lines = bytes.toString('utf8', 0, end).split('\n').slice(0, -1);
     const manifest = new Manifest(
       path,
-      lines.map((line, i) => parsed(line, `${path}, line ${i + 1}`)),
+      [...lines, ...(torn ? [] : [last])].map((line, i) => parsed(line, `${path}, line ${i + 1}`)),
     );
-    if (end < bytes.length) await truncate(path, end);
+    if (!torn) await appendFile(path, '\n');
+    else if (end < bytes.length) await truncate(path, end);
     return manifest;
   }
 
@@ -124,6 +130,16 @@ export class Manifest {
     this.#lines.set(line.name, line);
     for (const file of Object.values(line.files ?? {})) this.#files.add(file);
     if (line.ownSeed === undefined) this.#seed = line.seed;
+  }
+}
+
+/** Whether the text behind the last line break is nothing, or a line of ours that was cut off; not one that an editor has left without end. */
+function isTorn(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return false;
+  } catch {
+    return text.startsWith(BEGIN) || BEGIN.startsWith(text) || /^\0+$/.test(text);
   }
 }
 

@@ -66,3 +66,38 @@ it('a folder where a result would be, and a file where its folder would, are ref
   });
   expect(run).not.toHaveBeenCalled();
 });
+
+it('a result without bytes, as a power cut may leave it, is made anew', async () => {
+  await pictures('in/a.png');
+  stubRun();
+  await edit('in');
+  const made = await readFile(at('out', 'a.png'));
+  await writeFile(at('out', 'a.png'), '');
+  await edit('in');
+  expect(await readFile(at('out', 'a.png'))).toEqual(made);
+});
+
+it('a last line that is whole, and has lost only its end to an editor, counts', async () => {
+  await pictures('in/a.png');
+  const run = stubRun();
+  await edit('in');
+  const text = await readFile(at('out', 'results.jsonl'), 'utf8');
+  await writeFile(at('out', 'results.jsonl'), text.trimEnd());
+  expect(await edit('in')).toEqual({ code: 0 });
+  expect(run).toHaveBeenCalledTimes(1);
+  await pictures('in/a.png', 'in/b.png');
+  await edit('in');
+  expect((await readFile(at('out', 'results.jsonl'), 'utf8')).split('\n').map(line => line.slice(0, 26))).toEqual([
+    ...['{"version":1,"name":"a.png', '{"version":1,"name":"b.png', ''],
+  ]);
+});
+
+it('a file of the same name as the manifest that is of somebody else is left as it is', async () => {
+  await pictures('in/a.png');
+  await mkdir(at('out'));
+  for (const text of ['words', '{"theirs":1}']) {
+    await writeFile(at('out', 'results.jsonl'), text);
+    expect((await edit('in')).code).toBe(2);
+    expect(await readFile(at('out', 'results.jsonl'), 'utf8')).toBe(text);
+  }
+});
