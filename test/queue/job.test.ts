@@ -149,7 +149,8 @@ describe('results', () => {
     root = await mkdtemp(join(tmpdir(), 'pentimento-results-'));
   });
   afterEach(() => rm(root, { recursive: true }));
-  const files = ['.png', '.json'].map(suffix => ({ suffix, bytes: Buffer.from(suffix), type: 'x' }));
+  const file = (suffix: string, text: string) => ({ suffix, bytes: Buffer.from(text), type: 'x' });
+  const files = [file('.png', '.png'), file('.json', JSON.stringify({ id: HASH }))];
 
   it('appear whole, below the folder that the job names, the JSON last; what a kill left goes', async () => {
     await mkdir(join(root, '.parts', 'old'), { recursive: true });
