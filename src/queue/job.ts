@@ -127,6 +127,7 @@ function checkFile(file: JobFile, path: string): void {
 }
 
 function checkTarget(target: NonNullable<FleetRequest['results']>): void {
+  checkNames(OP, target, ['folder', 'images', 'mask', 'json', 'existing']);
   if ('folder' in target) {
     checkNames(OP, target, ['folder']);
     checkText(target.folder, 'results.folder');

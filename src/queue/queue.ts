@@ -7,7 +7,7 @@ import { checkNames, namesOf } from '../core/known-names.ts';
 import { connect, loadBullMq, type ServerOptions } from './connection.ts';
 import { ATTEMPTS, BACKOFF_MS, type JobFailure } from './failures.ts';
 import { type FleetJob, queueNameOf } from './job.ts';
-import { shownUri } from './uri-rules.ts';
+import { pictureOf, shownUri } from './uri-rules.ts';
 
 /** Where a fleet's jobs wait. */
 export interface QueueOptions extends ServerOptions {
@@ -290,10 +290,9 @@ function failedJob(job: Job): FailedJob {
   const { id = '', data, failedReason = '', progress, attemptsMade } = job;
   const parked = PARKED.test(failedReason);
   const failure = (Object(progress) as { readonly failure?: JobFailure }).failure;
-  const uri = (Object(data) as Partial<FleetJob>).picture?.uri ?? '';
   return {
     id,
-    picture: uri,
+    picture: pictureOf(data),
     reason: failedReason,
     error: parked ? undefined : failure?.error,
     parked,

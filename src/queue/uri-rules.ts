@@ -103,6 +103,12 @@ export function shownUri(uri: string): string {
   return `${protocol}//${host}${pathname}`.slice(0, 500);
 }
 
+/** The picture of what may be a job, as it may be shown. */
+export function pictureOf(data: unknown): string {
+  const { uri } = Object((Object(data) as { readonly picture?: unknown }).picture) as { readonly uri?: unknown };
+  return typeof uri === 'string' ? shownUri(uri) : '';
+}
+
 function allowedFrom(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url && SCHEMES.includes(url.protocol) && url.search === '' && url.hash === '' && url.username === '') return url;

@@ -16,7 +16,7 @@ import { type Decode, NextPicture } from './next-picture.ts';
 import { pause } from './queue.ts';
 import { folderResults, presignedResults, type ResultStore, removeParts } from './result-store.ts';
 import { TransferError } from './transfer-error.ts';
-import { shownUri, type UriRules } from './uri-rules.ts';
+import { pictureOf, shownUri, type UriRules } from './uri-rules.ts';
 
 /** A worker and what it serves. */
 export interface FleetWorkerOptions extends ServerOptions {
@@ -195,7 +195,7 @@ export class FleetWorker {
   async #take(given: Job, token: string | undefined, model: FleetModel, index: number): Promise<unknown> {
     const current: Current = { stop: new AbortController(), begun: performance.now() };
     this.#current = current;
-    const picture = shownUri(String((Object(given.data) as Partial<FleetJob>).picture?.uri));
+    const picture = pictureOf(given.data);
     const tell = (type: FleetEvent['type'], more: Partial<FleetEvent> = {}): void => {
       if (type !== 'begun') this.#options.metrics?.job(type);
       this.#options.onEvent?.({ type, id: given.id ?? '', picture, ...more });

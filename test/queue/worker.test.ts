@@ -207,6 +207,28 @@ describe('a job that fails', () => {
     expect(await readdir(root)).not.toContain('out');
   });
 
+  it('that is garbage fails at once and is told of, with nothing of its address that may be a key', async () => {
+    const [job] = await jobsFor(await pictures(join(root, 'in'), 1));
+    const signed = { ...job.picture, uri: 'https://user:secret@example.com/a.png?signature=secret' };
+    const garbage = [
+      { id: 'g1' },
+      { id: 'g2', picture: null },
+      { id: 'g3', picture: { uri: { toString: 1 } } },
+      { ...job, id: 'g4', picture: signed },
+      { ...job, id: 'g5', results: 'somewhere' },
+      { ...job, id: 'g6', results: null },
+    ].map(data => ({ model: job.model, ...data })) as unknown as (typeof job)[];
+    await queue.submit(garbage);
+    const { events } = await work();
+    await queue.wait(garbage);
+    const failed = await queue.failed();
+    expect(types(events)).toEqual(Array(6).fill('failed'));
+    expect(failed.map(({ error }) => error?.class)).toEqual(Array(6).fill('InputError'));
+    const pictureOf = (id: string) => failed.find(each => each.id === id)?.picture;
+    expect(['g1', 'g2', 'g3', 'g4'].map(pictureOf)).toEqual(['', '', '', 'https://example.com/a.png']);
+    expect(JSON.stringify([events, failed])).not.toContain('secret');
+  });
+
   it('names no file outside of what is allowed: none is opened', async () => {
     const [job] = await jobsFor(await pictures(join(root, 'in'), 1));
     const { jobOf } = await import('../../src/queue/job.ts');
