@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { InputError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
 import { makeFolder } from '../node/make-folder.ts';
-import { checkNameFree, safeRelativeName } from '../node/safe-name.ts';
+import { checkNameFree, safeRelativeName, sameName } from '../node/safe-name.ts';
 import { writeSynced } from '../node/write-synced.ts';
 import { existsUri, putUri, type TransferOptions } from './transfer.ts';
 import { TransferError } from './transfer-error.ts';
@@ -55,13 +55,29 @@ export interface ResultStore {
 }
 
 /**
+ * The name of a folder below the worker's, checked.
+ * @param op the function that was called, for messages
+ * @throws InputError for a name that leads out of it, or is that of what is being written
+ */
+export function folderName(op: string, name: string): string {
+  const checked = safeRelativeName(op, name);
+  if (!sameName(checked.split('/')[0] ?? '', PARTS)) return checked;
+  throw new InputError({
+    op,
+    problem: 'a folder of files that are being written',
+    value: name,
+    fix: 'Name another one.',
+  });
+}
+
+/**
  * A folder below one of the worker's.
  * @param root the worker's
  * @param folder relative, from a job; checked
  * @throws InputError for a name that leads out of the root, or differs from one that is there only by case
  */
 export async function folderResults(root: string, folder?: string): Promise<ResultStore> {
-  const below = folder === undefined ? '' : safeRelativeName('results', folder);
+  const below = folder === undefined ? '' : folderName('results', folder);
   if (below !== '') await checkNameFree(root, below);
   const at = join(root, below);
   const done = (id: string): string => join(at, `${id}.json`);

@@ -166,6 +166,10 @@ describe('results', () => {
     const below = await folderResults(root, 'fruit/pears');
     await below.write(HASH, files);
     expect(await readFile(join(root, 'fruit', 'pears', `${HASH}.png`), 'utf8')).toBe('.png');
+    // What lies there is removed after an hour.
+    for (const parts of ['.parts', '.Parts/x']) {
+      await expect(folderResults(root, parts)).rejects.toThrow('a folder of files that are being written');
+    }
     await expect(folderResults(root, '../out')).rejects.toThrow('leads elsewhere');
     await expect(folderResults(root, 'Fruit')).rejects.toThrow('differs only by case');
   });
