@@ -111,14 +111,26 @@ export function pictureOf(data: unknown): string {
 
 function allowedFrom(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url && SCHEMES.includes(url.protocol) && url.search === '' && url.hash === '' && url.username === '') return url;
+  const plain = url && SCHEMES.includes(url.protocol) && url.search === '' && url.hash === '' && url.username === '';
+  if (plain && (url.protocol !== 'file:' || isPath(url))) return url;
+  const slashes = url?.protocol === 'file:' && url.hostname !== '';
   throw new InputError({
     op: OP,
     problem: 'no beginning of URIs',
     expected: 'such as file:///data/pictures/ or https://bucket.example.com/',
     received: shownUri(text),
     path: 'allow',
+    ...(slashes ? { fix: `Write file:///${url.hostname}${url.pathname} for a folder of this machine.` } : {}),
   });
+}
+
+/** Whether a file's URI is a path of this machine: what stands behind two slashes is the name of another one. */
+function isPath(url: URL): boolean {
+  try {
+    return fileURLToPath(url) !== '';
+  } catch {
+    return false;
+  }
 }
 
 function begins(url: URL, allowed: URL): boolean {
