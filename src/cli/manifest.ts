@@ -1,6 +1,6 @@
 /** results.jsonl: what was done in a folder of results, a line a picture. */
 import { appendFile, type FileHandle, open, readFile, truncate } from 'node:fs/promises';
-import { isAbsolute } from 'node:path';
+import { isAbsolute, sep } from 'node:path';
 import type { ErrorJson } from '../core/errors.ts';
 import { InputError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
@@ -163,5 +163,5 @@ function parsed(text: string, place: string): ManifestLine {
 
 /** Whether it is a name that leads to nothing outside of the folder. */
 function isBelow(name: unknown): boolean {
-  return typeof name === 'string' && !isAbsolute(name) && !name.split(/[/\\]/).includes('..');
+  return typeof name === 'string' && !isAbsolute(name) && !name.split(sep === '/' ? '/' : /[/\\]/).includes('..');
 }

@@ -101,3 +101,10 @@ it('a file of the same name as the manifest that is of somebody else is left as 
     expect(await readFile(at('out', 'results.jsonl'), 'utf8')).toBe(text);
   }
 });
+
+it.skipIf(process.platform === 'win32')('a picture with a backslash in its name is one of the folder', async () => {
+  await pictures('in/a\\..\\b.png');
+  const run = stubRun();
+  for (const _ of [1, 2]) expect(await edit('in')).toEqual({ code: 0 });
+  expect(run).toHaveBeenCalledTimes(1);
+});
