@@ -370,6 +370,11 @@ describe('a server', () => {
       await openQueue({ queue: 'x', redis: 'redis://user:battery-staple@127.0.0.1:1' }).catch(error => error),
       await openQueue({ queue: 'x', redis: 'http://user:battery-staple@host' }).catch(error => error),
     ];
+    for (const url of ['redis://:battery%staple@127.0.0.1:1', 'redis://user:1234#battery@127.0.0.1:1']) {
+      const error = await openQueue({ queue: 'x', redis: url }).catch(refusal => refusal);
+      expect(error.message).toMatch(/^queue: no URL of a Redis or Valkey server: .* Write % /);
+      expect(JSON.stringify(error) + error.stack).not.toMatch(/battery|1234/);
+    }
     const good = await openQueue({ queue: 'x', redis: own.url });
     await good.close();
     await own.stop();
