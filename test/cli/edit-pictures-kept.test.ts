@@ -1,5 +1,5 @@
 /** What the pictures and the manifest of earlier calls are to later ones. A stub stands for the model. */
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
@@ -107,4 +107,27 @@ it.skipIf(process.platform === 'win32')('a picture with a backslash in its name 
   const run = stubRun();
   for (const _ of [1, 2]) expect(await edit('in')).toEqual({ code: 0 });
   expect(run).toHaveBeenCalledTimes(1);
+});
+
+it.skipIf(process.platform === 'win32')(
+  'results that lie among the pictures behind a link are no pictures',
+  async () => {
+    await pictures('in/a.png');
+    await symlink(at('in'), at('link'));
+    const run = stubRun();
+    for (const _ of [1, 2]) expect(await edit('in', '-o', at('link', 'edited'))).toEqual({ code: 0 });
+    expect(run).toHaveBeenCalledTimes(1);
+    expect((await edit('in', '-o', at('link'))).error).toContain('the results would lie among the pictures');
+  },
+);
+
+it('nothing that somebody wrote into the manifest becomes part of the contact sheet but as text', async () => {
+  await pictures('in/a.png');
+  stubRun();
+  await edit('in');
+  const text = await readFile(at('out', 'results.jsonl'), 'utf8');
+  const forged = text.replace(/"pictureSize":\{"width":8/, '"pictureSize":{"width":"\\"><script>"');
+  await writeFile(at('out', 'results.jsonl'), forged.replace(/"masked":[\d.]+/, '"masked":"<script>"'));
+  expect(await edit('in', '--contact-sheet')).toEqual({ code: 0 });
+  expect(await readFile(at('out', 'contact-sheet.html'), 'utf8')).not.toContain('<script>');
 });
