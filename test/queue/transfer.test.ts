@@ -234,6 +234,12 @@ describe('an address that is fetched', () => {
     expect([Buffer.from(bytes).toString(), asked]).toEqual(['picture', 1]);
   });
 
+  it('sends nothing once the signal has fired', async () => {
+    const signal = AbortSignal.abort('enough');
+    const sent = putUri(`${base}/put`, Buffer.from('x'), 'text/plain', local(), { signal });
+    await expect(sent).rejects.toBe('enough');
+  });
+
   it('ends with the signal', async () => {
     const controller = new AbortController();
     const fetching = failure(fetchUri(`${base}/silent`, local(), { signal: controller.signal }));
