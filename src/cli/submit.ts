@@ -91,6 +91,11 @@ async function submit(names: readonly string[], o: SubmitOptions, command: Comma
   const { signal } = outside;
   const progress = createProgress(outside.stderr);
   const wanted = await wantedPictures(names, o, givenOn(command), '');
+  checkForWorkers(wanted);
+  if (wanted.some(({ output }) => output !== undefined))
+    progress.note(
+      'The jobs file names outputs, which are left out: results of a fleet are named by the ids of their jobs.',
+    );
   const { openQueue } = await import('../queue/index.ts');
   const queue = await openQueue({ queue: o.queue, redis: o.redis });
   try {
@@ -109,6 +114,16 @@ async function submit(names: readonly string[], o: SubmitOptions, command: Comma
   } finally {
     progress.stop();
     await queue.close();
+  }
+}
+
+/** @throws InputError for a picture that is no file and has no address at which workers could find it */
+function checkForWorkers(wanted: readonly Wanted[]): void {
+  for (const path of wanted.flatMap(({ source, mask }) => [source, ...(mask === undefined ? [] : [mask])])) {
+    if (!isAddress(path) || /^https?:/i.test(path)) continue;
+    const received = path.slice(0, path.indexOf(':'));
+    const details = { op: 'submit', problem: 'workers cannot find this picture', expected: 'file, http or https' };
+    throw new InputError({ ...details, received, fix: 'Save it as a file first.' });
   }
 }
 
