@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { WeightsError } from '../../src/core/errors.ts';
 import { DeviceLostError } from '../../src/gpu/device-lost.ts';
 import { OutOfMemoryError } from '../../src/gpu/out-of-memory.ts';
 import type { RgbImage } from '../../src/io/image.ts';
@@ -250,6 +251,35 @@ describe('a job that fails', () => {
     expect(failed.map(({ error }) => [error?.class, error?.problem])).toEqual(
       Array(3).fill(['InputError', 'the worker does not allow this URI']),
     );
+  });
+});
+
+describe('a model that cannot be opened', () => {
+  it('ends its worker, and fails no job that another worker can make', async () => {
+    const jobs = await jobsFor(await pictures(join(root, 'in'), 3));
+    const refusal = new WeightsError({ op: 'open', problem: 'no such file or directory' });
+    const model = { ...stubModel(), open: () => Promise.reject(refusal) };
+    const { worker, events } = await work({ models: [model] });
+    await queue.submit(jobs);
+    await until(() => worker.broken.aborted);
+    await worker.close();
+    expect(worker.broken.reason).toBe(refusal);
+    expect(types(events)).toEqual(['handed back']);
+    expect((await queue.status())[0].jobs).toMatchObject({ waiting: 3, active: 0, failed: 0 });
+    await work();
+    expect(await queue.wait(jobs)).toEqual([]);
+  });
+
+  it('because memory ran out fails its job after three attempts, as an edit would', async () => {
+    const jobs = await jobsFor(await pictures(join(root, 'in'), 1));
+    const model = {
+      ...stubModel(),
+      open: () => Promise.reject(new OutOfMemoryError('open', 'weights', { asked: 9, held: 1 })),
+    };
+    const { worker } = await work({ models: [model] });
+    await queue.submit(jobs, { backoffMs: 20 });
+    expect(await queue.wait(jobs)).toMatchObject([{ attempts: 3, error: { class: 'OutOfMemoryError' } }]);
+    expect(worker.broken.aborted).toBe(false);
   });
 });
 
