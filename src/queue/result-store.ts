@@ -105,7 +105,20 @@ export async function folderResults(root: string, folder?: string): Promise<Resu
           path: at,
           cause,
         };
-        const later = ['ENOSPC', 'EDQUOT', 'EIO', 'ESTALE', 'EMFILE', 'ENFILE', 'ETIMEDOUT', 'EBUSY'];
+        // Also what is wrong with this worker's folder alone: another one may write.
+        const later = [
+          'EACCES',
+          'EPERM',
+          'EROFS',
+          'ENOSPC',
+          'EDQUOT',
+          'EIO',
+          'ESTALE',
+          'EMFILE',
+          'ENFILE',
+          'ETIMEDOUT',
+          'EBUSY',
+        ];
         throw later.includes((cause as NodeJS.ErrnoException).code ?? '')
           ? new TransferError(details)
           : new InputError(details);

@@ -9,6 +9,7 @@ import { directory } from '../../src/node/files.ts';
 import { checkJob, type FleetRequest, jobOf, queueNameOf } from '../../src/queue/job.ts';
 import { hashOf, modelKey, sha256Of } from '../../src/queue/model-key.ts';
 import { folderResults, removeParts } from '../../src/queue/result-store.ts';
+import { TransferError } from '../../src/queue/transfer-error.ts';
 
 const HASH = 'a'.repeat(64);
 const REQUEST: FleetRequest = {
@@ -172,6 +173,11 @@ describe('results', () => {
     }
     await expect(folderResults(root, '../out')).rejects.toThrow('leads elsewhere');
     await expect(folderResults(root, 'Fruit')).rejects.toThrow('differs only by case');
+  });
+
+  it.skipIf(process.platform !== 'linux')('are tried again where this worker may not write', async () => {
+    const store = await folderResults('/sys/kernel/pentimento');
+    await expect(store.write(HASH, files)).rejects.toThrow(TransferError);
   });
 
   it('leave nothing where they cannot be written, or the call ends', async () => {
