@@ -2,11 +2,12 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { canonicalJson } from '../core/canonical-json.ts';
-import { type ErrorJson, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
+import { type ErrorJson, InputError, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
 import { DeviceLostError } from '../gpu/device-lost.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { pictureBytes } from '../io/load-image.ts';
@@ -300,6 +301,11 @@ function sizeOf(path: string): number {
 async function hashOfFile(source: string, signal: AbortSignal): Promise<string> {
   const path = /^file:/i.test(source) ? fileURLToPath(source) : source;
   const hash = createHash('sha256');
+  // It is read twice; and of a pipe that nobody writes to, no signal would end the reading.
+  const kind = await stat(path).catch(() => undefined);
+  if (kind && !kind.isFile() && !kind.isDirectory()) {
+    throw new InputError({ op: 'edit', problem: 'not a file', path: source, fix: 'Save it as a file first.' });
+  }
   try {
     await pipeline(createReadStream(path), hash, { signal });
   } catch (error) {

@@ -1,6 +1,7 @@
 /** `pentimento submit`: puts edits into a queue, each once however often it is submitted. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { relative, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -181,6 +182,10 @@ async function askedFor(
 async function fileOf(source: string, { base }: SubmitOptions, signal: AbortSignal): Promise<JobFile> {
   if (isAddress(source)) return { uri: source, sha256: await hashOfAddress(source, signal) };
   const path = resolve(/^file:/i.test(source) ? fileURLToPath(source) : source);
+  const kind = await stat(path).catch(() => undefined);
+  if (kind && !kind.isFile()) {
+    throw new InputError({ op: 'submit', problem: 'not a file', path: source, fix: 'Save it as a file first.' });
+  }
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash, { signal }).catch((cause: unknown) => {
     signal.throwIfAborted();

@@ -1,4 +1,5 @@
 /** What the pictures and the manifest of earlier calls are to later ones. A stub stands for the model. */
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -130,4 +131,15 @@ it('nothing that somebody wrote into the manifest becomes part of the contact sh
   await writeFile(at('out', 'results.jsonl'), forged.replace(/"masked":[\d.]+/, '"masked":"<script>"'));
   expect(await edit('in', '--contact-sheet')).toEqual({ code: 0 });
   expect(await readFile(at('out', 'contact-sheet.html'), 'utf8')).not.toContain('<script>');
+});
+
+it.skipIf(process.platform === 'win32')('a pipe among the pictures is none, and holds nothing up', async () => {
+  await pictures('in/a.png');
+  execFileSync('mkfifo', [at('in', 'pipe.png')]);
+  const run = stubRun();
+  expect(await edit('in')).toEqual({ code: 0 });
+  const names = ['edit', at('in', 'pipe.png'), at('in', 'a.png'), ...PROMPTS, ...TINY, '-o', at('named')];
+  const { code, stderr } = await pentimento(names);
+  expect([code, stderr]).toEqual([3, expect.stringContaining('edit: not a file')]);
+  expect(run).toHaveBeenCalledTimes(2);
 });
