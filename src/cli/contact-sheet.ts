@@ -56,7 +56,7 @@ ${lines.map(article).join('\n')}
 
 function article(line: ManifestLine): string {
   const { name, edit, error, masked, seed } = line;
-  const shares: [string, string][] = masked === undefined ? [] : [['Mask', `${(100 * masked).toFixed(1)} %`]];
+  const shares: [string, string][] = masked === undefined ? [] : [['Mask', `${(100 * Number(masked)).toFixed(1)} %`]];
   const facts: [string, unknown][] = [
     ['Source', edit?.['sourcePrompt']],
     ['Target', edit?.['targetPrompt']],
@@ -92,7 +92,7 @@ ${shown.join('\n')}
 }
 
 function figure(title: string, alt: string, file: string, size: Size | undefined): string {
-  const sides = size ? ` width="${size.width}" height="${size.height}"` : '';
+  const sides = size ? ` width="${Number(size.width)}" height="${Number(size.height)}"` : '';
   const url = toHtml(addressOf(file));
   return `<figure><a href="${url}"><img src="${url}"${sides} loading="lazy" decoding="async" alt="${toHtml(alt)}"></a><figcaption>${title}</figcaption></figure>`;
 }

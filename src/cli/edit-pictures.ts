@@ -1,8 +1,9 @@
 /** `pentimento edit` of many pictures: a folder of results, and a manifest by which the same command goes on. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { InputError } from '../core/errors.ts';
+import { isAddress } from '../io/sources.ts';
 import { readImage } from '../node/images.ts';
 import { BatchProgress } from './batch-progress.ts';
 import { EXIT, newSeed, type Outside, PartlyDone, withPipeline } from './command.ts';
@@ -48,7 +49,7 @@ export async function editPictures(
   let manifest: Manifest | undefined;
   try {
     manifest = await Manifest.read(join(folder, MANIFEST));
-    const pictures = named(wanted, manifest);
+    const pictures = named(wanted, manifest, folder);
     await checkFiles(pictures, { folder, typed, manifest, leftBehind: held.interrupted });
     await editAll(pictures, { folder, typed, manifest, command, outside });
   } finally {
@@ -137,12 +138,15 @@ function checkedFolder({ output = FOLDER, latents }: EditOptions): string {
   return folder;
 }
 
-function named(wanted: readonly Wanted[], manifest: Manifest): PictureToEdit[] {
+function named(wanted: readonly Wanted[], manifest: Manifest, folder: string): PictureToEdit[] {
+  // The results of a picture that was moved are those of where it is now; of one that is there they are its own.
+  const there = manifest.lines.filter(({ input }) => isAddress(input) || existsSync(resolve(folder, input)));
   const results = nameResults(
     wanted.map(({ input, below, output, place, options, mask }) => {
       return { input, name: below, output, place, count: options.numImagesPerPrompt, mask: mask === undefined };
     }),
     manifest.names(),
+    there.flatMap(({ name, files }) => (files ? Object.values(files) : [name])),
   );
   return wanted.map(({ below: _, output: __, ...picture }, i) => ({
     ...picture,
@@ -163,6 +167,8 @@ async function checkFiles(
   ]);
   const outputs = [...files, ...own].map(file => join(folder, file));
   checkInputsKept(outputs, [...inputs, ...inputsOf('', typed)]);
+  // A folder in the place of a file, or the other way round, would end the run in the middle.
+  for (const file of files) checkOutput(join(folder, file), ['.png', '.jpg', '.jpeg']);
   const foreign = files.find(file => !manifest.tellsOf(file) && existsSync(join(folder, file)));
   if (foreign !== undefined && !leftBehind && !typed.force) {
     const problem = 'a file of this name is there, and the manifest does not tell of it';

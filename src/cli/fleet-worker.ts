@@ -94,8 +94,10 @@ async function ended(worker: FleetWorker, o: WorkerOptions, signal: AbortSignal)
   const stopped = new Promise<void>(done => {
     if (signal.aborted) done();
     else signal.addEventListener('abort', () => done(), { once: true });
+    worker.broken.addEventListener('abort', () => done(), { once: true });
   });
   await (o.untilEmpty ? Promise.race([stopped, worker.empty(signal).catch(() => undefined)]) : stopped);
+  worker.broken.throwIfAborted();
 }
 
 async function modelsOf(o: WorkerOptions, progress: Progress, signal: AbortSignal): Promise<FleetModel[]> {

@@ -1,6 +1,6 @@
 /** results.jsonl: what was done in a folder of results, a line a picture. */
-import { type FileHandle, open, readFile, truncate } from 'node:fs/promises';
-import { isAbsolute } from 'node:path';
+import { appendFile, type FileHandle, open, readFile, truncate } from 'node:fs/promises';
+import { isAbsolute, sep } from 'node:path';
 import type { ErrorJson } from '../core/errors.ts';
 import { InputError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
@@ -48,6 +48,9 @@ export interface ManifestLine {
   readonly error?: ErrorJson | undefined;
 }
 
+/** How each line begins. */
+const BEGIN = '{"version":1,';
+
 /** The manifest of a folder, open for more lines. */
 export class Manifest {
   readonly #path: string;
@@ -72,12 +75,15 @@ export class Manifest {
     });
     if (!bytes) return new Manifest(path, []);
     const end = bytes.lastIndexOf('\n') + 1;
+    const last = bytes.toString('utf8', end);
+    const torn = isTorn(last);
     const lines = bytes.toString('utf8', 0, end).split('\n').slice(0, -1);
     const manifest = new Manifest(
       path,
-      lines.map((line, i) => parsed(line, `${path}, line ${i + 1}`)),
+      [...lines, ...(torn ? [] : [last])].map((line, i) => parsed(line, `${path}, line ${i + 1}`)),
     );
-    if (end < bytes.length) await truncate(path, end);
+    if (!torn) await appendFile(path, '\n');
+    else if (end < bytes.length) await truncate(path, end);
     return manifest;
   }
 
@@ -127,6 +133,16 @@ export class Manifest {
   }
 }
 
+/** Whether the text behind the last line break is nothing, or a line of ours that was cut off; not one that an editor has left without end. */
+function isTorn(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return false;
+  } catch {
+    return text.startsWith(BEGIN) || BEGIN.startsWith(text) || /^\0+$/.test(text);
+  }
+}
+
 function parsed(text: string, place: string): ManifestLine {
   const fix = 'Name another folder with -o, or move this file away.';
   let line: Partial<ManifestLine> & { readonly version?: unknown };
@@ -147,5 +163,5 @@ function parsed(text: string, place: string): ManifestLine {
 
 /** Whether it is a name that leads to nothing outside of the folder. */
 function isBelow(name: unknown): boolean {
-  return typeof name === 'string' && !isAbsolute(name) && !name.split(/[/\\]/).includes('..');
+  return typeof name === 'string' && !isAbsolute(name) && !name.split(sep === '/' ? '/' : /[/\\]/).includes('..');
 }

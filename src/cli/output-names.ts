@@ -35,11 +35,16 @@ const KINDS = /\.(png|jpe?g)$/i;
  * number.
  * @param jobs in their order
  * @param known names that the manifest has already, by input, in their order
+ * @param kept files of pictures that are still there: no new name takes their place
  * @returns for each job its name and its files
  * @throws InputError for a name that leads out of the folder, whose kind is unknown, or that two jobs want
  */
-export function nameResults(jobs: readonly Unnamed[], known: ReadonlyMap<string, readonly string[]>): NamedResult[] {
-  const taken = new Map<string, string>();
+export function nameResults(
+  jobs: readonly Unnamed[],
+  known: ReadonlyMap<string, readonly string[]>,
+  kept: Iterable<string> = [],
+): NamedResult[] {
+  const taken = new Taken();
   const named: (NamedResult | undefined)[] = jobs.map(job => {
     if (job.output === undefined) return undefined;
     return claim(checked(job.output, job.place ?? ''), taken, job, true);
@@ -56,9 +61,43 @@ export function nameResults(jobs: readonly Unnamed[], known: ReadonlyMap<string,
     const name = named[i] ? undefined : known.get(job.input)?.[seen[i] ?? 0];
     if (name !== undefined) named[i] = claim(name, taken, job, false);
   }
+  for (const file of kept) taken.add(foldedName(file), '');
   const numbers = new Map<string, number>();
   const meeting = meetingStems(jobs.filter((_, i) => !named[i]));
   return jobs.map((job, i) => named[i] ?? claimFirst(job, meeting, taken, seen[i] ?? 0, numbers));
+}
+
+/** Files that have their names, and the folders that these are in: a name is that of one or of the other. */
+class Taken {
+  readonly #files = new Map<string, string>();
+  readonly #folders = new Map<string, string>();
+
+  /** @param place where the name stands, for messages */
+  add(file: string, place: string): void {
+    this.#files.set(file, place);
+    for (const folder of foldersOf(file)) this.#folders.set(folder, place);
+  }
+
+  /** Where the name stands that is in the way of a file; undefined where there is none. */
+  placeOf(file: string): string | undefined {
+    const above = foldersOf(file).find(folder => this.#files.has(folder));
+    return this.#files.get(above ?? file) ?? this.#folders.get(file);
+  }
+
+  /** The name, in other folders where a file has the name of one of its own. */
+  beside(name: string): string {
+    const parts = name.split('/');
+    for (let i = 0; i < parts.length - 1; i++) {
+      while (this.#files.has(foldedName(parts.slice(0, i + 1).join('/')))) parts[i] += '-2';
+    }
+    return parts.join('/');
+  }
+}
+
+/** `a` and `a/b` of `a/b/c.png`. */
+function foldersOf(file: string): string[] {
+  const parts = file.split('/').slice(0, -1);
+  return parts.map((_, i) => parts.slice(0, i + 1).join('/'));
 }
 
 /** Stems that more than one picture has. */
@@ -79,16 +118,17 @@ function meetingStems(jobs: readonly Unnamed[]): ReadonlySet<string> {
 function claimFirst(
   job: Unnamed,
   meeting: ReadonlySet<string>,
-  taken: Map<string, string>,
+  taken: Taken,
   turn: number,
   numbers: Map<string, number>,
 ): NamedResult {
-  const stem = stemOf(job.name);
-  const short = meeting.has(foldedName(stem)) ? job.name : stem;
+  const name = taken.beside(job.name);
+  const stem = stemOf(name);
+  const short = meeting.has(foldedName(stemOf(job.name))) ? name : stem;
   const key = foldedName(short);
-  const once = turn > 0 ? [] : [short, job.name];
+  const once = turn > 0 ? [] : [short, name];
   let found: NamedResult | undefined;
-  for (const name of once) found ??= claim(`${name}.png`, taken, job, false);
+  for (const first of once) found ??= claim(`${first}.png`, taken, job, false);
   for (let n = numbers.get(key) ?? 2; !found; n++) {
     found = claim(`${short}-${n}.png`, taken, job, false);
     numbers.set(key, n + 1);
@@ -97,12 +137,12 @@ function claimFirst(
 }
 
 /** The files where all of them are free. @throws InputError where they must be and are not */
-function claim(name: string, taken: Map<string, string>, job: Unnamed, must: boolean): NamedResult | undefined {
+function claim(name: string, taken: Taken, job: Unnamed, must: boolean): NamedResult | undefined {
   const files = filesOf(name, job);
   const keys = Object.values(files).map(foldedName);
-  const met = keys.find(key => taken.has(key));
+  const met = keys.map(key => taken.placeOf(key)).find(place => place !== undefined);
   if (met === undefined) {
-    for (const key of keys) taken.set(key, job.place ?? '');
+    for (const key of keys) taken.add(key, job.place ?? '');
     return { name, files };
   }
   if (!must) return undefined;
@@ -110,7 +150,7 @@ function claim(name: string, taken: Map<string, string>, job: Unnamed, must: boo
     op: 'jobs',
     problem: 'two lines write the same file',
     received: job.output,
-    path: `${taken.get(met)} and ${job.place ?? ''}`,
+    path: `${met} and ${job.place ?? ''}`,
     fix: 'Give each line an output of its own.',
   });
 }

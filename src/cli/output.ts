@@ -1,12 +1,13 @@
 /** Files that a command writes: named and checked before the work, written after it, all of them or none. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { copyFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, extname, join, resolve } from 'node:path';
 import { InputError } from '../core/errors.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { reason } from '../node/files.ts';
 import { encodeJpeg, encodePng } from '../node/images.ts';
 import { makeFolder } from '../node/make-folder.ts';
+import { writeSynced } from '../node/write-synced.ts';
 
 /** A file to be written. */
 export interface OutputFile {
@@ -66,7 +67,7 @@ export async function writeAll(files: readonly OutputFile[]): Promise<void> {
     for (const file of files) {
       path = file.path;
       await makeFolder(dirname(path));
-      await writeFile(part(path), file.bytes);
+      await writeSynced(part(path), file.bytes);
     }
     for (path of paths) {
       if (existsSync(path)) await copyFile(path, old(path));
@@ -74,13 +75,18 @@ export async function writeAll(files: readonly OutputFile[]): Promise<void> {
       placed.push(path);
     }
   } catch (cause) {
-    for (const done of placed) await (existsSync(old(done)) ? rename(old(done), done) : rm(done, { force: true }));
-    await Promise.all(paths.map(name => rm(part(name), { force: true })));
+    for (const done of placed) await (existsSync(old(done)) ? rename(old(done), done) : removed(done));
+    await Promise.all(paths.map(name => removed(part(name))));
     const problem = 'the result cannot be written';
     throw new InputError({ op: 'output', problem, received: reason(cause), path, fix: 'Name another folder.', cause });
   } finally {
-    await Promise.all(paths.map(name => rm(old(name), { force: true })));
+    await Promise.all(paths.map(name => removed(old(name))));
   }
+}
+
+/** Why nothing can be written tells more than why nothing can be removed. */
+async function removed(path: string): Promise<void> {
+  await rm(path, { force: true }).catch(() => undefined);
 }
 
 /**

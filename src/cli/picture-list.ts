@@ -1,6 +1,6 @@
 /** Which pictures a command line means: files, folders, globs and addresses. */
-import { existsSync, statSync } from 'node:fs';
-import { basename, extname, relative, resolve, sep } from 'node:path';
+import { existsSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, extname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { convertPathToPattern, glob, isDynamicPattern } from 'tinyglobby';
 import { InputError } from '../core/errors.ts';
@@ -52,7 +52,7 @@ async function picturesOf(name: string, output: string): Promise<ListedPicture[]
   if (!namesSeveral(name)) return existsSync(name) ? [{ source: name, name: basename(name) }] : [];
   const folder = isFolder(name);
   const base = folder ? name : steadyPart(name);
-  if (output !== '' && resolve(base || '.') === resolve(output)) {
+  if (output !== '' && realPath(base || '.') === realPath(output)) {
     const fix = 'Name another folder with -o, such as -o edited.';
     throw new InputError({ op: 'edit', problem: 'the results would lie among the pictures', path: output, fix });
   }
@@ -81,9 +81,17 @@ function below(base: string, file: string): string {
 
 /** Patterns for the results of earlier calls, where they lie below what is searched. */
 function ignored(base: string, output: string): string[] {
-  const path = relative(resolve(base), resolve(output));
+  const path = relative(realPath(base), realPath(output));
   if (path === '' || path.startsWith('..') || resolve(path) === path) return [];
   return [`${convertPathToPattern(path)}/**`];
+}
+
+/** Of what may not be there yet, without the links on the way. */
+function realPath(path: string): string {
+  const absolute = resolve(path);
+  if (existsSync(absolute)) return realpathSync(absolute);
+  const folder = dirname(absolute);
+  return folder === absolute ? absolute : join(realPath(folder), basename(absolute));
 }
 
 function inOrder(a: string, b: string): number {

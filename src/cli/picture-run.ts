@@ -1,12 +1,13 @@
 /** The run of many pictures: which are left, what came of each, and the manifest's line of it. */
 
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { canonicalJson } from '../core/canonical-json.ts';
-import { type ErrorJson, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
+import { type ErrorJson, InputError, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
 import { DeviceLostError } from '../gpu/device-lost.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { pictureBytes } from '../io/load-image.ts';
@@ -203,7 +204,7 @@ export class PictureRun {
     if (typed.force || line?.id !== id || !line.files) return false;
     const wanted = Object.values(files);
     const has = Object.values(line.files);
-    return wanted.every(file => has.includes(file) && existsSync(join(folder, file)));
+    return wanted.every(file => has.includes(file) && sizeOf(join(folder, file)) > 0);
   }
 
   /** The hash of a picture's file; of an address its bytes too, so that it is fetched once. */
@@ -291,10 +292,20 @@ export class PictureRun {
   }
 }
 
+/** Bytes; 0 of what is not there. */
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
 /** In pieces, so that no file has to fit into memory. @throws InputError where there is none */
 async function hashOfFile(source: string, signal: AbortSignal): Promise<string> {
   const path = /^file:/i.test(source) ? fileURLToPath(source) : source;
   const hash = createHash('sha256');
+  // It is read twice; and of a pipe that nobody writes to, no signal would end the reading.
+  const kind = await stat(path).catch(() => undefined);
+  if (kind && !kind.isFile() && !kind.isDirectory()) {
+    throw new InputError({ op: 'edit', problem: 'not a file', path: source, fix: 'Save it as a file first.' });
+  }
   try {
     await pipeline(createReadStream(path), hash, { signal });
   } catch (error) {

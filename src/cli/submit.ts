@@ -1,6 +1,7 @@
 /** `pentimento submit`: puts edits into a queue, each once however often it is submitted. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { relative, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -91,6 +92,11 @@ async function submit(names: readonly string[], o: SubmitOptions, command: Comma
   const { signal } = outside;
   const progress = createProgress(outside.stderr);
   const wanted = await wantedPictures(names, o, givenOn(command), '');
+  checkForWorkers(wanted);
+  if (wanted.some(({ output }) => output !== undefined))
+    progress.note(
+      'The jobs file names outputs, which are left out: results of a fleet are named by the ids of their jobs.',
+    );
   const { openQueue } = await import('../queue/index.ts');
   const queue = await openQueue({ queue: o.queue, redis: o.redis });
   try {
@@ -109,6 +115,16 @@ async function submit(names: readonly string[], o: SubmitOptions, command: Comma
   } finally {
     progress.stop();
     await queue.close();
+  }
+}
+
+/** @throws InputError for a picture that is no file and has no address at which workers could find it */
+function checkForWorkers(wanted: readonly Wanted[]): void {
+  for (const path of wanted.flatMap(({ source, mask }) => [source, ...(mask === undefined ? [] : [mask])])) {
+    if (!isAddress(path) || /^https?:/i.test(path)) continue;
+    const received = path.slice(0, path.indexOf(':'));
+    const details = { op: 'submit', problem: 'workers cannot find this picture', expected: 'file, http or https' };
+    throw new InputError({ ...details, received, fix: 'Save it as a file first.' });
   }
 }
 
@@ -166,6 +182,10 @@ async function askedFor(
 async function fileOf(source: string, { base }: SubmitOptions, signal: AbortSignal): Promise<JobFile> {
   if (isAddress(source)) return { uri: source, sha256: await hashOfAddress(source, signal) };
   const path = resolve(/^file:/i.test(source) ? fileURLToPath(source) : source);
+  const kind = await stat(path).catch(() => undefined);
+  if (kind && !kind.isFile()) {
+    throw new InputError({ op: 'submit', problem: 'not a file', path: source, fix: 'Save it as a file first.' });
+  }
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash, { signal }).catch((cause: unknown) => {
     signal.throwIfAborted();

@@ -94,19 +94,32 @@ function fromEnvironment(): string {
 function optionsOf(text: string): Server {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const database = /^\/?(\d*)\/?$/.exec(url?.pathname ?? '')?.[1];
-  if (!url || !/^rediss?:$/.test(url.protocol) || url.hostname === '' || database === undefined) {
+  const [username, password] = [decoded(url?.username), decoded(url?.password)];
+  const isServer = url && /^rediss?:$/.test(url.protocol) && url.hostname !== '' && database !== undefined;
+  // Behind # or ? there may be the rest of a password.
+  if (!isServer || username === undefined || password === undefined || /[?#]/.test(text)) {
     const expected = 'such as redis://127.0.0.1:6379 or rediss://user:password@host:6380/0';
-    throw new InputError({ op: OP, problem: 'no URL of a Redis or Valkey server', expected, path: 'redis' });
+    const fix = 'Write % / ? # and @ of a password as %25 %2F %3F %23 and %40.';
+    throw new InputError({ op: OP, problem: 'no URL of a Redis or Valkey server', expected, path: 'redis', fix });
   }
   const tls: { tls?: ConnectionOptions } = url.protocol === 'rediss:' ? { tls: { servername: url.hostname } } : {};
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: Number(url.port || 6379),
-    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
-    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
+    ...(username === '' ? {} : { username }),
+    ...(password === '' ? {} : { password }),
     db: Number(database || 0),
     ...tls,
   };
+}
+
+/** undefined for what is no encoded text. */
+function decoded(text = ''): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function refused({ host, port }: Server, cause: unknown): PentimentoError {

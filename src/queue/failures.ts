@@ -1,5 +1,5 @@
 /** What becomes of a job that fails: tried again where another time may help, ended at once where it cannot. */
-import { type ErrorJson, PentimentoError } from '../core/errors.ts';
+import { type ErrorJson, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
 import { DeviceLostError } from '../gpu/device-lost.ts';
 import { OutOfMemoryError } from '../gpu/out-of-memory.ts';
 import { TransferError } from './transfer-error.ts';
@@ -35,4 +35,17 @@ export function failureOf(error: unknown): JobFailure {
 /** Whether a failure is of the machine's memory, so that offloading may help. */
 export function isOutOfMemory(error: unknown): boolean {
   return error instanceof OutOfMemoryError;
+}
+
+/** A model that a worker cannot open: no matter of the job that it was opened for. */
+export class CannotOpen extends Error {
+  /** As in stack traces. */
+  override readonly name = 'CannotOpen';
+}
+
+/** The error that no job of a model would escape on this worker, and another attempt neither; undefined for those of a job. */
+export function ofWorker(error: unknown): unknown {
+  if (error instanceof CannotOpen) return failureOf(error.cause).again ? undefined : error.cause;
+  const isOfModel = error instanceof WeightsError || error instanceof ShaderError || error instanceof LoadError;
+  return isOfModel ? error : undefined;
 }

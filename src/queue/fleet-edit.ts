@@ -4,9 +4,9 @@ import { type EditedPictures, type PictureEdit, pictureEdit, shareOf } from '../
 import { editOf } from '../pipeline/batch/plain-edit.ts';
 import type { RunOutput } from '../pipeline/diffedit/types.ts';
 import type { ProgressEvent } from '../pipeline/runtime/progress.ts';
-import { isOutOfMemory } from './failures.ts';
+import { CannotOpen, isOutOfMemory } from './failures.ts';
 import type { FleetJob } from './job.ts';
-import type { FleetModel, LoadedModel } from './models.ts';
+import type { FleetModel, LoadedModel, OpenFleetModel } from './models.ts';
 import type { NextPicture } from './next-picture.ts';
 import type { ResultFile } from './result-store.ts';
 import { shownUri } from './uri-rules.ts';
@@ -44,7 +44,7 @@ export async function makeEdit(job: FleetJob, bench: Bench): Promise<Made> {
   for (;;) {
     try {
       const start = performance.now();
-      const opened = await loaded.take(model, { signal });
+      const opened = await opening(loaded.take(model, { signal }));
       const { fit, size, pasteBack, ...args } = editOf(job.edit);
       const edit = pictureEdit(picture, opened.editor, { fit, size, pasteBack }, mask, maskName(job));
       const output = await opened.editor.run({ ...args, ...edit.args, signal, onProgress });
@@ -57,6 +57,12 @@ export async function makeEdit(job: FleetJob, bench: Bench): Promise<Made> {
       if (!isOutOfMemory(error) || !loaded.offload()) throw error;
     }
   }
+}
+
+async function opening(opened: Promise<OpenFleetModel>): Promise<OpenFleetModel> {
+  return opened.catch((cause: unknown) => {
+    throw new CannotOpen('the model cannot be opened', { cause });
+  });
 }
 
 function maskName({ mask }: FleetJob): string | undefined {

@@ -2,10 +2,9 @@
 import { canonicalJson, type JsonValue } from '../core/canonical-json.ts';
 import { InputError } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
-import { safeRelativeName } from '../node/safe-name.ts';
 import { editOf, type PlainEdit, type SettledEdit, settledEdit } from '../pipeline/batch/plain-edit.ts';
 import { sha256Of } from './model-key.ts';
-import type { PresignedTarget } from './result-store.ts';
+import { folderName, type PresignedTarget } from './result-store.ts';
 
 /** Of the form of jobs; a worker refuses others. */
 export const JOB_VERSION = 1;
@@ -127,10 +126,11 @@ function checkFile(file: JobFile, path: string): void {
 }
 
 function checkTarget(target: NonNullable<FleetRequest['results']>): void {
+  checkNames(OP, target, ['folder', 'images', 'mask', 'json', 'existing']);
   if ('folder' in target) {
     checkNames(OP, target, ['folder']);
     checkText(target.folder, 'results.folder');
-    safeRelativeName(OP, target.folder);
+    folderName(OP, target.folder);
     return;
   }
   checkNames(OP, target, ['images', 'mask', 'json', 'existing']);

@@ -4,6 +4,7 @@ import type { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { InputError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
 import { missing } from './connection.ts';
+import { pause } from './queue.ts';
 
 /** How a job ended. */
 export type Outcome = 'done' | 'already done' | 'failed' | 'again' | 'handed back';
@@ -19,6 +20,9 @@ export interface MetricsServer {
 /** Seconds of a phase, from a warm card to software. */
 const BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000];
 
+/** So long a scrape waits for the queue's server; Prometheus waits 10 s for all. */
+const COUNTS_MS = 1000;
+
 /** What a worker counts. */
 export class FleetMetrics {
   readonly #registry: Registry;
@@ -26,6 +30,8 @@ export class FleetMetrics {
   readonly #phases: Histogram<'phase'>;
   readonly #bytes: Gauge<'kind'>;
   readonly #waiting: Gauge<'state'>;
+  /** The question for them that has no answer yet: a server that is away is not asked twice. */
+  #asked: Promise<Readonly<Record<string, number>>> | undefined;
   /** Asked for at every scrape: jobs by state. */
   counts: (() => Promise<Readonly<Record<string, number>>>) | undefined;
 
@@ -48,7 +54,9 @@ export class FleetMetrics {
       labelNames: ['state'],
       registers,
       collect: async () => {
-        for (const [state, count] of Object.entries((await this.counts?.()) ?? {})) this.#waiting.set({ state }, count);
+        const counts = await this.#countsInTime();
+        this.#waiting.reset();
+        for (const [state, count] of Object.entries(counts)) this.#waiting.set({ state }, count);
       },
     });
   }
@@ -59,6 +67,23 @@ export class FleetMetrics {
       throw missing('prom-client', cause);
     });
     return new FleetMetrics(loaded);
+  }
+
+  /** Jobs by state; nothing while the queue's server is away, of which the other numbers know. */
+  async #countsInTime(): Promise<Readonly<Record<string, number>>> {
+    this.#asked ??= this.counts?.().finally(() => {
+      this.#asked = undefined;
+    });
+    const ended = new AbortController();
+    const late = pause(COUNTS_MS, ended.signal).then(
+      () => ({}),
+      () => ({}),
+    );
+    try {
+      return await Promise.race([this.#asked ?? {}, late]);
+    } finally {
+      ended.abort();
+    }
   }
 
   /** Counts a job. */

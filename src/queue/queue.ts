@@ -1,12 +1,13 @@
 /** The queue of a fleet as a submitter sees it: jobs go in, their states come out. */
 import type { Job, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { canonicalJson, type JsonValue } from '../core/canonical-json.ts';
 import type { ErrorJson } from '../core/errors.ts';
 import { checkNames, namesOf } from '../core/known-names.ts';
 import { connect, loadBullMq, type ServerOptions } from './connection.ts';
 import { ATTEMPTS, BACKOFF_MS, type JobFailure } from './failures.ts';
 import { type FleetJob, queueNameOf } from './job.ts';
-import { shownUri } from './uri-rules.ts';
+import { pictureOf, shownUri } from './uri-rules.ts';
 
 /** Where a fleet's jobs wait. */
 export interface QueueOptions extends ServerOptions {
@@ -113,7 +114,8 @@ export class FleetQueue {
   }
 
   /**
-   * Puts jobs into the queue. One that is there, whatever became of it, is left as it is.
+   * Puts jobs into the queue. One that is there is left as it is, but for one that failed and has other addresses now: it waits once more,
+   * with these.
    * @returns what became of each, in their order
    * @throws the signal's reason, between slices: what was put in stays
    */
@@ -132,6 +134,9 @@ export class FleetQueue {
     const states = await Promise.all(jobs.map(job => this.#queueOf(job.model.key).getJobState(job.id)));
     const seen = new Set<string>();
     const isNew = jobs.map(({ id }, i) => states[i] === 'unknown' && !seen.has(id) && Boolean(seen.add(id)));
+    const again = new Set<string>();
+    for (const [i, job] of jobs.entries())
+      if (states[i] === 'failed' && !again.has(job.id) && (await this.#takesAddresses(job))) again.add(job.id);
     const byModel = new Map<string, FleetJob[]>();
     for (const [i, job] of jobs.entries()) {
       if (isNew[i]) byModel.set(job.model.key, [...(byModel.get(job.model.key) ?? []), job]);
@@ -142,8 +147,22 @@ export class FleetQueue {
     }
     return jobs.map(({ id }, i) => ({
       id,
-      state: isNew[i] ? 'added' : seen.has(id) ? 'waiting' : (states[i] ?? 'unknown'),
+      state: isNew[i] || again.has(id) ? 'added' : seen.has(id) ? 'waiting' : (states[i] ?? 'unknown'),
     }));
+  }
+
+  /** Whether a job that failed was given the addresses of the same one that is submitted: an address that was wrong, or has expired. */
+  async #takesAddresses(job: FleetJob): Promise<boolean> {
+    const failed = await this.#queueOf(job.model.key).getJob(job.id);
+    if (!failed || addressesOf(failed.data) === addressesOf(job)) return false;
+    await failed.updateData(job);
+    return failed.retry('failed', { resetAttemptsMade: true }).then(
+      () => true,
+      async (cause: unknown) => {
+        if (await failed.isFailed()) throw cause;
+        return false; // another submitter was faster
+      },
+    );
   }
 
   /** Each model's jobs by state. */
@@ -184,9 +203,10 @@ export class FleetQueue {
   }
 
   /**
-   * Waits until jobs are done or have failed for good.
+   * Waits until jobs are done or have failed for good. One that the server does not know any more counts as done only where the queue
+   * has had so many since that it has forgotten the first ones.
    * @param jobs as they were submitted
-   * @returns those that failed
+   * @returns those that failed, and those that were lost
    * @throws the signal's reason
    */
   async wait(
@@ -204,7 +224,8 @@ export class FleetQueue {
         const state = await this.#queueOf(job.model.key).getJobState(job.id);
         if (!['completed', 'failed', 'unknown'].includes(state)) continue;
         ended.add(job.id);
-        if (state === 'failed') failed.push(await this.#failedJob(job));
+        if (state === 'failed' || (state === 'unknown' && !(await this.#forgets(job))))
+          failed.push(await this.#failedJob(job));
       }
       pending = pending.filter(({ id }) => !ended.has(id));
       onProgress?.({ done: of - pending.length - failed.length, failed: failed.length, of });
@@ -219,13 +240,19 @@ export class FleetQueue {
     this.#connection.disconnect();
   }
 
+  /** Whether jobs that were done have left the queue by themselves. */
+  async #forgets({ model }: FleetJob): Promise<boolean> {
+    const { completed = 0 } = await this.#queueOf(model.key).getJobCounts('completed');
+    return completed >= KEPT;
+  }
+
   async #failedJob({ id, model, picture }: FleetJob): Promise<FailedJob> {
     const job = await this.#queueOf(model.key).getJob(id);
     if (job) return failedJob(job);
     return {
       id,
       picture: shownUri(picture.uri),
-      reason: 'it was removed',
+      reason: 'the queue has lost it, or it was removed: submit it again',
       error: undefined,
       parked: false,
       attempts: 0,
@@ -253,14 +280,19 @@ function modelsKey(fleet: string): string {
   return `pentimento:${fleet}:models`;
 }
 
+/** Where a job's files are and its results go, which its id does not tell. */
+function addressesOf(data: unknown): string {
+  const { picture, mask, results } = Object(data) as Readonly<Record<string, JsonValue | undefined>>;
+  return canonicalJson([picture ?? null, mask ?? null, results ?? null]);
+}
+
 function failedJob(job: Job): FailedJob {
   const { id = '', data, failedReason = '', progress, attemptsMade } = job;
   const parked = PARKED.test(failedReason);
   const failure = (Object(progress) as { readonly failure?: JobFailure }).failure;
-  const uri = (Object(data) as Partial<FleetJob>).picture?.uri ?? '';
   return {
     id,
-    picture: uri,
+    picture: pictureOf(data),
     reason: failedReason,
     error: parked ? undefined : failure?.error,
     parked,

@@ -1,12 +1,13 @@
 /** Where results go: a folder, or addresses that the job brings. The JSON comes last: where it is, the job is done. */
 import { randomUUID } from 'node:crypto';
-import { access, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { InputError } from '../core/errors.ts';
 import { reason } from '../node/files.ts';
 import { makeFolder } from '../node/make-folder.ts';
-import { checkNameFree, safeRelativeName } from '../node/safe-name.ts';
+import { checkNameFree, safeRelativeName, sameName } from '../node/safe-name.ts';
+import { writeSynced } from '../node/write-synced.ts';
 import { existsUri, putUri, type TransferOptions } from './transfer.ts';
 import { TransferError } from './transfer-error.ts';
 import { shownUri, type UriRules } from './uri-rules.ts';
@@ -54,20 +55,36 @@ export interface ResultStore {
 }
 
 /**
+ * The name of a folder below the worker's, checked.
+ * @param op the function that was called, for messages
+ * @throws InputError for a name that leads out of it, or is that of what is being written
+ */
+export function folderName(op: string, name: string): string {
+  const checked = safeRelativeName(op, name);
+  if (!sameName(checked.split('/')[0] ?? '', PARTS)) return checked;
+  throw new InputError({
+    op,
+    problem: 'a folder of files that are being written',
+    value: name,
+    fix: 'Name another one.',
+  });
+}
+
+/**
  * A folder below one of the worker's.
  * @param root the worker's
  * @param folder relative, from a job; checked
  * @throws InputError for a name that leads out of the root, or differs from one that is there only by case
  */
 export async function folderResults(root: string, folder?: string): Promise<ResultStore> {
-  const below = folder === undefined ? '' : safeRelativeName('results', folder);
+  const below = folder === undefined ? '' : folderName('results', folder);
   if (below !== '') await checkNameFree(root, below);
   const at = join(root, below);
   const done = (id: string): string => join(at, `${id}.json`);
   return {
     has: id =>
-      access(done(id)).then(
-        () => true,
+      readFile(done(id), 'utf8').then(
+        text => isWhole(text, id),
         () => false,
       ),
     names: (id, suffixes) => suffixes.map(suffix => pathToFileURL(join(at, `${id}${suffix}`)).href),
@@ -76,8 +93,7 @@ export async function folderResults(root: string, folder?: string): Promise<Resu
       const part = (suffix: string): string => join(root, PARTS, `${id}${suffix}.${attempt}`);
       try {
         for (const folder of [at, join(root, PARTS)]) await makeFolder(folder);
-        const options = signal ? { signal } : {};
-        for (const { suffix, bytes } of files) await writeFile(part(suffix), bytes, options);
+        for (const { suffix, bytes } of files) await writeSynced(part(suffix), bytes, signal);
         for (const { suffix } of files) await rename(part(suffix), join(at, `${id}${suffix}`));
       } catch (cause) {
         for (const { suffix } of files) await rm(part(suffix), { force: true }).catch(() => undefined);
@@ -89,13 +105,35 @@ export async function folderResults(root: string, folder?: string): Promise<Resu
           path: at,
           cause,
         };
-        const later = ['ENOSPC', 'EDQUOT', 'EIO', 'ESTALE', 'EMFILE', 'ENFILE', 'ETIMEDOUT', 'EBUSY'];
+        // Also what is wrong with this worker's folder alone: another one may write.
+        const later = [
+          'EACCES',
+          'EPERM',
+          'EROFS',
+          'ENOSPC',
+          'EDQUOT',
+          'EIO',
+          'ESTALE',
+          'EMFILE',
+          'ENFILE',
+          'ETIMEDOUT',
+          'EBUSY',
+        ];
         throw later.includes((cause as NodeJS.ErrnoException).code ?? '')
           ? new TransferError(details)
           : new InputError(details);
       }
     },
   };
+}
+
+/** Whether it is the JSON of a result: after a power cut a file may have its name and not its bytes. */
+function isWhole(text: string, id: string): boolean {
+  try {
+    return (Object(JSON.parse(text)) as { readonly id?: unknown }).id === id;
+  } catch {
+    return false;
+  }
 }
 
 /**

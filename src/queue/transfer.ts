@@ -113,6 +113,7 @@ function httpOnly(uri: string, rules: UriRules): URL {
 async function ask(url: URL, rules: UriRules, what: Ask): Promise<{ answer: IncomingMessage; end: () => void }> {
   let at = url;
   for (let hops = 0; hops <= rules.maxRedirects; hops++) {
+    what.signal?.throwIfAborted();
     const sent = await send(at, rules, what);
     const status = sent.answer.statusCode ?? 0;
     if (status >= 200 && status < 300) return sent;

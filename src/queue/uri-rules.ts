@@ -103,16 +103,34 @@ export function shownUri(uri: string): string {
   return `${protocol}//${host}${pathname}`.slice(0, 500);
 }
 
+/** The picture of what may be a job, as it may be shown. */
+export function pictureOf(data: unknown): string {
+  const { uri } = Object((Object(data) as { readonly picture?: unknown }).picture) as { readonly uri?: unknown };
+  return typeof uri === 'string' ? shownUri(uri) : '';
+}
+
 function allowedFrom(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url && SCHEMES.includes(url.protocol) && url.search === '' && url.hash === '' && url.username === '') return url;
+  const plain = url && SCHEMES.includes(url.protocol) && url.search === '' && url.hash === '' && url.username === '';
+  if (plain && (url.protocol !== 'file:' || isPath(url))) return url;
+  const slashes = url?.protocol === 'file:' && url.hostname !== '';
   throw new InputError({
     op: OP,
     problem: 'no beginning of URIs',
     expected: 'such as file:///data/pictures/ or https://bucket.example.com/',
     received: shownUri(text),
     path: 'allow',
+    ...(slashes ? { fix: `Write file:///${url.hostname}${url.pathname} for a folder of this machine.` } : {}),
   });
+}
+
+/** Whether a file's URI is a path of this machine: what stands behind two slashes is the name of another one. */
+function isPath(url: URL): boolean {
+  try {
+    return fileURLToPath(url) !== '';
+  } catch {
+    return false;
+  }
 }
 
 function begins(url: URL, allowed: URL): boolean {

@@ -6,7 +6,7 @@ import { checkNames, namesOf } from '../core/known-names.ts';
 import { PictureThread } from '../node/picture-thread.ts';
 import type { ProgressEvent } from '../pipeline/runtime/progress.ts';
 import { connect, loadBullMq, type ServerOptions } from './connection.ts';
-import { failureOf } from './failures.ts';
+import { CannotOpen, failureOf, ofWorker } from './failures.ts';
 import { type Made, makeEdit } from './fleet-edit.ts';
 import { checkJob, type FleetJob, JOB_VERSION, queueNameOf, RESULTS_VERSION } from './job.ts';
 import type { FleetMetrics, Outcome } from './metrics.ts';
@@ -16,7 +16,7 @@ import { type Decode, NextPicture } from './next-picture.ts';
 import { pause } from './queue.ts';
 import { folderResults, presignedResults, type ResultStore, removeParts } from './result-store.ts';
 import { TransferError } from './transfer-error.ts';
-import { shownUri, type UriRules } from './uri-rules.ts';
+import { pictureOf, shownUri, type UriRules } from './uri-rules.ts';
 
 /** A worker and what it serves. */
 export interface FleetWorkerOptions extends ServerOptions {
@@ -110,6 +110,7 @@ export class FleetWorker {
   /** How long the last edit took. */
   #lastMs: number | undefined;
   #closing: Promise<void> | undefined;
+  readonly #broken = new AbortController();
 
   /** @internal */
   constructor(options: FleetWorkerOptions, connection: Redis, classes: Classes) {
@@ -142,6 +143,14 @@ export class FleetWorker {
     if (graceMs === 0) this.#current?.stop.abort(HANDED_BACK);
     this.#closing ??= this.#close(graceMs);
     return this.#closing;
+  }
+
+  /**
+   * Fires where the worker has ended by itself, with the error as its reason: its model cannot be opened, or its files are damaged. The
+   * job is handed back, for others may be able to make it.
+   */
+  get broken(): AbortSignal {
+    return this.#broken.signal;
   }
 
   async #close(graceMs: number): Promise<void> {
@@ -195,7 +204,7 @@ export class FleetWorker {
   async #take(given: Job, token: string | undefined, model: FleetModel, index: number): Promise<unknown> {
     const current: Current = { stop: new AbortController(), begun: performance.now() };
     this.#current = current;
-    const picture = shownUri(String((Object(given.data) as Partial<FleetJob>).picture?.uri));
+    const picture = pictureOf(given.data);
     const tell = (type: FleetEvent['type'], more: Partial<FleetEvent> = {}): void => {
       if (type !== 'begun') this.#options.metrics?.job(type);
       this.#options.onEvent?.({ type, id: given.id ?? '', picture, ...more });
@@ -207,15 +216,23 @@ export class FleetWorker {
       tell(outcome, { ms: performance.now() - current.begun });
       return result;
     } catch (error) {
+      const own = current.stop.signal.aborted ? undefined : ofWorker(error);
+      if (own !== undefined) this.#giveUp(own);
       if (current.stop.signal.aborted) {
         await given.moveToWait(token);
-        tell('handed back');
+        tell('handed back', own === undefined ? {} : { error: own });
         throw new this.#classes.WaitingError();
       }
-      throw await this.#failed(given, error, tell);
+      throw await this.#failed(given, error instanceof CannotOpen ? error.cause : error, tell);
     } finally {
       this.#current = undefined;
     }
+  }
+
+  /** Ends before more jobs fail that another worker could make. */
+  #giveUp(error: unknown): void {
+    this.#broken.abort(error);
+    void this.close({ graceMs: 0 });
   }
 
   /** What BullMQ is told of a failure; the job keeps the error's fields. */

@@ -10,8 +10,8 @@ const job = (name: string, more: Partial<Unnamed> = {}): Unnamed => ({
   mask: true,
   ...more,
 });
-const names = (jobs: readonly Unnamed[], known = new Map<string, string[]>()) =>
-  nameResults(jobs, known).map(result => result.name);
+const names = (jobs: readonly Unnamed[], known = new Map<string, string[]>(), kept: readonly string[] = []) =>
+  nameResults(jobs, known, kept).map(result => result.name);
 
 describe('results of pictures', () => {
   it('have the names of their pictures, and their extensions where two would meet', () => {
@@ -45,11 +45,26 @@ describe('results of pictures', () => {
     expect(names([job('x.jpg'), job('x.png')], known)).toEqual(['x.jpg.png', 'x.png']);
   });
 
+  it('take no name of a picture of an earlier call that is still there', () => {
+    const known = new Map([['a/x.png', ['x.png']]]);
+    const kept = ['x.png', 'x.mask.png'];
+    const other = job('x.png', { input: 'b/x.png' });
+    expect(names([other, job('x.mask.jpg')], known, kept)).toEqual(['x.png.png', 'x.mask.jpg.png']);
+    expect(names([other, job('x.png', { input: 'a/x.png' })], known, kept)).toEqual(['x.png.png', 'x.png']);
+  });
+
+  it('are no files where others have a folder', () => {
+    expect(names([job('x.jpg'), job('x.png/b.jpg')])).toEqual(['x.png', 'x.png-2/b.png']);
+    expect(names([job('x.png/b.jpg'), job('x.jpg')])).toEqual(['x.png/b.png', 'x.jpg.png']);
+    const outputs = ['a.png', 'A.png/b.png'].map((output, i) => job('p', { output, place: `line ${i + 1}` }));
+    expect(() => names(outputs)).toThrow(/two lines write the same file.*line 1 and line 2/);
+  });
+
   it('never meet, whatever the pictures are called', () => {
     const part = fc.constantFrom('a', 'A', 'a.mask', 'a.1', 'a-2', 'a.png', 'b', '\u00e9', 'e\u0301');
     const one = fc.record({
       name: fc
-        .tuple(fc.constantFrom('', 'a/', 'A/'), part, fc.constantFrom('.png', '.jpg', ''))
+        .tuple(fc.constantFrom('', 'a/', 'A/', 'a.png/'), part, fc.constantFrom('.png', '.jpg', ''))
         .map(parts => parts.join('')),
       count: fc.integer({ min: 1, max: 3 }),
       mask: fc.boolean(),
@@ -61,6 +76,7 @@ describe('results of pictures', () => {
           new Map(),
         ).flatMap(result => Object.values(result.files).map(file => file.normalize('NFC').toLowerCase()));
         expect(new Set(files).size).toBe(files.length);
+        expect(files.filter(file => files.some(other => other.startsWith(`${file}/`)))).toEqual([]);
       }),
       { seed: 15, numRuns: 300 },
     );

@@ -39,6 +39,13 @@ describe('writing files', () => {
     expect((await readdir(root)).sort()).toEqual(['a', 'c']);
   });
 
+  it('says so where a file is in the place of a folder', async () => {
+    await writeFile(at('a'), 'before');
+    const writing = writeAll([file('a/b', 'below a file')]);
+    await expect(writing).rejects.toThrow('output: the result cannot be written');
+    expect(await read('a')).toBe('before');
+  });
+
   it('writes none where a folder cannot be made', async () => {
     await writeFile(at('taken'), 'a file');
     await expect(writeAll([file('a', 'new'), file('taken/b', 'new')])).rejects.toThrow(at('taken/b'));

@@ -125,6 +125,18 @@ describe('a fleet', () => {
     expect(JSON.parse(stdout).models[0].jobs).toMatchObject({ completed: COUNT, failed: 0, waiting: 0, active: 0 });
   });
 
+  it('is told what is left out of a jobs file, and refuses what workers cannot find', async () => {
+    await writeFile(at('jobs.jsonl'), `${JSON.stringify({ image: 'in/p00.png', output: 'a.png' })}\n`);
+    const common = [...queueArgs('told'), ...EDIT, ...QUICK, '--model-key', 'a'.repeat(64)];
+    const { code, stderr } = await pentimento(['submit', '--jobs', at('jobs.jsonl'), ...common]);
+    expect([code, stderr]).toEqual([0, expect.stringContaining('names outputs, which are left out')]);
+    const data = await pentimento(['submit', 'data:image/png;base64,aaaa', ...common]);
+    expect([data.code, data.stderr]).toEqual([
+      2,
+      'error: submit: workers cannot find this picture: expected file, http or https, got data. Save it as a file first.\n',
+    ]);
+  });
+
   it('tells which failed and why, and tries them again when asked', async () => {
     await writeFile(at('in', 'broken.png'), 'no picture');
     const lines = [{ picture: 'in/broken.png', source: 'a', target: 'b' }];

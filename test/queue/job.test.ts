@@ -9,6 +9,7 @@ import { directory } from '../../src/node/files.ts';
 import { checkJob, type FleetRequest, jobOf, queueNameOf } from '../../src/queue/job.ts';
 import { hashOf, modelKey, sha256Of } from '../../src/queue/model-key.ts';
 import { folderResults, removeParts } from '../../src/queue/result-store.ts';
+import { TransferError } from '../../src/queue/transfer-error.ts';
 
 const HASH = 'a'.repeat(64);
 const REQUEST: FleetRequest = {
@@ -149,7 +150,8 @@ describe('results', () => {
     root = await mkdtemp(join(tmpdir(), 'pentimento-results-'));
   });
   afterEach(() => rm(root, { recursive: true }));
-  const files = ['.png', '.json'].map(suffix => ({ suffix, bytes: Buffer.from(suffix), type: 'x' }));
+  const file = (suffix: string, text: string) => ({ suffix, bytes: Buffer.from(text), type: 'x' });
+  const files = [file('.png', '.png'), file('.json', JSON.stringify({ id: HASH }))];
 
   it('appear whole, below the folder that the job names, the JSON last; what a kill left goes', async () => {
     await mkdir(join(root, '.parts', 'old'), { recursive: true });
@@ -165,8 +167,17 @@ describe('results', () => {
     const below = await folderResults(root, 'fruit/pears');
     await below.write(HASH, files);
     expect(await readFile(join(root, 'fruit', 'pears', `${HASH}.png`), 'utf8')).toBe('.png');
+    // What lies there is removed after an hour.
+    for (const parts of ['.parts', '.Parts/x']) {
+      await expect(folderResults(root, parts)).rejects.toThrow('a folder of files that are being written');
+    }
     await expect(folderResults(root, '../out')).rejects.toThrow('leads elsewhere');
     await expect(folderResults(root, 'Fruit')).rejects.toThrow('differs only by case');
+  });
+
+  it.skipIf(process.platform !== 'linux')('are tried again where this worker may not write', async () => {
+    const store = await folderResults('/sys/kernel/pentimento');
+    await expect(store.write(HASH, files)).rejects.toThrow(TransferError);
   });
 
   it('leave nothing where they cannot be written, or the call ends', async () => {

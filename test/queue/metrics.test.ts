@@ -43,3 +43,19 @@ it('is jobs by outcome, seconds by phase, device memory and the queue, on loopba
   expect((await fetched(port, '/')).status).toBe(404);
   await expect(metrics.listen(port)).rejects.toThrow('the port cannot be opened');
 });
+
+it('is told without the jobs of the queue while its server is away, which is asked once', async () => {
+  const metrics = await FleetMetrics.create();
+  let asked = 0;
+  metrics.counts = () => {
+    asked++;
+    return new Promise(() => undefined);
+  };
+  metrics.job('done');
+  const texts = [await metrics.text(), await metrics.text()];
+  for (const text of texts) {
+    expect(text).toContain('pentimento_jobs_total{outcome="done"} 1');
+    expect(text).not.toContain('pentimento_queue_jobs{');
+  }
+  expect(asked).toBe(1);
+});

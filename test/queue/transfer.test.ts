@@ -161,6 +161,9 @@ describe('rules', () => {
     expect(shownUri('https://user:pass@a.example/x.png?X-Amz-Signature=1#y')).toBe('https://a.example/x.png');
     const rules = new UriRules({ allow: ['https://b.example/'] });
     expect(() => rules.check('https://user:pass@a.example/x?sig=1')).toThrow(/^(?!.*(user|pass|sig))/);
+    // Two slashes name a machine; no file of any folder could be read beside such a one.
+    const twoSlashes = () => new UriRules({ allow: ['file://data/pictures/'] });
+    if (process.platform !== 'win32') expect(twoSlashes).toThrow('Write file:///data/pictures/');
     expect(() => new UriRules({ allow: ['https://b.example/?x'] })).toThrow('no beginning of URIs');
   });
 });
@@ -229,6 +232,12 @@ describe('an address that is fetched', () => {
     };
     const bytes = await fetchUri(`http://pictures.example:${port}/picture`, rules, { resolve });
     expect([Buffer.from(bytes).toString(), asked]).toEqual(['picture', 1]);
+  });
+
+  it('sends nothing once the signal has fired', async () => {
+    const signal = AbortSignal.abort('enough');
+    const sent = putUri(`${base}/put`, Buffer.from('x'), 'text/plain', local(), { signal });
+    await expect(sent).rejects.toBe('enough');
   });
 
   it('ends with the signal', async () => {

@@ -1,9 +1,11 @@
 /** A worker and its queue, with stub pipelines: what becomes of jobs, whatever happens. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { WeightsError } from '../../src/core/errors.ts';
 import { DeviceLostError } from '../../src/gpu/device-lost.ts';
 import { OutOfMemoryError } from '../../src/gpu/out-of-memory.ts';
 import type { RgbImage } from '../../src/io/image.ts';
@@ -80,6 +82,20 @@ describe('a worker', () => {
   });
 });
 
+describe('a result', () => {
+  it('whose JSON is torn or of another job is made anew', async () => {
+    const jobs = await jobsFor(await pictures(join(root, 'in'), 3));
+    await mkdir(out());
+    await writeFile(join(out(), `${jobs[0].id}.json`), '');
+    await writeFile(join(out(), `${jobs[1].id}.json`), JSON.stringify({ version: 1, id: jobs[0].id }));
+    await writeFile(join(out(), `${jobs[2].id}.json`), JSON.stringify({ version: 1, id: jobs[2].id }));
+    await queue.submit(jobs);
+    const { events } = await work();
+    expect(await queue.wait(jobs)).toEqual([]);
+    expect(types(events)).toEqual(['done', 'done', 'already done']);
+  });
+});
+
 /** Waits until something is so. */
 async function until(so: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await so())) await new Promise(done => setTimeout(done, 20));
@@ -145,6 +161,17 @@ describe('a job that fails', () => {
     expect(runs).toBe(4);
   });
 
+  it('is tried again where it is submitted with another address, and left as it is where it is not', async () => {
+    const [job] = await jobsFor(await pictures(join(root, 'in'), 1));
+    const wrong = { ...job, picture: { ...job.picture, uri: `${job.picture.uri}.gone` } };
+    await work();
+    await queue.submit([wrong]);
+    expect(await queue.wait([job])).toMatchObject([{ id: job.id, picture: wrong.picture.uri }]);
+    expect(await queue.submit([wrong, wrong])).toEqual(Array(2).fill({ id: job.id, state: 'failed' }));
+    expect(await queue.submit([job, job])).toEqual(Array(2).fill({ id: job.id, state: 'added' }));
+    expect(await queue.wait([job])).toEqual([]);
+  });
+
   it('is tried once more with offload where memory ran out, in the same attempt; offload stays on', async () => {
     const jobs = await jobsFor(await pictures(join(root, 'in'), 2));
     let offloads = 0;
@@ -181,6 +208,28 @@ describe('a job that fails', () => {
     expect(await readdir(root)).not.toContain('out');
   });
 
+  it('that is garbage fails at once and is told of, with nothing of its address that may be a key', async () => {
+    const [job] = await jobsFor(await pictures(join(root, 'in'), 1));
+    const signed = { ...job.picture, uri: 'https://user:secret@example.com/a.png?signature=secret' };
+    const garbage = [
+      { id: 'g1' },
+      { id: 'g2', picture: null },
+      { id: 'g3', picture: { uri: { toString: 1 } } },
+      { ...job, id: 'g4', picture: signed },
+      { ...job, id: 'g5', results: 'somewhere' },
+      { ...job, id: 'g6', results: null },
+    ].map(data => ({ model: job.model, ...data })) as unknown as (typeof job)[];
+    await queue.submit(garbage);
+    const { events } = await work();
+    await queue.wait(garbage);
+    const failed = await queue.failed();
+    expect(types(events)).toEqual(Array(6).fill('failed'));
+    expect(failed.map(({ error }) => error?.class)).toEqual(Array(6).fill('InputError'));
+    const pictureOf = (id: string) => failed.find(each => each.id === id)?.picture;
+    expect(['g1', 'g2', 'g3', 'g4'].map(pictureOf)).toEqual(['', '', '', 'https://example.com/a.png']);
+    expect(JSON.stringify([events, failed])).not.toContain('secret');
+  });
+
   it('names no file outside of what is allowed: none is opened', async () => {
     const [job] = await jobsFor(await pictures(join(root, 'in'), 1));
     const { jobOf } = await import('../../src/queue/job.ts');
@@ -202,6 +251,35 @@ describe('a job that fails', () => {
     expect(failed.map(({ error }) => [error?.class, error?.problem])).toEqual(
       Array(3).fill(['InputError', 'the worker does not allow this URI']),
     );
+  });
+});
+
+describe('a model that cannot be opened', () => {
+  it('ends its worker, and fails no job that another worker can make', async () => {
+    const jobs = await jobsFor(await pictures(join(root, 'in'), 3));
+    const refusal = new WeightsError({ op: 'open', problem: 'no such file or directory' });
+    const model = { ...stubModel(), open: () => Promise.reject(refusal) };
+    const { worker, events } = await work({ models: [model] });
+    await queue.submit(jobs);
+    await until(() => worker.broken.aborted);
+    await worker.close();
+    expect(worker.broken.reason).toBe(refusal);
+    expect(types(events)).toEqual(['handed back']);
+    expect((await queue.status())[0].jobs).toMatchObject({ waiting: 3, active: 0, failed: 0 });
+    await work();
+    expect(await queue.wait(jobs)).toEqual([]);
+  });
+
+  it('because memory ran out fails its job after three attempts, as an edit would', async () => {
+    const jobs = await jobsFor(await pictures(join(root, 'in'), 1));
+    const model = {
+      ...stubModel(),
+      open: () => Promise.reject(new OutOfMemoryError('open', 'weights', { asked: 9, held: 1 })),
+    };
+    const { worker } = await work({ models: [model] });
+    await queue.submit(jobs, { backoffMs: 20 });
+    expect(await queue.wait(jobs)).toMatchObject([{ attempts: 3, error: { class: 'OutOfMemoryError' } }]);
+    expect(worker.broken.aborted).toBe(false);
   });
 });
 
@@ -296,6 +374,23 @@ describe('a server', () => {
     }
   });
 
+  it('that forgets its jobs has not done them', async () => {
+    const own = await startQueueServer();
+    const other = await openQueue({ queue: 'lost', redis: own.url });
+    try {
+      const [job] = await jobsFor(await pictures(join(root, 'in'), 1));
+      await other.submit([job]);
+      const raw = new Redis(own.port);
+      await raw.flushall();
+      raw.disconnect();
+      expect(await other.wait([job])).toMatchObject([{ id: job.id, reason: expect.stringContaining('lost') }]);
+      expect(await other.submit([job])).toEqual([{ id: job.id, state: 'added' }]);
+    } finally {
+      await other.close();
+      await own.stop();
+    }
+  });
+
   it('that does not answer, or refuses the password, is told of without the password', async () => {
     const own = await startQueueServer({ password: 'correct-horse' });
     const wrong = own.url.replace('correct-horse', 'battery-staple');
@@ -305,6 +400,11 @@ describe('a server', () => {
       await openQueue({ queue: 'x', redis: 'redis://user:battery-staple@127.0.0.1:1' }).catch(error => error),
       await openQueue({ queue: 'x', redis: 'http://user:battery-staple@host' }).catch(error => error),
     ];
+    for (const url of ['redis://:battery%staple@127.0.0.1:1', 'redis://user:1234#battery@127.0.0.1:1']) {
+      const error = await openQueue({ queue: 'x', redis: url }).catch(refusal => refusal);
+      expect(error.message).toMatch(/^queue: no URL of a Redis or Valkey server: .* Write % /);
+      expect(JSON.stringify(error) + error.stack).not.toMatch(/battery|1234/);
+    }
     const good = await openQueue({ queue: 'x', redis: own.url });
     await good.close();
     await own.stop();

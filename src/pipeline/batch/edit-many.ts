@@ -175,7 +175,7 @@ class Line<J extends EditJob> {
   }
 
   async #edit({ index, job, picture, mask, error }: Read<J>): Promise<EditManyResult<J>> {
-    if (!picture) return { index, job, error };
+    if (!picture) return { index, job, error: error ?? noPicture() };
     const { image: _, maskImage: __, data: ___, fit, size, pasteBack, ...args } = job;
     const { onProgress } = this.#options;
     try {
@@ -194,6 +194,11 @@ class Line<J extends EditJob> {
       return { index, job, error: failure };
     }
   }
+}
+
+function noPicture(): InputError {
+  const fix = 'Let image be a picture, or a function that returns one.';
+  return new InputError({ op: OP, problem: 'no picture came', path: 'image', fix });
 }
 
 async function broughtBy<T extends object>(value: Brought<T>, signal: AbortSignalLike): Promise<T> {

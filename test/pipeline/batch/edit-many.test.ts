@@ -131,6 +131,14 @@ describe('editMany', () => {
     expect(String(third.error)).toContain('InputError');
   });
 
+  it('says so where no picture came: an error there always is', async () => {
+    const none = [undefined, null, () => undefined].map(image => ({ ...PROMPTS, image }) as unknown as EditJob);
+    const results = await all(editMany(editor(new Log()), none));
+    expect(results.map(({ error }) => String(error))).toEqual(
+      Array(3).fill(expect.stringMatching(/^InputError: editMany: no picture came \(image\)/)),
+    );
+  });
+
   it('tells of the edit that runs, and of what', async () => {
     const told: unknown[] = [];
     const onProgress = (event: object, job: EditJob, index: number) => void told.push([event, job.data, index]);
