@@ -135,7 +135,7 @@ it('nothing that somebody wrote into the manifest becomes part of the contact sh
 
 it.skipIf(process.platform === 'win32')('a pipe among the pictures is none, and holds nothing up', async () => {
   await pictures('in/a.png');
-  execFileSync('mkfifo', [at('in', 'pipe.png')]);
+  execFileSync('sh', ['-c', 'mkfifo "$0"', at('in', 'pipe.png')]);
   const run = stubRun();
   expect(await edit('in')).toEqual({ code: 0 });
   const names = ['edit', at('in', 'pipe.png'), at('in', 'a.png'), ...PROMPTS, ...TINY, '-o', at('named')];
