@@ -56,9 +56,11 @@ export function nameResults(
     turns.set(input, turn + 1);
     return turn;
   });
-  // Those that have a name keep it, before new ones choose theirs.
+  const asked = new Set(named.flatMap(result => (result ? [foldedName(result.name)] : [])));
+  // Those that have a name keep it, before new ones choose theirs; what a line asks for is none of theirs.
   for (const [i, job] of jobs.entries()) {
-    const name = named[i] ? undefined : known.get(job.input)?.[seen[i] ?? 0];
+    const own = named[i] ? [] : (known.get(job.input) ?? []).filter(name => !asked.has(foldedName(name)));
+    const name = own[seen[i] ?? 0];
     if (name !== undefined) named[i] = claim(name, taken, job, false);
   }
   for (const file of kept) taken.add(foldedName(file), '');

@@ -45,6 +45,34 @@ describe('results of pictures', () => {
     expect(names([job('x.jpg'), job('x.png')], known)).toEqual(['x.jpg.png', 'x.png']);
   });
 
+  it('stay the same in a second call, whatever names lines ask for', () => {
+    const one = fc.record({
+      name: fc.constantFrom('a.png', 'a.jpg', 'b/a.png', 'a-2.png'),
+      output: fc.constantFrom(undefined, undefined, 'plums/a.png', 'a-3.png'),
+      mask: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 6 }), all => {
+        const asked = new Set<string>();
+        const jobs = all.flatMap(({ name, output, mask }, i) => {
+          if (output === undefined) return [job(name, { mask })];
+          if (asked.has(output)) return [];
+          asked.add(output);
+          return [job(name, { mask, output, place: `line ${i}` })];
+        });
+        const first = nameResults(jobs, new Map());
+        const known = new Map<string, string[]>();
+        for (const [i, { name }] of first.entries()) {
+          const { input } = jobs[i] as Unnamed;
+          known.set(input, [...(known.get(input) ?? []), name]);
+        }
+        const kept = first.flatMap(({ files }) => Object.values(files));
+        expect(nameResults(jobs, known, kept)).toEqual(first);
+      }),
+      { seed: 15, numRuns: 300 },
+    );
+  });
+
   it('take no name of a picture of an earlier call that is still there', () => {
     const known = new Map([['a/x.png', ['x.png']]]);
     const kept = ['x.png', 'x.mask.png'];
