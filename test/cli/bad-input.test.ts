@@ -135,7 +135,7 @@ describe('wrong usage is refused before anything is loaded', () => {
     ['two ways to choose the size', usage('--size', '128x128', '--keep-size')],
     ['no prompts', ['edit', APPLES]],
     ['no picture', ['edit', ...PROMPTS]],
-    ['an unknown command', ['paint', APPLES]],
+    ['an unknown command', ['embroider', APPLES]],
   ])('%s', async (_, args) => {
     const { code, stdout, stderr } = await pentimento(args);
     expect(code).toBe(2);

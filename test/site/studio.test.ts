@@ -28,7 +28,7 @@ it('is a folder of static files for any path and any host, and carries the libra
   expect(text('index.html')).not.toMatch(/(src|href)="[/h]/);
   const scripts = files.filter(name => name.startsWith('assets/') && name.endsWith('.js'));
   const sizes = scripts.map(name => statSync(join(studio.folder, name)).size);
-  // Ceilings and rows of the table of kernels, and what checks a device's tuning: 30 kB.
+  // Ceilings and rows of the table of kernels, and what checks a device's tuning: 30 kB. The pipelines that make pictures, with their samplers: 66.
   expect(sizes.reduce((sum, bytes) => sum + bytes)).toBeLessThan(1_105_000);
   // The page's own script has no kernel, which only the worker needs.
   const [own = '', ...more] = scripts.filter(name => /^assets\/index-/.test(name));
