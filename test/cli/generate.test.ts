@@ -92,6 +92,9 @@ describe('generate', () => {
     const latents = async () => text.encodeImages([image, image]);
     await previews.callback?.(0, 999, latents);
     expect(existsSync(preview)).toBe(false);
+    await saveImage(preview, image);
+    await previews.end();
+    expect(existsSync(preview)).toBe(true); // somebody else's, as nothing was shown
     await previews.callback?.(1, 500, latents);
     const { width, height } = await readImage(preview);
     expect([width, height]).toEqual([2 * 32 + 3 * 8, 32 + 2 * 8]);
