@@ -30,6 +30,12 @@ export interface Course {
   readonly count: number;
 }
 
+/** Who takes what other samplers do not. */
+const TAKEN_BY: Readonly<Record<string, string>> = {
+  timesteps: 'Give the number of steps: Euler, DPM-Solver multistep, LCM and DDPM take timesteps, other samplers do not.',
+  sigmas: 'Give the number of steps: Euler takes sigmas, other samplers do not.',
+};
+
 /**
  * A run's options, of which a sampler takes some.
  * @param className for messages
@@ -40,7 +46,7 @@ export interface Course {
 export function runOptions(className: string, run: Run, takes: readonly (keyof RunOptions)[]): RunOptions {
   const op = `${className}.setTimesteps`;
   const options: RunOptions = typeof run === 'number' ? { numInferenceSteps: run } : run;
-  checkKnown(op, options, ['numInferenceSteps', ...takes]);
+  checkKnown(op, options, ['numInferenceSteps', ...takes], name => TAKEN_BY[name]);
   const ways = (['numInferenceSteps', 'timesteps', 'sigmas'] as const).filter(name => options[name] != null);
   if (ways.length !== 1) {
     const expected = 'one of numInferenceSteps, timesteps and sigmas';

@@ -126,9 +126,9 @@ describe('DDIM in the same form', () => {
 describe('runs by more than their number of steps', () => {
   test('are refused by name where a sampler does not take them', () => {
     expect(() => made['Euler ancestral'].setTimesteps({ timesteps: [999] })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: EulerAncestralDiscreteScheduler.setTimesteps: there is no such argument: got timesteps. Known are numInferenceSteps.]`,
+      `[InputError: EulerAncestralDiscreteScheduler.setTimesteps: there is no such argument: got timesteps. Give the number of steps: Euler, DPM-Solver multistep, LCM and DDPM take timesteps, other samplers do not.]`,
     );
-    expect(() => made['DPM-Solver++ 2M'].setTimesteps({ sigmas: [14, 0] })).toThrow('sigmas');
+    expect(() => made['DPM-Solver++ 2M'].setTimesteps({ sigmas: [14, 0] })).toThrow('Euler takes sigmas');
     expect(() => made.PNDM.setTimesteps({ timesteps: [999] })).toThrow('timesteps');
     expect(() => made.DDPM.setTimesteps({ numInferenceSteps: 3, strength: 0.5 })).toThrow('strength');
   });
