@@ -13,7 +13,13 @@ import { ARGUMENTS, type Argument, defaultOf, type Kind } from '../../src/pipeli
 import { ImageToImagePipeline } from '../../src/pipeline/image-generation/image-to-image.ts';
 import { InpaintPipeline } from '../../src/pipeline/image-generation/inpaint.ts';
 import { TextToImagePipeline } from '../../src/pipeline/image-generation/text-to-image.ts';
-import { DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler, Generator } from '../../src/schedulers/index.ts';
+import {
+  DPMSolverMultistepScheduler,
+  EulerAncestralDiscreteScheduler,
+  EulerDiscreteScheduler,
+  Generator,
+  type LinearStep,
+} from '../../src/schedulers/index.ts';
 import { repositoryFolder } from '../support/captioner.ts';
 import { pentimento } from '../support/command.ts';
 import { texture } from '../support/dummies.ts';
@@ -202,6 +208,13 @@ describe('options', () => {
     const { code, stderr, stdout } = await pentimento(args);
     expect(stderr).toMatch(problem);
     expect([code, stdout]).toEqual([2, '']);
+  });
+
+  it('the noise levels that help shows lead to a clean picture', () => {
+    const [, , help] = ARGUMENTS.sigmas.option;
+    const sigmas = [...(help.match(/[\d.,]+$/)?.[0] ?? '').split(',')].map(Number);
+    const { next, cleanSample } = new EulerDiscreteScheduler().linearSteps({ sigmas }).at(-1) as LinearStep;
+    expect(next).toMatchObject(cleanSample);
   });
 
   it('a mask without white is refused', async () => {
