@@ -32,7 +32,8 @@ export interface Course {
 
 /** Who takes what other samplers do not. */
 const TAKEN_BY: Readonly<Record<string, string>> = {
-  timesteps: 'Give the number of steps: Euler, DPM-Solver multistep, LCM and DDPM take timesteps, other samplers do not.',
+  timesteps:
+    'Give the number of steps: Euler, DPM-Solver multistep, LCM and DDPM take timesteps, other samplers do not.',
   sigmas: 'Give the number of steps: Euler takes sigmas, other samplers do not.',
 };
 

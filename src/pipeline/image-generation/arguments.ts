@@ -89,7 +89,11 @@ export const ARGUMENTS = {
   sigmas: {
     in: 'text image inpaint',
     optional: true,
-    option: ['Steps and guidance', '<list>', 'noise levels in place of a number of steps, to that behind the last, such as 14.6,3.8,0.9,0'],
+    option: [
+      'Steps and guidance',
+      '<list>',
+      'noise levels in place of a number of steps, to that behind the last, such as 14.6,3.8,0.9,0',
+    ],
   },
   guidanceScale: {
     in: 'text image inpaint',

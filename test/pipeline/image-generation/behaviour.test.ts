@@ -220,6 +220,7 @@ describe('refused before any work', () => {
     ['steps given twice', { timesteps: [900], sigmas: [1, 0] }, 'timesteps and sigmas were both given'],
     ['too many steps', { numInferenceSteps: 1001 }, '1000'],
     ['no steps', { numInferenceSteps: 0 }, 'numInferenceSteps'],
+    ['more fresh noise than a step has', { eta: 5 }, 'expected a number from 0 to 1, got 5 (eta)'],
   ])('%s', async (_, more, message) => {
     const pipe = await open({ loadWhenNeeded: true });
     await expect(pipe.generate(args(more))).rejects.toThrow(message);
