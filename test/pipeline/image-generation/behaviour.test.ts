@@ -134,6 +134,10 @@ describe('the loop', () => {
     await expect(text.generate(args({ callbackOnStepEnd: () => ({ latents: bad }) }))).rejects.toThrow(
       'callbackOnStepEnd',
     );
+    const broken = { ...zeros, data: new Float32Array(zeros.data.length).fill(Number.NaN) };
+    const answer = (step: number) => (step === 3 ? { latents: broken } : undefined);
+    await expect(text.generate(args({ callbackOnStepEnd: answer }))).rejects.toThrow('not finite (callbackOnStepEnd)');
+    await expect(text.decodeLatents(broken)).rejects.toThrow('decodeLatents: latents hold values');
   });
 
   it('ends by its signal and leaves the pipeline usable', async () => {
@@ -214,6 +218,11 @@ describe('refused before any work', () => {
       'latents of another size',
       { latents: { data: new Float32Array(4), shape: [1, 4, 1, 1] } },
       'latents of another shape',
+    ],
+    [
+      'latents with a NaN',
+      { latents: { data: new Float32Array(384).fill(Number.NaN, 383), shape: [1, 4, 8, 12] } },
+      'generate: latents hold values that are not finite (latents). Pass latents of finite numbers.',
     ],
     ['two generators for one picture', { generator: [new Generator(1), new Generator(2)] }, 'generators'],
     ['timesteps that DDIM does not take', { timesteps: [900, 500] }, 'timesteps'],
