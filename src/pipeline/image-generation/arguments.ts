@@ -127,11 +127,11 @@ export const ARGUMENTS = {
   generator: { in: 'text image inpaint' },
   latents: { in: 'text inpaint', optional: true },
   outputType: { in: 'text image inpaint', default: 'pil' },
-  callback: { in: 'text image inpaint' },
-  callbackOnStepEnd: { in: 'text image inpaint' },
+  callback: { in: 'text image inpaint', check: 'function' },
+  callbackOnStepEnd: { in: 'text image inpaint', check: 'function' },
   crossAttentionKwargs: { in: 'text image inpaint' },
   signal: { in: 'text image inpaint' },
-  onProgress: { in: 'text image inpaint' },
+  onProgress: { in: 'text image inpaint', check: 'function' },
 } as const;
 
 type Table = typeof ARGUMENTS;

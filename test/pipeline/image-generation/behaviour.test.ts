@@ -229,6 +229,9 @@ describe('refused before any work', () => {
     ['steps given twice', { timesteps: [900], sigmas: [1, 0] }, 'timesteps and sigmas were both given'],
     ['too many steps', { numInferenceSteps: 1001 }, '1000'],
     ['no steps', { numInferenceSteps: 0 }, 'numInferenceSteps'],
+    ['a callback that is none', { callback: 5 }, 'not a function: expected a function, got 5 (callback)'],
+    ['an answer that is no callback', { callbackOnStepEnd: {} }, '(callbackOnStepEnd)'],
+    ['progress for nobody', { onProgress: 'log' }, 'not a function: expected a function, got "log" (onProgress)'],
     ['more fresh noise than a step has', { eta: 5 }, 'expected a number from 0 to 1, got 5 (eta)'],
   ])('%s', async (_, more, message) => {
     const pipe = await open({ loadWhenNeeded: true });
