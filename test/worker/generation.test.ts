@@ -10,6 +10,7 @@ import {
   createWorkerPipeline,
   WorkerImageToImagePipeline,
   WorkerInpaintPipeline,
+  WorkerPipeline,
   WorkerTextToImagePipeline,
 } from '../../src/worker/index.ts';
 import { repositoryFolder } from '../support/captioner.ts';
@@ -115,6 +116,7 @@ it('wait for what callbackOnStepEnd answers, step when they are asked to, and en
     /strength/,
   );
   await expect(pipe.as(WorkerInpaintPipeline, { steps: 3 } as never)).rejects.toThrow(/no such argument: got steps/);
+  await expect(pipe.as(WorkerPipeline as never)).rejects.toThrow('as: an argument of another kind');
   pipe.dispose();
 });
 

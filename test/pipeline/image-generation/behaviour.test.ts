@@ -2,6 +2,7 @@
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { NdArray } from '../../../src/core/ndarray.ts';
 import { postprocessImage } from '../../../src/io/postprocess.ts';
+import { DiffEditPipeline } from '../../../src/pipeline/diffedit/pipeline.ts';
 import { ImageToImagePipeline } from '../../../src/pipeline/image-generation/image-to-image.ts';
 import { InpaintPipeline } from '../../../src/pipeline/image-generation/inpaint.ts';
 import { TextToImagePipeline } from '../../../src/pipeline/image-generation/text-to-image.ts';
@@ -13,6 +14,7 @@ import {
   Generator,
   PNDMScheduler,
 } from '../../../src/schedulers/index.ts';
+import { WorkerInpaintPipeline } from '../../../src/worker/index.ts';
 import { repositoryFolder } from '../../support/captioner.ts';
 import { maxError } from '../../support/close.ts';
 import { type Counts, countDevice } from '../../support/counting.ts';
@@ -87,6 +89,9 @@ describe('several pipelines of one model', () => {
     );
     await expect(inpaint.as(InpaintPipeline, { schedule: 1 } as object)).rejects.toThrow('scheduler');
     await expect(inpaint.as(InpaintPipeline, { scheduler: {} as never })).rejects.toThrow('not a scheduler');
+    for (const kind of [undefined, DiffEditPipeline, 'InpaintPipeline'])
+      await expect(inpaint.as(kind as never)).rejects.toThrow('as: an argument of another kind: expected a class such');
+    await expect(inpaint.as(WorkerInpaintPipeline as never)).rejects.toThrow('expected a pipeline in a worker');
     await expect(InpaintPipeline.over({}, inpaint.scheduler)).rejects.toThrow('not a model that is open');
   });
 });
