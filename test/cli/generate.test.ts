@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { previewsOf } from '../../src/cli/latent-previews.ts';
 import { createProgram } from '../../src/cli/program.ts';
+import { samplerNamed } from '../../src/cli/sampler-names.ts';
 import { fitImage } from '../../src/io/fit.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { readImage, saveImage } from '../../src/node/images.ts';
@@ -23,6 +24,7 @@ import {
 import { repositoryFolder } from '../support/captioner.ts';
 import { pentimento } from '../support/command.ts';
 import { texture } from '../support/dummies.ts';
+import { memoryFolder } from '../support/folder.ts';
 import { testGpu } from '../support/gpu.ts';
 
 const QUICK = ['--num-inference-steps', '2', '--guidance-scale', '3', '--seed', '5', '--json'];
@@ -208,6 +210,21 @@ describe('options', () => {
     const { code, stderr, stdout } = await pentimento(args);
     expect(stderr).toMatch(problem);
     expect([code, stdout]).toEqual([2, '']);
+  });
+
+  it('a name of a sampler means the same whatever the folder has', async () => {
+    const folderOf = (config: string) => memoryFolder({ 'scheduler/scheduler_config.json': config });
+    const odd = { algorithm_type: 'sde-dpmsolver', solver_order: 3, use_exponential_sigmas: true, beta_end: 0.012 };
+    const named = (name: string, config: string) => samplerNamed(name, folderOf(config), () => {});
+    const same = { solverOrder: 2, useExponentialSigmas: false, betaEnd: 0.012 };
+    expect((await named('dpm++2m', JSON.stringify({ ...odd, use_karras_sigmas: true }))).config).toMatchObject({
+      ...{ ...same, algorithmType: 'dpmsolver++', useKarrasSigmas: false },
+    });
+    expect((await named('dpm++2m-sde-karras', JSON.stringify(odd))).config).toMatchObject({
+      ...{ ...same, algorithmType: 'sde-dpmsolver++', useKarrasSigmas: true },
+    });
+    await expect(named('euler', '{')).rejects.toThrow('the file is not JSON (memory/scheduler/scheduler_config.json)');
+    await expect(samplerNamed('euler', memoryFolder({}), () => {})).rejects.toThrow('scheduler_config.json is missing');
   });
 
   it('the noise levels that help shows lead to a clean picture', () => {
