@@ -265,6 +265,11 @@ describe('refused before any work', () => {
       { maskImage: grey(16, 20, 0), paddingMaskCrop: 4 },
       'mask and picture differ in size',
     ],
+    [
+      'a region of one line that is cropped',
+      { image: texture(1, 400, 0), maskImage: grey(1, 400, 1), paddingMaskCrop: 4 },
+      'generate: the masked region is too long and narrow for 24x16: got 400x1 (paddingMaskCrop). Cut a part of',
+    ],
     ['numbers of what is cropped', { paddingMaskCrop: 4, outputType: 'np' }, "outputType 'pil'"],
     ['a height beside the model', { height: 17 }, 'a multiple of 2, got 17 (height)'],
   ])('%s, by inpainting', async (_, more, message) => {
