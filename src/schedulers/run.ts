@@ -65,15 +65,24 @@ export function runOptions(className: string, run: Run, takes: readonly (keyof R
   return options;
 }
 
-/** A run's timesteps that the caller gave: whole ones of the table, descending. @throws InputError */
-export function givenTimesteps(className: string, timesteps: readonly number[], total: number): readonly number[] {
+/**
+ * A run's timesteps that the caller gave: of the table, descending.
+ * @param whole whether those between the table's are refused
+ * @throws InputError
+ */
+export function givenTimesteps(
+  className: string,
+  timesteps: readonly number[],
+  total: number,
+  whole = true,
+): readonly number[] {
   const fits = (t: number, i: number): boolean =>
-    Number.isInteger(t) && t >= 0 && t < total && t < (timesteps[i - 1] ?? total);
+    (!whole || Number.isInteger(t)) && t >= 0 && t <= total - 1 && t < (timesteps[i - 1] ?? total);
   if (timesteps.every(fits)) return timesteps;
   throw new InputError({
     op: `${className}.setTimesteps`,
     problem: 'timesteps do not suit the schedule',
-    expected: `whole numbers from ${total - 1} down to 0, each less than the one before`,
+    expected: `${whole ? 'whole ' : ''}numbers from ${total - 1} down to 0, each less than the one before`,
     value: timesteps,
     path: 'timesteps',
     fix: 'Correct them, or give the number of steps instead.',
