@@ -120,6 +120,24 @@ it('wait for what callbackOnStepEnd answers, step when they are asked to, and en
   pipe.dispose();
 });
 
+it('are held once by the worker, however often a page asks for them', async () => {
+  const { port } = worker();
+  const pipe = await WorkerTextToImagePipeline.fromPretrained(folder, { worker: port, ...quiet });
+  const told = vi.spyOn(port, 'postMessage');
+  const numberOf = async (other: { getActiveAdapters(): Promise<string[]> }): Promise<unknown> => {
+    await other.getActiveAdapters();
+    return (told.mock.lastCall?.[0] as { args: unknown[] }).args[0];
+  };
+  const euler = { scheduler: EulerAncestralDiscreteScheduler.fromConfig(pipe.schedulerConfig) };
+  const first = await numberOf(await pipe.as(WorkerInpaintPipeline));
+  const drawing = await pipe.as(WorkerInpaintPipeline, euler);
+  expect(await numberOf(await (await pipe.as(WorkerImageToImagePipeline)).as(WorkerInpaintPipeline))).toBe(first);
+  expect(await numberOf(await drawing.as(WorkerInpaintPipeline))).toBe(await numberOf(drawing));
+  expect(await numberOf(drawing)).not.toBe(first);
+  expect(await numberOf(pipe)).not.toBe(first);
+  pipe.dispose();
+});
+
 it('open a checkpoint in one file, or say why not, in the words of the pipeline', async () => {
   const { port } = worker();
   for (const kind of [WorkerTextToImagePipeline, WorkerImageToImagePipeline, WorkerInpaintPipeline]) {
