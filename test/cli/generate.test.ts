@@ -234,10 +234,13 @@ describe('options', () => {
     expect(next).toMatchObject(cleanSample);
   });
 
-  it('a mask without white is refused', async () => {
+  it.each([
+    ['black', 0, []],
+    ['grey', 120, ['--padding-mask-crop', '4']],
+  ])('a mask without white is refused: %s', async (_, value, more) => {
     const black = at('black.png');
-    await saveImage(black, { width: 128, height: 128, data: new Uint8Array(128 * 128), channels: 1 });
-    const { code, stderr } = await pentimento(['inpaint', sample, 'a', '--mask', black, '-o', at('none.png')]);
+    await saveImage(black, { width: 128, height: 128, data: new Uint8Array(128 * 128).fill(value), channels: 1 });
+    const { code, stderr } = await pentimento(['inpaint', sample, 'a', '--mask', black, '-o', at('none.png'), ...more]);
     expect(stderr).toMatch(/inpaint.*: nothing of the mask is white \(.*black\.png\)/);
     expect([code, existsSync(at('none.png'))]).toEqual([2, false]);
   });
