@@ -70,7 +70,7 @@ function inFull(
   const pasted = pastesBack(o);
   const ofLatents = fitMask(mask, fitted, o.mask);
   const maskImage = maskSeen(mask, ofLatents, fitted, pipe, o);
-  if (maskImage.data.every(value => value < 128)) throw noMask(o.mask);
+  if (isWithoutWhite(maskImage)) throw noMask(o.mask);
   const sizes = sizeNote(fitted, pasted);
   if (sizes !== undefined) note(sizes);
   const beside = pasted ? maskOverPicture(maskImage, fitted) : cutPadding(maskImage, fitted);
@@ -109,12 +109,19 @@ function maskSeen(
 /** The masked part alone, which the pipeline cuts out and puts back. */
 function cropped(picture: RgbImage, mask: RgbImage, o: Options): Own {
   const { width, height } = picture;
+  const maskImage = rgbToGrey(mask);
+  if (isWithoutWhite(maskImage)) throw noMask(o.mask);
   return {
-    args: { image: picture, maskImage: rgbToGrey(mask), ...o.size },
-    before: [picture, rgbToGrey(mask)],
+    args: { image: picture, maskImage, ...o.size },
+    before: [picture, maskImage],
     report: { ...(o.size ? { workingSize: o.size } : {}), outputSize: { width, height } },
     finish: images => images,
   };
+}
+
+/** White as the pipeline takes it: from one half on. */
+function isWithoutWhite({ data }: GreyImage): boolean {
+  return data.every(value => value < 128);
 }
 
 function noMask(path: string): InputError {

@@ -14,7 +14,7 @@ import { shown } from './pictures.ts';
 export interface Previews {
   /** For `generate`; undefined where none were asked for. */
   readonly callback: StepCallback | undefined;
-  /** Removes the file. */
+  /** Removes the file, if there was a preview. */
   end(): Promise<void>;
 }
 
@@ -43,12 +43,16 @@ export async function previewsOf(
   const chart = colourChart(CHART * pipe.vaeScaleFactor, PATCH * pipe.vaeScaleFactor);
   const colours = fitLatentColours(await pipe.encodeImages(chart, { signal }), chart);
   const path = previewName(output);
+  let written = false; // before that a file of this name is somebody else's
   return {
     async callback(step, _timestep, latents) {
       if ((step + 1) % every !== 0) return;
       await writeAll([encodeFor(path, preview(latentPictures(await latents(), colours), pipe.vaeScaleFactor))]);
+      written = true;
     },
-    end: () => rm(path, { force: true }),
+    async end() {
+      if (written) await rm(path, { force: true });
+    },
   };
 }
 

@@ -2,8 +2,8 @@
 import { Option } from 'commander';
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { PipelineScheduler } from '../pipeline/image-generation/schedulers.ts';
-import { type AnyScheduler, schedulerFromConfig } from '../schedulers/by-class-name.ts';
-import type { SchedulerConfig, SchedulerJson } from '../schedulers/config.ts';
+import { readJson } from '../pipeline/runtime/read-json.ts';
+import { schedulerFromConfig } from '../schedulers/by-class-name.ts';
 
 /** Where a model folder has its sampler's config. */
 const CONFIG = 'scheduler/scheduler_config.json';
@@ -15,6 +15,11 @@ interface Sampler {
 }
 
 const DPM = 'DPMSolverMultistepScheduler';
+/** What the names say, whatever a folder's own config does. */
+const PLAIN = {
+  ...{ algorithmType: 'dpmsolver++', solverOrder: 2, useKarrasSigmas: false },
+  ...{ useExponentialSigmas: false, useBetaSigmas: false, useLuLambdas: false },
+};
 const KARRAS = { useKarrasSigmas: true };
 const SDE = { algorithmType: 'sde-dpmsolver++' };
 
@@ -22,10 +27,10 @@ const SDE = { algorithmType: 'sde-dpmsolver++' };
 const SAMPLERS: Readonly<Record<string, Sampler>> = {
   ddim: { className: 'DDIMScheduler' },
   ddpm: { className: 'DDPMScheduler' },
-  'dpm++2m': { className: DPM },
-  'dpm++2m-karras': { className: DPM, fields: KARRAS },
-  'dpm++2m-sde': { className: DPM, fields: SDE },
-  'dpm++2m-sde-karras': { className: DPM, fields: { ...SDE, ...KARRAS } },
+  'dpm++2m': { className: DPM, fields: PLAIN },
+  'dpm++2m-karras': { className: DPM, fields: { ...PLAIN, ...KARRAS } },
+  'dpm++2m-sde': { className: DPM, fields: { ...PLAIN, ...SDE } },
+  'dpm++2m-sde-karras': { className: DPM, fields: { ...PLAIN, ...SDE, ...KARRAS } },
   euler: { className: 'EulerDiscreteScheduler' },
   'euler-a': { className: 'EulerAncestralDiscreteScheduler' },
   lcm: { className: 'LCMScheduler' },
@@ -40,7 +45,7 @@ export function samplerOption(): Option {
 
 /**
  * The sampler of a name, with the numbers of the folder's own config.
- * @throws InputError as schedulerFromConfig
+ * @throws InputError for a config that is missing or no JSON, and as schedulerFromConfig
  */
 export async function samplerNamed(
   name: string,
@@ -48,12 +53,6 @@ export async function samplerNamed(
   onWarning: (line: string) => void,
 ): Promise<PipelineScheduler> {
   const { className, fields = {} } = SAMPLERS[name] as Sampler;
-  const config = JSON.parse(await folder.text(CONFIG)) as SchedulerJson;
-  const made = await schedulerFromConfig(config, className, { onWarning });
-  if (Object.keys(fields).length === 0) return made;
-  return (made.constructor as unknown as Rebuilt).fromConfig(made.config, fields);
-}
-
-interface Rebuilt {
-  fromConfig(source: SchedulerConfig, fields: Readonly<Record<string, unknown>>): AnyScheduler;
+  const config = await readJson(folder, CONFIG, 'model', 'Pass a model folder as diffusers saves it.');
+  return schedulerFromConfig({ ...config, ...fields }, className, { onWarning });
 }

@@ -19,6 +19,9 @@ import { applyStep, completeCoefficients, type StepCoefficients, type StepResult
 
 const f32 = Math.fround;
 
+/** More than rounding makes of a difference that is 0. */
+const ROUNDING = 1e-6;
+
 /** Choices of one DDIM step. */
 export interface StepOptions extends NoiseSource {
   /** Share of fresh noise: 0 deterministic DDIM, 1 as much as DDPM. >= 0, default 0. */
@@ -89,7 +92,7 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
    * @param timestep t, one of `timesteps`
    * @param options eta >= 0
    * @returns the coefficients; `linear` is null with clipping or thresholding
-   * @throws InputError before setTimesteps(), outside the table, for an unknown prediction type or a bad eta
+   * @throws InputError before setTimesteps(), outside the table, for an unknown prediction type or an eta below 0 or too large
    */
   stepCoefficients(timestep: number, options: Pick<StepOptions, 'eta'> = {}): StepCoefficients {
     checkNames('stepCoefficients', options, ['eta']);
@@ -108,11 +111,14 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
     }
     const prevTimestep = timestep - (stride ?? this.stride());
     const { thresholding, dynamicThresholdingRatio, sampleMaxValue, clipSample, clipSampleRange } = this.config;
+    const alphaPrev = this.levelBefore(prevTimestep);
+    const sigma = f32(f32(eta) * sqrt32(this.variance(timestep, prevTimestep)));
+    if (sigma ** 2 > 1 - alphaPrev + ROUNDING) throw tooNoisy(eta, timestep);
     return completeCoefficients({
       predictionType: this.config.predictionType,
       alphaT: this.levelAt(timestep),
-      alphaPrev: this.levelBefore(prevTimestep),
-      sigma: f32(f32(eta) * sqrt32(this.variance(timestep, prevTimestep))),
+      alphaPrev,
+      sigma,
       clip: clipSample && !thresholding ? clipSampleRange : null,
       threshold: thresholding ? { ratio: dynamicThresholdingRatio, maxValue: sampleMaxValue } : null,
     });
@@ -138,4 +144,15 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
   private levelBefore(timestep: number): number {
     return timestep < 0 ? this.finalAlphaCumprod : this.levelAt(timestep);
   }
+}
+
+function tooNoisy(eta: number, timestep: number): InputError {
+  return new InputError({
+    op: 'step',
+    problem: `more fresh noise than there is behind the step at timestep ${timestep}`,
+    expected: 'a number from 0 to 1',
+    received: eta,
+    path: 'eta',
+    fix: '0 is deterministic DDIM, 1 has the noise of DDPM.',
+  });
 }

@@ -10,7 +10,7 @@ import {
 } from './config.ts';
 import { INTERCHANGEABLE } from './foreign-fields.ts';
 import type { LinearStep } from './linear-step.ts';
-import { type Course, checkSetting, orNull, type Run, type RunOptions, runOptions } from './run.ts';
+import { type Course, checkSetting, givenTimesteps, orNull, type Run, type RunOptions, runOptions } from './run.ts';
 import { configOf, SCHEDULE_DEFAULTS } from './schedule-defaults.ts';
 import { SigmaScheduler } from './sigma-scheduler.ts';
 import { logLinearSigmas, sigmaAt, sigmaSpacing, spacedSigmas, timestepOf } from './sigmas.ts';
@@ -129,8 +129,9 @@ export class EulerDiscreteScheduler extends SigmaScheduler<EulerFields> {
         fix: 'Give the number of steps.',
       });
     }
-    let timesteps: readonly number[] =
-      options.timesteps?.map(f32) ?? eulerTimesteps(options.numInferenceSteps as number, this.config);
+    let timesteps: readonly number[] = options.timesteps
+      ? givenTimesteps(EULER.className, options.timesteps, this.length, false).map(f32)
+      : eulerTimesteps(options.numInferenceSteps as number, this.config);
     const { length } = timesteps;
     let sigmas =
       interpolationType === 'linear' ? timesteps.map(t => sigmaAt(t, this.table)) : logLinearSigmas(length, this.table);

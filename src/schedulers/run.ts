@@ -30,6 +30,13 @@ export interface Course {
   readonly count: number;
 }
 
+/** Who takes what other samplers do not. */
+const TAKEN_BY: Readonly<Record<string, string>> = {
+  timesteps:
+    'Give the number of steps: Euler, DPM-Solver multistep, LCM and DDPM take timesteps, other samplers do not.',
+  sigmas: 'Give the number of steps: Euler takes sigmas, other samplers do not.',
+};
+
 /**
  * A run's options, of which a sampler takes some.
  * @param className for messages
@@ -40,7 +47,7 @@ export interface Course {
 export function runOptions(className: string, run: Run, takes: readonly (keyof RunOptions)[]): RunOptions {
   const op = `${className}.setTimesteps`;
   const options: RunOptions = typeof run === 'number' ? { numInferenceSteps: run } : run;
-  checkKnown(op, options, ['numInferenceSteps', ...takes]);
+  checkKnown(op, options, ['numInferenceSteps', ...takes], name => TAKEN_BY[name]);
   const ways = (['numInferenceSteps', 'timesteps', 'sigmas'] as const).filter(name => options[name] != null);
   if (ways.length !== 1) {
     const expected = 'one of numInferenceSteps, timesteps and sigmas';
@@ -58,15 +65,24 @@ export function runOptions(className: string, run: Run, takes: readonly (keyof R
   return options;
 }
 
-/** A run's timesteps that the caller gave: whole ones of the table, descending. @throws InputError */
-export function givenTimesteps(className: string, timesteps: readonly number[], total: number): readonly number[] {
+/**
+ * A run's timesteps that the caller gave: of the table, descending.
+ * @param whole whether those between the table's are refused
+ * @throws InputError
+ */
+export function givenTimesteps(
+  className: string,
+  timesteps: readonly number[],
+  total: number,
+  whole = true,
+): readonly number[] {
   const fits = (t: number, i: number): boolean =>
-    Number.isInteger(t) && t >= 0 && t < total && t < (timesteps[i - 1] ?? total);
+    (!whole || Number.isInteger(t)) && t >= 0 && t <= total - 1 && t < (timesteps[i - 1] ?? total);
   if (timesteps.every(fits)) return timesteps;
   throw new InputError({
     op: `${className}.setTimesteps`,
     problem: 'timesteps do not suit the schedule',
-    expected: `whole numbers from ${total - 1} down to 0, each less than the one before`,
+    expected: `${whole ? 'whole ' : ''}numbers from ${total - 1} down to 0, each less than the one before`,
     value: timesteps,
     path: 'timesteps',
     fix: 'Correct them, or give the number of steps instead.',

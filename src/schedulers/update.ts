@@ -145,7 +145,8 @@ export function completeCoefficients(
 ): StepCoefficients {
   const { alphaT, alphaPrev, sigma } = levels;
   const { cleanSample, noise } = predictionMixes(levels.predictionType, alphaT);
-  const direction = sqrt32(f32(f32(1 - alphaPrev) - f32(sigma * sigma)));
+  // With the noise of DDPM behind a level without signal this is 0, and may come out a last place below.
+  const direction = sqrt32(Math.max(f32(f32(1 - alphaPrev) - f32(sigma * sigma)), 0));
   const signal = sqrt32(alphaPrev);
   const isLinear = levels.clip === null && levels.threshold === null;
   const linear = {

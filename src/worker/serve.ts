@@ -168,12 +168,20 @@ class Models {
     const { model, release } = this.#entry(id);
     const pipeline = isGeneration(String(kind)) ? GENERATION[kind as GenerationKind] : undefined;
     if (!pipeline || !(model instanceof StableDiffusionModel)) throw noSuch(`as(${kind})`);
-    return this.#keep(await model.as<Model, object>(pipeline, await withSchedulers(given)), release);
+    const made = await model.as<Model, object>(pipeline, await withSchedulers(given));
+    this.#entry(id); // it may have ended meanwhile
+    // A page may ask for the same any number of times: it does not see that it shares it.
+    const known = [...this.#models].find(([, one]) => one.release === release && isAlike(one.model, made));
+    return known ? this.#told(known[0], known[1].model) : this.#keep(made, release);
   }
 
   #keep(model: Model, release: () => void): unknown {
     const id = ++this.#last;
     this.#models.set(id, { model, release });
+    return this.#told(id, model);
+  }
+
+  #told(id: number, model: Model): unknown {
     return { id, facts: factsOf(model), memory: memoryOf(model) };
   }
 
@@ -223,6 +231,12 @@ function methodOf(model: Model, name: unknown): (...args: readonly unknown[]) =>
 
 function noSuch(name: string): PentimentoError {
   return new InputError({ op: 'worker', problem: 'there is no such call', received: name });
+}
+
+/** Whether two pipelines on the same model make the same of the same. */
+function isAlike(a: Model, b: Model): boolean {
+  const sampler = (model: Model): string => JSON.stringify(Reflect.get(model, 'scheduler'));
+  return a.constructor === b.constructor && sampler(a) === sampler(b);
 }
 
 function memoryOf({ bytes, hostBytes, peakBytes }: Model): unknown {

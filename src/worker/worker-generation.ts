@@ -21,7 +21,7 @@ import type {
 import type { CallOptions } from '../pipeline/runtime/progress.ts';
 import { startWorker } from './start.ts';
 import { type InWorker, openInWorker } from './worker-model.ts';
-import { type OpenFace, seenFromWorker, WorkerStableDiffusion } from './worker-stable-diffusion.ts';
+import { faceOf, seenFromWorker, WorkerStableDiffusion } from './worker-stable-diffusion.ts';
 
 /** A pipeline that makes pictures, in a worker. One call at a time; the page stays free meanwhile. */
 export abstract class WorkerGeneration<Args> extends WorkerStableDiffusion {
@@ -81,7 +81,7 @@ export class WorkerTextToImagePipeline extends WorkerGeneration<TextToImageArgs>
 
   /** What `as(WorkerTextToImagePipeline)` of another pipeline makes. @throws as `as` */
   static async over(open: object, options?: PipelineOptions): Promise<WorkerTextToImagePipeline> {
-    return new WorkerTextToImagePipeline(await (open as OpenFace)('text', options));
+    return new WorkerTextToImagePipeline(await faceOf(open, 'text', options));
   }
 }
 
@@ -118,7 +118,7 @@ export class WorkerImageToImagePipeline extends WorkerGeneration<ImageToImageArg
 
   /** What `as(WorkerImageToImagePipeline)` of another pipeline makes. @throws as `as` */
   static async over(open: object, options?: PipelineOptions): Promise<WorkerImageToImagePipeline> {
-    return new WorkerImageToImagePipeline(await (open as OpenFace)('image', options));
+    return new WorkerImageToImagePipeline(await faceOf(open, 'image', options));
   }
 }
 
@@ -155,6 +155,6 @@ export class WorkerInpaintPipeline extends WorkerGeneration<InpaintArgs> {
 
   /** What `as(WorkerInpaintPipeline)` of another pipeline makes. @throws as `as` */
   static async over(open: object, options?: PipelineOptions): Promise<WorkerInpaintPipeline> {
-    return new WorkerInpaintPipeline(await (open as OpenFace)('inpaint', options));
+    return new WorkerInpaintPipeline(await faceOf(open, 'inpaint', options));
   }
 }

@@ -1,4 +1,5 @@
 /** What every pipeline on a Stable Diffusion model has on the page's side of a worker. */
+import { checkMember } from '../core/kinds.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import type { Caps } from '../gpu/caps.ts';
 import type { PictureSize } from '../io/image.ts';
@@ -36,6 +37,15 @@ export interface WorkerPipelineClass<P, O> {
   over(open: object, options?: O): Promise<P>;
 }
 
+/**
+ * @internal Opens a pipeline of the worker's.
+ * @throws InputError where a pipeline in the page was asked for one
+ */
+export function faceOf(open: object, kind: string, options: object | undefined): ReturnType<OpenFace> {
+  checkMember('as', open, 'call', 'function', 'a pipeline in a worker');
+  return (open as OpenFace)(kind, options);
+}
+
 /** @internal A single file as a worker finds it: addresses relative to the page would lead elsewhere there. */
 export function seenFromWorker(source: SingleFileSource): SingleFileSource {
   return typeof source === 'string' || source instanceof URL ? fullAddress(String(source)) : source;
@@ -62,7 +72,8 @@ export abstract class WorkerStableDiffusion extends WorkerModel {
    * and `dispose` of either ends both.
    * @throws as `as` of the pipeline in a page
    */
-  as<P, O>(kind: WorkerPipelineClass<P, O>, options?: O): Promise<P> {
+  async as<P, O>(kind: WorkerPipelineClass<P, O>, options?: O): Promise<P> {
+    checkMember('as', kind, 'over', 'function', 'a class such as WorkerTextToImagePipeline or WorkerInpaintPipeline');
     const open: OpenFace = (name, given) => this.face(name, given ?? {});
     return kind.over(open, options);
   }

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fewSteps } from '../../src/cli/distilled.ts';
 import { previewsOf } from '../../src/cli/latent-previews.ts';
 import { createProgram } from '../../src/cli/program.ts';
+import { samplerNamed } from '../../src/cli/sampler-names.ts';
 import { fitImage } from '../../src/io/fit.ts';
 import type { RgbImage } from '../../src/io/image.ts';
 import { readImage, saveImage } from '../../src/node/images.ts';
@@ -14,10 +15,17 @@ import { ARGUMENTS, type Argument, defaultOf, type Kind } from '../../src/pipeli
 import { ImageToImagePipeline } from '../../src/pipeline/image-generation/image-to-image.ts';
 import { InpaintPipeline } from '../../src/pipeline/image-generation/inpaint.ts';
 import { TextToImagePipeline } from '../../src/pipeline/image-generation/text-to-image.ts';
-import { DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler, Generator } from '../../src/schedulers/index.ts';
+import {
+  DPMSolverMultistepScheduler,
+  EulerAncestralDiscreteScheduler,
+  EulerDiscreteScheduler,
+  Generator,
+  type LinearStep,
+} from '../../src/schedulers/index.ts';
 import { repositoryFolder } from '../support/captioner.ts';
 import { pentimento } from '../support/command.ts';
 import { texture } from '../support/dummies.ts';
+import { memoryFolder } from '../support/folder.ts';
 import { testGpu } from '../support/gpu.ts';
 
 const QUICK = ['--num-inference-steps', '2', '--guidance-scale', '3', '--seed', '5', '--json'];
@@ -93,6 +101,9 @@ describe('generate', () => {
     const latents = async () => text.encodeImages([image, image]);
     await previews.callback?.(0, 999, latents);
     expect(existsSync(preview)).toBe(false);
+    await saveImage(preview, image);
+    await previews.end();
+    expect(existsSync(preview)).toBe(true); // somebody else's, as nothing was shown
     await previews.callback?.(1, 500, latents);
     const { width, height } = await readImage(preview);
     expect([width, height]).toEqual([2 * 32 + 3 * 8, 32 + 2 * 8]);
@@ -222,10 +233,35 @@ describe('options', () => {
     expect(taken('sd-zero-snr', trailing)).toEqual({});
   });
 
-  it('a mask without white is refused', async () => {
+  it('a name of a sampler means the same whatever the folder has', async () => {
+    const folderOf = (config: string) => memoryFolder({ 'scheduler/scheduler_config.json': config });
+    const odd = { algorithm_type: 'sde-dpmsolver', solver_order: 3, use_exponential_sigmas: true, beta_end: 0.012 };
+    const named = (name: string, config: string) => samplerNamed(name, folderOf(config), () => {});
+    const same = { solverOrder: 2, useExponentialSigmas: false, betaEnd: 0.012 };
+    expect((await named('dpm++2m', JSON.stringify({ ...odd, use_karras_sigmas: true }))).config).toMatchObject({
+      ...{ ...same, algorithmType: 'dpmsolver++', useKarrasSigmas: false },
+    });
+    expect((await named('dpm++2m-sde-karras', JSON.stringify(odd))).config).toMatchObject({
+      ...{ ...same, algorithmType: 'sde-dpmsolver++', useKarrasSigmas: true },
+    });
+    await expect(named('euler', '{')).rejects.toThrow('the file is not JSON (memory/scheduler/scheduler_config.json)');
+    await expect(samplerNamed('euler', memoryFolder({}), () => {})).rejects.toThrow('scheduler_config.json is missing');
+  });
+
+  it('the noise levels that help shows lead to a clean picture', () => {
+    const [, , help] = ARGUMENTS.sigmas.option;
+    const sigmas = [...(help.match(/[\d.,]+$/)?.[0] ?? '').split(',')].map(Number);
+    const { next, cleanSample } = new EulerDiscreteScheduler().linearSteps({ sigmas }).at(-1) as LinearStep;
+    expect(next).toMatchObject(cleanSample);
+  });
+
+  it.each([
+    ['black', 0, []],
+    ['grey', 120, ['--padding-mask-crop', '4']],
+  ])('a mask without white is refused: %s', async (_, value, more) => {
     const black = at('black.png');
-    await saveImage(black, { width: 128, height: 128, data: new Uint8Array(128 * 128), channels: 1 });
-    const { code, stderr } = await pentimento(['inpaint', sample, 'a', '--mask', black, '-o', at('none.png')]);
+    await saveImage(black, { width: 128, height: 128, data: new Uint8Array(128 * 128).fill(value), channels: 1 });
+    const { code, stderr } = await pentimento(['inpaint', sample, 'a', '--mask', black, '-o', at('none.png'), ...more]);
     expect(stderr).toMatch(/inpaint.*: nothing of the mask is white \(.*black\.png\)/);
     expect([code, existsSync(at('none.png'))]).toEqual([2, false]);
   });

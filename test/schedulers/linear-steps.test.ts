@@ -126,9 +126,9 @@ describe('DDIM in the same form', () => {
 describe('runs by more than their number of steps', () => {
   test('are refused by name where a sampler does not take them', () => {
     expect(() => made['Euler ancestral'].setTimesteps({ timesteps: [999] })).toThrowErrorMatchingInlineSnapshot(
-      `[InputError: EulerAncestralDiscreteScheduler.setTimesteps: there is no such argument: got timesteps. Known are numInferenceSteps.]`,
+      `[InputError: EulerAncestralDiscreteScheduler.setTimesteps: there is no such argument: got timesteps. Give the number of steps: Euler, DPM-Solver multistep, LCM and DDPM take timesteps, other samplers do not.]`,
     );
-    expect(() => made['DPM-Solver++ 2M'].setTimesteps({ sigmas: [14, 0] })).toThrow('sigmas');
+    expect(() => made['DPM-Solver++ 2M'].setTimesteps({ sigmas: [14, 0] })).toThrow('Euler takes sigmas');
     expect(() => made.PNDM.setTimesteps({ timesteps: [999] })).toThrow('timesteps');
     expect(() => made.DDPM.setTimesteps({ numInferenceSteps: 3, strength: 0.5 })).toThrow('strength');
   });
@@ -147,6 +147,14 @@ describe('runs by more than their number of steps', () => {
     expect(() => DDPM.setTimesteps({ timesteps: [5, 9] })).toThrowErrorMatchingInlineSnapshot(
       `[InputError: DDPMScheduler.setTimesteps: timesteps do not suit the schedule: expected whole numbers from 999 down to 0, each less than the one before, got [5, 9] (timesteps). Correct them, or give the number of steps instead.]`,
     );
+    for (const timesteps of [
+      [5, 9],
+      [1000, 9],
+      [9, -1],
+      [9, 9],
+    ])
+      expect(() => Euler.setTimesteps({ timesteps })).toThrow('expected numbers from 999 down to 0, each less than');
+    expect(Euler.timestepsFor({ timesteps: [999, 500.5] })).toEqual([999, 500.5]);
     expect(() => DDPM.setTimesteps({ timesteps: [1000, 9] })).toThrow('timesteps do not suit the schedule');
     expect(() => LCM.setTimesteps({ numInferenceSteps: 4, strength: 0 })).toThrow('no share of the schedule');
     expect(() => LCM.setTimesteps({ numInferenceSteps: 4, originalInferenceSteps: 2000 })).toThrow(

@@ -256,6 +256,16 @@ describe('step coefficients', () => {
     expect(zero.stepCoefficients(999).cleanSample.sample).toBe(Number.POSITIVE_INFINITY);
   });
 
+  test('take as much fresh noise as there is, behind a level without signal too, and refuse more', () => {
+    const betas = { betaStart: 0.00085, betaEnd: 0.012, betaSchedule: 'scaled_linear' } as const;
+    const zero = new DDIMScheduler({ ...plain, ...betas, rescaleBetasZeroSnr: true, timestepSpacing: 'trailing' });
+    for (const { timestep, coefficients } of zero.schedule(10, { eta: 1 }))
+      expect([timestep, coefficients.direction >= 0]).toEqual([timestep, true]);
+    expect(() => zero.schedule(10, { eta: 1.01 })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: step: more fresh noise than there is behind the step at timestep 999: expected a number from 0 to 1, got 1.01 (eta). 0 is deterministic DDIM, 1 has the noise of DDPM.]`,
+    );
+  });
+
   test('give the noise at the own level of a timestep', () => {
     const level = new DDIMInverseScheduler(plain).alphasCumprod[401];
     const at = (predictionType: PredictionType) =>

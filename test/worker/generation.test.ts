@@ -10,6 +10,7 @@ import {
   createWorkerPipeline,
   WorkerImageToImagePipeline,
   WorkerInpaintPipeline,
+  WorkerPipeline,
   WorkerTextToImagePipeline,
 } from '../../src/worker/index.ts';
 import { repositoryFolder } from '../support/captioner.ts';
@@ -115,6 +116,25 @@ it('wait for what callbackOnStepEnd answers, step when they are asked to, and en
     /strength/,
   );
   await expect(pipe.as(WorkerInpaintPipeline, { steps: 3 } as never)).rejects.toThrow(/no such argument: got steps/);
+  await expect(pipe.as(WorkerPipeline as never)).rejects.toThrow('as: an argument of another kind');
+  pipe.dispose();
+});
+
+it('are held once by the worker, however often a page asks for them', async () => {
+  const { port } = worker();
+  const pipe = await WorkerTextToImagePipeline.fromPretrained(folder, { worker: port, ...quiet });
+  const told = vi.spyOn(port, 'postMessage');
+  const numberOf = async (other: { getActiveAdapters(): Promise<string[]> }): Promise<unknown> => {
+    await other.getActiveAdapters();
+    return (told.mock.lastCall?.[0] as { args: unknown[] }).args[0];
+  };
+  const euler = { scheduler: EulerAncestralDiscreteScheduler.fromConfig(pipe.schedulerConfig) };
+  const first = await numberOf(await pipe.as(WorkerInpaintPipeline));
+  const drawing = await pipe.as(WorkerInpaintPipeline, euler);
+  expect(await numberOf(await (await pipe.as(WorkerImageToImagePipeline)).as(WorkerInpaintPipeline))).toBe(first);
+  expect(await numberOf(await drawing.as(WorkerInpaintPipeline))).toBe(await numberOf(drawing));
+  expect(await numberOf(drawing)).not.toBe(first);
+  expect(await numberOf(pipe)).not.toBe(first);
   pipe.dispose();
 });
 

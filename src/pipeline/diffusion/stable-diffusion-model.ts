@@ -1,4 +1,5 @@
 /** What every pipeline on a Stable Diffusion model has: adapters, the VAE's switches, and the way to another pipeline of the same model. */
+import { checkMember } from '../../core/kinds.ts';
 import type { PictureSize } from '../../io/image.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import { PretrainedModel } from '../runtime/pretrained-model.ts';
@@ -38,10 +39,17 @@ export abstract class StableDiffusionModel extends PretrainedModel {
    * one of them works at a time. `dispose` of either ends both.
    * @param kind its class
    * @param options such as another scheduler; by default it has this one's
-   * @throws InputError where the model or the scheduler does not fit; LoadError where its part does not come
+   * @throws InputError for what is no such class, and where the model or the scheduler does not fit; LoadError where its part does not come
    * @see diffusers DiffusionPipeline.from_pipe
    */
-  as<P, O>(kind: PipelineClass<P, O>, options?: O): Promise<P> {
+  async as<P, O>(kind: PipelineClass<P, O>, options?: O): Promise<P> {
+    checkMember(
+      'as',
+      kind,
+      'over',
+      'function',
+      'a class such as TextToImagePipeline, ImageToImagePipeline, InpaintPipeline',
+    );
     return kind.over(this.#shared, this.scheduler, options);
   }
 

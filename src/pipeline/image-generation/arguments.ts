@@ -89,7 +89,11 @@ export const ARGUMENTS = {
   sigmas: {
     in: 'text image inpaint',
     optional: true,
-    option: ['Steps and guidance', '<list>', 'noise levels in place of a number of steps, such as 14.6,3.8,0.9'],
+    option: [
+      'Steps and guidance',
+      '<list>',
+      'noise levels in place of a number of steps, to that behind the last, such as 14.6,3.8,0.9,0',
+    ],
   },
   guidanceScale: {
     in: 'text image inpaint',
@@ -123,11 +127,11 @@ export const ARGUMENTS = {
   generator: { in: 'text image inpaint' },
   latents: { in: 'text inpaint', optional: true },
   outputType: { in: 'text image inpaint', default: 'pil' },
-  callback: { in: 'text image inpaint' },
-  callbackOnStepEnd: { in: 'text image inpaint' },
+  callback: { in: 'text image inpaint', check: 'function' },
+  callbackOnStepEnd: { in: 'text image inpaint', check: 'function' },
   crossAttentionKwargs: { in: 'text image inpaint' },
   signal: { in: 'text image inpaint' },
-  onProgress: { in: 'text image inpaint' },
+  onProgress: { in: 'text image inpaint', check: 'function' },
 } as const;
 
 type Table = typeof ARGUMENTS;

@@ -38,7 +38,7 @@ import {
 } from './pretrained-options.ts';
 import type { GenerationRequest } from './request.ts';
 import { checkScheduler, corrected, folderScheduler, type PipelineScheduler } from './schedulers.ts';
-import { OP, type RequestHome } from './settle.ts';
+import { checkNumbersOf, OP, type RequestHome } from './settle.ts';
 import { encodeRequest } from './settle-encode.ts';
 import { imageRequest } from './settle-image.ts';
 import { inpaintRequest } from './settle-inpaint.ts';
@@ -249,12 +249,14 @@ function meansOf({ data, shape }: NdArray, scaling: number): NdArray {
   return ndarray(means, [count, channels, ...shape.slice(2)]);
 }
 
-/** @throws ShapeError for what are no latents */
+/** @throws ShapeError for what are no latents; InputError for values that are not finite */
 function checkedLatents(op: string, latents: NumericArray, channels: number): NdArray {
   const { data, shape = [] } = Object(latents) as Partial<NumericArray>;
   const size = shape.reduce((a, b) => a * b, 1);
-  if (data && shape.length === 4 && shape[1] === channels && size > 0 && data.length === size)
+  if (data && shape.length === 4 && shape[1] === channels && size > 0 && data.length === size) {
+    checkNumbersOf(op, data, 'latents');
     return ndarray(Float32Array.from(data), shape);
+  }
   const expected = `[N, ${channels}, h, w]`;
   throw new ShapeError({ op, problem: 'not latents', expected, received: shape, path: 'latents' });
 }

@@ -114,7 +114,7 @@ function compiled(
   return samplerStep(call, model.denoiser, shape, promptRows(embeddings, copies));
 }
 
-/** @throws ShapeError for latents of another shape */
+/** @throws ShapeError for latents of another shape; InputError for values that are not finite */
 function checkedChange(latents: NdArray, { shape }: DeviceTensor): NdArray {
   return givenLatents(latents, shape, 'callbackOnStepEnd') as NdArray;
 }

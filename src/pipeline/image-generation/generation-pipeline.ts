@@ -58,7 +58,7 @@ export abstract class GenerationPipeline extends StableDiffusionModel {
   /**
    * Pictures of latents, such as `generate` returns for outputType 'latent'.
    * @param latents [N, 4, h, w]
-   * @throws ShapeError for what are no latents; DeviceError while another call runs; the signal's reason
+   * @throws ShapeError for what are no latents; InputError for values that are not finite; DeviceError while another call runs; the signal's reason
    * @see diffusers vae.decode(latents / vae.config.scaling_factor)
    */
   async decodeLatents(latents: NumericArray, options: CallOptions = {}): Promise<RgbImage[]> {

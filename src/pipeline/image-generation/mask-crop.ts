@@ -34,14 +34,15 @@ export function checkCropped({ image, maskImage, outputType }: InpaintArgs): Pai
   const pair = { image: image as RgbImage, mask: maskImage as Picture };
   if (pair.image.width !== pair.mask.width || pair.image.height !== pair.mask.height) {
     const sizes = { expected: sizeText(pair.image), received: sizeText(pair.mask) };
-    throw new InputError({ op: OP, problem: 'mask and picture differ in size', ...sizes, path: 'maskImage' });
+    const fix = 'Make the mask as large as the picture.';
+    throw new InputError({ op: OP, problem: 'mask and picture differ in size', ...sizes, path: 'maskImage', fix });
   }
   return pair;
 }
 
 /**
  * The masked region of both, filled up to the size that the model works at.
- * @throws InputError for a mask that is black
+ * @throws InputError for a mask that is black, or a region that is nothing at that size
  */
 export function cropped(
   pair: Pair,
@@ -51,11 +52,23 @@ export function cropped(
   const { image } = pair;
   const mask = greyMask(pair.mask, blur);
   const region = cropRegion(mask, size, padding);
+  const inner = scaledSize(region, size, false);
+  if (Math.min(inner.width, inner.height) < 1) throw tooNarrow(region, size);
   return {
     image: filled(cut(image, region), size),
     mask: filled(cut(mask, region), size),
     overlay: result => overlaid({ image, mask }, result, region),
   };
+}
+
+function tooNarrow(region: PictureSize, size: PictureSize): InputError {
+  return new InputError({
+    op: OP,
+    problem: `the masked region is too long and narrow for ${sizeText(size)}`,
+    received: sizeText(region),
+    path: 'paddingMaskCrop',
+    fix: 'Cut a part of the picture out first, or mask a part of it.',
+  });
 }
 
 /**

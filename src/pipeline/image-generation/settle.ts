@@ -13,6 +13,7 @@ import { outputTypeOf } from '../diffusion/output.ts';
 import { batchOf, checkPrompts, promptNames } from '../diffusion/prompt-arguments.ts';
 import { settlePrompts } from '../diffusion/prompt-request.ts';
 import { stepsOf } from '../diffusion/steps-of.ts';
+import { allFinite } from '../runtime/finite.ts';
 import {
   type ArgumentsOf,
   checkArgumentNames,
@@ -138,15 +139,25 @@ export function noiseOf(shape: Shape, generator: Generators): NdArray {
 
 /**
  * The noise that a call begins with: the caller's, or drawn.
- * @throws ShapeError for latents of another shape
+ * @throws ShapeError for latents of another shape; InputError for values that are not finite
  */
 export function givenLatents(latents: NumericArray | undefined, shape: Shape, path = 'latents'): NdArray | undefined {
   if (latents === undefined) return undefined;
   const { data, shape: own } = Object(latents) as Partial<NumericArray>;
   const size = shape.reduce((a, b) => a * b, 1);
-  if (own && data && sameShape(own, shape) && data.length === size) return ndarray(Float32Array.from(data), shape);
+  if (own && data && sameShape(own, shape) && data.length === size) {
+    checkNumbersOf(OP, data, path);
+    return ndarray(Float32Array.from(data), shape);
+  }
   const problem = 'latents of another shape than the result has';
   throw new ShapeError({ op: OP, problem, expected: shape, received: own ?? typeof latents, path });
+}
+
+/** @throws InputError for latents with a NaN or an infinity, which would look like a fault of the model */
+export function checkNumbersOf(op: string, latents: ArrayLike<number>, path: string): void {
+  if (allFinite(latents)) return;
+  const fix = 'Pass latents of finite numbers.';
+  throw new InputError({ op, problem: 'latents hold values that are not finite', path, fix });
 }
 
 /** Pictures with the noise of their draw; of `rows` of them where there is a generator for each. */

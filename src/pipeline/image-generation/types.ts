@@ -34,7 +34,7 @@ export interface GenerationArgs extends CallOptions, PromptArgs {
   readonly numInferenceSteps?: number | undefined;
   /** The timesteps themselves, descending, in place of a number; for samplers that take them. */
   readonly timesteps?: readonly number[] | undefined;
-  /** The noise levels themselves, descending, in place of a number; for samplers that take them. */
+  /** The noise levels themselves, descending, the last one that behind the last step: 0 but for a part of a run. For samplers that take them. */
   readonly sigmas?: readonly number[] | undefined;
   /** Default 7.5; at 1 or below without classifier-free guidance. */
   readonly guidanceScale?: number | undefined;

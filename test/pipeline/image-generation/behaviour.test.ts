@@ -2,6 +2,7 @@
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { NdArray } from '../../../src/core/ndarray.ts';
 import { postprocessImage } from '../../../src/io/postprocess.ts';
+import { DiffEditPipeline } from '../../../src/pipeline/diffedit/pipeline.ts';
 import { ImageToImagePipeline } from '../../../src/pipeline/image-generation/image-to-image.ts';
 import { InpaintPipeline } from '../../../src/pipeline/image-generation/inpaint.ts';
 import { TextToImagePipeline } from '../../../src/pipeline/image-generation/text-to-image.ts';
@@ -13,6 +14,7 @@ import {
   Generator,
   PNDMScheduler,
 } from '../../../src/schedulers/index.ts';
+import { WorkerInpaintPipeline } from '../../../src/worker/index.ts';
 import { repositoryFolder } from '../../support/captioner.ts';
 import { maxError } from '../../support/close.ts';
 import { type Counts, countDevice } from '../../support/counting.ts';
@@ -87,6 +89,9 @@ describe('several pipelines of one model', () => {
     );
     await expect(inpaint.as(InpaintPipeline, { schedule: 1 } as object)).rejects.toThrow('scheduler');
     await expect(inpaint.as(InpaintPipeline, { scheduler: {} as never })).rejects.toThrow('not a scheduler');
+    for (const kind of [undefined, DiffEditPipeline, 'InpaintPipeline'])
+      await expect(inpaint.as(kind as never)).rejects.toThrow('as: an argument of another kind: expected a class such');
+    await expect(inpaint.as(WorkerInpaintPipeline as never)).rejects.toThrow('expected a pipeline in a worker');
     await expect(InpaintPipeline.over({}, inpaint.scheduler)).rejects.toThrow('not a model that is open');
   });
 });
@@ -134,6 +139,10 @@ describe('the loop', () => {
     await expect(text.generate(args({ callbackOnStepEnd: () => ({ latents: bad }) }))).rejects.toThrow(
       'callbackOnStepEnd',
     );
+    const broken = { ...zeros, data: new Float32Array(zeros.data.length).fill(Number.NaN) };
+    const answer = (step: number) => (step === 3 ? { latents: broken } : undefined);
+    await expect(text.generate(args({ callbackOnStepEnd: answer }))).rejects.toThrow('not finite (callbackOnStepEnd)');
+    await expect(text.decodeLatents(broken)).rejects.toThrow('decodeLatents: latents hold values');
   });
 
   it('ends by its signal and leaves the pipeline usable', async () => {
@@ -215,11 +224,20 @@ describe('refused before any work', () => {
       { latents: { data: new Float32Array(4), shape: [1, 4, 1, 1] } },
       'latents of another shape',
     ],
+    [
+      'latents with a NaN',
+      { latents: { data: new Float32Array(384).fill(Number.NaN, 383), shape: [1, 4, 8, 12] } },
+      'generate: latents hold values that are not finite (latents). Pass latents of finite numbers.',
+    ],
     ['two generators for one picture', { generator: [new Generator(1), new Generator(2)] }, 'generators'],
     ['timesteps that DDIM does not take', { timesteps: [900, 500] }, 'timesteps'],
     ['steps given twice', { timesteps: [900], sigmas: [1, 0] }, 'timesteps and sigmas were both given'],
     ['too many steps', { numInferenceSteps: 1001 }, '1000'],
     ['no steps', { numInferenceSteps: 0 }, 'numInferenceSteps'],
+    ['a callback that is none', { callback: 5 }, 'not a function: expected a function, got 5 (callback)'],
+    ['an answer that is no callback', { callbackOnStepEnd: {} }, '(callbackOnStepEnd)'],
+    ['progress for nobody', { onProgress: 'log' }, 'not a function: expected a function, got "log" (onProgress)'],
+    ['more fresh noise than a step has', { eta: 5 }, 'expected a number from 0 to 1, got 5 (eta)'],
   ])('%s', async (_, more, message) => {
     const pipe = await open({ loadWhenNeeded: true });
     await expect(pipe.generate(args(more))).rejects.toThrow(message);
@@ -246,6 +264,11 @@ describe('refused before any work', () => {
       'a mask of another size that is cropped',
       { maskImage: grey(16, 20, 0), paddingMaskCrop: 4 },
       'mask and picture differ in size',
+    ],
+    [
+      'a region of one line that is cropped',
+      { image: texture(1, 400, 0), maskImage: grey(1, 400, 1), paddingMaskCrop: 4 },
+      'generate: the masked region is too long and narrow for 24x16: got 400x1 (paddingMaskCrop). Cut a part of',
     ],
     ['numbers of what is cropped', { paddingMaskCrop: 4, outputType: 'np' }, "outputType 'pil'"],
     ['a height beside the model', { height: 17 }, 'a multiple of 2, got 17 (height)'],
