@@ -1,5 +1,6 @@
 /** What latents look like without the VAE: an affine map from a latent's channels to a colour, fitted to a picture whose latents are known. */
 import { InputError, ShapeError } from '../core/errors.ts';
+import { checkArray, checkMember } from '../core/kinds.ts';
 import type { NdArray } from '../core/ndarray.ts';
 import { checkImage, type RgbImage } from './image.ts';
 import { resize } from './resize.ts';
@@ -21,7 +22,7 @@ const RIDGE = 1e-3;
  * Fits colours to latents that show a picture, by least squares.
  * @param latents [1, C, h, w], the nearer to the picture's own the better
  * @param picture what they show, of any size
- * @throws ShapeError for latents of several pictures
+ * @throws ShapeError for latents of several pictures; InputError for what are none
  */
 export function fitLatentColours(latents: NdArray, picture: RgbImage): LatentColours {
   const { channels, width, height } = sidesOf('fitLatentColours', latents);
@@ -44,11 +45,12 @@ export function fitLatentColours(latents: NdArray, picture: RgbImage): LatentCol
  * Pictures of latents, one pixel for each of theirs.
  * @param latents [N, C, h, w]
  * @param colours of `fitLatentColours`
- * @throws InputError for colours of another number of channels
+ * @throws InputError for what are no latents or colours, and for colours of another number of channels
  */
 export function latentPictures(latents: NdArray, colours: LatentColours): RgbImage[] {
   const op = 'latentPictures';
   const { count, channels, width, height } = sidesOf(op, latents, true);
+  checkMember(op, colours, '0', 'list', 'colours of fitLatentColours');
   const columns = colours[0]?.length ?? 0;
   if (colours.length !== 3 || columns !== channels + 1) {
     const [problem, expected] = ['colours of other latents', `3 rows of ${channels + 1} numbers`];
@@ -69,7 +71,9 @@ export function latentPictures(latents: NdArray, colours: LatentColours): RgbIma
   });
 }
 
-function sidesOf(op: string, { data, shape }: NdArray, several = false): Sides {
+function sidesOf(op: string, latents: NdArray, several = false): Sides {
+  checkArray(op, latents, 'latents');
+  const { data, shape } = latents;
   const [count = 0, channels = 0, height = 0, width = 0] = shape;
   const size = count * channels * height * width;
   if (shape.length === 4 && data.length === size && (several || count === 1)) return { count, channels, width, height };

@@ -126,7 +126,8 @@ it('are held once by the worker, however often a page asks for them', async () =
   const told = vi.spyOn(port, 'postMessage');
   const numberOf = async (other: { getActiveAdapters(): Promise<string[]> }): Promise<unknown> => {
     await other.getActiveAdapters();
-    return (told.mock.lastCall?.[0] as { args: unknown[] }).args[0];
+    const [{ args }] = told.mock.calls.at(-1) as unknown as [{ args: unknown[] }];
+    return args[0];
   };
   const euler = { scheduler: EulerAncestralDiscreteScheduler.fromConfig(pipe.schedulerConfig) };
   const first = await numberOf(await pipe.as(WorkerInpaintPipeline));
