@@ -1,5 +1,6 @@
 /** `--preview-every`: what the latents of a run look like, in a file beside the output while it is made. */
 import { rm } from 'node:fs/promises';
+import type { NdArray } from '../core/ndarray.ts';
 import type { RgbImage } from '../io/image.ts';
 import { fitLatentColours, latentPictures } from '../io/latent-colours.ts';
 import { sideBySide } from '../io/mask.ts';
@@ -47,13 +48,20 @@ export async function previewsOf(
   return {
     async callback(step, _timestep, latents) {
       if ((step + 1) % every !== 0) return;
-      await writeAll([encodeFor(path, preview(latentPictures(await latents(), colours), pipe.vaeScaleFactor))]);
+      await writeAll([encodeFor(path, preview(latentPictures(calmed(await latents()), colours), pipe.vaeScaleFactor))]);
       written = true;
     },
     async end() {
       if (written) await rm(path, { force: true });
     },
   };
+}
+
+/** Latents no louder than those of pictures: some samplers keep the noise at its full level. */
+function calmed({ data, shape }: NdArray): NdArray {
+  const power = data.reduce((sum, value) => sum + value * value, 0) / data.length;
+  const scale = Math.min(1, 1 / Math.sqrt(power));
+  return { data: Float32Array.from(data, value => value * scale), shape };
 }
 
 function preview(pictures: readonly RgbImage[], scale: number): RgbImage {

@@ -107,6 +107,13 @@ describe('generate', () => {
     await previews.callback?.(1, 500, latents);
     const { width, height } = await readImage(preview);
     expect([width, height]).toEqual([2 * 32 + 3 * 8, 32 + 2 * 8]);
+    // Noise at its full level shows what it is of, not its level.
+    const louder = async (times: number) => {
+      const { data, shape } = await latents();
+      await previews.callback?.(3, 999, async () => ({ data: Float32Array.from(data, v => v * times), shape }));
+      return written('seen.preview.png');
+    };
+    expect(await louder(64)).toEqual(await louder(128));
     await previews.end();
     expect(existsSync(preview)).toBe(false);
   });

@@ -89,6 +89,7 @@ test('an argument goes through few files: the command line knows none of the gui
   walk('src');
   // Its table, its type, the numbers that follow from it, the records of files and reports; three others only name it.
   expect([...files].sort()).toEqual([
+    'src/cli/distilled.ts',
     'src/cli/edit.ts',
     'src/cli/invert.ts',
     'src/cli/latents.ts',
