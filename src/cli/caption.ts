@@ -7,7 +7,7 @@ import type { Outside } from './command.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { integer } from './option-values.ts';
 import { addDeviceOptions, addHubOptions, type DeviceOptions, type HubOptions } from './options.ts';
-import { warningsTo } from './pictures.ts';
+import { PICTURE_FILE, warningsTo } from './pictures.ts';
 import { withTextModel } from './text-model.ts';
 
 interface Options extends DeviceOptions, HubOptions {
@@ -21,7 +21,7 @@ interface Options extends DeviceOptions, HubOptions {
 export function captionCommand(outside: Outside): Command {
   const command = new Command('caption')
     .description('Say in a sentence what a picture shows.')
-    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
+    .argument('<image>', PICTURE_FILE)
     .option('--prefix <text>', 'what the caption begins with', PREFIX)
     .option('--no-prefix', 'let the model begin by itself')
     .option('--max-new-tokens <n>', 'most tokens to write', integer(1), 128)

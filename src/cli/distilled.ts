@@ -1,5 +1,6 @@
 /** Models that were distilled for few steps: with a pipeline's defaults they make no picture that anybody wants. */
 import { Option } from 'commander';
+import { kebabFlag } from './options.ts';
 
 /** What such a model is made for. */
 export interface FewSteps {
@@ -47,11 +48,7 @@ export function fewSteps(
     given(name) || (name === 'numInferenceSteps' && (given('timesteps') || given('sigmas')));
   const taken = Object.entries(wanted ?? {}).filter(([name]) => !isGiven(name));
   if (taken.length === 0) return {};
-  const flags: Readonly<Record<string, string>> = {
-    numInferenceSteps: '--num-inference-steps',
-    guidanceScale: '--guidance-scale',
-  };
-  const said = taken.map(([name, value]) => `${flags[name]} ${value}`).join(' ');
+  const said = taken.map(([name, value]) => `${kebabFlag(name)} ${value}`).join(' ');
   note(`A model for few steps: ${said} (--preset diffusers takes none).`);
   return Object.fromEntries(taken);
 }

@@ -17,7 +17,16 @@ import { madeBy, pictureHash, readLatents, type StoredLatents } from './latents.
 import { EMBEDDED_KNOWS, type Loaded } from './model.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
 import { isFolder, namesSeveral } from './picture-list.ts';
-import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import {
+  fitOptions,
+  maskOverPicture,
+  PICTURE_FILE,
+  pastesBack,
+  shown,
+  sizeNote,
+  sizesOf,
+  warningsTo,
+} from './pictures.ts';
 import { ALL_PHASES, givenOn, withPreset } from './preset.ts';
 
 /** Where one picture goes unless told. */
@@ -29,7 +38,7 @@ export function editCommand(outside: Outside): Command {
     .description('Edit pictures: find what differs between two prompts, and repaint only that.')
     .argument(
       '[pictures...]',
-      'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address; several of them, folders and globs such as "photos/**/*.jpg" go to a folder',
+      `${PICTURE_FILE}; several of them, folders and globs such as "photos/**/*.jpg" go to a folder`,
     );
   addEditOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action(async (names: string[], o: EditOptions) => {

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { TextToImagePipeline } from '../pipeline/image-generation/text-to-image.ts';
 import type { Outside } from './command.ts';
-import { makePictures } from './generation.ts';
+import { checkFiles, makePictures } from './generation.ts';
 import { addGenerationOptions, argumentsOf, type GenerationOptionsTyped } from './generation-options.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 
@@ -12,8 +12,9 @@ export function generateCommand(outside: Outside): Command {
     .description('Make pictures of words.')
     .argument('<prompts...>', 'what the picture shall show; several make several pictures');
   addGenerationOptions(command, 'text', 'generated.png').addHelpText('after', `\n${EMBEDDED_KNOWS}`);
-  return command.action((prompts: string[], o: GenerationOptionsTyped) =>
-    makePictures(outside, o, {
+  return command.action(async (prompts: string[], o: GenerationOptionsTyped) => {
+    checkFiles(o, prompts);
+    await makePictures(outside, o, {
       ...{ typed: command, prompts, kind: TextToImagePipeline },
       prepare: () => ({
         args: { ...argumentsOf('text', o, prompts), ...o.size },
@@ -21,6 +22,6 @@ export function generateCommand(outside: Outside): Command {
         report: {},
         finish: images => images,
       }),
-    }),
-  );
+    });
+  });
 }

@@ -84,7 +84,6 @@ export async function makePictures<Args extends GenerationArgs, P extends Maker<
   { typed, prompts, image, kind, prepare }: Making<P, Args>,
 ): Promise<void> {
   const { signal } = outside;
-  checkFiles(o, prompts, { image });
   const names = outputNames(o, prompts, image !== undefined);
   await withLoaded<P>(
     progress => {

@@ -42,7 +42,16 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitOptions, maskOverPicture, pastesBack, shown, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import {
+  fitOptions,
+  maskOverPicture,
+  PICTURE_FILE,
+  pastesBack,
+  shown,
+  sizeNote,
+  sizesOf,
+  warningsTo,
+} from './pictures.ts';
 import { ALL_PHASES, givenOn, settingsShown, withPreset } from './preset.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { latentsToImage, renderReport } from './report.ts';
@@ -78,7 +87,7 @@ export function guideCommand(outside: Outside): Command {
     .description(
       'Caption a picture, write prompts for two concepts, average their embeddings, find the mask, invert and edit.',
     )
-    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
+    .argument('<image>', PICTURE_FILE)
     .option('-o, --output <dir>', 'folder for report.html and the pictures', 'guide');
   addPasteBackOptions(command)
     .optionsGroup('Texts:')

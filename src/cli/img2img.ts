@@ -8,7 +8,7 @@ import { checkFiles, makePictures } from './generation.ts';
 import { addGenerationOptions, argumentsOf, type GenerationOptionsTyped } from './generation-options.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { addSizeOptions, type SizeOptions } from './options.ts';
-import { fitOptions, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import { fitOptions, PICTURE_FILE, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 
 type Options = GenerationOptionsTyped & SizeOptions;
 
@@ -16,7 +16,7 @@ type Options = GenerationOptionsTyped & SizeOptions;
 export function img2imgCommand(outside: Outside): Command {
   const command = new Command('img2img')
     .description('Make another picture of a picture, as words say.')
-    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
+    .argument('<image>', PICTURE_FILE)
     .argument('<prompts...>', 'what the picture shall show; several make several pictures');
   addGenerationOptions(command, 'image', 'made.png', addSizeOptions).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action((image: string, prompts: string[], o: Options) =>

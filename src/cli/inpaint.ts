@@ -13,7 +13,7 @@ import { checkFiles, makePictures, type Prepared } from './generation.ts';
 import { addGenerationOptions, argumentsOf, type GenerationOptionsTyped } from './generation-options.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { addPasteBackOptions, addSizeOptions, type PasteBackOptions, type SizeOptions } from './options.ts';
-import { fitOptions, maskOverPicture, pastesBack, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import { fitOptions, maskOverPicture, PICTURE_FILE, pastesBack, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 
 type Options = GenerationOptionsTyped &
   SizeOptions &
@@ -23,7 +23,7 @@ type Options = GenerationOptionsTyped &
 export function inpaintCommand(outside: Outside): Command {
   const command = new Command('inpaint')
     .description('Make a masked part of a picture anew, as words say.')
-    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
+    .argument('<image>', PICTURE_FILE)
     .argument('<prompts...>', 'what the picture shall show; several make several pictures')
     .requiredOption('--mask <file>', 'what is made anew, white; `pentimento mask` finds it');
   addPasteBackOptions(command);

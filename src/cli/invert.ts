@@ -13,7 +13,7 @@ import { encodeLatents, madeBy, pictureHash, stepsIn } from './latents.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { type ArgumentOptions, addInversionOptions, type ModelOptions, type SizeOptions } from './options.ts';
 import { besides, checkOutput, encodeFor, type OutputFile, writeAll } from './output.ts';
-import { fitOptions, warningsTo } from './pictures.ts';
+import { fitOptions, PICTURE_FILE, warningsTo } from './pictures.ts';
 import { givenOn, withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
@@ -27,7 +27,7 @@ interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
 export function invertCommand(outside: Outside): Command {
   const command = new Command('invert')
     .description('Invert a picture into noise, and keep the latents of every step for edits with --latents.')
-    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
+    .argument('<image>', PICTURE_FILE)
     .option('-o, --output <file>', 'safetensors file to write', 'latents.safetensors')
     .option('--decode-latents', 'also write what every step looks like');
   addInversionOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);

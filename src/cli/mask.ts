@@ -22,7 +22,7 @@ import {
   type SizeOptions,
 } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitOptions, sizeNote, sizesOf, warningsTo } from './pictures.ts';
+import { fitOptions, PICTURE_FILE, sizeNote, sizesOf, warningsTo } from './pictures.ts';
 import { givenOn, withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
@@ -35,7 +35,7 @@ export function maskCommand(outside: Outside): Command {
     .description(
       'Find where two prompts want different pictures, and write that as a mask: white is what would change.',
     )
-    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
+    .argument('<image>', PICTURE_FILE)
     .option('-o, --output <file>', 'PNG to write', 'mask.png');
   addPrompts(command);
   addArguments(command, 'Mask', { of: 'generateMask' }).addOption(argumentOption('maskGuidanceScale'));

@@ -1,13 +1,11 @@
 /** The run of many pictures: which are left, what came of each, and the manifest's line of it. */
 
 import { createHash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { canonicalJson } from '../core/canonical-json.ts';
-import { type ErrorJson, InputError, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
+import { type ErrorJson, LoadError, PentimentoError, ShaderError, WeightsError } from '../core/errors.ts';
 import { DeviceLostError } from '../gpu/device-lost.ts';
 import type { GreyImage, RgbImage } from '../io/image.ts';
 import { pictureBytes } from '../io/load-image.ts';
@@ -20,6 +18,7 @@ import { editOf, type SettledEdit, settledEdit } from '../pipeline/batch/plain-e
 import type { BatchProgress } from './batch-progress.ts';
 import { EXIT, type Outside, oneLine, PartlyDone } from './command.ts';
 import { type EditOptions, plainEditOf } from './edit-options.ts';
+import { checkIsFile, fileHash } from './file-hash.ts';
 import type { Manifest, ManifestLine } from './manifest.ts';
 import type { Loaded } from './model.ts';
 import { encodeFor, type OutputFile, writeAll } from './output.ts';
@@ -297,23 +296,15 @@ function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-/** In pieces, so that no file has to fit into memory. @throws InputError where there is none */
+/** @throws InputError where there is none */
 async function hashOfFile(source: string, signal: AbortSignal): Promise<string> {
   const path = /^file:/i.test(source) ? fileURLToPath(source) : source;
-  const hash = createHash('sha256');
-  // It is read twice; and of a pipe that nobody writes to, no signal would end the reading.
-  const kind = await stat(path).catch(() => undefined);
-  if (kind && !kind.isFile() && !kind.isDirectory()) {
-    throw new InputError({ op: 'edit', problem: 'not a file', path: source, fix: 'Save it as a file first.' });
-  }
-  try {
-    await pipeline(createReadStream(path), hash, { signal });
-  } catch (error) {
+  await checkIsFile('edit', path, source, { folders: true }); // a pipe cannot be read twice either
+  return fileHash(path, signal).catch(async (error: unknown) => {
     signal.throwIfAborted();
     await readImage(path, { signal }); // says what is wrong with the file
     throw error;
-  }
-  return hash.digest('hex');
+  });
 }
 
 /** Of errors of others, the name and the message. */

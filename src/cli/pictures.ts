@@ -5,6 +5,9 @@ import { resize } from '../io/resize.ts';
 import type { Size } from './option-values.ts';
 import type { PasteBackOptions, SizeOptions } from './options.ts';
 
+/** What `<image>` may be, as every command's help says it. */
+export const PICTURE_FILE = 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address';
+
 /** Where a command says what is wrong with a picture that it reads all the same. */
 export function warningsTo(stderr: NodeJS.WriteStream): (message: string) => void {
   return message => {

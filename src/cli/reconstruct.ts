@@ -11,7 +11,7 @@ import { checkInputsKept, inputsOf } from './inputs.ts';
 import { EMBEDDED_KNOWS } from './model.ts';
 import { type ArgumentOptions, addInversionOptions, type ModelOptions, type SizeOptions } from './options.ts';
 import { checkOutput, encodeFor, writeAll } from './output.ts';
-import { fitOptions, shown, sizesOf, warningsTo } from './pictures.ts';
+import { fitOptions, PICTURE_FILE, shown, sizesOf, warningsTo } from './pictures.ts';
 import { givenOn, withPreset } from './preset.ts';
 
 interface Options extends ModelOptions, SizeOptions, ArgumentOptions {
@@ -32,7 +32,7 @@ export function reconstructCommand(outside: Outside): Command {
     .description(
       'Invert a picture, denoise it under the same prompt, and tell in dB of PSNR what comes back: through the VAE alone, without guidance, with guidance on the way back, and on both ways.',
     )
-    .argument('<image>', 'PNG, JPEG, GIF or BMP (WebP and AVIF by sharp), or its address')
+    .argument('<image>', PICTURE_FILE)
     .option('-o, --output <file>', 'PNG or JPEG to write: the picture and what came back, in the order of the table');
   addInversionOptions(command).addHelpText('after', `\n${EMBEDDED_KNOWS}`);
   return command.action((image: string, o: Options) => reconstruct(image, o, command, outside));

@@ -1,9 +1,6 @@
 /** `pentimento submit`: puts edits into a queue, each once however often it is submitted. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { relative, resolve, sep } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { InputError } from '../core/errors.ts';
@@ -16,6 +13,7 @@ import type { FailedJob, FleetJob, FleetQueue, Submitted } from '../queue/index.
 import { type JobFile, jobOf } from '../queue/job.ts';
 import { EXIT, type Outside, PartlyDone } from './command.ts';
 import { addPictureOptions, type EditOptions, plainEditOf } from './edit-options.ts';
+import { checkIsFile, fileHash } from './file-hash.ts';
 import { keyedModel } from './fleet-model.ts';
 import { addQueueOptions, type QueueOptionsTyped } from './fleet-options.ts';
 import {
@@ -182,16 +180,11 @@ async function askedFor(
 async function fileOf(source: string, { base }: SubmitOptions, signal: AbortSignal): Promise<JobFile> {
   if (isAddress(source)) return { uri: source, sha256: await hashOfAddress(source, signal) };
   const path = resolve(/^file:/i.test(source) ? fileURLToPath(source) : source);
-  const kind = await stat(path).catch(() => undefined);
-  if (kind && !kind.isFile()) {
-    throw new InputError({ op: 'submit', problem: 'not a file', path: source, fix: 'Save it as a file first.' });
-  }
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash, { signal }).catch((cause: unknown) => {
+  await checkIsFile('submit', path, source);
+  const sha256 = await fileHash(path, signal).catch((cause: unknown) => {
     signal.throwIfAborted();
     throw new InputError({ op: 'submit', problem: 'no readable file', received: reason(cause), path: source, cause });
   });
-  const sha256 = hash.digest('hex');
   if (base === undefined) return { uri: pathToFileURL(path).href, sha256 };
   const below = relative('.', path);
   if (below.startsWith('..') || resolve(below) !== path) {

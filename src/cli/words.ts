@@ -41,6 +41,9 @@ const OPTIONS: Readonly<Record<string, string>> = {
   },
 };
 
+/** Commands that do `generate`, each of a pipeline. */
+const GENERATES: readonly string[] = ['generate', 'img2img', 'inpaint'];
+
 /** Arguments of the pipelines that make pictures, beside those whose option has their own name. */
 const WORDS_OF_GENERATION: Readonly<Record<string, string>> = {
   ...{ prompt: '<prompts...>', width: '--size', height: '--size', generator: '--seed' },
@@ -55,7 +58,7 @@ const WORDS_OF_GENERATION: Readonly<Record<string, string>> = {
 const OPTIONS_OF: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   invert: { prompt: '--source', negativePrompt: '--negative-prompt' },
   caption: { prompt: '--prefix' },
-  ...Object.fromEntries(['generate', 'img2img', 'inpaint'].map(name => [name, WORDS_OF_GENERATION])),
+  ...Object.fromEntries(GENERATES.map(name => [name, WORDS_OF_GENERATION])),
   guide: { n: '--num-prompts', numReturnSequences: '--num-prompts' },
 };
 
@@ -114,8 +117,7 @@ export function warningInCommandWords(warning: string): string {
 function opOf(op: string, command: string): string {
   if (/\.from(Pretrained|SingleFile)$|^openSingleFile$|^LdmTrainingConfig$/.test(op)) return 'model';
   if (/^(tuningFor|parseTuningTable|checkTuning)$/.test(op)) return 'tuning';
-  if (op === 'generate' && Object.hasOwn(OPTIONS_OF, command) && OPTIONS_OF[command] === WORDS_OF_GENERATION)
-    return `\`pentimento ${command}\``;
+  if (op === 'generate' && GENERATES.includes(command)) return `\`pentimento ${command}\``;
   return Object.hasOwn(COMMANDS, op) && command !== '' ? command : op;
 }
 
