@@ -100,20 +100,15 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
   }
 
   protected override coefficientsAt(timestep: number, stride: number | undefined, eta: number): StepCoefficients {
-    if (!(eta >= 0 && eta < Number.POSITIVE_INFINITY)) {
-      throw new InputError({
-        op: 'step',
-        problem: 'eta is not a number >= 0',
-        value: eta,
-        path: 'eta',
-        fix: '0 is deterministic DDIM, 1 has the noise of DDPM.',
-      });
-    }
+    if (!(eta >= 0 && eta < Number.POSITIVE_INFINITY)) throw badEta(eta, 'eta is not a number >= 0');
     const prevTimestep = timestep - (stride ?? this.stride());
     const { thresholding, dynamicThresholdingRatio, sampleMaxValue, clipSample, clipSampleRange } = this.config;
     const alphaPrev = this.levelBefore(prevTimestep);
     const sigma = f32(f32(eta) * sqrt32(this.variance(timestep, prevTimestep)));
-    if (sigma ** 2 > 1 - alphaPrev + ROUNDING) throw tooNoisy(eta, timestep);
+    if (sigma ** 2 > 1 - alphaPrev + ROUNDING) {
+      const problem = `more fresh noise than there is behind the step at timestep ${timestep}`;
+      throw badEta(eta, problem, 'a number from 0 to 1');
+    }
     return completeCoefficients({
       predictionType: this.config.predictionType,
       alphaT: this.levelAt(timestep),
@@ -146,13 +141,7 @@ export class DDIMScheduler extends DiffusionScheduler<DDIMFields> {
   }
 }
 
-function tooNoisy(eta: number, timestep: number): InputError {
-  return new InputError({
-    op: 'step',
-    problem: `more fresh noise than there is behind the step at timestep ${timestep}`,
-    expected: 'a number from 0 to 1',
-    received: eta,
-    path: 'eta',
-    fix: '0 is deterministic DDIM, 1 has the noise of DDPM.',
-  });
+function badEta(value: number, problem: string, expected?: string): InputError {
+  const fix = '0 is deterministic DDIM, 1 has the noise of DDPM.';
+  return new InputError({ op: 'step', problem, expected, value, path: 'eta', fix });
 }

@@ -18,7 +18,6 @@ export type CheckName =
   | 'inversion'
   | 'maskMode'
   | 'switch'
-  | 'function'
   | 'layers'
   | 'seed';
 
@@ -77,7 +76,6 @@ const CHECKS: Readonly<Record<Exclude<CheckName, 'layers' | 'seed'>, Check>> = {
     accepts: v => within(v, Number.MIN_VALUE, INFINITE),
   },
   share: { problem: OUT_OF_RANGE, expected: 'a number from 0 to 1', accepts: v => within(v, 0, 1) },
-  function: { problem: 'not a function', expected: 'a function', accepts: v => v === null || typeof v === 'function' },
   switch: { problem: 'neither on nor off', expected: 'true or false', accepts: v => typeof v === 'boolean' },
   maskMode: {
     problem: 'no way to read a mask',

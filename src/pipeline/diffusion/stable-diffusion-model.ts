@@ -181,11 +181,11 @@ export abstract class StableDiffusionModel extends PretrainedModel {
 
   /** Not built. @throws InputError always */
   enableFreeU(): never {
-    throw refusal('enableFreeU', 'FreeU', 'enableFreeU');
+    throw refusal('enableFreeU', 'FreeU');
   }
 
   /** Not built. @throws InputError always */
   loadIpAdapter(): never {
-    throw refusal('loadIpAdapter', 'IP-Adapter', 'loadIpAdapter');
+    throw refusal('loadIpAdapter', 'IP-Adapter');
   }
 }

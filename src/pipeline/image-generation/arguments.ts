@@ -26,6 +26,8 @@ export interface Argument {
   readonly default?: number | string | Readonly<Partial<Record<Kind, number>>>;
   /** What it may be. */
   readonly check?: CheckName;
+  /** A function that is called. */
+  readonly listener?: boolean;
   /** Checked before the prompts, as diffusers does. */
   readonly first?: boolean;
   /** May be null, which is as good as left out. */
@@ -127,11 +129,11 @@ export const ARGUMENTS = {
   generator: { in: 'text image inpaint' },
   latents: { in: 'text inpaint', optional: true },
   outputType: { in: 'text image inpaint', default: 'pil' },
-  callback: { in: 'text image inpaint', check: 'function' },
-  callbackOnStepEnd: { in: 'text image inpaint', check: 'function' },
+  callback: { in: 'text image inpaint', listener: true },
+  callbackOnStepEnd: { in: 'text image inpaint', listener: true },
   crossAttentionKwargs: { in: 'text image inpaint' },
   signal: { in: 'text image inpaint' },
-  onProgress: { in: 'text image inpaint', check: 'function' },
+  onProgress: { in: 'text image inpaint', listener: true },
 } as const;
 
 type Table = typeof ARGUMENTS;
@@ -209,10 +211,12 @@ export function checkValues(
   { first, limits }: { readonly first: boolean; readonly limits?: Limits },
 ): void {
   for (const name of argumentsOf(kind)) {
-    const { check, first: early = false }: Argument = ARGUMENTS[name];
+    const { check, listener, first: early = false }: Argument = ARGUMENTS[name];
     const value = (args as Readonly<Record<string, unknown>>)[name];
-    if (check === undefined || early !== first || value === undefined) continue;
-    checkValue(op, check, value, name, limits);
+    if (early !== first || value === undefined) continue;
+    if (check !== undefined) checkValue(op, check, value, name, limits);
+    if (listener && value !== null && typeof value !== 'function')
+      throw new InputError({ op, problem: 'not a function', expected: 'a function', value, path: name });
   }
 }
 
