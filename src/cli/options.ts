@@ -360,7 +360,7 @@ type OptionRow = Pick<Argument, 'alias' | 'check' | 'default' | 'switch'> & {
   readonly option?: readonly [group: string, value: string, help: string];
 };
 
-/** An argument's own option: `--guidance-scale` for guidanceScale. */
+/** An argument’s own option: `--num-inference-steps` for numInferenceSteps. */
 export function kebabFlag(name: string): string {
   return `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
 }
