@@ -52,9 +52,10 @@ export class PipelineCache {
   }
 
   #numberOf(text: string): number {
-    const number = this.#texts.get(text) ?? this.#texts.size;
-    this.#texts.set(text, number);
-    return number;
+    const known = this.#texts.get(text);
+    if (known !== undefined) return known;
+    this.#texts.set(text, this.#texts.size);
+    return this.#texts.size - 1;
   }
 
   /**

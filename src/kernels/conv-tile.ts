@@ -95,7 +95,7 @@ export const CONV_TILE: Variant<GemmProblem, ConvTile> = {
         ...rowBindings(p, bandRange(outHeight, outWidth, grid.down, grid.across * columnTiles), count),
         ...(p.normalize ? [{ name: 'scale_shift', access: 'read' } as const] : []),
       ],
-      params: { ...gemmWords(p), row_tiles: grid.down, column_tiles: columnTiles, tile_rows: 1 },
+      params: gemmWords(p, { rows: grid.down, columns: columnTiles, height: 1 }),
       tiles: count,
       cost: { flops, bytes: traffic.reduce((sum, bytes) => sum + bytes, 0) },
     } satisfies KernelCall;

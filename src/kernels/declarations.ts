@@ -41,8 +41,14 @@ const PARAMS = /\bstruct\s+Params\s*\{([^}]*)\}/g;
 const BINDING = /@group\(0\)\s*@binding\((\w+)\)\s*var<storage(?:,\s*(\w+))?>\s*(\w+)\s*:/g;
 const FIELD = /^(\w+)\s*:\s*(u32|i32|f32)$/;
 
-/** By source text, then by the libs' texts, which a source has few combinations of. */
-const known = new Map<string, Map<string, Declarations>>();
+/** What is known of a source with some libs behind it, and of the same with one lib more. */
+interface Known {
+  declarations?: Declarations;
+  readonly more: Map<string, Known>;
+}
+
+/** By the source, then by one lib after the other: to join them into a key would take longer than all else of a call. */
+const known: Known = { more: new Map() };
 
 /**
  * The declarations of a kernel and the libs appended to it, parsed once for each combination of texts.
@@ -51,14 +57,19 @@ const known = new Map<string, Map<string, Declarations>>();
  * for storage bindings that do not count up from 1
  */
 export function declarationsOf(program: Pick<Program, 'kernel' | 'source' | 'libs'>): Declarations {
-  const bySource = known.get(program.source) ?? new Map<string, Declarations>();
-  known.set(program.source, bySource);
-  const libs = program.libs.join('\n');
-  const found = bySource.get(libs);
-  if (found) return found;
-  const text = `${program.source}\n${libs}`.replace(/\/\/.*$/gm, '');
-  const made = { fields: fieldsOf(program.kernel, text), bindings: bindingsOf(program.kernel, text) };
-  bySource.set(libs, made);
+  let at = after(known, program.source);
+  for (const lib of program.libs) at = after(at, lib);
+  if (at.declarations) return at.declarations;
+  const text = [program.source, ...program.libs].join('\n').replace(/\/\/.*$/gm, '');
+  at.declarations = { fields: fieldsOf(program.kernel, text), bindings: bindingsOf(program.kernel, text) };
+  return at.declarations;
+}
+
+function after({ more }: Known, text: string): Known {
+  const there = more.get(text);
+  if (there) return there;
+  const made: Known = { more: new Map() };
+  more.set(text, made);
   return made;
 }
 

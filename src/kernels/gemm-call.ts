@@ -46,7 +46,7 @@ export function gemmCall(
       ACTIVATION: ACTIVATION[epilogue.activation ?? 'none'],
     },
     bindings: gemmBindings(problem, cut.rows, columnTiles),
-    params: { ...gemmWords(problem), row_tiles: rowTiles, column_tiles: columnTiles, tile_rows: cut.rows },
+    params: gemmWords(problem, { rows: rowTiles, columns: columnTiles, height: cut.rows }),
     tiles: batch * rowTiles * columnTiles,
     cost: {
       flops: 2 * batch * rows * columns * (geglu ? 2 : 1) * problem.k * taps,
@@ -62,8 +62,18 @@ export function gemmCall(
   };
 }
 
-/** The uniform words of lib/gemm, but those that count tiles. */
-export function gemmWords(p: GemmProblem): KernelCall['params'] {
+/** How the tiles of one product lie. */
+interface TileCount {
+  /** Down a product. */
+  readonly rows: number;
+  /** Across it. */
+  readonly columns: number;
+  /** Rows of y in a tile. */
+  readonly height: number;
+}
+
+/** The uniform words of lib/gemm. */
+export function gemmWords(p: GemmProblem, tiles: TileCount): KernelCall['params'] {
   const { a, b, y, conv, epilogue = {} } = p;
   const panels = b.layout === 'panels';
   const pitch4 = (b.pitch ?? 0) / 4;
@@ -71,43 +81,52 @@ export function gemmWords(p: GemmProblem): KernelCall['params'] {
   const phases = phasesOf(p);
   const productB = ownTaps(p) * p.k * PANEL;
   const packedB = tapsOf(conv) * (conv?.phases ? p.batch : 1) * (b.kTotal ?? p.k) * PANEL;
-  return {
-    ...{ rows: p.rows, columns4: p.columns / 4, k: p.k },
-    ...{ a_pitch: a.pitch, a_offset: a.offset ?? 0, a_batch: a.batch ?? p.rows * a.pitch },
+  // One literal: a network has hundreds of products, and each spread in it would copy the words again.
+  const words: Record<string, number> = {
+    rows: p.rows,
+    columns4: p.columns / 4,
+    k: p.k,
+    a_pitch: a.pitch,
+    a_offset: a.offset ?? 0,
+    a_batch: a.batch ?? p.rows * a.pitch,
     k_stride: panels ? PANEL / 4 : pitch4,
     panel_stride: panels ? packedB / 4 : 0,
     panel_width: panels ? PANEL / 4 : p.columns / 4,
     b_batch: phases > 1 ? productB / 4 : panels ? 0 : (b.batch ?? p.k * (b.pitch ?? 0)) / 4,
     b_offset: ((b.kOffset ?? 0) * PANEL) / 4,
-    ...{
-      y_pitch: y.pitch / 4,
-      y_offset: (y.offset ?? 0) / 4,
-      y_batch: conv?.phases ? 0 : (y.batch ?? p.rows * y.pitch) / 4,
-    },
-    ...{ rows_per_image: channelAdd?.rowsPerImage ?? 1, channel_pitch: (channelAdd?.pitch ?? 0) / 4 },
+    y_pitch: y.pitch / 4,
+    y_offset: (y.offset ?? 0) / 4,
+    y_batch: conv?.phases ? 0 : (y.batch ?? p.rows * y.pitch) / 4,
+    rows_per_image: channelAdd?.rowsPerImage ?? 1,
+    channel_pitch: (channelAdd?.pitch ?? 0) / 4,
     channel_offset: (channelAdd?.offset ?? 0) / 4,
     scale: p.scale ?? 1,
-    ...{
-      block: blockOf(p),
-      taps_x: conv?.kernelWidth ?? ceilDiv(p.k, blockOf(p)),
-      taps_y: (conv?.kernelHeight ?? 1) / (conv && p.split ? p.batch : 1),
-      stride: conv?.stride ?? 1,
-    },
-    ...{ pad_top: conv?.padTop ?? 0, pad_left: conv?.padLeft ?? 0 },
-    ...{ in_w: conv?.inWidth ?? 1, in_h: conv?.inHeight ?? 1, out_w: conv?.outWidth ?? 1, out_h: conv?.outHeight ?? 1 },
+    block: blockOf(p),
+    taps_x: conv?.kernelWidth ?? ceilDiv(p.k, blockOf(p)),
+    taps_y: (conv?.kernelHeight ?? 1) / (conv && p.split ? p.batch : 1),
+    stride: conv?.stride ?? 1,
+    pad_top: conv?.padTop ?? 0,
+    pad_left: conv?.padLeft ?? 0,
+    in_w: conv?.inWidth ?? 1,
+    in_h: conv?.inHeight ?? 1,
+    out_w: conv?.outWidth ?? 1,
+    out_h: conv?.outHeight ?? 1,
     grow: conv?.upsample ? 1 : 0,
     phases,
     doubled: conv?.phases ? 1 : 0,
     has_bias: epilogue.bias === false ? 0 : 1,
     has_channel_add: channelAdd ? 1 : 0,
     has_residual: epilogue.residual === 'multiply' ? 2 : epilogue.residual ? 1 : 0,
-    // What is bound whole starts at 0; the dispatcher fills the starts of windows.
-    ...(plainA(p) ? {} : { a_base: 0 }),
-    ...(ownB(p) ? {} : { b_base: 0 }),
-    ...(channelAdd ? {} : { channel_base: 0 }),
-    ...(plainY(p) ? {} : { y_base: 0 }),
-    ...momentsWords(p),
+    row_tiles: tiles.rows,
+    column_tiles: tiles.columns,
+    tile_rows: tiles.height,
   };
+  // What is bound whole starts at 0; the dispatcher fills the starts of windows.
+  if (!plainA(p)) words.a_base = 0;
+  if (!ownB(p)) words.b_base = 0;
+  if (!channelAdd) words.channel_base = 0;
+  if (!plainY(p)) words.y_base = 0;
+  return Object.assign(words, momentsWords(p));
 }
 
 /** Whether batches of rows lie back to back, so that a window may move over them; anything else is bound whole. */

@@ -110,12 +110,37 @@ export interface UnpackedWeight {
   readonly geglu: boolean;
 }
 
+/** What was decided for a device and a tuning that cannot change: plans of a network ask for every weight anew. */
+const decided = new WeakMap<Caps, WeakMap<object, Map<string, PackedLayout>>>();
+const UNTUNED = {};
+
 /** The layout of a linear layer's or convolution's weight. @throws as weightLayout */
 export function layoutOfWeight(
   caps: Caps,
   weight: UnpackedWeight,
   rowCounts: readonly number[] = ROW_COUNTS,
   tuning?: Tuning,
+): PackedLayout {
+  // A caller's own tuning may be changed between two questions, and a listener is told of each.
+  const lasting = tuning === undefined || (tuning instanceof CheckedTuning && !tuning.heard);
+  if (!lasting) return layoutFor(caps, weight, rowCounts, tuning);
+  const ofDevice = decided.get(caps) ?? new WeakMap<object, Map<string, PackedLayout>>();
+  decided.set(caps, ofDevice);
+  const by = tuning ?? UNTUNED;
+  const known = ofDevice.get(by) ?? new Map<string, PackedLayout>();
+  ofDevice.set(by, known);
+  const { columns, k, taps, storage, geglu, input } = weight;
+  const key = `${columns} ${k} ${taps} ${storage} ${geglu} ${input} ${rowCounts}`;
+  const found = known.get(key) ?? layoutFor(caps, weight, rowCounts, tuning);
+  known.set(key, found);
+  return found;
+}
+
+function layoutFor(
+  caps: Caps,
+  weight: UnpackedWeight,
+  rowCounts: readonly number[],
+  tuning: Tuning | undefined,
 ): PackedLayout {
   const { columns, k, taps, storage, geglu, input = 'f32' } = weight;
   if (taps > 1) {

@@ -32,14 +32,27 @@ export function checkCall(call: KernelCall): CheckedCall {
   for (const name of Object.keys(call.params)) {
     if (!declarations.fields.has(name)) refuse(call, name, 'Params has no such field', [...declarations.fields.keys()]);
   }
-  const view = new DataView(new ArrayBuffer(4 * BLOCK_WORDS));
+  const words = newBlock();
+  const view = new DataView(words.buffer, words.byteOffset, words.byteLength);
   for (const [name, { word, type }] of declarations.fields) {
     if (filled.has(name)) continue;
     const value = call.params[name];
     if (value === undefined) refuse(call, name, 'the call lacks a word', type);
     setWord(view, word, type, checkWord(call, name, type, value));
   }
-  return { declarations, bindings, words: new Uint32Array(view.buffer) };
+  return { declarations, bindings, words };
+}
+
+/** Blocks are cut from one piece of memory, as many as a network has calls: a buffer for each costs more than what is written to it. */
+const BLOCKS = 256;
+let blocks = new Uint32Array(0);
+
+/** A uniform block of zeros. */
+function newBlock(): Uint32Array<ArrayBuffer> {
+  if (blocks.length < BLOCK_WORDS) blocks = new Uint32Array(BLOCKS * BLOCK_WORDS);
+  const block = blocks.subarray(0, BLOCK_WORDS);
+  blocks = blocks.subarray(BLOCK_WORDS);
+  return block;
 }
 
 function checkFilled(call: KernelCall, { fields }: Declarations, name: string): void {
