@@ -112,6 +112,14 @@ export class EulerDiscreteScheduler extends SigmaScheduler<EulerFields> {
     const { timesteps, sigmas } = this.levelsOf(options);
     const { timestepType, predictionType } = this.config;
     const continuous = timestepType === 'continuous' && predictionType === 'v_prediction';
+    if (continuous && options.timesteps) {
+      throw new InputError({
+        op: `${EULER.className}.setTimesteps`,
+        problem: 'a v-prediction with continuous timesteps is told noise levels, not timesteps of the table',
+        path: 'timesteps',
+        fix: 'Give the number of steps, or sigmas.',
+      });
+    }
     // Of 'log_linear' levels there is one more than steps were asked for, and only here it is told.
     const told = continuous ? sigmas.slice(0, -1).map(sigma => 0.25 * f32(Math.log(sigma))) : timesteps;
     return { timesteps: told.map(f32), sigmas, count: timesteps.length };

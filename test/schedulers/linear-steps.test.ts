@@ -173,6 +173,18 @@ describe('runs by more than their number of steps', () => {
     expect(() => new EulerDiscreteScheduler(karras).setTimesteps({ timesteps: [9] })).toThrow('karras spacing');
     expect(() => new DPMSolverMultistepScheduler(karras).setTimesteps({ timesteps: [9] })).toThrow('karras spacing');
   });
+
+  test('of the caller do not go with continuous ones of a v-prediction', () => {
+    const continuous = { timestepType: 'continuous' } as const;
+    const euler = new EulerDiscreteScheduler({ ...continuous, predictionType: 'v_prediction' });
+    expect(() => euler.setTimesteps({ timesteps: [9, 3] })).toThrowErrorMatchingInlineSnapshot(
+      `[InputError: EulerDiscreteScheduler.setTimesteps: a v-prediction with continuous timesteps is told noise levels, not timesteps of the table (timesteps). Give the number of steps, or sigmas.]`,
+    );
+    euler.setTimesteps(2);
+    const noise = new EulerDiscreteScheduler({ ...continuous, predictionType: 'epsilon' });
+    noise.setTimesteps({ timesteps: [9, 3] });
+    expect(noise.timesteps).toEqual([9, 3]);
+  });
 });
 
 describe('stepping', () => {
