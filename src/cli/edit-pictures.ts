@@ -89,8 +89,12 @@ async function editAll(pictures: readonly PictureToEdit[], shared: Shared): Prom
       const { report } = withPreset(typed, givenOn(command), phases, loaded.pipe.recommended, note);
       checkSizes(pictures, loaded.pipe);
       run = new PictureRun(pictures, { folder, loaded, manifest, progress, note, outside, seed, typed });
-      await run.all();
-      const sheet = typed.contactSheet ? await writeSheet(folder, manifest) : {};
+      const sheetOf = async () => (typed.contactSheet ? await writeSheet(folder, manifest) : {});
+      await run.all().catch(async error => {
+        if (outside.signal.aborted) await sheetOf(); // of what is done
+        throw error;
+      });
+      const sheet = await sheetOf();
       const { made, skipped, failures, timingsMs } = run;
       return {
         command: 'edit',

@@ -200,8 +200,12 @@ describe('the same command again', () => {
       given.signal?.throwIfAborted();
       return stubOutput(given);
     });
-    const { code, stdout, stderr } = await pentimento(args('--seed', '0'), { signal: controller.signal });
+    const { signal } = controller;
+    const { code, stdout, stderr } = await pentimento(args('--seed', '0', '--contact-sheet'), { signal });
     expect(code).toBe(130);
+    const sheet = await readFile(at('out', 'contact-sheet.html'), 'utf8');
+    expect(names.filter(name => sheet.includes(name))).toEqual(['a.png', 'b.png']);
+    await rm(at('out', 'contact-sheet.html'));
     expect(stderr).toMatch(/\ninterrupted, 2 of 4 pictures are done\. The same command goes on\.\n$/);
     expect(stdout.split('\n')).toHaveLength(5);
     expect(Object.keys(await results())).toEqual(['a.mask.png', 'a.png', 'b.mask.png', 'b.png']);
