@@ -9,7 +9,7 @@ export interface CheckedCall {
   readonly declarations: Declarations;
   /** The call's bindings in the order of their numbers. */
   readonly bindings: readonly KernelBinding[];
-  /** The uniform block with zeros where the dispatcher fills: the range of tiles, and the starts of windows. */
+  /** The uniform block, a part of a larger buffer, with zeros where the dispatcher fills: the range of tiles, and the starts of windows. */
   readonly words: Uint32Array<ArrayBuffer>;
 }
 

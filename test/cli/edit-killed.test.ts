@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { pentimento } from '../support/command.ts';
 import { hashesBelow, smallPictures, startPentimento } from '../support/edit-folder.ts';
 
-const [PICTURES, KILLS] = process.env['PENTIMENTO_FULL'] ? [100, 5] : [4, 1];
+const [PICTURES, KILLS] = process.env['PENTIMENTO_FULL'] ? [100, 5] : [3, 1];
 const SEED = 15;
 
 /** Numbers from 0 to 1 that the seed alone decides (mulberry32). */

@@ -72,16 +72,16 @@ describe('pentimento plan', () => {
   });
 
   test('tiles are named where they fit, and shown where they are allowed', async () => {
-    const large = ['plan', '--default-limits', '--size', '512x512'];
+    const large = ['plan', '--default-limits', '--size', '256x256', '--num-inference-steps', '4'];
     const { stdout } = await pentimento([...large, '--allow-tiles']);
     expect(stdout).toMatch(/VAE tiles of \d+ pixels/);
-    const tight = ['--max-memory', '60MB'];
+    const tight = ['--max-memory', '30MB'];
     const without = await pentimento([...large, ...tight]);
     expect(without.stdout).toMatch(
-      /\nDoes not fit 60 MB\. .* Allow them with --allow-tiles: tiles of \d+ pixels fit\.\n$/,
+      /\nDoes not fit 30 MB\. .* Allow them with --allow-tiles: tiles of \d+ pixels fit\.\n$/,
     );
     const { stdout: fits } = await pentimento([...large, ...tight, '--allow-tiles']);
-    expect(fits).toMatch(/\nFits 60 MB: --max-memory chooses VAE tiles of \d+ pixels/);
+    expect(fits).toMatch(/\nFits 30 MB: --max-memory chooses VAE tiles of \d+ pixels/);
   });
 
   test('a picture that is named by its size has one', async () => {

@@ -25,8 +25,9 @@ function readHeads(out: ArrayLike<number>, run: AttentionRun, heads: number, wid
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < pitch; c++) {
       const inHead = c < heads * headWidth && c % headWidth < width;
-      if (inHead) values.push(out[r * pitch + c]);
-      else expect(out[r * pitch + c], `padding of row ${r}, column ${c}`).toBe(0);
+      const value = out[r * pitch + c];
+      if (inHead) values.push(value);
+      else if (!Object.is(value, 0)) expect(value, `padding of row ${r}, column ${c}`).toBe(0);
     }
   }
   return Float32Array.from(values);
@@ -130,21 +131,26 @@ describe('attention in wide tiles', () => {
   });
 });
 
-it.each([
-  { width: 32, CHUNK: 32, WIDE: 4, SUBGROUPS: 4, queries: 19, keys: 70 },
-  { width: 40, CHUNK: 16, WIDE: 3, SUBGROUPS: 4, queries: 9, keys: 33 },
+const FRAGMENTS = [
   // More threads than a step has keys.
   { width: 16, CHUNK: 16, WIDE: 2, SUBGROUPS: 8, queries: 65, keys: 70, bias: 2, keyMask: true },
-])('several fragments a subgroup, as cards get them: a head of $width in chunks of $CHUNK', async c => {
-  const variant = ATTENTION.variants.find(v => v.stem === 'attention-matrix');
-  if (!gpu.caps.matrix || !variant) return expect(gpu.caps.matrix).toBeUndefined();
-  const { width, CHUNK, WIDE, SUBGROUPS, ...rest } = c;
-  const sizes = { name: '', batch: 2, heads: 2, width, gain: 9, ...rest };
-  const tiles = { SUBGROUPS, KEYS: 32, CHUNK, WIDE };
-  const run = attentionRun(gpu, sizes, 'f16', 'matrix', problem => variant.call(gpu.caps, problem, tiles));
-  const { out } = await runBothWays(gpu, run.call, run.operands, 3);
-  expectClose(readHeads(out, run, 2, width), run.expected(), 1e-3);
-});
+  { width: 40, CHUNK: 16, WIDE: 3, SUBGROUPS: 4, queries: 9, keys: 33 },
+  { width: 32, CHUNK: 32, WIDE: 4, SUBGROUPS: 4, queries: 19, keys: 70 },
+];
+// LLVM takes 2 s for the first, 12 for the last.
+it.each(process.env['PENTIMENTO_FULL'] ? FRAGMENTS : FRAGMENTS.slice(0, 1))(
+  'several fragments a subgroup, as cards get them: a head of $width in chunks of $CHUNK',
+  async c => {
+    const variant = ATTENTION.variants.find(v => v.stem === 'attention-matrix');
+    if (!gpu.caps.matrix || !variant) return expect(gpu.caps.matrix).toBeUndefined();
+    const { width, CHUNK, WIDE, SUBGROUPS, ...rest } = c;
+    const sizes = { name: '', batch: 2, heads: 2, width, gain: 9, ...rest };
+    const tiles = { SUBGROUPS, KEYS: 32, CHUNK, WIDE };
+    const run = attentionRun(gpu, sizes, 'f16', 'matrix', problem => variant.call(gpu.caps, problem, tiles));
+    const { out } = await runBothWays(gpu, run.call, run.operands, 3);
+    expectClose(readHeads(out, run, 2, width), run.expected(), 1e-3);
+  },
+);
 
 describe('attention at its edges', () => {
   const bare = { batch: 2, heads: 1, queries: 2, keys: 20, headWidth: 8, scale: 1 };

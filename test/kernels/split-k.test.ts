@@ -144,11 +144,12 @@ describe.each(variants)('a product in parts, $name', v => {
       epilogue: { ...others, channelAdd: each ? { rowsPerImage: each, pitch: columns } : undefined },
     };
     const kept = (values: Float32Array) => stored(values, v.activations);
+    const [added, left] = [add && kept(add), kept(residual)];
     const expected = Array.from(reference.matmul(kept(a), stored(b, v.weights), rows, n, k), (sum, i) => {
       const [row, column] = [Math.floor(i / n), i % n];
-      const shift = add ? kept(add)[Math.floor(row / each) * n + column] : 0;
+      const shift = added ? added[Math.floor(row / each) * n + column] : 0;
       const y = reference.activate(others.activation ?? 'none', 0.5 * sum + bias[column]) + shift;
-      return others.residual === 'multiply' ? y * kept(residual)[i] : y + (others.residual ? kept(residual)[i] : 0);
+      return others.residual === 'multiply' ? y * left[i] : y + (others.residual ? left[i] : 0);
     });
     const y = await runSplit(v, p, parts, {
       a: { storage: v.activations, values: padRows(a, rows, k) },

@@ -31,7 +31,7 @@ function mutated(from: string | RegExp, to: string): Partial<KernelCall> {
 describe('words are laid out by their names', () => {
   it('at the place and in the type that the text gives them', () => {
     const { words, bindings } = checkCall(call);
-    const floats = new Float32Array(words.buffer);
+    const floats = new Float32Array(words.buffer, words.byteOffset);
     expect([...words.subarray(0, 6)]).toEqual([0, 0, 6, 5, 2, 2]); // tiles, count, width, pitches
     expect([...floats.subarray(6, 10)]).toEqual([2, -1, 0, 0]); // alpha, beta, low, high
     expect(bindings.map(b => b.name)).toEqual(['x', 'y']);
@@ -120,9 +120,8 @@ describe('a call is refused, by kernel and field,', () => {
     const source = mutated(/width: u32/, 'width: i32');
     const signed = (width: number) => changed({ ...source, params: { ...call.params, width } });
     for (const value of [-(2 ** 31), 2 ** 31 - 1]) expect(signed(value)).not.toThrow();
-    expect(
-      new Int32Array(checkCall({ ...call, ...source, params: { ...call.params, width: -7 } }).words.buffer)[3],
-    ).toBe(-7);
+    const { words } = checkCall({ ...call, ...source, params: { ...call.params, width: -7 } });
+    expect(new Int32Array(words.buffer, words.byteOffset)[3]).toBe(-7);
     expect(signed(2 ** 31)).toThrow('a word does not fit its type: expected i32');
     expect(signed(-(2 ** 31) - 1)).toThrow(ShaderError);
     expect(signed(0.5)).toThrow('(Params.width)');

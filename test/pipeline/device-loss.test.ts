@@ -64,17 +64,23 @@ describe('a device that is lost in a run', () => {
     ['invert', 3, 'regularised predictions', { lambdaAutoCorr: 20, lambdaKl: 20, numRegSteps: 2 }],
   ];
   /** Those that differ most; all of them with PENTIMENTO_FULL. */
-  const DAILY =
-    /^(the (prompts|picture|last map)|a step (behind the second copy|that draws noise)|the pictures|a DDPM)/;
+  const DAILY = /^(the (picture|last map)|a step (behind the second copy|that draws noise)|the pictures|a DDPM)/;
   const cases = every.filter(([, , what]) => process.env['PENTIMENTO_FULL'] || DAILY.test(what));
+  /** What comes out where nothing is lost, once for each kind of run. */
+  const whole = new Map<string, object>();
   test.each(cases)('behind %s %i, %s: the same comes out', async (phase, step, _what, more) => {
     const pipeline = await open({ deviceRecovery });
     told.length = 0;
     const { renewals } = gpu;
     const { result, events } = await lostIn(pipeline, phase, step, more);
     expect(gpu.memory.bytes).toBe(pipeline.bytes); // nothing of the lost device is counted
-    const { timings: _, ...expected } = await pipeline.run({ ...run, ...more });
-    expect(result).toEqual(expected);
+    const kind = JSON.stringify(more);
+    // Behind the last phase it is the next call that takes another device.
+    if (!whole.has(kind) || phase === 'decode') {
+      const { timings: _, ...expected } = await pipeline.run({ ...run, ...more });
+      whole.set(kind, expected);
+    }
+    expect(result).toEqual(whole.get(kind));
     expect(gpu.memory.bytes).toBe(pipeline.bytes);
     expect(told.map(e => e.state)).toEqual(['lost', 'restored']);
     expect(told[0]).toMatchObject({ reason: 'destroyed', phase: expect.any(String) });

@@ -30,7 +30,7 @@ export function unpadRows(padded: ArrayLike<number>, width: number, pitch: numbe
     for (let c = 0; c < pitch; c++) {
       const v = padded[r * pitch + c];
       if (c < width) values[r * width + c] = v;
-      else expect(v, `padding of row ${r}, lane ${c}`).toBe(0);
+      else if (!Object.is(v, 0)) expect(v, `padding of row ${r}, lane ${c}`).toBe(0); // asked once, not of each of thousands
     }
   }
   return values;
