@@ -28,7 +28,8 @@ function longestTask() {
   };
 }
 
-export async function edit() {
+/** @param run steps and maps, and behind which step of the edit the device is lost */
+export async function edit({ lose, ...run }) {
   const phases = new Set();
   const onProgress = ({ phase }) => phases.add(phase);
   const losses = [];
@@ -37,9 +38,9 @@ export async function edit() {
   const pipe = await createWorkerPipeline(folder(), { worker, onProgress, onDeviceLoss });
   const image = await loadImage('/models/orchard/samples/apples-bowl.png');
   const prompts = { image, sourcePrompt: 'a bowl of apples', targetPrompt: 'a bowl of pears', seed: 0 };
-  worker.postMessage({ arm: ['edit', 7] });
+  worker.postMessage({ arm: ['edit', lose] });
   const end = longestTask();
-  const { images, mask } = await pipe.run({ ...prompts, numInferenceSteps: 10, numMapsPerMask: 2, onProgress });
+  const { images, mask } = await pipe.run({ ...prompts, ...run, onProgress });
   const longest = end();
   const refused = await outcome(pipe.run({ ...prompts, numInferenceSteps: 0 }));
   const cut = new AbortController();
