@@ -2,8 +2,9 @@
 import { DeviceError } from '../../core/errors.ts';
 import type { TileSizes } from '../../models/stable-diffusion/index.ts';
 import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts';
-import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
 import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
+import type { Phase } from '../runtime/progress.ts';
+import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
 /** By the names of networks: how their weights pass through the device. Those of the others lie there whole. */
 export type Streams = Readonly<Partial<Record<keyof StableDiffusionNetworks, StreamLimits>>>;
@@ -128,6 +129,9 @@ function within(plan: Promise<CallPlan>): Promise<CallPlan | DeviceError> {
  */
 const FILLED = { hardware: 0.9, software: 0.4 };
 
+/** Phases in which the UNet works. */
+const OF_UNET: readonly Phase[] = ['mask', 'invert', 'edit', 'generate'];
+
 /** What is left of the budget holds weights that then need not be brought at every step. */
 async function withResidents(
   chosen: ChosenSavings,
@@ -138,7 +142,7 @@ async function withResidents(
   const { savings } = chosen;
   const { unet } = savings.streams;
   if (!unet || unet.residentBytes !== undefined) return chosen;
-  const ofUNet = chosen.plan.phases.filter(({ phase }) => phase === 'mask' || phase === 'invert' || phase === 'edit');
+  const ofUNet = chosen.plan.phases.filter(({ phase }) => OF_UNET.includes(phase));
   const spare = maxBytes - Math.max(0, ...ofUNet.map(({ peakBytes }) => peakBytes));
   const residentBytes = Math.floor(spare * FILLED[home.software ? 'software' : 'hardware']);
   const more = { ...savings, streams: { ...savings.streams, unet: { ...unet, residentBytes } } };

@@ -6,16 +6,15 @@ import type { AbortSignalLike } from '../../core/platform.ts';
 import { type Caps, checkCaps } from '../../gpu/caps.ts';
 import { type TileSizes, tileSizes } from '../../models/stable-diffusion/index.ts';
 import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts';
-import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
-import type { PromptRequest } from '../diffusion/prompt-request.ts';
-import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
+import { withoutSteps } from '../runtime/drain.ts';
 import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
-import { guidanceShape } from './guidance.ts';
+import type { Networks } from '../runtime/network.ts';
+import type { LatentModel } from './latent-model.ts';
 import type { ChosenSavings, MemoryBudget, PlanWith, Savings, SavingsHome, Streams } from './memory-budget.ts';
-import { dryWork } from './plan-request.ts';
-import type { Request } from './request.ts';
+import type { PromptRequest } from './prompt-request.ts';
+import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
 /** Sides of tiles that a budget may choose, in latents: with a quarter of overlap their results meet. */
 const TILE_LATENTS = [64, 32, 16];
@@ -23,6 +22,8 @@ const TILE_LATENTS = [64, 32, 16];
 const AMPLE_BYTES = 2 ** 29;
 /** Requests that are remembered as planned. */
 const REMEMBERED = 64;
+
+const NETWORKS = ['textEncoder', 'unet', 'vae'] as const;
 
 /** What `plan` takes beside the arguments of the call. */
 export interface CallPlanOptions {
@@ -36,6 +37,30 @@ const CALL_PLAN_OPTIONS = namesOf<CallPlanOptions>({ caps: 1 });
 export function checkPlanOptions(op: string, options: CallPlanOptions): void {
   checkNames(op, options, CALL_PLAN_OPTIONS);
   if (options.caps !== undefined) checkCaps(op, options.caps);
+}
+
+/** A call as its planner sees it: what it depends on, and the call itself as nobody sees or hears it. */
+export interface PlannedCall {
+  /** Everything of it that decides what it takes, and nothing else: calls of the same JSON take the same. */
+  readonly key: unknown;
+  /** Networks that work; default all. */
+  readonly networks?: readonly (keyof StableDiffusionNetworks)[];
+  /** Rows of the UNet's largest batch; default 1. */
+  readonly rows?: number;
+  /** Pictures that are decoded; default 1. */
+  readonly pictures?: number;
+  /** [h, w] of the latents; absent where there are none. */
+  readonly sides?: readonly number[];
+  /**
+   * Makes the call: the same sizes and steps, none of the caller's callbacks, nothing drawn from the caller's generators.
+   * @param model on the networks of the plan
+   */
+  work(call: DeviceCall, model: LatentModel): AsyncGenerator<unknown, unknown>;
+}
+
+/** Prompts as a call's key has them. */
+export function promptsKey({ positive, negative }: PromptRequest): unknown {
+  return [positive, negative].map(prompts => (prompts && 'shape' in prompts ? 0 : prompts?.length));
 }
 
 /** What a planner is told once. */
@@ -69,10 +94,10 @@ export interface SavingsPlan {
 /** What keeps calls within a budget: most have none. */
 const loadSavings = () => loadPart('what saves device memory', () => import('./memory-budget.ts'));
 
-/** Plans the calls of one pipeline. */
+/** Plans the calls of one model, whichever of its pipelines makes them. */
 export class CallPlanner {
   readonly #device: DeviceModel<StableDiffusionNetworks>;
-  readonly #model: LatentDiffusion;
+  readonly #model: LatentModel;
   readonly #options: PlannerOptions;
   /** Requests without a budget that the device takes, and their bytes at the peak. */
   readonly #fitting = new Map<string, number>();
@@ -82,39 +107,39 @@ export class CallPlanner {
   #kept: string | undefined;
   #told = '';
 
-  constructor(device: DeviceModel<StableDiffusionNetworks>, model: LatentDiffusion, options: PlannerOptions) {
+  constructor(device: DeviceModel<StableDiffusionNetworks>, model: LatentModel, options: PlannerOptions) {
     this.#device = device;
     this.#model = model;
     this.#options = options;
   }
 
   /** What a call takes, with the savings that the budget asks for. @throws DeviceError where it fits with none */
-  async plan(op: string, request: Request, how: DryOptions): Promise<CallPlan> {
+  async plan(op: string, planned: PlannedCall, how: DryOptions): Promise<CallPlan> {
     const { budget } = this.#options;
     if (!budget) {
-      const plan = await this.#planWith(request, this.#own, how);
-      if (how.caps === undefined) this.#remember(this.#keyOf(request), plan.peakBytes); // the call itself need not look again
+      const plan = await this.#planWith(planned, this.#own, how);
+      if (how.caps === undefined) this.#remember(this.#keyOf(planned), plan.peakBytes); // the call itself need not look again
       return plan;
     }
-    return (await this.#choose(op, budget, request, how)).plan;
+    return (await this.#choose(op, budget, planned, how)).plan;
   }
 
   /** Savings for a budget; where it lets the programs of all networks stay, they do. @throws DeviceError where it fits with none */
   async #choose(
     op: string,
     budget: MemoryBudget,
-    request: Request,
+    planned: PlannedCall,
     how: DryOptions = {},
   ): Promise<ChosenSavings & { readonly keep: boolean }> {
-    const key = this.#keyOf(request);
+    const key = this.#keyOf(planned);
     const plan = (savings: Savings, maxBytes: number): Promise<CallPlan> =>
-      this.#planWith(request, savings, { ...how, maxBytes });
+      this.#planWith(planned, savings, { ...how, maxBytes });
     const { savingsFor } = await loadSavings();
-    const chosen = (await this.#again(key, budget, plan)) ?? (await savingsFor(op, budget, this.#home(request), plan));
+    const chosen = (await this.#again(key, budget, plan)) ?? (await savingsFor(op, budget, this.#home(planned), plan));
     this.#chosen.set(key, chosen.savings);
     keepLatest(this.#chosen);
     if (chosen.savings.offload) return { ...chosen, keep: false };
-    const all = this.#planWith(request, chosen.savings, { ...how, maxBytes: budget.maxBytes, keepPrograms: true });
+    const all = this.#planWith(planned, chosen.savings, { ...how, maxBytes: budget.maxBytes, keepPrograms: true });
     const kept = await all.catch((error: unknown) => {
       if (!(error instanceof OverBudget)) throw error;
     });
@@ -134,13 +159,13 @@ export class CallPlanner {
   }
 
   /** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. */
-  async savings(request: Request, how: DryOptions): Promise<SavingsPlan[]> {
+  async savings(planned: PlannedCall, how: DryOptions): Promise<SavingsPlan[]> {
     const found: SavingsPlan[] = [];
     const { describeSavings, savingsInOrder } = await loadSavings();
-    for (const savings of savingsInOrder(this.#home(request), this.#options.budget?.allowTiles ?? false)) {
+    for (const savings of savingsInOrder(this.#home(planned), this.#options.budget?.allowTiles ?? false)) {
       const said = describeSavings(savings, this.#own);
       try {
-        found.push({ savings: said, plan: await this.#planWith(request, savings, how), refused: undefined });
+        found.push({ savings: said, plan: await this.#planWith(planned, savings, how), refused: undefined });
       } catch (error) {
         if (!(error instanceof DeviceError)) throw error;
         found.push({ savings: said, plan: undefined, refused: error });
@@ -153,25 +178,33 @@ export class CallPlanner {
    * Looks whether a call fits before its first phase, and sets the model up for it.
    * @throws DeviceError for what the device would refuse, and where the call fits its budget with no saving
    */
-  async prepare(op: string, call: DeviceCall, request: Request): Promise<void> {
-    const key = this.#keyOf(request);
+  async prepare(op: string, call: DeviceCall, planned: PlannedCall): Promise<void> {
+    const key = this.#keyOf(planned);
     const kept = this.#kept === key;
     this.#kept = undefined;
     if (!kept) this.#device.rest();
     const { budget } = this.#options;
-    if (budget) return this.#fit(op, this.#within(budget), { call, request, key });
+    if (budget) return this.#fit(op, this.#within(budget), { call, planned, key });
     this.#adjust(this.#model, this.#own);
-    if (this.#isSmall(request)) return;
-    const peak = this.#fitting.get(key) ?? (await this.#planWith(request, this.#own)).peakBytes;
+    if (this.#isSmall(planned)) return;
+    const peak = this.#fitting.get(key) ?? (await this.#planWith(planned, this.#own)).peakBytes;
     call.check();
     const { gpu, memory } = this.#device;
     gpu.memory.checkRoom(op, 'the whole call', peak - memory.bytes);
     this.#remember(key, peak);
   }
 
-  /** The same for prompts alone, of which a budget asks. @throws as prepare */
-  async prepareText(op: string, call: DeviceCall, text: PromptRequest): Promise<void> {
-    if (this.#options.budget) await this.prepare(op, call, { text });
+  /** The same for a part of the model alone, of which only a budget asks. @throws as prepare */
+  async preparePart(op: string, call: DeviceCall, planned: PlannedCall): Promise<void> {
+    if (this.#options.budget) await this.prepare(op, call, planned);
+  }
+
+  /** The same for prompts alone. @throws as prepare */
+  prepareText(op: string, call: DeviceCall, prompts: PromptRequest): Promise<void> {
+    return this.preparePart(op, call, {
+      ...{ key: promptsKey(prompts), networks: ['textEncoder'] },
+      work: (dry, model) => withoutSteps(() => model.prompts.encode(dry, prompts)),
+    });
   }
 
   #remember(key: string, peak: number): void {
@@ -189,9 +222,9 @@ export class CallPlanner {
   async #fit(
     op: string,
     budget: MemoryBudget,
-    { call, request, key }: { readonly call: DeviceCall; readonly request: Request; readonly key: string },
+    { call, planned, key }: { readonly call: DeviceCall; readonly planned: PlannedCall; readonly key: string },
   ): Promise<void> {
-    const { savings, plan, keep } = await this.#choose(op, budget, request);
+    const { savings, plan, keep } = await this.#choose(op, budget, planned);
     const { describeSavings } = await loadSavings();
     if (savings.offload) {
       this.#device.clear();
@@ -216,17 +249,21 @@ export class CallPlanner {
   }
 
   #planWith(
-    request: Request,
+    planned: PlannedCall,
     savings: Savings,
     how: DryOptions & { readonly keepPrograms?: boolean; readonly maxBytes?: number } = {},
   ): Promise<CallPlan> {
-    const work = dryWork(this.#model, request, twin => this.#adjust(twin, savings));
+    const work = (call: DeviceCall, networks: Networks<StableDiffusionNetworks>): AsyncGenerator<unknown, unknown> => {
+      const twin = this.#model.twin(call, networks);
+      this.#adjust(twin, savings);
+      return planned.work(call, twin);
+    };
     const { offload, streams } = savings;
     const fresh = offload && !this.#device.offload;
     return this.#device.plan(work, { ...how, offload, fresh, streams: everyStream(streams) });
   }
 
-  #adjust(model: LatentDiffusion, { slicing, tiling, rows }: Savings): void {
+  #adjust(model: LatentModel, { slicing, tiling, rows }: Savings): void {
     model.autoencoder.saving = { slicing, tiling };
     model.denoiser.rowsAtOnce = rows;
   }
@@ -235,21 +272,18 @@ export class CallPlanner {
    * Whether nothing of a request can meet a limit of the device or of the machine: rows of the UNet are at most 8 times as wide as its
    * first level (gates of a feed-forward layer; deeper levels are wider and have fewer), the VAE's as wide as the level below theirs.
    */
-  #isSmall(request: Request): boolean {
+  #isSmall(planned: PlannedCall): boolean {
     const { caps, memory } = this.#device.gpu;
     const { maxBindingBytes, maxBufferBytes } = caps;
     const { unet, vae } = this.#device.networks;
-    const [height = 0, width = 0] = (request.pictures ?? request.edit?.latents)?.shape.slice(-2) ?? [];
-    const factor = request.pictures ? this.#model.vaeScaleFactor : 1;
-    const pixels = (height / factor) * (width / factor);
-    const { rows, pictures } = this.#home(request);
+    const { rows = 1, pictures = 1, sides: [height = 0, width = 0] = [] } = planned;
     const first = Math.max(...unet.model.config.levels.map(level => level.channels), 0) * 8;
     const { channels } = vae.model.config;
     // Per latent; an upsampled value has the channels of the level that it comes from.
     const levels = channels.map(
       (own, i) => Math.max(own, channels[i + 1] ?? 0) * (this.#model.vaeScaleFactor / 2 ** i) ** 2,
     );
-    const largest = 4 * pixels * Math.max(rows * first, pictures * Math.max(...levels));
+    const largest = 4 * height * width * Math.max(rows * first, pictures * Math.max(...levels));
     if (largest > Math.min(maxBindingBytes, maxBufferBytes)) return false;
     const weights = Object.values(this.#device.networks).reduce((sum, { bytesToRead }) => sum + bytesToRead, 0);
     return (memory.room ?? Number.POSITIVE_INFINITY) >= 2 * weights + 8 * largest + AMPLE_BYTES;
@@ -262,64 +296,30 @@ export class CallPlanner {
     return { slicing, tiling, offload: this.#device.offload, streams: stream ? { unet: stream } : {}, rows: undefined };
   }
 
-  #home(request: Request): SavingsHome {
-    const { mask, invert, edit } = request;
-    const rows = [
-      mask && mask.batch * (mask.guidance.guided ? 4 : 2),
-      invert && invert.batch * (invert.guidance.guided ? 2 : 1),
-      edit && edit.batch * edit.copies * (edit.guidance.guided ? 2 : 1),
-    ];
-    const { unet, textEncoder, vae } = this.#device.networks;
+  #home(planned: PlannedCall): SavingsHome {
+    const { networks, memory, gpu } = this.#device;
+    const { networks: working = NETWORKS, rows = 1, pictures = 1 } = planned;
     // A small network in two slots as large as itself would save nothing.
-    const slotOf = ({ bytesToRead }: { readonly bytesToRead: number }): number =>
-      Math.min(SLOT_BYTES, Math.ceil(bytesToRead / 16));
-    const text = { textEncoder: slotOf(textEncoder) };
-    const slotBytes = request.text ? text : { ...text, unet: slotOf(unet), vae: slotOf(vae) };
-    const decoded = [edit && edit.batch * edit.copies, invert?.decoded && invert.batch * invert.schedule.length];
-    const most = (numbers: readonly (number | undefined)[]): number => Math.max(1, ...numbers.map(n => n ?? 1));
-    const { software } = this.#device.gpu.caps;
-    const sizes = { pictures: most(decoded), rows: most(rows), slotBytes };
-    const { dtype } = this.#device.memory;
-    return { own: this.#own, tiles: this.#tiles(request), ...sizes, dtype, software };
+    const slotOf = (name: keyof StableDiffusionNetworks): number =>
+      Math.min(SLOT_BYTES, Math.ceil(networks[name].bytesToRead / 16));
+    const slotBytes = Object.fromEntries(working.map(name => [name, slotOf(name)]));
+    const { software } = gpu.caps;
+    return { own: this.#own, tiles: this.#tiles(planned), pictures, rows, slotBytes, dtype: memory.dtype, software };
   }
 
-  #tiles(request: Request): TileSizes[] {
-    const { autoencoder } = this.#model;
-    const side = Math.max(...((request.pictures ?? request.edit?.latents)?.shape.slice(-2) ?? [0]));
-    const factor = request.pictures ? autoencoder.factor : 1;
-    const own = tileSizes(autoencoder.network.model.config);
+  #tiles({ sides = [] }: PlannedCall): TileSizes[] {
+    const { factor, network } = this.#model.autoencoder;
+    const own = tileSizes(network.model.config);
     return [own.latents, ...TILE_LATENTS]
-      .filter((latents, i, all) => latents * factor < side && latents <= own.latents && all.indexOf(latents) === i)
-      .map(latents => ({ pixels: latents * autoencoder.factor, latents, overlap: own.overlap }));
+      .filter((latents, i, all) => latents < Math.max(...sides) && latents <= own.latents && all.indexOf(latents) === i)
+      .map(latents => ({ pixels: latents * factor, latents, overlap: own.overlap }));
   }
 
-  /** Everything of a request that decides what it takes, and nothing else of it. */
-  #keyOf({ text, pictures, mask, invert, edit }: Request): string {
+  /** Everything of a call, and of how its model is set, that decides what it takes. */
+  #keyOf({ key }: PlannedCall): string {
     const { slicing, tiling, offload, streams } = this.#own;
-    const networks = Object.values(this.#device.networks).map(network => network.revision);
-    return JSON.stringify([
-      pictures?.shape,
-      mask && [mask.batch, guidanceShape(mask.guidance), mask.cleanup],
-      invert && [
-        invert.batch,
-        guidanceShape(invert.guidance),
-        invert.schedule.length,
-        !!invert.regularisation,
-        ...[invert.returned, invert.kind, invert.rounds > 0],
-      ],
-      edit && [
-        edit.batch,
-        edit.copies,
-        guidanceShape(edit.guidance),
-        edit.schedule.length,
-        edit.noisy,
-        edit.mask?.shape,
-      ],
-      edit && [edit.latents?.shape, edit.output === 'latent', edit.mendQuirks],
-      edit && [!!edit.noise, edit.softExponent !== undefined],
-      ...[invert?.decoded !== undefined, slicing, tiling, offload, streams, networks],
-      text && [text.positive, text.negative].map(prompts => (prompts && 'shape' in prompts ? 0 : prompts?.length)),
-    ]);
+    const revisions = Object.values(this.#device.networks).map(network => network.revision);
+    return JSON.stringify([key, slicing, tiling, offload, streams, revisions]);
   }
 }
 
