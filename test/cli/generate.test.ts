@@ -220,6 +220,31 @@ describe('options', () => {
     expect([code, stdout]).toEqual([2, '']);
   });
 
+  it('--max-memory and --allow-tiles keep a picture within so many bytes, and say how, or refuse it before weights come', async () => {
+    const args = { prompt: 'pears', width: 64, height: 64 };
+    const { images } = await text.generate({ ...args, ...quick() });
+    const plans = await text.planSavings(args);
+    const least = Math.min(...plans.map(({ plan }) => plan?.peakBytes ?? Number.POSITIVE_INFINITY));
+    const few = ['generate', 'pears', '--size', '64x64', '-o', at('within.png'), ...QUICK, '--max-memory'];
+    const { code, stderr } = await pentimento([...few, String(least)]);
+    expect(stderr).toMatch(/To stay within the device memory allowed .* the UNet's weights streamed/);
+    expect(code).toBe(0);
+    expect(await written('within.png')).toEqual(pixels(images[0]));
+    const ending = ['--max-memory', '1MB', '--allow-tiles', '-o', at('none.png')];
+    for (const own of [
+      ['generate', 'a'],
+      ['img2img', sample, 'a'],
+      ['inpaint', sample, 'a', '--mask', sample],
+    ]) {
+      const refused = await pentimento([...own, ...ending]);
+      expect(refused.stderr).toContain(
+        `error: \`pentimento ${own[0]}\`: the call needs more device memory than it may take: expected at most 1000000 bytes`,
+      );
+      expect(refused.stderr).toMatch(/or a larger --max-memory\.$/m);
+      expect([refused.code, refused.stdout, existsSync(at('none.png'))]).toEqual([1, '', false]);
+    }
+  });
+
   it('models for few steps make as many as they are for, unless told', () => {
     const trailing = { _class_name: 'EulerDiscreteScheduler', timestep_spacing: 'trailing' };
     const lines: string[] = [];
