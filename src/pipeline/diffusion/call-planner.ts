@@ -1,29 +1,25 @@
 /** What a call takes, looked at before it begins: refused where it cannot fit, and made to fit a budget. */
-import { DeviceError } from '../../core/errors.ts';
+import type { DeviceError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import { loadPart } from '../../core/load-part.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { type Caps, checkCaps } from '../../gpu/caps.ts';
-import { type TileSizes, tileSizes } from '../../models/stable-diffusion/index.ts';
-import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts';
+import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
 import { withoutSteps } from '../runtime/drain.ts';
-import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
+import type { DryCall } from '../runtime/dry-model.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
 import type { Networks } from '../runtime/network.ts';
 import type { LatentModel } from './latent-model.ts';
-import type { ChosenSavings, MemoryBudget, PlanWith, Savings, SavingsHome, Streams } from './memory-budget.ts';
+import type { ChosenSavings, MemoryBudget, Savings, Streams } from './memory-budget.ts';
 import type { PromptRequest } from './prompt-request.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
-/** Sides of tiles that a budget may choose, in latents: with a quarter of overlap their results meet. */
-const TILE_LATENTS = [64, 32, 16];
 /** What a machine has left beside weights and activations where nobody has to look. */
 const AMPLE_BYTES = 2 ** 29;
 /** Requests that are remembered as planned. */
 const REMEMBERED = 64;
-
-const NETWORKS = ['textEncoder', 'unet', 'vae'] as const;
 
 /** What `plan` takes beside the arguments of the call. */
 export interface CallPlanOptions {
@@ -60,7 +56,7 @@ export interface PlannedCall {
 
 /** Prompts as a call's key has them. */
 export function promptsKey({ positive, negative }: PromptRequest): unknown {
-  return [positive, negative].map(prompts => (prompts && 'shape' in prompts ? 0 : prompts?.length));
+  return [positive, negative].map(prompts => (prompts && 'shape' in prompts ? prompts.shape : prompts?.length));
 }
 
 /** What a planner is told once. */
@@ -103,7 +99,7 @@ export class CallPlanner {
   readonly #fitting = new Map<string, number>();
   /** What was chosen for requests within the budget. */
   readonly #chosen = new Map<string, Savings>();
-  /** The request whose programs are kept on the device. */
+  /** The call whose programs lie on the device: one that is its like finds them there, any other wants none. */
   #kept: string | undefined;
   #told = '';
 
@@ -124,54 +120,25 @@ export class CallPlanner {
     return (await this.#choose(op, budget, planned, how)).plan;
   }
 
-  /** Savings for a budget; where it lets the programs of all networks stay, they do. @throws DeviceError where it fits with none */
-  async #choose(
-    op: string,
-    budget: MemoryBudget,
-    planned: PlannedCall,
-    how: DryOptions = {},
-  ): Promise<ChosenSavings & { readonly keep: boolean }> {
+  /** Savings for a budget. @throws DeviceError where it fits with none */
+  async #choose(op: string, budget: MemoryBudget, planned: PlannedCall, how: DryOptions = {}): Promise<ChosenSavings> {
     const key = this.#keyOf(planned);
-    const plan = (savings: Savings, maxBytes: number): Promise<CallPlan> =>
-      this.#planWith(planned, savings, { ...how, maxBytes });
-    const { savingsFor } = await loadSavings();
-    const chosen = (await this.#again(key, budget, plan)) ?? (await savingsFor(op, budget, this.#home(planned), plan));
+    const { savingsFor, homeOf } = await loadSavings();
+    const home = homeOf(planned, this.#device, this.#own);
+    const chosen = await savingsFor(op, budget, home, {
+      known: this.#chosen.get(key),
+      plan: (savings, maxBytes, keepPrograms) => this.#planWith(planned, savings, { ...how, maxBytes, keepPrograms }),
+    });
     this.#chosen.set(key, chosen.savings);
     keepLatest(this.#chosen);
-    if (chosen.savings.offload) return { ...chosen, keep: false };
-    const all = this.#planWith(planned, chosen.savings, { ...how, maxBytes: budget.maxBytes, keepPrograms: true });
-    const kept = await all.catch((error: unknown) => {
-      if (!(error instanceof OverBudget)) throw error;
-    });
-    return kept ? { ...chosen, plan: kept, keep: true } : { ...chosen, keep: false };
-  }
-
-  /** What was chosen for such a request before, if it still fits. */
-  async #again(key: string, { maxBytes }: MemoryBudget, plan: PlanWith): Promise<ChosenSavings | undefined> {
-    const savings = this.#chosen.get(key);
-    if (!savings) return undefined;
-    try {
-      return { savings, plan: await plan(savings, maxBytes) };
-    } catch (error) {
-      if (error instanceof DeviceError) return undefined;
-      throw error;
-    }
+    return chosen;
   }
 
   /** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. */
   async savings(planned: PlannedCall, how: DryOptions): Promise<SavingsPlan[]> {
-    const found: SavingsPlan[] = [];
-    const { describeSavings, savingsInOrder } = await loadSavings();
-    for (const savings of savingsInOrder(this.#home(planned), this.#options.budget?.allowTiles ?? false)) {
-      const said = describeSavings(savings, this.#own);
-      try {
-        found.push({ savings: said, plan: await this.#planWith(planned, savings, how), refused: undefined });
-      } catch (error) {
-        if (!(error instanceof DeviceError)) throw error;
-        found.push({ savings: said, plan: undefined, refused: error });
-      }
-    }
-    return found;
+    const { homeOf, planEach } = await loadSavings();
+    const home = homeOf(planned, this.#device, this.#own);
+    return planEach(home, this.#options.budget?.allowTiles ?? false, savings => this.#planWith(planned, savings, how));
   }
 
   /**
@@ -185,6 +152,7 @@ export class CallPlanner {
     if (!kept) this.#device.rest();
     const { budget } = this.#options;
     if (budget) return this.#fit(op, this.#within(budget), { call, planned, key });
+    this.#kept = key;
     this.#adjust(this.#model, this.#own);
     if (this.#isSmall(planned)) return;
     const peak = this.#fitting.get(key) ?? (await this.#planWith(planned, this.#own)).peakBytes;
@@ -196,7 +164,8 @@ export class CallPlanner {
 
   /** The same for a part of the model alone, of which only a budget asks. @throws as prepare */
   async preparePart(op: string, call: DeviceCall, planned: PlannedCall): Promise<void> {
-    if (this.#options.budget) await this.prepare(op, call, planned);
+    if (this.#options.budget) return this.prepare(op, call, planned);
+    this.#kept = undefined;
   }
 
   /** The same for prompts alone. @throws as prepare */
@@ -225,7 +194,7 @@ export class CallPlanner {
     { call, planned, key }: { readonly call: DeviceCall; readonly planned: PlannedCall; readonly key: string },
   ): Promise<void> {
     const { savings, plan, keep } = await this.#choose(op, budget, planned);
-    const { describeSavings } = await loadSavings();
+    const { describeSavings, toldOf } = await loadSavings();
     if (savings.offload) {
       this.#device.clear();
       call.enableOffload();
@@ -244,14 +213,13 @@ export class CallPlanner {
     const said = describeSavings(savings, this.#own);
     if (said === this.#told || said === '') return;
     this.#told = said;
-    const within = `${(plan.peakBytes / 1e9).toFixed(2)} of ${(budget.maxBytes / 1e9).toFixed(2)} GB`;
-    this.#options.warn(`To stay within the device memory allowed (${within}): ${said}.`);
+    this.#options.warn(toldOf(said, plan, budget));
   }
 
   #planWith(
     planned: PlannedCall,
     savings: Savings,
-    how: DryOptions & { readonly keepPrograms?: boolean; readonly maxBytes?: number } = {},
+    how: DryOptions & Pick<DryCall, 'keepPrograms' | 'maxBytes'> = {},
   ): Promise<CallPlan> {
     const work = (call: DeviceCall, networks: Networks<StableDiffusionNetworks>): AsyncGenerator<unknown, unknown> => {
       const twin = this.#model.twin(call, networks);
@@ -294,25 +262,6 @@ export class CallPlanner {
     const { slicing, tiling } = this.#model.autoencoder;
     const { stream } = this.#options;
     return { slicing, tiling, offload: this.#device.offload, streams: stream ? { unet: stream } : {}, rows: undefined };
-  }
-
-  #home(planned: PlannedCall): SavingsHome {
-    const { networks, memory, gpu } = this.#device;
-    const { networks: working = NETWORKS, rows = 1, pictures = 1 } = planned;
-    // A small network in two slots as large as itself would save nothing.
-    const slotOf = (name: keyof StableDiffusionNetworks): number =>
-      Math.min(SLOT_BYTES, Math.ceil(networks[name].bytesToRead / 16));
-    const slotBytes = Object.fromEntries(working.map(name => [name, slotOf(name)]));
-    const { software } = gpu.caps;
-    return { own: this.#own, tiles: this.#tiles(planned), pictures, rows, slotBytes, dtype: memory.dtype, software };
-  }
-
-  #tiles({ sides = [] }: PlannedCall): TileSizes[] {
-    const { factor, network } = this.#model.autoencoder;
-    const own = tileSizes(network.model.config);
-    return [own.latents, ...TILE_LATENTS]
-      .filter((latents, i, all) => latents < Math.max(...sides) && latents <= own.latents && all.indexOf(latents) === i)
-      .map(latents => ({ pixels: latents * factor, latents, overlap: own.overlap }));
   }
 
   /** Everything of a call, and of how its model is set, that decides what it takes. */

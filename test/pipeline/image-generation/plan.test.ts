@@ -158,6 +158,19 @@ it('bytes that are no count are refused, whichever pipeline is opened', async ()
     );
 });
 
+it('without a budget the next call of the same sizes compiles nothing where no other network has worked', async () => {
+  const pipeline = await open({});
+  const call = { ...made, outputType: 'latent' as const };
+  await pipeline.generate(call);
+  device.counter.take();
+  await pipeline.generate(call);
+  const { bindGroups, pipelines } = device.counter.take();
+  expect([bindGroups, pipelines]).toEqual([0, 0]);
+  await pipeline.generate({ ...call, width: 16 });
+  expect(device.counter.take().bindGroups).toBeGreaterThan(0);
+  pipeline.dispose();
+});
+
 describe('maxBytes', () => {
   it('keeps a call within its bytes, by more savings the fewer there are, with the same bits', async () => {
     const call = () => ({ ...made, numImagesPerPrompt: 2, generator: seeded() });
