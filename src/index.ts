@@ -224,11 +224,12 @@ export type {
   RunArgs,
   RunOutput,
 } from './pipeline/diffedit/types.ts';
-export type { CallPlanOptions, SavingsPlan } from './pipeline/diffusion/call-planner.ts';
+export type { CallPlanOptions } from './pipeline/diffusion/call-planner.ts';
 export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-prompts.ts';
 export type { Generators } from './pipeline/diffusion/generators.ts';
 export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.ts';
 export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
+export type { SavingsPlan } from './pipeline/diffusion/planned-call.ts';
 export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
 export { openSingleFile } from './pipeline/diffusion/single-file.ts';

@@ -4,7 +4,8 @@ import type { FolderSource } from '../core/tensor-source.ts';
 import type { RgbImage } from '../io/image.ts';
 import type { NumericArray } from '../io/mask.ts';
 import type { PictureInput } from '../io/preprocess.ts';
-import type { CallPlanOptions, SavingsPlan } from '../pipeline/diffusion/call-planner.ts';
+import type { CallPlanOptions } from '../pipeline/diffusion/call-planner.ts';
+import type { SavingsPlan } from '../pipeline/diffusion/planned-call.ts';
 import type { StepEvent } from '../pipeline/diffusion/sampling-loop.ts';
 import type { SingleFileSource } from '../pipeline/diffusion/single-file-options.ts';
 import type {

@@ -15,7 +15,8 @@ import type {
   RunArgs,
   RunOutput,
 } from '../pipeline/diffedit/types.ts';
-import type { CallPlanOptions, SavingsPlan } from '../pipeline/diffusion/call-planner.ts';
+import type { CallPlanOptions } from '../pipeline/diffusion/call-planner.ts';
+import type { SavingsPlan } from '../pipeline/diffusion/planned-call.ts';
 import type { StepEvent } from '../pipeline/diffusion/sampling-loop.ts';
 import type { SingleFileSource } from '../pipeline/diffusion/single-file-options.ts';
 import type { CallPlan } from '../pipeline/runtime/memory-plan.ts';

@@ -6,13 +6,9 @@ import { checkByName } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
-import {
-  type CallPlanOptions,
-  checkPlanOptions,
-  type PlannedCall,
-  type SavingsPlan,
-} from '../diffusion/call-planner.ts';
+import { type CallPlanOptions, checkPlanOptions } from '../diffusion/call-planner.ts';
 import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { PlannedCall, SavingsPlan } from '../diffusion/planned-call.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';

@@ -1,9 +1,9 @@
 /** A request as its plan sees it: what it takes memory by, and itself with nothing that anybody could see or hear. */
 import { Generator } from '../../schedulers/generator.ts';
-import type { PlannedCall } from '../diffusion/call-planner.ts';
 import { standIn } from '../diffusion/generators.ts';
 import { latentSides } from '../diffusion/image-latents.ts';
 import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { PlannedCall } from '../diffusion/planned-call.ts';
 import { guidanceShape } from './guidance.ts';
 import type { Request } from './request.ts';
 import { runPhases } from './run-phases.ts';

@@ -1,5 +1,4 @@
 /** What a call takes, looked at before it begins: refused where it cannot fit, and made to fit a budget. */
-import type { DeviceError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import { loadPart } from '../../core/load-part.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
@@ -13,6 +12,7 @@ import type { CallPlan } from '../runtime/memory-plan.ts';
 import type { Networks } from '../runtime/network.ts';
 import type { LatentModel } from './latent-model.ts';
 import type { ChosenSavings, MemoryBudget, Savings, Streams } from './memory-budget.ts';
+import { type PlannedCall, promptsKey, type SavingsPlan } from './planned-call.ts';
 import type { PromptRequest } from './prompt-request.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
@@ -35,30 +35,6 @@ export function checkPlanOptions(op: string, options: CallPlanOptions): void {
   if (options.caps !== undefined) checkCaps(op, options.caps);
 }
 
-/** A call as its planner sees it: what it depends on, and the call itself as nobody sees or hears it. */
-export interface PlannedCall {
-  /** Everything of it that decides what it takes, and nothing else: calls of the same JSON take the same. */
-  readonly key: unknown;
-  /** Networks that work; default all. */
-  readonly networks?: readonly (keyof StableDiffusionNetworks)[];
-  /** Rows of the UNet's largest batch; default 1. */
-  readonly rows?: number;
-  /** Pictures that are decoded; default 1. */
-  readonly pictures?: number;
-  /** [h, w] of the latents; absent where there are none. */
-  readonly sides?: readonly number[];
-  /**
-   * Makes the call: the same sizes and steps, none of the caller's callbacks, nothing drawn from the caller's generators.
-   * @param model on the networks of the plan
-   */
-  work(call: DeviceCall, model: LatentModel): AsyncGenerator<unknown, unknown>;
-}
-
-/** Prompts as a call's key has them. */
-export function promptsKey({ positive, negative }: PromptRequest): unknown {
-  return [positive, negative].map(prompts => (prompts && 'shape' in prompts ? prompts.shape : prompts?.length));
-}
-
 /** What a planner is told once. */
 export interface PlannerOptions {
   /** undefined: a call may take what the device gives. */
@@ -75,16 +51,6 @@ export interface DryOptions {
   readonly caps?: Caps | undefined;
   /** Ends the planning with its reason. */
   readonly signal?: AbortSignalLike | undefined;
-}
-
-/** What a call takes with some savings. */
-export interface SavingsPlan {
-  /** In words; '' for none. */
-  readonly savings: string;
-  /** undefined where the device would refuse it. */
-  readonly plan: CallPlan | undefined;
-  /** Why. */
-  readonly refused: DeviceError | undefined;
 }
 
 /** What keeps calls within a budget: most have none. */

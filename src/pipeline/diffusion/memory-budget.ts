@@ -5,7 +5,7 @@ import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts'
 import type { DeviceModel } from '../runtime/device-model.ts';
 import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
 import type { Phase } from '../runtime/progress.ts';
-import type { PlannedCall, SavingsPlan } from './call-planner.ts';
+import type { PlannedCall, SavingsPlan } from './planned-call.ts';
 import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
 /** By the names of networks: how their weights pass through the device. Those of the others lie there whole. */

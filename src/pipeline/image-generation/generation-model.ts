@@ -11,17 +11,13 @@ import { heedSignal } from '../../io/heed-signal.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { NumericArray } from '../../io/mask.ts';
 import type { PictureInput } from '../../io/preprocess.ts';
-import {
-  type CallPlanOptions,
-  checkPlanOptions,
-  type PlannedCall,
-  type SavingsPlan,
-} from '../diffusion/call-planner.ts';
+import { type CallPlanOptions, checkPlanOptions } from '../diffusion/call-planner.ts';
 import type { EncodePromptOptions, PromptEmbeddings } from '../diffusion/encode-prompt-types.ts';
 import { generatorOf, standIn } from '../diffusion/generators.ts';
 import { isDrawn, latentSides, preparePictures } from '../diffusion/image-latents.ts';
 import { openModel } from '../diffusion/open-model.ts';
 import { toOutput } from '../diffusion/output.ts';
+import type { PlannedCall, SavingsPlan } from '../diffusion/planned-call.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';

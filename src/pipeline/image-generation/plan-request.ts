@@ -1,6 +1,7 @@
 /** A request as its plan sees it: what it takes memory by, and itself with nothing that anybody could see or hear. */
-import { type PlannedCall, promptsKey } from '../diffusion/call-planner.ts';
+
 import { standIn } from '../diffusion/generators.ts';
+import { type PlannedCall, promptsKey } from '../diffusion/planned-call.ts';
 import { generation, stepShapeOf } from './generation-phase.ts';
 import type { DrawnPictures, GenerationRequest } from './request.ts';
 
