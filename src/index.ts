@@ -205,7 +205,6 @@ export {
 } from './pipeline/batch/edit-many.ts';
 export type { EditedPictures, Editor, PictureArgs, PictureEdit } from './pipeline/batch/picture-edit.ts';
 export type { PictureHandling } from './pipeline/batch/plain-edit.ts';
-export type { CallPlanOptions, SavingsPlan } from './pipeline/diffedit/call-planner.ts';
 export { DiffEditPipeline, type FromSingleFileOptions, type PretrainedOptions } from './pipeline/diffedit/pipeline.ts';
 export type { Recommended, RecommendedName, RecommendedSettings } from './pipeline/diffedit/recommended.ts';
 export type { ReconstructArgs, Reconstruction } from './pipeline/diffedit/reconstruct.ts';
@@ -225,10 +224,12 @@ export type {
   RunArgs,
   RunOutput,
 } from './pipeline/diffedit/types.ts';
+export type { CallPlanOptions } from './pipeline/diffusion/call-planner.ts';
 export { embedPrompts, type PromptEncoder } from './pipeline/diffusion/embed-prompts.ts';
 export type { Generators } from './pipeline/diffusion/generators.ts';
 export type { LoraInput, LoraOptions } from './pipeline/diffusion/lora-adapters.ts';
 export type { LoraSource } from './pipeline/diffusion/lora-file.ts';
+export type { SavingsPlan } from './pipeline/diffusion/planned-call.ts';
 export type { Prompt, PromptArgs } from './pipeline/diffusion/prompt-arguments.ts';
 export type { StepCallback, StepEvent } from './pipeline/diffusion/sampling-loop.ts';
 export { openSingleFile } from './pipeline/diffusion/single-file.ts';

@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'pipeline/diffusion': [
     'core',
+    'gpu/caps',
     'tensor',
     'nn',
     'models/stable-diffusion',
@@ -52,7 +53,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'pipeline/diffedit': [
     'core',
-    'gpu/caps',
     'tensor',
     'models/stable-diffusion',
     'schedulers',

@@ -58,9 +58,8 @@ export async function loadPipeline(
   signal: AbortSignal,
   how: LoadHow = {},
 ): Promise<Loaded> {
-  const own = { mendQuirks: o.mendQuirks === true, maxBytes: o.maxMemory, allowTiles: o.allowTiles === true };
   const open: OpenPipeline<DiffEditPipeline> = (folder, options) =>
-    DiffEditPipeline.fromPretrained(folder, { ...options, ...own });
+    DiffEditPipeline.fromPretrained(folder, { ...options, mendQuirks: o.mendQuirks === true });
   return loadModel(open, o, { progress, signal }, how);
 }
 
@@ -118,6 +117,7 @@ async function loadFolder<P extends StableDiffusionModel>(
       modelCpuOffload: o.enableModelCpuOffload === true,
       streamWeights: o.streamWeights === true,
       hostMemory: o.hostMemory === true,
+      ...{ maxBytes: o.maxMemory, allowTiles: o.allowTiles === true },
       loadWhenNeeded: true, // a call that is refused shall not wait for gigabytes
       onWarning: progress.note,
       onProgress: progress.report,

@@ -114,10 +114,10 @@ export function addModelOptions(command: Command): Command {
   return addMemoryOptions(addModelManner(command));
 }
 
-/** The same of a command whose pipeline takes no preset, mends no quirks and obeys no budget. */
+/** The same of a command whose pipeline takes no preset and mends no quirks. */
 export function addPlainModelOptions(command: Command): Command {
   addDeviceOptions(addModelSource(addModelOption(command))).addOption(argumentOption('seed'));
-  return addMemoryOptions(addOffloadOption(command), { budget: false });
+  return addMemoryOptions(addOffloadOption(command));
 }
 
 function addModelOption(command: Command): Command {
@@ -148,20 +148,14 @@ function addOffloadOption(command: Command): Command {
 
 /**
  * How a diffusion model spends memory.
- * @param o.budget whether it obeys one
- * @param o.chosenTiles whether tiles may be chosen by it, which change the numbers
+ * @param o.chosenTiles whether a budget may choose tiles, which change the numbers
  */
-export function addMemoryOptions(
-  command: Command,
-  { budget = true, chosenTiles = true }: { budget?: boolean; chosenTiles?: boolean } = {},
-): Command {
+export function addMemoryOptions(command: Command, { chosenTiles = true }: { chosenTiles?: boolean } = {}): Command {
   command
     .option('--stream-weights', 'pass the weights of the UNet through two slots of device memory at every step')
     .option('--host-memory', 'keep weights that go to the device more than once in host memory')
     .option('--enable-vae-slicing', 'encode and decode one picture of a batch at a time');
-  addTileOptions(command);
-  if (!budget) return command;
-  command.addOption(
+  addTileOptions(command).addOption(
     new Option(
       '--max-memory <size>',
       'device memory that the command may take, such as 2GB or 1500MiB; saves where it must and says so',

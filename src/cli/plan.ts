@@ -8,7 +8,7 @@ import { fitSize, type PictureFit } from '../io/fit.ts';
 import { sizeText } from '../io/image.ts';
 import { readImage } from '../node/images.ts';
 import { argumentsIn } from '../pipeline/diffedit/arguments.ts';
-import type { SavingsPlan } from '../pipeline/diffedit/call-planner.ts';
+import type { SavingsPlan } from '../pipeline/diffusion/planned-call.ts';
 import type { CallPlan, PhasePlan } from '../pipeline/runtime/memory-plan.ts';
 import { type Outside, print } from './command.ts';
 import { openDevice } from './device.ts';

@@ -4,6 +4,8 @@ import type { FolderSource } from '../core/tensor-source.ts';
 import type { RgbImage } from '../io/image.ts';
 import type { NumericArray } from '../io/mask.ts';
 import type { PictureInput } from '../io/preprocess.ts';
+import type { CallPlanOptions } from '../pipeline/diffusion/call-planner.ts';
+import type { SavingsPlan } from '../pipeline/diffusion/planned-call.ts';
 import type { StepEvent } from '../pipeline/diffusion/sampling-loop.ts';
 import type { SingleFileSource } from '../pipeline/diffusion/single-file-options.ts';
 import type {
@@ -18,6 +20,7 @@ import type {
   InpaintArgs,
   TextToImageArgs,
 } from '../pipeline/image-generation/types.ts';
+import type { CallPlan } from '../pipeline/runtime/memory-plan.ts';
 import type { CallOptions } from '../pipeline/runtime/progress.ts';
 import { startWorker } from './start.ts';
 import { type InWorker, openInWorker } from './worker-model.ts';
@@ -35,6 +38,16 @@ export abstract class WorkerGeneration<Args> extends WorkerStableDiffusion {
   /** `generate` step by step. Leaving the loop early frees everything. */
   generateSteps(args: Args): AsyncGenerator<StepEvent, GenerationOutput> {
     return this.steps('generateSteps', [args]);
+  }
+
+  /** What `generate` would take, known before it. @throws as `plan` of the pipeline in a page */
+  plan(args: Args, options: CallPlanOptions = {}): Promise<CallPlan> {
+    return this.call('plan', [args, options]);
+  }
+
+  /** What `generate` would take with each way to save memory. @throws as `planSavings` of the pipeline in a page */
+  planSavings(args: Args, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
+    return this.call('planSavings', [args, options]);
   }
 
   /** Latents of pictures, [M, 4, h, w]. @throws as `encodeImages` of the pipeline in a page */

@@ -1,7 +1,6 @@
 /** DiffEditPipeline's face on the page's side of a worker. */
 import type { FolderSource } from '../core/tensor-source.ts';
 import type { RgbImage } from '../io/image.ts';
-import type { CallPlanOptions, SavingsPlan } from '../pipeline/diffedit/call-planner.ts';
 import type { FromSingleFileOptions, PretrainedOptions } from '../pipeline/diffedit/pretrained-options.ts';
 import type { Recommended } from '../pipeline/diffedit/recommended.ts';
 import type { ReconstructArgs, Reconstruction } from '../pipeline/diffedit/reconstruct.ts';
@@ -16,6 +15,8 @@ import type {
   RunArgs,
   RunOutput,
 } from '../pipeline/diffedit/types.ts';
+import type { CallPlanOptions } from '../pipeline/diffusion/call-planner.ts';
+import type { SavingsPlan } from '../pipeline/diffusion/planned-call.ts';
 import type { StepEvent } from '../pipeline/diffusion/sampling-loop.ts';
 import type { SingleFileSource } from '../pipeline/diffusion/single-file-options.ts';
 import type { CallPlan } from '../pipeline/runtime/memory-plan.ts';

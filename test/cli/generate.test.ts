@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { fewSteps } from '../../src/cli/distilled.ts';
 import { previewsOf } from '../../src/cli/latent-previews.ts';
 import { createProgram } from '../../src/cli/program.ts';
@@ -218,6 +218,41 @@ describe('options', () => {
     const { code, stderr, stdout } = await pentimento(args);
     expect(stderr).toMatch(problem);
     expect([code, stdout]).toEqual([2, '']);
+  });
+
+  it.each([
+    ['generate', TextToImagePipeline, ['a']],
+    ['img2img', ImageToImagePipeline, [sample, 'a']],
+    ['inpaint', InpaintPipeline, [sample, 'a', '--mask', sample]],
+  ])('of memory reach the pipeline of %s, --max-memory and --allow-tiles too', async (name, kind, own) => {
+    const opened = vi.spyOn(kind, 'fromPretrained').mockRejectedValue(new Error('far enough'));
+    const memory = ['--max-memory', '9GB', '--allow-tiles', '--stream-weights', '--host-memory'];
+    const { stderr } = await pentimento([name, ...own, ...memory, '--enable-model-cpu-offload']);
+    expect(stderr).toContain('far enough');
+    const options = { maxBytes: 9e9, allowTiles: true, streamWeights: true, hostMemory: true, modelCpuOffload: true };
+    expect(opened.mock.calls[0]?.[1]).toMatchObject(options);
+    opened.mockRestore();
+  });
+
+  it('--max-memory refuses a picture that cannot fit before its weights come, in words of the command line', async () => {
+    const few = [
+      'generate',
+      'a',
+      '--size',
+      '64x64',
+      '--num-inference-steps',
+      '1',
+      '--max-memory',
+      '1MB',
+      '-o',
+      at('none.png'),
+    ];
+    const { code, stderr, stdout } = await pentimento(few);
+    expect(stderr).toMatch(
+      /error: `pentimento generate`: the call needs more device memory than it may take: .*at most 1000000 bytes.* or a larger --max-memory\.$/m,
+    );
+    expect(stderr).not.toMatch(/loading/);
+    expect([code, stdout, existsSync(at('none.png'))]).toEqual([1, '', false]);
   });
 
   it('models for few steps make as many as they are for, unless told', () => {

@@ -270,8 +270,8 @@ describe("the core's bundle", () => {
     // single files (9), LoRA and textual inversion (7), T5, BLIP and how they write (19), the guide (3), kernels of families (15).
     // Norms measured by sums and applied while patches are loaded, reports of progress, lost devices while weights come: 3. Choices of tiles: 2,
     // and later what checks a device's tuning: 4. Many pictures through one pipeline: 1. The faces of the pipelines that make pictures: 1; later what makes them (11), samplers beside
-    // DDIM (10), and what shared files cost where there are more of them (3). Colours of latents: 1.
-    ['index.js', 164, 158],
+    // DDIM (10), and what shared files cost where there are more of them (3). Colours of latents: 1. Plans and budgets of those pipelines: 1.
+    ['index.js', 164, 159],
     // The texts of all families, each compressed by itself (2), the sizes of their tiles (3), the order of variants by cards (1).
     ['kernels.js', 77, 6],
     // The tuner with cases of all ops (12), on all that a model takes.

@@ -120,6 +120,19 @@ it('wait for what callbackOnStepEnd answers, step when they are asked to, and en
   pipe.dispose();
 });
 
+it('plan a call as in a page, and draw nothing from its generator', async () => {
+  const { port } = worker();
+  const here = await InpaintPipeline.fromPretrained(folder, { gpu, loadWhenNeeded: true, ...quiet });
+  const there = await WorkerInpaintPipeline.fromPretrained(folder, { worker: port, loadWhenNeeded: true, ...quiet });
+  const generator = new Generator(3);
+  const call = { ...text, image, maskImage: { ...image, data: image.data.map(() => 255) }, generator };
+  expect(await there.plan(call)).toEqual(await here.plan(call));
+  expect(await there.planSavings(call)).toEqual(await here.planSavings(call));
+  expect(generator.getState()).toEqual(new Generator(3).getState());
+  there.dispose();
+  here.dispose();
+});
+
 it('are held once by the worker, however often a page asks for them', async () => {
   const { port } = worker();
   const pipe = await WorkerTextToImagePipeline.fromPretrained(folder, { worker: port, ...quiet });

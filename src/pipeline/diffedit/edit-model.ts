@@ -6,7 +6,9 @@ import { checkByName } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
+import { type CallPlanOptions, checkPlanOptions } from '../diffusion/call-planner.ts';
 import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { PlannedCall, SavingsPlan } from '../diffusion/planned-call.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
@@ -15,9 +17,9 @@ import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import type { DeviceCall } from '../runtime/device-call.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import { warner } from '../runtime/model-options.ts';
-import { CallPlanner, type CallPlanOptions, checkPlanOptions, type SavingsPlan } from './call-planner.ts';
 import { type OpenedModel, openFile, openFolder } from './open-model.ts';
 import { editRequest, encodeRequest, invertRequest, maskRequest, type RequestHome } from './phase-requests.ts';
+import { plannedCall } from './plan-request.ts';
 import type { FromSingleFileOptions, PretrainedOptions } from './pretrained-options.ts';
 import { type ReconstructArgs, type Reconstruction, reconstructionOf, reconstructRequest } from './reconstruct.ts';
 import type { Request } from './request.ts';
@@ -55,10 +57,9 @@ export class EditModel {
   readonly folder: OpenedModel['folder'];
   readonly #diffusion: LatentDiffusion;
   readonly #home: RequestHome;
-  readonly #planner: CallPlanner;
 
   constructor(opened: OpenedModel, options: PretrainedOptions) {
-    const { device, folder, memory } = opened;
+    const { folder } = opened;
     const { scheduler, inverseScheduler } = folder.schedulers;
     const shared = new SharedModel(opened, warner(options));
     const model = new LatentDiffusion(shared.parts, { sampler: scheduler, inverseSampler: inverseScheduler });
@@ -66,7 +67,6 @@ export class EditModel {
     this.folder = folder;
     this.#diffusion = model;
     this.#home = { model, mendQuirks: options.mendQuirks ?? false, adapters: () => shared.loras.active };
-    this.#planner = new CallPlanner(device, model, { ...memory, warn: model.warn });
   }
 
   /** `generateMask`, step by step. */
@@ -103,28 +103,28 @@ export class EditModel {
 
   /** `plan` */
   async plan(args: RunArgs, options: CallPlanOptions): Promise<CallPlan> {
-    const request = this.#planned('plan', args, options);
-    return this.#planner.plan('plan', request, { caps: options.caps, signal: args.signal });
+    const planned = this.#planned('plan', args, options);
+    return this.shared.planner.plan('plan', planned, { caps: options.caps, signal: args.signal });
   }
 
   /** `planSavings` */
   async planSavings(args: RunArgs, options: CallPlanOptions): Promise<SavingsPlan[]> {
-    const request = this.#planned('planSavings', args, options);
-    return this.#planner.savings(request, { caps: options.caps, signal: args.signal });
+    const planned = this.#planned('planSavings', args, options);
+    return this.shared.planner.savings(planned, { caps: options.caps, signal: args.signal });
   }
 
-  #planned(op: string, args: RunArgs, options: CallPlanOptions): Request {
+  #planned(op: string, args: RunArgs, options: CallPlanOptions): PlannedCall {
     checkByName(op, args);
     checkPlanOptions(op, options);
     this.shared.device.checkOpen(op);
-    return runRequest(args, this.#home);
+    return plannedCall(this.#diffusion, runRequest(args, this.#home));
   }
 
   /** `encodePrompt` */
   encodePrompt(prompt: Prompt, options: EncodePromptOptions): Promise<PromptEmbeddings> {
     const work = async (call: DeviceCall): Promise<PromptEmbeddings> => {
       const { prompts, copies } = encodeRequest(prompt, options, this.#home);
-      await this.#planner.prepareText('encodePrompt', call, prompts);
+      await this.shared.planner.prepareText('encodePrompt', call, prompts);
       const { positive, negative } = await this.#diffusion.prompts.encode(call, prompts);
       const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
       return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
@@ -139,12 +139,12 @@ export class EditModel {
     request: (args: A, home: RequestHome) => Request,
     result: (results: PhaseResults, call: DeviceCall) => T,
   ): AsyncGenerator<StepEvent, T> {
-    const [home, planner] = [this.#home, this.#planner];
+    const [home, { planner, device }] = [this.#home, this.shared];
     const show = (accepted: Request): void => this.#showTimesteps(accepted);
     let settled: Request | undefined; // once: work that is done again draws from the same random streams
-    return this.shared.device.steps(op, args, async function* (call) {
+    return device.steps(op, args, async function* (call) {
       settled ??= request(args, home);
-      await planner.prepare(op, call, settled);
+      await planner.prepare(op, call, plannedCall(home.model, settled));
       show(settled);
       return result(yield* runPhases(call, home.model, settled), call);
     });

@@ -11,10 +11,8 @@ import {
 } from '../diffusion/stable-diffusion-folder.ts';
 import { refuseVariant, SINGLE_FILE_OPTIONS } from '../diffusion/stable-diffusion-options.ts';
 import { warner } from '../runtime/model-options.ts';
-import type { PlannerOptions } from './call-planner.ts';
 import { type EditSchedulers, type EditSchedulersGiven, editSchedulers } from './folder-schedulers.ts';
-import type { MemoryBudget } from './memory-budget.ts';
-import { type FromSingleFileOptions, memoryBudget, OWN_OPTIONS, type PretrainedOptions } from './pretrained-options.ts';
+import { type FromSingleFileOptions, OWN_OPTIONS, type PretrainedOptions } from './pretrained-options.ts';
 import { readRecommended } from './read-recommended.ts';
 import type { Recommended } from './recommended.ts';
 
@@ -24,10 +22,7 @@ interface OpenedFolder extends StableDiffusionFolder<EditSchedulers> {
 }
 
 /** What a pipeline is made of. */
-export interface OpenedModel extends Pick<OpenedStableDiffusion<OpenedFolder>, 'device' | 'folder' | 'adapters'> {
-  /** How device memory is spent. */
-  readonly memory: Pick<PlannerOptions, 'budget' | 'stream'>;
-}
+export type OpenedModel = OpenedStableDiffusion<OpenedFolder>;
 
 /** What `DiffEditPipeline.fromPretrained` opens. @throws as it does */
 export function openFolder(source: FolderSource, options: PretrainedOptions): Promise<OpenedModel> {
@@ -71,18 +66,11 @@ function folderOptions(given: EditSchedulersGiven): OpenOptions<EditSchedulers> 
   return { op, hasScheduler, warn: given.warn, openSchedulers: configs => editSchedulers(op, configs, given) };
 }
 
-async function open(
+function open(
   op: string,
   ownOptions: readonly string[],
   options: PretrainedOptions,
   openNetworks: () => Promise<OpenedFolder>,
 ): Promise<OpenedModel> {
-  const names = { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions };
-  let budget: MemoryBudget | undefined;
-  const asked = options?.maxBytes === undefined ? options : { ...options, loadWhenNeeded: true };
-  const opened = await openModel<OpenedFolder>(op, names, asked, () => {
-    budget = memoryBudget(op, options);
-    return openNetworks();
-  });
-  return { ...opened, memory: { budget, stream: opened.stream } };
+  return openModel(op, { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions }, options, openNetworks);
 }

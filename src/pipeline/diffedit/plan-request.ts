@@ -1,35 +1,66 @@
-/** A call as its plan makes it: the same sizes and steps, and nothing that anybody could see or hear of it. */
+/** A request as its plan sees it: what it takes memory by, and itself with nothing that anybody could see or hear. */
 import { Generator } from '../../schedulers/generator.ts';
-import type { Generators } from '../diffusion/generators.ts';
-import type { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
-import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
-import type { DeviceCall } from '../runtime/device-call.ts';
-import type { Networks } from '../runtime/network.ts';
+import { standIn } from '../diffusion/generators.ts';
+import { latentSides } from '../diffusion/image-latents.ts';
+import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
+import type { PlannedCall } from '../diffusion/planned-call.ts';
+import { guidanceShape } from './guidance.ts';
 import type { Request } from './request.ts';
 import { runPhases } from './run-phases.ts';
 
-/**
- * The work of a request, for a plan.
- * @param adjust what is to be otherwise than in the model itself, such as slicing
- */
-export function dryWork(
-  model: LatentDiffusion,
-  request: Request,
-  adjust: (twin: LatentDiffusion) => void = () => {},
-): (call: DeviceCall, networks: Networks<StableDiffusionNetworks>) => AsyncGenerator<unknown, unknown> {
-  return (call, networks) => {
-    const twin = model.twin(call, networks);
-    adjust(twin);
-    return runPhases(call, twin, unseen(request));
+/** A request for the planner of the model. */
+export function plannedCall(model: LatentDiffusion, request: Request): PlannedCall {
+  const { pictures, mask, invert, edit } = request;
+  const made = edit && edit.batch * edit.copies;
+  const most = (...numbers: readonly (number | undefined)[]): number => Math.max(1, ...numbers.map(n => n ?? 1));
+  return {
+    key: keyOf(request),
+    rows: most(
+      mask && mask.batch * (mask.guidance.guided ? 4 : 2),
+      invert && invert.batch * (invert.guidance.guided ? 2 : 1),
+      made && made * (edit.guidance.guided ? 2 : 1),
+    ),
+    pictures: most(made, invert?.decoded && invert.batch * invert.schedule.length),
+    sides: pictures ? latentSides(pictures, model.autoencoder) : (edit?.latents?.shape.slice(-2) ?? []),
+    work: (call, twin) => runPhases(call, new LatentDiffusion(twin, model), unseen(request)),
   };
+}
+
+function keyOf({ pictures, mask, invert, edit }: Request): unknown {
+  return [
+    pictures?.shape,
+    mask && [mask.batch, guidanceShape(mask.guidance), mask.cleanup],
+    invert && [
+      invert.batch,
+      guidanceShape(invert.guidance),
+      invert.schedule.length,
+      !!invert.regularisation,
+      ...[invert.returned, invert.kind, invert.rounds > 0, invert.decoded !== undefined],
+    ],
+    edit && [
+      edit.batch,
+      edit.copies,
+      guidanceShape(edit.guidance),
+      edit.schedule.length,
+      edit.noisy,
+      edit.mask?.shape,
+      ...[
+        edit.latents?.shape,
+        edit.output === 'latent',
+        edit.mendQuirks,
+        !!edit.noise,
+        edit.softExponent !== undefined,
+      ],
+    ],
+  ];
 }
 
 /** The caller's callbacks are not called, the caller's generators not drawn from, and no picture is finished on the host. */
 function unseen(request: Request): Request {
-  const { text, pictures, mask, invert, edit } = request;
+  const { pictures, mask, invert, edit } = request;
   const quiet = { callback: undefined, callbackSteps: 1 };
   return {
-    ...{ text, pictures },
+    pictures,
     mask: mask && { ...mask, generator: standIn(mask.generator), asPictures: false },
     invert: invert && {
       ...{ ...invert, ...quiet, generator: standIn(invert.generator) },
@@ -45,8 +76,4 @@ function unseen(request: Request): Request {
       output: edit.output === 'latent' ? 'latent' : 'np',
     },
   };
-}
-
-function standIn(generator: Generators): Generators {
-  return Array.isArray(generator) ? generator.map(() => new Generator(0)) : new Generator(0);
 }

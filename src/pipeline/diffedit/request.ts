@@ -102,8 +102,6 @@ export interface EditRequest extends PhaseRequest, StepListener {
 
 /** One call: a phase of its own, or all those of a run. What is absent is not done. */
 export interface Request {
-  /** Prompts that are encoded and nothing else. */
-  readonly text?: PromptRequest | undefined;
   /** [N, C, H, W], prepared, of mask and inversion. */
   readonly pictures?: NdArray | undefined;
   readonly mask?: MaskRequest | undefined;

@@ -41,7 +41,7 @@ export async function* runPhases(
   request: Request,
 ): AsyncGenerator<StepEvent, PhaseResults> {
   const { mask: m, invert: v, edit: e } = request;
-  const wanted = [e?.prompt, m?.source, m?.target, v?.prompt, request.text];
+  const wanted = [e?.prompt, m?.source, m?.target, v?.prompt];
   const [embeddings, source, target, inverted] = await model.prompts.encodeAll(call, wanted);
   const { kept } = call;
   const pictures = request.pictures && (yield* encodedOnce(call, model, request.pictures));

@@ -37,3 +37,8 @@ export function checkGenerators(op: string, generator: Generators, rows: number)
     fix: 'Pass one generator, or one for each row.',
   });
 }
+
+/** As many streams in place of the caller's, from which a plan may draw. */
+export function standIn(generator: Generators): Generators {
+  return Array.isArray(generator) ? generator.map(() => new Generator(0)) : new Generator(0);
+}

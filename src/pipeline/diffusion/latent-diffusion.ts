@@ -1,12 +1,9 @@
 /** A latent diffusion model and its samplers. */
-import type { DeviceCall } from '../runtime/device-call.ts';
-import type { Networks } from '../runtime/network.ts';
 import type { Autoencoder } from './autoencoder.ts';
 import type { Denoiser } from './denoiser.ts';
-import { LatentModel } from './latent-model.ts';
+import type { LatentModel } from './latent-model.ts';
 import type { ClipPromptEncoder } from './prompt-encoder.ts';
 import type { Sampler } from './sampler.ts';
-import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
 /** What the phases of a pipeline work with; made once. */
 export class LatentDiffusion {
@@ -33,21 +30,6 @@ export class LatentDiffusion {
     this.sampler = samplers.sampler;
     this.inverseSampler = samplers.inverseSampler;
     this.warn = warn;
-  }
-
-  /**
-   * The same model on the networks of a plan: it begins with the prompts that are remembered here, and tells nobody anything.
-   * @param call of the plan, with the UNet on its device where it is on the real one
-   */
-  twin(call: DeviceCall, networks: Networks<StableDiffusionNetworks>): LatentDiffusion {
-    const { prompts, autoencoder, denoiser, sampler, inverseSampler } = this;
-    const parts = new LatentModel(networks, prompts.tokenizer, () => {});
-    const twin = new LatentDiffusion(parts, { sampler, inverseSampler });
-    twin.autoencoder.slicing = autoencoder.slicing;
-    twin.autoencoder.tiling = autoencoder.tiling;
-    twin.prompts.remember(prompts);
-    if (networks.unet.loaded) twin.denoiser.remember(call.memory, denoiser);
-    return twin;
   }
 
   /** Pixels behind one latent side. */

@@ -1,19 +1,20 @@
 /** From opened networks to a model on the device, with the adapters that act from the beginning. */
 import { closeUnread } from '../../io/sources.ts';
-import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import { DeviceModel } from '../runtime/device-model.ts';
 import { type DeviceModelNames, warner } from '../runtime/model-options.ts';
 import { Adapters, sourcesOf } from './adapters.ts';
+import type { OpenedParts } from './shared-model.ts';
 import type { StableDiffusionFolder, StableDiffusionNetworks } from './stable-diffusion-folder.ts';
-import { refuseSafetyChecker, type StableDiffusionOptions, streamLimits } from './stable-diffusion-options.ts';
+import {
+  memoryBudget,
+  refuseSafetyChecker,
+  type StableDiffusionOptions,
+  streamLimits,
+} from './stable-diffusion-options.ts';
 
 /** What a pipeline is made of. */
-export interface OpenedStableDiffusion<F> {
-  readonly device: DeviceModel<StableDiffusionNetworks>;
+export interface OpenedStableDiffusion<F> extends Omit<OpenedParts, 'folder'> {
   readonly folder: F;
-  readonly adapters: Adapters;
-  /** How the UNet's weights are streamed, where they are. */
-  readonly stream: StreamLimits | undefined;
 }
 
 /**
@@ -29,26 +30,27 @@ export async function openModel<F extends StableDiffusionFolder<unknown>>(
   openNetworks: () => Promise<F>,
 ): Promise<OpenedStableDiffusion<F>> {
   let adapters: Adapters | undefined;
-  let stream: StreamLimits | undefined;
+  let memory: OpenedParts['memory'] = { budget: undefined, stream: undefined };
   let reading = false;
   try {
     const { device, opened } = await DeviceModel.open<StableDiffusionNetworks, F>(
       names,
-      options,
+      // A budget may keep the weights elsewhere.
+      options?.maxBytes === undefined ? options : { ...options, loadWhenNeeded: true },
       async () => {
         refuseSafetyChecker(op, options);
-        stream = streamLimits(op, options);
+        memory = { stream: streamLimits(op, options), budget: memoryBudget(op, options) };
         return openNetworks();
       },
       async (networks, { tokenizer }, device) => {
-        if (stream) device.stream(networks.unet, stream);
+        if (memory.stream) device.stream(networks.unet, memory.stream);
         adapters = new Adapters(networks, tokenizer, warner(options));
         reading = true;
         await adapters.loadAll(op, options);
       },
     );
     const own = adapters ?? new Adapters(device.networks, opened.tokenizer, warner(options));
-    return { device, folder: opened, adapters: own, stream };
+    return { device, folder: opened, adapters: own, memory };
   } catch (error) {
     adapters?.close();
     if (!reading) await closeUnread(sourcesOf(options));

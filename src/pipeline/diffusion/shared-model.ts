@@ -5,6 +5,7 @@ import type { ClipTokenizer } from '../../tokenizers/index.ts';
 import type { DeviceModel } from '../runtime/device-model.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
 import type { Adapters } from './adapters.ts';
+import { CallPlanner, type PlannerOptions } from './call-planner.ts';
 import { LatentModel } from './latent-model.ts';
 import type { LoraAdapters, LoraOptions } from './lora-adapters.ts';
 import type { LoraSource } from './lora-file.ts';
@@ -19,6 +20,8 @@ export interface OpenedParts {
   readonly device: DeviceModel<StableDiffusionNetworks>;
   readonly folder: { readonly tokenizer: ClipTokenizer };
   readonly adapters: Adapters;
+  /** How device memory is spent. */
+  readonly memory: Pick<PlannerOptions, 'budget' | 'stream'>;
 }
 
 /** The networks, the device that they run on, and the adapters that act. */
@@ -27,14 +30,17 @@ export class SharedModel {
   readonly device: DeviceModel<StableDiffusionNetworks>;
   /** What phases work with. */
   readonly parts: LatentModel;
+  /** Keeps the calls of all its pipelines within one budget. */
+  readonly planner: CallPlanner;
   /** Merged into its weights. */
   readonly loras: LoraAdapters;
   /** Words that its prompts were taught. */
   readonly inversions: TextualInversions;
 
-  constructor({ device, folder, adapters }: OpenedParts, warn: (message: string) => void) {
+  constructor({ device, folder, adapters, memory }: OpenedParts, warn: (message: string) => void) {
     this.device = device;
     this.parts = new LatentModel(device.networks, folder.tokenizer, warn);
+    this.planner = new CallPlanner(device, this.parts, { ...memory, warn });
     this.loras = adapters.loras;
     this.inversions = adapters.inversions;
   }

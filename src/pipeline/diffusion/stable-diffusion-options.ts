@@ -4,6 +4,7 @@ import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
 import type { DeviceModelOptions } from '../runtime/model-options.ts';
 import type { LoraInput } from './lora-adapters.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 import { refusal } from './refusal.ts';
 import type { SingleFileOptions } from './single-file-options.ts';
 import type { EmbeddingInput } from './textual-inversion-sources.ts';
@@ -20,6 +21,15 @@ export interface StableDiffusionOptions extends DeviceModelOptions {
    * weights are read. Sizes of the slots, and how many weights may stay, where the defaults do not suit. Default false.
    */
   readonly streamWeights?: boolean | StreamLimits | undefined;
+  /**
+   * Device bytes that a call may take at any time. It plans first and saves in this order: one picture at a time through the VAE,
+   * tiles (with allowTiles), one network at a time on the device, the UNet's weights streamed, those of the text encoder and of the
+   * VAE too, fewer rows of the UNet's batch at once.
+   * The result is the same bit for bit, but for tiles. Weights come when they are needed. Default: what the device gives.
+   */
+  readonly maxBytes?: number | undefined;
+  /** Lets maxBytes choose VAE tiles, which change the numbers. Default false. */
+  readonly allowTiles?: boolean | undefined;
   /** There is none: anything but null is refused. */
   readonly safetyChecker?: null | undefined;
 }
@@ -27,7 +37,7 @@ export interface StableDiffusionOptions extends DeviceModelOptions {
 /** Names of the options that other models do not have. */
 export const STABLE_DIFFUSION_OPTIONS: readonly string[] = namesOf<
   Omit<StableDiffusionOptions, keyof DeviceModelOptions>
->({ loras: 1, embeddings: 1, safetyChecker: 1, streamWeights: 1 });
+>({ loras: 1, embeddings: 1, safetyChecker: 1, streamWeights: 1, maxBytes: 1, allowTiles: 1 });
 
 /** Names of what only a single file asks for. */
 export const SINGLE_FILE_OPTIONS: readonly string[] = namesOf<Omit<SingleFileOptions, 'onWarning'>>({
@@ -44,6 +54,20 @@ export function refuseVariant(op: string, o: object): void {
 /** @throws InputError for a safety checker, which is not built */
 export function refuseSafetyChecker(op: string, o: StableDiffusionOptions): void {
   if (o.safetyChecker != null) throw refusal(op, 'a safety checker', 'safetyChecker');
+}
+
+/**
+ * What a call may spend; undefined for what the device gives.
+ * @throws InputError for bytes that are no count
+ */
+export function memoryBudget(
+  op: string,
+  { maxBytes, allowTiles = false }: StableDiffusionOptions,
+): MemoryBudget | undefined {
+  if (maxBytes === undefined) return undefined;
+  if (Number.isInteger(maxBytes) && maxBytes >= 1) return { maxBytes, allowTiles };
+  const [expected, path] = ['a whole number >= 1', 'maxBytes'];
+  throw new InputError({ op, problem: 'not a count', expected, value: maxBytes, path });
 }
 
 const STREAM_LIMITS = namesOf<StreamLimits>({ slotBytes: 1, residentBytes: 1 });

@@ -3,7 +3,7 @@
  * networks and kernels with it, when it opens a model.
  */
 import { InputError, ShapeError } from '../../core/errors.ts';
-import { checkNames } from '../../core/known-names.ts';
+import { checkByName, checkNames } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
@@ -11,10 +11,13 @@ import { heedSignal } from '../../io/heed-signal.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { NumericArray } from '../../io/mask.ts';
 import type { PictureInput } from '../../io/preprocess.ts';
+import { type CallPlanOptions, checkPlanOptions } from '../diffusion/call-planner.ts';
 import type { EncodePromptOptions, PromptEmbeddings } from '../diffusion/encode-prompt-types.ts';
-import { isDrawn, preparePictures } from '../diffusion/image-latents.ts';
+import { generatorOf, standIn } from '../diffusion/generators.ts';
+import { isDrawn, latentSides, preparePictures } from '../diffusion/image-latents.ts';
 import { openModel } from '../diffusion/open-model.ts';
 import { toOutput } from '../diffusion/output.ts';
+import type { PlannedCall, SavingsPlan } from '../diffusion/planned-call.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { repeatRows } from '../diffusion/rows.ts';
 import type { StepEvent } from '../diffusion/sampling-loop.ts';
@@ -24,11 +27,14 @@ import type { SingleFileSource } from '../diffusion/single-file-options.ts';
 import { openStableDiffusionFolder, type StableDiffusionFolder } from '../diffusion/stable-diffusion-folder.ts';
 import { refuseVariant, SINGLE_FILE_OPTIONS } from '../diffusion/stable-diffusion-options.ts';
 import { asArray } from '../runtime/device-call.ts';
+import { withoutSteps } from '../runtime/drain.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
 import { warner } from '../runtime/model-options.ts';
 import { CALL_OPTIONS, type CallOptions } from '../runtime/progress.ts';
 import { readJson } from '../runtime/read-json.ts';
 import type { ArgumentsOf, Kind } from './arguments.ts';
 import { generation } from './generation-phase.ts';
+import { plannedGeneration } from './plan-request.ts';
 import {
   type GenerationFileOptions,
   type GenerationOptions,
@@ -43,7 +49,7 @@ import { encodeRequest } from './settle-encode.ts';
 import { imageRequest } from './settle-image.ts';
 import { inpaintRequest } from './settle-inpaint.ts';
 import { textRequest } from './settle-text.ts';
-import type { GenerationOutput } from './types.ts';
+import type { GenerationArgs, GenerationOutput } from './types.ts';
 
 const CLASS_NAMES: Readonly<Record<Kind, string>> = {
   text: 'TextToImagePipeline',
@@ -185,9 +191,10 @@ export class GenerationModel {
 
   /** `encodePrompt` */
   encodePrompt(prompt: Prompt, options: EncodePromptOptions): Promise<PromptEmbeddings> {
-    const { device, parts, loras } = this.shared;
+    const { device, parts, planner, loras } = this.shared;
     return device.call('encodePrompt', options, async call => {
       const { prompts, copies } = encodeRequest(prompt, options, { model: parts, adapters: () => loras.active });
+      await planner.prepareText('encodePrompt', call, prompts);
       const { positive, negative } = await parts.prompts.encode(call, prompts);
       const many = (embeds: NdArray): NdArray => repeatRows(embeds, copies);
       return { promptEmbeds: many(positive), negativePromptEmbeds: many(negative as NdArray) };
@@ -196,7 +203,7 @@ export class GenerationModel {
 
   /** `encodeImages` */
   encodeImages(image: PictureInput, options: CallOptions): Promise<NdArray> {
-    const { device, parts } = this.shared;
+    const { device, parts, planner } = this.shared;
     const op = 'encodeImages';
     checkNames(op, options, CALL_OPTIONS);
     const { autoencoder } = parts;
@@ -205,7 +212,12 @@ export class GenerationModel {
       const [problem, expected] = ['latents in place of pictures', 'pictures, or [N, 3, H, W]'];
       throw new ShapeError({ op, problem, expected, received: pictures.shape, path: 'image' });
     }
+    const planned: PlannedCall = {
+      ...{ key: [op, pictures.shape], networks: ['vae'], sides: latentSides(pictures, autoencoder) },
+      work: (dry, model) => withoutSteps(async () => (await model.autoencoder.encode(dry, pictures)).read()),
+    };
     return device.call(op, options, async call => {
+      await planner.preparePart(op, call, planned);
       const moments = await autoencoder.encode(call, pictures);
       call.endPhase();
       return meansOf(asArray(await moments.read(), moments.shape), autoencoder.scalingFactor);
@@ -214,11 +226,16 @@ export class GenerationModel {
 
   /** `decodeLatents` */
   decodeLatents(latents: NumericArray, options: CallOptions): Promise<RgbImage[]> {
-    const { device, parts } = this.shared;
+    const { device, parts, planner } = this.shared;
     const op = 'decodeLatents';
     checkNames(op, options, CALL_OPTIONS);
     const given = checkedLatents(op, latents, parts.autoencoder.network.model.config.latentChannels);
+    const planned: PlannedCall = {
+      ...{ key: [op, given.shape], networks: ['vae'], pictures: dim(given.shape, 0), sides: given.shape.slice(2) },
+      work: (dry, model) => withoutSteps(() => toOutput(dry, model, given, 'np')),
+    };
     return device.call(op, options, async call => {
+      await planner.preparePart(op, call, planned);
       const images = await toOutput(call, parts, given, 'pil');
       call.endPhase();
       return images as RgbImage[];
@@ -226,17 +243,43 @@ export class GenerationModel {
   }
 
   /** `generate`, step by step. */
-  steps<K extends Kind>(args: ArgumentsOf[K]): AsyncGenerator<StepEvent, GenerationOutput> {
-    const { device, parts, loras } = this.shared;
-    const { scheduler } = this;
-    const request = REQUESTS[this.#kind] as (args: ArgumentsOf[K], home: RequestHome) => GenerationRequest;
-    const home: RequestHome = { model: parts, scheduler, adapters: () => loras.active };
+  steps(args: GenerationArgs): AsyncGenerator<StepEvent, GenerationOutput> {
+    const { device, parts, planner } = this.shared;
     let settled: GenerationRequest | undefined; // once: work that is done again draws from the same random streams
+    const settle = (): GenerationRequest => this.#request(args);
     return device.steps(OP, args, async function* (call) {
-      settled ??= request(args, home);
+      settled ??= settle();
+      await planner.prepare(OP, call, plannedGeneration(settled));
       const images: RgbImage[] | NdArray = yield* generation(call, parts, settled);
       return { images, nsfwContentDetected: undefined };
     });
+  }
+
+  /** `plan` */
+  async plan(args: GenerationArgs, options: CallPlanOptions): Promise<CallPlan> {
+    const planned = this.#planned('plan', args, options);
+    return this.shared.planner.plan('plan', planned, { caps: options.caps, signal: args.signal });
+  }
+
+  /** `planSavings` */
+  async planSavings(args: GenerationArgs, options: CallPlanOptions): Promise<SavingsPlan[]> {
+    const planned = this.#planned('planSavings', args, options);
+    return this.shared.planner.savings(planned, { caps: options.caps, signal: args.signal });
+  }
+
+  /** Nothing is drawn from the caller's generators. */
+  #planned(op: string, args: GenerationArgs, options: CallPlanOptions): PlannedCall {
+    checkByName(op, args);
+    checkPlanOptions(op, options);
+    this.shared.device.checkOpen(op);
+    return plannedGeneration(this.#request({ ...args, generator: standIn(generatorOf(OP, args)) }));
+  }
+
+  /** @throws InputError or ShapeError for arguments that make no sense */
+  #request(args: GenerationArgs): GenerationRequest {
+    const { parts, loras } = this.shared;
+    const request = REQUESTS[this.#kind] as (args: GenerationArgs, home: RequestHome) => GenerationRequest;
+    return request(args, { model: parts, scheduler: this.scheduler, adapters: () => loras.active });
   }
 }
 

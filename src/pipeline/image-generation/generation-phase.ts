@@ -15,9 +15,8 @@ import type { Embeddings } from '../diffusion/prompt-encoder.ts';
 import { pickRows, promptRows } from '../diffusion/rows.ts';
 import { runSteps, type StepCallback, type StepEvent } from '../diffusion/sampling-loop.ts';
 import { asArray, type DeviceCall } from '../runtime/device-call.ts';
-import type { DeviceProgram } from '../runtime/device-program.ts';
 import type { GenerationRequest } from './request.ts';
-import { type SamplerStepInputs, samplerStep, samplerStepValues } from './sampler-step.ts';
+import { type SamplerStepInputs, type SamplerStepShape, samplerStep, samplerStepValues } from './sampler-step.ts';
 import { givenLatents } from './settle.ts';
 
 /**
@@ -55,7 +54,8 @@ async function* loop(
   const given = await prepared(call, model, request);
   const report = call.phase('generate', steps.length);
   const kept = call.kept.phase('generate', generator);
-  const program = await compiled(call, model, request, embeddings);
+  const rows = promptRows(embeddings, request.copies);
+  const program = await samplerStep(call, model.denoiser, stepShapeOf(request), rows);
   const { io } = program;
   fill(io, given, request);
   const firstNonFinite = model.denoiser.watch(io);
@@ -96,22 +96,17 @@ function listener(
   };
 }
 
-function compiled(
-  call: DeviceCall,
-  model: LatentModel,
-  { size, images, copies, guidance, steps, slots, masking }: GenerationRequest,
-  embeddings: Embeddings,
-): Promise<DeviceProgram<SamplerStepInputs>> {
+/** What the program of a step is compiled for. */
+export function stepShapeOf({ size, images, guidance, steps, slots, masking }: GenerationRequest): SamplerStepShape {
   const [, height, width] = size;
   const { guided, rescale } = guidance;
-  const shape = {
+  return {
     ...{ images, height, width, guided, rescaled: guided && rescale > 0, slots },
     noise: steps.some(({ next, keep }) => [next, ...keep].some(sum => sum.noise !== 0)),
     threshold: steps[0]?.threshold ?? undefined,
     scaled: steps.some(step => step.inputScale !== 1),
     mask: masking?.way,
   };
-  return samplerStep(call, model.denoiser, shape, promptRows(embeddings, copies));
 }
 
 /** @throws ShapeError for latents of another shape; InputError for values that are not finite */

@@ -4,13 +4,17 @@ import type { NdArray } from '../../core/ndarray.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { NumericArray } from '../../io/mask.ts';
 import type { PictureInput } from '../../io/preprocess.ts';
+import type { CallPlanOptions } from '../diffusion/call-planner.ts';
 import { embedPrompts } from '../diffusion/embed-prompts.ts';
 import type { CommonArgs, EncodePromptOptions, PromptEmbeddings } from '../diffusion/encode-prompt-types.ts';
+import type { SavingsPlan } from '../diffusion/planned-call.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
 import { StableDiffusionModel } from '../diffusion/stable-diffusion-model.ts';
+import type { CallPlan } from '../runtime/memory-plan.ts';
 import type { CallOptions } from '../runtime/progress.ts';
 import type { GenerationModel } from './generation-model.ts';
 import type { PipelineScheduler } from './schedulers.ts';
+import type { GenerationArgs } from './types.ts';
 
 /** What makes pictures, loaded when a model is opened. */
 export function loadGeneration(): Promise<typeof import('./generation-model.ts')> {
@@ -18,7 +22,7 @@ export function loadGeneration(): Promise<typeof import('./generation-model.ts')
 }
 
 /** A pipeline that makes pictures. One call at a time; several pipelines may share a model. */
-export abstract class GenerationPipeline extends StableDiffusionModel {
+export abstract class GenerationPipeline<Args extends GenerationArgs = GenerationArgs> extends StableDiffusionModel {
   /** What denoises; no call changes it. */
   readonly scheduler: PipelineScheduler;
   readonly #model: GenerationModel;
@@ -27,6 +31,23 @@ export abstract class GenerationPipeline extends StableDiffusionModel {
     super(model.shared);
     this.#model = model;
     this.scheduler = model.scheduler;
+  }
+
+  /**
+   * What `generate` would take as things are, known before it: memory by phase, the largest binding and buffer, kernel calls,
+   * operations. No weights are read, nothing is drawn and nothing is done on the device.
+   * @throws as generate, also DeviceError for what the device would refuse
+   */
+  plan(args: Args, options: CallPlanOptions = {}): Promise<CallPlan> {
+    return this.#model.plan(args, options);
+  }
+
+  /**
+   * What `generate` would take with each way to save device memory, and all before it, in the order in which `maxBytes` tries them.
+   * @throws as plan, but not for what the device would refuse
+   */
+  planSavings(args: Args, options: CallPlanOptions = {}): Promise<SavingsPlan[]> {
+    return this.#model.planSavings(args, options);
   }
 
   /**

@@ -13,7 +13,7 @@ import type { GenerationFileOptions, GenerationOptions, PipelineOptions } from '
 import type { AsImages, GenerationOutput, ImageToImageArgs } from './types.ts';
 
 /** Makes pictures of pictures with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a model. */
-export class ImageToImagePipeline extends GenerationPipeline {
+export class ImageToImagePipeline extends GenerationPipeline<ImageToImageArgs> {
   readonly #model: GenerationModel;
 
   private constructor(model: GenerationModel) {
@@ -65,6 +65,6 @@ export class ImageToImagePipeline extends GenerationPipeline {
 
   /** `generate` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
   generateSteps(args: ImageToImageArgs): AsyncGenerator<StepEvent, GenerationOutput> {
-    return this.#model.steps<'image'>(args);
+    return this.#model.steps(args);
   }
 }

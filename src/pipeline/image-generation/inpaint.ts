@@ -13,7 +13,7 @@ import type { GenerationFileOptions, GenerationOptions, PipelineOptions } from '
 import type { AsImages, GenerationOutput, InpaintArgs } from './types.ts';
 
 /** Makes the masked part of pictures anew with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a model. */
-export class InpaintPipeline extends GenerationPipeline {
+export class InpaintPipeline extends GenerationPipeline<InpaintArgs> {
   readonly #model: GenerationModel;
 
   private constructor(model: GenerationModel) {
@@ -62,6 +62,6 @@ export class InpaintPipeline extends GenerationPipeline {
 
   /** `generate` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
   generateSteps(args: InpaintArgs): AsyncGenerator<StepEvent, GenerationOutput> {
-    return this.#model.steps<'inpaint'>(args);
+    return this.#model.steps(args);
   }
 }

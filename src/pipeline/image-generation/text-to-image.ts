@@ -13,7 +13,7 @@ import type { GenerationFileOptions, GenerationOptions, PipelineOptions } from '
 import type { AsImages, GenerationOutput, TextToImageArgs } from './types.ts';
 
 /** Makes pictures of texts with Stable Diffusion 1.x and 2.x. One call at a time; several pipelines may share a model. */
-export class TextToImagePipeline extends GenerationPipeline {
+export class TextToImagePipeline extends GenerationPipeline<TextToImageArgs> {
   readonly #model: GenerationModel;
 
   private constructor(model: GenerationModel) {
@@ -65,6 +65,6 @@ export class TextToImagePipeline extends GenerationPipeline {
 
   /** `generate` step by step: yields after each, returns its result. Leaving the loop early frees everything. */
   generateSteps(args: TextToImageArgs): AsyncGenerator<StepEvent, GenerationOutput> {
-    return this.#model.steps<'text'>(args);
+    return this.#model.steps(args);
   }
 }

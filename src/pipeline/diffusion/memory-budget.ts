@@ -1,9 +1,12 @@
 /** How a call spends no more device memory than it may: which savings, in which order, and what each is called. */
 import { DeviceError } from '../../core/errors.ts';
-import type { TileSizes } from '../../models/stable-diffusion/index.ts';
+import { type TileSizes, tileSizes, vaeScaleFactor } from '../../models/stable-diffusion/index.ts';
 import { SLOT_BYTES, type StreamLimits } from '../../tensor/streamed-weights.ts';
-import type { StableDiffusionNetworks } from '../diffusion/stable-diffusion-folder.ts';
+import type { DeviceModel } from '../runtime/device-model.ts';
 import { type CallPlan, OverBudget } from '../runtime/memory-plan.ts';
+import type { Phase } from '../runtime/progress.ts';
+import type { PlannedCall, SavingsPlan } from './planned-call.ts';
+import type { StableDiffusionNetworks } from './stable-diffusion-folder.ts';
 
 /** By the names of networks: how their weights pass through the device. Those of the others lie there whole. */
 export type Streams = Readonly<Partial<Record<keyof StableDiffusionNetworks, StreamLimits>>>;
@@ -55,6 +58,31 @@ export interface SavingsHome {
   readonly slotBytes: Readonly<Partial<Record<keyof StableDiffusionNetworks, number>>>;
 }
 
+/** Sides of tiles that a budget may choose, in latents: with a quarter of overlap their results meet. */
+const TILE_LATENTS = [64, 32, 16];
+
+/** What the savings of a call on a model depend on. @param own as the model is set */
+export function homeOf(
+  { networks, rows = 1, pictures = 1, sides = [] }: PlannedCall,
+  device: DeviceModel<StableDiffusionNetworks>,
+  own: Savings,
+): SavingsHome {
+  const { vae } = device.networks;
+  const { latents: most, overlap } = tileSizes(vae.model.config);
+  const factor = vaeScaleFactor(vae.model.config);
+  // A small network in two slots as large as itself would save nothing.
+  const slotBytes = Object.entries(device.networks)
+    .filter(([name]) => networks?.includes(name as keyof StableDiffusionNetworks) ?? true)
+    .map(([name, { bytesToRead }]) => [name, Math.min(SLOT_BYTES, Math.ceil(bytesToRead / 16))]);
+  return {
+    ...{ own, pictures, rows, slotBytes: Object.fromEntries(slotBytes) },
+    tiles: [...new Set([most, ...TILE_LATENTS])]
+      .filter(latents => latents < Math.max(...sides) && latents <= most)
+      .map(latents => ({ pixels: latents * factor, latents, overlap })),
+    ...{ dtype: device.memory.dtype, software: device.gpu.caps.software },
+  };
+}
+
 /**
  * Savings in the order in which they are tried, each with all that came before: slicing, tiles where they are allowed, offload
  * of whole networks, streaming of the UNet, of the text encoder and of the VAE, fewer rows at once. Tiles are as large as may be at first, and smaller where nothing else is left.
@@ -86,18 +114,34 @@ export function* savingsInOrder(home: SavingsHome, allowTiles: boolean): Generat
 export interface ChosenSavings {
   readonly savings: Savings;
   readonly plan: CallPlan;
+  /** Whether there is memory for the programs of all networks too. */
+  readonly keep: boolean;
 }
 
 /**
- * The first savings with which a call fits.
+ * The first savings with which a call fits; where they let the programs of all networks stay, those do.
+ * @param known what was chosen for such a call before
  * @throws DeviceError where it fits with none: how near it comes, and what would help
  */
 export async function savingsFor(
   op: string,
   budget: MemoryBudget,
   home: SavingsHome,
-  plan: PlanWith,
+  { plan, known }: { readonly plan: PlanWith; readonly known: Savings | undefined },
 ): Promise<ChosenSavings> {
+  const again = known && (await within(plan(known, budget.maxBytes)));
+  const chosen =
+    known && again && !(again instanceof DeviceError)
+      ? { savings: known, plan: again }
+      : await firstThatFits(op, budget, home, plan);
+  if (chosen.savings.offload) return { ...chosen, keep: false };
+  const kept = await within(plan(chosen.savings, budget.maxBytes, true));
+  return kept instanceof DeviceError ? { ...chosen, keep: false } : { ...chosen, plan: kept, keep: true };
+}
+
+type Fitting = Omit<ChosenSavings, 'keep'>;
+
+async function firstThatFits(op: string, budget: MemoryBudget, home: SavingsHome, plan: PlanWith): Promise<Fitting> {
   let last = home.own;
   let refused: DeviceError | undefined;
   for (const savings of savingsInOrder(home, budget.allowTiles)) {
@@ -106,13 +150,25 @@ export async function savingsFor(
     if (!(found instanceof DeviceError)) return withResidents({ savings, plan: found }, budget, home, plan);
     if (!(found instanceof OverBudget)) refused = found; // by the device's limits: smaller pieces may pass them
   }
-  const least = await within(plan(last, Number.POSITIVE_INFINITY));
+  const least = await within(plan(last));
   if (least instanceof DeviceError) throw refused ?? least;
   throw refusal(op, budget, home, least, await tilesThatFit(budget, home, last, plan));
 }
 
-/** What a call takes with some savings. @throws OverBudget beyond so many device bytes */
-export type PlanWith = (savings: Savings, maxBytes: number) => Promise<CallPlan>;
+/** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. */
+export async function planEach(home: SavingsHome, allowTiles: boolean, plan: PlanWith): Promise<SavingsPlan[]> {
+  const found: SavingsPlan[] = [];
+  for (const savings of savingsInOrder(home, allowTiles)) {
+    const made = await within(plan(savings));
+    const said = describeSavings(savings, home.own);
+    if (made instanceof DeviceError) found.push({ savings: said, plan: undefined, refused: made });
+    else found.push({ savings: said, plan: made, refused: undefined });
+  }
+  return found;
+}
+
+/** What a call takes with some savings, and with the programs of all networks. @throws OverBudget beyond so many device bytes */
+export type PlanWith = (savings: Savings, maxBytes?: number, keepPrograms?: boolean) => Promise<CallPlan>;
 
 /** The plan, or why the device would not have it. */
 function within(plan: Promise<CallPlan>): Promise<CallPlan | DeviceError> {
@@ -128,17 +184,20 @@ function within(plan: Promise<CallPlan>): Promise<CallPlan | DeviceError> {
  */
 const FILLED = { hardware: 0.9, software: 0.4 };
 
+/** Phases in which the UNet works. */
+const OF_UNET: readonly Phase[] = ['mask', 'invert', 'edit', 'generate'];
+
 /** What is left of the budget holds weights that then need not be brought at every step. */
 async function withResidents(
-  chosen: ChosenSavings,
+  chosen: Fitting,
   { maxBytes }: MemoryBudget,
   home: SavingsHome,
   plan: PlanWith,
-): Promise<ChosenSavings> {
+): Promise<Fitting> {
   const { savings } = chosen;
   const { unet } = savings.streams;
   if (!unet || unet.residentBytes !== undefined) return chosen;
-  const ofUNet = chosen.plan.phases.filter(({ phase }) => phase === 'mask' || phase === 'invert' || phase === 'edit');
+  const ofUNet = chosen.plan.phases.filter(({ phase }) => OF_UNET.includes(phase));
   const spare = maxBytes - Math.max(0, ...ofUNet.map(({ peakBytes }) => peakBytes));
   const residentBytes = Math.floor(spare * FILLED[home.software ? 'software' : 'hardware']);
   const more = { ...savings, streams: { ...savings.streams, unet: { ...unet, residentBytes } } };
@@ -180,6 +239,12 @@ function refusal(
       ? `Allow them with allowTiles: tiles of ${tiles.pixels} pixels fit.`
       : `Use ${dtype === 'float16' ? '' : "dtype 'float16', "}${phase === 'text' ? 'fewer prompts at once' : 'a smaller picture'}, or a larger maxBytes.`,
   });
+}
+
+/** What is done to stay within a budget, for whoever is to know. @param said the savings in words */
+export function toldOf(said: string, { peakBytes }: CallPlan, { maxBytes }: MemoryBudget): string {
+  const within = `${(peakBytes / 1e9).toFixed(2)} of ${(maxBytes / 1e9).toFixed(2)} GB`;
+  return `To stay within the device memory allowed (${within}): ${said}.`;
 }
 
 /** Savings beyond the pipeline's own, in words; '' for none. */
