@@ -3,6 +3,7 @@ import type { Caps } from '../../src/gpu/caps.ts';
 import { specialize } from '../../src/gpu/specialize.ts';
 import { ATTENTION, type AttentionProblem, attention } from '../../src/kernels/attention.ts';
 import { expectClose } from '../support/close.ts';
+import { FULL } from '../support/full.ts';
 import { testGpu } from '../support/gpu.ts';
 import { FAMILY_SETTINGS, MATRIX_SETTINGS, runBothWays, settingOf } from '../support/rows.ts';
 import { randoms } from '../support/run-kernel.ts';
@@ -34,7 +35,9 @@ function readHeads(out: ArrayLike<number>, run: AttentionRun, heads: number, wid
 }
 
 describe('attention', () => {
-  for (const name of [...FAMILY_SETTINGS, ...(gpu.caps.matrix ? MATRIX_SETTINGS : [])]) {
+  // A text by matrix units takes LLVM a second or more: every day those of halves alone.
+  const matrix = MATRIX_SETTINGS.filter(name => gpu.caps.matrix && (FULL || name === 'f16 matrix'));
+  for (const name of [...FAMILY_SETTINGS, ...matrix]) {
     for (const c of ATTENTION_CASES) {
       it(`${name}: ${c.name}`, async () => {
         const { gpu, storage, family, tolerance } = await settingOf(name);
@@ -138,7 +141,7 @@ const FRAGMENTS = [
   { width: 32, CHUNK: 32, WIDE: 4, SUBGROUPS: 4, queries: 19, keys: 70 },
 ];
 // LLVM takes 2 s for the first, 12 for the last.
-it.each(process.env['PENTIMENTO_FULL'] ? FRAGMENTS : FRAGMENTS.slice(0, 1))(
+it.each(FULL ? FRAGMENTS : FRAGMENTS.slice(0, 1))(
   'several fragments a subgroup, as cards get them: a head of $width in chunks of $CHUNK',
   async c => {
     const variant = ATTENTION.variants.find(v => v.stem === 'attention-matrix');

@@ -77,25 +77,37 @@ export async function damage(piece, at) {
   }
 }
 
-/** Reads again and again beside other tabs; what went wrong, and how often all was right. */
+const purges = () => new BroadcastChannel('purges');
+
+/**
+ * Reads again and again beside another tab that purges, until it has taken something and all was right once more; what went wrong, and how
+ * often all was right.
+ */
 export async function readOn({ ms, ...options }) {
-  const [end, wrong] = [performance.now() + ms, []];
-  let right = 0;
-  while (performance.now() < end || right === 0) {
+  const [end, wrong, channel] = [performance.now() + ms, [], purges()];
+  let [right, purged] = [0, false];
+  channel.addEventListener('message', () => {
+    [right, purged] = [purged ? right : 0, true];
+  });
+  while (performance.now() < end || right === 0 || !purged) {
     const outcome = await tried(options);
     if (outcome.value?.right) right++;
     else wrong.push(outcome);
   }
+  channel.close();
   return { right, wrong };
 }
 
-/** Purges and lists again and again. */
+/** Purges and lists again and again, until something was taken. */
 export async function purgeOn({ ms }) {
+  const channel = purges();
   let bytes = 0;
-  for (const end = performance.now() + ms; performance.now() < end; ) {
+  for (const end = performance.now() + ms; performance.now() < end || bytes === 0; ) {
     await new Promise(resume => setTimeout(resume, Math.random() * 50));
     bytes += (await purge()).bytes;
+    if (bytes > 0) channel.postMessage(bytes);
     await listCache();
   }
+  channel.close();
   return bytes;
 }
