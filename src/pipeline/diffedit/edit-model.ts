@@ -2,11 +2,10 @@
  * What edits behind DiffEditPipeline: the opened model, and what each method asks of it. In a file of its own, so that a page loads it, and
  * networks and kernels with it, when it opens a model.
  */
-import { checkByName } from '../../core/known-names.ts';
 import type { NdArray } from '../../core/ndarray.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
 import type { RgbImage } from '../../io/image.ts';
-import { type CallPlanOptions, checkPlanOptions } from '../diffusion/call-planner.ts';
+import type { CallPlanOptions } from '../diffusion/call-planner.ts';
 import { LatentDiffusion } from '../diffusion/latent-diffusion.ts';
 import type { PlannedCall, SavingsPlan } from '../diffusion/planned-call.ts';
 import type { Prompt } from '../diffusion/prompt-arguments.ts';
@@ -103,20 +102,15 @@ export class EditModel {
 
   /** `plan` */
   async plan(args: RunArgs, options: CallPlanOptions): Promise<CallPlan> {
-    const planned = this.#planned('plan', args, options);
-    return this.shared.planner.plan('plan', planned, { caps: options.caps, signal: args.signal });
+    return this.shared.planner.plan(args, options, () => this.#planned(args));
   }
 
   /** `planSavings` */
   async planSavings(args: RunArgs, options: CallPlanOptions): Promise<SavingsPlan[]> {
-    const planned = this.#planned('planSavings', args, options);
-    return this.shared.planner.savings(planned, { caps: options.caps, signal: args.signal });
+    return this.shared.planner.savings(args, options, () => this.#planned(args));
   }
 
-  #planned(op: string, args: RunArgs, options: CallPlanOptions): PlannedCall {
-    checkByName(op, args);
-    checkPlanOptions(op, options);
-    this.shared.device.checkOpen(op);
+  #planned(args: RunArgs): PlannedCall {
     return plannedCall(this.#diffusion, runRequest(args, this.#home));
   }
 

@@ -1,5 +1,5 @@
 /** What a call takes, looked at before it begins: refused where it cannot fit, and made to fit a budget. */
-import { checkNames, namesOf } from '../../core/known-names.ts';
+import { checkByName, checkNames, namesOf } from '../../core/known-names.ts';
 import { loadPart } from '../../core/load-part.ts';
 import type { AbortSignalLike } from '../../core/platform.ts';
 import { type Caps, checkCaps } from '../../gpu/caps.ts';
@@ -10,6 +10,7 @@ import { withoutSteps } from '../runtime/drain.ts';
 import type { DryCall } from '../runtime/dry-model.ts';
 import type { CallPlan } from '../runtime/memory-plan.ts';
 import type { Networks } from '../runtime/network.ts';
+import type { CommonArgs } from './encode-prompt-types.ts';
 import type { LatentModel } from './latent-model.ts';
 import type { ChosenSavings, MemoryBudget, Savings, Streams } from './memory-budget.ts';
 import { type PlannedCall, promptsKey, type SavingsPlan } from './planned-call.ts';
@@ -29,12 +30,6 @@ export interface CallPlanOptions {
 
 const CALL_PLAN_OPTIONS = namesOf<CallPlanOptions>({ caps: 1 });
 
-/** @throws InputError for unknown names, or what is no capabilities */
-export function checkPlanOptions(op: string, options: CallPlanOptions): void {
-  checkNames(op, options, CALL_PLAN_OPTIONS);
-  if (options.caps !== undefined) checkCaps(op, options.caps);
-}
-
 /** What a planner is told once. */
 export interface PlannerOptions {
   /** undefined: a call may take what the device gives. */
@@ -46,7 +41,7 @@ export interface PlannerOptions {
 }
 
 /** On which device, and until when. */
-export interface DryOptions {
+interface DryOptions {
   /** Default the pipeline's own. */
   readonly caps?: Caps | undefined;
   /** Ends the planning with its reason. */
@@ -75,9 +70,15 @@ export class CallPlanner {
     this.#options = options;
   }
 
-  /** What a call takes, with the savings that the budget asks for. @throws DeviceError where it fits with none */
-  async plan(op: string, planned: PlannedCall, how: DryOptions): Promise<CallPlan> {
-    const { budget } = this.#options;
+  /**
+   * What a call takes, with the savings that the budget asks for.
+   * @param plannedOf settles the arguments, which are an object by then
+   * @throws InputError for what are no arguments or options; DeviceError where it fits with none
+   */
+  async plan(args: CommonArgs, options: CallPlanOptions, plannedOf: () => PlannedCall): Promise<CallPlan> {
+    const op = 'plan';
+    const [how, { budget }] = [this.#askedFor(op, args, options), this.#options];
+    const planned = plannedOf();
     if (!budget) {
       const plan = await this.#planWith(planned, this.#own, how);
       if (how.caps === undefined) this.#remember(this.#keyOf(planned), plan.peakBytes); // the call itself need not look again
@@ -100,11 +101,21 @@ export class CallPlanner {
     return chosen;
   }
 
-  /** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. */
-  async savings(planned: PlannedCall, how: DryOptions): Promise<SavingsPlan[]> {
+  /** What a call takes with each saving and all before it, in their order; what the device would refuse has no plan. @throws as plan */
+  async savings(args: CommonArgs, options: CallPlanOptions, plannedOf: () => PlannedCall): Promise<SavingsPlan[]> {
+    const how = this.#askedFor('planSavings', args, options);
+    const planned = plannedOf();
     const { homeOf, planEach } = await loadSavings();
     const home = homeOf(planned, this.#device, this.#own);
     return planEach(home, this.#options.budget?.allowTiles ?? false, savings => this.#planWith(planned, savings, how));
+  }
+
+  #askedFor(op: string, args: CommonArgs, options: CallPlanOptions): DryOptions {
+    checkByName(op, args);
+    checkNames(op, options, CALL_PLAN_OPTIONS);
+    if (options.caps !== undefined) checkCaps(op, options.caps);
+    this.#device.checkOpen(op);
+    return { caps: options.caps, signal: args.signal };
   }
 
   /**

@@ -3,7 +3,7 @@
  * networks and kernels with it, when it opens a model.
  */
 import { InputError, ShapeError } from '../../core/errors.ts';
-import { checkByName, checkNames } from '../../core/known-names.ts';
+import { checkNames } from '../../core/known-names.ts';
 import { type NdArray, ndarray } from '../../core/ndarray.ts';
 import { dim } from '../../core/shape.ts';
 import type { FolderSource } from '../../core/tensor-source.ts';
@@ -11,7 +11,7 @@ import { heedSignal } from '../../io/heed-signal.ts';
 import type { RgbImage } from '../../io/image.ts';
 import type { NumericArray } from '../../io/mask.ts';
 import type { PictureInput } from '../../io/preprocess.ts';
-import { type CallPlanOptions, checkPlanOptions } from '../diffusion/call-planner.ts';
+import type { CallPlanOptions } from '../diffusion/call-planner.ts';
 import type { EncodePromptOptions, PromptEmbeddings } from '../diffusion/encode-prompt-types.ts';
 import { generatorOf, standIn } from '../diffusion/generators.ts';
 import { isDrawn, latentSides, preparePictures } from '../diffusion/image-latents.ts';
@@ -257,21 +257,16 @@ export class GenerationModel {
 
   /** `plan` */
   async plan(args: GenerationArgs, options: CallPlanOptions): Promise<CallPlan> {
-    const planned = this.#planned('plan', args, options);
-    return this.shared.planner.plan('plan', planned, { caps: options.caps, signal: args.signal });
+    return this.shared.planner.plan(args, options, () => this.#planned(args));
   }
 
   /** `planSavings` */
   async planSavings(args: GenerationArgs, options: CallPlanOptions): Promise<SavingsPlan[]> {
-    const planned = this.#planned('planSavings', args, options);
-    return this.shared.planner.savings(planned, { caps: options.caps, signal: args.signal });
+    return this.shared.planner.savings(args, options, () => this.#planned(args));
   }
 
   /** Nothing is drawn from the caller's generators. */
-  #planned(op: string, args: GenerationArgs, options: CallPlanOptions): PlannedCall {
-    checkByName(op, args);
-    checkPlanOptions(op, options);
-    this.shared.device.checkOpen(op);
+  #planned(args: GenerationArgs): PlannedCall {
     return plannedGeneration(this.#request({ ...args, generator: standIn(generatorOf(OP, args)) }));
   }
 
