@@ -13,7 +13,7 @@ import { repositoryFolder } from '../support/captioner.ts';
 import { countDevice } from '../support/counting.ts';
 import { freshGpu } from '../support/gpu.ts';
 import { openPipeline } from '../support/pipeline.ts';
-import { countedDevice, SOURCE, shortRun, TARGET } from '../support/scene.ts';
+import { countedDevice, expectPlanned, SOURCE, shortRun, TARGET } from '../support/scene.ts';
 
 const FOLDER = 'test/golden/sd1/model';
 /** Two steps of inversion, so that there is a history. */
@@ -70,14 +70,13 @@ describe('a plan is what a call then takes, to the byte', () => {
       const other = Array.isArray(call.targetPrompt) ? {} : { negativePrompt: 'something else' };
       // From an untouched pipeline, then beside prompts that it remembers.
       for (const more of [{}, other]) {
-        const plan = await pipeline.plan({ ...call, ...more });
-        const before = device.counter.liveBytes;
-        device.counter.resetPeak();
-        await pipeline.run({ ...call, ...more });
-        expect(device.counter.liveBytes, 'bytes that the pipeline says it holds').toBe(pipeline.bytes);
-        // Programs of the call before lie there until this one begins.
-        expect(device.counter.peakBytes).toBe(Math.max(before, plan.peakBytes));
-        expect(plan.largestBinding).toBeLessThanOrEqual(device.counter.largestBinding);
+        const all = { ...call, ...more };
+        await expectPlanned(
+          device,
+          pipeline,
+          () => pipeline.plan(all),
+          () => pipeline.run(all),
+        );
       }
       pipeline.dispose();
       expect(device.counter.liveBytes).toBe(0);

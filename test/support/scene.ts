@@ -1,8 +1,9 @@
 /** A pipeline of the first golden with an inverted picture, for tests of what calls do. */
-import { afterAll } from 'vitest';
+import { afterAll, expect } from 'vitest';
 import type { NdArray } from '../../src/core/ndarray.ts';
 import type { Gpu } from '../../src/gpu/device.ts';
 import type { DiffEditPipeline } from '../../src/pipeline/diffedit/pipeline.ts';
+import type { CallPlan } from '../../src/pipeline/runtime/memory-plan.ts';
 import { type Counter, countDevice } from './counting.ts';
 import { loadGolden } from './golden.ts';
 import { testGpu } from './gpu.ts';
@@ -79,4 +80,21 @@ export function countedDevice(): CountedDevice {
   });
   afterAll(() => shared.counter.stop());
   return shared;
+}
+
+/** A call takes what its plan says, to the byte. */
+export async function expectPlanned(
+  { counter }: CountedDevice,
+  pipeline: { readonly bytes: number },
+  plan: () => Promise<CallPlan>,
+  call: () => Promise<unknown>,
+): Promise<void> {
+  const planned = await plan();
+  const before = counter.liveBytes;
+  counter.resetPeak();
+  await call();
+  expect(counter.liveBytes, 'bytes that the pipeline says it holds').toBe(pipeline.bytes);
+  // Programs of the call before lie there until this one begins.
+  expect(counter.peakBytes).toBe(Math.max(before, planned.peakBytes));
+  expect(planned.largestBinding).toBeLessThanOrEqual(counter.largestBinding);
 }

@@ -17,7 +17,7 @@ import { repositoryFolder } from '../../support/captioner.ts';
 import { texture } from '../../support/dummies.ts';
 import { grey, modelFolder, PIPELINES } from '../../support/generation.ts';
 import { openPipeline } from '../../support/pipeline.ts';
-import { countedDevice } from '../../support/scene.ts';
+import { countedDevice, expectPlanned } from '../../support/scene.ts';
 
 const device = countedDevice();
 const FULL = process.env['PENTIMENTO_FULL'] !== undefined;
@@ -102,14 +102,13 @@ describe('a plan is what a call then takes, to the byte', () => {
     const other = Array.isArray(args.prompt) ? {} : { negativePrompt: 'something else' };
     // From an untouched pipeline, then beside prompts that it remembers.
     for (const more of [{}, other]) {
-      const plan = await pipeline.plan({ ...args, ...more });
-      const before = device.counter.liveBytes;
-      device.counter.resetPeak();
-      await pipeline.generate({ ...args, ...more });
-      expect(device.counter.liveBytes, 'bytes that the pipeline says it holds').toBe(pipeline.bytes);
-      // Programs of the call before lie there until this one begins.
-      expect(device.counter.peakBytes).toBe(Math.max(before, plan.peakBytes));
-      expect(plan.largestBinding).toBeLessThanOrEqual(device.counter.largestBinding);
+      const all = { ...args, ...more };
+      await expectPlanned(
+        device,
+        pipeline,
+        () => pipeline.plan(all),
+        () => pipeline.generate(all),
+      );
     }
     pipeline.dispose();
     expect(device.counter.liveBytes).toBe(0);
