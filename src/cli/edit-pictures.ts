@@ -91,7 +91,7 @@ async function editAll(pictures: readonly PictureToEdit[], shared: Shared): Prom
       run = new PictureRun(pictures, { folder, loaded, manifest, progress, note, outside, seed, typed });
       const sheetOf = async () => (typed.contactSheet ? await writeSheet(folder, manifest) : {});
       await run.all().catch(async error => {
-        if (outside.signal.aborted) await sheetOf(); // of what is done
+        if (outside.signal.aborted && manifest.lines.length > 0) await sheetOf(); // of what is done
         throw error;
       });
       const sheet = await sheetOf();

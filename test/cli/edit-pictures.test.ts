@@ -206,6 +206,17 @@ describe('the same command again', () => {
     const sheet = await readFile(at('out', 'contact-sheet.html'), 'utf8');
     expect(names.filter(name => sheet.includes(name))).toEqual(['a.png', 'b.png']);
     await rm(at('out', 'contact-sheet.html'));
+    // In the first of all there is nothing to show.
+    vi.restoreAllMocks();
+    const first = new AbortController();
+    stubRun(given => {
+      first.abort();
+      given.signal?.throwIfAborted();
+      return stubOutput(given);
+    });
+    const nothing = ['edit', at('in'), ...PROMPTS, ...TINY, '-o', at('none'), '--contact-sheet'];
+    expect((await pentimento(nothing, { signal: first.signal })).code).toBe(130);
+    expect(await readdir(at('none')).catch(() => [])).not.toContain('contact-sheet.html');
     expect(stderr).toMatch(/\ninterrupted, 2 of 4 pictures are done\. The same command goes on\.\n$/);
     expect(stdout.split('\n')).toHaveLength(5);
     expect(Object.keys(await results())).toEqual(['a.mask.png', 'a.png', 'b.mask.png', 'b.png']);

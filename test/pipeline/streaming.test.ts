@@ -222,6 +222,10 @@ const REFUSED: readonly (readonly [string, unknown, string])[] = [
   ['streamWeights', { slotBytes: -1 }, 'not a count: expected a whole number, got -1 (streamWeights.slotBytes)'],
   ['streamWeights', { slot_bytes: 1 }, 'Write slotBytes'],
   ['hostMemory', 1, 'neither yes nor no: expected true or false, got 1 (hostMemory)'],
+  ['modelCpuOffload', 'no', 'neither yes nor no: expected true or false, got "no" (modelCpuOffload)'],
+  ['loadWhenNeeded', 'no', 'neither yes nor no: expected true or false, got "no" (loadWhenNeeded)'],
+  ['allowTiles', 'no', 'neither yes nor no: expected true or false, got "no" (allowTiles)'],
+  ['mendQuirks', 'no', 'neither yes nor no: expected true or false, got "no" (mendQuirks)'],
 ];
 test.each(REFUSED)('%s %j is refused', async (name, value, message) => {
   await expect(open({ [name]: value })).rejects.toThrow(message);

@@ -10,7 +10,7 @@ import {
   type StableDiffusionFolder,
 } from '../diffusion/stable-diffusion-folder.ts';
 import { refuseVariant, SINGLE_FILE_OPTIONS } from '../diffusion/stable-diffusion-options.ts';
-import { warner } from '../runtime/model-options.ts';
+import { checkSwitch, warner } from '../runtime/model-options.ts';
 import { type EditSchedulers, type EditSchedulersGiven, editSchedulers } from './folder-schedulers.ts';
 import { type FromSingleFileOptions, OWN_OPTIONS, type PretrainedOptions } from './pretrained-options.ts';
 import { readRecommended } from './read-recommended.ts';
@@ -72,5 +72,8 @@ function open(
   options: PretrainedOptions,
   openNetworks: () => Promise<OpenedFolder>,
 ): Promise<OpenedModel> {
-  return openModel(op, { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions }, options, openNetworks);
+  return openModel(op, { op: 'DiffEditPipeline', noun: 'pipeline', ownOptions }, options, async () => {
+    checkSwitch(op, 'mendQuirks', options.mendQuirks);
+    return openNetworks();
+  });
 }

@@ -2,7 +2,7 @@
 import { InputError } from '../../core/errors.ts';
 import { checkNames, namesOf } from '../../core/known-names.ts';
 import type { StreamLimits } from '../../tensor/streamed-weights.ts';
-import type { DeviceModelOptions } from '../runtime/model-options.ts';
+import { checkSwitch, type DeviceModelOptions } from '../runtime/model-options.ts';
 import type { LoraInput } from './lora-adapters.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { refusal } from './refusal.ts';
@@ -58,12 +58,13 @@ export function refuseSafetyChecker(op: string, o: StableDiffusionOptions): void
 
 /**
  * What a call may spend; undefined for what the device gives.
- * @throws InputError for bytes that are no count
+ * @throws InputError for bytes that are no count, and tiles that are neither allowed nor not
  */
 export function memoryBudget(
   op: string,
   { maxBytes, allowTiles = false }: StableDiffusionOptions,
 ): MemoryBudget | undefined {
+  checkSwitch(op, 'allowTiles', allowTiles);
   if (maxBytes === undefined) return undefined;
   if (Number.isInteger(maxBytes) && maxBytes >= 1) return { maxBytes, allowTiles };
   const [expected, path] = ['a whole number >= 1', 'maxBytes'];

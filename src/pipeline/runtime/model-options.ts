@@ -83,7 +83,7 @@ export function warner(options: DeviceModelOptions): (message: string) => void {
 export function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, options: DeviceModelOptions): void {
   const op = `${model}.fromPretrained`;
   checkNames(op, options, [...OPTIONS, ...ownOptions]);
-  const { gpu, dtype, stagingBytes, hostMemory, signal } = options;
+  const { gpu, dtype, stagingBytes, signal } = options;
   if (gpu != null && !(gpu instanceof Gpu)) {
     const received = (gpu as unknown) instanceof Promise ? 'a promise' : typeof gpu;
     const [expected, fix] = ['a Gpu', "Pass await requestGpu() of 'pentimento/node', or await Gpu.request()."];
@@ -97,10 +97,13 @@ export function checkOptions({ op: model, ownOptions = [] }: DeviceModelNames, o
     const [expected, path] = ['a whole number >= 1', 'stagingBytes'];
     throw new InputError({ op, problem: 'not a count', expected, value: stagingBytes, path });
   }
-  if (hostMemory !== undefined && typeof hostMemory !== 'boolean') {
-    const [expected, path] = ['true or false', 'hostMemory'];
-    throw new InputError({ op, problem: 'neither yes nor no', expected, value: hostMemory, path });
-  }
+  for (const name of ['hostMemory', 'modelCpuOffload', 'loadWhenNeeded'] as const) checkSwitch(op, name, options[name]);
   recoveryOf(op, options.deviceRecovery);
   signal?.throwIfAborted();
+}
+
+/** @throws InputError for an option that is given and is neither true nor false: 'no' would count as true */
+export function checkSwitch(op: string, path: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return;
+  throw new InputError({ op, problem: 'neither yes nor no', expected: 'true or false', value, path });
 }
